@@ -1,0 +1,159 @@
+//! Every limit and default of a Wakeful, with its unit and the reason for its value.
+//!
+//! Nothing else in the crate holds a number that bounds something: a refusal names the field
+//! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
+
+use std::time::Duration;
+
+/// Everything that can be set about a Wakeful; [`Config::new`] has the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Bounds of the key-value store.
+    pub store: StoreConfig,
+    /// Bounds of waits and watches.
+    pub watch: WatchConfig,
+    /// Bounds of the TCP door.
+    pub rpc: RpcConfig,
+}
+
+/// Bounds of the key-value store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Longest key, bytes. Keys are names; long ones make every index larger.
+    pub key_bytes_max: usize,
+    /// Longest value, bytes. Must leave room for a request in one `rpc.frame_bytes_max` frame.
+    pub value_bytes_max: usize,
+    /// Most keys that exist at once.
+    pub keys_max: usize,
+    /// Most bytes of present keys and values together (without overhead, about 250 bytes a key).
+    pub total_bytes_max: u64,
+    /// Most revisions kept readable; the oldest are compacted past this.
+    pub history_revisions_max: u64,
+    /// Most bytes of history (keys, values and their overhead) kept; the oldest are compacted past this.
+    pub history_bytes_max: u64,
+    /// Most operations in one transaction, and most compares.
+    pub txn_ops_max: usize,
+    /// Most events one revision may hold, and most keys one lease may: what a range delete, a
+    /// transaction or an expiry changes at once, and so the longest that one write holds up others.
+    pub revision_events_max: usize,
+    /// Most keys in one page of a range; larger limits are refused, no limit means this.
+    pub range_keys_max: usize,
+    /// Bytes after which a page of a range ends early (with `more` set).
+    pub range_bytes_max: usize,
+    /// Most leases that exist at once, those made by `set` with a `ttl` included.
+    pub leases_max: usize,
+    /// Shortest time to live.
+    pub lease_ttl_min: Duration,
+    /// Longest time to live.
+    pub lease_ttl_max: Duration,
+    /// Most replies remembered for idempotency keys; the oldest are forgotten past this.
+    pub idempotency_keys_max: usize,
+    /// Most bytes of replies remembered for idempotency keys; the oldest are forgotten past this.
+    pub idempotency_bytes_max: usize,
+    /// How long a reply is remembered for its idempotency key.
+    pub idempotency_ttl: Duration,
+    /// Leases, waits, history entries or watchers handled in one turn before other work gets
+    /// its turn: bounds the stall that any mass event can cause.
+    pub slice_max: usize,
+}
+
+/// Bounds of waits and watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchConfig {
+    /// Most waits and watches in all.
+    pub watches_max: usize,
+    /// Most waits and watches of one connection.
+    pub watches_per_connection_max: usize,
+    /// Most streams of watches in all.
+    pub streams_max: usize,
+    /// Longest `wait`.
+    pub wait_timeout_max: Duration,
+    /// `wait` without a timeout waits this long.
+    pub wait_timeout_default: Duration,
+    /// Events after which a batch to one stream ends.
+    pub batch_events_max: usize,
+    /// Bytes after which a batch to one stream ends.
+    pub batch_bytes_max: usize,
+    /// Shortest interval of progress marks.
+    pub progress_interval_min: Duration,
+}
+
+/// Bounds of the TCP door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcConfig {
+    /// Most connections at once; one more is told so and closed.
+    pub connections_max: usize,
+    /// Longest frame body, bytes, in both directions.
+    pub frame_bytes_max: usize,
+    /// Most requests of one connection that are not yet answered, waits excepted.
+    pub requests_in_flight_max: usize,
+    /// Bytes of encoded output a connection holds before it stops encoding more.
+    pub output_bytes_max: usize,
+    /// From accept to the whole preface and hello.
+    pub handshake_timeout: Duration,
+    /// From the first byte of a frame to its last.
+    pub frame_timeout: Duration,
+    /// How long a peer may take none of the output that waits for it.
+    pub write_timeout: Duration,
+    /// Silence after which the peer is pinged.
+    pub ping_interval: Duration,
+    /// How long after a ping the peer may stay silent.
+    pub ping_timeout: Duration,
+    /// How long requests in flight may take after a goodbye.
+    pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// The defaults: bounds for one machine with a few GiB to spare.
+    pub fn new() -> Self {
+        Self {
+            store: StoreConfig {
+                key_bytes_max: 4 * 1024,
+                value_bytes_max: 1024 * 1024,
+                keys_max: 10_000_000,
+                total_bytes_max: 8 * 1024 * 1024 * 1024,
+                history_revisions_max: 1_000_000,
+                history_bytes_max: 512 * 1024 * 1024,
+                txn_ops_max: 1_024,
+                revision_events_max: 100_000,
+                range_keys_max: 10_000,
+                range_bytes_max: 2 * 1024 * 1024,
+                leases_max: 4_000_000,
+                lease_ttl_min: Duration::from_millis(100),
+                lease_ttl_max: Duration::from_secs(10 * 365 * 24 * 3600),
+                idempotency_keys_max: 100_000,
+                idempotency_bytes_max: 64 * 1024 * 1024,
+                idempotency_ttl: Duration::from_secs(600),
+                slice_max: 512,
+            },
+            watch: WatchConfig {
+                watches_max: 4_000_000,
+                watches_per_connection_max: 100_000,
+                streams_max: 1_000_000,
+                wait_timeout_max: Duration::from_secs(24 * 3600),
+                wait_timeout_default: Duration::from_secs(30),
+                batch_events_max: 1_024,
+                batch_bytes_max: 256 * 1024,
+                progress_interval_min: Duration::from_millis(100),
+            },
+            rpc: RpcConfig {
+                connections_max: 20_000,
+                frame_bytes_max: 8 * 1024 * 1024,
+                requests_in_flight_max: 4_096,
+                output_bytes_max: 256 * 1024,
+                handshake_timeout: Duration::from_secs(5),
+                frame_timeout: Duration::from_secs(10),
+                write_timeout: Duration::from_secs(30),
+                ping_interval: Duration::from_secs(30),
+                ping_timeout: Duration::from_secs(15),
+                shutdown_grace: Duration::from_secs(30),
+            },
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,155 @@
+//! The one error every caller sees: a stable code to branch on, a sentence to read, facts to use.
+
+use std::fmt;
+
+/// Why an operation was refused or its outcome is unknown.
+///
+/// Unless [`ErrorCode`] says otherwise for the code, nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What kind of refusal; stable over versions, listed in `docs/protocol.md`.
+    pub code: ErrorCode,
+    /// What happened and what to do next, for people.
+    pub message: String,
+    /// Facts for programs, by kind of refusal.
+    pub details: Details,
+}
+
+/// What kind of refusal. The numbers are part of the protocol and never change meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u16)]
+pub enum ErrorCode {
+    /// An argument has no meaning (an empty key, an empty range). Nothing changed.
+    InvalidArgument = 1,
+    /// A configured limit would be passed; [`Details::Limit`] names it. Nothing changed.
+    LimitExceeded = 2,
+    /// The revision asked for is compacted; [`Details::Revisions`] has the oldest and current.
+    Compacted = 3,
+    /// The revision asked for is in the future; [`Details::Revisions`] has the oldest and current.
+    FutureRevision = 4,
+    /// No lease has this id; it may have expired. Nothing changed.
+    LeaseNotFound = 5,
+    /// The lease id asked for is taken. Nothing changed.
+    LeaseExists = 6,
+    /// A transaction changes one key twice. Nothing changed.
+    DuplicateKey = 7,
+    /// The idempotency key was used for a different request. Nothing changed.
+    IdempotencyMismatch = 8,
+    /// No watch, wait or stream has this id (it may have ended). Nothing changed.
+    WatchNotFound = 9,
+    /// The watch id is taken on this stream. Nothing changed.
+    WatchExists = 10,
+    /// An operator ended the watch; [`Details::Resume`] says where to resume.
+    EndedByOperator = 11,
+    /// The deadline passed before the work began, so nothing changed, or before its answer came:
+    /// then the outcome is unknown (the message says which).
+    DeadlineExceeded = 12,
+    /// The caller cancelled. Nothing changed unless the work had begun.
+    Cancelled = 13,
+    /// The service is stopping or the connection was lost; when a write was under way its outcome
+    /// is unknown.
+    Unavailable = 14,
+    /// The peer broke the protocol: a malformed, truncated or trailing body, a wrong kind.
+    Protocol = 15,
+    /// A frame is longer than `rpc.frame_bytes_max`; the connection closes. Nothing changed.
+    FrameTooLarge = 16,
+    /// The peer speaks another version, or another protocol altogether.
+    UnsupportedVersion = 17,
+    /// After a reconnect the server holds another store than before: revisions do not compare.
+    StoreChanged = 18,
+    /// No server answers at the address.
+    Unreachable = 19,
+    /// A defect in Wakeful; the outcome is unknown.
+    Internal = 20,
+}
+
+/// Facts that go with an [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Details {
+    /// Nothing beyond code and message.
+    #[default]
+    None,
+    /// The limit that would have been passed.
+    Limit {
+        /// The field of [`Config`](crate::Config), as in `store.key_bytes_max`.
+        name: String,
+        /// Its value, in the unit of its name (durations in milliseconds).
+        value: u64,
+    },
+    /// What is readable.
+    Revisions {
+        /// Oldest revision that can still be read.
+        oldest: u64,
+        /// Newest revision.
+        current: u64,
+    },
+    /// Where to go on.
+    Resume {
+        /// First revision not yet delivered that can still be had.
+        revision: u64,
+    },
+}
+
+impl ErrorCode {
+    /// The code with this number; `None` for a number this version does not know.
+    pub fn from_u16(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| *known as u16 == code)
+    }
+
+    /// Every code, in order of number.
+    pub const ALL: [ErrorCode; 20] = [
+        Self::InvalidArgument,
+        Self::LimitExceeded,
+        Self::Compacted,
+        Self::FutureRevision,
+        Self::LeaseNotFound,
+        Self::LeaseExists,
+        Self::DuplicateKey,
+        Self::IdempotencyMismatch,
+        Self::WatchNotFound,
+        Self::WatchExists,
+        Self::EndedByOperator,
+        Self::DeadlineExceeded,
+        Self::Cancelled,
+        Self::Unavailable,
+        Self::Protocol,
+        Self::FrameTooLarge,
+        Self::UnsupportedVersion,
+        Self::StoreChanged,
+        Self::Unreachable,
+        Self::Internal,
+    ];
+
+    /// Whether the same request may succeed later without a change (after a pause).
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::Unreachable)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Error {
+    /// An error without details.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Details::None }
+    }
+
+    /// The same error with `details`.
+    #[must_use]
+    pub fn with_details(mut self, details: Details) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Whether the same request may succeed later without a change (after a pause).
+    pub fn retryable(&self) -> bool {
+        self.code.retryable()
+    }
+}

@@ -1,0 +1,14 @@
+//! Wakeful: a key-value store whose changes can be awaited.
+
+pub mod config;
+pub mod error;
+mod model;
+#[allow(dead_code)]
+mod operations;
+#[allow(dead_code, unused_imports)]
+pub mod rpc;
+
+pub use config::Config;
+pub use error::{Details, Error, ErrorCode};
+pub use model::*;
+pub use operations::Operations;

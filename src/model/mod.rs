@@ -1,0 +1,39 @@
+//! The vocabulary: keys, values, revisions, requests and replies. Every other room speaks it.
+//!
+//! Plain data: no actix, no tokio, no clock, no I/O, and nothing of the wire, which has its own
+//! mirror types in `rpc::proto`.
+
+mod blob;
+mod key_range;
+mod key_value;
+mod reply;
+mod request;
+mod watch;
+
+pub use blob::Blob;
+pub use key_range::KeyRange;
+pub use key_value::{Event, EventKind, KeyValue};
+pub use reply::{
+    CompactReply, DeleteReply, GetReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
+    RangeReply, Reply, SetReply, StatusReply, TxnReply, WatcherInfo, WatcherKind, WatchersReply,
+};
+pub use request::{
+    Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, LeaseGrantRequest, RangeOrder,
+    RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
+};
+pub use watch::{
+    Delivery, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
+};
+
+/// Number of a write transaction. A fresh store is at 1, the first write makes 2; in requests 0
+/// stands for "now".
+pub type Revision = u64;
+
+/// Name of a lease; 0 stands for none.
+pub type LeaseId = u64;
+
+/// The caller's name for one write, so that sending it twice does it once.
+///
+/// The reply to a write is remembered under it for a while (`store.idempotency_ttl`,
+/// `store.idempotency_keys_max`) and given again to the same request. Draw it at random.
+pub type IdempotencyKey = u128;

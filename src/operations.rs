@@ -1,0 +1,228 @@
+//! [`Operations`]: what can be done with a Wakeful, in this process or over the wire.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::error::{Error, ErrorCode};
+use crate::model::{
+    Blob, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest, IdempotencyKey, KeyRange,
+    LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeReply,
+    RangeRequest, Reply, Request, Revision, SetReply, SetRequest, StatusReply, TxnReply,
+    TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatchersReply,
+};
+
+/// What can be done with a Wakeful: the same on `Wakeful`, in this process,
+/// and on `Client`, over the wire.
+///
+/// Errors of every method: the refusals of [`ErrorCode`] that fit the request, each of which
+/// says whether anything changed; `Unavailable` when the service is stopping or unreachable.
+/// Cancel: dropping a future gives up the answer. A request that had not begun does not run; one
+/// that had, runs to its end. A dropped `wait` or `watch` frees everything it held.
+pub trait Operations: Sync {
+    /// The stream that [`watch`](Self::watch) gives.
+    type Watch: Stream<Item = Result<WatchItem, Error>> + Send + Unpin;
+
+    /// Does one request.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
+
+    /// Does one write at most once, however often it is sent: a request with a `key` that was
+    /// done before gets the same reply again, while it is remembered (`store.idempotency_ttl`).
+    ///
+    /// Errors: `InvalidArgument` if the request is not a write; `IdempotencyMismatch` if the key
+    /// was used for another request.
+    fn call_once(
+        &self,
+        key: IdempotencyKey,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, Error>> + Send;
+
+    /// Waits for one change; see [`WaitRequest`].
+    fn wait(&self, request: WaitRequest)
+    -> impl Future<Output = Result<WaitOutcome, Error>> + Send;
+
+    /// Watches keys; see [`WatchRequest`]. The stream ends after its first error, which says
+    /// where to resume ([`Details::Resume`](crate::Details::Resume)) if it can be.
+    fn watch(
+        &self,
+        request: WatchRequest,
+    ) -> impl Future<Output = Result<Self::Watch, Error>> + Send;
+
+    /// Sets a key.
+    fn set(&self, request: SetRequest) -> impl Future<Output = Result<SetReply, Error>> + Send {
+        async {
+            match self.call(Request::Set(request)).await? {
+                Reply::Set(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Reads a key as it is now.
+    fn get(
+        &self,
+        key: impl Into<Blob> + Send,
+    ) -> impl Future<Output = Result<GetReply, Error>> + Send {
+        self.get_at(key, 0)
+    }
+
+    /// Reads a key as it was after `revision`; 0 for now.
+    fn get_at(
+        &self,
+        key: impl Into<Blob> + Send,
+        revision: Revision,
+    ) -> impl Future<Output = Result<GetReply, Error>> + Send {
+        let request = GetRequest { key: key.into(), revision };
+        async {
+            match self.call(Request::Get(request)).await? {
+                Reply::Get(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Reads a page of keys.
+    fn range(
+        &self,
+        request: RangeRequest,
+    ) -> impl Future<Output = Result<RangeReply, Error>> + Send {
+        async {
+            match self.call(Request::Range(request)).await? {
+                Reply::Range(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Deletes keys, in one revision.
+    fn delete(&self, range: KeyRange) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
+        async {
+            match self.call(Request::Delete(DeleteRequest::new(range))).await? {
+                Reply::Delete(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Compares, then does one of two lists of operations, in one revision.
+    fn txn(&self, request: TxnRequest) -> impl Future<Output = Result<TxnReply, Error>> + Send {
+        async {
+            match self.call(Request::Txn(request)).await? {
+                Reply::Txn(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Makes a lease with an id that the store picks.
+    fn lease_grant(&self, ttl: Duration) -> impl Future<Output = Result<LeaseReply, Error>> + Send {
+        async move {
+            match self.call(Request::LeaseGrant(LeaseGrantRequest { id: 0, ttl })).await? {
+                Reply::LeaseGrant(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Starts the lease's time to live again.
+    fn lease_keep_alive(
+        &self,
+        id: LeaseId,
+    ) -> impl Future<Output = Result<LeaseReply, Error>> + Send {
+        async move {
+            match self.call(Request::LeaseKeepAlive(id)).await? {
+                Reply::LeaseKeepAlive(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Ends the lease and deletes its keys, in one revision.
+    fn lease_revoke(&self, id: LeaseId) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
+        async move {
+            match self.call(Request::LeaseRevoke(id)).await? {
+                Reply::LeaseRevoke(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Tells how long the lease has left, and its keys.
+    fn lease_time_to_live(
+        &self,
+        id: LeaseId,
+    ) -> impl Future<Output = Result<LeaseTimeToLiveReply, Error>> + Send {
+        async move {
+            match self.call(Request::LeaseTimeToLive(id)).await? {
+                Reply::LeaseTimeToLive(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Lists leases above `after`, at most `limit` (0 for a page).
+    fn lease_list(
+        &self,
+        after: LeaseId,
+        limit: usize,
+    ) -> impl Future<Output = Result<LeaseListReply, Error>> + Send {
+        async move {
+            match self.call(Request::LeaseList { after, limit }).await? {
+                Reply::LeaseList(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Gives up the history before `revision`.
+    fn compact(
+        &self,
+        revision: Revision,
+    ) -> impl Future<Output = Result<CompactReply, Error>> + Send {
+        async move {
+            match self.call(Request::Compact(revision)).await? {
+                Reply::Compact(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Tells what the store holds.
+    fn status(&self) -> impl Future<Output = Result<StatusReply, Error>> + Send {
+        async {
+            match self.call(Request::Status).await? {
+                Reply::Status(reply) => Ok(*reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Lists waits and watches with ids above `after`, at most `limit` (0 for a page).
+    fn watchers(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<WatchersReply, Error>> + Send {
+        async move {
+            match self.call(Request::Watchers { after, limit }).await? {
+                Reply::Watchers(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Ends a wait or a watch by its id from [`watchers`](Self::watchers).
+    fn end_watcher(&self, id: u64) -> impl Future<Output = Result<(), Error>> + Send {
+        async move {
+            match self.call(Request::EndWatcher(id)).await? {
+                Reply::EndWatcher => Ok(()),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+}
+
+fn unexpected(reply: &Reply) -> Error {
+    Error::new(ErrorCode::Internal, format!("the reply does not fit the request: {reply:?}"))
+}

@@ -1,0 +1,102 @@
+//! Bodies: the one place that knows bincode, and how untrusted bytes are decoded with it.
+//!
+//! bincode's `legacy` layout: little-endian, integers of fixed width, `u64` lengths, `u32`
+//! variant numbers. Decoding borrows from the frame, has a limit, and refuses trailing bytes, so
+//! a body costs no more memory than a small multiple of the bytes received.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
+use serde::{Deserialize, Serialize};
+
+use super::frame::{HEADER_BYTES, Header, Kind};
+
+/// No configuration allows larger bodies than this: bincode's limit is a constant.
+pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
+    bincode::config::legacy().with_limit::<BODY_BYTES_LIMIT>();
+
+/// Why bytes are not a frame, or a body not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The header names a kind of frame this version does not know.
+    #[error("unknown frame kind {0}")]
+    UnknownKind(u8),
+    /// The header names a codec this version does not know, or sets reserved bytes.
+    #[error("unknown codec {0}, or reserved header bytes set")]
+    UnknownCodec(u8),
+    /// The header announces a body above the limit.
+    #[error("frame body of {bytes} bytes, but at most {max} are allowed (rpc.frame_bytes_max)")]
+    TooLarge {
+        /// What it announced.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The body is not the type expected.
+    #[error("malformed body: {0}")]
+    Malformed(String),
+    /// The body goes on after its value.
+    #[error("{0} trailing bytes after the body")]
+    Trailing(usize),
+}
+
+/// Decodes a whole body.
+///
+/// # Errors
+/// [`CodecError::Malformed`] or [`CodecError::Trailing`]; framing is intact, so the connection
+/// can go on.
+pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::borrow_decode_from_slice(body, CONFIG)
+        .map_err(|error: DecodeError| CodecError::Malformed(error.to_string()))?;
+    match body.len() - used {
+        0 => Ok(value),
+        trailing => Err(CodecError::Trailing(trailing)),
+    }
+}
+
+/// Appends a whole frame with `body` to `out`; tells the bytes of the body.
+///
+/// # Errors
+/// [`CodecError::TooLarge`] if the body is above `body_bytes_max`; `out` is as before.
+pub fn encode_frame<T: Serialize>(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    id: u64,
+    deadline_ms: u32,
+    body: &T,
+    body_bytes_max: usize,
+) -> Result<usize, CodecError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    if let Err(error) = bincode::serde::encode_into_writer(body, Appender(out), CONFIG) {
+        out.truncate(start);
+        return Err(CodecError::Malformed(error.to_string()));
+    }
+    let bytes = out.len() - start - HEADER_BYTES;
+    if bytes > body_bytes_max {
+        out.truncate(start);
+        return Err(CodecError::TooLarge { bytes, max: body_bytes_max });
+    }
+    let header = Header { body_bytes: bytes as u32, kind, deadline_ms, id }.encode();
+    if let Some(place) = out.get_mut(start..start + HEADER_BYTES) {
+        place.copy_from_slice(&header);
+    }
+    Ok(bytes)
+}
+
+/// Appends a frame without a body to `out`.
+pub fn encode_bare(out: &mut Vec<u8>, kind: Kind, id: u64) {
+    out.extend_from_slice(&Header::bare(kind, id).encode());
+}
+
+struct Appender<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Frames: the hand-written header in front of every body, and the split of bytes into frames.
+//!
+//! Pure: bytes in, frames out. `docs/protocol.md` draws the header byte by byte.
+
+use super::codec::CodecError;
+
+/// What a client sends first: the name of the protocol and its version.
+pub const PREFACE: [u8; 8] = *b"WAKEFUL\x01";
+
+/// Bytes of a frame header.
+pub const HEADER_BYTES: usize = 20;
+
+/// Bodies are bincode, little-endian, integers of fixed width.
+const CODEC_BINCODE: u8 = 1;
+
+/// What a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Client: who it is. First frame after the preface.
+    Hello = 1,
+    /// Server: who it is. Answers `Hello`.
+    Welcome = 2,
+    /// Client: asks for something under a new id.
+    Request = 3,
+    /// Server: answers the request with this id.
+    Reply = 4,
+    /// Server: refuses the request with this id; id 0: refuses the connection.
+    Error = 5,
+    /// Server: something new on the stream that the request with this id opened.
+    Push = 6,
+    /// Client: no longer interested in the request, or the stream, with this id.
+    Cancel = 7,
+    /// Client: has consumed so many bytes of pushes of the stream with this id.
+    Credit = 8,
+    /// Either: are you there? Answered by `Pong` with the same id.
+    Ping = 9,
+    /// Either: yes.
+    Pong = 10,
+    /// Either: no new requests from now on; those in flight still end.
+    Goodbye = 11,
+}
+
+/// The header of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of the body that follows.
+    pub body_bytes: u32,
+    /// What the frame is for.
+    pub kind: Kind,
+    /// Requests: how long the caller will wait from when the server has read it; 0 for ever.
+    pub deadline_ms: u32,
+    /// The request or stream it belongs to; 0 for the connection itself.
+    pub id: u64,
+}
+
+impl Kind {
+    fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Hello,
+            2 => Self::Welcome,
+            3 => Self::Request,
+            4 => Self::Reply,
+            5 => Self::Error,
+            6 => Self::Push,
+            7 => Self::Cancel,
+            8 => Self::Credit,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            11 => Self::Goodbye,
+            _ => return None,
+        })
+    }
+}
+
+impl Header {
+    /// The header of a frame without a body.
+    pub fn bare(kind: Kind, id: u64) -> Self {
+        Self { body_bytes: 0, kind, deadline_ms: 0, id }
+    }
+
+    /// The bytes on the wire.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let [l0, l1, l2, l3] = self.body_bytes.to_le_bytes();
+        let [d0, d1, d2, d3] = self.deadline_ms.to_le_bytes();
+        let [i0, i1, i2, i3, i4, i5, i6, i7] = self.id.to_le_bytes();
+        [
+            l0,
+            l1,
+            l2,
+            l3,
+            self.kind as u8,
+            CODEC_BINCODE,
+            0,
+            0, //
+            d0,
+            d1,
+            d2,
+            d3,
+            i0,
+            i1,
+            i2,
+            i3,
+            i4,
+            i5,
+            i6,
+            i7,
+        ]
+    }
+
+    /// The header that these bytes are.
+    ///
+    /// # Errors
+    /// An unknown kind or codec, or a reserved byte that is not 0: the stream has lost its
+    /// framing, or the peer is newer; the connection cannot go on.
+    pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, CodecError> {
+        let [
+            l0,
+            l1,
+            l2,
+            l3,
+            kind,
+            codec,
+            r0,
+            r1, //
+            d0,
+            d1,
+            d2,
+            d3,
+            i0,
+            i1,
+            i2,
+            i3,
+            i4,
+            i5,
+            i6,
+            i7,
+        ] = *bytes;
+        let kind = Kind::from_u8(kind).ok_or(CodecError::UnknownKind(kind))?;
+        if codec != CODEC_BINCODE || r0 != 0 || r1 != 0 {
+            return Err(CodecError::UnknownCodec(codec));
+        }
+        Ok(Self {
+            body_bytes: u32::from_le_bytes([l0, l1, l2, l3]),
+            kind,
+            deadline_ms: u32::from_le_bytes([d0, d1, d2, d3]),
+            id: u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
+        })
+    }
+}
+
+/// Splits the first whole frame off `bytes`: header, body, and what follows. `None` while it is
+/// not whole yet.
+///
+/// # Errors
+/// A bad header, or a body longer than `body_bytes_max` (said as soon as the header is there, so
+/// that no more is read than was allowed): the connection cannot go on.
+#[expect(clippy::type_complexity, reason = "a frame and its rest")]
+pub fn split(
+    bytes: &[u8],
+    body_bytes_max: usize,
+) -> Result<Option<(Header, &[u8], &[u8])>, CodecError> {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let header = Header::decode(header)?;
+    let body_bytes = header.body_bytes as usize;
+    if body_bytes > body_bytes_max {
+        return Err(CodecError::TooLarge { bytes: body_bytes, max: body_bytes_max });
+    }
+    Ok(rest.split_at_checked(body_bytes).map(|(body, rest)| (header, body, rest)))
+}

@@ -1,0 +1,5 @@
+//! The wire: frames, bodies, the TCP server and the client.
+
+pub mod codec;
+pub mod frame;
+pub(crate) mod proto;

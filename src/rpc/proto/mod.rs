@@ -1,0 +1,23 @@
+//! What bodies hold: the wire's own mirror of the vocabulary, and the conversions between both.
+//!
+//! Wire types borrow from the frame, are never recursive, and grow only at the end of their
+//! enums; their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
+
+mod hello;
+mod key;
+mod push;
+mod reply;
+mod request;
+
+pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
+pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
+pub(crate) use push::{WireDelivery, WirePush};
+pub(crate) use reply::WireReply;
+pub(crate) use request::{Call, WireCall, WireRequest};
+
+use std::time::Duration;
+
+/// Whole milliseconds, rounded up so that a wait never ends early; 0 only for 0.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,435 @@
+//! Bodies of `Reply` frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
+use crate::model::{
+    Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, RangeReply, Reply, SetReply, StatusReply, TxnReply, WaitOutcome,
+    WatcherInfo, WatcherKind, WatchersReply,
+};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireReply<'a> {
+    Set(#[serde(borrow)] WireSetReply<'a>),
+    Get(#[serde(borrow)] WireGetReply<'a>),
+    Range(#[serde(borrow)] WireRangeReply<'a>),
+    Delete(#[serde(borrow)] WireDeleteReply<'a>),
+    Txn {
+        revision: u64,
+        succeeded: bool,
+        #[serde(borrow)]
+        results: Vec<WireTxnResult<'a>>,
+    },
+    LeaseGrant(WireLease),
+    LeaseKeepAlive(WireLease),
+    LeaseRevoke(#[serde(borrow)] WireDeleteReply<'a>),
+    LeaseTimeToLive {
+        revision: u64,
+        id: u64,
+        granted_ms: u64,
+        remaining_ms: u64,
+        #[serde(borrow)]
+        keys: Vec<&'a serde_bytes::Bytes>,
+    },
+    LeaseList {
+        revision: u64,
+        leases: Vec<u64>,
+        more: bool,
+    },
+    Compact {
+        revision: u64,
+        oldest: u64,
+    },
+    Status(#[serde(borrow)] WireStatus<'a>),
+    Watchers {
+        revision: u64,
+        #[serde(borrow)]
+        watchers: Vec<WireWatcher<'a>>,
+        more: bool,
+    },
+    EndWatcher,
+    Wait {
+        /// false: timeout.
+        met: bool,
+        revision: u64,
+        #[serde(borrow)]
+        event: Option<WireEvent<'a>>,
+    },
+    StreamOpen,
+    WatchAdd {
+        /// Events of later revisions follow (`from` now), or from the one asked for.
+        revision: u64,
+    },
+    WatchCancel,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireSetReply<'a> {
+    revision: u64,
+    changed: bool,
+    lease: u64,
+    #[serde(borrow)]
+    previous: Option<WireKeyValue<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireGetReply<'a> {
+    revision: u64,
+    #[serde(borrow)]
+    kv: Option<WireKeyValue<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireRangeReply<'a> {
+    revision: u64,
+    #[serde(borrow)]
+    kvs: Vec<WireKeyValue<'a>>,
+    more: bool,
+    count: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireDeleteReply<'a> {
+    revision: u64,
+    deleted: u64,
+    #[serde(borrow)]
+    previous: Vec<WireKeyValue<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireTxnResult<'a> {
+    Set(#[serde(borrow)] WireSetReply<'a>),
+    Get(#[serde(borrow)] WireGetReply<'a>),
+    Range(#[serde(borrow)] WireRangeReply<'a>),
+    Delete(#[serde(borrow)] WireDeleteReply<'a>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireLease {
+    revision: u64,
+    id: u64,
+    ttl_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireStatus<'a> {
+    revision: u64,
+    oldest: u64,
+    store_id: u64,
+    #[serde(borrow)]
+    server_version: &'a str,
+    uptime_ms: u64,
+    keys: u64,
+    bytes: u64,
+    history_events: u64,
+    history_bytes: u64,
+    leases: u64,
+    waits: u64,
+    watches: u64,
+    streams: u64,
+    connections: u64,
+    requests: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireWatcher<'a> {
+    id: u64,
+    /// false: a wait; true: a watch.
+    watch: bool,
+    #[serde(borrow)]
+    owner: &'a str,
+    #[serde(borrow)]
+    range: WireKeyRange<'a>,
+    behind: u64,
+}
+
+fn wire_kvs(kvs: &[Arc<KeyValue>]) -> Vec<WireKeyValue<'_>> {
+    kvs.iter().map(|kv| WireKeyValue::from(&**kv)).collect()
+}
+
+fn owned(kv: WireKeyValue<'_>) -> Arc<KeyValue> {
+    Arc::new(kv.into())
+}
+
+impl<'a> From<&'a Reply> for WireReply<'a> {
+    fn from(reply: &'a Reply) -> Self {
+        match reply {
+            Reply::Set(set) => Self::Set(set.into()),
+            Reply::Get(get) => Self::Get(get.into()),
+            Reply::Range(range) => Self::Range(range.into()),
+            Reply::Delete(delete) => Self::Delete(delete.into()),
+            Reply::Txn(txn) => Self::Txn {
+                revision: txn.revision,
+                succeeded: txn.succeeded,
+                results: txn.results.iter().filter_map(WireTxnResult::of).collect(),
+            },
+            Reply::LeaseGrant(lease) => Self::LeaseGrant(lease.into()),
+            Reply::LeaseKeepAlive(lease) => Self::LeaseKeepAlive(lease.into()),
+            Reply::LeaseRevoke(delete) => Self::LeaseRevoke(delete.into()),
+            Reply::LeaseTimeToLive(lease) => Self::LeaseTimeToLive {
+                revision: lease.revision,
+                id: lease.id,
+                granted_ms: millis(lease.granted),
+                remaining_ms: millis(lease.remaining),
+                keys: lease.keys.iter().map(|key| serde_bytes::Bytes::new(key)).collect(),
+            },
+            Reply::LeaseList(list) => Self::LeaseList {
+                revision: list.revision,
+                leases: list.leases.clone(),
+                more: list.more,
+            },
+            Reply::Compact(compact) => {
+                Self::Compact { revision: compact.revision, oldest: compact.oldest }
+            }
+            Reply::Status(status) => Self::Status((&**status).into()),
+            Reply::Watchers(list) => Self::Watchers {
+                revision: list.revision,
+                watchers: list.watchers.iter().map(WireWatcher::from).collect(),
+                more: list.more,
+            },
+            Reply::EndWatcher => Self::EndWatcher,
+        }
+    }
+}
+
+impl<'a> From<&'a WaitOutcome> for WireReply<'a> {
+    fn from(outcome: &'a WaitOutcome) -> Self {
+        match outcome {
+            WaitOutcome::Met { revision, event } => Self::Wait {
+                met: true,
+                revision: *revision,
+                event: event.as_ref().map(|event| WireEvent::of(event, true, false)),
+            },
+            WaitOutcome::Timeout { revision } => {
+                Self::Wait { met: false, revision: *revision, event: None }
+            }
+        }
+    }
+}
+
+impl WireReply<'_> {
+    /// The reply of the store that this is; `None` for those of waits and streams.
+    pub(crate) fn into_store_reply(self) -> Option<Reply> {
+        Some(match self {
+            Self::Set(set) => Reply::Set(set.into()),
+            Self::Get(get) => Reply::Get(get.into()),
+            Self::Range(range) => Reply::Range(range.into()),
+            Self::Delete(delete) => Reply::Delete(delete.into()),
+            Self::Txn { revision, succeeded, results } => Reply::Txn(TxnReply {
+                revision,
+                succeeded,
+                results: results.into_iter().map(Reply::from).collect(),
+            }),
+            Self::LeaseGrant(lease) => Reply::LeaseGrant(lease.into()),
+            Self::LeaseKeepAlive(lease) => Reply::LeaseKeepAlive(lease.into()),
+            Self::LeaseRevoke(delete) => Reply::LeaseRevoke(delete.into()),
+            Self::LeaseTimeToLive { revision, id, granted_ms, remaining_ms, keys } => {
+                Reply::LeaseTimeToLive(LeaseTimeToLiveReply {
+                    revision,
+                    id,
+                    granted: Duration::from_millis(granted_ms),
+                    remaining: Duration::from_millis(remaining_ms),
+                    keys: keys.into_iter().map(|key| Blob::from(&**key)).collect(),
+                })
+            }
+            Self::LeaseList { revision, leases, more } => {
+                Reply::LeaseList(LeaseListReply { revision, leases, more })
+            }
+            Self::Compact { revision, oldest } => Reply::Compact(CompactReply { revision, oldest }),
+            Self::Status(status) => Reply::Status(Box::new(status.into())),
+            Self::Watchers { revision, watchers, more } => Reply::Watchers(WatchersReply {
+                revision,
+                watchers: watchers.into_iter().map(WatcherInfo::from).collect(),
+                more,
+            }),
+            Self::EndWatcher => Reply::EndWatcher,
+            Self::Wait { .. } | Self::StreamOpen | Self::WatchAdd { .. } | Self::WatchCancel => {
+                return None;
+            }
+        })
+    }
+}
+
+impl<'a> From<&'a SetReply> for WireSetReply<'a> {
+    fn from(set: &'a SetReply) -> Self {
+        Self {
+            revision: set.revision,
+            changed: set.changed,
+            lease: set.lease,
+            previous: set.previous.as_deref().map(WireKeyValue::from),
+        }
+    }
+}
+
+impl From<WireSetReply<'_>> for SetReply {
+    fn from(wire: WireSetReply<'_>) -> Self {
+        Self {
+            revision: wire.revision,
+            changed: wire.changed,
+            lease: wire.lease,
+            previous: wire.previous.map(owned),
+        }
+    }
+}
+
+impl<'a> From<&'a GetReply> for WireGetReply<'a> {
+    fn from(get: &'a GetReply) -> Self {
+        Self { revision: get.revision, kv: get.kv.as_deref().map(WireKeyValue::from) }
+    }
+}
+
+impl From<WireGetReply<'_>> for GetReply {
+    fn from(wire: WireGetReply<'_>) -> Self {
+        Self { revision: wire.revision, kv: wire.kv.map(owned) }
+    }
+}
+
+impl<'a> From<&'a RangeReply> for WireRangeReply<'a> {
+    fn from(range: &'a RangeReply) -> Self {
+        Self {
+            revision: range.revision,
+            kvs: wire_kvs(&range.kvs),
+            more: range.more,
+            count: range.count,
+        }
+    }
+}
+
+impl From<WireRangeReply<'_>> for RangeReply {
+    fn from(wire: WireRangeReply<'_>) -> Self {
+        Self {
+            revision: wire.revision,
+            kvs: wire.kvs.into_iter().map(owned).collect(),
+            more: wire.more,
+            count: wire.count,
+        }
+    }
+}
+
+impl<'a> From<&'a DeleteReply> for WireDeleteReply<'a> {
+    fn from(delete: &'a DeleteReply) -> Self {
+        Self {
+            revision: delete.revision,
+            deleted: delete.deleted,
+            previous: wire_kvs(&delete.previous),
+        }
+    }
+}
+
+impl From<WireDeleteReply<'_>> for DeleteReply {
+    fn from(wire: WireDeleteReply<'_>) -> Self {
+        Self {
+            revision: wire.revision,
+            deleted: wire.deleted,
+            previous: wire.previous.into_iter().map(owned).collect(),
+        }
+    }
+}
+
+impl<'a> WireTxnResult<'a> {
+    /// `None` for replies that no operation of a transaction has.
+    fn of(reply: &'a Reply) -> Option<Self> {
+        Some(match reply {
+            Reply::Set(set) => Self::Set(set.into()),
+            Reply::Get(get) => Self::Get(get.into()),
+            Reply::Range(range) => Self::Range(range.into()),
+            Reply::Delete(delete) => Self::Delete(delete.into()),
+            _ => return None,
+        })
+    }
+}
+
+impl From<WireTxnResult<'_>> for Reply {
+    fn from(wire: WireTxnResult<'_>) -> Self {
+        match wire {
+            WireTxnResult::Set(set) => Self::Set(set.into()),
+            WireTxnResult::Get(get) => Self::Get(get.into()),
+            WireTxnResult::Range(range) => Self::Range(range.into()),
+            WireTxnResult::Delete(delete) => Self::Delete(delete.into()),
+        }
+    }
+}
+
+impl From<&LeaseReply> for WireLease {
+    fn from(lease: &LeaseReply) -> Self {
+        Self { revision: lease.revision, id: lease.id, ttl_ms: millis(lease.ttl) }
+    }
+}
+
+impl From<WireLease> for LeaseReply {
+    fn from(wire: WireLease) -> Self {
+        Self { revision: wire.revision, id: wire.id, ttl: Duration::from_millis(wire.ttl_ms) }
+    }
+}
+
+impl<'a> From<&'a StatusReply> for WireStatus<'a> {
+    fn from(status: &'a StatusReply) -> Self {
+        Self {
+            revision: status.revision,
+            oldest: status.oldest,
+            store_id: status.store_id,
+            server_version: &status.server_version,
+            uptime_ms: millis(status.uptime),
+            keys: status.keys,
+            bytes: status.bytes,
+            history_events: status.history_events,
+            history_bytes: status.history_bytes,
+            leases: status.leases,
+            waits: status.waits,
+            watches: status.watches,
+            streams: status.streams,
+            connections: status.connections,
+            requests: status.requests,
+        }
+    }
+}
+
+impl From<WireStatus<'_>> for StatusReply {
+    fn from(wire: WireStatus<'_>) -> Self {
+        Self {
+            revision: wire.revision,
+            oldest: wire.oldest,
+            store_id: wire.store_id,
+            server_version: wire.server_version.to_owned(),
+            uptime: Duration::from_millis(wire.uptime_ms),
+            keys: wire.keys,
+            bytes: wire.bytes,
+            history_events: wire.history_events,
+            history_bytes: wire.history_bytes,
+            leases: wire.leases,
+            waits: wire.waits,
+            watches: wire.watches,
+            streams: wire.streams,
+            connections: wire.connections,
+            requests: wire.requests,
+        }
+    }
+}
+
+impl<'a> From<&'a WatcherInfo> for WireWatcher<'a> {
+    fn from(watcher: &'a WatcherInfo) -> Self {
+        Self {
+            id: watcher.id,
+            watch: watcher.kind == WatcherKind::Watch,
+            owner: &watcher.owner,
+            range: (&watcher.range).into(),
+            behind: watcher.behind,
+        }
+    }
+}
+
+impl From<WireWatcher<'_>> for WatcherInfo {
+    fn from(wire: WireWatcher<'_>) -> Self {
+        Self {
+            id: wire.id,
+            kind: if wire.watch { WatcherKind::Watch } else { WatcherKind::Wait },
+            owner: wire.owner.to_owned(),
+            range: wire.range.into(),
+            behind: wire.behind,
+        }
+    }
+}

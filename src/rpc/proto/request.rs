@@ -1,0 +1,536 @@
+//! Bodies of `Request` frames.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{WireKeyRange, millis};
+use crate::model::{
+    Blob, Compare, CompareOp, CompareTarget, DeleteRequest, Delivery, GetRequest, IdempotencyKey,
+    LeaseGrantRequest, RangeOrder, RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
+    WaitCondition, WaitRequest, WatchFrom, WatchRequest,
+};
+
+/// Body of a `Request` frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireCall<'a> {
+    pub(crate) idempotency: Option<u128>,
+    #[serde(borrow)]
+    pub(crate) request: WireRequest<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireRequest<'a> {
+    Set(#[serde(borrow)] WireSet<'a>),
+    Get(#[serde(borrow)] WireGet<'a>),
+    Range(#[serde(borrow)] WireRange<'a>),
+    Delete(#[serde(borrow)] WireDelete<'a>),
+    Txn {
+        #[serde(borrow)]
+        compares: Vec<WireCompare<'a>>,
+        #[serde(borrow)]
+        success: Vec<WireTxnOp<'a>>,
+        #[serde(borrow)]
+        failure: Vec<WireTxnOp<'a>>,
+    },
+    LeaseGrant {
+        id: u64,
+        ttl_ms: u64,
+    },
+    LeaseKeepAlive {
+        id: u64,
+    },
+    LeaseRevoke {
+        id: u64,
+    },
+    LeaseTimeToLive {
+        id: u64,
+    },
+    LeaseList {
+        after: u64,
+        limit: u32,
+    },
+    Compact {
+        revision: u64,
+    },
+    Status,
+    Watchers {
+        after: u64,
+        limit: u32,
+    },
+    EndWatcher {
+        id: u64,
+    },
+    Wait {
+        #[serde(borrow)]
+        range: WireKeyRange<'a>,
+        #[serde(borrow)]
+        condition: WireCondition<'a>,
+        after: Option<u64>,
+        /// `None`: the server's default.
+        timeout_ms: Option<u64>,
+    },
+    /// The id of this request becomes the id of the stream.
+    StreamOpen {
+        window_bytes: u32,
+    },
+    WatchAdd {
+        stream: u64,
+        watch_id: u64,
+        #[serde(borrow)]
+        watch: WireWatch<'a>,
+    },
+    WatchCancel {
+        stream: u64,
+        watch_id: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireSet<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    key: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
+    value: &'a [u8],
+    lease: u64,
+    /// 0: none.
+    ttl_ms: u64,
+    only_if_changed: bool,
+    return_previous: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireGet<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    key: &'a [u8],
+    revision: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireRange<'a> {
+    #[serde(borrow)]
+    range: WireKeyRange<'a>,
+    revision: u64,
+    limit: u32,
+    descending: bool,
+    keys_only: bool,
+    count_only: bool,
+    /// Empty: from the start.
+    #[serde(borrow, with = "serde_bytes")]
+    after: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireDelete<'a> {
+    #[serde(borrow)]
+    range: WireKeyRange<'a>,
+    return_previous: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireCompare<'a> {
+    #[serde(borrow)]
+    range: WireKeyRange<'a>,
+    op: WireCompareOp,
+    #[serde(borrow)]
+    target: WireCompareTarget<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireCompareOp {
+    Equal,
+    NotEqual,
+    Less,
+    Greater,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireCompareTarget<'a> {
+    Value(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    Version(u64),
+    CreateRevision(u64),
+    ModRevision(u64),
+    Lease(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireTxnOp<'a> {
+    Set(#[serde(borrow)] WireSet<'a>),
+    Get(#[serde(borrow)] WireGet<'a>),
+    Range(#[serde(borrow)] WireRange<'a>),
+    Delete(#[serde(borrow)] WireDelete<'a>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireCondition<'a> {
+    Changed,
+    Exists,
+    Absent,
+    Equals(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    Differs(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
+    ModRevisionAbove(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireWatch<'a> {
+    #[serde(borrow)]
+    range: WireKeyRange<'a>,
+    from: WireFrom,
+    puts: bool,
+    deletes: bool,
+    previous: bool,
+    keys_only: bool,
+    /// 0: no progress marks.
+    progress_ms: u64,
+    /// false: all events; true: only the newest of each key for a consumer that is behind.
+    latest: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) enum WireFrom {
+    Now,
+    Revision(u64),
+    Snapshot,
+}
+
+/// What a request frame asks for, in the house's own words.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Call {
+    /// For the store, answered at once.
+    Store {
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    },
+    Wait(WaitRequest),
+    StreamOpen {
+        window_bytes: u32,
+    },
+    WatchAdd {
+        stream: u64,
+        watch_id: u64,
+        watch: WatchRequest,
+    },
+    WatchCancel {
+        stream: u64,
+        watch_id: u64,
+    },
+}
+
+impl From<WireCall<'_>> for Call {
+    fn from(wire: WireCall<'_>) -> Self {
+        let request = match wire.request {
+            WireRequest::Set(set) => Request::Set(set.into()),
+            WireRequest::Get(get) => Request::Get(get.into()),
+            WireRequest::Range(range) => Request::Range(range.into()),
+            WireRequest::Delete(delete) => Request::Delete(delete.into()),
+            WireRequest::Txn { compares, success, failure } => Request::Txn(TxnRequest {
+                compares: compares.into_iter().map(Compare::from).collect(),
+                success: success.into_iter().map(TxnOp::from).collect(),
+                failure: failure.into_iter().map(TxnOp::from).collect(),
+            }),
+            WireRequest::LeaseGrant { id, ttl_ms } => {
+                Request::LeaseGrant(LeaseGrantRequest { id, ttl: Duration::from_millis(ttl_ms) })
+            }
+            WireRequest::LeaseKeepAlive { id } => Request::LeaseKeepAlive(id),
+            WireRequest::LeaseRevoke { id } => Request::LeaseRevoke(id),
+            WireRequest::LeaseTimeToLive { id } => Request::LeaseTimeToLive(id),
+            WireRequest::LeaseList { after, limit } => {
+                Request::LeaseList { after, limit: limit as usize }
+            }
+            WireRequest::Compact { revision } => Request::Compact(revision),
+            WireRequest::Status => Request::Status,
+            WireRequest::Watchers { after, limit } => {
+                Request::Watchers { after, limit: limit as usize }
+            }
+            WireRequest::EndWatcher { id } => Request::EndWatcher(id),
+            WireRequest::Wait { range, condition, after, timeout_ms } => {
+                return Call::Wait(WaitRequest {
+                    range: range.into(),
+                    condition: condition.into(),
+                    after,
+                    timeout: timeout_ms.map(Duration::from_millis),
+                });
+            }
+            WireRequest::StreamOpen { window_bytes } => return Call::StreamOpen { window_bytes },
+            WireRequest::WatchAdd { stream, watch_id, watch } => {
+                return Call::WatchAdd { stream, watch_id, watch: watch.into() };
+            }
+            WireRequest::WatchCancel { stream, watch_id } => {
+                return Call::WatchCancel { stream, watch_id };
+            }
+        };
+        Call::Store { idempotency: wire.idempotency, request }
+    }
+}
+
+impl<'a> From<&'a Call> for WireCall<'a> {
+    fn from(call: &'a Call) -> Self {
+        let (idempotency, request) = match call {
+            Call::Store { idempotency, request } => (*idempotency, WireRequest::from(request)),
+            Call::Wait(wait) => (None, WireRequest::from(wait)),
+            Call::StreamOpen { window_bytes } => {
+                (None, WireRequest::StreamOpen { window_bytes: *window_bytes })
+            }
+            Call::WatchAdd { stream, watch_id, watch } => {
+                let (stream, watch_id) = (*stream, *watch_id);
+                (None, WireRequest::WatchAdd { stream, watch_id, watch: watch.into() })
+            }
+            Call::WatchCancel { stream, watch_id } => {
+                (None, WireRequest::WatchCancel { stream: *stream, watch_id: *watch_id })
+            }
+        };
+        Self { idempotency, request }
+    }
+}
+
+impl<'a> From<&'a Request> for WireRequest<'a> {
+    fn from(request: &'a Request) -> Self {
+        match request {
+            Request::Set(set) => Self::Set(set.into()),
+            Request::Get(get) => Self::Get(get.into()),
+            Request::Range(range) => Self::Range(range.into()),
+            Request::Delete(delete) => Self::Delete(delete.into()),
+            Request::Txn(txn) => Self::Txn {
+                compares: txn.compares.iter().map(WireCompare::from).collect(),
+                success: txn.success.iter().map(WireTxnOp::from).collect(),
+                failure: txn.failure.iter().map(WireTxnOp::from).collect(),
+            },
+            Request::LeaseGrant(grant) => {
+                Self::LeaseGrant { id: grant.id, ttl_ms: millis(grant.ttl) }
+            }
+            Request::LeaseKeepAlive(id) => Self::LeaseKeepAlive { id: *id },
+            Request::LeaseRevoke(id) => Self::LeaseRevoke { id: *id },
+            Request::LeaseTimeToLive(id) => Self::LeaseTimeToLive { id: *id },
+            Request::LeaseList { after, limit } => {
+                Self::LeaseList { after: *after, limit: saturate(*limit) }
+            }
+            Request::Compact(revision) => Self::Compact { revision: *revision },
+            Request::Status => Self::Status,
+            Request::Watchers { after, limit } => {
+                Self::Watchers { after: *after, limit: saturate(*limit) }
+            }
+            Request::EndWatcher(id) => Self::EndWatcher { id: *id },
+        }
+    }
+}
+
+impl<'a> From<&'a WaitRequest> for WireRequest<'a> {
+    fn from(wait: &'a WaitRequest) -> Self {
+        Self::Wait {
+            range: (&wait.range).into(),
+            condition: match &wait.condition {
+                WaitCondition::Changed => WireCondition::Changed,
+                WaitCondition::Exists => WireCondition::Exists,
+                WaitCondition::Absent => WireCondition::Absent,
+                WaitCondition::Equals(value) => WireCondition::Equals(value),
+                WaitCondition::Differs(value) => WireCondition::Differs(value),
+                WaitCondition::ModRevisionAbove(revision) => {
+                    WireCondition::ModRevisionAbove(*revision)
+                }
+            },
+            after: wait.after,
+            timeout_ms: wait.timeout.map(millis),
+        }
+    }
+}
+
+impl From<WireCondition<'_>> for WaitCondition {
+    fn from(wire: WireCondition<'_>) -> Self {
+        match wire {
+            WireCondition::Changed => Self::Changed,
+            WireCondition::Exists => Self::Exists,
+            WireCondition::Absent => Self::Absent,
+            WireCondition::Equals(value) => Self::Equals(Blob::from(value)),
+            WireCondition::Differs(value) => Self::Differs(Blob::from(value)),
+            WireCondition::ModRevisionAbove(revision) => Self::ModRevisionAbove(revision),
+        }
+    }
+}
+
+impl From<WireSet<'_>> for SetRequest {
+    fn from(wire: WireSet<'_>) -> Self {
+        Self {
+            key: Blob::from(wire.key),
+            value: Blob::from(wire.value),
+            lease: wire.lease,
+            ttl: (wire.ttl_ms > 0).then(|| Duration::from_millis(wire.ttl_ms)),
+            only_if_changed: wire.only_if_changed,
+            return_previous: wire.return_previous,
+        }
+    }
+}
+
+impl<'a> From<&'a SetRequest> for WireSet<'a> {
+    fn from(set: &'a SetRequest) -> Self {
+        Self {
+            key: &set.key,
+            value: &set.value,
+            lease: set.lease,
+            ttl_ms: set.ttl.map_or(0, |ttl| millis(ttl).max(1)),
+            only_if_changed: set.only_if_changed,
+            return_previous: set.return_previous,
+        }
+    }
+}
+
+impl From<WireGet<'_>> for GetRequest {
+    fn from(wire: WireGet<'_>) -> Self {
+        Self { key: Blob::from(wire.key), revision: wire.revision }
+    }
+}
+
+impl<'a> From<&'a GetRequest> for WireGet<'a> {
+    fn from(get: &'a GetRequest) -> Self {
+        Self { key: &get.key, revision: get.revision }
+    }
+}
+
+impl From<WireRange<'_>> for RangeRequest {
+    fn from(wire: WireRange<'_>) -> Self {
+        Self {
+            range: wire.range.into(),
+            revision: wire.revision,
+            limit: wire.limit as usize,
+            order: if wire.descending { RangeOrder::Descending } else { RangeOrder::Ascending },
+            keys_only: wire.keys_only,
+            count_only: wire.count_only,
+            after: (!wire.after.is_empty()).then(|| Blob::from(wire.after)),
+        }
+    }
+}
+
+impl<'a> From<&'a RangeRequest> for WireRange<'a> {
+    fn from(range: &'a RangeRequest) -> Self {
+        Self {
+            range: (&range.range).into(),
+            revision: range.revision,
+            limit: saturate(range.limit),
+            descending: range.order == RangeOrder::Descending,
+            keys_only: range.keys_only,
+            count_only: range.count_only,
+            after: range.after.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<WireDelete<'_>> for DeleteRequest {
+    fn from(wire: WireDelete<'_>) -> Self {
+        Self { range: wire.range.into(), return_previous: wire.return_previous }
+    }
+}
+
+impl<'a> From<&'a DeleteRequest> for WireDelete<'a> {
+    fn from(delete: &'a DeleteRequest) -> Self {
+        Self { range: (&delete.range).into(), return_previous: delete.return_previous }
+    }
+}
+
+impl From<WireCompare<'_>> for Compare {
+    fn from(wire: WireCompare<'_>) -> Self {
+        Self {
+            range: wire.range.into(),
+            op: match wire.op {
+                WireCompareOp::Equal => CompareOp::Equal,
+                WireCompareOp::NotEqual => CompareOp::NotEqual,
+                WireCompareOp::Less => CompareOp::Less,
+                WireCompareOp::Greater => CompareOp::Greater,
+            },
+            target: match wire.target {
+                WireCompareTarget::Value(value) => CompareTarget::Value(Blob::from(value)),
+                WireCompareTarget::Version(version) => CompareTarget::Version(version),
+                WireCompareTarget::CreateRevision(revision) => {
+                    CompareTarget::CreateRevision(revision)
+                }
+                WireCompareTarget::ModRevision(revision) => CompareTarget::ModRevision(revision),
+                WireCompareTarget::Lease(lease) => CompareTarget::Lease(lease),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a Compare> for WireCompare<'a> {
+    fn from(compare: &'a Compare) -> Self {
+        Self {
+            range: (&compare.range).into(),
+            op: match compare.op {
+                CompareOp::Equal => WireCompareOp::Equal,
+                CompareOp::NotEqual => WireCompareOp::NotEqual,
+                CompareOp::Less => WireCompareOp::Less,
+                CompareOp::Greater => WireCompareOp::Greater,
+            },
+            target: match &compare.target {
+                CompareTarget::Value(value) => WireCompareTarget::Value(value),
+                CompareTarget::Version(version) => WireCompareTarget::Version(*version),
+                CompareTarget::CreateRevision(revision) => {
+                    WireCompareTarget::CreateRevision(*revision)
+                }
+                CompareTarget::ModRevision(revision) => WireCompareTarget::ModRevision(*revision),
+                CompareTarget::Lease(lease) => WireCompareTarget::Lease(*lease),
+            },
+        }
+    }
+}
+
+impl From<WireTxnOp<'_>> for TxnOp {
+    fn from(wire: WireTxnOp<'_>) -> Self {
+        match wire {
+            WireTxnOp::Set(set) => Self::Set(set.into()),
+            WireTxnOp::Get(get) => Self::Get(get.into()),
+            WireTxnOp::Range(range) => Self::Range(range.into()),
+            WireTxnOp::Delete(delete) => Self::Delete(delete.into()),
+        }
+    }
+}
+
+impl<'a> From<&'a TxnOp> for WireTxnOp<'a> {
+    fn from(op: &'a TxnOp) -> Self {
+        match op {
+            TxnOp::Set(set) => Self::Set(set.into()),
+            TxnOp::Get(get) => Self::Get(get.into()),
+            TxnOp::Range(range) => Self::Range(range.into()),
+            TxnOp::Delete(delete) => Self::Delete(delete.into()),
+        }
+    }
+}
+
+impl From<WireWatch<'_>> for WatchRequest {
+    fn from(wire: WireWatch<'_>) -> Self {
+        Self {
+            range: wire.range.into(),
+            from: match wire.from {
+                WireFrom::Now => WatchFrom::Now,
+                WireFrom::Revision(revision) => WatchFrom::Revision(revision),
+                WireFrom::Snapshot => WatchFrom::Snapshot,
+            },
+            puts: wire.puts,
+            deletes: wire.deletes,
+            previous: wire.previous,
+            keys_only: wire.keys_only,
+            progress: (wire.progress_ms > 0).then(|| Duration::from_millis(wire.progress_ms)),
+            delivery: if wire.latest { Delivery::Latest } else { Delivery::All },
+        }
+    }
+}
+
+impl<'a> From<&'a WatchRequest> for WireWatch<'a> {
+    fn from(watch: &'a WatchRequest) -> Self {
+        Self {
+            range: (&watch.range).into(),
+            from: match watch.from {
+                WatchFrom::Now => WireFrom::Now,
+                WatchFrom::Revision(revision) => WireFrom::Revision(revision),
+                WatchFrom::Snapshot => WireFrom::Snapshot,
+            },
+            puts: watch.puts,
+            deletes: watch.deletes,
+            previous: watch.previous,
+            keys_only: watch.keys_only,
+            progress_ms: watch.progress.map_or(0, |interval| millis(interval).max(1)),
+            latest: watch.delivery == Delivery::Latest,
+        }
+    }
+}
+
+fn saturate(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
