@@ -8,6 +8,9 @@ mod operations;
 #[allow(dead_code, unused_imports)]
 pub mod rpc;
 
+#[allow(dead_code, unused_imports)]
+mod store;
+
 pub use config::Config;
 pub use error::{Details, Error, ErrorCode};
 pub use model::*;
