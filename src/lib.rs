@@ -7,6 +7,8 @@ mod model;
 mod operations;
 #[allow(dead_code, unused_imports)]
 pub mod rpc;
+#[allow(dead_code, unused_imports)]
+mod watch;
 
 #[allow(dead_code, unused_imports)]
 mod store;
