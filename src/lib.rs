@@ -1,19 +1,19 @@
 //! Wakeful: a key-value store whose changes can be awaited.
 
+pub mod actor;
 pub mod config;
 pub mod error;
+mod local_watch;
 mod model;
-#[allow(dead_code)]
 mod operations;
-#[allow(dead_code, unused_imports)]
 pub mod rpc;
-#[allow(dead_code, unused_imports)]
-mod watch;
-
-#[allow(dead_code, unused_imports)]
+mod service;
 mod store;
+mod watch;
 
 pub use config::Config;
 pub use error::{Details, Error, ErrorCode};
+pub use local_watch::{LocalWatch, WatchInto};
 pub use model::*;
 pub use operations::Operations;
+pub use service::Wakeful;

@@ -3,3 +3,4 @@
 pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
+pub(crate) mod server;

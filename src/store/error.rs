@@ -1,5 +1,6 @@
 //! Why the store, or a wait or watch on it, refuses.
 
+use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Blob, LeaseId, Revision};
 
 /// Why the store, or a wait or watch on it, refuses. Nothing was changed.
@@ -48,5 +49,42 @@ impl StoreError {
     /// Passing `name` was asked for; `value` is where it stands.
     pub(crate) fn limit(name: &'static str, value: usize, what: &'static str) -> Self {
         Self::Limit { name, value: value as u64, what }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        let (code, details) = match error {
+            StoreError::InvalidArgument(_) => (ErrorCode::InvalidArgument, Details::None),
+            StoreError::Limit { name, value, .. } => {
+                (ErrorCode::LimitExceeded, Details::Limit { name: name.to_owned(), value })
+            }
+            StoreError::Compacted { oldest, current, .. } => {
+                (ErrorCode::Compacted, Details::Revisions { oldest, current })
+            }
+            StoreError::Future { oldest, current, .. } => {
+                (ErrorCode::FutureRevision, Details::Revisions { oldest, current })
+            }
+            StoreError::LeaseNotFound(_) => (ErrorCode::LeaseNotFound, Details::None),
+            StoreError::LeaseExists(_) => (ErrorCode::LeaseExists, Details::None),
+            StoreError::DuplicateKey(_) => (ErrorCode::DuplicateKey, Details::None),
+            StoreError::IdempotencyMismatch => (ErrorCode::IdempotencyMismatch, Details::None),
+            StoreError::WatchNotFound(_) => (ErrorCode::WatchNotFound, Details::None),
+            StoreError::WatchExists(_) => (ErrorCode::WatchExists, Details::None),
+            StoreError::EndedByOperator { resume } => {
+                (ErrorCode::EndedByOperator, Details::Resume { revision: resume })
+            }
+            StoreError::Overtaken { resume } => {
+                (ErrorCode::Compacted, Details::Resume { revision: resume })
+            }
+            StoreError::DeadlineExceeded => (ErrorCode::DeadlineExceeded, Details::None),
+            StoreError::Cancelled => (ErrorCode::Cancelled, Details::None),
+            StoreError::Stopping { resume } => (
+                ErrorCode::Unavailable,
+                resume.map_or(Details::None, |revision| Details::Resume { revision }),
+            ),
+        };
+        Error::new(code, message).with_details(details)
     }
 }

@@ -4,7 +4,6 @@
 //! those that do not any more, serve ranges now and at past revisions.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::Arc;
 

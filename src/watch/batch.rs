@@ -24,10 +24,22 @@ pub(crate) struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
     /// `events[first .. first + count]`: whole revisions; with them, all up to `revision`.
-    Events { first: u32, count: u32, revision: Revision, skipped: u64 },
-    Snapshot { revision: Revision, kvs: Vec<Arc<KeyValue>> },
-    SnapshotEnd { revision: Revision },
-    Progress { revision: Revision },
+    Events {
+        first: u32,
+        count: u32,
+        revision: Revision,
+        skipped: u64,
+    },
+    Snapshot {
+        revision: Revision,
+        kvs: Vec<Arc<KeyValue>>,
+    },
+    SnapshotEnd {
+        revision: Revision,
+    },
+    Progress {
+        revision: Revision,
+    },
     Ended(StoreError),
 }
 

@@ -7,7 +7,6 @@
 //! registration and the next write, because both happen here, one after the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 
 use ahash::RandomState;
 use slab::Slab;
@@ -74,6 +73,11 @@ impl<P> Hub<P> {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// How the consumer of a stream is reached.
+    pub(crate) fn party(&self, stream: Handle) -> Option<&P> {
+        self.stream(stream).ok().map(|stream| &stream.party)
     }
 
     /// Does `request`; whoever waits for what it changed has it in the answers or batches.
@@ -143,7 +147,7 @@ impl<P> Hub<P> {
     ///
     /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
     /// now, `Again` when this stream needs another turn to find what it has to show.
-    pub(crate) fn next_batch(&mut self) -> NextBatch<'_, P> {
+    pub(crate) fn next_batch(&mut self) -> NextBatch {
         while let Some(handle) = self.touched.pop_front() {
             if !self.stream_mut(handle).is_ok_and(|stream| stream.touched) {
                 continue;
@@ -161,7 +165,7 @@ impl<P> Hub<P> {
                 return NextBatch::Again;
             }
         }
-        NextBatch::Idle(std::marker::PhantomData)
+        NextBatch::Idle
     }
 
     /// Tells everyone who watches the keys of the events from `before` on.
@@ -353,22 +357,11 @@ impl<P> Hub<P> {
 }
 
 /// What [`Hub::next_batch`] found.
-pub(crate) enum NextBatch<'a, P> {
+pub(crate) enum NextBatch {
     /// The stream is shown this.
     Batch(Handle, Batch),
     /// A turn later there may be more.
     Again,
     /// Nothing to show.
-    Idle(std::marker::PhantomData<&'a P>),
-}
-
-impl<P> Hub<P> {
-    /// How the consumer of a stream is reached.
-    pub(crate) fn party(&self, stream: Handle) -> Option<&P> {
-        self.stream(stream).ok().map(|stream| &stream.party)
-    }
-}
-
-pub(super) fn share(owner: &Arc<Owner>) -> Arc<Owner> {
-    Arc::clone(owner)
+    Idle,
 }

@@ -1,6 +1,6 @@
 //! Streams of [`Hub`]: many watches shown to one consumer, a batch at a time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -9,10 +9,13 @@ use super::batch::{Batch, Delivery, News};
 use super::hub::Hub;
 use super::watcher::{Handle, Owner, Role, Snapshot, View, Watch, WatchOptions, Watcher};
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{History, Micros, Seq, StoreError};
 
 /// Events read from history for one batch, in units of `batch_events_max`.
 const SCAN_FACTOR: usize = 8;
+
+/// Places of ended watches that a queue may hold beyond one for each watch there is.
+const QUEUE_SLACK: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Stream<P> {
@@ -138,11 +141,7 @@ impl<P> Hub<P> {
     }
 
     /// Ends one watch of a stream without a word; the others do not notice.
-    pub(crate) fn cancel_watch(
-        &mut self,
-        handle: Handle,
-        watch_id: u64,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn cancel_watch(&mut self, handle: Handle, watch_id: u64) -> Result<(), StoreError> {
         let index = self.stream(handle)?.ids.get(&watch_id).copied();
         self.drop_watch(index.ok_or(StoreError::WatchNotFound(watch_id))?);
         Ok(())
@@ -265,8 +264,11 @@ impl<P> Hub<P> {
         while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
             let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
             let Some(index) = next else { break };
+            // What stands in the queue may have ended, and its index been given to another watch.
             let Some(watch) = self.watch_mut(index) else { continue };
-            watch.queued = false;
+            if watch.stream != handle.index || !std::mem::take(&mut watch.queued) {
+                continue;
+            }
             match self.collect_watch(index, &mut batch, &mut budget) {
                 Rest::Nothing => {}
                 Rest::Something => self.requeue(handle, index),
@@ -387,8 +389,10 @@ impl<P> Hub<P> {
         let Some(Watcher { role: Role::Watch(watch), .. }) = self.remove(index) else { return };
         if let Some(stream) = self.streams.get_mut(watch.stream as usize) {
             stream.ids.remove(&watch.watch_id);
-            if watch.queued {
-                stream.queue.retain(|queued| *queued != index);
+            // Its place in the queue is skipped later; churn must not make the queue grow.
+            if stream.queue.len() > 2 * stream.ids.len() + QUEUE_SLACK {
+                let mut left: HashSet<u32, RandomState> = stream.ids.values().copied().collect();
+                stream.queue.retain(|index| left.remove(index));
             }
         }
     }
@@ -399,10 +403,7 @@ impl<P> Hub<P> {
         let handles: Vec<Handle> = self
             .streams
             .iter()
-            .map(|(index, stream)| Handle {
-                index: index as u32,
-                generation: stream.generation,
-            })
+            .map(|(index, stream)| Handle { index: index as u32, generation: stream.generation })
             .collect();
         let mut last = Vec::new();
         for handle in handles {
@@ -444,7 +445,7 @@ impl<P> Hub<P> {
 }
 
 /// Whether an event of the same key, from `next` on, would be shown instead.
-fn superseded(history: &crate::store::History, next: Seq, options: &WatchOptions) -> bool {
+fn superseded(history: &History, next: Seq, options: &WatchOptions) -> bool {
     let mut next = next;
     while let Some(entry) = history.get(next) {
         if options.shows(&entry.event) {

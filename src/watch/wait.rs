@@ -7,7 +7,7 @@ use super::watcher::{Handle, Owner, Role, Search, Wait, Watcher};
 use crate::model::{
     Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{Micros, StoreError};
 
 /// What became of a wait at once.
 #[derive(Debug)]
@@ -50,7 +50,8 @@ impl<P> Hub<P> {
             let slice = self.state.config().slice_max;
             match self.search_some(&request.range, &request.condition, from, slice) {
                 Found::Met(event) => {
-                    let outcome = WaitOutcome::Met { revision: event.revision(), event: Some(event) };
+                    let outcome =
+                        WaitOutcome::Met { revision: event.revision(), event: Some(event) };
                     return Ok(WaitStart::Answered(outcome));
                 }
                 Found::End => search = None,
@@ -310,4 +311,3 @@ fn condition_meets(condition: &WaitCondition, event: &Event) -> bool {
         WaitCondition::ModRevisionAbove(above) => event.revision() > *above,
     }
 }
-
