@@ -8,7 +8,8 @@ mod operations;
 #[allow(dead_code, unused_imports)]
 pub mod rpc;
 
-pub use config::Config;
+pub use config::{ClientConfig, Config};
 pub use error::{Details, Error, ErrorCode};
 pub use model::*;
 pub use operations::Operations;
+pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
