@@ -1,6 +1,7 @@
 //! Wakeful: a key-value store whose changes can be awaited.
 
 pub mod config;
+mod duration;
 pub mod error;
 mod model;
 #[allow(dead_code)]
