@@ -1,5 +1,6 @@
 //! The wire: frames, bodies, the TCP server and the client.
 
+pub mod client;
 pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
