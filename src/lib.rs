@@ -1,5 +1,8 @@
 //! Wakeful: a key-value store whose changes can be awaited.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod error;
 mod model;

@@ -3,3 +3,5 @@
 pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
+#[doc(hidden)]
+pub mod specimen;
