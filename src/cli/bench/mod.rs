@@ -49,6 +49,11 @@ const FILL_CHUNK: u64 = 1_000;
 /// read; with `--rate`, from when its batch was due, so that a stall of the server counts in full.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").multiple(false))]
+#[command(after_help = "\
+Examples:
+  wakeful bench                            half sets, half gets, for 10 s
+  wakeful bench --rate 5000 --watchers 1000 --same-keys    latency under a steady load
+  wakeful bench --fan-out --watchers 10000                 one set, many watchers")]
 pub(crate) struct BenchArgs {
     /// Connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]

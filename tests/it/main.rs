@@ -1,0 +1,20 @@
+//! End to end: the real binary, the real client, the service inside an actix system.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test says no by panicking, in its helpers too"
+)]
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod client;
+mod embed;
+#[cfg(feature = "cli")]
+mod examples;
+#[cfg(feature = "cli")]
+mod process;
+#[cfg(feature = "cli")]
+mod readme;
