@@ -6,6 +6,10 @@
 use std::time::Duration;
 
 use crate::duration;
+use crate::error::{Error, ErrorCode};
+
+/// No configuration allows larger frame bodies than this: the codec's own limit is a constant.
+pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 
 /// Everything that can be set about a Wakeful; [`Config::new`] has the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +91,12 @@ pub struct RpcConfig {
     pub connections_max: usize,
     /// Longest frame body, bytes, in both directions.
     pub frame_bytes_max: usize,
-    /// Most requests of one connection that are not yet answered, waits excepted.
+    /// Most requests of one connection that are not yet answered, waits excepted; what comes
+    /// after them waits in the socket.
     pub requests_in_flight_max: usize,
+    /// How many requests that may take long (ranges, transactions, range deletes) of one
+    /// connection are done in one turn; bounds how long one connection holds up the others.
+    pub heavy_requests_max: usize,
     /// Bytes of encoded output a connection holds before it stops encoding more.
     pub output_bytes_max: usize,
     /// From accept to the whole preface and hello.
@@ -207,6 +215,7 @@ impl Config {
                 connections_max: 20_000,
                 frame_bytes_max: 8 * 1024 * 1024,
                 requests_in_flight_max: 4_096,
+                heavy_requests_max: 16,
                 output_bytes_max: 256 * 1024,
                 handshake_timeout: Duration::from_secs(5),
                 frame_timeout: Duration::from_secs(10),
@@ -216,6 +225,36 @@ impl Config {
                 shutdown_grace: Duration::from_secs(30),
             },
         }
+    }
+}
+
+impl Config {
+    /// That the limits fit each other.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the two that do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let largest_item = 2 * (self.store.key_bytes_max + self.store.value_bytes_max);
+        let needed = self.store.range_bytes_max + largest_item + 64 * self.store.range_keys_max;
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        if self.rpc.frame_bytes_max < needed {
+            return refuse(format!(
+                "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
+                 largest keys and values, and 64 bytes for each of store.range_keys_max"
+            ));
+        }
+        if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
+            return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));
+        }
+        if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
+            return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
+        }
+        if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
+            return refuse(
+                "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -277,7 +316,7 @@ impl Config {
                 wait_timeout_default, batch_events_max, batch_bytes_max, progress_interval_min,
             }
             rpc: RpcConfig {
-                connections_max, frame_bytes_max, requests_in_flight_max, output_bytes_max,
+                connections_max, frame_bytes_max, requests_in_flight_max, heavy_requests_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace,
             }

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::failure::{Exit, Failure};
 use super::output::{Output, notice};
 use super::signal::Signals;
-use crate::{Config, Error};
+use crate::{Config, Wakeful};
 
 /// Run a server
 #[derive(Debug, clap::Args)]
@@ -95,7 +95,7 @@ impl ServeArgs {
 async fn serve(config: Config, listen: &str, out: &mut Output) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = config.rpc.shutdown_grace;
-    let wakeful = Wakeful::start(config).await?;
+    let wakeful = Wakeful::start(config)?;
     let addr = wakeful.listen(listen).await?;
     if out.json() {
         out.object(super::json::Object::new().text("listening", &addr.to_string()));
@@ -119,25 +119,6 @@ async fn serve(config: Config, listen: &str, out: &mut Output) -> Result<Exit, F
         exit = signals.next() => std::process::exit(exit as i32),
     }
 }
-
-// STUB until the server is merged: delete from here to the end of the stub and write
-// `use crate::Wakeful;`. It has the planned API.
-struct Wakeful;
-
-impl Wakeful {
-    async fn start(config: Config) -> Result<Self, Error> {
-        let _ = config;
-        Err(Error::new(crate::ErrorCode::Internal, "the server is not merged yet"))
-    }
-
-    async fn listen(&self, addr: &str) -> Result<std::net::SocketAddr, Error> {
-        let _ = addr;
-        Err(Error::new(crate::ErrorCode::Internal, "the server is not merged yet"))
-    }
-
-    async fn stop(self) {}
-}
-// END OF STUB
 
 #[cfg(test)]
 mod tests {

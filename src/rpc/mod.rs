@@ -4,3 +4,4 @@ pub mod client;
 pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
+pub(crate) mod server;
