@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::inbound::{Answer, Outcome};
-use super::session::closed;
+use super::reason::closed;
 use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
 

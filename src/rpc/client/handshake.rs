@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::inbound::{protocol, refusal, unreadable};
-use super::session::Welcome;
+use super::link::Welcome;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;

@@ -6,15 +6,18 @@
 //! # Layout
 //! `session` (requests) and `streams` with `stream` (watches) decide everything, without I/O.
 //! Callers write their requests into the session's output under its lock; `driver`, one task,
-//! moves bytes between that and the socket, and connects anew through `handshake`.
+//! moves bytes between that and the socket, and connects anew through `handshake`. What becomes
+//! of everything when a connection comes and goes is in `link`.
 
 mod backoff;
 mod call;
 mod driver;
 mod handshake;
 mod inbound;
+mod link;
 mod pending;
 mod pulse;
+mod reason;
 mod session;
 mod shared;
 mod stream;
@@ -27,7 +30,6 @@ pub use call::Call;
 pub use watch::{WatchId, WatchMux, WatchStream};
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,30 +187,20 @@ fn reply(answer: Answer) -> Result<Reply, Error> {
 impl Operations for Client {
     type Watch = WatchStream;
 
-    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
-        async move { self.go(request).await }
+    async fn call(&self, request: Request) -> Result<Reply, Error> {
+        self.go(request).await
     }
 
-    fn call_once(
-        &self,
-        key: IdempotencyKey,
-        request: Request,
-    ) -> impl Future<Output = Result<Reply, Error>> + Send {
-        async move { self.go_once(key, request).await }
+    async fn call_once(&self, key: IdempotencyKey, request: Request) -> Result<Reply, Error> {
+        self.go_once(key, request).await
     }
 
-    fn wait(
-        &self,
-        request: WaitRequest,
-    ) -> impl Future<Output = Result<WaitOutcome, Error>> + Send {
-        async move { self.go_wait(request).await }
+    async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {
+        self.go_wait(request).await
     }
 
-    fn watch(
-        &self,
-        request: WatchRequest,
-    ) -> impl Future<Output = Result<WatchStream, Error>> + Send {
-        async move { WatchStream::open(self.watch_mux(), request).await }
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream, Error> {
+        WatchStream::open(self.watch_mux(), request).await
     }
 }
 

@@ -12,42 +12,21 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use super::inbound::{Answer, Inbound, Outcome, protocol};
+use super::inbound::{Answer, Inbound, Outcome};
+use super::link::{Link, Welcome};
 use super::pending::{Pending, Resend, Target, ask_revision, revision_of};
+use super::reason::{closed, overdue, queue_full, unsendable};
 use super::stream::Stream;
 use crate::config::ClientConfig;
-use crate::error::{Details, Error, ErrorCode};
+use crate::error::{Error, ErrorCode};
 use crate::model::{Revision, WaitOutcome};
-use crate::rpc::codec::{self, CodecError};
+use crate::rpc::codec;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::{Call, WireCall};
 
 /// Each look at the deadlines looks at everything that is pending; so often at most, and a
 /// deadline is kept so late at most.
 const DEADLINES_APART: Duration = Duration::from_millis(10);
-
-/// What the server says of itself at the start of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Welcome {
-    pub(super) store_id: u64,
-    pub(super) revision: Revision,
-    pub(super) frame_bytes_max: usize,
-    pub(super) requests_in_flight_max: usize,
-}
-
-/// The state of the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Link {
-    /// Lost, for this reason.
-    Down(Error),
-    Up,
-    /// The server has said goodbye: what is in flight ends, the rest waits for the next one.
-    Leaving,
-    /// The client has: what is in flight ends, then everything, at this time at the latest.
-    Closing(Instant),
-    /// Over for good.
-    Closed,
-}
 
 /// What is asked, what is answered, and what of it outlives a connection.
 #[derive(Debug)]
@@ -61,23 +40,23 @@ pub(super) struct Session {
     pub(super) wake: bool,
     /// The last handle is gone.
     pub(super) abandoned: bool,
-    pending: HashMap<u64, Pending, RandomState>,
+    pub(super) pending: HashMap<u64, Pending, RandomState>,
     /// Requests that wait for their turn, oldest first.
-    queue: BTreeSet<u64>,
-    next_id: u64,
+    pub(super) queue: BTreeSet<u64>,
+    pub(super) next_id: u64,
     /// Requests and waits that are sent and not answered.
-    requests_sent: usize,
-    waits_sent: usize,
+    pub(super) requests_sent: usize,
+    pub(super) waits_sent: usize,
     /// Bytes of output of this connection that were taken to be sent.
-    taken: u64,
+    pub(super) taken: u64,
     /// A request for the revision in the output that was not taken yet.
-    begin: Option<u64>,
+    pub(super) begin: Option<u64>,
     /// When to look for deadlines that have passed.
-    deadline: Option<Instant>,
-    frame_bytes_max: usize,
-    requests_in_flight_max: usize,
-    store_id: u64,
-    revision: Revision,
+    pub(super) deadline: Option<Instant>,
+    pub(super) frame_bytes_max: usize,
+    pub(super) requests_in_flight_max: usize,
+    pub(super) store_id: u64,
+    pub(super) revision: Revision,
 }
 
 /// What is to be done without the lock.
@@ -175,13 +154,7 @@ impl Session {
             return Some(closed());
         }
         let max = self.config.requests_queued_max;
-        (self.queue.len() >= max).then(|| {
-            let message =
-                format!("{max} requests wait for their turn (client.requests_queued_max)");
-            let name = "client.requests_queued_max".to_owned();
-            Error::new(ErrorCode::LimitExceeded, message)
-                .with_details(Details::Limit { name, value: max as u64 })
-        })
+        (self.queue.len() >= max).then(|| queue_full(max))
     }
 
     fn enter(&mut self, id: u64, pending: Pending, now: Instant) {
@@ -385,81 +358,6 @@ impl Session {
         }
     }
 
-    /// The connection is lost: what changes nothing waits for the next one, a write that may
-    /// have been sent fails.
-    pub(super) fn cut(&mut self, error: Error) {
-        let taken = self.taken;
-        let addr = &self.config.addr;
-        let effects = &mut self.effects;
-        let queue = &mut self.queue;
-        self.pending.retain(|id, pending| {
-            let sent = pending.at.is_some_and(|at| at < taken);
-            if matches!(pending.to, Target::Nobody) || pending.resend() == Resend::Stream {
-                queue.remove(id);
-                return false;
-            }
-            if sent && pending.resend() == Resend::Never {
-                let to = mem::replace(&mut pending.to, Target::Nobody);
-                answer(effects, to, Err(unknown(addr, &error)));
-                return false;
-            }
-            if sent {
-                pending.retry();
-            }
-            pending.at = None;
-            queue.insert(*id);
-            true
-        });
-        self.out.clear();
-        (self.taken, self.begin) = (0, None);
-        (self.requests_sent, self.waits_sent) = (0, 0);
-        for stream in self.streams.values_mut() {
-            stream.detach();
-        }
-        if !matches!(self.link, Link::Closing(_) | Link::Closed) {
-            self.link = Link::Down(error);
-        }
-    }
-
-    /// A new connection is there: everything that waits for one goes on.
-    pub(super) fn welcome(&mut self, welcome: &Welcome, now: Instant) {
-        if welcome.store_id != self.store_id {
-            self.change_store(welcome);
-        }
-        self.link = Link::Up;
-        self.meet(welcome);
-        let streams: Vec<u64> = self.streams.keys().copied().collect();
-        for stream in streams {
-            self.serve_stream(stream, now);
-        }
-        self.pump(now);
-    }
-
-    fn meet(&mut self, welcome: &Welcome) {
-        self.frame_bytes_max = self.config.frame_bytes_max.min(welcome.frame_bytes_max);
-        let max = self.config.requests_in_flight_max.min(welcome.requests_in_flight_max);
-        self.requests_in_flight_max = max.max(1);
-        self.revision = self.revision.max(welcome.revision);
-    }
-
-    fn change_store(&mut self, welcome: &Welcome) {
-        self.store_id = welcome.store_id;
-        self.revision = 0;
-        let error = store_changed(&self.config.addr);
-        let (effects, queue) = (&mut self.effects, &mut self.queue);
-        self.pending.retain(|id, pending| {
-            if !pending.bound_to_store() {
-                pending.resume.floor = welcome.revision;
-                return true;
-            }
-            queue.remove(id);
-            let to = mem::replace(&mut pending.to, Target::Nobody);
-            answer(effects, to, Err(error.clone()));
-            false
-        });
-        self.end_streams(&error);
-    }
-
     /// When the driver must call [`expire`](Self::expire).
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.link {
@@ -493,76 +391,9 @@ impl Session {
             answer(&mut self.effects, to, Err(error));
         }
     }
-
-    /// Says goodbye: waits, watches and what was not sent yet end now, requests in flight may
-    /// take `close_timeout`.
-    pub(super) fn close(&mut self, now: Instant) {
-        self.wake = true;
-        let until = now.checked_add(self.config.close_timeout).unwrap_or(now);
-        let was_up = matches!(self.link, Link::Up | Link::Leaving);
-        if matches!(self.link, Link::Closing(_) | Link::Closed) {
-            return;
-        }
-        self.link = if was_up { Link::Closing(until) } else { Link::Closed };
-        let effects = &mut self.effects;
-        self.pending.retain(|_, pending| {
-            let stays = was_up && pending.at.is_some() && !pending.is_wait();
-            if !stays {
-                let to = mem::replace(&mut pending.to, Target::Nobody);
-                answer(effects, to, Err(closed()));
-            }
-            stays
-        });
-        self.queue.clear();
-        self.waits_sent = 0;
-        self.end_streams(&closed());
-        if was_up {
-            self.say(Kind::Goodbye, 0);
-        }
-    }
-
-    /// The driver is gone: everything ends.
-    pub(super) fn end(&mut self) {
-        self.link = Link::Closed;
-        self.queue.clear();
-        for (_, pending) in self.pending.drain() {
-            answer(&mut self.effects, pending.to, Err(closed()));
-        }
-        self.end_streams(&closed());
-    }
-
-    /// Whether nothing is left for the driver to do, ever.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.abandoned
-            || match self.link {
-                Link::Closed => true,
-                Link::Closing(at) => self.requests_sent == 0 || now >= at,
-                _ => false,
-            }
-    }
-
-    /// Whether a connection that the server is leaving has nothing left to bring.
-    pub(super) fn is_left(&self) -> bool {
-        self.link == Link::Leaving
-            && self.requests_sent + self.waits_sent == 0
-            && !self.streams.values().any(|stream| stream.opened)
-    }
-
-    /// Why there is no connection; `None` if there is one.
-    pub(super) fn why_down(&self) -> Option<Error> {
-        match &self.link {
-            Link::Down(reason) => Some(reason.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether anything waits for a connection.
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.pending.is_empty() || self.streams.values().any(Stream::is_active)
-    }
 }
 
-fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
+pub(super) fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
     if let Target::Caller(to) = to {
         effects.answers.push((to, outcome));
     }
@@ -575,58 +406,5 @@ fn seen(answer: &Answer) -> Revision {
             *revision
         }
         Answer::StreamOpen | Answer::WatchAdd(_) | Answer::WatchCancel => 0,
-    }
-}
-
-pub(super) fn closed() -> Error {
-    Error::new(ErrorCode::Unavailable, "this client is closed")
-}
-
-fn store_changed(addr: &str) -> Error {
-    let message = format!(
-        "{addr} holds another store than before the reconnect: revisions do not compare; read \
-         the present state anew"
-    );
-    Error::new(ErrorCode::StoreChanged, message)
-}
-
-fn unknown(addr: &str, reason: &Error) -> Error {
-    let message = format!(
-        "outcome unknown: the connection to {addr} was lost after the request may have been \
-         sent ({reason}); give a write an idempotency key and it is sent again by itself"
-    );
-    Error::new(ErrorCode::Unavailable, message)
-}
-
-fn overdue(pending: &Pending, link: &Link, addr: &str) -> Error {
-    let sent = pending.at.is_some() || pending.tried;
-    match (sent, link) {
-        (false, Link::Down(reason)) => Error::new(
-            ErrorCode::Unavailable,
-            format!("not sent: no connection to {addr} before the deadline ({reason})"),
-        ),
-        (false, _) => Error::new(
-            ErrorCode::DeadlineExceeded,
-            "not sent: other requests were before it until the deadline",
-        ),
-        (true, Link::Down(reason)) => Error::new(
-            ErrorCode::Unavailable,
-            format!("no connection to {addr} to send it again before the deadline ({reason})"),
-        ),
-        (true, _) => Error::new(
-            ErrorCode::DeadlineExceeded,
-            format!("no answer from {addr} before the deadline: the outcome of a write is unknown"),
-        ),
-    }
-}
-
-fn unsendable(error: &CodecError) -> Error {
-    match error {
-        CodecError::TooLarge { max, .. } => {
-            let name = "rpc.frame_bytes_max".to_owned();
-            Error::new(ErrorCode::FrameTooLarge, format!("not sent: {error}"))
-                .with_details(Details::Limit { name, value: *max as u64 })
-        }
-        _ => protocol(format!("not sent: {error}")),
     }
 }

@@ -6,7 +6,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-use super::session::{Session, Welcome};
+use super::link::Welcome;
+use super::session::Session;
 use crate::config::ClientConfig;
 
 /// The session behind its lock. The driver has it too, so it says nothing about who still

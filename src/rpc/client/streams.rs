@@ -6,8 +6,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::inbound::{Answer, Outcome, Push, protocol};
+use super::link::Link;
 use super::pending::Target;
-use super::session::{Link, Session, closed};
+use super::reason::closed;
+use super::session::Session;
 use super::stream::{Need, Stream, Taken};
 use crate::error::Error;
 use crate::model::{Reply, Request, WatchRequest};

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::inbound::{Answer, Outcome, protocol};
-use super::session::closed;
+use super::reason::closed;
 use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Revision, WatchFrom, WatchItem, WatchRequest};
