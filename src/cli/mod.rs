@@ -4,6 +4,7 @@
 //! module knows that it is a [`Client`].
 
 mod argument;
+mod bench;
 mod compact;
 mod completions;
 mod del;
@@ -101,7 +102,7 @@ enum Command {
     Watchers(watchers::WatchersArgs),
     Compact(compact::CompactArgs),
     Status(status::StatusArgs),
-    // `Bench(bench::BenchArgs)` comes here, with its arm in `Cli::run`.
+    Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -147,6 +148,10 @@ impl Cli {
         match self.command {
             Command::Serve(args) => args.run(&common.addr, out),
             Command::Completions(args) => args.run(&mut Cli::command(), out),
+            Command::Bench(args) => {
+                bench::run(args, &common.addr, common.json, &mut std::io::stdout().lock())?;
+                Ok(Exit::Done)
+            }
             command => {
                 let endless = command.endless();
                 in_runtime(endless, async {
@@ -218,6 +223,7 @@ impl Command {
             Self::Watchers(_) => "watchers",
             Self::Compact(_) => "compact",
             Self::Status(_) => "status",
+            Self::Bench(_) => "bench",
             Self::Completions(_) => "completions",
         }
     }
@@ -244,7 +250,7 @@ impl Command {
             Self::Watchers(args) => args.run(store, out).await,
             Self::Compact(args) => args.run(store, out).await,
             Self::Status(args) => args.run(store, out).await,
-            Self::Serve(_) | Self::Completions(_) => {
+            Self::Serve(_) | Self::Completions(_) | Self::Bench(_) => {
                 Err(Failure::told(Exit::Failed, "Internal", "this command has no server to ask"))
             }
         }

@@ -10,7 +10,7 @@ use bincode::error::{DecodeError, EncodeError};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{HEADER_BYTES, Header, Kind};
-use crate::config::BODY_BYTES_LIMIT;
+pub use crate::config::BODY_BYTES_LIMIT;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
     bincode::config::legacy().with_limit::<BODY_BYTES_LIMIT>();

@@ -5,3 +5,5 @@ pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
 pub(crate) mod server;
+#[doc(hidden)]
+pub mod specimen;

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Runs a benchmark of Wakeful and its peers on this machine; see README.md beside it."""
+
+import argparse
+import resource
+import sys
+
+import fanout
+import keys
+import lag
+import leases
+import memory
+from results import Run
+from servers import Missing, say
+
+BENCHMARKS = {
+    "keys": keys,
+    "fanout": fanout,
+    "memory": memory,
+    "lag": lag,
+    "leases": leases,
+}
+OPEN_FILES = 65_536
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="benchmark", required=True)
+    for name, benchmark in BENCHMARKS.items():
+        command = commands.add_parser(name, help=benchmark.__doc__)
+        benchmark.add_arguments(command)
+    options = parser.parse_args()
+    raise_open_files()
+    run = Run(options.benchmark, sys.argv[2:])
+    try:
+        BENCHMARKS[options.benchmark].run(run, options)
+    except Missing as missing:
+        sys.exit(str(missing))
+    run.finish()
+
+
+def raise_open_files():
+    """Servers and generators inherit the limit: 10,000 connections take 10,000 files of each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limits in [(OPEN_FILES, max(hard, OPEN_FILES)), (min(hard, OPEN_FILES), hard)]:
+        if soft >= limits[0]:
+            return
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            return
+        except (ValueError, OSError):
+            continue
+    say(f"open files stay limited to {soft}: run `ulimit -n {OPEN_FILES}` first if it fails")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+//! [`Caller`]: a blocking connection that asks one thing at a time, and the start of every other.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorCode};
+use crate::model::{Reply, Request, StatusReply};
+use crate::rpc::codec::{self, BODY_BYTES_LIMIT};
+use crate::rpc::frame::{self, Header, Kind, PREFACE};
+use crate::rpc::proto::{Call, WireError, WireHello, WireReply};
+
+use super::connection::Connection;
+use super::template::encode_call;
+
+/// No answer for this long ends the run: a benchmark of a server that hangs has no result.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A blocking connection, past its handshake.
+#[derive(Debug)]
+pub(super) struct Caller {
+    socket: TcpStream,
+    /// Bytes received and not yet consumed.
+    input: Vec<u8>,
+    next_id: u64,
+}
+
+impl Caller {
+    /// Connects, sends preface and hello, and awaits those of the server.
+    pub(super) fn connect(addr: &str) -> Result<Self, Error> {
+        let socket = dial(addr)?;
+        let mut caller = Self { socket, input: Vec::new(), next_id: 1 };
+        let mut hello = PREFACE.to_vec();
+        let body = WireHello { client_name: "bench" };
+        codec::encode_frame(&mut hello, Kind::Hello, 0, 0, &body, BODY_BYTES_LIMIT)
+            .map_err(|error| broken(&error.to_string()))?;
+        caller.socket.write_all(&hello).map_err(lost)?;
+        while caller.input.len() < PREFACE.len() {
+            caller.fill()?;
+        }
+        if !caller.input.starts_with(&PREFACE) {
+            let said = String::from_utf8_lossy(&caller.input).into_owned();
+            return Err(broken(&format!("the peer does not speak the protocol: {said:?}")));
+        }
+        caller.input.drain(..PREFACE.len());
+        match caller.receive()? {
+            (Header { kind: Kind::Welcome, .. }, _) => Ok(caller),
+            (header, body) => Err(refusal(&header, &body)),
+        }
+    }
+
+    /// Does one request of the store.
+    pub(super) fn request(&mut self, request: Request) -> Result<Reply, Error> {
+        let id = self.send(&Call::Store { idempotency: None, request })?;
+        let body = self.answer(id)?;
+        codec::decode::<WireReply<'_>>(&body)
+            .map_err(|error| broken(&error.to_string()))?
+            .into_store_reply()
+            .ok_or_else(|| broken("a reply that does not fit its request"))
+    }
+
+    /// What the store holds.
+    pub(super) fn status(&mut self) -> Result<StatusReply, Error> {
+        match self.request(Request::Status)? {
+            Reply::Status(status) => Ok(*status),
+            _ => Err(broken("a reply that does not fit its request")),
+        }
+    }
+
+    /// Does `requests` in one write, and awaits all their replies.
+    pub(super) fn pipeline(
+        &mut self,
+        requests: impl Iterator<Item = Request>,
+    ) -> Result<(), Error> {
+        let mut output = Vec::new();
+        let mut awaiting = 0;
+        for request in requests {
+            encode_call(&mut output, self.next_id, &Call::Store { idempotency: None, request })?;
+            self.next_id += 1;
+            awaiting += 1;
+        }
+        self.socket.write_all(&output).map_err(lost)?;
+        while awaiting > 0 {
+            match self.receive()? {
+                (Header { kind: Kind::Reply, .. }, _) => awaiting -= 1,
+                (header, body) => return Err(refusal(&header, &body)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `call`; tells the id to await its answer by.
+    pub(super) fn send(&mut self, call: &Call) -> Result<u64, Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut output = Vec::new();
+        encode_call(&mut output, id, call)?;
+        self.socket.write_all(&output).map_err(lost)?;
+        Ok(id)
+    }
+
+    /// Sends a ping, and does not await its pong.
+    pub(super) fn ping(&mut self) -> Result<(), Error> {
+        let ping = Header::bare(Kind::Ping, 1).encode();
+        self.socket.write_all(&ping).map_err(lost)
+    }
+
+    /// Awaits the reply to the request with `id`, and gives its body.
+    pub(super) fn answer(&mut self, id: u64) -> Result<Vec<u8>, Error> {
+        match self.receive()? {
+            (header, body) if header.kind == Kind::Reply && header.id == id => Ok(body),
+            (header, body) => Err(refusal(&header, &body)),
+        }
+    }
+
+    /// The same connection, from now on without blocking.
+    pub(super) fn into_connection(self) -> Result<Connection, Error> {
+        Connection::new(self.socket, self.input)
+    }
+
+    /// The next frame that is not a ping, which is answered here.
+    fn receive(&mut self) -> Result<(Header, Vec<u8>), Error> {
+        loop {
+            let split = frame::split(&self.input, BODY_BYTES_LIMIT);
+            let split = split.map_err(|error| broken(&error.to_string()))?;
+            let Some((header, body, rest)) = split else {
+                self.fill()?;
+                continue;
+            };
+            let (body, rest) = (body.to_vec(), rest.len());
+            self.input.drain(..self.input.len() - rest);
+            if header.kind == Kind::Ping {
+                let pong = Header::bare(Kind::Pong, header.id).encode();
+                self.socket.write_all(&pong).map_err(lost)?;
+                continue;
+            }
+            return Ok((header, body));
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        let mut bytes = [0; 16 * 1024];
+        match self.socket.read(&mut bytes) {
+            Ok(0) => Err(lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => {
+                self.input.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(lost(error)),
+        }
+    }
+}
+
+/// A blocking socket to `addr` that gives up after [`PATIENCE`].
+pub(super) fn dial(addr: &str) -> Result<TcpStream, Error> {
+    let unreachable = |error: io::Error| {
+        Error::new(ErrorCode::Unreachable, format!("no server answers at {addr}: {error}"))
+    };
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for resolved in addr.to_socket_addrs().map_err(unreachable)? {
+        match TcpStream::connect_timeout(&resolved, PATIENCE) {
+            Ok(socket) => {
+                socket.set_nodelay(true).map_err(unreachable)?;
+                socket.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+                socket.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
+                return Ok(socket);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(unreachable(failed))
+}
+
+/// The error for a socket that failed.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn lost(error: io::Error) -> Error {
+    Error::new(ErrorCode::Unavailable, format!("the connection was lost: {error}"))
+}
+
+/// The error for a peer that does not keep to the protocol.
+pub(super) fn broken(what: &str) -> Error {
+    Error::new(ErrorCode::Protocol, what)
+}
+
+/// The error for a frame that came where a reply was due.
+pub(super) fn refusal(header: &Header, body: &[u8]) -> Error {
+    match header.kind {
+        Kind::Error => codec::decode::<WireError<'_>>(body)
+            .map_or_else(|error| broken(&error.to_string()), Error::from),
+        Kind::Goodbye => Error::new(ErrorCode::Unavailable, "the server is stopping"),
+        kind => broken(&format!("a {kind:?} frame where a reply was due")),
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Subscriber`] and [`Publisher`]: Redis pub/sub, so that a fan-out can be compared with it,
+//! received by the same code.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use crate::error::Error;
+
+use super::caller::{broken, dial, lost};
+use super::connection::Connection;
+
+/// The one channel.
+const CHANNEL: &str = "fan-out";
+
+/// A connection that has subscribed.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) connection: Connection,
+    /// Every message has the same bytes.
+    message: Vec<u8>,
+}
+
+/// A connection that publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    socket: TcpStream,
+    command: Vec<u8>,
+}
+
+impl Subscriber {
+    /// Connects and subscribes; messages will have a payload of `payload` bytes.
+    pub(super) fn connect(addr: &str, payload: usize) -> Result<Self, Error> {
+        let mut socket = dial(addr)?;
+        socket.write_all(&command(&["SUBSCRIBE", CHANNEL])).map_err(lost)?;
+        let confirmed = b"*3\r\n$9\r\nsubscribe\r\n$7\r\nfan-out\r\n:1\r\n";
+        let mut said = vec![0; confirmed.len()];
+        socket.read_exact(&mut said).map_err(lost)?;
+        if said != confirmed {
+            return Err(broken(&format!("not a Redis: {:?}", String::from_utf8_lossy(&said))));
+        }
+        let connection = Connection::new(socket, Vec::new())?;
+        let message = command(&["message", CHANNEL, &"x".repeat(payload)]);
+        Ok(Self { connection, message })
+    }
+
+    /// Reads what there is; tells how many messages came.
+    pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<u64, Error> {
+        let (mut messages, message) = (0, &self.message);
+        self.connection.receive(scratch, |bytes, _| {
+            let whole = bytes.chunks_exact(message.len());
+            let rest = whole.remainder().len();
+            for one in whole {
+                if one != message {
+                    return Err(broken("not the message that was published"));
+                }
+                messages += 1;
+            }
+            Ok(bytes.len() - rest)
+        })?;
+        Ok(messages)
+    }
+}
+
+impl Publisher {
+    /// Connects.
+    pub(super) fn connect(addr: &str, payload: usize) -> Result<Self, Error> {
+        let command = command(&["PUBLISH", CHANNEL, &"x".repeat(payload)]);
+        Ok(Self { socket: dial(addr)?, command })
+    }
+
+    /// Publishes, and does not await the answer.
+    pub(super) fn publish(&mut self) -> Result<(), Error> {
+        self.socket.write_all(&self.command).map_err(lost)
+    }
+
+    /// Awaits the answer.
+    pub(super) fn published(&mut self) -> Result<(), Error> {
+        let mut byte = [0];
+        while byte != *b"\n" {
+            if self.socket.read(&mut byte).map_err(lost)? == 0 {
+                return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An array of bulk strings: what commands and messages are.
+fn command(words: &[&str]) -> Vec<u8> {
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    command.into_bytes()
+}

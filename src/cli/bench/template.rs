@@ -1,0 +1,149 @@
+//! [`Template`]: a request frame encoded once, of which only the id and the digits of the key
+//! change; and the keys of a load.
+//!
+//! Encoding each request anew would cost the generator more than the server takes to answer it.
+
+use crate::error::Error;
+use crate::model::{GetRequest, Request, SetRequest};
+use crate::rpc::codec;
+use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
+use crate::rpc::proto::{Call, WireCall};
+
+use super::caller::broken;
+use super::mix::Operation;
+
+/// How many digits the number of a key has.
+const DIGITS: usize = 12;
+
+/// A request frame, encoded but for its id and the digits of its key.
+#[derive(Debug)]
+pub(super) struct Template {
+    header: Header,
+    /// The body up to the digits.
+    before: Vec<u8>,
+    /// The body from after the digits.
+    after: Vec<u8>,
+}
+
+impl Template {
+    /// The template for `operation`, on keys of [`key`] and with values of `value_bytes`.
+    pub(super) fn new(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
+        // These digits cannot occur in the rest of the body by chance: the place to patch.
+        let marked = key("key", 918_273_645_546);
+        let digits = digits(918_273_645_546);
+        let request = match operation {
+            Operation::Set => Request::Set(SetRequest::new(marked, vec![b'x'; value_bytes])),
+            Operation::Get => Request::Get(GetRequest { key: marked.into(), revision: 0 }),
+        };
+        let mut frame = Vec::new();
+        encode_call(&mut frame, 0, &Call::Store { idempotency: None, request })?;
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        let body_bytes = body.len() as u32;
+        let place = body.windows(DIGITS).position(|window| window == digits);
+        let (before, rest) = place
+            .and_then(|place| body.split_at_checked(place))
+            .ok_or_else(|| broken("an encoded request does not hold its key"))?;
+        Ok(Self {
+            header: Header { body_bytes, kind: Kind::Request, deadline_ms: 0, id: 0 },
+            before: before.to_vec(),
+            after: rest.get(DIGITS..).unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// Appends the request with `id`, on the key with `number`.
+    pub(super) fn encode(&self, out: &mut Vec<u8>, id: u64, number: u64) {
+        out.extend_from_slice(&Header { id, ..self.header }.encode());
+        out.extend_from_slice(&self.before);
+        out.extend_from_slice(&digits(number));
+        out.extend_from_slice(&self.after);
+    }
+}
+
+/// Appends the frame of `call`.
+pub(super) fn encode_call(out: &mut Vec<u8>, id: u64, call: &Call) -> Result<(), Error> {
+    codec::encode_frame(out, Kind::Request, id, 0, &WireCall::from(call), codec::BODY_BYTES_LIMIT)
+        .map(|_| ())
+        .map_err(|error| broken(&error.to_string()))
+}
+
+/// The key with `number`: `key:000000012345`, as redis-benchmark makes them.
+pub(super) fn key(prefix: &str, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(prefix.len() + 1 + DIGITS);
+    key.extend_from_slice(prefix.as_bytes());
+    key.push(b':');
+    key.extend_from_slice(&digits(number));
+    key
+}
+
+fn digits(mut number: u64) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
+    for digit in digits.iter_mut().rev() {
+        if number == 0 {
+            break;
+        }
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
+/// Draws numbers of keys: splitmix64, because a better generator costs more than it is worth here.
+#[derive(Debug)]
+pub(super) struct Draw {
+    state: u64,
+}
+
+impl Draw {
+    /// Draws that differ by `seed`.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { state: seed.wrapping_mul(0xA076_1D64_78BD_642F) }
+    }
+
+    /// The next number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The next number of `0 .. bound`.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::frame;
+
+    #[test]
+    fn a_template_encodes_what_the_codec_would() {
+        for operation in [Operation::Set, Operation::Get] {
+            let mut ours = Vec::new();
+            Template::new(operation, 64).unwrap().encode(&mut ours, 77, 12_345);
+            let (header, body, rest) = frame::split(&ours, 1 << 20).unwrap().unwrap();
+            assert!(rest.is_empty());
+            assert_eq!((header.kind, header.id), (Kind::Request, 77));
+            let call = Call::from(codec::decode::<WireCall<'_>>(body).unwrap());
+            let request = match operation {
+                Operation::Set => Request::Set(SetRequest::new("key:000000012345", vec![b'x'; 64])),
+                Operation::Get => {
+                    Request::Get(GetRequest { key: "key:000000012345".into(), revision: 0 })
+                }
+            };
+            assert_eq!(call, Call::Store { idempotency: None, request });
+        }
+    }
+
+    #[test]
+    fn draws_stay_below_their_bound_and_cover_it() {
+        let mut draw = Draw::new(1);
+        let mut seen = [0; 10];
+        for _ in 0..10_000 {
+            seen[draw.below(10) as usize] += 1;
+        }
+        assert!(seen.iter().all(|count| (800..1_200).contains(count)), "{seen:?}");
+    }
+}
