@@ -23,11 +23,31 @@ pub(super) type Outcome = Result<Answer, Error>;
 /// Something new on a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Push {
-    Events { events: Vec<Event>, deliveries: Vec<WireDelivery> },
-    Snapshot { watch: u64, revision: Revision, kvs: Vec<Arc<KeyValue>> },
-    SnapshotEnd { watch: u64, revision: Revision },
-    Progress { watch: u64, revision: Revision },
-    Ended { watch: u64, error: Error },
+    Events {
+        events: Vec<Event>,
+        deliveries: Vec<WireDelivery>,
+    },
+    Snapshot {
+        watch: u64,
+        revision: Revision,
+        kvs: Vec<Arc<KeyValue>>,
+    },
+    SnapshotEnd {
+        watch: u64,
+        revision: Revision,
+    },
+    Progress {
+        watch: u64,
+        revision: Revision,
+    },
+    Ended {
+        watch: u64,
+        error: Error,
+    },
+    /// Of a wait: it is parked, and looks at everything after this revision.
+    Parked {
+        revision: Revision,
+    },
 }
 
 /// One frame of the server, after the welcome.
@@ -38,7 +58,7 @@ pub(super) enum Inbound {
         id: u64,
         outcome: Outcome,
     },
-    /// A push of so many bytes; what cannot be read ends the stream.
+    /// A push of so many bytes, to a stream or a wait; what cannot be read ends the stream.
     Push {
         id: u64,
         push: Result<Push, Error>,
@@ -130,5 +150,6 @@ fn push(body: &[u8]) -> Result<Push, Error> {
         }
         WirePush::Progress { watch_id, revision } => Push::Progress { watch: watch_id, revision },
         WirePush::Ended { watch_id, error } => Push::Ended { watch: watch_id, error: error.into() },
+        WirePush::Parked { revision } => Push::Parked { revision },
     })
 }

@@ -62,8 +62,7 @@ impl Session {
             true
         });
         self.out.clear();
-        (self.taken, self.begin) = (0, None);
-        (self.requests_sent, self.waits_sent) = (0, 0);
+        (self.taken, self.requests_sent, self.waits_sent) = (0, 0, 0);
         for stream in self.streams.values_mut() {
             stream.detach();
         }
@@ -99,8 +98,7 @@ impl Session {
         let error = store_changed(&self.config.addr);
         let (effects, queue) = (&mut self.effects, &mut self.queue);
         self.pending.retain(|id, pending| {
-            if !pending.bound_to_store() {
-                pending.resume.floor = welcome.revision;
+            if pending.change_store(welcome.revision) {
                 return true;
             }
             queue.remove(id);

@@ -140,9 +140,9 @@ impl Client {
     /// Starts a wait and returns at once.
     ///
     /// A lost connection costs it nothing: it goes on for the rest of its time, and a change of
-    /// meanwhile is its answer. Without `after`, a condition other than `Changed` is looked at
-    /// anew then: what came and went meanwhile is not seen. Without `timeout`, the server's
-    /// default begins anew.
+    /// meanwhile is its answer. Only where it was lost before the server had parked it: a wait
+    /// for any change, without `after`, may then be answered with one of shortly before the
+    /// call. Without `timeout`, the server's default begins anew.
     ///
     /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call
     /// deadline does not apply, but `client.wait_grace` does.

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::inbound::Outcome;
-use crate::model::{
-    GetRequest, KeyRange, RangeRequest, Reply, Request, Revision, WaitCondition, WaitRequest,
-};
+use crate::model::{GetRequest, RangeRequest, Reply, Request, Revision, WaitCondition};
 use crate::rpc::proto::{Call, millis};
 
 /// A request that has no answer yet.
@@ -34,8 +32,6 @@ pub(super) enum Target {
     Caller(oneshot::Sender<Outcome>),
     /// Nobody any more; the server still has it.
     Nobody,
-    /// These waits, which were sent right after it: its revision is where they begin.
-    Waits(Vec<u64>),
     /// The stream of this id is to be open.
     Open,
     /// A watch is to be on its stream.
@@ -51,8 +47,10 @@ pub(super) struct Resume {
     pub(super) ends: Option<Instant>,
     /// The newest revision this client had seen when the wait was made.
     pub(super) floor: Revision,
-    /// A revision between the call and its registration by the server, once known.
-    pub(super) begin: Option<Revision>,
+    /// The server parked it, having looked at everything up to this revision.
+    pub(super) parked: Option<Revision>,
+    /// Whether the caller has said after which revision.
+    pub(super) after_given: bool,
 }
 
 /// What may be done with a request whose connection was lost after it may have been sent.
@@ -78,7 +76,7 @@ impl Pending {
 
     pub(super) fn resend(&self) -> Resend {
         match (&self.to, &self.call) {
-            (Target::Waits(_) | Target::Open | Target::Add { .. } | Target::Page { .. }, _)
+            (Target::Open | Target::Add { .. } | Target::Page { .. }, _)
             | (_, Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. }) => {
                 Resend::Stream
             }
@@ -88,43 +86,47 @@ impl Pending {
         }
     }
 
-    /// Whether the server must be asked where the wait begins, so that it can go on from there.
-    pub(super) fn needs_begin(&self) -> bool {
-        matches!(
-            &self.call,
-            Call::Wait(WaitRequest { condition: WaitCondition::Changed, after: None, .. })
-        )
-    }
-
     /// Makes a request that was on a lost connection ready to be sent again.
     ///
-    /// A wait for a change goes on from where it began. Where the server never told where that
-    /// was, from the newest revision this client knew: that can show a change of shortly before
-    /// the call, but never lose one.
+    /// A wait goes on from where it was parked: what happened since comes from history, so
+    /// nothing is lost. A wait for a change of which the server had not said so goes on from the
+    /// newest revision this client knew when it was made: that can show a change of shortly
+    /// before the call, but never lose one. Other conditions are looked at anew.
     pub(super) fn retry(&mut self) {
         self.at = None;
         self.tried = true;
-        let Resume { floor, begin, .. } = self.resume;
-        if self.needs_begin()
-            && let Call::Wait(wait) = &mut self.call
-        {
-            wait.after = Some(begin.unwrap_or(floor));
+        let Call::Wait(wait) = &mut self.call else { return };
+        if let Some(parked) = self.resume.parked.take() {
+            wait.after = Some(parked);
+        } else if wait.after.is_none() && wait.condition == WaitCondition::Changed {
+            wait.after = Some(self.resume.floor);
         }
     }
 
-    /// Whether it means something else, or nothing, in another store than it was made for.
-    pub(super) fn bound_to_store(&self) -> bool {
-        match &self.call {
+    /// Makes it ready for another store than it was made for, at `revision` now; whether it
+    /// means the same there.
+    pub(super) fn change_store(&mut self, revision: Revision) -> bool {
+        self.resume.floor = revision;
+        match &mut self.call {
             Call::Wait(wait) => {
-                wait.after.is_some()
-                    || matches!(wait.condition, WaitCondition::ModRevisionAbove(revision) if revision > 0)
+                let of_revisions = match wait.condition {
+                    WaitCondition::Changed => wait.after.is_some(),
+                    WaitCondition::ModRevisionAbove(above) => above > 0,
+                    _ => false,
+                };
+                if of_revisions || self.resume.after_given {
+                    return false;
+                }
+                // The state is looked at anew.
+                wait.after = None;
+                true
             }
-            Call::Store { idempotency: Some(_), .. } => self.tried,
+            Call::Store { idempotency: Some(_), .. } => !self.tried,
             Call::Store { request: Request::Get(GetRequest { revision, .. }), .. }
             | Call::Store { request: Request::Range(RangeRequest { revision, .. }), .. } => {
-                *revision > 0
+                *revision == 0
             }
-            _ => false,
+            _ => true,
         }
     }
 
@@ -155,12 +157,6 @@ fn only_reads(request: &Request) -> bool {
             | Request::Status
             | Request::Watchers { .. }
     )
-}
-
-/// Asks for nothing but the current revision, at the least cost.
-pub(super) fn ask_revision() -> Call {
-    let request = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::key(&[0])) };
-    Call::Store { idempotency: None, request: Request::Range(request) }
 }
 
 /// The revision a reply was made at.

@@ -12,9 +12,9 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use super::inbound::{Answer, Inbound, Outcome};
+use super::inbound::{Answer, Inbound, Outcome, Push};
 use super::link::{Link, Welcome};
-use super::pending::{Pending, Resend, Target, ask_revision, revision_of};
+use super::pending::{Pending, Resend, Target, revision_of};
 use super::reason::{closed, overdue, queue_full, unsendable};
 use super::stream::Stream;
 use crate::config::ClientConfig;
@@ -49,8 +49,6 @@ pub(super) struct Session {
     pub(super) waits_sent: usize,
     /// Bytes of output of this connection that were taken to be sent.
     pub(super) taken: u64,
-    /// A request for the revision in the output that was not taken yet.
-    pub(super) begin: Option<u64>,
     /// When to look for deadlines that have passed.
     pub(super) deadline: Option<Instant>,
     pub(super) frame_bytes_max: usize,
@@ -95,7 +93,6 @@ impl Session {
             requests_sent: 0,
             waits_sent: 0,
             taken: 0,
-            begin: None,
             deadline: None,
             frame_bytes_max: 0,
             requests_in_flight_max: 0,
@@ -119,6 +116,7 @@ impl Session {
         pending.resume.floor = self.revision;
         pending.deadline = within.and_then(|within| now.checked_add(within));
         if let Call::Wait(wait) = &pending.call {
+            pending.resume.after_given = wait.after.is_some();
             pending.resume.ends = wait.timeout.and_then(|timeout| now.checked_add(timeout));
             let grace = self.config.wait_grace;
             pending.deadline = pending.resume.ends.and_then(|ends| ends.checked_add(grace));
@@ -197,12 +195,7 @@ impl Session {
     }
 
     fn send(&mut self, id: u64, now: Instant) {
-        let Some(mut pending) = self.pending.get_mut(&id) else { return };
-        if pending.needs_begin() {
-            self.ask_begin(id, now);
-            let Some(found) = self.pending.get_mut(&id) else { return };
-            pending = found;
-        }
+        let Some(pending) = self.pending.get_mut(&id) else { return };
         let deadline_ms = pending.set_out(now);
         let at = self.taken + self.out.len() as u64;
         let body = WireCall::from(&pending.call);
@@ -219,25 +212,6 @@ impl Session {
                     answer(&mut self.effects, pending.to, Err(unsendable(&error)));
                 }
             }
-        }
-    }
-
-    /// Asks for the revision right before the wait `id`, so that it can go on from there. One
-    /// request serves all waits that are sent with the same bytes: it is read after all of them
-    /// were made, and before any of them is registered.
-    fn ask_begin(&mut self, id: u64, now: Instant) {
-        let begin = match self.begin {
-            Some(begin) => begin,
-            None => {
-                let begin = self.new_id();
-                self.begin = Some(begin);
-                self.pending.insert(begin, Pending::new(ask_revision(), Target::Waits(Vec::new())));
-                self.send(begin, now);
-                begin
-            }
-        };
-        if let Some(Pending { to: Target::Waits(waits), .. }) = self.pending.get_mut(&begin) {
-            waits.push(id);
         }
     }
 
@@ -274,7 +248,6 @@ impl Session {
     pub(super) fn take_output(&mut self, into: &mut Vec<u8>, now: Instant) {
         mem::swap(&mut self.out, into);
         self.taken += into.len() as u64;
-        self.begin = None;
         if !self.queue.is_empty() {
             self.pump(now);
         }
@@ -287,6 +260,9 @@ impl Session {
     pub(super) fn apply(&mut self, inbound: Inbound, now: Instant) -> Result<(), Error> {
         match inbound {
             Inbound::Answer { id, outcome } => self.answered(id, outcome, now),
+            Inbound::Push { id, push: Ok(Push::Parked { revision }), .. } => {
+                self.parked(id, revision)
+            }
             Inbound::Push { id, push, bytes } => return self.pushed(id, push, bytes),
             // A server that takes no output needs no pong: what it gets will do.
             Inbound::Ping(id) if self.out.len() < self.config.output_bytes_max => {
@@ -300,6 +276,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn parked(&mut self, id: u64, revision: Revision) {
+        self.revision = self.revision.max(revision);
+        if let Some(wait) = self.pending.get_mut(&id).filter(|wait| wait.at.is_some()) {
+            wait.resume.parked = Some(revision);
+        }
     }
 
     fn answered(&mut self, id: u64, outcome: Outcome, now: Instant) {
@@ -323,14 +306,6 @@ impl Session {
             }
             (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
             (Target::Nobody, _) | (Target::Open, Ok(_)) => {}
-            (Target::Waits(waits), Ok(Answer::Reply(reply))) => {
-                for id in waits {
-                    if let Some(wait) = self.pending.get_mut(&id) {
-                        wait.resume.begin = Some(revision_of(&reply));
-                    }
-                }
-            }
-            (Target::Waits(_), _) => {}
             (Target::Open, Err(error)) => self.stream_ended(id, error),
             (Target::Add { stream, watch }, outcome) => self.watch_added(stream, watch, outcome),
             (Target::Page { stream, watch }, outcome) => {

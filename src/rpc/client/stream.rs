@@ -295,6 +295,7 @@ impl Stream {
             Push::Ended { watch, error } => {
                 self.end_watch(watch, error);
             }
+            Push::Parked { .. } => return Err(protocol("a push of a wait to a stream")),
         }
         let grown = self.queue.len() > before;
         match self.queue.back_mut() {

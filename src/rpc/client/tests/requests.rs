@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    DeleteRequest, GetRequest, KeyRange, RangeReply, Request, SetRequest, WaitCondition,
-    WaitOutcome, WaitRequest,
+    DeleteRequest, GetRequest, KeyRange, Request, SetRequest, WaitCondition, WaitOutcome,
+    WaitRequest,
 };
 use crate::operations::Operations;
 
@@ -123,12 +123,10 @@ async fn a_wait_for_a_change_goes_on_from_where_it_began() {
     let timeout = Some(Duration::from_secs(60));
     let request = WaitRequest { timeout, ..WaitRequest::new(KeyRange::key("a")) };
     let wait = client.go_wait(request.clone());
-    let (begin, _) = peer.request().await;
-    let (_, call) = peer.request().await;
+    let (id, call) = peer.request().await;
     assert_eq!(call, Call::Wait(request.clone()));
-    let reply = RangeReply { revision: 15, kvs: Vec::new(), more: false, count: 0 };
-    peer.reply(begin, &Reply::Range(reply)).await;
-    // The connection is lost only when the client has taken the reply in.
+    peer.send(Kind::Push, id, &WirePush::Parked { revision: 15 }).await;
+    // The connection is lost only when the client has taken that in.
     peer.bare(Kind::Ping, 3).await;
     assert_eq!(peer.expect(Kind::Pong).await, 3);
     drop(peer);
@@ -149,11 +147,32 @@ async fn a_wait_whose_beginning_is_unknown_loses_nothing() {
     let (client, mut peer) = server.connect().await;
     let _wait = client.go_wait(WaitRequest::new(KeyRange::key("a")));
     peer.request().await;
-    peer.request().await;
     drop(peer);
     let mut peer = server.accept(7, 30).await;
     let (_, call) = peer.request().await;
     assert!(matches!(call, Call::Wait(WaitRequest { after: Some(10), .. })), "{call:?}");
+}
+
+#[tokio::test]
+async fn a_wait_for_a_state_goes_on_in_another_store_and_a_wait_for_a_change_does_not() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let (state, change) =
+        (client.wait_for("a"), client.go_wait(WaitRequest::new(KeyRange::key("a"))));
+    for _ in 0..2 {
+        let (id, _) = peer.request().await;
+        peer.send(Kind::Push, id, &WirePush::Parked { revision: 15 }).await;
+    }
+    peer.bare(Kind::Ping, 3).await;
+    assert_eq!(peer.expect(Kind::Pong).await, 3);
+    drop(peer);
+    let mut peer = server.accept(8, 1).await;
+    assert_eq!(within(change).await.unwrap_err().code, ErrorCode::StoreChanged);
+    let (id, call) = peer.request().await;
+    assert!(matches!(call, Call::Wait(WaitRequest { after: None, .. })), "{call:?}");
+    let met = WaitOutcome::Met { revision: 2, event: None };
+    peer.send(Kind::Reply, id, &WireReply::from(&met)).await;
+    assert_eq!(within(state).await.unwrap(), met);
 }
 
 #[tokio::test]
