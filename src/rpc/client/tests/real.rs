@@ -135,3 +135,52 @@ async fn a_server_that_stops_ends_what_is_under_way() {
     assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
     assert_eq!(within(watch.next()).await.unwrap().unwrap_err().code, ErrorCode::Unavailable);
 }
+
+#[actix_rt::test]
+async fn threads_share_a_client_and_dropped_calls_leave_nothing_behind() {
+    let (service, addr) = serve().await;
+    let mut config = ClientConfig::new(addr);
+    config.requests_in_flight_max = 16;
+    let client = Client::connect_with(config).await.unwrap();
+    let threads: Vec<_> = (0..4_u64)
+        .map(|thread| {
+            let client = client.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(churn(client, thread));
+            })
+        })
+        .collect();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        tokio::task::yield_now().await;
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    // What was cancelled is freed once the server has come to it.
+    let mut status = within(client.status()).await.unwrap();
+    while status.waits + status.watches + status.streams > 0 {
+        status = within(client.status()).await.unwrap();
+    }
+    assert!(!client.handle.with(|session, _| session.is_wanted()));
+    within(service.stop()).await;
+}
+
+/// Starts many requests, waits and watches, and sees half of them through.
+async fn churn(client: Client, thread: u64) {
+    for nth in 0..200_u64 {
+        let key = format!("{thread}/{nth}");
+        let writes: Vec<_> =
+            (0..5).map(|_| client.go(Request::Set(SetRequest::new(&key, "v")))).collect();
+        let wait = client.go_wait(WaitRequest::new(KeyRange::key(&key)));
+        let watch = client.watch(WatchRequest::new(KeyRange::key(&key)));
+        if nth % 2 == 0 {
+            continue;
+        }
+        let mut watch = within(watch).await.unwrap();
+        for write in writes {
+            within(write).await.unwrap();
+        }
+        within(client.set(SetRequest::new(&key, "w"))).await.unwrap();
+        within(wait).await.unwrap();
+        within(watch.next()).await.unwrap().unwrap();
+    }
+}
