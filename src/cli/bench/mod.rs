@@ -49,6 +49,13 @@ const FILL_CHUNK: u64 = 1_000;
 /// read; with `--rate`, from when its batch was due, so that a stall of the server counts in full.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").multiple(false))]
+#[command(after_help = "\
+Examples:
+  wakeful bench                                            gets and sets, for 10 s
+  wakeful bench -c 100 -P 16 --ops set:90,get:10 --fill
+  wakeful bench --rate 5000 --seconds 30                   latency at a steady rate
+  wakeful bench --fan-out -W 10000                         one set, ten thousand watchers
+  wakeful bench --park 100000                              holds waiters until stdin closes")]
 pub(crate) struct BenchArgs {
     /// Connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
