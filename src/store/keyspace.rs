@@ -11,7 +11,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::Seq;
+use super::history::Trail;
 use crate::model::{Blob, KeyRange, KeyValue};
 
 /// What is known of one key.
@@ -20,8 +20,8 @@ pub(crate) struct Record {
     pub(crate) key: Blob,
     /// The key as it is now; `None` for one that only history speaks of.
     pub(crate) current: Option<Arc<KeyValue>>,
-    /// Its newest event; 0 for none. May be compacted.
-    pub(crate) last: Seq,
+    /// Its events.
+    pub(crate) trail: Trail,
     /// Where its lease lists it.
     pub(crate) lease_position: u32,
 }
@@ -73,7 +73,8 @@ impl Keyspace {
         if let Some(slot) = self.find(key) {
             return slot;
         }
-        let record = Record { key: key.clone(), current: None, last: 0, lease_position: 0 };
+        let record =
+            Record { key: key.clone(), current: None, trail: Trail::default(), lease_position: 0 };
         let slot = self.records.insert(record) as u32;
         let (records, hasher) = (&self.records, &self.hasher);
         let rehash = |slot: &u32| {

@@ -419,7 +419,7 @@ impl State {
 
     fn record_event(&mut self, slot: u32, event: Event) {
         let Some(record) = self.keys.record_mut(slot) else { return };
-        record.last = self.history.push(event, slot, record.last);
+        self.history.push(event, slot, &mut record.trail);
     }
 
     fn lease_grant(
@@ -513,12 +513,10 @@ impl State {
     /// Gives back the room of at most `slice` compacted events.
     pub(crate) fn reclaim(&mut self, slice: usize) {
         for _ in 0..slice {
-            let Some((seq, entry)) = self.history.pop_compacted() else { return };
-            let forgotten = self
-                .keys
-                .record(entry.slot)
-                .is_some_and(|record| record.last == seq && record.current.is_none());
-            if forgotten {
+            let Some(entry) = self.history.pop_compacted() else { return };
+            let Some(record) = self.keys.record_mut(entry.slot) else { continue };
+            record.trail.pop(entry.next);
+            if record.trail.is_empty() && record.current.is_none() {
                 self.keys.forget(entry.slot);
             }
         }

@@ -51,9 +51,11 @@ const FILL_CHUNK: u64 = 1_000;
 #[command(group = clap::ArgGroup::new("mode").multiple(false))]
 #[command(after_help = "\
 Examples:
-  wakeful bench                            half sets, half gets, for 10 s
-  wakeful bench --rate 5000 --watchers 1000 --same-keys    latency under a steady load
-  wakeful bench --fan-out --watchers 10000                 one set, many watchers")]
+  wakeful bench                                            gets and sets, for 10 s
+  wakeful bench -c 100 -P 16 --ops set:90,get:10 --fill
+  wakeful bench --rate 5000 --seconds 30                   latency at a steady rate
+  wakeful bench --fan-out -W 10000                         one set, ten thousand watchers
+  wakeful bench --park 100000                              holds waiters until stdin closes")]
 pub(crate) struct BenchArgs {
     /// Connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
