@@ -33,7 +33,7 @@ use wakeful::{
 /// What every answer carries: the revision to wait after.
 const REVISION: &str = "Wakeful-Revision";
 
-/// Proxies and browsers give up on a request sooner or later; this is before they do.
+/// Proxies and browsers give up on a request sooner or later; this is before most of them do.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 #[actix_web::main]
@@ -116,7 +116,8 @@ async fn put_key(
     Ok(HttpResponse::NoContent().insert_header((REVISION, reply.revision)).finish())
 }
 
-/// Dropped by the web server when its client leaves: then the wait is freed, too.
+/// The web server runs this to its end even if its client has left; so the timeout also bounds how
+/// long a wait is held for nobody.
 #[get("/wait/{key}")]
 async fn wait_key(
     wakeful: Data<Wakeful>,
@@ -133,15 +134,15 @@ async fn wait_key(
         })
         .await?;
     Ok(match outcome {
-        WaitOutcome::Met { revision, event } => HttpResponse::Ok()
-            .insert_header((REVISION, revision))
-            .json(event.map(|event| Change {
+        WaitOutcome::Met { revision, event } => {
+            HttpResponse::Ok().insert_header((REVISION, revision)).json(event.map(|event| Change {
                 r#type: match event.kind() {
                     EventKind::Put => "put",
                     EventKind::Delete => "delete",
                 },
                 kv: Key::from(&*event.kv),
-            })),
+            }))
+        }
         WaitOutcome::Timeout { revision } => {
             HttpResponse::NotModified().insert_header((REVISION, revision)).finish()
         }

@@ -95,7 +95,8 @@ fn t5_a_signal_ends_a_command_and_frees_what_it_held() {
 #[test]
 fn t5_a_killed_waiter_leaves_nothing_behind() {
     let server = Server::start();
-    let waiters: Vec<_> = (0..8).map(|_| server.spawn(&["wait", "a", "--timeout", "60s"])).collect();
+    let waiters: Vec<_> =
+        (0..8).map(|_| server.spawn(&["wait", "a", "--timeout", "60s"])).collect();
     let watchers: Vec<_> = (0..4).map(|_| server.spawn(&["watch", "a"])).collect();
     server.until_status("waits", 8);
     server.until_status("watches", 4);

@@ -104,8 +104,20 @@ fn help_has_an_example_of_every_command() {
     let help = run(&["--help"]).ok();
     assert!(help.contains("Exit codes:") && help.contains("wakeful watch greeting"), "{help}");
     let commands = [
-        "serve", "set", "get", "del", "range", "txn", "watch", "wait", "lease", "watchers",
-        "compact", "status", "bench", "completions",
+        "serve",
+        "set",
+        "get",
+        "del",
+        "range",
+        "txn",
+        "watch",
+        "wait",
+        "lease",
+        "watchers",
+        "compact",
+        "status",
+        "bench",
+        "completions",
     ];
     for command in commands {
         let help = run(&[command, "--help"]).ok();

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wakeful::actor::message::{Execute, Watched};
 use wakeful::{
-    ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, Wakeful, WaitOutcome, WaitRequest,
+    ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, WaitOutcome, WaitRequest, Wakeful,
     WatchFrom, WatchRequest,
 };
 
@@ -122,9 +122,7 @@ async fn t5_dropped_futures_free_what_they_held_at_once() {
     let wakeful = start();
     for _ in 0..3 {
         let mut waits: Vec<_> = (0..100)
-            .map(|nth| {
-                Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key(format!("{nth}")))))
-            })
+            .map(|nth| Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key(format!("{nth}"))))))
             .collect();
         for wait in &mut waits {
             assert!(wait.now_or_never().is_none());
@@ -162,9 +160,8 @@ async fn t5_futures_dropped_before_the_store_answered_leave_nothing() {
 async fn t5_timed_out_waits_leave_nothing_and_the_eleventh_event_blocks_nobody() {
     let wakeful = start();
     let timeout = Some(Duration::from_millis(1));
-    let waits = (0..100).map(|_| {
-        wakeful.wait(WaitRequest { timeout, ..WaitRequest::new(KeyRange::all()) })
-    });
+    let waits = (0..100)
+        .map(|_| wakeful.wait(WaitRequest { timeout, ..WaitRequest::new(KeyRange::all()) }));
     for outcome in within(futures_util::future::join_all(waits)).await {
         assert_eq!(outcome.unwrap(), WaitOutcome::Timeout { revision: 1 });
     }

@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt;
 use wakeful::{
-    Client, ClientConfig, Config, ErrorCode, KeyRange, Operations, SetRequest, Wakeful, WaitOutcome,
-    WaitRequest, WatchRequest,
+    Client, ClientConfig, Config, ErrorCode, KeyRange, Operations, SetRequest, WaitOutcome,
+    WaitRequest, Wakeful, WatchRequest,
 };
 
 use super::{events, held, start, within};

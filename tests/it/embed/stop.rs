@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use wakeful::{
-    Client, Config, Details, ErrorCode, KeyRange, Operations, SetRequest, Wakeful, WaitRequest,
+    Client, Config, Details, ErrorCode, KeyRange, Operations, SetRequest, WaitRequest, Wakeful,
     WatchRequest,
 };
 
@@ -27,7 +27,10 @@ async fn r5_a_stop_answers_everyone_and_refuses_everything_after() {
     // Nothing that was done is left out, and the last word says where to go on.
     assert_eq!(events(within(watch.next()).await.unwrap().unwrap())[0].revision(), 3);
     let last = within(watch.next()).await.unwrap().unwrap_err();
-    assert_eq!((last.code, &last.details), (ErrorCode::Unavailable, &Details::Resume { revision: 4 }));
+    assert_eq!(
+        (last.code, &last.details),
+        (ErrorCode::Unavailable, &Details::Resume { revision: 4 })
+    );
     assert!(within(watch.next()).await.is_none());
     for refused in [
         within(wakeful.set(SetRequest::new("a", "3"))).await.err(),
