@@ -16,5 +16,5 @@ mod embed;
 mod examples;
 #[cfg(feature = "cli")]
 mod process;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", unix))]
 mod readme;
