@@ -20,6 +20,9 @@ use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner, WaitStart};
 
+/// Requests that the store looks ahead to at once.
+const WARM_GROUP: usize = 64;
+
 /// Owns the keys and the watcher registry, and does everything that concerns them.
 ///
 /// Crash-only: its state is consistent after every message, and a panic in it ends the service.
@@ -206,6 +209,25 @@ impl StoreActor {
         self.hub.wait(now, owner, request, || start_session(outlet))
     }
 
+    /// Has the store look ahead to the next requests.
+    fn warm(&self, works: &[Work]) {
+        if works.len() < 2 {
+            return;
+        }
+        let next = works.get(..WARM_GROUP).unwrap_or(works);
+        let mut writes = 0;
+        let keys = next.iter().filter_map(|work| match &work.task {
+            Task::Store { request: Request::Get(get), .. } => Some(&*get.key),
+            Task::Store { request: Request::Set(set), .. } => {
+                writes += 1;
+                Some(&*set.key)
+            }
+            _ => None,
+        });
+        let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
+        self.hub.warm(keys.into_iter(), writes);
+    }
+
     fn micros(&self, at: Instant) -> Micros {
         at.saturating_duration_since(self.started).as_micros() as Micros
     }
@@ -242,9 +264,13 @@ impl Handler<Requests> for StoreActor {
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
         let now = self.begin();
         let mut answers = Vec::with_capacity(batch.works.len());
-        for work in batch.works {
-            let answer = self.work(now, &batch.owner, work, &answers);
-            answers.push(answer);
+        let mut works = batch.works.into_iter();
+        while works.len() > 0 {
+            self.warm(works.as_slice());
+            for work in works.by_ref().take(WARM_GROUP) {
+                let answer = self.work(now, &batch.owner, work, &answers);
+                answers.push(answer);
+            }
         }
         self.finish(ctx);
         Answers(answers)
