@@ -49,14 +49,14 @@ def run(run, options):
 
 def load(run, server, name, options):
     words = ["--ops", "set", "--rate", options.rate, "--seconds", options.seconds]
-    return json.loads(run.call(f"set, laggard: {name}", server.bench_command(*words), 120))
+    return json.loads(run.call(f"set, laggard: {name}", server.bench_command(*words), 120, "set"))
 
 
 def beside(run, server, name, window, options):
     """The same load, while a lagging watcher is there."""
     words = ["--lagging-watcher", "--behind", options.behind, "--window-bytes", window]
     command = server.bench_command(*words)
-    run.commands.setdefault(f"laggard: {name}", " ".join(command))
+    run.example(f"laggard: {name}", command)
     with subprocess.Popen(
         command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as laggard:
