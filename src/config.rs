@@ -5,6 +5,12 @@
 
 use std::time::Duration;
 
+use crate::duration;
+use crate::error::{Error, ErrorCode};
+
+/// No configuration allows larger frame bodies than this: the codec's own limit is a constant.
+pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+
 /// Everything that can be set about a Wakeful; [`Config::new`] has the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -85,8 +91,12 @@ pub struct RpcConfig {
     pub connections_max: usize,
     /// Longest frame body, bytes, in both directions.
     pub frame_bytes_max: usize,
-    /// Most requests of one connection that are not yet answered, waits excepted.
+    /// Most requests of one connection that are not yet answered, waits excepted; what comes
+    /// after them waits in the socket.
     pub requests_in_flight_max: usize,
+    /// How many requests that may take long (ranges, transactions, range deletes) of one
+    /// connection are done in one turn; bounds how long one connection holds up the others.
+    pub heavy_requests_max: usize,
     /// Bytes of encoded output a connection holds before it stops encoding more.
     pub output_bytes_max: usize,
     /// From accept to the whole preface and hello.
@@ -101,6 +111,71 @@ pub struct RpcConfig {
     pub ping_timeout: Duration,
     /// How long requests in flight may take after a goodbye.
     pub shutdown_grace: Duration,
+}
+
+/// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
+/// defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// Where the server is: `host:port`. Names are looked up again at every reconnect.
+    pub addr: String,
+    /// What the client calls itself, for operators; at most 256 bytes, the rest is cut off.
+    pub name: String,
+    /// From the first packet to the server's welcome.
+    pub connect_timeout: Duration,
+    /// How long a call may take, the time without a connection included; `None` for ever. Goes
+    /// with the request, so that the server drops it when nobody waits for it any more. Waits
+    /// have their own timeout.
+    pub call_deadline: Option<Duration>,
+    /// How much longer than its own timeout a wait may take: the way there and back, and a
+    /// reconnect in between.
+    pub wait_grace: Duration,
+    /// Longest pause before the first reconnect; doubled by each one that fails. The pause is
+    /// drawn between 0 and this, so that the clients of a restarted server do not come at once.
+    pub reconnect_backoff_min: Duration,
+    /// Longest pause before any reconnect.
+    pub reconnect_backoff_max: Duration,
+    /// Most requests that are sent and not yet answered, waits excepted; the server may allow
+    /// less. One more waits for its turn.
+    pub requests_in_flight_max: usize,
+    /// Most requests and waits that wait for their turn or for the connection; one more is
+    /// refused with `LimitExceeded`.
+    pub requests_queued_max: usize,
+    /// Bytes of encoded output after which requests wait for their turn.
+    pub output_bytes_max: usize,
+    /// Bytes of pushes that the server may send ahead of the consumer of a watch.
+    pub watch_window_bytes: u32,
+    /// Longest frame body, bytes, in both directions; the server may allow less.
+    pub frame_bytes_max: usize,
+    /// Silence after which the server is pinged.
+    pub ping_interval: Duration,
+    /// How long after a ping the server may stay silent before the connection counts as lost.
+    pub ping_timeout: Duration,
+    /// How long requests in flight may take after [`Client::close`](crate::Client::close).
+    pub close_timeout: Duration,
+}
+
+impl ClientConfig {
+    /// The defaults for the server at `addr`, `host:port`.
+    pub fn new(addr: impl Into<String>) -> Self {
+        Self {
+            addr: addr.into(),
+            name: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            call_deadline: Some(Duration::from_secs(10)),
+            wait_grace: Duration::from_secs(5),
+            reconnect_backoff_min: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(5),
+            requests_in_flight_max: 1_024,
+            requests_queued_max: 1_000_000,
+            output_bytes_max: 256 * 1024,
+            watch_window_bytes: 256 * 1024,
+            frame_bytes_max: 8 * 1024 * 1024,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(15),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 impl Config {
@@ -140,6 +215,7 @@ impl Config {
                 connections_max: 20_000,
                 frame_bytes_max: 8 * 1024 * 1024,
                 requests_in_flight_max: 4_096,
+                heavy_requests_max: 16,
                 output_bytes_max: 256 * 1024,
                 handshake_timeout: Duration::from_secs(5),
                 frame_timeout: Duration::from_secs(10),
@@ -152,8 +228,199 @@ impl Config {
     }
 }
 
+impl Config {
+    /// That the limits fit each other.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the two that do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let largest_item = 2 * (self.store.key_bytes_max + self.store.value_bytes_max);
+        let needed = self.store.range_bytes_max + largest_item + 64 * self.store.range_keys_max;
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        if self.rpc.frame_bytes_max < needed {
+            return refuse(format!(
+                "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
+                 largest keys and values, and 64 bytes for each of store.range_keys_max"
+            ));
+        }
+        if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
+            return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));
+        }
+        if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
+            return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
+        }
+        if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
+            return refuse(
+                "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Takes a [`Config`] apart into its fields and their dotted names. It names every field of
+/// every part, so that one forgotten here does not compile.
+macro_rules! settings {
+    ($config:expr, $($part:ident: $type:ident { $($field:ident),* $(,)? })*) => {{
+        let Config { $($part),* } = $config;
+        let mut settings: Vec<(&'static str, &mut dyn Setting)> = Vec::new();
+        $(
+            let $type { $($field),* } = $part;
+            $(settings.push((concat!(stringify!($part), ".", stringify!($field)), $field));)*
+        )*
+        settings
+    }};
+}
+
+impl Config {
+    /// Sets one field by its dotted name, as in `store.keys_max`, from text.
+    ///
+    /// Units: durations as `1500ms`, `30s`, `5m`, `1h`, `7d`; bytes and counts as whole numbers,
+    /// `_` allowed between digits, with `KiB`, `MiB` or `GiB` where that is meant.
+    /// Errors: a sentence, which for an unknown name lists the known ones. Nothing changed.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let mut settings = self.settings();
+        match settings.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, setting)) => {
+                setting.assign(value).map_err(|refusal| format!("{name}: {refusal}"))
+            }
+            None => {
+                let known: Vec<_> = settings.iter().map(|(known, _)| *known).collect();
+                Err(format!("there is no limit `{name}`; there are {}", known.join(", ")))
+            }
+        }
+    }
+
+    /// Every field by its dotted name, with its value as [`set`](Self::set) reads it.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let mut copy = self.clone();
+        copy.settings().into_iter().map(|(name, setting)| (name, setting.show())).collect()
+    }
+
+    fn settings(&mut self) -> Vec<(&'static str, &mut dyn Setting)> {
+        settings!(self,
+            store: StoreConfig {
+                key_bytes_max, value_bytes_max, keys_max, total_bytes_max, history_revisions_max,
+                history_bytes_max, txn_ops_max, revision_events_max, range_keys_max,
+                range_bytes_max, leases_max, lease_ttl_min, lease_ttl_max, idempotency_keys_max,
+                idempotency_bytes_max, idempotency_ttl, slice_max,
+            }
+            watch: WatchConfig {
+                watches_max, watches_per_connection_max, streams_max, wait_timeout_max,
+                wait_timeout_default, batch_events_max, batch_bytes_max, progress_interval_min,
+            }
+            rpc: RpcConfig {
+                connections_max, frame_bytes_max, requests_in_flight_max, heavy_requests_max, output_bytes_max,
+                handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
+                shutdown_grace,
+            }
+        )
+    }
+}
+
+/// A field that can be set from text.
+trait Setting {
+    fn assign(&mut self, text: &str) -> Result<(), String>;
+    fn show(&self) -> String;
+}
+
+impl Setting for u64 {
+    fn assign(&mut self, text: &str) -> Result<(), String> {
+        *self = parse_count(text)?;
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for usize {
+    fn assign(&mut self, text: &str) -> Result<(), String> {
+        *self = usize::try_from(parse_count(text)?).map_err(|_| too_large(text))?;
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Duration {
+    fn assign(&mut self, text: &str) -> Result<(), String> {
+        *self = duration::parse(text)?;
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        duration::show(*self)
+    }
+}
+
+fn parse_count(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (digits, unit) = UNITS
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+        .unwrap_or((text, 1));
+    let digits = digits.replace('_', "");
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a whole number, as in 1000, 10_000 or 8MiB"));
+    }
+    let number: u64 = digits.parse().map_err(|_| too_large(text))?;
+    number.checked_mul(unit).ok_or_else(|| too_large(text))
+}
+
+fn too_large(text: &str) -> String {
+    format!("`{text}` is too large a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_fields_by_name_and_unit() {
+        let mut config = Config::new();
+        config.set("store.keys_max", "1_000").unwrap();
+        config.set("store.total_bytes_max", "2GiB").unwrap();
+        config.set("rpc.ping_interval", "1500ms").unwrap();
+        assert_eq!(config.store.keys_max, 1000);
+        assert_eq!(config.store.total_bytes_max, 2 << 30);
+        assert_eq!(config.rpc.ping_interval, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn refuses_without_a_change() {
+        let mut config = Config::new();
+        let unknown = config.set("store.key_max", "1").unwrap_err();
+        assert!(unknown.contains("store.keys_max") && unknown.contains("rpc.shutdown_grace"));
+        for (name, value) in [
+            ("store.keys_max", "many"),
+            ("store.keys_max", "-1"),
+            ("store.keys_max", ""),
+            ("store.keys_max", "30s"),
+            ("store.total_bytes_max", "99999999999999999GiB"),
+            ("watch.wait_timeout_max", "30"),
+        ] {
+            let refusal = config.set(name, value).unwrap_err();
+            assert!(refusal.starts_with(name), "{refusal}");
+        }
+        assert_eq!(config, Config::new());
+    }
+
+    #[test]
+    fn every_entry_reads_back() {
+        let mut config = Config::new();
+        for (name, value) in Config::new().entries() {
+            config.set(name, &value).unwrap();
+        }
+        assert_eq!(config, Config::new());
     }
 }

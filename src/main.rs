@@ -1,5 +1,12 @@
 //! The `wakeful` binary.
 
-fn main() -> std::process::ExitCode {
-    wakeful::cli::main()
+use std::process::ExitCode;
+
+/// Many small keys and values come and go: mimalloc keeps that fast and the heap compact. Only the
+/// binary chooses an allocator; embedders choose theirs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    wakeful::cli::run(std::env::args_os())
 }

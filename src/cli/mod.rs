@@ -1,39 +1,258 @@
-//! The command line.
+//! The command line: one file per command, each of which is a struct of arguments with a `run`.
+//!
+//! Commands that talk to a server are written against [`Operations`](crate::Operations); only this
+//! module knows that it is a [`Client`].
 
-pub(crate) mod bench;
+mod argument;
+mod bench;
+mod compact;
+mod completions;
+mod del;
+mod failure;
+mod get;
+mod input;
+mod json;
+mod lease;
+mod output;
+mod range;
+mod serve;
+mod set;
+mod signal;
+mod status;
+#[cfg(test)]
+mod tests;
+mod txn;
+mod wait;
+mod watch;
+mod watchers;
 
+use std::ffi::OsString;
+use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-/// Only what `wakeful bench` needs, until the real command line takes its place.
-#[derive(Debug, clap::Parser)]
-struct Wakeful {
+use crate::config::ClientConfig;
+use crate::{Client, Error, ErrorCode};
+use argument::parse_duration;
+use failure::{EXIT_CODES, Exit, Failure};
+use output::{Output, notice};
+use signal::Signals;
+
+/// A key-value store whose changes can be awaited
+#[derive(Debug, Parser)]
+#[command(name = "wakeful", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  wakeful serve                            in one shell
+  wakeful watch greeting                   in another
+  wakeful set greeting hello               in a third
+
+`wakeful COMMAND --help` has examples of each command.")]
+#[command(after_long_help = format!("\
+Examples:
+  wakeful serve                            in one shell
+  wakeful watch greeting                   in another
+  wakeful set greeting hello               in a third
+
+`wakeful COMMAND --help` has examples of each command.
+
+{EXIT_CODES}"))]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    Bench {
-        #[command(flatten)]
-        args: bench::BenchArgs,
-        #[arg(long, default_value = "127.0.0.1:7500")]
-        addr: String,
-        #[arg(long)]
-        json: bool,
-    },
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
+struct Common {
+    /// The server
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "WAKEFUL_ADDR",
+        default_value = "127.0.0.1:7117"
+    )]
+    addr: String,
+    /// Print JSON, one object per line; errors too
+    #[arg(long, global = true)]
+    json: bool,
+    /// How long a call may take, connecting included; waits and watches take their own time
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s",
+        value_parser = parse_duration)]
+    deadline: Duration,
 }
 
-/// Runs the command line.
-pub fn main() -> ExitCode {
-    let Command::Bench { args, addr, json } = Wakeful::parse().command;
-    match bench::run(args, &addr, json, &mut std::io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Set(set::SetArgs),
+    Get(get::GetArgs),
+    Del(del::DelArgs),
+    Range(range::RangeArgs),
+    Txn(txn::TxnArgs),
+    Watch(watch::WatchArgs),
+    Wait(wait::WaitArgs),
+    Lease(lease::LeaseArgs),
+    Watchers(watchers::WatchersArgs),
+    Compact(compact::CompactArgs),
+    Status(status::StatusArgs),
+    Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command line with `arguments`, the program's name first, and says how to exit.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, arguments.iter().any(|argument| argument == "--json")),
+    };
+    let json = cli.common.json;
+    let exit = cli.run().unwrap_or_else(|failure| {
+        if let Some(line) = failure.line(json) {
+            notice(line);
+        }
+        failure.exit()
+    });
+    ExitCode::from(exit as u8)
+}
+
+/// Says what is wrong with the arguments; or what was asked for by --help and --version.
+fn refuse(error: &clap::Error, json: bool) -> ExitCode {
+    if error.use_stderr() && json {
+        // What is wrong stands before the first empty line, how it should be behind it.
+        let text = error.render().to_string();
+        let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+        let message = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(line) = Failure::usage(format!("{message}; see --help")).line(true) {
+            notice(line);
+        }
+    } else {
+        // A closed pipe: there is nobody to tell.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+impl Cli {
+    fn run(self) -> Result<Exit, Failure> {
+        let mut out = Output::stdout(self.common.json);
+        let out = &mut out;
+        let (common, name) = (&self.common, self.command.name());
+        match self.command {
+            Command::Serve(args) => args.run(&common.addr, out),
+            Command::Completions(args) => args.run(&mut Cli::command(), out),
+            Command::Bench(args) => {
+                bench::run(args, &common.addr, common.json, &mut std::io::stdout().lock())?;
+                Ok(Exit::Done)
+            }
+            command => {
+                let endless = command.endless();
+                in_runtime(endless, async {
+                    let client = common.connect(name).await?;
+                    let exit = command.run(&client, out).await?;
+                    out.flush().await?;
+                    Ok(exit)
+                })
+            }
+        }
+    }
+}
+
+impl Common {
+    async fn connect(&self, command: &str) -> Result<Client, Error> {
+        let defaults = ClientConfig::new(&self.addr);
+        let connect_timeout = defaults.connect_timeout.min(self.deadline);
+        Client::connect_with(ClientConfig {
+            name: format!("wakeful {command}"),
+            connect_timeout,
+            call_deadline: Some(self.deadline),
+            ..defaults
+        })
+        .await
+        .map_err(|mut error| {
+            if error.code == ErrorCode::Unreachable {
+                error.message +=
+                    "; start one with `wakeful serve`, or say where it is with --addr or WAKEFUL_ADDR";
+            }
+            error
+        })
+    }
+}
+
+/// Runs a command to its end, or to the first signal. `endless`: a signal is its usual end.
+fn in_runtime(
+    endless: bool,
+    command: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("the runtime", &error))?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+        tokio::select! {
+            result = command => result,
+            exit = signals.next() => Ok(if endless { Exit::Done } else { exit }),
+        }
+    });
+    // Not waiting for a thread that still reads standard input or writes to a stalled pipe.
+    runtime.shutdown_background();
+    result
+}
+
+impl Command {
+    /// As it is typed, and as operators see it in the list of watchers.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Serve(_) => "serve",
+            Self::Set(_) => "set",
+            Self::Get(_) => "get",
+            Self::Del(_) => "del",
+            Self::Range(_) => "range",
+            Self::Txn(_) => "txn",
+            Self::Watch(_) => "watch",
+            Self::Wait(_) => "wait",
+            Self::Lease(_) => "lease",
+            Self::Watchers(_) => "watchers",
+            Self::Compact(_) => "compact",
+            Self::Status(_) => "status",
+            Self::Bench(_) => "bench",
+            Self::Completions(_) => "completions",
+        }
+    }
+
+    /// Whether Ctrl-C is its usual end, and so well.
+    fn endless(&self) -> bool {
+        match self {
+            Self::Watch(_) => true,
+            Self::Lease(args) => args.endless(),
+            _ => false,
+        }
+    }
+
+    async fn run(self, store: &impl crate::Operations, out: &mut Output) -> Result<Exit, Failure> {
+        match self {
+            Self::Set(args) => args.run(store, out).await,
+            Self::Get(args) => args.run(store, out).await,
+            Self::Del(args) => args.run(store, out).await,
+            Self::Range(args) => args.run(store, out).await,
+            Self::Txn(args) => args.run(store, out).await,
+            Self::Watch(args) => args.run(store, out).await,
+            Self::Wait(args) => args.run(store, out).await,
+            Self::Lease(args) => args.run(store, out).await,
+            Self::Watchers(args) => args.run(store, out).await,
+            Self::Compact(args) => args.run(store, out).await,
+            Self::Status(args) => args.run(store, out).await,
+            Self::Serve(_) | Self::Completions(_) | Self::Bench(_) => {
+                Err(Failure::told(Exit::Failed, "Internal", "this command has no server to ask"))
+            }
         }
     }
 }

@@ -13,13 +13,6 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blob(Arc<[u8]>);
 
-impl Blob {
-    /// Whether both are the same allocation.
-    pub(crate) fn same(&self, other: &Blob) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
 impl Default for Blob {
     fn default() -> Self {
         Self(Arc::from(&[][..]))

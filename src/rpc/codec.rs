@@ -10,9 +10,7 @@ use bincode::error::{DecodeError, EncodeError};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{HEADER_BYTES, Header, Kind};
-
-/// No configuration allows larger bodies than this: bincode's limit is a constant.
-pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
+pub use crate::config::BODY_BYTES_LIMIT;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
     bincode::config::legacy().with_limit::<BODY_BYTES_LIMIT>();

@@ -1,7 +1,9 @@
 //! The wire: frames, bodies, the TCP server and the client.
 
+pub mod client;
 pub mod codec;
 pub mod frame;
 pub(crate) mod proto;
+pub(crate) mod server;
 #[doc(hidden)]
 pub mod specimen;

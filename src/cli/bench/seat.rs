@@ -134,6 +134,8 @@ impl Seat {
                         }
                     }
                     Kind::Reply => *awaiting = awaiting.saturating_sub(1),
+                    // That it is parked.
+                    Kind::Push if *kind == WatcherKind::Wait => {}
                     Kind::Push => {
                         events += pushed(body)?;
                         *consumed += header.body_bytes;
@@ -168,9 +170,7 @@ fn pushed(body: &[u8]) -> Result<u64, Error> {
             Ok(deliveries.iter().map(|delivery| u64::from(delivery.count)).sum())
         }
         WirePush::Ended { error, .. } => Err(ended(error)),
-        WirePush::Snapshot { .. } | WirePush::SnapshotEnd { .. } | WirePush::Progress { .. } => {
-            Ok(0)
-        }
+        _ => Ok(0),
     }
 }
 

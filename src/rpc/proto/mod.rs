@@ -13,7 +13,7 @@ pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
 pub(crate) use push::{WireDelivery, WirePush};
 pub(crate) use reply::WireReply;
-pub(crate) use request::{Call, WireCall, WireRequest};
+pub(crate) use request::{Call, WireCall};
 
 use std::time::Duration;
 

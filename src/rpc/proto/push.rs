@@ -31,6 +31,10 @@ pub(crate) enum WirePush<'a> {
         #[serde(borrow)]
         error: WireError<'a>,
     },
+    /// Of a wait, not of a stream: it is parked; everything after this revision counts.
+    Parked {
+        revision: u64,
+    },
 }
 
 /// `events[first .. first + count]` go to `watch_id`.

@@ -1,0 +1,190 @@
+//! Messages of the actors.
+//!
+//! [`Execute`] and [`Status`](crate::Request::Status) are for whoever holds the address of the
+//! [`StoreActor`](super::StoreActor); everything that takes time has a method on
+//! [`Wakeful`](crate::Wakeful), which also cleans up when its future is dropped.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Message, MessageResponse};
+
+use super::Outlet;
+use crate::error::Error;
+use crate::model::{
+    IdempotencyKey, Reply, Request, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+};
+use crate::service::Wakeful;
+use crate::watch::{Batch, Handle, Owner};
+
+/// Asks the store to do one request.
+///
+/// Cancel: dropping the reply future before the store comes to it means it is not done.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Reply, Error>")]
+pub struct Execute {
+    /// What to do.
+    pub request: Request,
+    /// The caller's name for a write, so that sending it twice does it once.
+    pub idempotency: Option<IdempotencyKey>,
+    /// Not to be done after this.
+    pub deadline: Option<Instant>,
+}
+
+/// What an actor that watches is sent; see [`Wakeful::watch_into`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Watched {
+    /// The name the watching actor gave to the watch.
+    pub watch_id: u64,
+    /// What is new; after an error nothing more comes.
+    pub item: Result<WatchItem, Error>,
+}
+
+/// What one read of a connection brought: one message, however many requests.
+#[derive(Message)]
+#[rtype(result = "Answers")]
+pub(crate) struct Requests {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) works: Vec<Work>,
+}
+
+pub(crate) struct Work {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) task: Task,
+}
+
+pub(crate) enum Task {
+    Store {
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    },
+    Wait {
+        request: WaitRequest,
+        outlet: Outlet,
+    },
+    OpenStream {
+        outlet: Outlet,
+    },
+    Watch {
+        stream: StreamRef,
+        watch_id: u64,
+        request: WatchRequest,
+    },
+    CancelWatch {
+        stream: StreamRef,
+        watch_id: u64,
+    },
+    /// Something that needs no store, kept in its place.
+    Refused(Error),
+}
+
+/// A stream that is open, or that an earlier piece of work of the same message opens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StreamRef {
+    Open(Handle),
+    OpenedBy(usize),
+}
+
+/// One for each piece of work, in order.
+#[derive(MessageResponse)]
+pub(crate) struct Answers(pub(crate) Vec<Result<Done, Error>>);
+
+#[derive(Debug)]
+pub(crate) enum Done {
+    Reply(Reply),
+    /// The wait was answered at once.
+    Waited(WaitOutcome),
+    /// The wait's outlet will have its answer.
+    Parked(Handle, Revision),
+    StreamOpened(Handle),
+    Watching(Revision),
+    WatchCancelled,
+}
+
+/// Parks one wait of this process; dropping the reply frees it.
+#[derive(Message)]
+#[rtype(result = "Result<LocalWait, Error>")]
+pub(crate) struct WaitFor {
+    pub(crate) service: Wakeful,
+    pub(crate) request: WaitRequest,
+    pub(crate) outlet: Outlet,
+}
+
+#[derive(Debug)]
+pub(crate) enum LocalWait {
+    Answered(WaitOutcome),
+    Parked(ParkedWait),
+}
+
+/// A parked wait of this process; freed when dropped.
+#[derive(Debug)]
+pub(crate) struct ParkedWait {
+    pub(crate) service: Wakeful,
+    pub(crate) handle: Handle,
+}
+
+impl Drop for ParkedWait {
+    fn drop(&mut self) {
+        // bound: one for each wait that was parked
+        self.service.store().do_send(CancelWaits(vec![self.handle]));
+    }
+}
+
+/// Opens a stream of this process with one watch; dropping the reply closes it.
+#[derive(Message)]
+#[rtype(result = "Result<LocalStream, Error>")]
+pub(crate) struct WatchFor {
+    pub(crate) service: Wakeful,
+    pub(crate) request: WatchRequest,
+    pub(crate) outlet: Outlet,
+}
+
+/// A stream of this process; closed when dropped.
+#[derive(Debug)]
+pub(crate) struct LocalStream {
+    pub(crate) service: Wakeful,
+    pub(crate) handle: Handle,
+}
+
+impl Drop for LocalStream {
+    fn drop(&mut self) {
+        // bound: one for each stream that was opened
+        self.service.store().do_send(CloseStream(self.handle));
+    }
+}
+
+/// Frees waits without an answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CancelWaits(pub(crate) Vec<Handle>);
+
+/// Ends a stream and its watches without a word.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CloseStream(pub(crate) Handle);
+
+/// The consumer of a stream has taken its batch and wants the next.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ready(pub(crate) Handle);
+
+/// Ends every wait and watch, and refuses everything from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+/// Ends the actor, which says so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Halt(pub(crate) tokio::sync::oneshot::Sender<()>);
+
+/// The answer to a session's wait.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Answered(pub(crate) Result<WaitOutcome, Error>);
+
+/// What a session's stream is shown.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Show(pub(crate) Handle, pub(crate) Batch);

@@ -1,0 +1,14 @@
+//! The actors: thin wiring around the pure [`Hub`](crate::watch::Hub).
+//!
+//! [`StoreActor`] owns the hub and does what is asked of it, a batch at a time; each parked wait
+//! and each stream of watches has a [`WatchSession`], which hands its answer or its batches to
+//! whoever waits: a connection, a future or another actor. [`message`] lists what they take.
+
+pub mod message;
+mod session;
+mod store;
+
+pub use session::WatchSession;
+pub use store::StoreActor;
+
+pub(crate) use session::Outlet;

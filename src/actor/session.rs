@@ -1,0 +1,54 @@
+//! [`WatchSession`]: one waiting party.
+
+use actix::{Actor, Context, Handler};
+
+use super::message::{Answered, Show};
+use crate::error::Error;
+use crate::model::WaitOutcome;
+use crate::watch::{Batch, Handle};
+
+/// Stands for one waiting party: a wait, or a stream of watches.
+///
+/// The store holds its only address: when a wait is answered or freed, or a stream closed, the
+/// address is dropped and the session ends with it. So nothing of a party outlives it.
+pub struct WatchSession {
+    outlet: Option<Outlet>,
+}
+
+/// How a session reaches whoever waits. Must not block.
+pub(crate) enum Outlet {
+    /// Takes the one answer.
+    Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),
+    /// Takes each batch, and says [`Ready`](super::message::Ready) when it is used up.
+    Stream(Box<dyn FnMut(Handle, Batch) + Send>),
+}
+
+impl WatchSession {
+    pub(crate) fn new(outlet: Outlet) -> Self {
+        Self { outlet: Some(outlet) }
+    }
+}
+
+impl Actor for WatchSession {
+    type Context = Context<Self>;
+}
+
+impl Handler<Answered> for WatchSession {
+    type Result = ();
+
+    fn handle(&mut self, Answered(outcome): Answered, _: &mut Self::Context) {
+        if let Some(Outlet::Wait(answer)) = self.outlet.take() {
+            answer(outcome);
+        }
+    }
+}
+
+impl Handler<Show> for WatchSession {
+    type Result = ();
+
+    fn handle(&mut self, Show(stream, batch): Show, _: &mut Self::Context) {
+        if let Some(Outlet::Stream(show)) = &mut self.outlet {
+            show(stream, batch);
+        }
+    }
+}

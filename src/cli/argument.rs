@@ -1,0 +1,46 @@
+//! Arguments that several commands share: bytes, durations, and which keys.
+
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::{Blob, KeyRange, duration};
+
+/// Bytes as they were typed: on Unix an argument need not be UTF-8.
+pub(crate) fn bytes() -> impl TypedValueParser<Value = Blob> {
+    OsStringValueParser::new().map(|text| Blob::from(text.into_encoded_bytes()))
+}
+
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+}
+
+/// Which keys a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Selection {
+    /// The key; with --prefix what keys begin with, with --to the first key
+    #[arg(value_name = "KEY", value_parser = bytes())]
+    key: Option<Blob>,
+    /// Every key that begins with KEY
+    #[arg(long, requires = "key")]
+    prefix: bool,
+    /// Every key from KEY up to, and without, TO; '' for no end
+    #[arg(long, visible_alias = "range-end", value_name = "TO", value_parser = bytes(),
+        requires = "key", conflicts_with = "prefix")]
+    to: Option<Blob>,
+    /// Every key there is
+    #[arg(long, conflicts_with_all = ["key", "prefix", "to"])]
+    all: bool,
+}
+
+impl Selection {
+    /// The keys; without KEY, all there are, with or without --all.
+    pub(crate) fn range(&self) -> KeyRange {
+        match (&self.key, &self.to) {
+            (None, _) => KeyRange::all(),
+            (Some(key), Some(to)) => KeyRange::range(key, to),
+            (Some(key), None) if self.prefix => KeyRange::prefix(key),
+            (Some(key), None) => KeyRange::key(key),
+        }
+    }
+}

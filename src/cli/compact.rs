@@ -1,0 +1,38 @@
+//! `wakeful compact`
+
+use super::failure::{Exit, Failure};
+use super::json::Object;
+use super::output::Output;
+use crate::{Operations, Revision};
+
+/// Give up the history before a revision
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+REV becomes the oldest revision that can be read or watched from. Present keys stay as they are.
+The server also compacts by itself, past store.history_revisions_max and history_bytes_max.
+
+Example:
+  wakeful compact 1000")]
+pub(crate) struct CompactArgs {
+    /// The oldest revision to keep
+    #[arg(value_name = "REV")]
+    revision: Revision,
+}
+
+impl CompactArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let reply = store.compact(self.revision).await?;
+        if out.json() {
+            out.object(
+                Object::new().number("revision", reply.revision).number("oldest", reply.oldest),
+            );
+        } else {
+            out.line(format_args!("oldest {} (revision {})", reply.oldest, reply.revision));
+        }
+        Ok(Exit::Done)
+    }
+}

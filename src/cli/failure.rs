@@ -1,0 +1,156 @@
+//! [`Exit`] and [`Failure`]: how a command ends, and what it says if that is not well.
+
+use std::io;
+
+use super::json::Object;
+use crate::{Details, Error, ErrorCode};
+
+/// How the process ends. The numbers are a promise to scripts; see [`EXIT_CODES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    NotFound = 3,
+    Timeout = 4,
+    Unreachable = 5,
+    /// As shells report it: 128 and the number of the signal.
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+/// Shown at the end of `wakeful --help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  error
+  2  usage: an argument is wrong
+  3  not found: no such key, lease or watcher; nothing deleted; `txn` ran its failure list
+  4  timeout
+  5  cannot reach the server
+  130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch` and
+            `lease keep-alive`, which have no other end, exit with 0)
+
+Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The reader of standard output is gone, so there is nobody left to tell anything.
+    ClosedPipe,
+    /// Something to tell.
+    Told {
+        exit: Exit,
+        /// An [`ErrorCode`] by name, or one of the command line's own.
+        code: String,
+        /// What happened and what to do next.
+        message: String,
+        details: Details,
+    },
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::told(Exit::Usage, "Usage", message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::told(Exit::NotFound, "NotFound", message)
+    }
+
+    pub(crate) fn told(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Told { exit, code: code.into(), message: message.into(), details: Details::None }
+    }
+
+    /// Reading or writing `what` failed.
+    pub(crate) fn io(what: &str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::ClosedPipe
+        } else {
+            Self::told(Exit::Failed, "Io", format!("{what}: {error}"))
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::ClosedPipe => Exit::Done,
+            Self::Told { exit, .. } => *exit,
+        }
+    }
+
+    /// The line for standard error; `None` if there is nothing to say.
+    pub(crate) fn line(&self, json: bool) -> Option<String> {
+        let Self::Told { code, message, details, .. } = self else { return None };
+        if !json {
+            return Some(format!("error: {message}"));
+        }
+        let object = Object::new().text("code", code).text("message", message);
+        let object = match details {
+            Details::None => object,
+            Details::Limit { name, value } => object.text("limit", name).number("value", *value),
+            Details::Revisions { oldest, current } => {
+                object.number("oldest", *oldest).number("current", *current)
+            }
+            Details::Resume { revision } => object.number("resume", *revision),
+        };
+        Some(Object::new().object("error", object).to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match error.code {
+            ErrorCode::InvalidArgument => Exit::Usage,
+            ErrorCode::LeaseNotFound | ErrorCode::WatchNotFound => Exit::NotFound,
+            ErrorCode::DeadlineExceeded => Exit::Timeout,
+            ErrorCode::Unreachable | ErrorCode::Unavailable => Exit::Unreachable,
+            _ => Exit::Failed,
+        };
+        Self::Told {
+            exit,
+            code: error.code.to_string(),
+            message: error.message,
+            details: error.details,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_end_with_their_exit() {
+        for (code, exit) in [
+            (ErrorCode::InvalidArgument, Exit::Usage),
+            (ErrorCode::LimitExceeded, Exit::Failed),
+            (ErrorCode::LeaseNotFound, Exit::NotFound),
+            (ErrorCode::DeadlineExceeded, Exit::Timeout),
+            (ErrorCode::Unreachable, Exit::Unreachable),
+            (ErrorCode::Unavailable, Exit::Unreachable),
+            (ErrorCode::Internal, Exit::Failed),
+        ] {
+            assert_eq!(Failure::from(Error::new(code, "x")).exit(), exit, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let failure = Failure::from(
+            Error::new(ErrorCode::Compacted, "revision 2 is compacted")
+                .with_details(Details::Revisions { oldest: 5, current: 9 }),
+        );
+        assert_eq!(failure.line(false).unwrap(), "error: revision 2 is compacted");
+        assert_eq!(
+            failure.line(true).unwrap(),
+            r#"{"error":{"code":"Compacted","message":"revision 2 is compacted","oldest":5,"current":9}}"#
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_quiet() {
+        let failure = Failure::io("x", &io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit(), failure.line(false)), (Exit::Done, None));
+    }
+}

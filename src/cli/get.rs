@@ -1,0 +1,56 @@
+//! `wakeful get`
+
+use super::argument::bytes;
+use super::failure::{Exit, Failure};
+use super::json;
+use super::output::Output;
+use crate::{Blob, Operations, Revision};
+
+/// Print the value of a key
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the value alone, byte by byte, and a newline. Exits with 3 if there is no such key.
+
+Examples:
+  wakeful get greeting
+  wakeful get image --raw > image.png      no newline behind it
+  wakeful get greeting --revision 7        as it was after revision 7
+  wakeful get greeting --json              with revisions, version and lease")]
+pub(crate) struct GetArgs {
+    /// The key
+    #[arg(value_name = "KEY", value_parser = bytes())]
+    key: Blob,
+    /// As it was after this revision; 0 for now
+    #[arg(long, value_name = "REV", default_value_t = 0, hide_default_value = true)]
+    revision: Revision,
+    /// No newline behind the value
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+}
+
+impl GetArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let reply = store.get_at(&self.key, self.revision).await?;
+        let Some(kv) = reply.kv else {
+            let when = if self.revision == 0 { reply.revision } else { self.revision };
+            let message = format!(
+                "there is no key `{}` at revision {when}; set it, or wait for it with `wakeful wait KEY --exists`",
+                self.key
+            );
+            return Err(Failure::not_found(message));
+        };
+        if out.json() {
+            out.object(json::key_value(reply.revision, &kv, false));
+        } else {
+            out.bytes(&kv.value);
+            if !self.raw {
+                out.bytes(b"\n");
+            }
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,227 @@
+//! `wakeful lease`
+
+use std::time::{Duration, Instant};
+
+use super::argument::parse_duration;
+use super::failure::{Exit, Failure};
+use super::json::Object;
+use super::output::{Output, notice};
+use crate::{
+    Error, ErrorCode, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration,
+};
+
+/// Make, keep and end leases: keys set with one are deleted when it ends
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ID=$(wakeful lease grant 30s)
+  wakeful set worker/1 up --lease $ID
+  wakeful lease keep-alive $ID             until Ctrl-C; then the lease ends 30 s later
+  wakeful lease revoke $ID                 ends it now, and deletes its keys")]
+pub(crate) struct LeaseArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make a lease and print its id
+    #[command(after_help = "\
+Examples:
+  wakeful lease grant 30s
+  wakeful lease grant 5m --id 42")]
+    Grant {
+        /// Its time to live, as in 1500ms, 30s, 5m
+        #[arg(value_name = "TTL", value_parser = parse_duration)]
+        ttl: Duration,
+        /// The id to have; without it, the store picks one
+        #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
+        id: LeaseId,
+    },
+    /// Start a lease's time again, and again, until Ctrl-C
+    #[command(after_help = "\
+Renews when a third of the time is over, and prints `lease ID ttl TTL` each time. While the server
+cannot be reached it tries again until the time to live is over. Exits with 3 if there is no such
+lease (it may have expired).
+
+Examples:
+  wakeful lease keep-alive 42
+  wakeful lease keep-alive 42 --once")]
+    KeepAlive {
+        /// The lease
+        #[arg(value_name = "ID")]
+        id: LeaseId,
+        /// Once, and no more
+        #[arg(long)]
+        once: bool,
+    },
+    /// End a lease now and delete its keys, in one revision
+    #[command(after_help = "\
+Prints how many keys were deleted.
+
+Example:
+  wakeful lease revoke 42")]
+    Revoke {
+        /// The lease
+        #[arg(value_name = "ID")]
+        id: LeaseId,
+    },
+    /// Print what time a lease has left
+    #[command(after_help = "\
+Prints `remaining TIME of TTL`; with --keys its keys behind it, one a line.
+
+Examples:
+  wakeful lease ttl 42
+  wakeful lease ttl 42 --keys")]
+    Ttl {
+        /// The lease
+        #[arg(value_name = "ID")]
+        id: LeaseId,
+        /// Print the keys that end with it, too (the first page of them)
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Print the ids of all leases, one a line
+    #[command(after_help = "\
+Example:
+  wakeful lease list")]
+    List,
+}
+
+impl LeaseArgs {
+    /// Whether Ctrl-C is the usual end, not an interruption.
+    pub(crate) fn endless(&self) -> bool {
+        matches!(self.action, Action::KeepAlive { once: false, .. })
+    }
+
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        match self.action {
+            Action::Grant { ttl, id } => grant(id, ttl, store, out).await?,
+            Action::KeepAlive { id, once: true } => {
+                renewed(&store.lease_keep_alive(id).await?, out).await?;
+            }
+            Action::KeepAlive { id, once: false } => keep_alive(id, store, out).await?,
+            Action::Revoke { id } => {
+                let reply = store.lease_revoke(id).await?;
+                if out.json() {
+                    let object = Object::new().number("revision", reply.revision);
+                    out.object(object.number("lease", id).number("deleted", reply.deleted));
+                } else {
+                    out.line(reply.deleted);
+                }
+            }
+            Action::Ttl { id, keys } => ttl(id, keys, store, out).await?,
+            Action::List => list(store, out).await?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+async fn grant(
+    id: LeaseId,
+    ttl: Duration,
+    store: &impl Operations,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let reply = match store.call(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).await? {
+        Reply::LeaseGrant(reply) => reply,
+        _ => return Err(Error::new(ErrorCode::Internal, "the reply is not for a lease").into()),
+    };
+    if out.json() {
+        out.object(object(&reply));
+    } else {
+        out.line(reply.id);
+    }
+    Ok(())
+}
+
+async fn keep_alive(id: LeaseId, store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
+    let mut reply = store.lease_keep_alive(id).await?;
+    let mut renewed_at = Instant::now();
+    renewed(&reply, out).await?;
+    loop {
+        tokio::time::sleep(reply.ttl / 3).await;
+        loop {
+            match store.lease_keep_alive(id).await {
+                Ok(renewal) => {
+                    reply = renewal;
+                    renewed_at = Instant::now();
+                    break;
+                }
+                // Until its time is over the lease may still be there; after that it is not.
+                Err(error) if error.retryable() && renewed_at.elapsed() < reply.ttl => {
+                    if !out.json() {
+                        notice(format_args!("{error}; trying again"));
+                    }
+                    tokio::time::sleep((reply.ttl / 10).min(Duration::from_secs(1))).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        renewed(&reply, out).await?;
+    }
+}
+
+async fn renewed(reply: &LeaseReply, out: &mut Output) -> Result<(), Failure> {
+    if out.json() {
+        out.object(object(reply));
+    } else {
+        out.line(format_args!("lease {} ttl {}", reply.id, duration::show(reply.ttl)));
+    }
+    out.flush().await
+}
+
+async fn ttl(
+    id: LeaseId,
+    keys: bool,
+    store: &impl Operations,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let reply = store.lease_time_to_live(id).await?;
+    if out.json() {
+        let object = Object::new()
+            .number("revision", reply.revision)
+            .number("lease", reply.id)
+            .number("granted_ms", duration::millis(reply.granted))
+            .number("remaining_ms", duration::millis(reply.remaining));
+        let listed = reply.keys.iter().map(|key| Object::new().bytes("key", key));
+        out.object(if keys { object.list("keys", listed) } else { object });
+        return Ok(());
+    }
+    let remaining = duration::show(reply.remaining);
+    out.line(format_args!("remaining {remaining} of {}", duration::show(reply.granted)));
+    if keys {
+        reply.keys.iter().for_each(|key| out.line(key));
+    }
+    Ok(())
+}
+
+async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let page = store.lease_list(after, 0).await?;
+        for id in &page.leases {
+            if out.json() {
+                out.object(Object::new().number("revision", page.revision).number("lease", *id));
+            } else {
+                out.line(id);
+            }
+        }
+        out.flush().await?;
+        match page.leases.last() {
+            Some(last) if page.more => after = *last,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn object(reply: &LeaseReply) -> Object {
+    Object::new()
+        .number("revision", reply.revision)
+        .number("lease", reply.id)
+        .number("ttl_ms", duration::millis(reply.ttl))
+}

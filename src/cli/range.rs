@@ -1,0 +1,120 @@
+//! `wakeful range`
+
+use super::argument::Selection;
+use super::failure::{Exit, Failure};
+use super::json::{self, Object};
+use super::output::{Output, notice};
+use crate::{Operations, RangeOrder, RangeRequest, Revision};
+
+/// Print keys and their values, in order of keys
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints one key a line, a tab, and its value, with control characters escaped; with --json bytes
+are exact. Long lists are read in pages, all of one revision. Without KEY: all keys.
+
+Examples:
+  wakeful range jobs/ --prefix
+  wakeful range a --to c                   from a up to, and without, c
+  wakeful range --all --keys-only
+  wakeful range jobs/ --prefix --count-only
+  wakeful range jobs/ --prefix --descending --limit 1      the last one
+  wakeful range jobs/ --prefix --revision 7                as it was after revision 7")]
+pub(crate) struct RangeArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// At most so many keys; without it, all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Largest key first
+    #[arg(long)]
+    descending: bool,
+    /// Keys without values
+    #[arg(long)]
+    keys_only: bool,
+    /// Only how many there are
+    #[arg(long, conflicts_with_all = ["limit", "keys_only", "descending"])]
+    count_only: bool,
+    /// As it was after this revision; 0 for now
+    #[arg(long, value_name = "REV", default_value_t = 0, hide_default_value = true)]
+    revision: Revision,
+}
+
+impl RangeArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let mut request = RangeRequest {
+            revision: self.revision,
+            keys_only: self.keys_only,
+            count_only: self.count_only,
+            ..RangeRequest::new(self.selection.range())
+        };
+        if self.descending {
+            request.order = RangeOrder::Descending;
+        }
+        if self.count_only {
+            let reply = store.range(request).await?;
+            if out.json() {
+                out.object(
+                    Object::new().number("revision", reply.revision).number("count", reply.count),
+                );
+            } else {
+                out.line(reply.count);
+            }
+            return Ok(Exit::Done);
+        }
+        self.pages(request, store, out).await?;
+        Ok(Exit::Done)
+    }
+
+    /// Prints page after page, each of the revision of the first.
+    ///
+    /// The limit is counted here: a request may ask for no more than the server's
+    /// `store.range_keys_max`, which is not known, so it asks for whole pages.
+    async fn pages(
+        &self,
+        mut request: RangeRequest,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        loop {
+            request.limit = page_limit(left);
+            let reply = store.range(request.clone()).await?;
+            if request.revision == 0 {
+                request.revision = reply.revision;
+            }
+            for kv in reply.kvs.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                if out.json() {
+                    out.object(json::key_value(request.revision, kv, self.keys_only));
+                } else if self.keys_only {
+                    out.line(&kv.key);
+                } else {
+                    out.line(format_args!("{}\t{}", kv.key, kv.value));
+                }
+            }
+            out.flush().await?;
+            let shown = left.min(reply.kvs.len() as u64);
+            let more = reply.more || (reply.kvs.len() as u64) > shown;
+            left -= shown;
+            match reply.kvs.last() {
+                Some(last) if more && left > 0 => request.after = Some(last.key.clone()),
+                _ => {
+                    if more && !out.json() {
+                        notice("there are more keys; raise --limit to see them");
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// What to ask for when `left` keys are wanted: just those if they are few, else a whole page.
+fn page_limit(left: u64) -> usize {
+    /// Below every `store.range_keys_max` that makes sense.
+    const FEW: u64 = 100;
+    if left <= FEW { left as usize } else { 0 }
+}

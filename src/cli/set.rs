@@ -1,0 +1,83 @@
+//! `wakeful set`
+
+use std::time::Duration;
+
+use super::argument::{bytes, parse_duration};
+use super::failure::{Exit, Failure};
+use super::input;
+use super::json::Object;
+use super::output::Output;
+use crate::{Blob, LeaseId, Operations, SetReply, SetRequest};
+
+/// Set a key, unless it has that value already
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints `revision N`, and `(unchanged)` behind it if there was nothing to change.
+
+Examples:
+  wakeful set greeting hello
+  wakeful set lock $$ --ttl 30s            deleted after 30 s unless it is set again
+  wakeful set config - < config.toml       the value from standard input, byte by byte
+  wakeful set beat now --always            a new revision even if nothing changes
+  wakeful set worker/1 up --lease 42       deleted when lease 42 ends
+  wakeful set flags -- --verbose           a value that looks like an option")]
+pub(crate) struct SetArgs {
+    /// The key
+    #[arg(value_name = "KEY", value_parser = bytes())]
+    key: Blob,
+    /// The value; - reads it from standard input, with any newline at its end
+    #[arg(value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
+    value: Blob,
+    /// Delete the key after this time, as in 1500ms, 30s, 5m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "lease")]
+    ttl: Option<Duration>,
+    /// Delete the key when this lease ends
+    #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
+    lease: LeaseId,
+    /// Set it, and make a revision, even if it has that value already
+    #[arg(long)]
+    always: bool,
+    /// Print what the key was before
+    #[arg(long)]
+    previous: bool,
+}
+
+impl SetArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let value = if self.value == "-" { input::read_stdin().await? } else { self.value };
+        let request = SetRequest {
+            key: self.key,
+            value,
+            lease: self.lease,
+            ttl: self.ttl,
+            only_if_changed: !self.always,
+            return_previous: self.previous,
+        };
+        let reply = store.set(request).await?;
+        if out.json() {
+            out.object(object(Object::new(), &reply, self.previous));
+        } else {
+            out.line(format_args!("revision {}{}", reply.revision, unchanged(&reply)));
+            match &reply.previous {
+                _ if !self.previous => {}
+                Some(kv) => out.line(format_args!("previous {}", kv.value)),
+                None => out.line("no previous"),
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+pub(crate) fn unchanged(reply: &SetReply) -> &'static str {
+    if reply.changed { "" } else { " (unchanged)" }
+}
+
+pub(crate) fn object(object: Object, reply: &SetReply, previous: bool) -> Object {
+    let object = object.number("revision", reply.revision).flag("changed", reply.changed);
+    let object = if reply.lease == 0 { object } else { object.number("lease", reply.lease) };
+    if previous { object.previous(reply.previous.as_deref(), false) } else { object }
+}

@@ -1,0 +1,69 @@
+//! `wakeful status`
+
+use super::failure::{Exit, Failure};
+use super::json::Object;
+use super::output::Output;
+use crate::{Operations, StatusReply, duration};
+
+/// Print what the server holds
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints one fact a line. `store` is drawn at random when a store begins: revisions of two
+different stores do not compare.
+
+Examples:
+  wakeful status
+  wakeful status --json
+  wakeful status --addr 10.0.0.5:7117 --deadline 1s        as a health check: exits with 5 or 4")]
+pub(crate) struct StatusArgs {}
+
+impl StatusArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let status = store.status().await?;
+        if out.json() {
+            out.object(object(&status));
+        } else {
+            text(&status, out);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn object(status: &StatusReply) -> Object {
+    Object::new()
+        .number("revision", status.revision)
+        .number("oldest", status.oldest)
+        // A name, not a quantity, and too large for readers whose numbers are doubles.
+        .text("store_id", &format!("{:016x}", status.store_id))
+        .text("server_version", &status.server_version)
+        .number("uptime_ms", duration::millis(status.uptime))
+        .number("keys", status.keys)
+        .number("bytes", status.bytes)
+        .number("history_events", status.history_events)
+        .number("history_bytes", status.history_bytes)
+        .number("leases", status.leases)
+        .number("waits", status.waits)
+        .number("watches", status.watches)
+        .number("streams", status.streams)
+        .number("connections", status.connections)
+        .number("requests", status.requests)
+}
+
+fn text(status: &StatusReply, out: &mut Output) {
+    let mut fact = |name: &str, value: String| out.line(format_args!("{name:<12} {value}"));
+    fact("revision", format!("{} (oldest {})", status.revision, status.oldest));
+    fact("keys", format!("{} ({} bytes)", status.keys, status.bytes));
+    fact("history", format!("{} events ({} bytes)", status.history_events, status.history_bytes));
+    fact("leases", status.leases.to_string());
+    fact("waits", status.waits.to_string());
+    fact("watches", format!("{} (on {} streams)", status.watches, status.streams));
+    fact("connections", status.connections.to_string());
+    fact("requests", status.requests.to_string());
+    fact("store", format!("{:016x}", status.store_id));
+    fact("version", status.server_version.clone());
+    fact("uptime", format!("{}s", status.uptime.as_secs()));
+}

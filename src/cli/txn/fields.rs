@@ -1,0 +1,128 @@
+//! [`Fields`]: one object of the form, read member by member, so that a misspelt member is an
+//! error with its place and the members there are.
+
+use serde_json::{Map, Value};
+
+use crate::cli::json::from_base64;
+use crate::{Blob, KeyRange};
+
+pub(super) struct Fields {
+    /// Where in the form this is, as in `success[0].set`.
+    place: String,
+    members: Map<String, Value>,
+    /// Members asked for so far: those there could be.
+    known: Vec<String>,
+}
+
+impl Fields {
+    pub(super) fn new(place: impl Into<String>, value: Value) -> Result<Self, String> {
+        let place = place.into();
+        match value {
+            Value::Object(members) => Ok(Self { place, members, known: Vec::new() }),
+            _ => Err(format!("{place}: must be an object")),
+        }
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A refusal that says where.
+    pub(super) fn refuse<T>(&self, what: &str) -> Result<T, String> {
+        Err(format!("{}: {what}", self.place))
+    }
+
+    /// The member, if it is there; null counts as not there.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.known.push(name.into());
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => self.refuse(&format!("`{name}` must be a string")),
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) => Ok(Some(number)),
+                None => self.refuse(&format!("`{name}` must be a whole number, 0 or more")),
+            },
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => self.refuse(&format!("`{name}` must be true or false")),
+        }
+    }
+
+    pub(super) fn list(&mut self, name: &str) -> Result<Vec<Value>, String> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => Ok(items),
+            Some(_) => self.refuse(&format!("`{name}` must be a list")),
+        }
+    }
+
+    /// Bytes: `name` as text, or `name_base64`.
+    pub(super) fn bytes(&mut self, name: &str) -> Result<Option<Blob>, String> {
+        let text = self.text(name)?;
+        let name_base64 = format!("{name}_base64");
+        match (text, self.text(&name_base64)?) {
+            (Some(_), Some(_)) => {
+                self.refuse(&format!("`{name}` and `{name_base64}` are one too many"))
+            }
+            (Some(text), None) => Ok(Some(Blob::from(text))),
+            (None, Some(text)) => match from_base64(&text) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) => self.refuse(&format!("`{name_base64}` is not base64: {error}")),
+            },
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(super) fn bytes_required(&mut self, name: &str) -> Result<Blob, String> {
+        match self.bytes(name)? {
+            Some(bytes) => Ok(bytes),
+            None => self.refuse(&format!("`{name}` is missing")),
+        }
+    }
+
+    /// Which keys: `key`, `prefix`, `from` with or without `to`, or `all`.
+    pub(super) fn range(&mut self) -> Result<KeyRange, String> {
+        let key = self.bytes("key")?.map(KeyRange::Key);
+        let prefix = self.bytes("prefix")?.map(KeyRange::Prefix);
+        let from = self.bytes("from")?;
+        let to = self.bytes("to")?;
+        if from.is_none() && to.is_some() {
+            return self.refuse("`to` needs `from`");
+        }
+        let between = from.map(|from| KeyRange::Range { from, to: to.unwrap_or_default() });
+        let all = self.flag("all")?.unwrap_or(false).then(KeyRange::all);
+        let mut given = [key, prefix, between, all].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(range), None) => Ok(range),
+            _ => self.refuse("which keys? give one of `key`, `prefix`, `from` (and `to`), `all`"),
+        }
+    }
+
+    /// Refuses what was not asked for.
+    pub(super) fn end(self) -> Result<(), String> {
+        match self.members.keys().next() {
+            None => Ok(()),
+            Some(unknown) => {
+                let known: Vec<_> =
+                    self.known.iter().filter(|name| !name.ends_with("_base64")).cloned().collect();
+                self.refuse(&format!("there is no `{unknown}`; there are {}", known.join(", ")))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `wakeful wait`
+
+use std::time::Duration;
+
+use super::argument::{Selection, bytes, parse_duration};
+use super::failure::{Exit, Failure};
+use super::json::{self, Object};
+use super::output::{Output, notice};
+use crate::{
+    Blob, Event, EventKind, KeyRange, Operations, Revision, WaitCondition, WaitOutcome, WaitRequest,
+};
+
+/// Wait until a key changes, or until something holds
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the key that changed, byte by byte, and a newline; nothing if --absent held already for a
+prefix. Exits with 4 when the time is over. With --json, `revision` is what to give as the next
+--after, also when the time is over; a loop that does so misses nothing.
+
+Without --after a condition that holds already is answered at once; with it, only later changes
+count. Without a condition, any change is one. Without KEY: any key.
+
+Examples:
+  wakeful wait greeting                    until it is set or deleted
+  wakeful wait jobs/ --prefix --timeout 5m
+  wakeful wait lock --absent && wakeful set lock $$
+  wakeful wait phase --equals ready
+  wakeful wait --after 41 --json           the first change of revision 42 or later")]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Only changes after this revision, exclusive; without it: from now on
+    #[arg(long, value_name = "REV")]
+    after: Option<Revision>,
+    /// How long, as in 1500ms, 30s, 5m; without it: the server's default, 30s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
+}
+
+/// What to wait for; a change if nothing else.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Until {
+    /// Until the key exists
+    #[arg(long)]
+    exists: bool,
+    /// Until the key does not exist; with --prefix: until none does
+    #[arg(long)]
+    absent: bool,
+    /// Until the key has this value
+    #[arg(long, value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
+    equals: Option<Blob>,
+    /// Until the key has another value, or is deleted
+    #[arg(long, value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
+    differs: Option<Blob>,
+    /// Until the key was changed by a revision above this
+    #[arg(long, value_name = "REV")]
+    mod_above: Option<Revision>,
+}
+
+impl WaitArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let range = self.selection.range();
+        let request = WaitRequest {
+            range: range.clone(),
+            condition: self.until.condition(),
+            after: self.after,
+            timeout: self.timeout,
+        };
+        match store.wait(request).await? {
+            WaitOutcome::Met { revision, event } if out.json() => {
+                out.object(met(revision, event.as_ref(), &range));
+                Ok(Exit::Done)
+            }
+            WaitOutcome::Met { event, .. } => {
+                let key = match (&event, &range) {
+                    (Some(event), _) => Some(&event.kv.key),
+                    (None, KeyRange::Key(key)) => Some(key),
+                    (None, _) => None,
+                };
+                if let Some(key) = key {
+                    out.bytes(key);
+                    out.bytes(b"\n");
+                }
+                Ok(Exit::Done)
+            }
+            WaitOutcome::Timeout { revision } => {
+                if out.json() {
+                    out.object(Object::new().text("type", "timeout").number("revision", revision));
+                } else {
+                    notice(format_args!("timeout; continue with --after {revision}"));
+                }
+                Ok(Exit::Timeout)
+            }
+        }
+    }
+}
+
+impl Until {
+    fn condition(self) -> WaitCondition {
+        if self.exists {
+            WaitCondition::Exists
+        } else if self.absent {
+            WaitCondition::Absent
+        } else if let Some(value) = self.equals {
+            WaitCondition::Equals(value)
+        } else if let Some(value) = self.differs {
+            WaitCondition::Differs(value)
+        } else if let Some(revision) = self.mod_above {
+            WaitCondition::ModRevisionAbove(revision)
+        } else {
+            WaitCondition::Changed
+        }
+    }
+}
+
+/// `revision` is where to continue; the event's own is `mod_revision`.
+fn met(revision: Revision, event: Option<&Event>, range: &KeyRange) -> Object {
+    let Some(event) = event else {
+        // Only what does not exist can hold without an event.
+        let object = Object::new().text("type", "absent");
+        let object = match range {
+            KeyRange::Key(key) => object.bytes("key", key),
+            _ => object,
+        };
+        return object.number("revision", revision);
+    };
+    let object = Object::new().text("type", json::event_type(event)).bytes("key", &event.kv.key);
+    let object = match event.kind() {
+        EventKind::Put => object.bytes("value", &event.kv.value),
+        EventKind::Delete => object,
+    };
+    object.number("revision", revision).number("mod_revision", event.revision())
+}

@@ -1,0 +1,181 @@
+//! `wakeful watch`
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::argument::{Selection, parse_duration};
+use super::failure::{Exit, Failure};
+use super::json::{self, Object};
+use super::output::Output;
+use crate::{
+    Delivery, Details, Error, ErrorCode, Event, KeyValue, Operations, Revision, WatchFrom,
+    WatchItem, WatchRequest,
+};
+
+/// Print changes as they happen
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints one line for each:
+  put KEY VALUE (revision N)
+  delete KEY (revision N)
+  snapshot KEY VALUE (revision N)      with --snapshot: a key as it is now
+  synced (revision N)                  with --snapshot: that was all; changes follow
+  progress (revision N)                with --progress: everything up to N was shown
+  skipped COUNT (revision N)           with --latest: older changes that were left out
+Values are shown with control characters escaped; with --json bytes are exact. With --previous,
+`, previous VALUE` stands behind the revision, or `, new` if there was none. Without KEY: every key.
+Ends with Ctrl-C, with --count, or with an error, which says where to continue.
+
+Examples:
+  wakeful watch greeting
+  wakeful watch jobs/ --prefix --snapshot  what is there, then what changes
+  wakeful watch jobs/ --prefix --from 100  what changed since, then what changes
+  wakeful watch done --count 1 && echo changed
+  wakeful watch --json | jq .key")]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// From this revision on, inclusive, out of history; without it: from now on
+    #[arg(long, value_name = "REV", conflicts_with = "snapshot")]
+    from: Option<Revision>,
+    /// The keys as they are, a marker, then every change after that
+    #[arg(long)]
+    snapshot: bool,
+    /// End after so many changes (keys of a snapshot are not changes)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Leave deletes out
+    #[arg(long, conflicts_with = "deletes_only")]
+    puts_only: bool,
+    /// Leave puts out
+    #[arg(long)]
+    deletes_only: bool,
+    /// Show each key as it was before, too
+    #[arg(long)]
+    previous: bool,
+    /// Leave values out
+    #[arg(long)]
+    keys_only: bool,
+    /// Only the newest change of each key when behind, and how many were skipped
+    #[arg(long)]
+    latest: bool,
+    /// Show so often that everything was shown
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    progress: Option<Duration>,
+}
+
+impl WatchArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let mut items = store.watch(self.request()).await?;
+        let mut left = self.count.unwrap_or(u64::MAX);
+        while let Some(item) = items.next().await {
+            self.show(item.map_err(with_place)?, &mut left, out);
+            // What an item holds has arrived together; none waits for a later one.
+            out.flush().await?;
+            if left == 0 {
+                return Ok(Exit::Done);
+            }
+        }
+        Err(Error::new(ErrorCode::Unavailable, "the watch ended without a reason; watch again")
+            .into())
+    }
+
+    fn request(&self) -> WatchRequest {
+        let mut request = WatchRequest::new(self.selection.range());
+        request.from = match self.from {
+            Some(revision) => WatchFrom::Revision(revision),
+            None if self.snapshot => WatchFrom::Snapshot,
+            None => WatchFrom::Now,
+        };
+        request.puts = !self.deletes_only;
+        request.deletes = !self.puts_only;
+        request.previous = self.previous;
+        request.keys_only = self.keys_only;
+        request.progress = self.progress;
+        if self.latest {
+            request.delivery = Delivery::Latest;
+        }
+        request
+    }
+
+    fn show(&self, item: WatchItem, left: &mut u64, out: &mut Output) {
+        match item {
+            WatchItem::Snapshot { kvs, .. } => {
+                for kv in &kvs {
+                    if out.json() {
+                        out.object(json::snapshot(kv, self.keys_only));
+                    } else {
+                        out.line(self.line("snapshot", kv, ""));
+                    }
+                }
+            }
+            WatchItem::SnapshotEnd { revision } => mark("synced", None, revision, out),
+            WatchItem::Progress { revision } => mark("progress", None, revision, out),
+            WatchItem::Events { revision, events, skipped } => {
+                if skipped > 0 {
+                    mark("skipped", Some(skipped), revision, out);
+                }
+                for event in &events {
+                    if *left == 0 {
+                        return;
+                    }
+                    *left -= 1;
+                    self.show_event(event, out);
+                }
+            }
+        }
+    }
+
+    fn show_event(&self, event: &Event, out: &mut Output) {
+        if out.json() {
+            out.object(json::event(event, self.keys_only, self.previous));
+            return;
+        }
+        let previous = match &event.previous {
+            _ if !self.previous => String::new(),
+            Some(kv) if !self.keys_only => format!(", previous {}", kv.value),
+            _ if event.kv.version == 1 => ", new".into(),
+            _ => String::new(),
+        };
+        out.line(self.line(json::event_type(event), &event.kv, &previous));
+    }
+
+    fn line(&self, what: &str, kv: &KeyValue, previous: &str) -> String {
+        let key = &kv.key;
+        let revision = kv.mod_revision;
+        // A delete has version 0, and no value.
+        if self.keys_only || kv.version == 0 {
+            format!("{what} {key} (revision {revision}{previous})")
+        } else {
+            format!("{what} {key} {} (revision {revision}{previous})", kv.value)
+        }
+    }
+}
+
+/// The same error, with where to continue in words of the command line.
+fn with_place(mut error: Error) -> Error {
+    if let Details::Resume { revision } = error.details {
+        error.message += &format!("; continue with --from {revision}");
+    }
+    error
+}
+
+fn mark(what: &str, count: Option<u64>, revision: Revision, out: &mut Output) {
+    match (out.json(), count) {
+        (true, _) => {
+            let object = Object::new().text("type", what);
+            let object = match count {
+                Some(count) => object.number("count", count),
+                None => object,
+            };
+            out.object(object.number("revision", revision));
+        }
+        (false, Some(count)) => out.line(format_args!("{what} {count} (revision {revision})")),
+        (false, None) => out.line(format_args!("{what} (revision {revision})")),
+    }
+}

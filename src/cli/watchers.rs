@@ -1,0 +1,113 @@
+//! `wakeful watchers`
+
+use super::failure::{Exit, Failure};
+use super::json::Object;
+use super::output::Output;
+use crate::{KeyRange, Operations, WatcherInfo, WatcherKind};
+
+/// List waits and watches, or end one
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wakeful watchers                         the same as `wakeful watchers list`
+  wakeful watchers end 17")]
+pub(crate) struct WatchersArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List waits and watches in order of id (the default)
+    #[command(after_help = "\
+Prints a table: the id, wait or watch, how many revisions it is behind, its keys (a key, PREFIX*
+or [FROM, TO)), and who. Prints nothing if there are none.
+
+Example:
+  wakeful watchers list --json")]
+    List,
+    /// End a wait or a watch; its owner is told so
+    #[command(after_help = "\
+Exits with 3 if there is no such wait or watch.
+
+Example:
+  wakeful watchers end 17")]
+    End {
+        /// Its id from the list
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+}
+
+impl WatchersArgs {
+    pub(crate) async fn run(
+        self,
+        store: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        match self.action.unwrap_or(Action::List) {
+            Action::List => list(store, out).await?,
+            Action::End { id } => {
+                store.end_watcher(id).await?;
+                if out.json() {
+                    out.object(Object::new().number("id", id).flag("ended", true));
+                } else {
+                    out.line(format_args!("ended {id}"));
+                }
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let page = store.watchers(after, 0).await?;
+        if after == 0 && !page.watchers.is_empty() && !out.json() {
+            out.line(row("ID", "KIND", "BEHIND", "KEYS", "OWNER"));
+        }
+        for watcher in &page.watchers {
+            if out.json() {
+                out.object(object(page.revision, watcher));
+            } else {
+                out.line(row(
+                    &watcher.id.to_string(),
+                    kind(watcher.kind),
+                    &watcher.behind.to_string(),
+                    &watcher.range.to_string(),
+                    &watcher.owner,
+                ));
+            }
+        }
+        out.flush().await?;
+        match page.watchers.last() {
+            Some(last) if page.more => after = last.id,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn row(id: &str, kind: &str, behind: &str, keys: &str, owner: &str) -> String {
+    format!("{id:<8} {kind:<6} {behind:>8}  {keys:<24} {owner}")
+}
+
+fn kind(kind: WatcherKind) -> &'static str {
+    match kind {
+        WatcherKind::Wait => "wait",
+        WatcherKind::Watch => "watch",
+    }
+}
+
+fn object(revision: u64, watcher: &WatcherInfo) -> Object {
+    let object = Object::new()
+        .number("revision", revision)
+        .number("id", watcher.id)
+        .text("kind", kind(watcher.kind));
+    let object = match &watcher.range {
+        KeyRange::Key(key) => object.bytes("key", key),
+        KeyRange::Prefix(prefix) => object.bytes("prefix", prefix),
+        KeyRange::Range { from, to } => object.bytes("from", from).bytes("to", to),
+    };
+    object.number("behind", watcher.behind).text("owner", &watcher.owner)
+}

@@ -1,0 +1,140 @@
+//! [`LocalWatch`]: a watch consumed in this process, as a stream or by an actor.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix::Recipient;
+use futures_core::Stream;
+use futures_util::StreamExt;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::AbortHandle;
+
+use crate::actor::message::{LocalStream, Ready, Watched};
+use crate::error::{Error, ErrorCode};
+use crate::model::{Event, WatchItem};
+use crate::watch::{Batch, Delivery, News, View};
+
+/// A watch of this process: a stream of [`WatchItem`]s that ends after its first error.
+///
+/// Holds at most one batch (`watch.batch_events_max`, `watch.batch_bytes_max`); one that is not
+/// polled costs nothing more. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct LocalWatch {
+    /// Dropping it closes the stream.
+    stream: Option<LocalStream>,
+    batches: UnboundedReceiver<Batch>,
+    items: VecDeque<Result<WatchItem, Error>>,
+    /// The store has to be told that the last batch is used up.
+    owes_ready: bool,
+}
+
+impl LocalWatch {
+    pub(crate) fn new(stream: LocalStream, batches: UnboundedReceiver<Batch>) -> Self {
+        Self { stream: Some(stream), batches, items: VecDeque::new(), owes_ready: false }
+    }
+}
+
+impl Stream for LocalWatch {
+    type Item = Result<WatchItem, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                if item.is_err() {
+                    self.stream = None;
+                }
+                return Poll::Ready(Some(item));
+            }
+            let Some(stream) = &self.stream else { return Poll::Ready(None) };
+            if self.owes_ready {
+                // bound: one for each batch
+                stream.service.store().do_send(Ready(stream.handle));
+                self.owes_ready = false;
+            }
+            match self.batches.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(batch)) => {
+                    self.items = batch.items();
+                    self.owes_ready = true;
+                }
+                Poll::Ready(None) => {
+                    let error = Error::new(ErrorCode::Unavailable, "the service has stopped");
+                    self.items.push_back(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn items(&self) -> VecDeque<Result<WatchItem, Error>> {
+        self.deliveries.iter().map(|delivery| self.item(delivery)).collect()
+    }
+
+    /// What a delivery is to a consumer in this process.
+    fn item(&self, delivery: &Delivery) -> Result<WatchItem, Error> {
+        let view = delivery.view;
+        Ok(match &delivery.news {
+            News::Events { first, count, revision, skipped } => WatchItem::Events {
+                revision: *revision,
+                events: self.events_of(*first, *count).iter().map(|e| view.of(e)).collect(),
+                skipped: *skipped,
+            },
+            News::Snapshot { revision, kvs } => WatchItem::Snapshot {
+                revision: *revision,
+                kvs: kvs
+                    .iter()
+                    .map(
+                        |kv| if view.keys_only { Arc::new(kv.without_value()) } else { kv.clone() },
+                    )
+                    .collect(),
+            },
+            News::SnapshotEnd { revision } => WatchItem::SnapshotEnd { revision: *revision },
+            News::Progress { revision } => WatchItem::Progress { revision: *revision },
+            News::Ended(error) => return Err(error.clone().into()),
+        })
+    }
+}
+
+impl View {
+    /// The event without what was not asked for.
+    fn of(self, event: &Event) -> Event {
+        let mut event = event.clone();
+        if !self.previous {
+            event.previous = None;
+        }
+        if self.keys_only {
+            event.kv = Arc::new(event.kv.without_value());
+            event.previous = event.previous.map(|kv| Arc::new(kv.without_value()));
+        }
+        event
+    }
+}
+
+/// A watch that is sent to an actor; dropping it ends the watch.
+#[derive(Debug)]
+pub struct WatchInto {
+    task: AbortHandle,
+}
+
+impl WatchInto {
+    pub(crate) fn spawn(watch_id: u64, mut watch: LocalWatch, to: Recipient<Watched>) -> Self {
+        let task = actix_rt::spawn(async move {
+            while let Some(item) = watch.next().await {
+                // The actor is gone: so is the reason to watch.
+                if to.send(Watched { watch_id, item }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { task: task.abort_handle() }
+    }
+}
+
+impl Drop for WatchInto {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

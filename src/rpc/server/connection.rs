@@ -1,0 +1,345 @@
+//! [`Connection`]: one socket, from accept to close.
+//!
+//! One task. Each read is one message to the store, however many requests it brought; the store
+//! answers at once, so only that is awaited. Everything else (output, sessions, deadlines) is
+//! polled together. Nothing is read while output is waiting beyond its limit, so a peer that does
+//! not read is not served, and costs no more than that limit.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use super::exchange::Exchange;
+use super::inbox::{Fatal, Inbox, Received};
+use super::outbox::Outbox;
+use super::output::Output;
+use crate::config::RpcConfig;
+use crate::error::{Error, ErrorCode};
+use crate::operations::Operations;
+use crate::rpc::codec::{encode_bare, encode_frame};
+use crate::rpc::frame::{Kind, PREFACE};
+use crate::rpc::proto::{WireError, WireWelcome};
+use crate::service::Wakeful;
+use crate::watch::Owner;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// After a fatal error, how long what the peer still sends is read and thrown away, so that the
+/// close does not take the error's own bytes back.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// What is being read; shared by all connections of the thread, so that an idle one has none.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+pub(super) struct Connection {
+    socket: TcpStream,
+    peer: SocketAddr,
+    service: Wakeful,
+    inbox: Inbox,
+    outbox: Arc<Outbox>,
+    output: Output,
+    exchange: Exchange,
+    timer: Pin<Box<Sleep>>,
+    accepted: Instant,
+    heard: Instant,
+    /// When the peer was pinged, if it has not been heard since.
+    pinged: Option<Instant>,
+    /// Since when the socket takes no output.
+    blocked: Option<Instant>,
+}
+
+enum Event {
+    /// There is something in the inbox.
+    Received,
+    /// Output has room again, or a session left something.
+    Room,
+    Timer,
+}
+
+/// Why a connection ends.
+pub(super) enum End {
+    /// The peer went, or the socket failed.
+    Gone,
+    /// All is said.
+    Left,
+    Fatal(Fatal),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Fatal> for End {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        service: Wakeful,
+        id: u64,
+        outbox: Arc<Outbox>,
+    ) -> Self {
+        let now = Instant::now();
+        let first_deadline = now + service.config().rpc.handshake_timeout;
+        let owner = Arc::new(Owner { id, name: peer.to_string() });
+        Self {
+            socket,
+            peer,
+            inbox: Inbox::new(),
+            exchange: Exchange::new(service.clone(), owner, Arc::clone(&outbox)),
+            service,
+            outbox,
+            output: Output::default(),
+            timer: Box::pin(tokio::time::sleep_until(first_deadline.into())),
+            accepted: now,
+            heard: now,
+            pinged: None,
+            blocked: None,
+        }
+    }
+
+    /// Serves the peer until either side ends it; frees everything it held.
+    pub(super) async fn run(mut self) {
+        match self.serve().await {
+            End::Fatal(fatal) => self.refuse(fatal).await,
+            End::Gone => tracing::debug!(peer = %self.peer, "connection gone"),
+            End::Left => tracing::debug!(peer = %self.peer, "connection ended"),
+        }
+        self.exchange.free().await;
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            let room = self.room();
+            if let Err(end) = self.exchange.fill(&mut self.output.bytes, room) {
+                return end;
+            }
+            if self.exchange.has_left() && self.output.pending() == 0 {
+                return End::Left;
+            }
+            let event = match std::future::poll_fn(|cx| self.poll(cx)).await {
+                Ok(event) => event,
+                Err(end) => return end,
+            };
+            let went_on = match event {
+                Event::Received => self.process().await,
+                Event::Room => Ok(()),
+                Event::Timer => self.check_deadlines(),
+            };
+            if let Err(end) = went_on {
+                return end;
+            }
+        }
+    }
+
+    fn config(&self) -> &RpcConfig {
+        &self.service.config().rpc
+    }
+
+    /// Bytes of output that may still be encoded.
+    fn room(&self) -> usize {
+        self.config().output_bytes_max.saturating_sub(self.output.pending())
+    }
+
+    /// Waits for whatever comes first.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
+        if self.output.pending() > 0 {
+            let had_room = self.room() > 0;
+            let (wrote, written) = self.output.poll_write(&mut self.socket, cx);
+            match written {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(())) => self.blocked = None,
+                Poll::Pending => self.note_blocked(wrote > 0),
+            }
+            let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
+            if go_on && self.room() > 0 && wrote > 0 {
+                return Poll::Ready(Ok(Event::Room));
+            }
+        }
+        if self.room() > 0 {
+            if self.outbox.poll(cx).is_ready() {
+                return Poll::Ready(Ok(Event::Room));
+            }
+            if !self.exchange.has_answers() {
+                if self.inbox.full {
+                    return Poll::Ready(Ok(Event::Received));
+                }
+                match self.poll_read(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(Event::Received)),
+                    Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
+                    Poll::Pending => {}
+                }
+            }
+        }
+        self.timer.as_mut().poll(cx).map(|()| Ok(Event::Timer))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(())) => {}
+            }
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(End::Gone));
+            }
+            let now = Instant::now();
+            (self.heard, self.pinged) = (now, None);
+            let pushed = self.inbox.push(buffer.filled(), now, &self.service.config().rpc);
+            if let Some(since) = self.inbox.partial_since {
+                self.arm(since + self.config().frame_timeout);
+            }
+            Poll::Ready(pushed.map_err(End::from))
+        })
+    }
+
+    /// Does what the inbox holds.
+    async fn process(&mut self) -> Result<(), End> {
+        if self.inbox.full && self.inbox.received.is_empty() {
+            self.inbox.resume(Instant::now(), &self.service.config().rpc)?;
+        }
+        for received in self.inbox.take() {
+            match received {
+                Received::Hello(name) => self.welcome(&name).await?,
+                Received::Request { id, deadline, call } => {
+                    self.exchange.ask(id, deadline, call)?;
+                }
+                Received::Cancel(id) => self.exchange.cancel(id),
+                Received::Credit { stream, bytes } => self.exchange.add_credit(stream, bytes),
+                Received::Ping(id) => encode_bare(&mut self.output.bytes, Kind::Pong, id),
+                Received::Goodbye => self.exchange.leave(),
+            }
+        }
+        self.exchange.hand_over().await
+    }
+
+    async fn welcome(&mut self, name: &str) -> Result<(), End> {
+        self.exchange.rename(format!("{} ({name})", self.peer));
+        let revision = self.service.status().await.map_err(|_| End::Gone)?.revision;
+        let rpc = self.config();
+        let max = rpc.frame_bytes_max;
+        let ping = Instant::now() + rpc.ping_interval;
+        let welcome = WireWelcome {
+            server_version: env!("CARGO_PKG_VERSION"),
+            store_id: self.service.store_id(),
+            revision,
+            frame_bytes_max: u32::try_from(max).unwrap_or(u32::MAX),
+            requests_in_flight_max: u32::try_from(rpc.requests_in_flight_max).unwrap_or(u32::MAX),
+            ping_interval_ms: u32::try_from(rpc.ping_interval.as_millis()).unwrap_or(u32::MAX),
+        };
+        let out = &mut self.output.bytes;
+        out.extend_from_slice(&PREFACE);
+        encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
+        self.timer.as_mut().reset(ping.into());
+        tracing::debug!(peer = %self.peer, name, "connection open");
+        Ok(())
+    }
+
+    fn note_blocked(&mut self, progress: bool) {
+        if progress || self.blocked.is_none() {
+            let now = Instant::now();
+            self.blocked = Some(now);
+            self.arm(now + self.config().write_timeout);
+        }
+    }
+
+    /// Sees to it that deadlines are checked at `deadline`, if not before.
+    fn arm(&mut self, deadline: Instant) {
+        if deadline < self.timer.deadline().into_std() {
+            self.timer.as_mut().reset(deadline.into());
+        }
+    }
+
+    /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
+    fn check_deadlines(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let config = self.config();
+        let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
+        if !self.inbox.is_open() && self.accepted + config.handshake_timeout <= now {
+            return too_slow("no hello within rpc.handshake_timeout");
+        }
+        if self.inbox.partial_since.is_some_and(|since| since + config.frame_timeout <= now) {
+            return too_slow("a frame took longer than rpc.frame_timeout");
+        }
+        if self.blocked.is_some_and(|since| since + config.write_timeout <= now) {
+            tracing::info!(peer = %self.peer, "reads nothing for rpc.write_timeout; closing");
+            return Err(End::Gone);
+        }
+        if self.pinged.is_some_and(|at| at + config.ping_timeout <= now) {
+            tracing::info!(peer = %self.peer, "silent after a ping for rpc.ping_timeout; closing");
+            return Err(End::Gone);
+        }
+        let silent = self.inbox.is_open() && self.heard + config.ping_interval <= now;
+        if silent && self.pinged.is_none() {
+            self.pinged = Some(now);
+            encode_bare(&mut self.output.bytes, Kind::Ping, 0);
+        }
+        let next = self.next_deadline();
+        self.timer.as_mut().reset(next.into());
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let config = self.config();
+        let steady = match self.pinged {
+            _ if !self.inbox.is_open() => self.accepted + config.handshake_timeout,
+            Some(at) => at + config.ping_timeout,
+            None => self.heard + config.ping_interval,
+        };
+        let frame = self.inbox.partial_since.map(|since| since + config.frame_timeout);
+        let write = self.blocked.map(|since| since + config.write_timeout);
+        [frame, write].into_iter().flatten().fold(steady, Instant::min)
+    }
+
+    /// Tells the peer why it is refused, as far as it listens.
+    async fn refuse(&mut self, fatal: Fatal) {
+        match fatal {
+            Fatal::NotWakeful(line) => {
+                tracing::info!(peer = %self.peer, "refused: does not speak the protocol");
+                self.output.bytes.extend_from_slice(line.as_bytes());
+            }
+            Fatal::Error(error) => {
+                tracing::info!(peer = %self.peer, %error, "refused");
+                let wire = WireError::from(&error);
+                if self.exchange.is_new() {
+                    self.output.bytes.extend_from_slice(&PREFACE);
+                }
+                let out = &mut self.output.bytes;
+                // An error is far below any limit of frames.
+                let _ = encode_frame(out, Kind::Error, 0, 0, &wire, usize::MAX);
+            }
+        }
+        let _ = tokio::time::timeout(LINGER, self.say_last()).await;
+    }
+
+    async fn say_last(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.output.poll_write(&mut self.socket, cx).1).await?;
+        self.socket.shutdown().await?;
+        let mut ignored = [0; 1024];
+        while self.socket.read(&mut ignored).await? > 0 {}
+        Ok(())
+    }
+}
+
+pub(super) fn protocol(what: &str) -> Fatal {
+    Fatal::Error(Error::new(ErrorCode::Protocol, format!("{what}; the connection closes")))
+}

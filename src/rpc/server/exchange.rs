@@ -1,0 +1,421 @@
+//! [`Exchange`]: the requests of one connection and what becomes of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::RandomState;
+
+use super::connection::{End, protocol};
+use super::outbox::{Outbox, Outgoing};
+use super::push_writer::PushWriter;
+use crate::actor::Outlet;
+use crate::actor::message::{
+    Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
+};
+use crate::error::{Details, Error, ErrorCode};
+use crate::rpc::codec::{CodecError, encode_bare, encode_frame};
+use crate::rpc::frame::Kind;
+use crate::rpc::proto::{Call, WireError, WirePush, WireReply};
+use crate::service::Wakeful;
+use crate::store::StoreError;
+use crate::watch::{Handle, Owner};
+
+pub(super) struct Exchange {
+    service: Wakeful,
+    owner: Arc<Owner>,
+    outbox: Arc<Outbox>,
+    /// Said hello.
+    open: bool,
+    /// Takes no new requests; over when those in flight are.
+    leaving: bool,
+    /// The highest request id so far.
+    highest: u64,
+    /// For the next message to the store.
+    works: Vec<Work>,
+    asked: Vec<Asked>,
+    cancelled: Vec<u64>,
+    /// Not yet encoded, as output waits.
+    answers: VecDeque<(u64, Result<Done, Error>)>,
+    /// Parked waits by request id.
+    waits: HashMap<u64, Handle, RandomState>,
+    /// Streams by request id.
+    streams: HashMap<u64, StreamOut, RandomState>,
+    /// Streams that have a batch to write and credit to do so.
+    sendable: VecDeque<u64>,
+    frame_bytes_max: usize,
+}
+
+/// A request handed to the store.
+#[derive(Clone, Copy)]
+struct Asked {
+    id: u64,
+    about: About,
+}
+
+#[derive(Clone, Copy)]
+enum About {
+    Plain,
+    Open { window_bytes: u32 },
+    Add { stream: u64 },
+    Cancel { stream: u64 },
+}
+
+/// A stream of watches, as the connection sees it.
+struct StreamOut {
+    handle: Handle,
+    /// Bytes of pushes that the client will still take.
+    credit: i64,
+    /// Watches that have not ended.
+    watches: usize,
+    batch: Option<PushWriter>,
+    /// It stands among the sendable.
+    listed: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(service: Wakeful, owner: Arc<Owner>, outbox: Arc<Outbox>) -> Self {
+        let frame_bytes_max = service.config().rpc.frame_bytes_max;
+        Self {
+            service,
+            owner,
+            outbox,
+            open: false,
+            leaving: false,
+            highest: 0,
+            works: Vec::new(),
+            asked: Vec::new(),
+            cancelled: Vec::new(),
+            answers: VecDeque::new(),
+            waits: HashMap::default(),
+            streams: HashMap::default(),
+            sendable: VecDeque::new(),
+            frame_bytes_max,
+        }
+    }
+
+    /// The peer has said its name.
+    pub(super) fn rename(&mut self, name: String) {
+        self.open = true;
+        self.owner = Arc::new(Owner { id: self.owner.id, name });
+    }
+
+    /// Whether the peer has not said hello yet.
+    pub(super) fn is_new(&self) -> bool {
+        !self.open
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether it was to leave and nothing is in flight any more.
+    pub(super) fn has_left(&self) -> bool {
+        self.leaving
+            && self.waits.is_empty()
+            && self.answers.is_empty()
+            && self.streams.values().all(|stream| stream.watches == 0)
+    }
+
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Whether there is something to encode as soon as there is room.
+    pub(super) fn has_more(&self) -> bool {
+        !self.answers.is_empty() || !self.sendable.is_empty()
+    }
+
+    /// Takes a request for the next message to the store.
+    pub(super) fn ask(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        call: Result<Call, Error>,
+    ) -> Result<(), End> {
+        if id <= self.highest && self.is_in_flight(id) {
+            return Err(protocol(&format!("request id {id} is in flight already")).into());
+        }
+        self.highest = self.highest.max(id);
+        let (about, task) = self.task(id, call);
+        self.works.push(Work { deadline, task });
+        self.asked.push(Asked { id, about });
+        Ok(())
+    }
+
+    fn is_in_flight(&self, id: u64) -> bool {
+        self.waits.contains_key(&id)
+            || self.streams.contains_key(&id)
+            || self.asked.iter().any(|asked| asked.id == id)
+    }
+
+    fn task(&self, id: u64, call: Result<Call, Error>) -> (About, Task) {
+        match call {
+            Err(error) => (About::Plain, Task::Refused(error)),
+            Ok(_) if self.leaving => {
+                (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
+            }
+            Ok(Call::Store { idempotency, request }) => {
+                (About::Plain, Task::Store { idempotency, request })
+            }
+            Ok(Call::Wait(request)) => {
+                let outbox = Arc::clone(&self.outbox);
+                let answer = move |outcome| outbox.push(Outgoing::Answer(id, outcome));
+                (About::Plain, Task::Wait { request, outlet: Outlet::Wait(Box::new(answer)) })
+            }
+            Ok(Call::StreamOpen { window_bytes }) => {
+                let outbox = Arc::clone(&self.outbox);
+                let show = move |_, batch| outbox.push(Outgoing::Show(id, batch));
+                let outlet = Outlet::Stream(Box::new(show));
+                (About::Open { window_bytes }, Task::OpenStream { outlet })
+            }
+            Ok(Call::WatchAdd { stream, watch_id, watch }) => {
+                let about = About::Add { stream };
+                (about, Task::Watch { stream: self.stream_ref(stream), watch_id, request: watch })
+            }
+            Ok(Call::WatchCancel { stream, watch_id }) => {
+                let about = About::Cancel { stream };
+                (about, Task::CancelWatch { stream: self.stream_ref(stream), watch_id })
+            }
+        }
+    }
+
+    /// The stream with this id, open or opened by the same message.
+    fn stream_ref(&self, stream: u64) -> StreamRef {
+        match self.streams.get(&stream) {
+            Some(open) => StreamRef::Open(open.handle),
+            None => StreamRef::OpenedBy(
+                self.asked.iter().position(|asked| asked.id == stream).unwrap_or(usize::MAX),
+            ),
+        }
+    }
+
+    /// The peer is no longer interested in a wait or a stream.
+    pub(super) fn cancel(&mut self, id: u64) {
+        self.cancelled.push(id);
+    }
+
+    /// Hands everything asked for to the store, as one message, and takes the answers.
+    pub(super) async fn hand_over(&mut self) -> Result<(), End> {
+        if !self.works.is_empty() {
+            let works = std::mem::take(&mut self.works);
+            let requests = Requests { owner: Arc::clone(&self.owner), works };
+            let answers = self.service.store().send(requests).await;
+            let Answers(answers) = answers.map_err(|_| End::Gone)?;
+            for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
+                self.note(asked, &answer);
+                self.answers.push_back((asked.id, answer));
+            }
+        }
+        self.do_cancel();
+        Ok(())
+    }
+
+    fn note(&mut self, asked: Asked, answer: &Result<Done, Error>) {
+        match (answer, asked.about) {
+            (Ok(Done::Parked(handle, _)), _) => {
+                self.waits.insert(asked.id, *handle);
+            }
+            (Ok(Done::StreamOpened(handle)), About::Open { window_bytes }) => {
+                let stream = StreamOut {
+                    handle: *handle,
+                    credit: i64::from(window_bytes),
+                    watches: 0,
+                    batch: None,
+                    listed: false,
+                };
+                self.streams.insert(asked.id, stream);
+            }
+            (Ok(Done::Watching(_)), About::Add { stream }) => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.watches += 1;
+                }
+            }
+            (Ok(Done::WatchCancelled), About::Cancel { stream }) => self.end_watches(stream, 1),
+            _ => {}
+        }
+    }
+
+    fn end_watches(&mut self, stream: u64, count: usize) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.watches = stream.watches.saturating_sub(count);
+        }
+    }
+
+    /// Frees what was cancelled; each gets its one answer.
+    fn do_cancel(&mut self) {
+        let mut waits = Vec::new();
+        for id in std::mem::take(&mut self.cancelled) {
+            if let Some(handle) = self.waits.remove(&id) {
+                waits.push(handle);
+            } else if let Some(stream) = self.streams.remove(&id) {
+                // bound: one for each stream that was opened
+                self.service.store().do_send(CloseStream(stream.handle));
+            } else {
+                continue;
+            }
+            self.answers.push_back((id, Err(StoreError::Cancelled.into())));
+        }
+        if !waits.is_empty() {
+            // bound: one for each read
+            self.service.store().do_send(CancelWaits(waits));
+        }
+    }
+
+    /// The peer has consumed pushes of a stream.
+    pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.credit = stream.credit.saturating_add(i64::from(bytes));
+        }
+        self.list(id);
+    }
+
+    /// Lists a stream as sendable if it is.
+    fn list(&mut self, id: u64) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.batch.is_some()
+            && stream.credit > 0
+            && !std::mem::replace(&mut stream.listed, true)
+        {
+            self.sendable.push_back(id);
+        }
+    }
+
+    /// Encodes what there is to say, about `room` bytes of it.
+    pub(super) fn fill(&mut self, out: &mut Vec<u8>, room: usize) -> Result<(), End> {
+        let full = out.len().saturating_add(room);
+        while out.len() < full
+            && let Some((id, answer)) = self.answers.pop_front()
+        {
+            self.encode_answer(out, id, answer)?;
+        }
+        if room > 0 && self.answers.is_empty() {
+            for item in self.outbox.take() {
+                self.encode_outgoing(out, item)?;
+            }
+            while out.len() < full
+                && let Some((id, answer)) = self.answers.pop_front()
+            {
+                self.encode_answer(out, id, answer)?;
+            }
+        }
+        while out.len() < full
+            && let Some(id) = self.sendable.pop_front()
+        {
+            self.write_push(out, id)?;
+        }
+        Ok(())
+    }
+
+    fn encode_answer(
+        &self,
+        out: &mut Vec<u8>,
+        id: u64,
+        answer: Result<Done, Error>,
+    ) -> Result<(), End> {
+        match answer {
+            Ok(Done::Reply(reply)) => self.encode_reply(out, id, &WireReply::from(&reply)),
+            Ok(Done::Waited(outcome)) => self.encode_reply(out, id, &WireReply::from(&outcome)),
+            Ok(Done::Parked(_, revision)) => {
+                let parked = WirePush::Parked { revision };
+                self.framed(encode_frame(out, Kind::Push, id, 0, &parked, self.frame_bytes_max))
+            }
+            Ok(Done::StreamOpened(_)) => self.encode_reply(out, id, &WireReply::StreamOpen),
+            Ok(Done::Watching(revision)) => {
+                self.encode_reply(out, id, &WireReply::WatchAdd { revision })
+            }
+            Ok(Done::WatchCancelled) => self.encode_reply(out, id, &WireReply::WatchCancel),
+            Err(error) => self.encode_error(out, id, &error),
+        }
+    }
+
+    fn encode_reply(&self, out: &mut Vec<u8>, id: u64, reply: &WireReply<'_>) -> Result<(), End> {
+        match encode_frame(out, Kind::Reply, id, 0, reply, self.frame_bytes_max) {
+            Err(CodecError::TooLarge { bytes, max }) => {
+                // The limits of the store are checked to make this impossible.
+                tracing::error!(bytes, max, "a reply does not fit in a frame");
+                let message = format!("the reply of {bytes} bytes does not fit in a frame");
+                let name = "rpc.frame_bytes_max".to_owned();
+                let details = Details::Limit { name, value: max as u64 };
+                let error = Error::new(ErrorCode::Internal, message).with_details(details);
+                self.encode_error(out, id, &error)
+            }
+            encoded => self.framed(encoded),
+        }
+    }
+
+    fn encode_error(&self, out: &mut Vec<u8>, id: u64, error: &Error) -> Result<(), End> {
+        let wire = WireError::from(error);
+        self.framed(encode_frame(out, Kind::Error, id, 0, &wire, self.frame_bytes_max))
+    }
+
+    /// Our own bodies encode; one that does not is a defect that ends this connection alone.
+    fn framed(&self, encoded: Result<usize, CodecError>) -> Result<(), End> {
+        encoded.map(|_| ()).map_err(|error| {
+            tracing::error!(%error, "a frame could not be encoded");
+            End::Gone
+        })
+    }
+
+    fn encode_outgoing(&mut self, out: &mut Vec<u8>, item: Outgoing) -> Result<(), End> {
+        match item {
+            Outgoing::Answer(id, outcome) => {
+                // A wait that was cancelled meanwhile has its answer already.
+                if self.waits.remove(&id).is_some() {
+                    self.answers.push_back((id, outcome.map(Done::Waited)));
+                }
+            }
+            Outgoing::Show(id, batch) => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.batch = Some(PushWriter::new(batch));
+                    self.list(id);
+                }
+            }
+            Outgoing::Goodbye => {
+                self.leaving = true;
+                encode_bare(out, Kind::Goodbye, 0);
+            }
+            Outgoing::Close => return Err(End::Gone),
+        }
+        Ok(())
+    }
+
+    /// Writes one frame of a stream's batch.
+    fn write_push(&mut self, out: &mut Vec<u8>, id: u64) -> Result<(), End> {
+        let frame_bytes_max = self.frame_bytes_max;
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        stream.listed = false;
+        let Some(writer) = &mut stream.batch else { return Ok(()) };
+        let written = writer.write(out, id, frame_bytes_max).map_err(|error| {
+            tracing::error!(%error, "a push could not be encoded");
+            End::Gone
+        })?;
+        stream.credit -= i64::try_from(written.body_bytes).unwrap_or(i64::MAX);
+        stream.watches = stream.watches.saturating_sub(written.ended);
+        if writer.is_done() {
+            stream.batch = None;
+            // bound: one for each batch
+            self.service.store().do_send(Ready(stream.handle));
+        }
+        self.list(id);
+        Ok(())
+    }
+
+    /// Frees everything the connection held, a little at a time.
+    pub(super) async fn free(self) {
+        let slice = self.service.config().store.slice_max;
+        let store = self.service.store();
+        let waits: Vec<Handle> = self.waits.into_values().collect();
+        for some in waits.chunks(slice) {
+            if store.send(CancelWaits(some.to_vec())).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        for stream in self.streams.into_values() {
+            if store.send(CloseStream(stream.handle)).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The TCP door: accepts connections and runs each as a task.
+
+mod connection;
+mod exchange;
+mod inbox;
+mod outbox;
+mod output;
+mod push_writer;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::connection::Connection;
+use self::outbox::{Outbox, Outgoing};
+use super::codec::encode_frame;
+use super::frame::{Kind, PREFACE};
+use super::proto::WireError;
+use crate::config::RpcConfig;
+use crate::error::{Details, Error, ErrorCode};
+use crate::service::Wakeful;
+
+/// How long the accept loop rests after an error (too many open files): it never ends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One listening socket and its connections.
+pub(crate) struct Server {
+    addr: SocketAddr,
+    accept: JoinHandle<()>,
+    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+    /// Every connection holds a sender; closed when the last has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+impl Server {
+    /// Starts to accept connections at `addr`.
+    pub(crate) async fn bind(service: &Wakeful, addr: impl ToSocketAddrs) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let open = Arc::new(Mutex::new(HashMap::new()));
+        let (alive, ended) = mpsc::channel(1);
+        let accept =
+            actix_rt::spawn(accept_all(listener, service.clone(), Arc::clone(&open), alive));
+        tracing::info!(%addr, "listening");
+        Ok(Self { addr, accept, open, ended })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts no more, and tells every client so.
+    pub(crate) fn say_goodbye(&self) {
+        self.accept.abort();
+        for outbox in self.open.lock().values() {
+            outbox.push(Outgoing::Goodbye);
+        }
+    }
+
+    /// Waits until every connection has ended, and ends those that are left after `grace`.
+    pub(crate) async fn finish(mut self, grace: Duration) {
+        let ended = self.ended.recv();
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            for outbox in self.open.lock().values() {
+                outbox.push(Outgoing::Close);
+            }
+            self.ended.recv().await;
+        }
+    }
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    service: Wakeful,
+    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+    alive: mpsc::Sender<()>,
+) {
+    loop {
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let config = &service.config().rpc;
+        if let Err(error) = set_options(&socket, config) {
+            tracing::debug!(%peer, %error, "connection lost while it was set up");
+            continue;
+        }
+        if service.connections().load(Ordering::Relaxed) >= config.connections_max as u64 {
+            refuse(socket, config.connections_max);
+            continue;
+        }
+        let gauge = Gauge::enter(service.connections(), &open, alive.clone());
+        open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
+        let connection =
+            Connection::new(socket, peer, service.clone(), gauge.id, Arc::clone(&gauge.outbox));
+        actix_rt::spawn(async move {
+            connection.run().await;
+            drop(gauge);
+        });
+    }
+}
+
+fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let unanswered = config.ping_interval + config.ping_timeout;
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(unanswered))
+}
+
+/// Says that there are too many connections, if the socket takes it at once, and closes.
+fn refuse(socket: TcpStream, max: usize) {
+    let error = Error::new(
+        ErrorCode::LimitExceeded,
+        format!("too many connections: the limit rpc.connections_max is {max}; try again later"),
+    )
+    .with_details(Details::Limit { name: "rpc.connections_max".to_owned(), value: max as u64 });
+    let mut out = PREFACE.to_vec();
+    if encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX).is_ok() {
+        // A new socket has room for one line; one that has not is closed without it.
+        let _ = socket.try_write(&out);
+    }
+}
+
+/// Numbers connections over all doors; 0 is this process.
+static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
+
+/// Counts a connection for as long as it lives.
+struct Gauge {
+    id: u64,
+    outbox: Arc<Outbox>,
+    connections: Arc<AtomicU64>,
+    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+    _alive: mpsc::Sender<()>,
+}
+
+impl Gauge {
+    fn enter(
+        connections: &Arc<AtomicU64>,
+        open: &Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self {
+            id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed),
+            outbox: Arc::new(Outbox::default()),
+            connections: Arc::clone(connections),
+            open: Arc::clone(open),
+            _alive: alive,
+        }
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.id);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

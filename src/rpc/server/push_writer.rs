@@ -1,0 +1,174 @@
+//! [`PushWriter`]: turns a batch into push frames, one at a time.
+
+use crate::error::Error;
+use crate::model::Event;
+use crate::rpc::codec::{CodecError, encode_frame};
+use crate::rpc::frame::Kind;
+use crate::rpc::proto::{WireDelivery, WireError, WireEvent, WireKeyValue, WirePush};
+use crate::watch::{Batch, Delivery, News, View};
+
+/// Bytes of keys and values after which a frame of events ends: small enough that streams take
+/// turns on one connection.
+const FRAME_BYTES: usize = 64 * 1024;
+
+/// A batch and how far it is written.
+pub(super) struct PushWriter {
+    batch: Batch,
+    delivery: usize,
+    /// Events of that delivery already written.
+    event: usize,
+}
+
+/// What a frame that was written means to the connection.
+pub(super) struct Written {
+    pub(super) body_bytes: usize,
+    /// How many watches it ended.
+    pub(super) ended: usize,
+}
+
+impl PushWriter {
+    pub(super) fn new(batch: Batch) -> Self {
+        Self { batch, delivery: 0, event: 0 }
+    }
+
+    /// Whether everything is written.
+    pub(super) fn is_done(&self) -> bool {
+        self.delivery >= self.batch.deliveries.len()
+    }
+
+    /// Appends the next frame to `out`.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        stream: u64,
+        body_bytes_max: usize,
+    ) -> Result<Written, CodecError> {
+        let mut write =
+            |push: &WirePush<'_>| encode_frame(out, Kind::Push, stream, 0, push, body_bytes_max);
+        let Some(Delivery { watch_id, view, news }) = self.batch.deliveries.get(self.delivery)
+        else {
+            return Ok(Written { body_bytes: 0, ended: 0 });
+        };
+        let (watch_id, mut ended) = (*watch_id, 0);
+        let body_bytes = match news {
+            News::Events { .. } => {
+                let (push, delivery, event) = self.next_events();
+                let body_bytes = write(&push)?;
+                (self.delivery, self.event) = (delivery, event);
+                return Ok(Written { body_bytes, ended });
+            }
+            News::Snapshot { revision, kvs } => {
+                let kvs = kvs.iter().map(|kv| {
+                    let kv = WireKeyValue::from(&**kv);
+                    if view.keys_only { WireKeyValue { value: &[], ..kv } } else { kv }
+                });
+                let (revision, kvs) = (*revision, kvs.collect());
+                write(&WirePush::Snapshot { watch_id, revision, kvs })?
+            }
+            News::SnapshotEnd { revision } => {
+                write(&WirePush::SnapshotEnd { watch_id, revision: *revision })?
+            }
+            News::Progress { revision } => {
+                write(&WirePush::Progress { watch_id, revision: *revision })?
+            }
+            News::Ended(error) => {
+                ended = 1;
+                let error = Error::from(error.clone());
+                write(&WirePush::Ended { watch_id, error: WireError::from(&error) })?
+            }
+        };
+        self.delivery += 1;
+        Ok(Written { body_bytes, ended })
+    }
+
+    /// A frame of events: of as many deliveries as fit, from where the last frame ended; and
+    /// where this one ends.
+    fn next_events(&self) -> (WirePush<'_>, usize, usize) {
+        let mut events: Vec<WireEvent<'_>> = Vec::new();
+        let mut deliveries: Vec<WireDelivery> = Vec::new();
+        let (mut at, mut offset, mut bytes) = (self.delivery, self.event, 0);
+        // The last delivery written whole, and where its events are in this frame.
+        let mut shared: Option<((u32, u32, View), u32)> = None;
+        while let Some(delivery) = self.batch.deliveries.get(at) {
+            let News::Events { first, count, revision, skipped } = delivery.news else { break };
+            let source = (first, count, delivery.view);
+            if let Some((_, place)) = shared.filter(|(before, _)| offset == 0 && *before == source)
+            {
+                let whole = WireDelivery {
+                    watch_id: delivery.watch_id,
+                    revision,
+                    first: place,
+                    count,
+                    skipped,
+                    fragment: false,
+                };
+                deliveries.push(whole);
+                at += 1;
+                continue;
+            }
+            if bytes >= FRAME_BYTES {
+                break;
+            }
+            let all = self.batch.events_of(first, count);
+            let rest = all.get(offset..).unwrap_or_default();
+            let place = events.len() as u32;
+            let taken = take_events(rest, delivery.view, &mut bytes, &mut events);
+            let part = part_of(rest, taken, revision);
+            deliveries.push(WireDelivery {
+                watch_id: delivery.watch_id,
+                revision: part.revision,
+                first: place,
+                count: taken as u32,
+                skipped: if part.last { skipped } else { 0 },
+                fragment: part.fragment,
+            });
+            if !part.last {
+                offset += taken;
+                break;
+            }
+            shared = (offset == 0).then_some((source, place));
+            (at, offset) = (at + 1, 0);
+        }
+        (WirePush::Events { events, deliveries }, at, offset)
+    }
+}
+
+/// A part of a delivery.
+struct Part {
+    revision: u64,
+    /// Its last revision goes on in the next part.
+    fragment: bool,
+    /// It is the last part.
+    last: bool,
+}
+
+/// Takes events until the frame is full; at least one.
+fn take_events<'a>(
+    rest: &'a [Event],
+    view: View,
+    bytes: &mut usize,
+    events: &mut Vec<WireEvent<'a>>,
+) -> usize {
+    let mut taken = 0;
+    for event in rest {
+        if *bytes >= FRAME_BYTES {
+            break;
+        }
+        *bytes += event.kv.bytes();
+        if let Some(previous) = event.previous.as_ref().filter(|_| view.previous) {
+            *bytes += previous.bytes();
+        }
+        events.push(WireEvent::of(event, view.previous, view.keys_only));
+        taken += 1;
+    }
+    taken
+}
+
+/// What the first `taken` of `rest`, whose whole reaches up to `revision`, are.
+fn part_of(rest: &[Event], taken: usize, revision: u64) -> Part {
+    let last = taken.checked_sub(1).and_then(|last| rest.get(last)).map(Event::revision);
+    match (last, rest.get(taken).map(Event::revision)) {
+        (Some(last), Some(next)) => Part { revision: last, fragment: last == next, last: false },
+        _ => Part { revision, fragment: false, last: true },
+    }
+}

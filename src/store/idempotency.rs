@@ -1,0 +1,91 @@
+//! [`Remembered`]: replies to writes that carried an idempotency key, for when they come again.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use ahash::RandomState;
+
+use super::{Micros, StoreError};
+use crate::config::StoreConfig;
+use crate::model::{IdempotencyKey, Reply, Request};
+
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    replies: HashMap<IdempotencyKey, Kept, RandomState>,
+    /// Oldest first.
+    order: VecDeque<(Micros, IdempotencyKey)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    fingerprint: u64,
+    reply: Reply,
+    bytes: usize,
+}
+
+/// What tells two requests under one key apart.
+pub(crate) fn fingerprint(request: &Request) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Remembered {
+    /// The reply this key got before.
+    pub(crate) fn recall(
+        &self,
+        key: IdempotencyKey,
+        fingerprint: u64,
+    ) -> Result<Option<Reply>, StoreError> {
+        match self.replies.get(&key) {
+            None => Ok(None),
+            Some(kept) if kept.fingerprint == fingerprint => Ok(Some(kept.reply.clone())),
+            Some(_) => Err(StoreError::IdempotencyMismatch),
+        }
+    }
+
+    pub(crate) fn remember(
+        &mut self,
+        now: Micros,
+        key: IdempotencyKey,
+        fingerprint: u64,
+        reply: Reply,
+    ) {
+        let bytes = reply_bytes(&reply);
+        self.bytes += bytes;
+        self.replies.insert(key, Kept { fingerprint, reply, bytes });
+        self.order.push_back((now, key));
+    }
+
+    /// Forgets what is too old or too much.
+    pub(crate) fn forget(&mut self, now: Micros, config: &StoreConfig) {
+        let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
+        while let Some((at, key)) = self.order.front().copied() {
+            let too_old = at.saturating_add(ttl) <= now;
+            let too_many = self.order.len() > config.idempotency_keys_max;
+            if !too_old && !too_many && self.bytes <= config.idempotency_bytes_max {
+                return;
+            }
+            self.order.pop_front();
+            if let Some(kept) = self.replies.remove(&key) {
+                self.bytes -= kept.bytes;
+            }
+        }
+    }
+}
+
+/// Bytes a remembered reply keeps alive, roughly.
+fn reply_bytes(reply: &Reply) -> usize {
+    let kept = match reply {
+        Reply::Set(set) => set.previous.as_ref().map_or(0, |kv| kv.bytes()),
+        Reply::Get(get) => get.kv.as_ref().map_or(0, |kv| kv.bytes()),
+        Reply::Range(range) => range.kvs.iter().map(|kv| kv.bytes()).sum(),
+        Reply::Delete(delete) | Reply::LeaseRevoke(delete) => {
+            delete.previous.iter().map(|kv| kv.bytes()).sum()
+        }
+        Reply::Txn(txn) => txn.results.iter().map(reply_bytes).sum(),
+        _ => 0,
+    };
+    kept + 128
+}

@@ -1,0 +1,163 @@
+//! [`Keyspace`]: every key that exists, and every deleted one that history still speaks of.
+//!
+//! A hash index finds one key in constant time; two ordered indexes, of keys that exist and of
+//! those that do not any more, serve ranges now and at past revisions.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::Seq;
+use crate::model::{Blob, KeyRange, KeyValue};
+
+/// What is known of one key.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) key: Blob,
+    /// The key as it is now; `None` for one that only history speaks of.
+    pub(crate) current: Option<Arc<KeyValue>>,
+    /// Its newest event; 0 for none. May be compacted.
+    pub(crate) last: Seq,
+    /// Where its lease lists it.
+    pub(crate) lease_position: u32,
+}
+
+type Order = BTreeMap<Blob, u32>;
+type Bounds = (Bound<Blob>, Bound<Blob>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Keyspace {
+    records: Slab<Record>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    live: Order,
+    dead: Order,
+    bytes: u64,
+}
+
+impl Keyspace {
+    /// Keys that exist.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Bytes of the keys that exist and their values.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        self.index.find(hash, |slot| self.is_key(*slot, key)).copied()
+    }
+
+    pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
+        self.records.get(slot as usize)
+    }
+
+    pub(crate) fn record_mut(&mut self, slot: u32) -> Option<&mut Record> {
+        self.records.get_mut(slot as usize)
+    }
+
+    /// The key as it is now, if it exists.
+    pub(crate) fn current(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
+        self.record(self.find(key)?)?.current.as_ref()
+    }
+
+    /// The record of `key`, made if there is none.
+    pub(crate) fn find_or_insert(&mut self, key: &Blob) -> u32 {
+        if let Some(slot) = self.find(key) {
+            return slot;
+        }
+        let record = Record { key: key.clone(), current: None, last: 0, lease_position: 0 };
+        let slot = self.records.insert(record) as u32;
+        let (records, hasher) = (&self.records, &self.hasher);
+        let rehash = |slot: &u32| {
+            records.get(*slot as usize).map_or(0, |record| hasher.hash_one(&*record.key))
+        };
+        self.index.insert_unique(hasher.hash_one(&**key), slot, rehash);
+        self.dead.insert(key.clone(), slot);
+        slot
+    }
+
+    /// Puts `kv` in the place of the record's current state, which it returns.
+    pub(crate) fn put(&mut self, slot: u32, kv: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
+        let record = self.records.get_mut(slot as usize)?;
+        self.bytes += kv.bytes() as u64;
+        let before = record.current.replace(kv);
+        match &before {
+            Some(before) => self.bytes -= before.bytes() as u64,
+            None => {
+                let key = record.key.clone();
+                self.dead.remove(&*key);
+                self.live.insert(key, slot);
+            }
+        }
+        before
+    }
+
+    /// Takes the record's current state away.
+    pub(crate) fn take(&mut self, slot: u32) -> Option<Arc<KeyValue>> {
+        let record = self.records.get_mut(slot as usize)?;
+        let before = record.current.take()?;
+        self.bytes -= before.bytes() as u64;
+        let key = record.key.clone();
+        self.live.remove(&*key);
+        self.dead.insert(key, slot);
+        Some(before)
+    }
+
+    /// Forgets a record that has no current state.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let Some(record) = self.records.try_remove(slot as usize) else { return };
+        debug_assert!(record.current.is_none(), "only deleted keys are forgotten");
+        let hash = self.hasher.hash_one(&*record.key);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        self.dead.remove(&*record.key);
+    }
+
+    /// The keys of `range` that exist, ascending.
+    pub(crate) fn live_in(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = u32> {
+        self.live.range(range.bounds()).map(|(_, slot)| *slot)
+    }
+
+    /// The keys within `bounds` that exist, ascending.
+    pub(crate) fn live_within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = u32> {
+        self.live.range(bounds).map(|(_, slot)| *slot)
+    }
+
+    /// The keys within `bounds` that exist or that history speaks of, in order.
+    pub(crate) fn all_within(
+        &self,
+        bounds: Bounds,
+        descending: bool,
+    ) -> impl Iterator<Item = u32> + '_ {
+        let mut live = self.live.range(bounds.clone());
+        let mut dead = self.dead.range(bounds);
+        let mut step = move |from_dead: bool| {
+            let source = if from_dead { &mut dead } else { &mut live };
+            if descending { source.next_back() } else { source.next() }
+        };
+        let mut heads = (step(false), step(true));
+        std::iter::from_fn(move || {
+            let take_dead = match (&heads.0, &heads.1) {
+                (Some((live, _)), Some((dead, _))) => (dead < live) != descending,
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+                (None, None) => return None,
+            };
+            let head = if take_dead { &mut heads.1 } else { &mut heads.0 };
+            std::mem::replace(head, step(take_dead)).map(|(_, slot)| *slot)
+        })
+    }
+
+    fn is_key(&self, slot: u32, key: &[u8]) -> bool {
+        self.record(slot).is_some_and(|record| *record.key == *key)
+    }
+}

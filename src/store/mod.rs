@@ -1,0 +1,20 @@
+//! Keys: the pure state machine under everything.
+//!
+//! [`State`] applies requests; [`History`] holds what past revisions did. Time comes in as an
+//! argument, events are read from the history; nothing here knows actix, tokio, a clock or I/O.
+
+mod error;
+mod history;
+mod idempotency;
+mod keyspace;
+mod lease;
+mod read;
+mod state;
+mod txn;
+
+pub(crate) use error::StoreError;
+pub(crate) use history::{History, Seq};
+pub(crate) use state::State;
+
+/// Microseconds since the service started.
+pub(crate) type Micros = u64;

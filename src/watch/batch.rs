@@ -1,0 +1,71 @@
+//! [`Batch`]: what a stream is shown at once.
+
+use std::sync::Arc;
+
+use super::watcher::View;
+use crate::model::{Event, KeyValue, Revision};
+use crate::store::StoreError;
+
+/// What a stream is shown at once. Events shared by deliveries stand in it once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Batch {
+    pub(crate) events: Vec<Event>,
+    pub(crate) deliveries: Vec<Delivery>,
+}
+
+/// What one watch of the stream is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) watch_id: u64,
+    pub(crate) view: View,
+    pub(crate) news: News,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// `events[first .. first + count]`: whole revisions; with them, all up to `revision`.
+    Events {
+        first: u32,
+        count: u32,
+        revision: Revision,
+        skipped: u64,
+    },
+    Snapshot {
+        revision: Revision,
+        kvs: Vec<Arc<KeyValue>>,
+    },
+    SnapshotEnd {
+        revision: Revision,
+    },
+    Progress {
+        revision: Revision,
+    },
+    Ended(StoreError),
+}
+
+impl Batch {
+    /// The events of one delivery.
+    pub(crate) fn events_of(&self, first: u32, count: u32) -> &[Event] {
+        let first = first as usize;
+        self.events.get(first..first + count as usize).unwrap_or_default()
+    }
+
+    /// Adds a delivery of the events from `first` on; if those before them are the same, as when
+    /// many watch one key, they are shared.
+    pub(super) fn share(&mut self, first: usize) -> (u32, u32) {
+        let count = self.events.len() - first;
+        if let Some(News::Events { first: before, count: as_many, .. }) =
+            self.deliveries.last().map(|delivery| &delivery.news)
+            && *as_many as usize == count
+            && let Some(shared) = self.events.get(*before as usize..*before as usize + count)
+            && self.events.get(first..).is_some_and(|new| {
+                shared.iter().zip(new).all(|(shared, new)| Arc::ptr_eq(&shared.kv, &new.kv))
+            })
+        {
+            let before = *before;
+            self.events.truncate(first);
+            return (before, count as u32);
+        }
+        (first as u32, count as u32)
+    }
+}

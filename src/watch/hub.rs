@@ -1,0 +1,367 @@
+//! [`Hub`]: the store together with everyone who waits for its changes.
+//!
+//! Pure: requests and time come in, answers and batches go out as values. A watch is a cursor
+//! into history. An event only marks the watches of its key as having something to show; what it
+//! is, is read from the history when the stream's consumer is ready for it. So an event costs
+//! each watch a few nanoseconds, a slow consumer costs no memory, and no event is lost between a
+//! registration and the next write, because both happen here, one after the other.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use ahash::RandomState;
+use slab::Slab;
+
+use super::batch::Batch;
+use super::registry::Registry;
+use super::stream::Stream;
+use super::watcher::{Handle, Owner, Role, Watcher};
+use crate::config::WatchConfig;
+use crate::model::{
+    IdempotencyKey, Reply, Request, StatusReply, WaitOutcome, WatcherInfo, WatcherKind,
+    WatchersReply,
+};
+use crate::store::{Micros, Seq, State, StoreError};
+
+/// The store and its watchers; `P` is whatever the caller reaches a waiting party by.
+#[derive(Debug)]
+pub(crate) struct Hub<P> {
+    pub(super) state: State,
+    pub(super) config: WatchConfig,
+    pub(super) watchers: Slab<Watcher<P>>,
+    pub(super) streams: Slab<Stream<P>>,
+    pub(super) registry: Registry,
+    pub(super) generation: u32,
+    pub(super) waits: usize,
+    /// When waits time out and progress marks are due, by watcher.
+    pub(super) deadlines: BTreeSet<(Micros, u32)>,
+    /// How many watchers each connection has.
+    pub(super) owners: HashMap<u64, usize, RandomState>,
+    /// Waits that still search the history.
+    pub(super) searching: VecDeque<Handle>,
+    /// Streams that have something to show and a consumer who is ready for it.
+    pub(super) touched: VecDeque<Handle>,
+    pub(super) answers: Vec<Answer<P>>,
+    /// Watchers of the event at hand; kept for its room.
+    scratch: Vec<u32>,
+}
+
+/// The end of a wait.
+#[derive(Debug)]
+pub(crate) struct Answer<P> {
+    pub(crate) party: P,
+    pub(crate) outcome: Result<WaitOutcome, StoreError>,
+}
+
+impl<P> Hub<P> {
+    pub(crate) fn new(state: State, config: WatchConfig) -> Self {
+        Self {
+            state,
+            config,
+            watchers: Slab::new(),
+            streams: Slab::new(),
+            registry: Registry::default(),
+            generation: 0,
+            waits: 0,
+            deadlines: BTreeSet::new(),
+            owners: HashMap::default(),
+            searching: VecDeque::new(),
+            touched: VecDeque::new(),
+            answers: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How the consumer of a stream is reached.
+    pub(crate) fn party(&self, stream: Handle) -> Option<&P> {
+        self.stream(stream).ok().map(|stream| &stream.party)
+    }
+
+    /// Does `request`; whoever waits for what it changed has it in the answers or batches.
+    pub(crate) fn apply(
+        &mut self,
+        now: Micros,
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    ) -> Result<Reply, StoreError> {
+        match request {
+            Request::Status => Ok(Reply::Status(Box::new(self.status()))),
+            Request::Watchers { after, limit } => self.list(after, limit).map(Reply::Watchers),
+            Request::EndWatcher(id) => self.end(id).map(|()| Reply::EndWatcher),
+            request => {
+                let before = self.state.history().end();
+                let reply = self.state.apply(now, idempotency, request);
+                self.notify(before);
+                reply
+            }
+        }
+    }
+
+    /// Does what is due, at most about `slice_max` pieces of it.
+    pub(crate) fn advance(&mut self, now: Micros) {
+        let slice = self.state.config().slice_max;
+        let mut work = 0;
+        // One lease at a time: with a short history, the next might compact what the last did.
+        while work < slice {
+            let before = self.state.history().end();
+            let Some(deleted) = self.state.expire_one(now) else { break };
+            self.notify(before);
+            work += 1 + deleted;
+        }
+        for _ in 0..slice {
+            let Some((deadline, index)) = self.deadlines.first().copied() else { break };
+            if deadline > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            self.due(now, index);
+        }
+        self.state.reclaim(slice);
+        self.search(slice);
+    }
+
+    /// Whether [`advance`](Self::advance) left something that is due already.
+    pub(crate) fn must_advance(&self, now: Micros) -> bool {
+        self.state.must_reclaim()
+            || !self.searching.is_empty()
+            || !self.touched.is_empty()
+            || self.next_deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// When [`advance`](Self::advance) has something to do next.
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        let watchers = self.deadlines.first().map(|(deadline, _)| *deadline);
+        watchers.into_iter().chain(self.state.next_deadline()).min()
+    }
+
+    /// Answers to waits since the last call.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer<P>> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// What the next ready stream has to show. Its consumer is not ready again until
+    /// [`ready`](Self::ready) says so.
+    ///
+    /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
+    /// now, `Again` when this stream needs another turn to find what it has to show.
+    pub(crate) fn next_batch(&mut self) -> NextBatch {
+        while let Some(handle) = self.touched.pop_front() {
+            if !self.stream_mut(handle).is_ok_and(|stream| stream.touched) {
+                continue;
+            }
+            let batch = self.collect(handle);
+            let Ok(stream) = self.stream_mut(handle) else { continue };
+            stream.touched = false;
+            if !batch.deliveries.is_empty() {
+                stream.ready = false;
+                return NextBatch::Batch(handle, batch);
+            }
+            if !stream.queue.is_empty() {
+                stream.touched = true;
+                self.touched.push_back(handle);
+                return NextBatch::Again;
+            }
+        }
+        NextBatch::Idle
+    }
+
+    /// Tells everyone who watches the keys of the events from `before` on.
+    fn notify(&mut self, before: Seq) {
+        for seq in before..self.state.history().end() {
+            let Some(entry) = self.state.history().get(seq) else { continue };
+            let event = entry.event.clone();
+            let mut scratch = std::mem::take(&mut self.scratch);
+            self.registry.for_each(&event.kv.key, |watcher| scratch.push(watcher));
+            for index in scratch.drain(..) {
+                match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
+                    Some(Role::Wait(_)) => self.notify_wait(index, &event),
+                    Some(Role::Watch(_)) => self.notify_watch(index, seq, &event),
+                    None => {}
+                }
+            }
+            self.scratch = scratch;
+        }
+    }
+
+    /// A deadline of `index` has passed: a wait's timeout, or a progress mark.
+    fn due(&mut self, now: Micros, index: u32) {
+        match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
+            Some(Role::Wait(_)) => self.time_out(index),
+            Some(Role::Watch(_)) => self.mark_progress(now, index),
+            None => {}
+        }
+    }
+
+    /// That one more watcher is allowed, for this owner and in all.
+    pub(super) fn check_room(&self, owner: &Owner) -> Result<(), StoreError> {
+        let max = self.config.watches_max;
+        if self.watchers.len() >= max {
+            let what = "too many waits and watches; try again later";
+            return Err(StoreError::limit("watch.watches_max", max, what));
+        }
+        let max = self.config.watches_per_connection_max;
+        if owner.id != 0 && self.owners.get(&owner.id).is_some_and(|count| *count >= max) {
+            let what = "too many waits and watches on this connection; end some first";
+            return Err(StoreError::limit("watch.watches_per_connection_max", max, what));
+        }
+        Ok(())
+    }
+
+    /// Adds a watcher that was checked; it is in the registry unless it searches first.
+    pub(super) fn insert(&mut self, owner: &Owner, watcher: Watcher<P>) -> Handle {
+        if owner.id != 0 {
+            *self.owners.entry(owner.id).or_default() += 1;
+        }
+        self.waits += usize::from(matches!(watcher.role, Role::Wait(_)));
+        let generation = watcher.generation;
+        let index = self.watchers.insert(watcher) as u32;
+        if let Some(watcher) = self.watchers.get(index as usize) {
+            self.registry.insert(&watcher.range, index);
+        }
+        Handle { index, generation }
+    }
+
+    /// Takes a watcher out of every table.
+    pub(super) fn remove(&mut self, index: u32) -> Option<Watcher<P>> {
+        let watcher = self.watchers.try_remove(index as usize)?;
+        self.registry.remove(&watcher.range, index);
+        let (deadline, owner) = match &watcher.role {
+            Role::Wait(wait) => {
+                self.waits -= 1;
+                (wait.deadline, Some(wait.owner.id))
+            }
+            Role::Watch(watch) => {
+                let stream = self.streams.get(watch.stream as usize);
+                (watch.progress_due, stream.map(|stream| stream.owner.id))
+            }
+        };
+        self.deadlines.remove(&(deadline, index));
+        if let Some(owner) = owner.filter(|owner| *owner != 0)
+            && let Some(count) = self.owners.get_mut(&owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.owners.remove(&owner);
+            }
+        }
+        Some(watcher)
+    }
+
+    pub(super) fn new_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
+    }
+
+    pub(super) fn find(&self, handle: Handle) -> Option<&Watcher<P>> {
+        self.watchers
+            .get(handle.index as usize)
+            .filter(|watcher| watcher.generation == handle.generation)
+    }
+
+    fn status(&self) -> StatusReply {
+        StatusReply {
+            waits: self.waits as u64,
+            watches: (self.watchers.len() - self.waits) as u64,
+            streams: self.streams.len() as u64,
+            ..self.state.status()
+        }
+    }
+
+    fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
+        let limit = self.state.page_limit(limit)?;
+        let first = if after == 0 { 0 } else { Handle::from_u64(after).index as usize + 1 };
+        let mut watchers = Vec::new();
+        let mut more = false;
+        for (index, watcher) in (first..self.watchers.capacity())
+            .filter_map(|index| self.watchers.get(index).map(|watcher| (index, watcher)))
+        {
+            if watchers.len() == limit {
+                more = true;
+                break;
+            }
+            watchers.push(self.describe(index as u32, watcher));
+        }
+        Ok(WatchersReply { revision: self.state.revision(), watchers, more })
+    }
+
+    fn describe(&self, index: u32, watcher: &Watcher<P>) -> WatcherInfo {
+        let (kind, owner, behind) = match &watcher.role {
+            Role::Wait(wait) => (
+                WatcherKind::Wait,
+                Some(&wait.owner),
+                wait.search.map_or(0, |search| self.behind(search.cursor)),
+            ),
+            Role::Watch(watch) => {
+                let behind = match &watch.snapshot {
+                    Some(snapshot) => self.state.revision() - snapshot.revision,
+                    None if watch.cursor == 0 => 0,
+                    None => self.behind(watch.cursor),
+                };
+                let stream = self.streams.get(watch.stream as usize);
+                (WatcherKind::Watch, stream.map(|stream| &stream.owner), behind)
+            }
+        };
+        WatcherInfo {
+            id: Handle { index, generation: watcher.generation }.to_u64(),
+            kind,
+            owner: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
+            range: watcher.range.clone(),
+            behind,
+        }
+    }
+
+    /// How many revisions the event at `cursor` and those after it make; all there are, if it is
+    /// compacted.
+    fn behind(&self, cursor: Seq) -> u64 {
+        let history = self.state.history();
+        let revision = match history.get(cursor) {
+            Some(entry) => entry.event.revision(),
+            None if cursor >= history.end() => return 0,
+            None => history.oldest(),
+        };
+        self.state.revision() + 1 - revision
+    }
+
+    fn end(&mut self, id: u64) -> Result<(), StoreError> {
+        let handle = Handle::from_u64(id);
+        let watcher = self.find(handle).ok_or(StoreError::WatchNotFound(id))?;
+        match &watcher.role {
+            Role::Wait(_) => {
+                let resume = self.state.revision() + 1;
+                self.answer(handle.index, Err(StoreError::EndedByOperator { resume }));
+            }
+            Role::Watch(_) => {
+                self.end_watch(handle.index, |resume| StoreError::EndedByOperator { resume });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every wait and watch, as the service stops.
+    pub(crate) fn stop(&mut self) -> Vec<(Handle, Batch)> {
+        let resume = self.state.revision() + 1;
+        let waits: Vec<u32> = self
+            .watchers
+            .iter()
+            .filter(|(_, watcher)| matches!(watcher.role, Role::Wait(_)))
+            .map(|(index, _)| index as u32)
+            .collect();
+        for index in waits {
+            self.answer(index, Err(StoreError::Stopping { resume: Some(resume) }));
+        }
+        self.end_streams()
+    }
+}
+
+/// What [`Hub::next_batch`] found.
+pub(crate) enum NextBatch {
+    /// The stream is shown this.
+    Batch(Handle, Batch),
+    /// A turn later there may be more.
+    Again,
+    /// Nothing to show.
+    Idle,
+}

@@ -1,0 +1,19 @@
+//! Waits and watches: who waits for which keys, and what they are shown.
+//!
+//! [`Hub`] is the store together with its watchers, pure as the store is: requests, waits and
+//! time come in; replies, answers and batches go out. [`Registry`] tells whom a changed key
+//! concerns.
+
+mod batch;
+mod hub;
+mod interval_tree;
+mod registry;
+mod stream;
+mod wait;
+mod watcher;
+mod watcher_set;
+
+pub(crate) use batch::{Batch, Delivery, News};
+pub(crate) use hub::{Hub, NextBatch};
+pub(crate) use wait::WaitStart;
+pub(crate) use watcher::{Handle, Owner, View};

@@ -1,0 +1,466 @@
+//! Streams of [`Hub`]: many watches shown to one consumer, a batch at a time.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use super::batch::{Batch, Delivery, News};
+use super::hub::Hub;
+use super::watcher::{Handle, Owner, Role, Snapshot, View, Watch, WatchOptions, Watcher};
+use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
+use crate::store::{History, Micros, Seq, StoreError};
+
+/// Events read from history for one batch, in units of `batch_events_max`.
+const SCAN_FACTOR: usize = 8;
+
+/// Places of ended watches that a queue may hold beyond one for each watch there is.
+const QUEUE_SLACK: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Stream<P> {
+    pub(super) generation: u32,
+    pub(super) party: P,
+    pub(super) owner: Arc<Owner>,
+    /// The consumer has read the last batch.
+    pub(super) ready: bool,
+    /// It stands in the hub's list of streams with something to show.
+    pub(super) touched: bool,
+    /// Watches with something to show.
+    pub(super) queue: VecDeque<u32>,
+    ids: HashMap<u64, u32, RandomState>,
+}
+
+/// How much more a batch may take.
+struct Budget {
+    events: usize,
+    bytes: usize,
+    scan: usize,
+}
+
+/// How a watch stands after a piece of it was collected.
+enum Rest {
+    Nothing,
+    Something,
+    Over,
+}
+
+impl<P> Hub<P> {
+    /// Opens a stream, whose consumer is ready.
+    pub(crate) fn open_stream(
+        &mut self,
+        owner: &Arc<Owner>,
+        party: impl FnOnce() -> P,
+    ) -> Result<Handle, StoreError> {
+        let max = self.config.streams_max;
+        if self.streams.len() >= max {
+            let what = "too many streams of watches; try again later";
+            return Err(StoreError::limit("watch.streams_max", max, what));
+        }
+        let generation = self.new_generation();
+        let index = self.streams.insert(Stream {
+            generation,
+            party: party(),
+            owner: Arc::clone(owner),
+            ready: true,
+            touched: false,
+            queue: VecDeque::new(),
+            ids: HashMap::default(),
+        });
+        Ok(Handle { index: index as u32, generation })
+    }
+
+    /// Ends at most `slice` watches of a stream without a word, and the stream when none is left;
+    /// tells whether it is gone.
+    pub(crate) fn close_stream(&mut self, handle: Handle, slice: usize) -> bool {
+        let Ok(stream) = self.stream_mut(handle) else { return true };
+        let watches: Vec<u32> = stream.ids.values().copied().take(slice).collect();
+        for index in watches {
+            self.drop_watch(index);
+        }
+        match self.stream(handle) {
+            Ok(stream) if !stream.ids.is_empty() => false,
+            _ => {
+                self.streams.try_remove(handle.index as usize);
+                true
+            }
+        }
+    }
+
+    /// Adds a watch to a stream; tells the revision after which, or from which, it shows events.
+    pub(crate) fn watch(
+        &mut self,
+        now: Micros,
+        handle: Handle,
+        watch_id: u64,
+        request: WatchRequest,
+    ) -> Result<Revision, StoreError> {
+        let stream = self.stream(handle)?;
+        if stream.ids.contains_key(&watch_id) {
+            return Err(StoreError::WatchExists(watch_id));
+        }
+        let owner = Arc::clone(&stream.owner);
+        let progress = self.check_watch(&request)?;
+        self.check_room(&owner)?;
+        let current = self.state.revision();
+        let cursor = match request.from {
+            WatchFrom::Now => 0,
+            WatchFrom::Revision(from) => self.first_to_show(&request.range, from)?,
+            WatchFrom::Snapshot => 0,
+        };
+        let snapshot = (request.from == WatchFrom::Snapshot)
+            .then(|| Box::new(Snapshot { revision: current, after: None }));
+        let due = cursor != 0 || snapshot.is_some();
+        let watch = Watch {
+            stream: handle.index,
+            watch_id,
+            options: options_of(&request),
+            cursor,
+            skipped: 0,
+            queued: false,
+            mark: false,
+            progress,
+            progress_due: now.saturating_add(progress),
+            snapshot,
+            ended: None,
+        };
+        let generation = self.new_generation();
+        let range = request.range;
+        let watcher = Watcher { generation, range, role: Role::Watch(watch) };
+        let index = self.insert(&owner, watcher).index;
+        if progress > 0 {
+            self.deadlines.insert((now.saturating_add(progress), index));
+        }
+        if let Ok(stream) = self.stream_mut(handle) {
+            stream.ids.insert(watch_id, index);
+        }
+        if due {
+            self.queue(index);
+        }
+        Ok(current)
+    }
+
+    /// Ends one watch of a stream without a word; the others do not notice.
+    pub(crate) fn cancel_watch(&mut self, handle: Handle, watch_id: u64) -> Result<(), StoreError> {
+        let index = self.stream(handle)?.ids.get(&watch_id).copied();
+        self.drop_watch(index.ok_or(StoreError::WatchNotFound(watch_id))?);
+        Ok(())
+    }
+
+    /// The consumer has read the last batch.
+    pub(crate) fn ready(&mut self, handle: Handle) {
+        let Ok(stream) = self.stream_mut(handle) else { return };
+        stream.ready = true;
+        self.touch(handle);
+    }
+
+    fn check_watch(&self, request: &WatchRequest) -> Result<Micros, StoreError> {
+        self.state.check_range(&request.range)?;
+        if !request.puts && !request.deletes {
+            let message = "a watch without puts and deletes shows nothing";
+            return Err(StoreError::InvalidArgument(message.to_owned()));
+        }
+        let Some(interval) = request.progress else { return Ok(0) };
+        let min = self.config.progress_interval_min;
+        if interval < min {
+            return Err(StoreError::Limit {
+                name: "watch.progress_interval_min",
+                value: min.as_millis() as u64,
+                what: "progress marks cannot come so often",
+            });
+        }
+        Ok(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The first event of `range` at or after `from`; 0 for none so far.
+    fn first_to_show(&self, range: &KeyRange, from: Revision) -> Result<Seq, StoreError> {
+        let (oldest, current) = (self.state.history().oldest(), self.state.revision());
+        if from < oldest {
+            return Err(StoreError::Compacted { asked: from, oldest, current });
+        }
+        if from > current + 1 {
+            return Err(StoreError::Future { asked: from, oldest, current });
+        }
+        let history = self.state.history();
+        Ok(match range {
+            KeyRange::Key(key) => history.first_after(self.state.last_event(key), from - 1),
+            _ => Some(history.first_of(from)).filter(|seq| *seq < history.end()).unwrap_or(0),
+        })
+    }
+
+    /// A new event of its range: it has something to show.
+    pub(super) fn notify_watch(&mut self, index: u32, seq: Seq, event: &Event) {
+        let Some(watch) = self.watch_mut(index) else { return };
+        if watch.cursor != 0 || !watch.options.shows(event) {
+            return;
+        }
+        watch.cursor = seq;
+        self.queue(index);
+    }
+
+    /// A progress mark is due.
+    pub(super) fn mark_progress(&mut self, now: Micros, index: u32) {
+        let Some(watch) = self.watch_mut(index) else { return };
+        watch.progress_due = now.saturating_add(watch.progress);
+        watch.mark = true;
+        let due = watch.progress_due;
+        self.deadlines.insert((due, index));
+        self.queue(index);
+    }
+
+    /// Ends a watch with an error, shown when its consumer comes to it.
+    pub(super) fn end_watch(&mut self, index: u32, error: impl FnOnce(Revision) -> StoreError) {
+        let resume = self.resume_revision(index);
+        if let Some(watch) = self.watch_mut(index) {
+            watch.ended.get_or_insert_with(|| Box::new(error(resume)));
+            self.queue(index);
+        }
+    }
+
+    /// The first revision not yet shown.
+    fn resume_revision(&self, index: u32) -> Revision {
+        let cursor = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
+            Some(Role::Watch(watch)) => watch.cursor,
+            _ => 0,
+        };
+        let history = self.state.history();
+        match history.get(cursor) {
+            Some(entry) => entry.event.revision(),
+            None if cursor == 0 => self.state.revision() + 1,
+            None => history.oldest(),
+        }
+    }
+
+    /// Puts a watch into its stream's queue.
+    fn queue(&mut self, index: u32) {
+        let Some(watch) = self.watch_mut(index) else { return };
+        if std::mem::replace(&mut watch.queued, true) {
+            return;
+        }
+        let stream_index = watch.stream;
+        let Some(stream) = self.streams.get_mut(stream_index as usize) else { return };
+        stream.queue.push_back(index);
+        let handle = Handle { index: stream_index, generation: stream.generation };
+        self.touch(handle);
+    }
+
+    /// Lists a stream as having something to show to a ready consumer, if so.
+    fn touch(&mut self, handle: Handle) {
+        let Ok(stream) = self.stream_mut(handle) else { return };
+        if stream.ready && !stream.touched && !stream.queue.is_empty() {
+            stream.touched = true;
+            self.touched.push_back(handle);
+        }
+    }
+
+    /// Reads from history what a stream has to show.
+    pub(super) fn collect(&mut self, handle: Handle) -> Batch {
+        let mut batch = Batch::default();
+        let mut budget = Budget {
+            events: self.config.batch_events_max,
+            bytes: self.config.batch_bytes_max,
+            scan: self.config.batch_events_max.saturating_mul(SCAN_FACTOR),
+        };
+        while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
+            let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
+            let Some(index) = next else { break };
+            // What stands in the queue may have ended, and its index been given to another watch.
+            let Some(watch) = self.watch_mut(index) else { continue };
+            if watch.stream != handle.index || !std::mem::take(&mut watch.queued) {
+                continue;
+            }
+            match self.collect_watch(index, &mut batch, &mut budget) {
+                Rest::Nothing => {}
+                Rest::Something => self.requeue(handle, index),
+                Rest::Over => self.drop_watch(index),
+            }
+        }
+        batch
+    }
+
+    fn requeue(&mut self, handle: Handle, index: u32) {
+        if let Some(watch) = self.watch_mut(index) {
+            watch.queued = true;
+        }
+        if let Ok(stream) = self.stream_mut(handle) {
+            stream.queue.push_back(index);
+        }
+    }
+
+    /// Reads what one watch has to show.
+    fn collect_watch(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
+        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
+        let (watch_id, view) = (watch.watch_id, watch.options.view);
+        let mut show = |news| batch.deliveries.push(Delivery { watch_id, view, news });
+        if let Some(error) = watch.ended.take() {
+            show(News::Ended(*error));
+            return Rest::Over;
+        }
+        budget.scan = budget.scan.saturating_sub(1);
+        if let Some(mut snapshot) = watch.snapshot.take() {
+            let revision = snapshot.revision;
+            let bytes_max = budget.bytes;
+            let page =
+                self.state.snapshot_page(&watcher.range, revision, snapshot.after, bytes_max);
+            let Ok(page) = page else {
+                let resume = self.state.history().oldest();
+                show(News::Ended(StoreError::Overtaken { resume }));
+                return Rest::Over;
+            };
+            budget.events = budget.events.saturating_sub(page.kvs.len());
+            let bytes: usize = page.kvs.iter().map(|kv| kv.bytes()).sum();
+            budget.bytes = budget.bytes.saturating_sub(bytes);
+            snapshot.after = page.kvs.last().map(|kv| kv.key.clone());
+            if !page.kvs.is_empty() {
+                show(News::Snapshot { revision, kvs: page.kvs });
+            }
+            if page.more {
+                watch.snapshot = Some(snapshot);
+                return Rest::Something;
+            }
+            show(News::SnapshotEnd { revision });
+            return if watch.cursor == 0 { Rest::Nothing } else { Rest::Something };
+        }
+        if watch.cursor == 0 {
+            if std::mem::take(&mut watch.mark) {
+                show(News::Progress { revision: self.state.revision() });
+            }
+            return Rest::Nothing;
+        }
+        self.collect_events(index, batch, budget)
+    }
+
+    /// Reads events from the watch's cursor on: whole revisions, until the budget is used up.
+    fn collect_events(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+        let history = self.state.history();
+        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
+        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
+        let single = matches!(watcher.range, KeyRange::Key(_));
+        let first = batch.events.len();
+        let mut shown = 0;
+        let mut cursor = watch.cursor;
+        let over = loop {
+            if cursor == 0 || cursor >= history.end() {
+                cursor = 0;
+                break false;
+            }
+            let Some(entry) = history.get(cursor) else { break true };
+            let event = &entry.event;
+            if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
+                if watch.options.latest && superseded(history, entry.next, &watch.options) {
+                    watch.skipped += 1;
+                } else {
+                    budget.events = budget.events.saturating_sub(1);
+                    budget.bytes = budget.bytes.saturating_sub(event.kv.bytes());
+                    batch.events.push(event.clone());
+                }
+            }
+            budget.scan = budget.scan.saturating_sub(1);
+            shown = event.revision();
+            let whole = single || history.ends_revision(cursor);
+            cursor = if single { entry.next } else { cursor + 1 };
+            let used_up = budget.events == 0 || budget.bytes == 0 || budget.scan == 0;
+            if used_up && whole && cursor != 0 && cursor < history.end() {
+                break false;
+            }
+        };
+        watch.cursor = cursor;
+        let revision = if cursor == 0 { self.state.revision() } else { shown };
+        let (watch_id, view) = (watch.watch_id, watch.options.view);
+        if batch.events.len() > first {
+            let skipped = std::mem::take(&mut watch.skipped);
+            watch.mark &= cursor != 0;
+            let (first, count) = batch.share(first);
+            let news = News::Events { first, count, revision, skipped };
+            batch.deliveries.push(Delivery { watch_id, view, news });
+        }
+        if over {
+            let resume = history.oldest();
+            let news = News::Ended(StoreError::Overtaken { resume });
+            batch.deliveries.push(Delivery { watch_id, view, news });
+            return Rest::Over;
+        }
+        if cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
+    }
+
+    /// Takes a watch out of its stream and every table.
+    fn drop_watch(&mut self, index: u32) {
+        let Some(Watcher { role: Role::Watch(watch), .. }) = self.remove(index) else { return };
+        if let Some(stream) = self.streams.get_mut(watch.stream as usize) {
+            stream.ids.remove(&watch.watch_id);
+            // Its place in the queue is skipped later; churn must not make the queue grow.
+            if stream.queue.len() > 2 * stream.ids.len() + QUEUE_SLACK {
+                let mut left: HashSet<u32, RandomState> = stream.ids.values().copied().collect();
+                stream.queue.retain(|index| left.remove(index));
+            }
+        }
+    }
+
+    /// Ends every stream: the last batch of each says so for each of its watches.
+    pub(super) fn end_streams(&mut self) -> Vec<(Handle, Batch)> {
+        let view = View { previous: false, keys_only: false };
+        let handles: Vec<Handle> = self
+            .streams
+            .iter()
+            .map(|(index, stream)| Handle { index: index as u32, generation: stream.generation })
+            .collect();
+        let mut last = Vec::new();
+        for handle in handles {
+            let Ok(stream) = self.stream(handle) else { continue };
+            let watches: Vec<(u64, u32)> =
+                stream.ids.iter().map(|(id, index)| (*id, *index)).collect();
+            let mut batch = Batch::default();
+            for (watch_id, index) in watches {
+                let resume = Some(self.resume_revision(index));
+                let news = News::Ended(StoreError::Stopping { resume });
+                batch.deliveries.push(Delivery { watch_id, view, news });
+                self.drop_watch(index);
+            }
+            last.push((handle, batch));
+        }
+        last
+    }
+
+    pub(super) fn stream(&self, handle: Handle) -> Result<&Stream<P>, StoreError> {
+        self.streams
+            .get(handle.index as usize)
+            .filter(|stream| stream.generation == handle.generation)
+            .ok_or(StoreError::WatchNotFound(handle.to_u64()))
+    }
+
+    pub(super) fn stream_mut(&mut self, handle: Handle) -> Result<&mut Stream<P>, StoreError> {
+        self.streams
+            .get_mut(handle.index as usize)
+            .filter(|stream| stream.generation == handle.generation)
+            .ok_or(StoreError::WatchNotFound(handle.to_u64()))
+    }
+
+    fn watch_mut(&mut self, index: u32) -> Option<&mut Watch> {
+        match &mut self.watchers.get_mut(index as usize)?.role {
+            Role::Watch(watch) => Some(watch),
+            Role::Wait(_) => None,
+        }
+    }
+}
+
+/// Whether an event of the same key, from `next` on, would be shown instead.
+fn superseded(history: &History, next: Seq, options: &WatchOptions) -> bool {
+    let mut next = next;
+    while let Some(entry) = history.get(next) {
+        if options.shows(&entry.event) {
+            return true;
+        }
+        next = entry.next;
+    }
+    false
+}
+
+fn options_of(request: &WatchRequest) -> WatchOptions {
+    WatchOptions {
+        puts: request.puts,
+        deletes: request.deletes,
+        latest: request.delivery == Policy::Latest,
+        view: View { previous: request.previous, keys_only: request.keys_only },
+    }
+}

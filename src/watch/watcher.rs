@@ -1,0 +1,120 @@
+//! [`Watcher`]: one parked wait, or one watch of a stream.
+
+use std::sync::Arc;
+
+use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
+use crate::store::{Micros, Seq, StoreError};
+
+/// Who waits: one per connection, and one for this process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Number of the connection; 0 for this process, which has no limit of its own.
+    pub(crate) id: u64,
+    /// For operators.
+    pub(crate) name: String,
+}
+
+/// Names a watcher or a stream; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Handle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Handle {
+    pub(crate) fn to_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(crate) fn from_u64(id: u64) -> Self {
+        Self { index: id as u32, generation: (id >> 32) as u32 }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Watcher<P> {
+    pub(super) generation: u32,
+    pub(super) range: KeyRange,
+    pub(super) role: Role<P>,
+}
+
+#[derive(Debug)]
+pub(super) enum Role<P> {
+    Wait(Wait<P>),
+    Watch(Watch),
+}
+
+/// A wait without its answer.
+#[derive(Debug)]
+pub(super) struct Wait<P> {
+    pub(super) party: P,
+    pub(super) owner: Arc<Owner>,
+    pub(super) condition: WaitCondition,
+    pub(super) deadline: Micros,
+    /// How far history was searched, while it still is.
+    pub(super) search: Option<Search>,
+}
+
+/// A search of history for the event that a wait asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Search {
+    /// The next event to look at; for a single key, the key's next.
+    pub(super) cursor: Seq,
+    /// `Absent` on a range: how many keys existed just before the cursor.
+    pub(super) live: usize,
+}
+
+/// One watch id of a stream.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Index of its stream.
+    pub(super) stream: u32,
+    pub(super) watch_id: u64,
+    pub(super) options: WatchOptions,
+    /// The first event not yet shown; 0 when all are.
+    pub(super) cursor: Seq,
+    /// Events left out for newer ones since the last delivery.
+    pub(super) skipped: u64,
+    /// Whether it stands in its stream's queue.
+    pub(super) queued: bool,
+    /// A progress mark is due.
+    pub(super) mark: bool,
+    /// Interval of progress marks, and when the next is due; 0 for none.
+    pub(super) progress: Micros,
+    pub(super) progress_due: Micros,
+    /// What is left to show of the present state.
+    pub(super) snapshot: Option<Box<Snapshot>>,
+    /// Why it is over, until that is shown.
+    pub(super) ended: Option<Box<StoreError>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) revision: Revision,
+    pub(super) after: Option<Blob>,
+}
+
+/// Which events a watch shows, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WatchOptions {
+    pub(crate) puts: bool,
+    pub(crate) deletes: bool,
+    pub(crate) latest: bool,
+    pub(crate) view: View,
+}
+
+/// What of an event is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) previous: bool,
+    pub(crate) keys_only: bool,
+}
+
+impl WatchOptions {
+    pub(super) fn shows(&self, event: &Event) -> bool {
+        match event.kind() {
+            EventKind::Put => self.puts,
+            EventKind::Delete => self.deletes,
+        }
+    }
+}
