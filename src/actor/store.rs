@@ -66,13 +66,8 @@ impl StoreActor {
         }
     }
 
-    /// Begins a turn: what is due comes before what is asked, as timers starve while messages come.
-    fn begin(&mut self) -> Micros {
-        let now = self.micros(Instant::now());
-        if self.hub.must_advance(now) {
-            self.hub.advance(now);
-        }
-        now
+    fn now(&self) -> Micros {
+        self.micros(Instant::now())
     }
 
     /// Ends a turn: events and answers go out before the replies of the turn do.
@@ -96,9 +91,10 @@ impl StoreActor {
         self.arm(ctx);
     }
 
-    /// Sees to it that there is a turn when something is due.
+    /// Sees to it that there is a turn when something is due. Called after every message, as
+    /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let now = self.micros(Instant::now());
+        let now = self.now();
         if self.hub.must_advance(now) || !self.closing.is_empty() {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
@@ -126,6 +122,7 @@ impl StoreActor {
         self.timer = Some((timer, deadline));
     }
 
+    /// A turn for what is due, a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
         let slice = self.hub.state().config().slice_max;
         if let Some(stream) = self.closing.pop_front()
@@ -133,7 +130,8 @@ impl StoreActor {
         {
             self.closing.push_back(stream);
         }
-        self.begin();
+        let now = self.now();
+        self.hub.advance(now);
         self.finish(ctx);
     }
 
@@ -262,7 +260,7 @@ impl Handler<Requests> for StoreActor {
     type Result = Answers;
 
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
-        let now = self.begin();
+        let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
         let mut works = batch.works.into_iter();
         while works.len() > 0 {
@@ -281,7 +279,7 @@ impl Handler<Execute> for StoreActor {
     type Result = Result<Reply, Error>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let Execute { request, idempotency, deadline } = execute;
         let here = Arc::clone(&self.here);
         let task = Task::Store { idempotency, request };
@@ -298,7 +296,7 @@ impl Handler<WaitFor> for StoreActor {
     type Result = Result<LocalWait, Error>;
 
     fn handle(&mut self, message: WaitFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
         let work = Work { deadline: None, task: Task::Wait { request, outlet } };
@@ -316,7 +314,7 @@ impl Handler<WatchFor> for StoreActor {
     type Result = Result<LocalStream, Error>;
 
     fn handle(&mut self, message: WatchFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
@@ -340,7 +338,6 @@ impl Handler<CancelWaits> for StoreActor {
         for handle in handles {
             self.hub.cancel_wait(handle);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -353,7 +350,6 @@ impl Handler<CloseStream> for StoreActor {
         if !self.hub.close_stream(stream, slice) {
             self.closing.push_back(stream);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -363,7 +359,6 @@ impl Handler<Ready> for StoreActor {
 
     fn handle(&mut self, Ready(stream): Ready, ctx: &mut Self::Context) {
         self.hub.ready(stream);
-        self.begin();
         self.finish(ctx);
     }
 }

@@ -73,11 +73,8 @@ impl Keyspace {
         self.record(self.find(key)?)?.current.as_ref()
     }
 
-    /// The record of `key`, made if there is none.
-    pub(crate) fn find_or_insert(&mut self, key: &Blob) -> u32 {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
+    /// A record for `key`, which has none.
+    pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
         let record =
             Record { key: key.clone(), current: None, trail: Trail::default(), lease_position: 0 };
         let slot = self.records.insert(record) as u32;
