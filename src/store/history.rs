@@ -13,7 +13,7 @@ use crate::model::{Event, Revision};
 pub(crate) type Seq = u64;
 
 /// Bytes an event costs beyond its key and value, roughly.
-const EVENT_OVERHEAD_BYTES: u64 = 192;
+const EVENT_OVERHEAD_BYTES: usize = 192;
 
 /// How many events of a key lie between two marks on its trail.
 const MARK_EVERY: u32 = 32;
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     /// The next event of the key; 0 for none.
     pub(crate) next: Seq,
     revision: Revision,
+    /// What it counts for.
+    bytes: u32,
 }
 
 /// Where the events of one key are.
@@ -153,9 +155,10 @@ impl History {
             entry.next = seq;
         }
         trail.push(seq);
-        self.bytes += event_bytes(&event);
+        let bytes = event_bytes(&event);
+        self.bytes += u64::from(bytes);
         let revision = event.revision();
-        self.entries.push_back(Entry { event, slot, next: 0, revision });
+        self.entries.push_back(Entry { event, slot, next: 0, revision, bytes });
     }
 
     /// Gives up the history before `revision`; the room is given back by
@@ -190,7 +193,7 @@ impl History {
         }
         let entry = self.entries.pop_front()?;
         self.base += 1;
-        self.bytes -= event_bytes(&entry.event);
+        self.bytes -= u64::from(entry.bytes);
         Some(entry)
     }
 
@@ -229,6 +232,7 @@ impl History {
     }
 }
 
-fn event_bytes(event: &Event) -> u64 {
-    EVENT_OVERHEAD_BYTES + event.kv.bytes() as u64
+fn event_bytes(event: &Event) -> u32 {
+    let bytes = EVENT_OVERHEAD_BYTES + event.kv.bytes();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
