@@ -20,6 +20,9 @@ use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner, WaitStart};
 
+/// Requests that the store looks ahead to at once.
+const WARM_GROUP: usize = 64;
+
 /// Owns the keys and the watcher registry, and does everything that concerns them.
 ///
 /// Crash-only: its state is consistent after every message, and a panic in it ends the service.
@@ -63,13 +66,8 @@ impl StoreActor {
         }
     }
 
-    /// Begins a turn: what is due comes before what is asked, as timers starve while messages come.
-    fn begin(&mut self) -> Micros {
-        let now = self.micros(Instant::now());
-        if self.hub.must_advance(now) {
-            self.hub.advance(now);
-        }
-        now
+    fn now(&self) -> Micros {
+        self.micros(Instant::now())
     }
 
     /// Ends a turn: events and answers go out before the replies of the turn do.
@@ -93,9 +91,10 @@ impl StoreActor {
         self.arm(ctx);
     }
 
-    /// Sees to it that there is a turn when something is due.
+    /// Sees to it that there is a turn when something is due. Called after every message, as
+    /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let now = self.micros(Instant::now());
+        let now = self.now();
         if self.hub.must_advance(now) || !self.closing.is_empty() {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
@@ -123,6 +122,7 @@ impl StoreActor {
         self.timer = Some((timer, deadline));
     }
 
+    /// A turn for what is due, a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
         let slice = self.hub.state().config().slice_max;
         if let Some(stream) = self.closing.pop_front()
@@ -130,7 +130,8 @@ impl StoreActor {
         {
             self.closing.push_back(stream);
         }
-        self.begin();
+        let now = self.now();
+        self.hub.advance(now);
         self.finish(ctx);
     }
 
@@ -206,6 +207,25 @@ impl StoreActor {
         self.hub.wait(now, owner, request, || start_session(outlet))
     }
 
+    /// Has the store look ahead to the next requests.
+    fn warm(&self, works: &[Work]) {
+        if works.len() < 2 {
+            return;
+        }
+        let next = works.get(..WARM_GROUP).unwrap_or(works);
+        let mut writes = 0;
+        let keys = next.iter().filter_map(|work| match &work.task {
+            Task::Store { request: Request::Get(get), .. } => Some(&*get.key),
+            Task::Store { request: Request::Set(set), .. } => {
+                writes += 1;
+                Some(&*set.key)
+            }
+            _ => None,
+        });
+        let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
+        self.hub.warm(keys.into_iter(), writes);
+    }
+
     fn micros(&self, at: Instant) -> Micros {
         at.saturating_duration_since(self.started).as_micros() as Micros
     }
@@ -240,11 +260,15 @@ impl Handler<Requests> for StoreActor {
     type Result = Answers;
 
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
-        let now = self.begin();
+        let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
-        for work in batch.works {
-            let answer = self.work(now, &batch.owner, work, &answers);
-            answers.push(answer);
+        let mut works = batch.works.into_iter();
+        while works.len() > 0 {
+            self.warm(works.as_slice());
+            for work in works.by_ref().take(WARM_GROUP) {
+                let answer = self.work(now, &batch.owner, work, &answers);
+                answers.push(answer);
+            }
         }
         self.finish(ctx);
         Answers(answers)
@@ -255,7 +279,7 @@ impl Handler<Execute> for StoreActor {
     type Result = Result<Reply, Error>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let Execute { request, idempotency, deadline } = execute;
         let here = Arc::clone(&self.here);
         let task = Task::Store { idempotency, request };
@@ -272,7 +296,7 @@ impl Handler<WaitFor> for StoreActor {
     type Result = Result<LocalWait, Error>;
 
     fn handle(&mut self, message: WaitFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
         let work = Work { deadline: None, task: Task::Wait { request, outlet } };
@@ -290,7 +314,7 @@ impl Handler<WatchFor> for StoreActor {
     type Result = Result<LocalStream, Error>;
 
     fn handle(&mut self, message: WatchFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
@@ -314,7 +338,6 @@ impl Handler<CancelWaits> for StoreActor {
         for handle in handles {
             self.hub.cancel_wait(handle);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -327,7 +350,6 @@ impl Handler<CloseStream> for StoreActor {
         if !self.hub.close_stream(stream, slice) {
             self.closing.push_back(stream);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -337,7 +359,6 @@ impl Handler<Ready> for StoreActor {
 
     fn handle(&mut self, Ready(stream): Ready, ctx: &mut Self::Context) {
         self.hub.ready(stream);
-        self.begin();
         self.finish(ctx);
     }
 }

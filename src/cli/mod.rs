@@ -76,6 +76,7 @@ struct Common {
         global = true,
         value_name = "HOST:PORT",
         env = "WAKEFUL_ADDR",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
         default_value = "127.0.0.1:7117"
     )]
     addr: String,

@@ -4,7 +4,7 @@ use super::argument::Selection;
 use super::failure::{Exit, Failure};
 use super::json::{self, Object};
 use super::output::{Output, notice};
-use crate::{Operations, RangeOrder, RangeRequest, Revision};
+use crate::{ErrorCode, Operations, RangeOrder, RangeRequest, Revision};
 
 /// Print keys and their values, in order of keys
 #[derive(Debug, clap::Args)]
@@ -82,7 +82,14 @@ impl RangeArgs {
         let mut left = self.limit.unwrap_or(u64::MAX);
         loop {
             request.limit = page_limit(left);
-            let reply = store.range(request.clone()).await?;
+            let reply = match store.range(request.clone()).await {
+                // The server's pages are smaller still.
+                Err(error) if error.code == ErrorCode::LimitExceeded && request.limit > 0 => {
+                    request.limit = 0;
+                    store.range(request.clone()).await?
+                }
+                answer => answer?,
+            };
             if request.revision == 0 {
                 request.revision = reply.revision;
             }

@@ -96,7 +96,11 @@ async fn serve(config: Config, listen: &str, out: &mut Output) -> Result<Exit, F
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = config.rpc.shutdown_grace;
     let wakeful = Wakeful::start(config)?;
-    let addr = wakeful.listen(listen).await?;
+    let addr = wakeful.listen(listen).await.map_err(|error| {
+        // Not exit 5: it is this process that fails, not one that cannot be reached.
+        let message = format!("{} (at {listen}); name another with --listen", error.message);
+        Failure::told(Exit::Failed, error.code.to_string(), message)
+    })?;
     if out.json() {
         out.object(super::json::Object::new().text("listening", &addr.to_string()));
     } else {

@@ -89,7 +89,7 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
 }
 
 fn row(id: &str, kind: &str, behind: &str, keys: &str, owner: &str) -> String {
-    format!("{id:<8} {kind:<6} {behind:>8}  {keys:<24} {owner}")
+    format!("{id:<14} {kind:<6} {behind:>8}  {keys:<24} {owner}")
 }
 
 fn kind(kind: WatcherKind) -> &'static str {

@@ -1,32 +1,46 @@
 //! [`History`]: every event since the last compaction, in order.
 //!
 //! Events stand in one queue and are named by their sequence number ([`Seq`]); a cursor into
-//! history is such a number. The events of one key are linked both ways, and backwards also by
-//! the jump pointers of a skew-binary list (E. Myers, "An applicative random-access stack",
-//! 1983), so that a key's state at any revision is found in logarithmic time.
+//! history is such a number. Each event names the next of its key; where those of one key begin
+//! is in its [`Trail`].
 
 use std::collections::VecDeque;
 
+use crate::config::StoreConfig;
 use crate::model::{Event, Revision};
 
-/// Number of an event, from 1; never used again.
+/// Number of an event, from 1; never used again. 0 stands for none.
 pub(crate) type Seq = u64;
 
 /// Bytes an event costs beyond its key and value, roughly.
 const EVENT_OVERHEAD_BYTES: u64 = 192;
 
-/// One event and its neighbours on the same key; 0 for none.
+/// How many events of a key lie between two marks on its trail.
+const MARK_EVERY: u32 = 32;
+
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) event: Event,
     /// The key's record in the keyspace.
     pub(crate) slot: u32,
-    /// The next event of the key.
+    /// The next event of the key; 0 for none.
     pub(crate) next: Seq,
-    previous: Seq,
-    jump: Seq,
-    /// Length of the chain behind `jump` pointers.
-    depth: u32,
+    revision: Revision,
+}
+
+/// Where the events of one key are.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    /// The oldest that still takes room; 0 for none.
+    first: Seq,
+    /// The newest; 0 for none.
+    last: Seq,
+    /// Events since the last mark.
+    unmarked: u32,
+    /// Every so many events one, so that a key with a long past is searched by halves. The box
+    /// keeps the records of all other keys small.
+    #[expect(clippy::box_collection, reason = "8 bytes where nearly every key has none")]
+    marks: Option<Box<VecDeque<Seq>>>,
 }
 
 #[derive(Debug)]
@@ -34,13 +48,46 @@ pub(crate) struct History {
     entries: VecDeque<Entry>,
     /// Sequence number of the first entry.
     base: Seq,
+    /// The first event that is not compacted.
+    readable: Seq,
     bytes: u64,
     oldest: Revision,
 }
 
+impl Trail {
+    /// Whether no event of the key takes room.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first == 0
+    }
+
+    fn push(&mut self, seq: Seq) {
+        if self.first == 0 {
+            self.first = seq;
+        }
+        self.last = seq;
+        self.unmarked += 1;
+        if self.unmarked == MARK_EVERY {
+            self.unmarked = 0;
+            self.marks.get_or_insert_default().push_back(seq);
+        }
+    }
+
+    /// The first event is gone; `next` follows it.
+    pub(crate) fn pop(&mut self, next: Seq) {
+        let gone = std::mem::replace(&mut self.first, next);
+        if next == 0 {
+            *self = Self::default();
+        } else if let Some(marks) = &mut self.marks
+            && marks.front() == Some(&gone)
+        {
+            marks.pop_front();
+        }
+    }
+}
+
 impl History {
     pub(crate) fn new(oldest: Revision) -> Self {
-        Self { entries: VecDeque::new(), base: 1, bytes: 0, oldest }
+        Self { entries: VecDeque::new(), base: 1, readable: 1, bytes: 0, oldest }
     }
 
     /// The oldest revision that can be read.
@@ -63,59 +110,67 @@ impl History {
 
     /// The event with this number; `None` when it is compacted or not there yet.
     pub(crate) fn get(&self, seq: Seq) -> Option<&Entry> {
-        let entry = self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)?;
-        (entry.event.revision() >= self.oldest).then_some(entry)
+        if seq < self.readable {
+            return None;
+        }
+        self.entries.get(usize::try_from(seq - self.base).ok()?)
     }
 
     /// Whether the last event of its revision is this one.
     pub(crate) fn ends_revision(&self, seq: Seq) -> bool {
         match (self.get(seq), self.get(seq + 1)) {
-            (Some(this), Some(next)) => this.event.revision() != next.event.revision(),
+            (Some(this), Some(next)) => this.revision != next.revision,
             _ => true,
         }
     }
 
     /// The first event of `revision` or a later one; [`end`](Self::end) if there is none.
     pub(crate) fn first_of(&self, revision: Revision) -> Seq {
-        let before = self.entries.partition_point(|entry| entry.event.revision() < revision);
-        self.base + before as u64
+        self.base + self.entries.partition_point(|entry| entry.revision < revision) as u64
     }
 
-    /// The first event after `revision` of the key whose newest event is `last`; 0 if there is
-    /// none.
-    pub(crate) fn first_after(&self, last: Seq, revision: Revision) -> Seq {
-        let later = |seq: Seq| self.get(seq).filter(|entry| entry.event.revision() > revision);
-        let (mut found, mut at) = match later(last) {
-            Some(entry) => (last, entry),
-            None => return 0,
-        };
-        loop {
-            if let Some(entry) = later(at.jump) {
-                (found, at) = (at.jump, entry);
-            } else if let Some(entry) = later(at.previous) {
-                (found, at) = (at.previous, entry);
-            } else {
-                return found;
-            }
+    /// The first event of a key after a readable `revision`; 0 if there is none.
+    pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> Seq {
+        let is_later = |seq: Seq| self.revision_of(seq).is_some_and(|at| at > revision);
+        if !is_later(trail.last) {
+            return 0;
         }
+        let before = trail.marks.as_ref().and_then(|marks| {
+            let not_later = marks.partition_point(|mark| !is_later(*mark));
+            marks.get(not_later.checked_sub(1)?).copied()
+        });
+        let mut at = before.unwrap_or(trail.first);
+        while at != 0 && !is_later(at) {
+            at = self.entry(at).map_or(0, |entry| entry.next);
+        }
+        at
     }
 
-    /// Appends an event of the key in `slot`, whose newest event so far is `previous`.
-    pub(crate) fn push(&mut self, event: Event, slot: u32, previous: Seq) -> Seq {
+    /// Appends an event of the key in `slot`.
+    pub(crate) fn push(&mut self, event: Event, slot: u32, trail: &mut Trail) {
         let seq = self.end();
-        let (jump, depth) = self.jump_from(previous);
-        if let Some(entry) = self.entry_mut(previous) {
+        if let Some(entry) = self.entry_mut(trail.last) {
             entry.next = seq;
         }
+        trail.push(seq);
         self.bytes += event_bytes(&event);
-        self.entries.push_back(Entry { event, slot, next: 0, previous, jump, depth });
-        seq
+        let revision = event.revision();
+        self.entries.push_back(Entry { event, slot, next: 0, revision });
     }
 
     /// Gives up the history before `revision`; the room is given back by
     /// [`pop_compacted`](Self::pop_compacted).
     pub(crate) fn compact(&mut self, revision: Revision) {
-        self.oldest = self.oldest.max(revision);
+        if revision <= self.oldest {
+            return;
+        }
+        self.oldest = revision;
+        // At every write it is one revision, usually of one event: no need to search.
+        let one_on = self.readable + 1;
+        self.readable = match self.revision_of(one_on) {
+            Some(next) if next >= revision => one_on,
+            _ => self.first_of(revision),
+        };
     }
 
     /// Compacts so far that at most `revisions_max` revisions up to `current` remain, and as far
@@ -129,37 +184,48 @@ impl History {
     }
 
     /// Takes out one compacted event; `None` when there is none left.
-    pub(crate) fn pop_compacted(&mut self) -> Option<(Seq, Entry)> {
-        if self.entries.front()?.event.revision() >= self.oldest {
+    pub(crate) fn pop_compacted(&mut self) -> Option<Entry> {
+        if !self.has_compacted() {
             return None;
         }
         let entry = self.entries.pop_front()?;
-        let seq = self.base;
         self.base += 1;
         self.bytes -= event_bytes(&entry.event);
-        Some((seq, entry))
+        Some(entry)
     }
 
     /// Whether compacted events still take room.
     pub(crate) fn has_compacted(&self) -> bool {
-        self.entries.front().is_some_and(|entry| entry.event.revision() < self.oldest)
+        self.base < self.readable && !self.entries.is_empty()
+    }
+
+    /// Touches the newest event of a key, which the next one will be linked to.
+    pub(super) fn warm_last(&self, trail: &Trail) -> u8 {
+        self.entry(trail.last).map_or(0, |entry| entry.slot as u8)
+    }
+
+    /// Whether the next write will compact.
+    pub(super) fn is_nearly_full(&self, config: &StoreConfig) -> bool {
+        self.has_compacted()
+            || self.len() as u64 >= config.history_revisions_max
+            || self.bytes >= config.history_bytes_max
+    }
+
+    /// The events that will be compacted first.
+    pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    fn entry(&self, seq: Seq) -> Option<&Entry> {
+        self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
     fn entry_mut(&mut self, seq: Seq) -> Option<&mut Entry> {
         self.entries.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
-    /// Jump pointer and depth of an event behind `previous`.
-    fn jump_from(&self, previous: Seq) -> (Seq, u32) {
-        let Some(parent) = self.get(previous) else { return (0, 0) };
-        let depth = parent.depth.saturating_add(1);
-        let Some(first) = self.get(parent.jump) else { return (previous, depth) };
-        let Some(second) = self.get(first.jump) else { return (previous, depth) };
-        if parent.depth - first.depth == first.depth - second.depth {
-            (first.jump, depth)
-        } else {
-            (previous, depth)
-        }
+    fn revision_of(&self, seq: Seq) -> Option<Revision> {
+        self.entry(seq).map(|entry| entry.revision)
     }
 }
 

@@ -11,7 +11,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::Seq;
+use super::history::Trail;
 use crate::model::{Blob, KeyRange, KeyValue};
 
 /// What is known of one key.
@@ -20,8 +20,8 @@ pub(crate) struct Record {
     pub(crate) key: Blob,
     /// The key as it is now; `None` for one that only history speaks of.
     pub(crate) current: Option<Arc<KeyValue>>,
-    /// Its newest event; 0 for none. May be compacted.
-    pub(crate) last: Seq,
+    /// Its events.
+    pub(crate) trail: Trail,
     /// Where its lease lists it.
     pub(crate) lease_position: u32,
 }
@@ -55,6 +55,11 @@ impl Keyspace {
         self.index.find(hash, |slot| self.is_key(*slot, key)).copied()
     }
 
+    /// Where `key` probably is, without looking at the key itself: right all but one time in 128.
+    pub(super) fn guess(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(key), |_| true).copied()
+    }
+
     pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
         self.records.get(slot as usize)
     }
@@ -68,12 +73,10 @@ impl Keyspace {
         self.record(self.find(key)?)?.current.as_ref()
     }
 
-    /// The record of `key`, made if there is none.
-    pub(crate) fn find_or_insert(&mut self, key: &Blob) -> u32 {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
-        let record = Record { key: key.clone(), current: None, last: 0, lease_position: 0 };
+    /// A record for `key`, which has none.
+    pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
+        let record =
+            Record { key: key.clone(), current: None, trail: Trail::default(), lease_position: 0 };
         let slot = self.records.insert(record) as u32;
         let (records, hasher) = (&self.records, &self.hasher);
         let rehash = |slot: &u32| {

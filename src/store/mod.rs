@@ -11,6 +11,7 @@ mod lease;
 mod read;
 mod state;
 mod txn;
+mod warm;
 
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};

@@ -110,7 +110,7 @@ impl State {
 
     /// The key as it was after a readable `revision`.
     fn at<'a>(&'a self, record: &'a Record, revision: Revision) -> Option<&'a Arc<KeyValue>> {
-        match self.history.get(self.history.first_after(record.last, revision)) {
+        match self.history.get(self.history.first_after(&record.trail, revision)) {
             Some(entry) => entry.event.previous.as_ref(),
             None => record.current.as_ref(),
         }
@@ -136,9 +136,10 @@ impl State {
             .filter_map(|slot| self.keys.record(slot).and_then(|record| record.current.as_ref()))
     }
 
-    /// The newest event of `key`; 0 for none.
-    pub(crate) fn last_event(&self, key: &[u8]) -> Seq {
-        self.keys.find(key).and_then(|slot| self.keys.record(slot)).map_or(0, |record| record.last)
+    /// The first event of `key` after a readable `revision`; 0 for none.
+    pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> Seq {
+        let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
+        record.map_or(0, |record| self.history.first_after(&record.trail, revision))
     }
 }
 

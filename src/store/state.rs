@@ -88,8 +88,10 @@ impl State {
         match request {
             Request::Set(request) => {
                 self.check_set(&request)?;
-                self.check_room(&self.demand_of_set(&request))?;
-                self.write(|state, revision| state.set(now, revision, request)).map(Reply::Set)
+                let slot = self.keys.find(&request.key);
+                self.check_room(&self.demand_of_set(&request, slot))?;
+                self.write(|state, revision| state.set(now, revision, request, slot))
+                    .map(Reply::Set)
             }
             Request::Get(request) => self.get(&request).map(Reply::Get),
             Request::Range(request) => {
@@ -240,10 +242,14 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn demand_of_set(&self, request: &SetRequest) -> Demand {
+    /// `slot` is where the key was found.
+    pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> Demand {
         let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
         let leases = usize::from(request.ttl.is_some());
-        match self.keys.current(&request.key) {
+        match slot
+            .and_then(|slot| self.keys.record(slot))
+            .and_then(|record| record.current.as_ref())
+        {
             None => Demand {
                 keys: 1,
                 bytes: key_bytes + value_bytes,
@@ -276,14 +282,15 @@ impl State {
         Ok(demand)
     }
 
-    /// Sets a key that was checked, at `revision`.
+    /// Sets a key that was checked, at `revision`; `slot` is where it was found.
     pub(super) fn set(
         &mut self,
         now: Micros,
         revision: Revision,
         request: SetRequest,
+        slot: Option<u32>,
     ) -> Result<SetReply, StoreError> {
-        let slot = self.keys.find_or_insert(&request.key);
+        let slot = slot.unwrap_or_else(|| self.keys.insert(&request.key));
         let before = self.keys.record(slot).and_then(|record| record.current.clone());
         let previous = before.clone().filter(|_| request.return_previous);
         if let Some(kv) = before.as_ref().filter(|_| request.only_if_changed)
@@ -419,7 +426,7 @@ impl State {
 
     fn record_event(&mut self, slot: u32, event: Event) {
         let Some(record) = self.keys.record_mut(slot) else { return };
-        record.last = self.history.push(event, slot, record.last);
+        self.history.push(event, slot, &mut record.trail);
     }
 
     fn lease_grant(
@@ -513,12 +520,10 @@ impl State {
     /// Gives back the room of at most `slice` compacted events.
     pub(crate) fn reclaim(&mut self, slice: usize) {
         for _ in 0..slice {
-            let Some((seq, entry)) = self.history.pop_compacted() else { return };
-            let forgotten = self
-                .keys
-                .record(entry.slot)
-                .is_some_and(|record| record.last == seq && record.current.is_none());
-            if forgotten {
+            let Some(entry) = self.history.pop_compacted() else { return };
+            let Some(record) = self.keys.record_mut(entry.slot) else { continue };
+            record.trail.pop(entry.next);
+            if record.trail.is_empty() && record.current.is_none() {
                 self.keys.forget(entry.slot);
             }
         }

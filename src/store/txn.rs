@@ -70,7 +70,7 @@ impl State {
             let demand = match op {
                 TxnOp::Set(set) => {
                     *attached.entry(set.lease).or_default() += 1;
-                    self.demand_of_set(set)
+                    self.demand_of_set(set, self.keys.find(&set.key))
                 }
                 TxnOp::Delete(delete) => self.demand_of_delete(delete)?,
                 TxnOp::Get(get) => {
@@ -111,7 +111,10 @@ impl State {
         budget: &mut usize,
     ) -> Result<Reply, StoreError> {
         match op {
-            TxnOp::Set(set) => self.set(now, revision, set).map(Reply::Set),
+            TxnOp::Set(set) => {
+                let slot = self.keys.find(&set.key);
+                self.set(now, revision, set, slot).map(Reply::Set)
+            }
             TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, &delete))),
             TxnOp::Get(get) => self.get(&get).map(Reply::Get),
             TxnOp::Range(range) => {

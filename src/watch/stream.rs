@@ -183,7 +183,7 @@ impl<P> Hub<P> {
         }
         let history = self.state.history();
         Ok(match range {
-            KeyRange::Key(key) => history.first_after(self.state.last_event(key), from - 1),
+            KeyRange::Key(key) => self.state.first_event_after(key, from - 1),
             _ => Some(history.first_of(from)).filter(|seq| *seq < history.end()).unwrap_or(0),
         })
     }

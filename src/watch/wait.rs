@@ -126,9 +126,7 @@ impl<P> Hub<P> {
             _ => 0,
         };
         let cursor = match &request.range {
-            KeyRange::Key(key) => {
-                self.state.history().first_after(self.state.last_event(key), after)
-            }
+            KeyRange::Key(key) => self.state.first_event_after(key, after),
             _ => self.state.history().first_of(after + 1),
         };
         Ok(Some(Search { cursor, live }))

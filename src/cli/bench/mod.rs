@@ -15,7 +15,7 @@ mod leases;
 mod load;
 mod mix;
 mod progress;
-mod pubsub;
+mod redis;
 mod report;
 mod schedule;
 mod seat;
@@ -49,6 +49,13 @@ const FILL_CHUNK: u64 = 1_000;
 /// read; with `--rate`, from when its batch was due, so that a stall of the server counts in full.
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").multiple(false))]
+#[command(after_help = "\
+Examples:
+  wakeful bench                                            gets and sets, for 10 s
+  wakeful bench -c 100 -P 16 --ops set:90,get:10 --fill
+  wakeful bench --rate 5000 --seconds 30                   latency at a steady rate
+  wakeful bench --fan-out -W 10000                         one set, ten thousand watchers
+  wakeful bench --park 100000                              holds waiters until stdin closes")]
 pub(crate) struct BenchArgs {
     /// Connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
@@ -115,10 +122,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 100)]
     rounds: usize,
 
-    /// Measure the fan-out of a Redis at this address instead: PUBLISH to one subscriber on each
+    /// Load the Redis at this address instead; with --fan-out, PUBLISH to one subscriber on each
     /// connection.
-    #[arg(long, hide = true, value_name = "ADDR", requires = "fan_out")]
-    redis_pubsub: Option<String>,
+    #[arg(long, hide = true, value_name = "ADDR", conflicts_with_all = ["fill", "watchers"])]
+    redis: Option<String>,
 
     /// Hold so many watchers of keys that nobody sets, and do nothing else.
     #[arg(long, group = "mode", value_name = "WATCHERS")]
@@ -156,7 +163,7 @@ pub(crate) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let addr = args.redis_pubsub.as_deref().unwrap_or(addr);
+    let addr = args.redis.as_deref().unwrap_or(addr);
     if args.fan_out {
         return print(&args.fan_out(addr)?, json, out);
     }
@@ -242,7 +249,12 @@ impl BenchArgs {
             (None, Some(_)) => forever,
             (None, None) => Duration::from_secs(10),
         };
+        let target = match self.redis {
+            Some(_) => load::Target::Redis,
+            None => load::Target::Wakeful,
+        };
         Ok(load::Plan {
+            target,
             connections: part(self.connections) as usize,
             pipeline: self.pipeline as usize,
             mix: self.ops.clone(),
@@ -271,7 +283,7 @@ impl BenchArgs {
 
     fn fan_out(&self, addr: &str) -> Result<Report, Error> {
         let watchers = if self.watchers == 0 { self.connections } else { self.watchers };
-        let (server, kind, watchers, rounds) = if self.redis_pubsub.is_some() {
+        let (server, kind, watchers, rounds) = if self.redis.is_some() {
             let (connections, bytes) = (self.connections, self.value_bytes);
             let rounds = fan_out::run_redis(addr, connections, self.rounds, bytes)?;
             ("redis", "subscribe", self.connections, rounds)

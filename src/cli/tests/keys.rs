@@ -273,3 +273,25 @@ fn txn() {
     "#]],
     );
 }
+
+#[test]
+fn a_limit_may_be_more_than_a_page_of_the_server() {
+    check(
+        "range --limit 2 --keys-only",
+        [
+            Answer::Refusal(Error::new(ErrorCode::LimitExceeded, "pages have one key")),
+            page(9, vec![kv("a", "", 2)], true),
+            Answer::Refusal(Error::new(ErrorCode::LimitExceeded, "pages have one key")),
+            page(9, vec![kv("b", "", 2)], true),
+        ],
+        expect![[r#"
+            > Range(RangeRequest { range: Prefix(""), revision: 0, limit: 2, order: Ascending, keys_only: true, count_only: false, after: None })
+            > Range(RangeRequest { range: Prefix(""), revision: 0, limit: 0, order: Ascending, keys_only: true, count_only: false, after: None })
+            > Range(RangeRequest { range: Prefix(""), revision: 9, limit: 1, order: Ascending, keys_only: true, count_only: false, after: Some("a") })
+            > Range(RangeRequest { range: Prefix(""), revision: 9, limit: 0, order: Ascending, keys_only: true, count_only: false, after: Some("a") })
+            a
+            b
+            exit 0
+        "#]],
+    );
+}

@@ -203,10 +203,15 @@ fn text(reply: &TxnReply, operations: &[TxnOp], out: &mut Output) {
                     out.line(format_args!("{}\t{}", kv.key, kv.value));
                 }
             }
-            (Reply::Range(reply), _) => {
+            (Reply::Range(reply), operation) => {
                 out.line(format_args!("range {}", reply.count));
+                let keys_only = matches!(operation, TxnOp::Range(range) if range.keys_only);
                 for kv in &reply.kvs {
-                    out.line(format_args!("{}\t{}", kv.key, kv.value));
+                    if keys_only {
+                        out.line(&kv.key);
+                    } else {
+                        out.line(format_args!("{}\t{}", kv.key, kv.value));
+                    }
                 }
             }
             _ => {}

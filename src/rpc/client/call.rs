@@ -1,39 +1,92 @@
 //! [`Call`]: the answer to come.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::inbound::{Answer, Outcome};
+use super::reason::closed;
+use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
 
 /// The answer to come of a request that is under way. Await it, ask for it with
 /// [`try_take`](Self::try_take), or drop it to give it up.
-#[derive(Debug)]
+///
+/// Errors: as of the method that made it. Cancel: dropping it tells the server, which drops the
+/// request if it has not begun; one that was not sent is not sent.
+#[must_use = "dropping a call cancels it"]
 pub struct Call<T> {
-    answer: Option<Result<T, Error>>,
+    id: u64,
+    receiver: oneshot::Receiver<Outcome>,
+    /// `None` once the answer was taken.
+    handle: Option<Arc<Handle>>,
+    fit: fn(Answer) -> Result<T, Error>,
 }
 
 impl<T> Call<T> {
-    pub(super) fn refused(error: Error) -> Self {
-        Self { answer: Some(Err(error)) }
+    pub(super) fn new(
+        id: u64,
+        receiver: oneshot::Receiver<Outcome>,
+        handle: Arc<Handle>,
+        fit: fn(Answer) -> Result<T, Error>,
+    ) -> Self {
+        Self { id, receiver, handle: Some(handle), fit }
     }
 
-    /// Whether the answer is there.
+    /// Whether there is an answer to take, or it was taken.
     pub fn is_done(&self) -> bool {
-        self.answer.is_some()
+        self.handle.is_none() || !self.receiver.is_empty()
     }
 
-    /// The answer, if it is there; only once.
+    /// The answer, if it is there and was not taken.
     pub fn try_take(&mut self) -> Option<Result<T, Error>> {
-        self.answer.take()
+        self.handle.as_ref()?;
+        match self.receiver.try_recv() {
+            Ok(outcome) => Some(self.taken(outcome)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(self.taken(Err(closed()))),
+        }
+    }
+
+    fn taken(&mut self, outcome: Outcome) -> Result<T, Error> {
+        self.handle = None;
+        outcome.and_then(self.fit)
     }
 }
 
-impl<T: Unpin> Future for Call<T> {
+impl<T> Future for Call<T> {
     type Output = Result<T, Error>;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = self.get_mut().answer.take();
-        Poll::Ready(answer.unwrap_or_else(|| Err(Error::new(ErrorCode::Internal, "taken"))))
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let call = self.get_mut();
+        if call.handle.is_none() {
+            let error = Error::new(ErrorCode::Internal, "the answer of this call was taken before");
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut call.receiver).poll(context).map(|outcome| {
+            // Without an answer the sender is dropped only with everything else.
+            call.taken(outcome.unwrap_or_else(|_| Err(closed())))
+        })
+    }
+}
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle
+            && self.receiver.is_empty()
+        {
+            handle.with(|session, _| session.abandon(self.id));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("id", &self.id).field("done", &self.is_done()).finish()
     }
 }

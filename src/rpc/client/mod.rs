@@ -1,104 +1,212 @@
-//! [`Client`]: [`Operations`](crate::Operations) over one TCP connection, shared by any number
-//! of tasks.
+//! [`Client`]: [`Operations`] over one TCP connection, shared by any number of tasks.
+//!
+//! Owns: what of a request, a wait or a watch outlives a connection. Never does: keep data, or
+//! guess what a server would have said.
+//!
+//! # Layout
+//! `session` (requests) and `streams` with `stream` (watches) decide everything, without I/O.
+//! Callers write their requests into the session's output under its lock; `driver`, one task,
+//! moves bytes between that and the socket, and connects anew through `handshake`. What becomes
+//! of everything when a connection comes and goes is in `link`.
 
+mod backoff;
 mod call;
+mod driver;
+mod handshake;
+mod inbound;
+mod link;
+mod pending;
+mod pulse;
+mod reason;
+mod session;
+mod shared;
+mod stream;
+mod streams;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use call::Call;
 pub use watch::{WatchId, WatchMux, WatchStream};
 
-use std::future::Future;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use self::handshake::Connection;
+use self::inbound::{Answer, protocol};
+use self::shared::{Handle, Shared};
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{IdempotencyKey, Reply, Request, WaitOutcome, WaitRequest, WatchRequest};
 use crate::operations::Operations;
+use crate::rpc::proto;
 
-/// A connection to a Wakeful server. Cheap to clone; all clones share the connection.
-#[derive(Debug, Clone)]
+/// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, on which
+/// any number of requests, waits and watches go on at once.
+///
+/// A lost connection is found anew for as long as anything waits for it. What happens to a
+/// request that it was lost with:
+/// - one that was not sent yet, a read, a wait, and a write made with
+///   [`call_once`](Operations::call_once) are sent again by themselves, until their deadline;
+/// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
+/// - a watch goes on exactly where it was;
+/// - where the server has another store than before, watches, and what names a revision of the
+///   old one, fail with `StoreChanged`.
+///
+/// Errors of every call, besides those of [`Operations`]: `Unavailable` where there was no
+/// connection until the deadline, or the client is closed; `DeadlineExceeded` where there was
+/// no answer; `LimitExceeded` for a request too many (`client.requests_queued_max`);
+/// `FrameTooLarge`; `Protocol`.
+///
+/// With the last clone, [`Call`], [`WatchStream`] and [`WatchMux`] the connection closes.
+///
+/// ```no_run
+/// use wakeful::{Client, KeyRange, Operations, SetRequest, WaitRequest};
+///
+/// # async fn example() -> Result<(), wakeful::Error> {
+/// let client = Client::connect("127.0.0.1:7411").await?;
+/// let change = client.go_wait(WaitRequest::new(KeyRange::key("greeting")));
+/// client.set(SetRequest::new("greeting", "hello")).await?;
+/// println!("{:?}", change.await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct Client {
+    handle: Arc<Handle>,
     deadline: Option<Duration>,
-}
-
-fn todo() -> Error {
-    Error::new(ErrorCode::Internal, "the client is not written yet")
 }
 
 impl Client {
     /// Connects to the server at `addr`, `host:port`, with the defaults of [`ClientConfig`].
+    ///
+    /// Errors: as [`connect_with`](Self::connect_with).
     pub async fn connect(addr: impl Into<String>) -> Result<Self, Error> {
         Self::connect_with(ClientConfig::new(addr)).await
     }
 
-    /// Connects as `config` says.
+    /// Connects as `config` says; one attempt. The connection is run by a task on the tokio
+    /// runtime that this is called on, and ends with it.
+    ///
+    /// Errors: `Unreachable` where nothing answers in `connect_timeout`; `UnsupportedVersion`
+    /// where something answers that is no Wakeful server of this version; `LimitExceeded` where
+    /// the server has connections enough; `InvalidArgument` for a ping interval of nothing.
+    /// Cancel: dropping the future leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
-        let _ = config;
-        Err(todo())
+        if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {
+            let message = "client.ping_interval and client.ping_timeout must be above 0";
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        let connection = Connection::open(&config).await?;
+        let deadline = config.call_deadline;
+        let shared = Shared::new(config, &connection.welcome);
+        tokio::spawn(driver::run(Arc::clone(&shared), connection));
+        Ok(Self { handle: Arc::new(Handle(shared)), deadline })
     }
 
-    /// The same connection with another deadline for calls.
+    /// The same connection, with another deadline for calls, and for `watch` to begin.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { deadline: Some(deadline) }
+        Self { handle: Arc::clone(&self.handle), deadline: Some(deadline) }
     }
 
-    /// Starts a request and returns at once.
+    /// What this client was made with.
+    pub fn config(&self) -> &ClientConfig {
+        &self.handle.config
+    }
+
+    /// Starts a request and returns at once; requests started one after the other are sent
+    /// together, in that order. Past `client.requests_in_flight_max` they wait for their turn.
+    ///
+    /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
     pub fn go(&self, request: Request) -> Call<Reply> {
-        let _ = (request, self.deadline);
-        Call::refused(todo())
+        self.start(proto::Call::Store { idempotency: None, request }, reply)
     }
 
-    /// As [`go`](Self::go), for a write that is done at most once however often it is sent.
+    /// As [`go`](Self::go), for [`Operations::call_once`].
     pub fn go_once(&self, key: IdempotencyKey, request: Request) -> Call<Reply> {
-        let _ = (key, request);
-        Call::refused(todo())
+        if request.is_write() {
+            return self.start(proto::Call::Store { idempotency: Some(key), request }, reply);
+        }
+        let (answer, receiver) = oneshot::channel();
+        let message = "only a write can be done at most once: an idempotency key has no meaning";
+        let _ = answer.send(Err(Error::new(ErrorCode::InvalidArgument, message)));
+        Call::new(0, receiver, Arc::clone(&self.handle), reply)
     }
 
     /// Starts a wait and returns at once.
+    ///
+    /// A lost connection costs it nothing: it goes on for the rest of its time, and a change of
+    /// meanwhile is its answer. Only where it was lost before the server had parked it: a wait
+    /// for any change, without `after`, may then be answered with one of shortly before the
+    /// call. Without `timeout`, the server's default begins anew.
+    ///
+    /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call
+    /// deadline does not apply, but `client.wait_grace` does.
     pub fn go_wait(&self, request: WaitRequest) -> Call<WaitOutcome> {
-        let _ = request;
-        Call::refused(todo())
+        self.start(proto::Call::Wait(request), |answer| match answer {
+            Answer::Wait(outcome) => Ok(outcome),
+            other => Err(protocol(format!("the reply does not fit a wait: {other:?}"))),
+        })
     }
 
-    /// A stream that many watches share.
+    /// A stream for many watches; see [`WatchMux`].
     pub fn watch_mux(&self) -> WatchMux {
-        WatchMux {}
+        WatchMux::new(Arc::clone(&self.handle), self.deadline)
     }
 
-    /// Ends the connection: lets requests in flight end, for `close_timeout` at most.
-    pub async fn close(&self) {}
+    /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests
+    /// in flight may take `client.close_timeout`. Returns when it has ended.
+    ///
+    /// Cancel: dropping the future does not stop it.
+    pub async fn close(&self) {
+        self.handle.with(|session, now| session.close(now));
+        // The driver closes it: an error is what is waited for.
+        let _ = self.handle.ended.acquire().await;
+    }
+
+    fn start<T>(&self, call: proto::Call, fit: fn(Answer) -> Result<T, Error>) -> Call<T> {
+        let (answer, receiver) = oneshot::channel();
+        let deadline = self.deadline;
+        let id = self.handle.with(|session, now| session.submit(call, answer, deadline, now));
+        Call::new(id, receiver, Arc::clone(&self.handle), fit)
+    }
 }
 
+fn reply(answer: Answer) -> Result<Reply, Error> {
+    match answer {
+        Answer::Reply(reply) => Ok(reply),
+        other => Err(protocol(format!("the reply does not fit the request: {other:?}"))),
+    }
+}
+
+/// Nothing is sent before the futures are first polled; [`Client::go`] starts at once.
 impl Operations for Client {
     type Watch = WatchStream;
 
-    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
-        async move { self.go(request).await }
+    async fn call(&self, request: Request) -> Result<Reply, Error> {
+        self.go(request).await
     }
 
-    fn call_once(
-        &self,
-        key: IdempotencyKey,
-        request: Request,
-    ) -> impl Future<Output = Result<Reply, Error>> + Send {
-        async move { self.go_once(key, request).await }
+    async fn call_once(&self, key: IdempotencyKey, request: Request) -> Result<Reply, Error> {
+        self.go_once(key, request).await
     }
 
-    fn wait(
-        &self,
-        request: WaitRequest,
-    ) -> impl Future<Output = Result<WaitOutcome, Error>> + Send {
-        async move { self.go_wait(request).await }
+    async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {
+        self.go_wait(request).await
     }
 
-    fn watch(
-        &self,
-        request: WatchRequest,
-    ) -> impl Future<Output = Result<WatchStream, Error>> + Send {
-        async move {
-            let _ = request;
-            Err(todo())
-        }
+    async fn watch(&self, request: WatchRequest) -> Result<WatchStream, Error> {
+        WatchStream::open(self.watch_mux(), request).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = &self.handle.config.addr;
+        f.debug_struct("Client").field("addr", addr).finish_non_exhaustive()
     }
 }

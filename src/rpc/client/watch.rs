@@ -1,56 +1,191 @@
-//! [`WatchStream`] and [`WatchMux`]: what a watch yields.
+//! [`WatchStream`] and [`WatchMux`]: what watches yield.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use super::inbound::{Answer, Outcome, protocol};
+use super::reason::closed;
+use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Revision, WatchItem, WatchRequest};
+use crate::model::{Revision, WatchFrom, WatchItem, WatchRequest};
 
-/// Name of a watch on a [`WatchMux`].
+/// Name of a watch on a [`WatchMux`]; never used again on it.
 pub type WatchId = u64;
 
-/// One watch.
-#[derive(Debug)]
-pub struct WatchStream {}
+/// What one watch yields: whole revisions, in order, none lost and none twice, over any number
+/// of reconnects.
+///
+/// A consumer that does not keep up holds about `client.watch_window_bytes`, and one revision
+/// where that is larger; nothing else on the connection waits for it.
+///
+/// Errors: the first ends it: `Compacted` where it fell too far behind, `StoreChanged` after a
+/// reconnect to another store, `EndedByOperator`, `Unavailable` when the client is closed.
+/// Cancel: dropping it frees everything, on the server too.
+pub struct WatchStream {
+    mux: WatchMux,
+    revision: Revision,
+    done: bool,
+}
 
 impl WatchStream {
-    /// Everything up to this revision has been yielded: resume from the next.
+    pub(super) async fn open(mux: WatchMux, request: WatchRequest) -> Result<Self, Error> {
+        let from = request.from;
+        let (_, added) = mux.add_at(request).await?;
+        let revision = match from {
+            WatchFrom::Now => added,
+            WatchFrom::Revision(revision) => revision.saturating_sub(1),
+            WatchFrom::Snapshot => 0,
+        };
+        Ok(Self { mux, revision, done: false })
+    }
+
+    /// Everything up to this revision was yielded: a new watch resumes from the next. 0 before
+    /// the end of a snapshot: only a new snapshot will do.
     pub fn revision(&self) -> Revision {
-        0
+        self.revision
     }
 }
 
 impl Stream for WatchStream {
     type Item = Result<WatchItem, Error>;
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = self.get_mut();
+        if stream.done {
+            return Poll::Ready(None);
+        }
+        let taken = Pin::new(&mut stream.mux).poll_next(context);
+        taken.map(|taken| {
+            let item = taken.map(|(_, item)| item);
+            match &item {
+                Some(Ok(
+                    WatchItem::Events { revision, .. }
+                    | WatchItem::SnapshotEnd { revision }
+                    | WatchItem::Progress { revision },
+                )) => stream.revision = *revision,
+                Some(Ok(WatchItem::Snapshot { .. })) => {}
+                Some(Err(_)) | None => stream.done = true,
+            }
+            item
+        })
     }
 }
 
-/// Many watches on one stream.
-#[derive(Debug)]
-pub struct WatchMux {}
+/// Any number of watches that share one stream of the server: an event that several of them
+/// want is sent once. Each is as [`WatchStream`] promises; the order between them is not kept.
+///
+/// Yields the id of the watch with each item; after an error that watch is over, and the others
+/// go on. Ends when the client is closed, or the server ends the stream, after an error for
+/// each watch. Cancel: dropping it ends all its watches.
+pub struct WatchMux {
+    handle: Arc<Handle>,
+    stream: u64,
+    deadline: Option<Duration>,
+}
 
 impl WatchMux {
-    /// Adds a watch; what it yields comes under the id returned.
-    pub async fn add(&self, request: WatchRequest) -> Result<WatchId, Error> {
-        let _ = request;
-        Err(Error::new(ErrorCode::Internal, "the client is not written yet"))
+    pub(super) fn new(handle: Arc<Handle>, deadline: Option<Duration>) -> Self {
+        let stream = handle.with(|session, _| session.make_stream());
+        Self { handle, stream, deadline }
     }
 
-    /// Ends a watch; nothing more of it is yielded.
+    /// Adds a watch; what it yields comes under the id returned.
+    ///
+    /// Errors: those of a watch; `Unavailable` where the call deadline passes without a
+    /// connection, `DeadlineExceeded` where it passes without an answer: no watch is left.
+    /// Cancel: dropping the future takes the watch back.
+    pub async fn add(&self, request: WatchRequest) -> Result<WatchId, Error> {
+        Ok(self.add_at(request).await?.0)
+    }
+
+    /// Ends a watch: nothing more of it is yielded. Unknown ids are ignored.
     pub fn cancel(&self, id: WatchId) {
-        let _ = id;
+        self.handle.with(|session, now| session.cancel_watch(self.stream, id, now));
+    }
+
+    /// Adds a watch; its id, and the revision the server added it at.
+    async fn add_at(&self, request: WatchRequest) -> Result<(WatchId, Revision), Error> {
+        let (answer, added) = oneshot::channel();
+        let watch =
+            self.handle.with(|session, now| session.add_watch(self.stream, request, answer, now));
+        let mut adding = Adding { mux: self, watch: Some(watch) };
+        let outcome = match self.deadline {
+            Some(deadline) => match timeout(deadline, added).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(self.overdue(deadline)),
+            },
+            None => added.await,
+        };
+        let revision = revision_of(outcome.unwrap_or_else(|_| Err(closed())))?;
+        adding.watch = None;
+        Ok((watch, revision))
+    }
+
+    fn overdue(&self, deadline: Duration) -> Error {
+        let reason = self.handle.with(|session, _| session.why_down());
+        match reason {
+            Some(reason) => Error::new(
+                ErrorCode::Unavailable,
+                format!("no watch: no connection within {deadline:?} ({reason})"),
+            ),
+            None => Error::new(
+                ErrorCode::DeadlineExceeded,
+                format!("no watch: no answer within {deadline:?}"),
+            ),
+        }
     }
 }
 
 impl Stream for WatchMux {
     type Item = (WatchId, Result<WatchItem, Error>);
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.handle.with(|session, now| session.take_item(self.stream, context.waker(), now))
+    }
+}
+
+impl Drop for WatchMux {
+    fn drop(&mut self) {
+        self.handle.with(|session, _| session.drop_stream(self.stream));
+    }
+}
+
+/// Takes a watch back unless it was added.
+struct Adding<'a> {
+    mux: &'a WatchMux,
+    watch: Option<WatchId>,
+}
+
+impl Drop for Adding<'_> {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch {
+            self.mux.cancel(watch);
+        }
+    }
+}
+
+fn revision_of(outcome: Outcome) -> Result<Revision, Error> {
+    match outcome? {
+        Answer::WatchAdd(revision) => Ok(revision),
+        other => Err(protocol(format!("the reply does not fit a watch: {other:?}"))),
+    }
+}
+
+impl fmt::Debug for WatchStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchStream").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WatchMux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchMux").field("stream", &self.stream).finish_non_exhaustive()
     }
 }

@@ -128,7 +128,7 @@ impl Connection {
     async fn serve(&mut self) -> End {
         loop {
             let room = self.room();
-            if let Err(end) = self.exchange.fill(&mut self.output.bytes, room) {
+            if let Err(end) = self.exchange.fill(self.output.buffer(), room) {
                 return end;
             }
             if self.exchange.has_left() && self.output.pending() == 0 {
@@ -217,7 +217,9 @@ impl Connection {
         if self.inbox.full && self.inbox.received.is_empty() {
             self.inbox.resume(Instant::now(), &self.service.config().rpc)?;
         }
-        for received in self.inbox.take() {
+        let received = self.inbox.take();
+        self.exchange.expect(received.len());
+        for received in received {
             match received {
                 Received::Hello(name) => self.welcome(&name).await?,
                 Received::Request { id, deadline, call } => {
@@ -225,7 +227,7 @@ impl Connection {
                 }
                 Received::Cancel(id) => self.exchange.cancel(id),
                 Received::Credit { stream, bytes } => self.exchange.add_credit(stream, bytes),
-                Received::Ping(id) => encode_bare(&mut self.output.bytes, Kind::Pong, id),
+                Received::Ping(id) => encode_bare(self.output.buffer(), Kind::Pong, id),
                 Received::Goodbye => self.exchange.leave(),
             }
         }
@@ -246,7 +248,7 @@ impl Connection {
             requests_in_flight_max: u32::try_from(rpc.requests_in_flight_max).unwrap_or(u32::MAX),
             ping_interval_ms: u32::try_from(rpc.ping_interval.as_millis()).unwrap_or(u32::MAX),
         };
-        let out = &mut self.output.bytes;
+        let out = self.output.buffer();
         out.extend_from_slice(&PREFACE);
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
         self.timer.as_mut().reset(ping.into());
@@ -291,7 +293,7 @@ impl Connection {
         let silent = self.inbox.is_open() && self.heard + config.ping_interval <= now;
         if silent && self.pinged.is_none() {
             self.pinged = Some(now);
-            encode_bare(&mut self.output.bytes, Kind::Ping, 0);
+            encode_bare(self.output.buffer(), Kind::Ping, 0);
         }
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
@@ -315,15 +317,15 @@ impl Connection {
         match fatal {
             Fatal::NotWakeful(line) => {
                 tracing::info!(peer = %self.peer, "refused: does not speak the protocol");
-                self.output.bytes.extend_from_slice(line.as_bytes());
+                self.output.buffer().extend_from_slice(line.as_bytes());
             }
             Fatal::Error(error) => {
                 tracing::info!(peer = %self.peer, %error, "refused");
                 let wire = WireError::from(&error);
                 if self.exchange.is_new() {
-                    self.output.bytes.extend_from_slice(&PREFACE);
+                    self.output.buffer().extend_from_slice(&PREFACE);
                 }
-                let out = &mut self.output.bytes;
+                let out = self.output.buffer();
                 // An error is far below any limit of frames.
                 let _ = encode_frame(out, Kind::Error, 0, 0, &wire, usize::MAX);
             }

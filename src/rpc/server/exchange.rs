@@ -126,6 +126,12 @@ impl Exchange {
         !self.answers.is_empty() || !self.sendable.is_empty()
     }
 
+    /// Makes room for so many requests in the next message to the store.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.works.reserve(requests);
+        self.asked.reserve(requests);
+    }
+
     /// Takes a request for the next message to the store.
     pub(super) fn ask(
         &mut self,
@@ -202,6 +208,7 @@ impl Exchange {
             let requests = Requests { owner: Arc::clone(&self.owner), works };
             let answers = self.service.store().send(requests).await;
             let Answers(answers) = answers.map_err(|_| End::Gone)?;
+            self.answers.reserve(answers.len());
             for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
                 self.note(asked, &answer);
                 self.answers.push_back((asked.id, answer));

@@ -1,5 +1,6 @@
 //! [`Output`]: encoded bytes on their way to the socket.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,20 +8,36 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-/// A buffer that has grown beyond this is given back when it is empty: an idle connection is
-/// small.
-const KEEP_BYTES: usize = 1024;
+/// Buffers kept for the next connection that has something to say.
+const SPARE_BUFFERS: usize = 8;
+
+/// A buffer that has grown beyond this is not kept.
+const SPARE_BYTES_MAX: usize = 512 * 1024;
+
+thread_local! {
+    /// Buffers of connections that have nothing to say: an idle one holds none, and a busy one
+    /// does not grow a new one for every answer.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// So many bytes that are written, and more than are left, make room for new ones.
 const COMPACT_BYTES: usize = 64 * 1024;
 
 #[derive(Default)]
 pub(super) struct Output {
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     written: usize,
 }
 
 impl Output {
+    /// Where to append what is to be said.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        &mut self.bytes
+    }
+
     /// Bytes that the socket has not taken yet.
     pub(super) fn pending(&self) -> usize {
         self.bytes.len() - self.written
@@ -60,12 +77,21 @@ impl Output {
                 Poll::Ready(Err(error)) => return (wrote, Poll::Ready(Err(error))),
             }
         }
-        self.bytes.clear();
-        self.written = 0;
-        if self.bytes.capacity() > KEEP_BYTES {
-            self.bytes = Vec::new();
-        }
+        self.give_back();
         (wrote, Poll::Ready(Ok(())))
+    }
+
+    fn give_back(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        self.written = 0;
+        if bytes.capacity() <= SPARE_BYTES_MAX {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_BUFFERS {
+                    spare.push(bytes);
+                }
+            });
+        }
     }
 }
 

@@ -1,0 +1,297 @@
+//! The driver: the one task that owns the socket, and finds a new one when it is lost.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant as Tick, Sleep, sleep, sleep_until, timeout};
+
+use super::backoff::Backoff;
+use super::handshake::Connection;
+use super::inbound::{Inbound, unreadable};
+use super::pulse::{Pulse, Silence};
+use super::shared::Shared;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::frame::{self, Kind};
+
+/// Room made for each read: many small replies, or a good part of a large one.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A buffer that one large frame has grown beyond this is given back.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Ends the session with the driver, however that ends: also when its runtime is dropped.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.drive(|session, _| session.end());
+        self.0.ended.close();
+    }
+}
+
+/// Runs the session on `connection` and its successors until nobody wants it any more.
+pub(super) fn run(
+    shared: Arc<Shared>,
+    connection: Connection,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Made here: a task that is never polled must end the session too.
+    let end = End(shared);
+    async move { drive(&end.0, connection).await }
+}
+
+async fn drive(shared: &Shared, connection: Connection) {
+    let config = &shared.config;
+    let mut backoff = Backoff::new(config.reconnect_backoff_min, config.reconnect_backoff_max);
+    let mut connection = Some(connection);
+    while let Some(current) = connection.take() {
+        let since = Instant::now();
+        let Some(error) = serve(shared, current).await else { return };
+        tracing::debug!(addr = config.addr, %error, "connection lost");
+        shared.drive(|session, _| session.cut(error));
+        backoff.lost_after(since.elapsed());
+        connection = reconnect(shared, &mut backoff).await;
+    }
+}
+
+/// Waits until a connection is wanted, and has one; `None` when it is over.
+async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection> {
+    loop {
+        attend(shared, sleep(backoff.next(rand::random()))).await?;
+        attend(shared, wanted(shared)).await?;
+        match attend(shared, Connection::open(&shared.config)).await? {
+            Ok(connection) => {
+                shared.drive(|session, now| session.welcome(&connection.welcome, now));
+                return Some(connection);
+            }
+            Err(error) => {
+                tracing::debug!(addr = shared.config.addr, %error, "reconnect failed");
+                shared.drive(|session, _| session.cut(error));
+            }
+        }
+    }
+}
+
+async fn wanted(shared: &Shared) {
+    // Both this and `attend` wait for the same notice, which only one of them gets: `attend`
+    // has it first, and polls this again.
+    std::future::poll_fn(|_| {
+        if shared.drive(|session, _| session.is_wanted()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Runs `work` while there is no connection, and meanwhile keeps deadlines; `None` when it is
+/// over.
+async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        let (over, deadline) = shared.drive(|session, now| {
+            session.expire(now);
+            (session.is_over(now), session.next_deadline())
+        });
+        if over {
+            return None;
+        }
+        let tick = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            value = &mut work => return Some(value),
+            () = shared.wake.notified() => {}
+            () = tick => {}
+        }
+    }
+}
+
+/// Serves one connection until it is lost, for the reason returned, or all is over: `None`.
+async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
+    let Connection { mut socket, mut received, .. } = connection;
+    let config = &shared.config;
+    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, Instant::now());
+    let mut output = Output::default();
+    let mut batch = Vec::new();
+    let mut timer = pin!(sleep_until(Tick::from_std(pulse.due())));
+    loop {
+        if let Err(error) = take_in(shared, &mut received, &mut batch) {
+            return Some(error);
+        }
+        let turn = turn(shared, &mut output, &mut pulse);
+        match turn {
+            Turn::Over => {
+                part(shared, &mut socket, &output).await;
+                return None;
+            }
+            Turn::Lost(error) => return Some(error),
+            Turn::Until(at) => arm(timer.as_mut(), at),
+        }
+        let (mut reader, mut writer) = socket.split();
+        received.reserve(READ_BYTES);
+        tokio::select! {
+            read = reader.read_buf(&mut received) => match read {
+                Ok(0) => return Some(lost(shared, "the server closed it")),
+                Ok(_) => pulse.heard(Instant::now()),
+                Err(error) => return Some(lost(shared, &error.to_string())),
+            },
+            written = writer.write(output.rest()), if !output.is_empty() => match written {
+                Ok(bytes) => output.written(bytes),
+                Err(error) => return Some(write_failed(shared, &mut received, &mut socket, &error)),
+            },
+            () = shared.wake.notified(), if output.is_empty() => {}
+            () = timer.as_mut() => {}
+        }
+    }
+}
+
+/// What the driver does next.
+enum Turn {
+    /// Waits for the socket, for work, or for this time.
+    Until(Instant),
+    Lost(Error),
+    Over,
+}
+
+fn turn(shared: &Shared, output: &mut Output, pulse: &mut Pulse) -> Turn {
+    shared.drive(|session, now| {
+        session.expire(now);
+        match pulse.look(now) {
+            Silence::Short => {}
+            Silence::Ask => session.say(Kind::Ping, 0),
+            Silence::Dead => return Turn::Lost(lost(shared, "the server is silent")),
+        }
+        if output.is_empty() {
+            output.refill(|bytes| session.take_output(bytes, now));
+        }
+        if session.is_over(now) {
+            Turn::Over
+        } else if session.is_left() && output.is_empty() {
+            Turn::Lost(lost(shared, "the server is stopping"))
+        } else {
+            let due = pulse.due();
+            Turn::Until(session.next_deadline().map_or(due, |deadline| deadline.min(due)))
+        }
+    })
+}
+
+/// Takes in every whole frame that was received.
+fn take_in(
+    shared: &Shared,
+    received: &mut BytesMut,
+    batch: &mut Vec<Inbound>,
+) -> Result<(), Error> {
+    let mut rest = &received[..];
+    let mut broken = None;
+    // What came before a broken frame is still worth having.
+    loop {
+        match next_frame(rest, shared.config.frame_bytes_max) {
+            Ok(Some((inbound, after))) => {
+                batch.push(inbound);
+                rest = after;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    let used = received.len() - rest.len();
+    received.advance(used);
+    if received.is_empty() && received.capacity() > KEPT_BYTES {
+        *received = BytesMut::new();
+    }
+    if !batch.is_empty() {
+        shared.drive(|session, now| {
+            batch.drain(..).try_for_each(|inbound| session.apply(inbound, now))
+        })?;
+    }
+    broken.map_or(Ok(()), Err)
+}
+
+fn next_frame(bytes: &[u8], body_bytes_max: usize) -> Result<Option<(Inbound, &[u8])>, Error> {
+    match frame::split(bytes, body_bytes_max).map_err(|error| unreadable(&error))? {
+        Some((header, body, rest)) => Ok(Some((Inbound::decode(&header, body)?, rest))),
+        None => Ok(None),
+    }
+}
+
+/// A server that ends a connection says why and closes; a write can fail before that is read.
+fn write_failed(
+    shared: &Shared,
+    received: &mut BytesMut,
+    socket: &mut TcpStream,
+    error: &io::Error,
+) -> Error {
+    while socket.try_read_buf(received).is_ok_and(|bytes| bytes > 0) {}
+    match take_in(shared, received, &mut Vec::new()) {
+        Err(reason) => reason,
+        Ok(()) => lost(shared, &error.to_string()),
+    }
+}
+
+/// Sends what is left, for a moment, and closes.
+async fn part(shared: &Shared, socket: &mut TcpStream, output: &Output) {
+    let last = async {
+        socket.write_all(output.rest()).await?;
+        socket.shutdown().await
+    };
+    // Whether it arrives or not, this is the end.
+    let _ = timeout(shared.config.close_timeout, last).await;
+}
+
+fn lost(shared: &Shared, reason: &str) -> Error {
+    let addr = &shared.config.addr;
+    Error::new(ErrorCode::Unavailable, format!("connection to {addr} lost: {reason}"))
+}
+
+/// Moves the timer only to an earlier time, or when it has run out: to move it is not free, and
+/// deadlines mostly move away.
+fn arm(mut timer: std::pin::Pin<&mut Sleep>, at: Instant) {
+    let at = Tick::from_std(at);
+    if timer.is_elapsed() || at < timer.deadline() {
+        timer.as_mut().reset(at);
+    }
+}
+
+/// Bytes on their way into the socket.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Output {
+    fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    fn refill(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        self.at = 0;
+        fill(&mut self.bytes);
+    }
+}

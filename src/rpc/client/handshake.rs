@@ -1,0 +1,161 @@
+//! [`Connection`]: from an address to a server that has said welcome.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::inbound::{protocol, refusal, unreadable};
+use super::link::Welcome;
+use crate::config::ClientConfig;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::codec;
+use crate::rpc::frame::{self, Kind, PREFACE};
+use crate::rpc::proto::{WireHello, WireWelcome};
+
+/// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
+const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest name of a client, bytes, as the protocol has it.
+const NAME_BYTES_MAX: usize = 256;
+
+/// What a stranger said is shown up to so many bytes.
+const SHOWN_BYTES_MAX: usize = 80;
+
+/// A server that has said welcome.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    pub(super) welcome: Welcome,
+    /// What it has sent behind the welcome.
+    pub(super) received: BytesMut,
+}
+
+impl Connection {
+    /// Connects and exchanges hello and welcome, in `connect_timeout`.
+    ///
+    /// # Errors
+    /// `Unreachable` where nothing answers, `UnsupportedVersion` where something else does,
+    /// and what the server refuses with.
+    pub(super) async fn open(config: &ClientConfig) -> Result<Self, Error> {
+        match timeout(config.connect_timeout, open(config)).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let (addr, limit) = (&config.addr, config.connect_timeout);
+                let message = format!("{addr} did not answer within {limit:?}");
+                Err(Error::new(ErrorCode::Unreachable, message))
+            }
+        }
+    }
+}
+
+async fn open(config: &ClientConfig) -> Result<Connection, Error> {
+    let addr = &config.addr;
+    let unreachable = |error: io::Error| {
+        Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}"))
+    };
+    let mut socket = TcpStream::connect(addr).await.map_err(unreachable)?;
+    // Output is gathered here already; waiting for more only adds delay. Where the system
+    // refuses, it is slower, not wrong.
+    let _ = socket.set_nodelay(true);
+    // A server that refuses may close before it has read this: its reason counts, not the error.
+    let sent = socket.write_all(&hello(&config.name)?).await;
+    let mut received = BytesMut::new();
+    expect_preface(&mut socket, &mut received, addr).await?;
+    sent.map_err(unreachable)?;
+    let welcome = read_welcome(&mut socket, &mut received, addr).await?;
+    Ok(Connection { socket, welcome, received })
+}
+
+fn hello(name: &str) -> Result<Vec<u8>, Error> {
+    let mut end = name.len().min(NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let body = WireHello { client_name: name.get(..end).unwrap_or_default() };
+    let mut out = PREFACE.to_vec();
+    codec::encode_frame(&mut out, Kind::Hello, 0, 0, &body, HANDSHAKE_BYTES_MAX)
+        .map_err(|error| protocol(error.to_string()))?;
+    Ok(out)
+}
+
+async fn expect_preface(
+    socket: &mut TcpStream,
+    received: &mut BytesMut,
+    addr: &str,
+) -> Result<(), Error> {
+    while received.len() < PREFACE.len() {
+        let common = received.len().min(PREFACE.len());
+        if received.get(..common) != PREFACE.get(..common) {
+            break;
+        }
+        read_more(socket, received, addr).await?;
+    }
+    if received.starts_with(&PREFACE) {
+        received.advance(PREFACE.len());
+        return Ok(());
+    }
+    let said = said(received);
+    let name = PREFACE.len() - 1;
+    let message = if received.get(..name) == PREFACE.get(..name) {
+        format!("{addr} speaks another version of the protocol of Wakeful: {said}")
+    } else if received.starts_with(b"ERR wakeful:") {
+        format!("{addr} does not take this for a client of Wakeful: {said}")
+    } else {
+        format!("{addr} is not a Wakeful server: it says {said}")
+    };
+    Err(Error::new(ErrorCode::UnsupportedVersion, message))
+}
+
+/// The first line of what a stranger said, fit to be shown.
+fn said(received: &[u8]) -> String {
+    let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.get(..SHOWN_BYTES_MAX).unwrap_or(line);
+    format!("\"{}\"", line.escape_ascii())
+}
+
+async fn read_welcome(
+    socket: &mut TcpStream,
+    received: &mut BytesMut,
+    addr: &str,
+) -> Result<Welcome, Error> {
+    loop {
+        let frame = frame::split(received, HANDSHAKE_BYTES_MAX);
+        if let Some((header, body, rest)) = frame.map_err(|error| unreadable(&error))? {
+            let welcome = match header.kind {
+                Kind::Welcome => welcome(body)?,
+                Kind::Error => return Err(refusal(body)),
+                kind => return Err(protocol(format!("{addr} began with a {kind:?} frame"))),
+            };
+            let used = received.len() - rest.len();
+            received.advance(used);
+            return Ok(welcome);
+        }
+        read_more(socket, received, addr).await?;
+    }
+}
+
+fn welcome(body: &[u8]) -> Result<Welcome, Error> {
+    let wire: WireWelcome<'_> = codec::decode(body).map_err(|error| unreadable(&error))?;
+    Ok(Welcome {
+        store_id: wire.store_id,
+        revision: wire.revision,
+        frame_bytes_max: wire.frame_bytes_max as usize,
+        requests_in_flight_max: wire.requests_in_flight_max as usize,
+    })
+}
+
+async fn read_more(
+    socket: &mut TcpStream,
+    received: &mut BytesMut,
+    addr: &str,
+) -> Result<(), Error> {
+    let error = match socket.read_buf(received).await {
+        Ok(0) => "it closed the connection before a welcome".to_owned(),
+        Ok(_) => return Ok(()),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}")))
+}

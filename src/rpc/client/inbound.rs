@@ -1,0 +1,155 @@
+//! [`Inbound`]: what the server says, decoded and owned, so that no lock is held for it.
+
+use crate::error::{Error, ErrorCode};
+use crate::model::{Event, KeyValue, Reply, Revision, WaitOutcome};
+use crate::rpc::codec::{self, CodecError};
+use crate::rpc::frame::{Header, Kind};
+use crate::rpc::proto::{WireDelivery, WireError, WirePush, WireReply};
+use std::sync::Arc;
+
+/// The answer to a request of any kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answer {
+    Reply(Reply),
+    Wait(WaitOutcome),
+    StreamOpen,
+    WatchAdd(Revision),
+    WatchCancel,
+}
+
+/// What a request comes to.
+pub(super) type Outcome = Result<Answer, Error>;
+
+/// Something new on a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Push {
+    Events {
+        events: Vec<Event>,
+        deliveries: Vec<WireDelivery>,
+    },
+    Snapshot {
+        watch: u64,
+        revision: Revision,
+        kvs: Vec<Arc<KeyValue>>,
+    },
+    SnapshotEnd {
+        watch: u64,
+        revision: Revision,
+    },
+    Progress {
+        watch: u64,
+        revision: Revision,
+    },
+    Ended {
+        watch: u64,
+        error: Error,
+    },
+    /// Of a wait: it is parked, and looks at everything after this revision.
+    Parked {
+        revision: Revision,
+    },
+}
+
+/// One frame of the server, after the welcome.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Inbound {
+    /// A reply or an error to the request (or the stream) with this id.
+    Answer {
+        id: u64,
+        outcome: Outcome,
+    },
+    /// A push of so many bytes, to a stream or a wait; what cannot be read ends the stream.
+    Push {
+        id: u64,
+        push: Result<Push, Error>,
+        bytes: u32,
+    },
+    Ping(u64),
+    Pong,
+    Goodbye,
+}
+
+impl Inbound {
+    /// Decodes a frame. A body that cannot be read fails only what it belongs to.
+    ///
+    /// # Errors
+    /// The connection cannot go on: the server ended it with this reason, or sent what only
+    /// clients send.
+    pub(super) fn decode(header: &Header, body: &[u8]) -> Result<Self, Error> {
+        let id = header.id;
+        Ok(match header.kind {
+            Kind::Reply => Self::Answer { id, outcome: answer(body) },
+            Kind::Error if id == 0 => return Err(refusal(body)),
+            Kind::Error => Self::Answer { id, outcome: Err(refusal(body)) },
+            Kind::Push => Self::Push { id, push: push(body), bytes: header.body_bytes },
+            Kind::Ping => Self::Ping(id),
+            Kind::Pong => Self::Pong,
+            Kind::Goodbye => Self::Goodbye,
+            Kind::Hello | Kind::Welcome | Kind::Request | Kind::Cancel | Kind::Credit => {
+                let kind = header.kind;
+                return Err(protocol(format!("the server sent a {kind:?} frame out of place")));
+            }
+        })
+    }
+}
+
+/// The error that the body of an `Error` frame holds.
+pub(super) fn refusal(body: &[u8]) -> Error {
+    match codec::decode::<WireError<'_>>(body) {
+        Ok(wire) => wire.into(),
+        Err(error) => unreadable(&error),
+    }
+}
+
+/// The server broke the protocol.
+pub(super) fn protocol(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Protocol, message)
+}
+
+/// A frame or a body from the server that is not what it should be.
+pub(super) fn unreadable(error: &CodecError) -> Error {
+    let code = match error {
+        CodecError::TooLarge { .. } => ErrorCode::FrameTooLarge,
+        _ => ErrorCode::Protocol,
+    };
+    Error::new(code, format!("the server's answer cannot be read: {error}"))
+}
+
+fn answer(body: &[u8]) -> Outcome {
+    let reply = codec::decode::<WireReply<'_>>(body).map_err(|error| unreadable(&error))?;
+    Ok(match reply {
+        WireReply::Wait { met: true, revision, event } => {
+            Answer::Wait(WaitOutcome::Met { revision, event: event.map(Event::from) })
+        }
+        WireReply::Wait { met: false, revision, .. } => {
+            Answer::Wait(WaitOutcome::Timeout { revision })
+        }
+        WireReply::StreamOpen => Answer::StreamOpen,
+        WireReply::WatchAdd { revision } => Answer::WatchAdd(revision),
+        WireReply::WatchCancel => Answer::WatchCancel,
+        other => match other.into_store_reply() {
+            Some(reply) => Answer::Reply(reply),
+            None => return Err(protocol("a reply of no kind")),
+        },
+    })
+}
+
+fn push(body: &[u8]) -> Result<Push, Error> {
+    let push = codec::decode::<WirePush<'_>>(body).map_err(|error| unreadable(&error))?;
+    Ok(match push {
+        WirePush::Events { events, deliveries } => {
+            Push::Events { events: events.into_iter().map(Event::from).collect(), deliveries }
+        }
+        WirePush::Snapshot { watch_id, revision, kvs } => Push::Snapshot {
+            watch: watch_id,
+            revision,
+            kvs: kvs.into_iter().map(|kv| Arc::new(kv.into())).collect(),
+        },
+        WirePush::SnapshotEnd { watch_id, revision } => {
+            Push::SnapshotEnd { watch: watch_id, revision }
+        }
+        WirePush::Progress { watch_id, revision } => Push::Progress { watch: watch_id, revision },
+        WirePush::Ended { watch_id, error } => Push::Ended { watch: watch_id, error: error.into() },
+        WirePush::Parked { revision } => Push::Parked { revision },
+    })
+}

@@ -1,0 +1,178 @@
+//! The [`Link`] of a [`Session`]: what becomes of requests and watches when a connection comes,
+//! goes, or is ended.
+
+use std::mem;
+use std::time::Instant;
+
+use super::pending::{Resend, Target};
+use super::reason::{closed, store_changed, unknown};
+use super::session::{Session, answer};
+use super::stream::Stream;
+use crate::error::Error;
+use crate::model::Revision;
+use crate::rpc::frame::Kind;
+
+/// What the server says of itself at the start of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Welcome {
+    pub(super) store_id: u64,
+    pub(super) revision: Revision,
+    pub(super) frame_bytes_max: usize,
+    pub(super) requests_in_flight_max: usize,
+}
+
+/// The state of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Lost, for this reason.
+    Down(Error),
+    Up,
+    /// The server has said goodbye: what is in flight ends, the rest waits for the next one.
+    Leaving,
+    /// The client has: what is in flight ends, then everything, at this time at the latest.
+    Closing(Instant),
+    /// Over for good.
+    Closed,
+}
+
+impl Session {
+    /// The connection is lost: what changes nothing waits for the next one, a write that may
+    /// have been sent fails.
+    pub(super) fn cut(&mut self, error: Error) {
+        let taken = self.taken;
+        let addr = &self.config.addr;
+        let effects = &mut self.effects;
+        let queue = &mut self.queue;
+        self.pending.retain(|id, pending| {
+            let sent = pending.at.is_some_and(|at| at < taken);
+            if matches!(pending.to, Target::Nobody) || pending.resend() == Resend::Stream {
+                queue.remove(id);
+                return false;
+            }
+            if sent && pending.resend() == Resend::Never {
+                let to = mem::replace(&mut pending.to, Target::Nobody);
+                answer(effects, to, Err(unknown(addr, &error)));
+                return false;
+            }
+            if sent {
+                pending.retry();
+            }
+            pending.at = None;
+            queue.insert(*id);
+            true
+        });
+        self.out.clear();
+        (self.taken, self.requests_sent, self.waits_sent) = (0, 0, 0);
+        for stream in self.streams.values_mut() {
+            stream.detach();
+        }
+        if !matches!(self.link, Link::Closing(_) | Link::Closed) {
+            self.link = Link::Down(error);
+        }
+    }
+
+    /// A new connection is there: everything that waits for one goes on.
+    pub(super) fn welcome(&mut self, welcome: &Welcome, now: Instant) {
+        if welcome.store_id != self.store_id {
+            self.change_store(welcome);
+        }
+        self.link = Link::Up;
+        self.meet(welcome);
+        let streams: Vec<u64> = self.streams.keys().copied().collect();
+        for stream in streams {
+            self.serve_stream(stream, now);
+        }
+        self.pump(now);
+    }
+
+    pub(super) fn meet(&mut self, welcome: &Welcome) {
+        self.frame_bytes_max = self.config.frame_bytes_max.min(welcome.frame_bytes_max);
+        let max = self.config.requests_in_flight_max.min(welcome.requests_in_flight_max);
+        self.requests_in_flight_max = max.max(1);
+        self.revision = self.revision.max(welcome.revision);
+    }
+
+    fn change_store(&mut self, welcome: &Welcome) {
+        self.store_id = welcome.store_id;
+        self.revision = 0;
+        let error = store_changed(&self.config.addr);
+        let (effects, queue) = (&mut self.effects, &mut self.queue);
+        self.pending.retain(|id, pending| {
+            if pending.change_store(welcome.revision) {
+                return true;
+            }
+            queue.remove(id);
+            let to = mem::replace(&mut pending.to, Target::Nobody);
+            answer(effects, to, Err(error.clone()));
+            false
+        });
+        self.end_streams(&error);
+    }
+
+    /// Says goodbye: waits, watches and what was not sent yet end now, requests in flight may
+    /// take `close_timeout`.
+    pub(super) fn close(&mut self, now: Instant) {
+        self.wake = true;
+        let until = now.checked_add(self.config.close_timeout).unwrap_or(now);
+        let was_up = matches!(self.link, Link::Up | Link::Leaving);
+        if matches!(self.link, Link::Closing(_) | Link::Closed) {
+            return;
+        }
+        self.link = if was_up { Link::Closing(until) } else { Link::Closed };
+        let effects = &mut self.effects;
+        self.pending.retain(|_, pending| {
+            let stays = was_up && pending.at.is_some() && !pending.is_wait();
+            if !stays {
+                let to = mem::replace(&mut pending.to, Target::Nobody);
+                answer(effects, to, Err(closed()));
+            }
+            stays
+        });
+        self.queue.clear();
+        self.waits_sent = 0;
+        self.end_streams(&closed());
+        if was_up {
+            self.say(Kind::Goodbye, 0);
+        }
+    }
+
+    /// The driver is gone: everything ends.
+    pub(super) fn end(&mut self) {
+        self.link = Link::Closed;
+        self.queue.clear();
+        for (_, pending) in self.pending.drain() {
+            answer(&mut self.effects, pending.to, Err(closed()));
+        }
+        self.end_streams(&closed());
+    }
+
+    /// Whether nothing is left for the driver to do, ever.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.abandoned
+            || match self.link {
+                Link::Closed => true,
+                Link::Closing(at) => self.requests_sent == 0 || now >= at,
+                _ => false,
+            }
+    }
+
+    /// Whether a connection that the server is leaving has nothing left to bring.
+    pub(super) fn is_left(&self) -> bool {
+        self.link == Link::Leaving
+            && self.requests_sent + self.waits_sent == 0
+            && !self.streams.values().any(|stream| stream.opened)
+    }
+
+    /// Why there is no connection; `None` if there is one.
+    pub(super) fn why_down(&self) -> Option<Error> {
+        match &self.link {
+            Link::Down(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether anything waits for a connection.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.pending.is_empty() || self.streams.values().any(Stream::is_active)
+    }
+}

@@ -1,0 +1,71 @@
+//! [`Pulse`]: whether the server is still there.
+
+use std::time::{Duration, Instant};
+
+const SELDOM: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Whether the server is still there. Anything it sends is a sign of life; after silence it is
+/// asked.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    interval: Duration,
+    timeout: Duration,
+    heard: Instant,
+    asked: bool,
+}
+
+/// What silence calls for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    Short,
+    Ask,
+    Dead,
+}
+
+impl Pulse {
+    pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+        // "Never" is once in a while, so that times can be added up.
+        let (interval, timeout) = (interval.min(SELDOM), timeout.min(SELDOM));
+        Self { interval, timeout, heard: now, asked: false }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = false;
+    }
+
+    /// When to look again.
+    pub(super) fn due(&self) -> Instant {
+        let silence = if self.asked { self.interval + self.timeout } else { self.interval };
+        self.heard + silence
+    }
+
+    pub(super) fn look(&mut self, now: Instant) -> Silence {
+        if now < self.due() {
+            Silence::Short
+        } else if self.asked {
+            Silence::Dead
+        } else {
+            self.asked = true;
+            Silence::Ask
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_asked_about_once_and_then_is_death() {
+        let s = Duration::from_secs;
+        let start = Instant::now();
+        let mut pulse = Pulse::new(s(30), s(15), start);
+        assert_eq!(pulse.look(start + s(29)), Silence::Short);
+        assert_eq!(pulse.look(start + s(30)), Silence::Ask);
+        assert_eq!(pulse.look(start + s(44)), Silence::Short);
+        assert_eq!(pulse.look(start + s(45)), Silence::Dead);
+        pulse.heard(start + s(45));
+        assert_eq!(pulse.look(start + s(46)), Silence::Short);
+    }
+}

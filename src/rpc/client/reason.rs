@@ -1,0 +1,66 @@
+//! What the client itself refuses or gives up with, in words.
+
+use super::inbound::protocol;
+use super::link::Link;
+use super::pending::Pending;
+use crate::error::{Details, Error, ErrorCode};
+use crate::rpc::codec::CodecError;
+
+pub(super) fn closed() -> Error {
+    Error::new(ErrorCode::Unavailable, "this client is closed")
+}
+
+pub(super) fn store_changed(addr: &str) -> Error {
+    let message = format!(
+        "{addr} holds another store than before the reconnect: revisions do not compare; read \
+         the present state anew"
+    );
+    Error::new(ErrorCode::StoreChanged, message)
+}
+
+pub(super) fn unknown(addr: &str, reason: &Error) -> Error {
+    let message = format!(
+        "outcome unknown: the connection to {addr} was lost after the request may have been \
+         sent ({reason}); give a write an idempotency key and it is sent again by itself"
+    );
+    Error::new(ErrorCode::Unavailable, message)
+}
+
+pub(super) fn overdue(pending: &Pending, link: &Link, addr: &str) -> Error {
+    let sent = pending.at.is_some() || pending.tried;
+    match (sent, link) {
+        (false, Link::Down(reason)) => Error::new(
+            ErrorCode::Unavailable,
+            format!("not sent: no connection to {addr} before the deadline ({reason})"),
+        ),
+        (false, _) => Error::new(
+            ErrorCode::DeadlineExceeded,
+            "not sent: other requests were before it until the deadline",
+        ),
+        (true, Link::Down(reason)) => Error::new(
+            ErrorCode::Unavailable,
+            format!("no connection to {addr} to send it again before the deadline ({reason})"),
+        ),
+        (true, _) => Error::new(
+            ErrorCode::DeadlineExceeded,
+            format!("no answer from {addr} before the deadline: the outcome of a write is unknown"),
+        ),
+    }
+}
+
+pub(super) fn unsendable(error: &CodecError) -> Error {
+    match error {
+        CodecError::TooLarge { max, .. } => {
+            let name = "rpc.frame_bytes_max".to_owned();
+            Error::new(ErrorCode::FrameTooLarge, format!("not sent: {error}"))
+                .with_details(Details::Limit { name, value: *max as u64 })
+        }
+        _ => protocol(format!("not sent: {error}")),
+    }
+}
+
+pub(super) fn queue_full(max: usize) -> Error {
+    let name = "client.requests_queued_max".to_owned();
+    Error::new(ErrorCode::LimitExceeded, format!("{max} requests wait for their turn ({name})"))
+        .with_details(Details::Limit { name, value: max as u64 })
+}

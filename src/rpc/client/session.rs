@@ -1,0 +1,385 @@
+//! [`Session`]: what is asked, what is answered, and what of it outlives a connection.
+//!
+//! Pure: no socket and no clock; bytes to send collect in its output, and what must be done
+//! without its lock in [`Effects`].
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use tokio::sync::oneshot;
+
+use super::inbound::{Answer, Inbound, Outcome, Push};
+use super::link::{Link, Welcome};
+use super::pending::{Pending, Resend, Target, revision_of};
+use super::reason::{closed, overdue, queue_full, unsendable};
+use super::stream::Stream;
+use crate::config::ClientConfig;
+use crate::error::{Error, ErrorCode};
+use crate::model::{Revision, WaitOutcome};
+use crate::rpc::codec;
+use crate::rpc::frame::Kind;
+use crate::rpc::proto::{Call, WireCall};
+
+/// Each look at the deadlines looks at everything that is pending; so often at most, and a
+/// deadline is kept so late at most.
+const DEADLINES_APART: Duration = Duration::from_millis(10);
+
+/// What is asked, what is answered, and what of it outlives a connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) config: ClientConfig,
+    pub(super) link: Link,
+    pub(super) streams: HashMap<u64, Stream, RandomState>,
+    pub(super) out: Vec<u8>,
+    pub(super) effects: Effects,
+    /// Whether the driver has something to do that it does not know of.
+    pub(super) wake: bool,
+    /// The last handle is gone.
+    pub(super) abandoned: bool,
+    pub(super) pending: HashMap<u64, Pending, RandomState>,
+    /// Requests that wait for their turn, oldest first.
+    pub(super) queue: BTreeSet<u64>,
+    pub(super) next_id: u64,
+    /// Requests and waits that are sent and not answered.
+    pub(super) requests_sent: usize,
+    pub(super) waits_sent: usize,
+    /// Bytes of output of this connection that were taken to be sent.
+    pub(super) taken: u64,
+    /// When to look for deadlines that have passed.
+    pub(super) deadline: Option<Instant>,
+    pub(super) frame_bytes_max: usize,
+    pub(super) requests_in_flight_max: usize,
+    pub(super) store_id: u64,
+    pub(super) revision: Revision,
+}
+
+/// What is to be done without the lock.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    pub(super) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    pub(super) wakers: Vec<Waker>,
+}
+
+impl Effects {
+    /// Tells everyone.
+    pub(super) fn deliver(self) {
+        for (to, outcome) in self.answers {
+            // A caller that has gone needs no answer.
+            let _ = to.send(outcome);
+        }
+        for waker in self.wakers {
+            waker.wake();
+        }
+    }
+}
+
+impl Session {
+    /// A session on a connection that begins with `welcome`.
+    pub(super) fn new(config: ClientConfig, welcome: &Welcome) -> Self {
+        let mut session = Self {
+            link: Link::Up,
+            streams: HashMap::default(),
+            out: Vec::new(),
+            effects: Effects::default(),
+            wake: false,
+            abandoned: false,
+            pending: HashMap::default(),
+            queue: BTreeSet::new(),
+            next_id: 1,
+            requests_sent: 0,
+            waits_sent: 0,
+            taken: 0,
+            deadline: None,
+            frame_bytes_max: 0,
+            requests_in_flight_max: 0,
+            store_id: welcome.store_id,
+            revision: 0,
+            config,
+        };
+        session.meet(welcome);
+        session
+    }
+
+    /// Takes a request in and sends it if it may; its id.
+    pub(super) fn submit(
+        &mut self,
+        call: Call,
+        to: oneshot::Sender<Outcome>,
+        within: Option<Duration>,
+        now: Instant,
+    ) -> u64 {
+        let mut pending = Pending::new(call, Target::Caller(to));
+        pending.resume.floor = self.revision;
+        pending.deadline = within.and_then(|within| now.checked_add(within));
+        if let Call::Wait(wait) = &pending.call {
+            pending.resume.after_given = wait.after.is_some();
+            pending.resume.ends = wait.timeout.and_then(|timeout| now.checked_add(timeout));
+            let grace = self.config.wait_grace;
+            pending.deadline = pending.resume.ends.and_then(|ends| ends.checked_add(grace));
+        }
+        let id = self.new_id();
+        if let Some(error) = self.refusal() {
+            answer(&mut self.effects, pending.to, Err(error));
+            return id;
+        }
+        if let Some(deadline) = pending.deadline
+            && self.deadline.is_none_or(|earliest| deadline < earliest)
+        {
+            self.deadline = Some(deadline);
+            self.wake = true;
+        }
+        self.enter(id, pending, now);
+        id
+    }
+
+    /// Asks for something that a stream needs.
+    pub(super) fn ask(&mut self, id: u64, call: Call, to: Target, now: Instant) {
+        self.enter(id, Pending::new(call, to), now);
+    }
+
+    pub(super) fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        if matches!(self.link, Link::Closing(_) | Link::Closed) {
+            return Some(closed());
+        }
+        let max = self.config.requests_queued_max;
+        (self.queue.len() >= max).then(|| queue_full(max))
+    }
+
+    fn enter(&mut self, id: u64, pending: Pending, now: Instant) {
+        let at_once = self.queue.is_empty() && self.admits(pending.is_wait());
+        self.pending.insert(id, pending);
+        if at_once {
+            self.send(id, now);
+        } else {
+            self.queue.insert(id);
+            // Without a connection, a request is what makes the driver look for one.
+            self.wake |= matches!(self.link, Link::Down(_));
+        }
+    }
+
+    fn admits(&self, wait: bool) -> bool {
+        self.link == Link::Up
+            && self.out.len() < self.config.output_bytes_max
+            && (wait || self.requests_sent < self.requests_in_flight_max)
+    }
+
+    /// Sends what waits for its turn, oldest first, as far as it may.
+    pub(super) fn pump(&mut self, now: Instant) {
+        while let Some(id) = self.queue.first().copied() {
+            let Some(pending) = self.pending.get(&id) else {
+                self.queue.pop_first();
+                continue;
+            };
+            if let Target::Add { stream, .. } = pending.to
+                && !self.streams.contains_key(&stream)
+            {
+                self.pending.remove(&id);
+                continue;
+            }
+            if !self.admits(pending.is_wait()) {
+                break;
+            }
+            self.queue.pop_first();
+            self.send(id, now);
+        }
+    }
+
+    fn send(&mut self, id: u64, now: Instant) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let deadline_ms = pending.set_out(now);
+        let at = self.taken + self.out.len() as u64;
+        let body = WireCall::from(&pending.call);
+        self.wake |= self.out.is_empty();
+        let max = self.frame_bytes_max;
+        match codec::encode_frame(&mut self.out, Kind::Request, id, deadline_ms, &body, max) {
+            Ok(_) => {
+                pending.at = Some(at);
+                let wait = pending.is_wait();
+                *(if wait { &mut self.waits_sent } else { &mut self.requests_sent }) += 1;
+            }
+            Err(error) => {
+                if let Some(pending) = self.pending.remove(&id) {
+                    answer(&mut self.effects, pending.to, Err(unsendable(&error)));
+                }
+            }
+        }
+    }
+
+    /// Appends a frame that says something about the connection or a stream.
+    pub(super) fn say(&mut self, kind: Kind, id: u64) {
+        self.wake |= self.out.is_empty();
+        codec::encode_bare(&mut self.out, kind, id);
+    }
+
+    /// Gives up the answer to `id`.
+    pub(super) fn abandon(&mut self, id: u64) {
+        if self.forget(id) {
+            return;
+        }
+        if let Some(pending) = self.pending.get_mut(&id) {
+            // It keeps its place: the server has it until it answers.
+            pending.to = Target::Nobody;
+            pending.deadline = None;
+            self.say(Kind::Cancel, id);
+        }
+    }
+
+    /// Takes back a request that was not sent yet; whether that was so.
+    pub(super) fn forget(&mut self, id: u64) -> bool {
+        let unsent = self.pending.get(&id).is_some_and(|pending| pending.at.is_none());
+        if unsent {
+            self.pending.remove(&id);
+            self.queue.remove(&id);
+        }
+        unsent
+    }
+
+    /// Moves the output to `into`, which is empty. From then on it may have been sent.
+    pub(super) fn take_output(&mut self, into: &mut Vec<u8>, now: Instant) {
+        mem::swap(&mut self.out, into);
+        self.taken += into.len() as u64;
+        if !self.queue.is_empty() {
+            self.pump(now);
+        }
+    }
+
+    /// Takes in what the server says.
+    ///
+    /// # Errors
+    /// The connection cannot go on.
+    pub(super) fn apply(&mut self, inbound: Inbound, now: Instant) -> Result<(), Error> {
+        match inbound {
+            Inbound::Answer { id, outcome } => self.answered(id, outcome, now),
+            Inbound::Push { id, push: Ok(Push::Parked { revision }), .. } => {
+                self.parked(id, revision)
+            }
+            Inbound::Push { id, push, bytes } => return self.pushed(id, push, bytes),
+            // A server that takes no output needs no pong: what it gets will do.
+            Inbound::Ping(id) if self.out.len() < self.config.output_bytes_max => {
+                self.say(Kind::Pong, id);
+            }
+            Inbound::Ping(_) | Inbound::Pong => {}
+            Inbound::Goodbye => {
+                if self.link == Link::Up {
+                    self.link = Link::Leaving;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn parked(&mut self, id: u64, revision: Revision) {
+        self.revision = self.revision.max(revision);
+        if let Some(wait) = self.pending.get_mut(&id).filter(|wait| wait.at.is_some()) {
+            wait.resume.parked = Some(revision);
+        }
+    }
+
+    fn answered(&mut self, id: u64, outcome: Outcome, now: Instant) {
+        if self.pending.get(&id).is_none_or(|pending| pending.at.is_none()) {
+            // Already given up; or it ends a whole stream.
+            if let Err(error) = outcome {
+                self.stream_ended(id, error);
+            }
+            return;
+        }
+        let Some(mut pending) = self.pending.remove(&id) else { return };
+        let wait = pending.is_wait();
+        *(if wait { &mut self.waits_sent } else { &mut self.requests_sent }) -= 1;
+        if let Ok(answer) = &outcome {
+            self.revision = self.revision.max(seen(answer));
+        }
+        match (pending.to, outcome) {
+            (Target::Caller(to), Err(error)) if self.next_server_may(&error) => {
+                pending.to = Target::Caller(to);
+                self.leave(id, pending, error);
+            }
+            (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
+            (Target::Nobody, _) | (Target::Open, Ok(_)) => {}
+            (Target::Open, Err(error)) => self.stream_ended(id, error),
+            (Target::Add { stream, watch }, outcome) => self.watch_added(stream, watch, outcome),
+            (Target::Page { stream, watch }, outcome) => {
+                self.watch_paged(stream, watch, outcome, now);
+            }
+        }
+        if !self.queue.is_empty() {
+            self.pump(now);
+        }
+    }
+
+    /// Whether a refusal only means that this server is leaving.
+    pub(super) fn next_server_may(&self, error: &Error) -> bool {
+        error.code == ErrorCode::Unavailable && self.link == Link::Leaving
+    }
+
+    /// A leaving server refused a request: the next connection may do it.
+    fn leave(&mut self, id: u64, mut pending: Pending, error: Error) {
+        if pending.resend() == Resend::Always {
+            pending.retry();
+            self.pending.insert(id, pending);
+            self.queue.insert(id);
+        } else {
+            answer(&mut self.effects, pending.to, Err(error));
+        }
+    }
+
+    /// When the driver must call [`expire`](Self::expire).
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self.link {
+            Link::Closing(at) => Some(self.deadline.map_or(at, |deadline| deadline.min(at))),
+            _ => self.deadline,
+        }
+    }
+
+    /// Ends what has taken too long.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let mut due = Vec::new();
+        self.deadline = None;
+        let soonest = now + DEADLINES_APART;
+        for (id, pending) in &self.pending {
+            match pending.deadline {
+                Some(deadline) if deadline <= now => due.push(*id),
+                Some(deadline) if self.deadline.is_none_or(|earliest| deadline < earliest) => {
+                    self.deadline = Some(deadline.max(soonest));
+                }
+                _ => {}
+            }
+        }
+        for id in due {
+            let Some(pending) = self.pending.get_mut(&id) else { continue };
+            let error = overdue(pending, &self.link, &self.config.addr);
+            let to = mem::replace(&mut pending.to, Target::Nobody);
+            self.abandon(id);
+            answer(&mut self.effects, to, Err(error));
+        }
+    }
+}
+
+pub(super) fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
+    if let Target::Caller(to) = to {
+        effects.answers.push((to, outcome));
+    }
+}
+
+fn seen(answer: &Answer) -> Revision {
+    match answer {
+        Answer::Reply(reply) => revision_of(reply),
+        Answer::Wait(WaitOutcome::Met { revision, .. } | WaitOutcome::Timeout { revision }) => {
+            *revision
+        }
+        Answer::StreamOpen | Answer::WatchAdd(_) | Answer::WatchCancel => 0,
+    }
+}

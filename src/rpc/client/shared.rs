@@ -1,0 +1,78 @@
+//! [`Shared`]: the session behind its lock, and who keeps it alive.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+use super::link::Welcome;
+use super::session::Session;
+use crate::config::ClientConfig;
+
+/// The session behind its lock. The driver has it too, so it says nothing about who still
+/// wants the connection; [`Handle`] does.
+pub(super) struct Shared {
+    pub(super) config: ClientConfig,
+    session: Mutex<Session>,
+    /// The driver has something to do.
+    pub(super) wake: Notify,
+    /// Closed when the driver has ended.
+    pub(super) ended: Semaphore,
+}
+
+impl Shared {
+    pub(super) fn new(config: ClientConfig, welcome: &Welcome) -> Arc<Self> {
+        Arc::new(Self {
+            session: Mutex::new(Session::new(config.clone(), welcome)),
+            wake: Notify::new(),
+            ended: Semaphore::new(0),
+            config,
+        })
+    }
+
+    /// Does one step, then, without the lock, what follows from it.
+    pub(super) fn with<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        let (value, wake) = self.step(step);
+        if wake {
+            self.wake.notify_one();
+        }
+        value
+    }
+
+    /// As [`with`](Self::with), for the driver, which looks for what is to do after each step.
+    pub(super) fn drive<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        self.step(step).0
+    }
+
+    fn step<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> (T, bool) {
+        let now = Instant::now();
+        let mut session = self.session.lock();
+        let value = step(&mut session, now);
+        let wake = std::mem::take(&mut session.wake);
+        let effects = std::mem::take(&mut session.effects);
+        drop(session);
+        effects.deliver();
+        (value, wake)
+    }
+}
+
+/// Held by everyone who wants the connection: with the last one, the driver ends.
+pub(super) struct Handle(pub(super) Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.with(|session, _| {
+            session.abandoned = true;
+            session.wake = true;
+        });
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,466 @@
+//! [`Stream`]: the watches of one stream, what they have yet to hand out, and from where each
+//! goes on after a lost connection.
+//!
+//! Pure: pushes in, items and needs out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use tokio::sync::oneshot;
+
+use super::inbound::{Outcome, Push, protocol};
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::{
+    Blob, Event, KeyValue, RangeReply, RangeRequest, Revision, WatchFrom, WatchItem, WatchRequest,
+};
+use crate::rpc::proto::WireDelivery;
+
+/// What a consumer takes: of which watch, and what.
+pub(super) type Taken = (u64, Result<WatchItem, Error>);
+
+/// The watches of one stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// Bytes the server may send ahead of the consumer.
+    window: u32,
+    /// Bytes not credited at which the server has gone wrong: it may overshoot by one frame.
+    overrun: u64,
+    watches: BTreeMap<u64, Watch>,
+    /// Watches that have something to ask the server for.
+    needy: Vec<u64>,
+    /// How many watches the server was asked something for, on this connection.
+    asked: usize,
+    next_watch: u64,
+    queue: VecDeque<Queued>,
+    /// Bytes of what is in the queue.
+    queued_bytes: u64,
+    /// Bytes received on this connection and not credited.
+    outstanding: u64,
+    /// Bytes consumed and not credited.
+    consumed: u64,
+    /// Counts connections: what came on an earlier one is not credited on this one.
+    epoch: u32,
+    /// Whether the server has been asked to open it, on this connection.
+    pub(super) opened: bool,
+    /// No more watches: the client is closed, or the server ended the stream.
+    over: Option<Error>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    watch: u64,
+    item: Result<WatchItem, Error>,
+    /// Bytes of the push that ends with this item; 0 for those before it in the same push.
+    bytes: u64,
+    epoch: u32,
+}
+
+#[derive(Debug)]
+struct Watch {
+    request: WatchRequest,
+    at: At,
+    /// Events of a revision that is not whole yet.
+    held: Vec<Event>,
+    skipped: u64,
+    /// Who is told that the watch is there.
+    added: Option<oneshot::Sender<Outcome>>,
+    asked: Asked,
+}
+
+/// What the server was asked for a watch, on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Add,
+    Page,
+}
+
+/// From where a watch goes on.
+#[derive(Debug, Clone, PartialEq)]
+enum At {
+    /// As it was requested.
+    Start,
+    /// After this key of the snapshot of this revision.
+    Snapshot { revision: Revision, last: Blob },
+    /// At this revision.
+    Next(Revision),
+}
+
+/// What a watch needs of the server to go on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Need {
+    /// To be on the stream.
+    Add(WatchRequest),
+    /// The next page of its snapshot.
+    Page(RangeRequest),
+}
+
+impl Stream {
+    pub(super) fn new(window: u32, frame_bytes_max: usize) -> Self {
+        Self {
+            window,
+            overrun: u64::from(window) + frame_bytes_max as u64,
+            watches: BTreeMap::new(),
+            needy: Vec::new(),
+            asked: 0,
+            next_watch: 1,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            outstanding: 0,
+            consumed: 0,
+            epoch: 0,
+            opened: false,
+            over: None,
+            waker: None,
+        }
+    }
+
+    /// Adds a watch; its id.
+    pub(super) fn add(
+        &mut self,
+        request: WatchRequest,
+        added: oneshot::Sender<Outcome>,
+    ) -> Result<u64, (Error, oneshot::Sender<Outcome>)> {
+        if let Some(error) = &self.over {
+            return Err((error.clone(), added));
+        }
+        let id = self.next_watch;
+        self.next_watch += 1;
+        self.needy.push(id);
+        self.watches.insert(
+            id,
+            Watch {
+                request,
+                at: At::Start,
+                held: Vec::new(),
+                skipped: 0,
+                added: Some(added),
+                asked: Asked::Nothing,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Removes a watch and what it has in the queue; whether the server knows it.
+    pub(super) fn remove(&mut self, id: u64) -> bool {
+        let mut freed = 0;
+        let epoch = self.epoch;
+        let queued_bytes = &mut self.queued_bytes;
+        self.queue.retain(|queued| {
+            if queued.watch == id {
+                *queued_bytes -= queued.bytes;
+                freed += if queued.epoch == epoch { queued.bytes } else { 0 };
+            }
+            queued.watch != id
+        });
+        self.consumed += freed;
+        let Some(watch) = self.watches.remove(&id) else { return false };
+        self.asked -= usize::from(watch.asked != Asked::Nothing);
+        watch.asked == Asked::Add
+    }
+
+    /// Whether there is anything to watch.
+    pub(super) fn is_active(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
+    /// Whether the consumer has taken enough for the server to send more than it did already.
+    pub(super) fn has_room(&self) -> bool {
+        self.queued_bytes <= u64::from(self.window / 2)
+    }
+
+    /// What the watches need of the server now. Pages of snapshots only while there is room for
+    /// them: the flow control of pushes does not bound them.
+    pub(super) fn needs(&mut self) -> Vec<(u64, Need)> {
+        let room = self.has_room();
+        let mut needs = Vec::new();
+        for id in mem::take(&mut self.needy) {
+            let Some(watch) = self.watches.get_mut(&id) else { continue };
+            if watch.asked != Asked::Nothing {
+                continue;
+            }
+            let need = watch.need();
+            let asked = if matches!(need, Need::Page(_)) { Asked::Page } else { Asked::Add };
+            if asked == Asked::Page && !room {
+                self.needy.push(id);
+            } else {
+                watch.asked = asked;
+                self.asked += 1;
+                needs.push((id, need));
+            }
+        }
+        needs
+    }
+
+    /// Whether the server was asked anything for any watch, on this connection.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked > 0
+    }
+
+    /// Whether a need is left over.
+    pub(super) fn is_needy(&self) -> bool {
+        !self.needy.is_empty()
+    }
+
+    /// The connection is lost, or the server is about to leave it: everything goes on on the
+    /// next one. What was half received is forgotten, and comes again.
+    pub(super) fn detach(&mut self) {
+        self.opened = false;
+        self.epoch = self.epoch.wrapping_add(1);
+        (self.outstanding, self.consumed) = (0, 0);
+        self.needy.clear();
+        self.asked = 0;
+        for (id, watch) in &mut self.watches {
+            watch.forget();
+            self.needy.push(*id);
+        }
+    }
+
+    /// As [`detach`](Self::detach), for one watch.
+    pub(super) fn detach_watch(&mut self, id: u64) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            self.asked -= usize::from(watch.asked != Asked::Nothing);
+            watch.forget();
+            self.needy.push(id);
+        }
+    }
+
+    /// The server has added the watch. Tells whoever waits for that.
+    pub(super) fn added(
+        &mut self,
+        id: u64,
+        revision: Revision,
+    ) -> Option<oneshot::Sender<Outcome>> {
+        let watch = self.watches.get_mut(&id)?;
+        if watch.at == At::Start {
+            match watch.request.from {
+                WatchFrom::Now => watch.at = At::Next(revision.saturating_add(1)),
+                WatchFrom::Revision(from) => watch.at = At::Next(from),
+                WatchFrom::Snapshot => {}
+            }
+        }
+        watch.added.take()
+    }
+
+    /// Ends a watch. Whoever waits for it to be added is returned; otherwise the error is queued.
+    pub(super) fn end_watch(
+        &mut self,
+        id: u64,
+        error: Error,
+    ) -> Option<(oneshot::Sender<Outcome>, Error)> {
+        let mut watch = self.watches.remove(&id)?;
+        self.asked -= usize::from(watch.asked != Asked::Nothing);
+        match watch.added.take() {
+            Some(added) => Some((added, error)),
+            None => {
+                let error = watch.with_resume(error);
+                self.enqueue(id, Err(error));
+                None
+            }
+        }
+    }
+
+    /// Ends every watch, and takes no more.
+    pub(super) fn end(&mut self, error: &Error) -> Vec<oneshot::Sender<Outcome>> {
+        self.over.get_or_insert_with(|| error.clone());
+        let ids: Vec<u64> = self.watches.keys().copied().collect();
+        ids.into_iter()
+            .filter_map(|id| self.end_watch(id, error.clone()))
+            .map(|(added, _)| added)
+            .collect()
+    }
+
+    /// Takes in a push of so many bytes.
+    ///
+    /// # Errors
+    /// The server does not keep to the window, or to its own counts.
+    pub(super) fn push(&mut self, push: Push, bytes: u32) -> Result<(), Error> {
+        self.outstanding += u64::from(bytes);
+        if self.outstanding > self.overrun {
+            return Err(protocol("the server sends more on a stream than was credited"));
+        }
+        let before = self.queue.len();
+        match push {
+            Push::Events { events, deliveries } => self.events(events, &deliveries)?,
+            Push::Snapshot { watch, revision, kvs } => self.snapshot(watch, revision, kvs),
+            Push::SnapshotEnd { watch, revision } => {
+                self.mark(watch, revision, WatchItem::SnapshotEnd { revision });
+            }
+            Push::Progress { watch, revision } => {
+                self.mark(watch, revision, WatchItem::Progress { revision });
+            }
+            Push::Ended { watch, error } => {
+                self.end_watch(watch, error);
+            }
+            Push::Parked { .. } => return Err(protocol("a push of a wait to a stream")),
+        }
+        let grown = self.queue.len() > before;
+        match self.queue.back_mut() {
+            Some(last) if grown => {
+                last.bytes = u64::from(bytes);
+                self.queued_bytes += u64::from(bytes);
+            }
+            // Part of a revision: the rest of it may need the whole window.
+            _ => self.consumed += u64::from(bytes),
+        }
+        Ok(())
+    }
+
+    /// The next page of a snapshot that was cut off.
+    pub(super) fn page(&mut self, id: u64, reply: RangeReply) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        let (At::Snapshot { revision, .. }, Asked::Page) = (&watch.at, watch.asked) else { return };
+        let (revision, more) = (*revision, reply.more);
+        watch.asked = Asked::Nothing;
+        self.asked -= 1;
+        let before = self.queue.len();
+        let bytes = reply.kvs.iter().map(|kv| kv.bytes() as u64).sum::<u64>();
+        self.snapshot(id, revision, reply.kvs);
+        if let Some(last) = self.queue.get_mut(before) {
+            // Counts for `has_room` only: it was no push, so it is not to be credited.
+            last.epoch = self.epoch.wrapping_sub(1);
+            last.bytes = bytes;
+            self.queued_bytes += bytes;
+        }
+        if !more {
+            self.mark(id, revision, WatchItem::SnapshotEnd { revision });
+        }
+        self.needy.push(id);
+    }
+
+    /// Takes the next item; with none, `waker` is woken for the next.
+    pub(super) fn take(&mut self, waker: &Waker) -> Poll<Option<Taken>> {
+        let Some(queued) = self.queue.pop_front() else {
+            if self.over.is_some() {
+                return Poll::Ready(None);
+            }
+            if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                self.waker = Some(waker.clone());
+            }
+            return Poll::Pending;
+        };
+        self.queued_bytes -= queued.bytes;
+        if queued.epoch == self.epoch {
+            self.consumed += queued.bytes;
+        }
+        Poll::Ready(Some((queued.watch, queued.item)))
+    }
+
+    /// What to credit now, if half of the window has been consumed.
+    pub(super) fn credit(&mut self) -> Option<u32> {
+        if self.consumed == 0 || self.consumed < u64::from(self.window / 2) {
+            return None;
+        }
+        let bytes = u32::try_from(self.consumed).unwrap_or(u32::MAX);
+        self.consumed -= u64::from(bytes);
+        self.outstanding = self.outstanding.saturating_sub(u64::from(bytes));
+        Some(bytes)
+    }
+
+    /// Whoever is to be woken because of new items.
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        if self.queue.is_empty() && self.over.is_none() { None } else { self.waker.take() }
+    }
+
+    fn enqueue(&mut self, watch: u64, item: Result<WatchItem, Error>) {
+        self.queue.push_back(Queued { watch, item, bytes: 0, epoch: self.epoch });
+    }
+
+    fn events(&mut self, events: Vec<Event>, deliveries: &[WireDelivery]) -> Result<(), Error> {
+        let mut events = Some(events);
+        for (nth, delivery) in deliveries.iter().enumerate() {
+            let (first, count) = (delivery.first as usize, delivery.count as usize);
+            let all = events.as_deref().unwrap_or_default();
+            let Some(part) = all.get(first..first.saturating_add(count)) else {
+                return Err(protocol("a delivery of events that are not there"));
+            };
+            // The usual push has one delivery, of everything: no copy.
+            let alone = nth + 1 == deliveries.len() && part.len() == all.len();
+            let Some(watch) = self.watches.get_mut(&delivery.watch_id) else { continue };
+            let part = if alone { events.take().unwrap_or_default() } else { part.to_vec() };
+            if let Some(item) = watch.deliver(part, delivery) {
+                self.enqueue(delivery.watch_id, Ok(item));
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, id: u64, revision: Revision, kvs: Vec<Arc<KeyValue>>) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        let Some(last) = kvs.last() else { return };
+        watch.at = At::Snapshot { revision, last: last.key.clone() };
+        self.enqueue(id, Ok(WatchItem::Snapshot { revision, kvs }));
+    }
+
+    /// Everything up to `revision` is shown, as `item` says.
+    fn mark(&mut self, id: u64, revision: Revision, item: WatchItem) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        watch.at = At::Next(revision.saturating_add(1));
+        self.enqueue(id, Ok(item));
+    }
+}
+
+impl Watch {
+    fn forget(&mut self) {
+        self.asked = Asked::Nothing;
+        self.held = Vec::new();
+        self.skipped = 0;
+    }
+
+    fn need(&self) -> Need {
+        match &self.at {
+            At::Start => Need::Add(self.request.clone()),
+            At::Next(revision) => Need::Add(WatchRequest {
+                from: WatchFrom::Revision(*revision),
+                ..self.request.clone()
+            }),
+            At::Snapshot { revision, last } => Need::Page(RangeRequest {
+                revision: *revision,
+                keys_only: self.request.keys_only,
+                after: Some(last.clone()),
+                ..RangeRequest::new(self.request.range.clone())
+            }),
+        }
+    }
+
+    /// Takes in a delivery; what of it is whole can be handed out.
+    fn deliver(&mut self, part: Vec<Event>, delivery: &WireDelivery) -> Option<WatchItem> {
+        let mut events = mem::take(&mut self.held);
+        if events.is_empty() {
+            events = part;
+        } else {
+            events.extend(part);
+        }
+        self.skipped += delivery.skipped;
+        let mut revision = delivery.revision;
+        if delivery.fragment {
+            let last = events.last()?.revision();
+            let whole = events.partition_point(|event| event.revision() < last);
+            self.held = events.split_off(whole);
+            revision = last.saturating_sub(1);
+        }
+        if !(delivery.fragment && events.is_empty()) {
+            self.at = At::Next(revision.saturating_add(1));
+        }
+        if events.is_empty() {
+            return None;
+        }
+        let skipped = mem::take(&mut self.skipped);
+        Some(WatchItem::Events { revision, events, skipped })
+    }
+
+    /// Adds where to resume, unless the server said so or the revisions mean nothing any more.
+    fn with_resume(&self, error: Error) -> Error {
+        match self.at {
+            At::Next(revision)
+                if error.details == Details::None && error.code != ErrorCode::StoreChanged =>
+            {
+                error.with_details(Details::Resume { revision })
+            }
+            _ => error,
+        }
+    }
+}

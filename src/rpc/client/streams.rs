@@ -1,0 +1,245 @@
+//! The streams of a [`Session`]: which of its requests and answers belong to watches.
+
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::inbound::{Answer, Outcome, Push, protocol};
+use super::link::Link;
+use super::pending::Target;
+use super::reason::closed;
+use super::session::Session;
+use super::stream::{Need, Stream, Taken};
+use crate::error::Error;
+use crate::model::{Reply, Request, WatchRequest};
+use crate::rpc::codec;
+use crate::rpc::frame::Kind;
+use crate::rpc::proto::{Call, WireCredit};
+
+impl Session {
+    /// Makes a stream; its id. The server hears of it with the first watch.
+    pub(super) fn make_stream(&mut self) -> u64 {
+        let id = self.new_id();
+        let config = &self.config;
+        let mut stream = Stream::new(config.watch_window_bytes, config.frame_bytes_max);
+        if matches!(self.link, Link::Closing(_) | Link::Closed) {
+            stream.end(&closed());
+        }
+        self.streams.insert(id, stream);
+        id
+    }
+
+    /// Adds a watch to a stream; its id, to cancel it by.
+    pub(super) fn add_watch(
+        &mut self,
+        stream: u64,
+        request: WatchRequest,
+        added: oneshot::Sender<Outcome>,
+        now: Instant,
+    ) -> u64 {
+        let Some(watches) = self.streams.get_mut(&stream) else { return 0 };
+        match watches.add(request, added) {
+            Ok(watch) => {
+                self.serve_stream(stream, now);
+                self.wake |= matches!(self.link, Link::Down(_));
+                watch
+            }
+            Err((error, added)) => {
+                self.effects.answers.push((added, Err(error)));
+                0
+            }
+        }
+    }
+
+    /// Ends a watch without a word to its consumer.
+    pub(super) fn cancel_watch(&mut self, stream: u64, watch: u64, now: Instant) {
+        let Some(watches) = self.streams.get_mut(&stream) else { return };
+        let known = watches.remove(watch) && watches.opened;
+        self.credit(stream);
+        if known {
+            let id = self.new_id();
+            let call = Call::WatchCancel { stream, watch_id: watch };
+            self.ask(id, call, Target::Nobody, now);
+        }
+    }
+
+    /// Ends a stream with all its watches; what is left of it is to be dropped without the lock,
+    /// because with it may go the task that read it.
+    pub(super) fn drop_stream(&mut self, id: u64) -> Option<Stream> {
+        let stream = self.streams.remove(&id)?;
+        // A request to open it that was not sent yet is forgotten; one that was, is cancelled.
+        let asked = stream.opened && !self.forget(id);
+        if asked && matches!(self.link, Link::Up | Link::Leaving) {
+            self.say(Kind::Cancel, id);
+        }
+        Some(stream)
+    }
+
+    /// Takes the next item of a stream.
+    pub(super) fn take_item(
+        &mut self,
+        id: u64,
+        waker: &Waker,
+        now: Instant,
+    ) -> Poll<Option<Taken>> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(None) };
+        let taken = stream.take(waker);
+        if stream.is_needy() && stream.has_room() {
+            self.serve_stream(id, now);
+        }
+        self.credit(id);
+        taken
+    }
+
+    /// Asks the server for what a stream needs, as far as its consumer keeps up.
+    pub(super) fn serve_stream(&mut self, id: u64, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if self.link != Link::Up || !stream.is_needy() {
+            return;
+        }
+        if !stream.opened {
+            // What is left from the connection before counts too: reconnects add no memory.
+            if !stream.has_room() {
+                return;
+            }
+            stream.opened = true;
+            let window_bytes = self.config.watch_window_bytes;
+            self.ask(id, Call::StreamOpen { window_bytes }, Target::Open, now);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        for (watch, need) in stream.needs() {
+            let (call, to) = match need {
+                Need::Add(request) => (
+                    Call::WatchAdd { stream: id, watch_id: watch, watch: request },
+                    Target::Add { stream: id, watch },
+                ),
+                Need::Page(range) => (
+                    Call::Store { idempotency: None, request: Request::Range(range) },
+                    Target::Page { stream: id, watch },
+                ),
+            };
+            let request = self.new_id();
+            self.ask(request, call, to, now);
+        }
+    }
+
+    pub(super) fn pushed(
+        &mut self,
+        id: u64,
+        push: Result<Push, Error>,
+        bytes: u32,
+    ) -> Result<(), Error> {
+        // Cancelled streams still get what was on its way.
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        match push {
+            Ok(Push::Ended { watch, error }) if self.link == Link::Leaving => {
+                if self.next_server_may(&error) {
+                    self.leave_watch(id, watch);
+                } else if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.push(Push::Ended { watch, error }, bytes)?;
+                }
+            }
+            Ok(push) => stream.push(push, bytes)?,
+            Err(error) => {
+                self.say(Kind::Cancel, id);
+                self.stream_ended(id, error);
+            }
+        }
+        self.credit(id);
+        self.wake_consumer(id);
+        Ok(())
+    }
+
+    /// A leaving server ended a watch, which goes on on the next connection.
+    fn leave_watch(&mut self, id: u64, watch: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.detach_watch(watch);
+            if !stream.is_asked() {
+                stream.detach();
+            }
+        }
+    }
+
+    pub(super) fn watch_added(&mut self, id: u64, watch: u64, outcome: Outcome) {
+        let leaving = matches!(&outcome, Err(error) if self.next_server_may(error));
+        if leaving {
+            return self.leave_watch(id, watch);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let answer = match outcome {
+            Ok(Answer::WatchAdd(revision)) => {
+                stream.added(watch, revision).map(|added| (added, Ok(Answer::WatchAdd(revision))))
+            }
+            Ok(other) => {
+                let error = protocol(format!("the reply does not fit a watch: {other:?}"));
+                stream.end_watch(watch, error).map(|(added, error)| (added, Err(error)))
+            }
+            Err(error) => stream.end_watch(watch, error).map(|(added, error)| (added, Err(error))),
+        };
+        self.effects.answers.extend(answer);
+        self.wake_consumer(id);
+    }
+
+    pub(super) fn watch_paged(&mut self, id: u64, watch: u64, outcome: Outcome, now: Instant) {
+        if matches!(&outcome, Err(error) if self.next_server_may(error)) {
+            return self.leave_watch(id, watch);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        match outcome {
+            Ok(Answer::Reply(Reply::Range(page))) => stream.page(watch, page),
+            Ok(other) => {
+                let error = protocol(format!("the reply does not fit a range: {other:?}"));
+                stream.end_watch(watch, error);
+            }
+            Err(error) => {
+                stream.end_watch(watch, error);
+            }
+        }
+        self.serve_stream(id, now);
+        self.wake_consumer(id);
+    }
+
+    /// The server ended a whole stream.
+    pub(super) fn stream_ended(&mut self, id: u64, error: Error) {
+        let leaving = self.next_server_may(&error);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if leaving {
+            return stream.detach();
+        }
+        stream.opened = false;
+        self.end_stream(id, &error);
+    }
+
+    /// Ends all watches.
+    pub(super) fn end_streams(&mut self, error: &Error) {
+        let ids: Vec<u64> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.end_stream(id, error);
+        }
+    }
+
+    fn end_stream(&mut self, id: u64, error: &Error) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let answers = stream.end(error).into_iter().map(|added| (added, Err(error.clone())));
+        self.effects.answers.extend(answers);
+        self.wake_consumer(id);
+    }
+
+    fn wake_consumer(&mut self, id: u64) {
+        let waker = self.streams.get_mut(&id).and_then(Stream::take_waker);
+        self.effects.wakers.extend(waker);
+    }
+
+    fn credit(&mut self, id: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if !stream.opened || !matches!(self.link, Link::Up | Link::Leaving) {
+            return;
+        }
+        let Some(bytes) = stream.credit() else { return };
+        self.wake |= self.out.is_empty();
+        // Four bytes: no limit refuses them.
+        let max = self.config.frame_bytes_max;
+        let _ = codec::encode_frame(&mut self.out, Kind::Credit, id, 0, &WireCredit { bytes }, max);
+    }
+}
