@@ -14,14 +14,14 @@ const SPARE_BUFFERS: usize = 8;
 /// A buffer that has grown beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 512 * 1024;
 
+/// So many bytes that are written, and more than are left, make room for new ones.
+const COMPACT_BYTES: usize = 64 * 1024;
+
 thread_local! {
     /// Buffers of connections that have nothing to say: an idle one holds none, and a busy one
     /// does not grow a new one for every answer.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
-
-/// So many bytes that are written, and more than are left, make room for new ones.
-const COMPACT_BYTES: usize = 64 * 1024;
 
 #[derive(Default)]
 pub(super) struct Output {
@@ -30,7 +30,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Where to append what is to be said.
+    /// Where to append what is to be said. To be [settled](Self::settle) if nothing was.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -81,7 +81,17 @@ impl Output {
         (wrote, Poll::Ready(Ok(())))
     }
 
+    /// Holds no buffer when there is nothing to say.
+    pub(super) fn settle(&mut self) {
+        if self.pending() == 0 {
+            self.give_back();
+        }
+    }
+
     fn give_back(&mut self) {
+        if self.bytes.capacity() == 0 {
+            return;
+        }
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         self.written = 0;
@@ -115,7 +125,7 @@ mod tests {
         let mut buffer = vec![0; 32 * 1024];
         while received < 64 * BEHIND {
             while output.pending() < BEHIND {
-                output.bytes.extend((sent..sent + 4096).map(|n| (n / 7) as u8));
+                output.buffer().extend((sent..sent + 4096).map(|n| (n / 7) as u8));
                 sent += 4096;
             }
             let (_, written) =
@@ -132,5 +142,17 @@ mod tests {
             let held = output.bytes.capacity();
             assert!(held <= 4 * BEHIND, "{held} bytes for {BEHIND}");
         }
+    }
+
+    #[test]
+    fn s10_who_has_nothing_to_say_holds_no_buffer() {
+        let mut talked = Output::default();
+        talked.buffer().extend_from_slice(&[0; 4096]);
+        talked.written = 4096;
+        talked.settle();
+        let mut idle = Output::default();
+        assert!(idle.buffer().capacity() >= 4096, "it is used again");
+        idle.settle();
+        assert_eq!((talked.bytes.capacity(), idle.bytes.capacity()), (0, 0));
     }
 }

@@ -1,5 +1,6 @@
 //! [`Raw`]: a client that is nothing but a socket, whose bytes are written by hand.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
@@ -43,11 +44,19 @@ pub(crate) fn credit(stream: u64, bytes: u32) -> Vec<u8> {
 }
 
 /// A frame that was received.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) id: u64,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = String::from_utf8_lossy(&self.body[..self.body.len().min(100)]);
+        write!(f, "frame of kind {} id {} with {} bytes, ", self.kind, self.id, self.body.len())?;
+        write!(f, "{start:?}")
+    }
 }
 
 impl Frame {
@@ -188,7 +197,9 @@ impl Raw {
     }
 
     pub(crate) fn expect_end(&mut self) {
-        assert_eq!(self.rest(), b"");
+        let rest = self.rest();
+        let start = &rest[..rest.len().min(100)];
+        assert!(rest.is_empty(), "{} bytes follow: {start:?}", rest.len());
     }
 
     /// Everything until the connection ends.
@@ -201,7 +212,11 @@ impl Raw {
     fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.received.len() < count {
             if !self.read_more() {
-                assert_eq!(self.received, b"", "the connection ended inside a frame");
+                let left = self.received.len();
+                assert_eq!(
+                    left, 0,
+                    "the connection ended inside a frame, after {left} bytes of it"
+                );
                 return None;
             }
         }
