@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult,
-    SpawnHandle, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle,
+    WrapFuture,
 };
+use tokio::sync::mpsc;
 
 use super::message::{
     Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
@@ -41,7 +42,9 @@ pub struct StoreActor {
     /// Streams whose watches are still being freed.
     closing: VecDeque<Handle>,
     stopping: bool,
-    halted: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Held by this actor and every session, so that [`Wakeful::stop`](crate::Wakeful::stop) sees
+    /// the last of them go.
+    alive: mpsc::Sender<()>,
 }
 
 impl StoreActor {
@@ -50,6 +53,7 @@ impl StoreActor {
         store_id: u64,
         here: Arc<Owner>,
         connections: Arc<AtomicU64>,
+        alive: mpsc::Sender<()>,
     ) -> Self {
         Self {
             hub,
@@ -62,7 +66,7 @@ impl StoreActor {
             turn_comes: false,
             closing: VecDeque::new(),
             stopping: false,
-            halted: None,
+            alive,
         }
     }
 
@@ -147,8 +151,8 @@ impl StoreActor {
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
-        let deadline = work.deadline.map(|deadline| self.micros(deadline));
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        // By the clock of this moment: what came before in the same message may have taken long.
+        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(StoreError::DeadlineExceeded.into());
         }
         Ok(match work.task {
@@ -156,8 +160,8 @@ impl StoreActor {
                 Done::Reply(self.apply(now, idempotency, request)?)
             }
             Task::Wait { mut request, outlet } => {
-                if let Some(deadline) = deadline {
-                    let left = Duration::from_micros(deadline - now);
+                if let Some(deadline) = work.deadline {
+                    let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
                     request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
                 }
                 match self.wait(now, owner, request, outlet)? {
@@ -166,7 +170,8 @@ impl StoreActor {
                 }
             }
             Task::OpenStream { outlet } => {
-                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet))?)
+                let alive = self.alive.clone();
+                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet, alive))?)
             }
             Task::Watch { stream, watch_id, request } => {
                 let stream = resolve(stream, before)?;
@@ -204,7 +209,8 @@ impl StoreActor {
         request: WaitRequest,
         outlet: Outlet,
     ) -> Result<WaitStart, StoreError> {
-        self.hub.wait(now, owner, request, || start_session(outlet))
+        let alive = self.alive.clone();
+        self.hub.wait(now, owner, request, || start_session(outlet, alive))
     }
 
     /// Has the store look ahead to the next requests.
@@ -241,19 +247,12 @@ fn resolve(stream: StreamRef, before: &[Result<Done, Error>]) -> Result<Handle, 
     }
 }
 
-fn start_session(outlet: Outlet) -> Addr<WatchSession> {
-    WatchSession::new(outlet).start()
+fn start_session(outlet: Outlet, alive: mpsc::Sender<()>) -> Addr<WatchSession> {
+    WatchSession::new(outlet, alive).start()
 }
 
 impl Actor for StoreActor {
     type Context = Context<Self>;
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(halted) = self.halted.take() {
-            // Whoever asked may have stopped waiting.
-            let _ = halted.send(());
-        }
-    }
 }
 
 impl Handler<Requests> for StoreActor {
@@ -320,7 +319,8 @@ impl Handler<WatchFor> for StoreActor {
         }
         let here = Arc::clone(&self.here);
         let WatchFor { service, request, outlet } = message;
-        let handle = self.hub.open_stream(&here, || start_session(outlet))?;
+        let alive = self.alive.clone();
+        let handle = self.hub.open_stream(&here, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
         if watching.is_err() {
             self.hub.close_stream(handle, 1);
@@ -379,11 +379,9 @@ impl Handler<Stop> for StoreActor {
 }
 
 impl Handler<Halt> for StoreActor {
-    type Result = MessageResult<Halt>;
+    type Result = ();
 
-    fn handle(&mut self, Halt(halted): Halt, ctx: &mut Self::Context) -> Self::Result {
-        self.halted = Some(halted);
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         ctx.stop();
-        MessageResult(())
     }
 }
