@@ -12,7 +12,7 @@ use crate::model::{Event, Revision};
 pub(crate) type Seq = u64;
 
 /// Bytes an event costs beyond its key and value, roughly.
-const EVENT_OVERHEAD_BYTES: u64 = 192;
+pub(super) const EVENT_OVERHEAD_BYTES: u64 = 192;
 
 /// How many events of a key lie between two marks on its trail.
 const MARK_EVERY: u32 = 32;

@@ -12,6 +12,9 @@ mod read;
 mod state;
 mod txn;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};
 pub(crate) use state::State;
