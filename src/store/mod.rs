@@ -9,6 +9,7 @@ mod idempotency;
 mod keyspace;
 mod lease;
 mod read;
+mod room;
 mod state;
 mod txn;
 

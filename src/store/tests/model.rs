@@ -140,9 +140,7 @@ impl Model {
         }
         let revision = self.revision();
         Ok(match request {
-            Request::Set(set) => self
-                .transact(|model| vec![model.set(now, set)])
-                .remove(0),
+            Request::Set(set) => self.transact(|model| vec![model.set(now, set)]).remove(0),
             Request::Delete(delete) => self.transact(|model| vec![model.delete(&delete)]).remove(0),
             Request::Txn(txn) => self.txn(now, txn)?,
             Request::Get(get) => self.get(&get),
@@ -177,7 +175,8 @@ impl Model {
             }
             Request::LeaseList { after, limit } => {
                 let limit = self.limit(limit);
-                let mut leases: Vec<_> = self.leases().into_iter().filter(|id| *id > after).collect();
+                let mut leases: Vec<_> =
+                    self.leases().into_iter().filter(|id| *id > after).collect();
                 let more = leases.len() > limit;
                 leases.truncate(limit);
                 Reply::LeaseList(LeaseListReply { revision, leases, more })
@@ -239,7 +238,12 @@ impl Model {
             && kv.value == request.value
             && (keeps || (request.ttl.is_none() && old_lease == request.lease))
         {
-            return Reply::Set(SetReply { revision: 0, changed: false, lease: old_lease, previous });
+            return Reply::Set(SetReply {
+                revision: 0,
+                changed: false,
+                lease: old_lease,
+                previous,
+            });
         }
         let lease = match request.ttl {
             Some(_) if keeps => old_lease,
@@ -312,8 +316,8 @@ impl Model {
         if limit == 0 { self.config.range_keys_max } else { limit }
     }
 
-    /// A page within `room`, of which the first key of a whole room may take more.
-    fn page(&self, request: &RangeRequest, room: &mut Room) -> Reply {
+    /// The keys that a page without an end lists.
+    fn listed(&self, request: &RangeRequest) -> Vec<Arc<KeyValue>> {
         let descending = request.order == RangeOrder::Descending;
         let mut kvs = matching(self.keys_at(request.revision), &request.range);
         if let Some(after) = &request.after {
@@ -322,6 +326,12 @@ impl Model {
         if descending {
             kvs.reverse();
         }
+        kvs
+    }
+
+    /// A page within `room`, of which the first key of a whole room may take more.
+    fn page(&self, request: &RangeRequest, room: &mut Room) -> Reply {
+        let kvs = self.listed(request);
         let mut reply =
             RangeReply { revision: self.revision(), kvs: Vec::new(), more: false, count: 0 };
         if request.count_only {
@@ -591,7 +601,8 @@ impl Model {
                     }
                 }
                 TxnOp::Get(get) => {
-                    let stored = self.keys_at(get.revision).get(&get.key).map_or(0, |kv| kv.bytes());
+                    let stored =
+                        self.keys_at(get.revision).get(&get.key).map_or(0, |kv| kv.bytes());
                     let set = ops.iter().find_map(|op| match op {
                         TxnOp::Set(set) if set.key == get.key => {
                             Some(set.key.len() + set.value.len())
@@ -601,7 +612,7 @@ impl Model {
                     reply_bytes += stored.max(set.unwrap_or(0));
                 }
                 TxnOp::Range(range) if range.count_only => {
-                    counted += matching(self.keys_at(range.revision), &range.range).len();
+                    counted += self.listed(range).len();
                 }
                 TxnOp::Range(_) => {}
             }

@@ -88,7 +88,11 @@ fn s7_a_transaction_compares_first_then_writes_once() {
     let get = |key: &str| TxnOp::Get(GetRequest { key: key.into(), revision: 0 });
     let request = TxnRequest {
         compares: vec![unchanged("a", "1")],
-        success: vec![set("a", "2"), get("a"), TxnOp::Delete(DeleteRequest::new(KeyRange::key("b")))],
+        success: vec![
+            set("a", "2"),
+            get("a"),
+            TxnOp::Delete(DeleteRequest::new(KeyRange::key("b"))),
+        ],
         failure: vec![get("a")],
     };
     let Reply::Txn(first) = store.ask(Request::Txn(request.clone())).unwrap() else { panic!() };
@@ -184,9 +188,8 @@ fn s10_history_stays_within_its_bytes_whatever_is_written() {
         store.set_to("large", &large);
         let oldest = store.history().oldest();
         let readable = store.history().first_of(oldest)..store.history().end();
-        let bytes: usize = readable
-            .map(|seq| store.history().get(seq).unwrap().event.kv.bytes())
-            .sum();
+        let bytes: usize =
+            readable.map(|seq| store.history().get(seq).unwrap().event.kv.bytes()).sum();
         assert!(bytes <= 1_000_000, "{bytes} bytes are readable");
     }
     let most = 2 * 1_000_000 + 100_000;

@@ -90,12 +90,8 @@ pub(crate) fn delete_request() -> impl Strategy<Value = DeleteRequest> {
 }
 
 fn compare() -> impl Strategy<Value = Compare> {
-    let op = select(vec![
-        CompareOp::Equal,
-        CompareOp::NotEqual,
-        CompareOp::Less,
-        CompareOp::Greater,
-    ]);
+    let op =
+        select(vec![CompareOp::Equal, CompareOp::NotEqual, CompareOp::Less, CompareOp::Greater]);
     let target = prop_oneof![
         value().prop_map(CompareTarget::Value),
         (0..4u64).prop_map(CompareTarget::Version),
