@@ -194,11 +194,13 @@ impl Model {
 impl Model {
     /// Does `change` at the next revision, which becomes the current one if it made an event.
     fn transact(&mut self, change: impl FnOnce(&mut Self) -> Vec<Reply>) -> Vec<Reply> {
-        let (before, events) = (self.keys.clone(), self.log.len());
+        let events = self.log.len();
+        self.past.push(self.keys.clone());
         let mut replies = change(self);
         if self.log.len() > events {
-            self.past.push(before);
             self.compact_to_limits();
+        } else {
+            self.past.pop();
         }
         for reply in &mut replies {
             match reply {
@@ -225,7 +227,7 @@ impl Model {
     }
 
     fn set(&mut self, now: Micros, request: SetRequest) -> Reply {
-        let revision = self.revision() + 1;
+        let revision = self.revision();
         let before = self.keys.get(&request.key).cloned();
         let previous = before.clone().filter(|_| request.return_previous);
         let old_lease = before.as_ref().map_or(0, |kv| kv.lease);
@@ -283,7 +285,7 @@ impl Model {
     fn delete_key(&mut self, kv: &Arc<KeyValue>) {
         self.keys.remove(&kv.key);
         self.drop_private(kv.lease);
-        let tombstone = KeyValue::tombstone(kv.key.clone(), self.revision() + 1);
+        let tombstone = KeyValue::tombstone(kv.key.clone(), self.revision());
         self.log.push(Event { kv: Arc::new(tombstone), previous: Some(kv.clone()) });
     }
 

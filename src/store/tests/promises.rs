@@ -77,6 +77,31 @@ fn s5_the_past_is_readable_from_oldest_to_current() {
 }
 
 #[test]
+fn s5_a_key_with_a_long_past_is_read_at_every_revision_of_it() {
+    let mut store = store_with(|config| config.history_revisions_max = 300);
+    for n in 2..1_000u64 {
+        match n % 7 {
+            0 => store.delete_in(KeyRange::key("a")).0,
+            3 => store.set_to("b", "between"),
+            _ => store.set_to("a", &n.to_string()),
+        };
+        store.reclaim(usize::from(n % 3 == 0));
+        if n % 50 > 0 {
+            continue;
+        }
+        for revision in store.history().oldest()..=n {
+            let expected = match revision % 7 {
+                0 => None,
+                3 => Some((revision - 1).to_string()),
+                _ => Some(revision.to_string()),
+            };
+            let expected = expected.filter(|_| revision > 1);
+            assert_eq!(store.get_at("a", revision).unwrap(), expected, "at {revision} of {n}");
+        }
+    }
+}
+
+#[test]
 fn s7_a_transaction_compares_first_then_writes_once() {
     let mut store = roomy();
     store.set_to("a", "1");
