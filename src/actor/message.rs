@@ -174,10 +174,10 @@ pub(crate) struct Ready(pub(crate) Handle);
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
-/// Ends the actor, which says so.
+/// Ends the actor, and with it every session.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Halt(pub(crate) tokio::sync::oneshot::Sender<()>);
+pub(crate) struct Halt;
 
 /// The answer to a session's wait.
 #[derive(Message)]

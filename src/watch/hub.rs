@@ -80,6 +80,11 @@ impl<P> Hub<P> {
         self.stream(stream).ok().map(|stream| &stream.party)
     }
 
+    /// Prepares for several requests that will be done one after the other.
+    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, writes: usize) {
+        self.state.warm(keys, writes);
+    }
+
     /// Does `request`; whoever waits for what it changed has it in the answers or batches.
     pub(crate) fn apply(
         &mut self,

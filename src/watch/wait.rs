@@ -111,11 +111,12 @@ impl<P> Hub<P> {
             }
             (None, _) => return Ok(None),
         };
-        if after + 1 < oldest {
-            return Err(StoreError::Compacted { asked: after + 1, oldest, current });
-        }
+        // First, as there is no revision after the largest number.
         if after > current {
             return Err(StoreError::Future { asked: after, oldest, current });
+        }
+        if after + 1 < oldest {
+            return Err(StoreError::Compacted { asked: after + 1, oldest, current });
         }
         let live = match (&request.condition, &request.range) {
             (_, KeyRange::Key(_)) => 0,

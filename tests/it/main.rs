@@ -1,4 +1,4 @@
-//! End to end: the real binary, the real client, the service inside an actix system.
+//! What is promised, from outside: over raw sockets, through the client, with the real binary.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,3 +18,5 @@ mod examples;
 mod process;
 #[cfg(all(feature = "cli", unix))]
 mod readme;
+mod support;
+mod wire;

@@ -13,6 +13,9 @@ use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello};
 /// Longest name a client may give itself, bytes.
 const CLIENT_NAME_BYTES_MAX: usize = 256;
 
+/// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
+const HELLO_BYTES_MAX: usize = 1024;
+
 /// What a peer has sent, as far as it is understood.
 pub(super) struct Inbox {
     phase: Phase,
@@ -83,14 +86,13 @@ impl Inbox {
         now: Instant,
         config: &RpcConfig,
     ) -> Result<(), Fatal> {
-        if self.partial.is_empty() {
-            let used = self.parse(bytes, now, config)?;
-            self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
+        if !self.partial.is_empty() {
             self.partial.extend_from_slice(bytes);
-            self.resume(now, config)?;
+            return self.resume(now, config);
         }
-        self.note_partial(now, !self.received.is_empty());
+        let used = self.parse(bytes, now, config)?;
+        self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        self.note_partial(now, used > 0);
         Ok(())
     }
 
@@ -143,7 +145,11 @@ impl Inbox {
                 self.full = true;
                 break;
             }
-            match split(rest, config.frame_bytes_max).map_err(fatal)? {
+            let split = match self.phase {
+                Phase::Open => split(rest, config.frame_bytes_max).map_err(fatal),
+                _ => split(rest, HELLO_BYTES_MAX).map_err(bad_hello),
+            };
+            match split? {
                 None => break,
                 Some((header, body, after)) => {
                     rest = after;
@@ -164,6 +170,10 @@ impl Inbox {
         let id = header.id;
         if self.phase == Phase::Hello {
             return self.hello(header, body).map(Some);
+        }
+        let bare = matches!(header.kind, Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Goodbye);
+        if bare && !body.is_empty() {
+            return Err(protocol("a body where there is none"));
         }
         Ok(Some(match header.kind {
             Kind::Request if id == 0 => return Err(protocol("request id 0 is the connection's")),
@@ -195,7 +205,7 @@ impl Inbox {
         if header.kind != Kind::Hello {
             return Err(protocol("the first frame must be a hello"));
         }
-        let WireHello { client_name } = decode(body).map_err(fatal)?;
+        let WireHello { client_name } = decode(body).map_err(bad_hello)?;
         if client_name.len() > CLIENT_NAME_BYTES_MAX {
             return Err(protocol("the client's name is longer than 256 bytes"));
         }
@@ -217,6 +227,13 @@ fn is_heavy(call: &Call) -> bool {
         },
         Call::Wait(wait) => wait.after.is_some() || !matches!(wait.range, KeyRange::Key(_)),
         Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => false,
+    }
+}
+
+fn bad_hello(error: CodecError) -> Fatal {
+    match error {
+        CodecError::TooLarge { .. } => protocol("the hello is longer than 1024 bytes"),
+        error => fatal(error),
     }
 }
 
