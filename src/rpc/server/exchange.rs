@@ -211,6 +211,8 @@ impl Exchange {
     /// Hands everything asked for to the store, as one message, and takes the answers.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         if !self.works.is_empty() {
+            // What is given up makes room for what is asked for in the same breath.
+            self.do_cancel();
             let works = std::mem::take(&mut self.works);
             let requests = Requests { owner: Arc::clone(&self.owner), works };
             let answers = self.service.store().send(requests).await;
@@ -222,6 +224,8 @@ impl Exchange {
             }
         }
         self.do_cancel();
+        // What is left has ended by itself.
+        self.cancelled.clear();
         Ok(())
     }
 
@@ -256,7 +260,7 @@ impl Exchange {
         }
     }
 
-    /// Frees what was cancelled; each gets its one answer.
+    /// Frees what was cancelled and is there, and keeps the rest; each gets its one answer.
     fn do_cancel(&mut self) {
         let mut waits = Vec::new();
         for id in std::mem::take(&mut self.cancelled) {
@@ -266,6 +270,7 @@ impl Exchange {
                 // bound: one for each stream that was opened
                 self.service.store().do_send(CloseStream(stream.handle));
             } else {
+                self.cancelled.push(id);
                 continue;
             }
             self.answers.push_back((id, Err(StoreError::Cancelled.into())));
