@@ -22,6 +22,7 @@ stop() {
 trap stop EXIT
 
 # Port 0: a free one, which the first line tells.
+: >"$temp/server"
 "$wakeful" serve --listen 127.0.0.1:0 --log warn >"$temp/server" &
 server=$!
 for _ in {1..200}; do
@@ -30,6 +31,7 @@ for _ in {1..200}; do
     kill -0 "$server" || exit 1
     sleep 0.05
 done
+[ -n "$WAKEFUL_ADDR" ] || { echo "the server does not say where it listens" >&2; exit 1; }
 export WAKEFUL_ADDR
 
 # From the present revision on, so that it does not matter which of the two comes first.

@@ -91,6 +91,19 @@ fn s5_compacted_revisions_cannot_be_read() {
 }
 
 #[test]
+fn bench_measures_a_server() {
+    let server = Server::start();
+    let short = ["bench", "--requests", "2000", "--connections", "4", "--keys", "100", "--json"];
+    let report = server.run(&short);
+    assert_eq!(report.code, Some(0), "{report:?}");
+    for line in String::from_utf8(report.stdout).unwrap().lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap().is_object(), "{line}");
+    }
+    assert!(server.status("requests") >= 2_000);
+    server.until_status("connections", 1);
+}
+
+#[test]
 fn completions_need_no_server() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["--addr", "127.0.0.1:1", "completions", shell]).ok();

@@ -192,6 +192,33 @@ async fn t5_dropping_everything_leaves_nothing_on_the_server() {
 }
 
 #[tokio::test]
+async fn t5_what_is_given_up_makes_room_at_once() {
+    let server = Server::start_with(&[
+        "--limit",
+        "watch.watches_per_connection_max=2",
+        "--limit",
+        "watch.streams_max=1",
+    ]);
+    let client = connect(server.addr()).await;
+    let any = || WaitRequest::new(KeyRange::all());
+    let mut wait = client.go_wait(any());
+    let mut watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+    for nth in 2..100_u64 {
+        // The farewell to the old and the request for the new go out together.
+        drop(wait);
+        wait = client.go_wait(any());
+        drop(watch);
+        watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+        within(client.set(SetRequest::new("a", "1"))).await.unwrap();
+        let met = within(&mut wait).await.unwrap();
+        assert!(matches!(met, WaitOutcome::Met { revision, .. } if revision == nth));
+        assert_eq!(next_events(&mut watch).await[0].revision(), nth);
+        wait = client.go_wait(any());
+        assert_eq!(within(client.status()).await.unwrap().waits, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_closed_client_says_so() {
     let server = Server::start();
     let client = connect(server.addr()).await;
