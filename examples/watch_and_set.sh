@@ -9,6 +9,7 @@ set -euo pipefail
 wakeful=${WAKEFUL:-$(dirname "$0")/../target/debug/wakeful}
 [ -x "$wakeful" ] || { echo "there is no $wakeful; build it first: cargo build" >&2; exit 1; }
 
+unset WAKEFUL_ADDR
 temp=$(mktemp -d)
 server=
 waiting=
@@ -26,13 +27,13 @@ trap stop EXIT
 "$wakeful" serve --listen 127.0.0.1:0 --log warn >"$temp/server" &
 server=$!
 for _ in {1..200}; do
-    WAKEFUL_ADDR=$(sed -n 's/^listening on //p' "$temp/server")
-    [ -z "$WAKEFUL_ADDR" ] || break
+    addr=$(sed -n 's/^listening on //p' "$temp/server")
+    [ -z "$addr" ] || break
     kill -0 "$server" || exit 1
     sleep 0.05
 done
-[ -n "$WAKEFUL_ADDR" ] || { echo "the server does not say where it listens" >&2; exit 1; }
-export WAKEFUL_ADDR
+[ -n "$addr" ] || { echo "the server does not say where it listens" >&2; exit 1; }
+export WAKEFUL_ADDR=$addr
 
 # From the present revision on, so that it does not matter which of the two comes first.
 revision=$("$wakeful" status --json | sed 's/^{"revision":\([0-9]*\).*/\1/')
