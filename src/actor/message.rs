@@ -2,7 +2,7 @@
 //!
 //! [`Execute`] and [`Status`](crate::Request::Status) are for whoever holds the address of the
 //! [`StoreActor`](super::StoreActor); everything that takes time has a method on
-//! [`Wakeful`](crate::Wakeful), which also cleans up when its future is dropped.
+//! [`Wakeful`], which also cleans up when its future is dropped.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -79,7 +79,8 @@ pub struct SetRequest {
     pub key: Blob,
     /// The value: 0 ..= `store.value_bytes_max` bytes.
     pub value: Blob,
-    /// An existing lease to end with; 0 for none. Replaces the lease the key had.
+    /// An existing lease to end with; 0 for none. Replaces the lease the key had. The private
+    /// lease of a key takes no other key.
     pub lease: LeaseId,
     /// A time to live of its own, `store.lease_ttl_min ..= store.lease_ttl_max`, whole
     /// milliseconds: a private lease that ends when the key is deleted or set again without it.
@@ -164,7 +165,8 @@ pub enum RangeOrder {
 pub struct DeleteRequest {
     /// Which keys; at most `store.revision_events_max` may exist.
     pub range: KeyRange,
-    /// Answer with the keys as they were before; together at most `store.range_bytes_max` bytes.
+    /// Answer with the keys as they were before: at most `store.range_keys_max` of them, together
+    /// at most `store.range_bytes_max` bytes.
     pub return_previous: bool,
 }
 
@@ -239,7 +241,9 @@ pub enum TxnOp {
     Set(SetRequest),
     /// Reads a key; a past revision is read as it was, 0 sees what the transaction did so far.
     Get(GetRequest),
-    /// Reads a page of keys; as for `Get`.
+    /// Reads a page of keys; as for `Get`. All replies of a transaction have the room of one page:
+    /// one that comes when it is used up is empty, with `more` set. With `count_only`, at most
+    /// `store.revision_events_max` keys are counted in all.
     Range(RangeRequest),
     /// Deletes keys.
     Delete(DeleteRequest),

@@ -13,7 +13,7 @@ use crate::model::{Event, Revision};
 pub(crate) type Seq = u64;
 
 /// Bytes an event costs beyond its key and value, roughly.
-const EVENT_OVERHEAD_BYTES: u64 = 192;
+pub(super) const EVENT_OVERHEAD_BYTES: u64 = 192;
 
 /// How many events of a key lie between two marks on its trail.
 const MARK_EVERY: u32 = 32;
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     /// The next event of the key; 0 for none.
     pub(crate) next: Seq,
     revision: Revision,
+    /// Bytes of all events before it, compacted or not.
+    offset: u64,
 }
 
 /// Where the events of one key are.
@@ -50,7 +52,8 @@ pub(crate) struct History {
     base: Seq,
     /// The first event that is not compacted.
     readable: Seq,
-    bytes: u64,
+    /// Bytes of all events there ever were.
+    pushed: u64,
     oldest: Revision,
 }
 
@@ -87,7 +90,7 @@ impl Trail {
 
 impl History {
     pub(crate) fn new(oldest: Revision) -> Self {
-        Self { entries: VecDeque::new(), base: 1, readable: 1, bytes: 0, oldest }
+        Self { entries: VecDeque::new(), base: 1, readable: 1, pushed: 0, oldest }
     }
 
     /// The oldest revision that can be read.
@@ -104,8 +107,9 @@ impl History {
         self.entries.len()
     }
 
+    /// Bytes of events that take room, compacted or not.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes_from(self.base)
     }
 
     /// The event with this number; `None` when it is compacted or not there yet.
@@ -153,9 +157,9 @@ impl History {
             entry.next = seq;
         }
         trail.push(seq);
-        self.bytes += event_bytes(&event);
-        let revision = event.revision();
-        self.entries.push_back(Entry { event, slot, next: 0, revision });
+        let (revision, offset) = (event.revision(), self.pushed);
+        self.pushed += EVENT_OVERHEAD_BYTES + event.kv.bytes() as u64;
+        self.entries.push_back(Entry { event, slot, next: 0, revision, offset });
     }
 
     /// Gives up the history before `revision`; the room is given back by
@@ -166,19 +170,18 @@ impl History {
         }
         self.oldest = revision;
         // At every write it is one revision, usually of one event: no need to search.
-        let one_on = self.readable + 1;
-        self.readable = match self.revision_of(one_on) {
-            Some(next) if next >= revision => one_on,
-            _ => self.first_of(revision),
-        };
+        let is_readable = |seq: &Seq| self.revision_of(*seq).is_some_and(|at| at >= revision);
+        let near = [self.readable, self.readable + 1].into_iter().find(is_readable);
+        self.readable = near.unwrap_or_else(|| self.first_of(revision));
     }
 
-    /// Compacts so far that at most `revisions_max` revisions up to `current` remain, and as far
-    /// as `bytes_max` asks for by one revision: called at every write, that is enough.
+    /// Compacts so far that at most `revisions_max` revisions up to `current` remain readable, and
+    /// at most `bytes_max` bytes; the current revision does in any case.
     pub(crate) fn compact_to(&mut self, current: Revision, revisions_max: u64, bytes_max: u64) {
         let by_count = (current + 1).saturating_sub(revisions_max);
         self.compact(by_count.min(current));
-        if self.bytes > bytes_max && self.oldest < current {
+        // A large write may push many small ones out: each was paid for when it came.
+        while self.bytes_from(self.readable) > bytes_max && self.oldest < current {
             self.compact(self.oldest + 1);
         }
     }
@@ -190,7 +193,6 @@ impl History {
         }
         let entry = self.entries.pop_front()?;
         self.base += 1;
-        self.bytes -= event_bytes(&entry.event);
         Some(entry)
     }
 
@@ -208,7 +210,7 @@ impl History {
     pub(super) fn is_nearly_full(&self, config: &StoreConfig) -> bool {
         self.has_compacted()
             || self.len() as u64 >= config.history_revisions_max
-            || self.bytes >= config.history_bytes_max
+            || self.bytes() >= config.history_bytes_max
     }
 
     /// The events that will be compacted first.
@@ -224,11 +226,12 @@ impl History {
         self.entries.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
+    /// Bytes of this event and those after it.
+    fn bytes_from(&self, seq: Seq) -> u64 {
+        self.entry(seq).map_or(0, |entry| self.pushed - entry.offset)
+    }
+
     fn revision_of(&self, seq: Seq) -> Option<Revision> {
         self.entry(seq).map(|entry| entry.revision)
     }
-}
-
-fn event_bytes(event: &Event) -> u64 {
-    EVENT_OVERHEAD_BYTES + event.kv.bytes() as u64
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use ahash::RandomState;
 
 use super::{Micros, StoreError};
 use crate::config::StoreConfig;
-use crate::model::{IdempotencyKey, Reply, Request};
+use crate::model::{IdempotencyKey, KeyValue, Reply, Request};
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
@@ -75,17 +76,19 @@ impl Remembered {
     }
 }
 
+/// Bytes of a reply or a key beyond its key and value, roughly.
+const OVERHEAD_BYTES: usize = 128;
+
 /// Bytes a remembered reply keeps alive, roughly.
 fn reply_bytes(reply: &Reply) -> usize {
+    let bytes_of = |kv: &Arc<KeyValue>| OVERHEAD_BYTES + kv.bytes();
     let kept = match reply {
-        Reply::Set(set) => set.previous.as_ref().map_or(0, |kv| kv.bytes()),
-        Reply::Get(get) => get.kv.as_ref().map_or(0, |kv| kv.bytes()),
-        Reply::Range(range) => range.kvs.iter().map(|kv| kv.bytes()).sum(),
-        Reply::Delete(delete) | Reply::LeaseRevoke(delete) => {
-            delete.previous.iter().map(|kv| kv.bytes()).sum()
-        }
+        Reply::Set(set) => set.previous.as_ref().map_or(0, bytes_of),
+        Reply::Get(get) => get.kv.as_ref().map_or(0, bytes_of),
+        Reply::Range(range) => range.kvs.iter().map(bytes_of).sum(),
+        Reply::Delete(delete) => delete.previous.iter().map(bytes_of).sum(),
         Reply::Txn(txn) => txn.results.iter().map(reply_bytes).sum(),
         _ => 0,
     };
-    kept + 128
+    OVERHEAD_BYTES + kept
 }

@@ -45,6 +45,12 @@ impl Keyspace {
         self.live.len()
     }
 
+    /// Keys that exist or that history speaks of.
+    #[cfg(test)]
+    pub(crate) fn records(&self) -> usize {
+        self.records.len()
+    }
+
     /// Bytes of the keys that exist and their values.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

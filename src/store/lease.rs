@@ -1,12 +1,17 @@
-//! [`Leases`]: which keys end together, and when.
+//! [`Leases`]: which keys end together, and when; and what [`State`] does with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Micros;
-use crate::model::LeaseId;
+use super::room::Demand;
+use super::{Micros, State, StoreError};
+use crate::model::{
+    DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, SetRequest,
+};
 
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -14,7 +19,7 @@ pub(crate) struct Lease {
     pub(crate) deadline: Micros,
     /// Records of its keys, in no order; each knows its place here.
     pub(crate) keys: SmallVec<[u32; 2]>,
-    /// Made by a set with a time to live: gone with its last key.
+    /// Made by a set with a time to live: of that one key, and gone with it.
     pub(crate) private: bool,
 }
 
@@ -89,4 +94,185 @@ impl Leases {
     pub(crate) fn ids_after(&self, after: LeaseId) -> impl Iterator<Item = LeaseId> {
         self.leases.range((Bound::Excluded(after), Bound::Unbounded)).map(|(id, _)| *id)
     }
+}
+
+/// What requests do with leases.
+impl State {
+    /// That the lease exists, and that a private one is the key's own.
+    pub(super) fn check_attach(&self, request: &SetRequest, id: LeaseId) -> Result<(), StoreError> {
+        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let attached = self.keys.current(&request.key).is_some_and(|kv| kv.lease == id);
+        if lease.private && !attached {
+            let message = format!("lease {id} is the private one of another key; grant one");
+            return Err(StoreError::InvalidArgument(message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), StoreError> {
+        let (min, max) = (self.config.lease_ttl_min, self.config.lease_ttl_max);
+        let refuse = |name, limit: Duration, what| {
+            Err(StoreError::Limit { name, value: limit.as_millis() as u64, what })
+        };
+        if ttl < min {
+            return refuse("store.lease_ttl_min", min, "the time to live is too short");
+        }
+        if ttl > max {
+            return refuse("store.lease_ttl_max", max, "the time to live is too long");
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_private(&self, lease: LeaseId) -> bool {
+        lease != 0 && self.leases.get(lease).is_some_and(|lease| lease.private)
+    }
+
+    /// Detaches the key in `slot` from the lease it has and attaches it to the one it shall have.
+    pub(super) fn move_lease(
+        &mut self,
+        now: Micros,
+        slot: u32,
+        before: Option<&KeyValue>,
+        request: &SetRequest,
+    ) -> LeaseId {
+        let old = before.map_or(0, |kv| kv.lease);
+        let new = match request.ttl {
+            None => request.lease,
+            Some(ttl) if self.is_private(old) => {
+                self.leases.renew(old, now, micros(ttl));
+                old
+            }
+            Some(ttl) => {
+                let id = self.leases.pick_id();
+                self.leases.insert(id, now, micros(ttl), true);
+                id
+            }
+        };
+        if old != new {
+            self.detach(slot, old);
+            self.attach(slot, new);
+        }
+        new
+    }
+
+    fn attach(&mut self, slot: u32, id: LeaseId) {
+        let Some(lease) = self.leases.get_mut(id) else { return };
+        let position = lease.keys.len() as u32;
+        lease.keys.push(slot);
+        if let Some(record) = self.keys.record_mut(slot) {
+            record.lease_position = position;
+        }
+    }
+
+    pub(super) fn detach(&mut self, slot: u32, id: LeaseId) {
+        let Some(lease) = self.leases.get_mut(id) else { return };
+        let Some(position) = self.keys.record(slot).map(|record| record.lease_position) else {
+            return;
+        };
+        if lease.keys.get(position as usize) != Some(&slot) {
+            return;
+        }
+        lease.keys.swap_remove(position as usize);
+        let moved = lease.keys.get(position as usize).copied();
+        let over = lease.private && lease.keys.is_empty();
+        if let Some(record) = moved.and_then(|moved| self.keys.record_mut(moved)) {
+            record.lease_position = position;
+        }
+        if over {
+            self.leases.remove(id);
+        }
+    }
+
+    pub(super) fn lease_grant(
+        &mut self,
+        now: Micros,
+        request: &LeaseGrantRequest,
+    ) -> Result<LeaseReply, StoreError> {
+        self.check_ttl(request.ttl)?;
+        if self.leases.get(request.id).is_some() {
+            return Err(StoreError::LeaseExists(request.id));
+        }
+        self.check_room(&Demand { leases: 1, ..Demand::default() })?;
+        let id = if request.id == 0 { self.leases.pick_id() } else { request.id };
+        self.leases.insert(id, now, micros(request.ttl), false);
+        Ok(LeaseReply { revision: self.revision, id, ttl: request.ttl })
+    }
+
+    pub(super) fn lease_keep_alive(
+        &mut self,
+        now: Micros,
+        id: LeaseId,
+    ) -> Result<LeaseReply, StoreError> {
+        let ttl = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?.ttl;
+        self.leases.renew(id, now, ttl);
+        Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
+    }
+
+    pub(super) fn lease_revoke(&mut self, id: LeaseId) -> Result<DeleteReply, StoreError> {
+        self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let deleted = self.end_lease(id) as u64;
+        Ok(DeleteReply { revision: self.revision, deleted, previous: Vec::new() })
+    }
+
+    pub(super) fn lease_time_to_live(
+        &self,
+        now: Micros,
+        id: LeaseId,
+    ) -> Result<LeaseTimeToLiveReply, StoreError> {
+        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let key_of = |slot: &u32| self.keys.record(*slot).map(|record| record.key.clone());
+        let mut keys: Vec<_> = lease.keys.iter().filter_map(key_of).collect();
+        keys.sort_unstable();
+        keys.truncate(self.config.range_keys_max);
+        Ok(LeaseTimeToLiveReply {
+            revision: self.revision,
+            id,
+            granted: Duration::from_micros(lease.ttl),
+            remaining: Duration::from_micros(lease.deadline.saturating_sub(now)),
+            keys,
+        })
+    }
+
+    pub(super) fn lease_list(
+        &self,
+        after: LeaseId,
+        limit: usize,
+    ) -> Result<LeaseListReply, StoreError> {
+        let limit = self.page_limit(limit)?;
+        let mut leases: Vec<LeaseId> = self.leases.ids_after(after).take(limit + 1).collect();
+        let more = leases.len() > limit;
+        leases.truncate(limit);
+        Ok(LeaseListReply { revision: self.revision, leases, more })
+    }
+
+    /// Deletes the keys of a lease in one revision, and the lease; tells how many keys.
+    fn end_lease(&mut self, id: LeaseId) -> usize {
+        let Some(lease) = self.leases.remove(id) else { return 0 };
+        let mut slots = lease.keys;
+        let keys = &self.keys;
+        slots.sort_unstable_by(|a, b| {
+            let key = |slot: &u32| keys.record(*slot).map(|record| &record.key);
+            key(a).cmp(&key(b))
+        });
+        let deleted = self.write(|state, revision| {
+            Ok(slots.iter().filter_map(|slot| state.delete_slot(revision, *slot)).count())
+        });
+        deleted.unwrap_or(0)
+    }
+
+    /// Ends one lease whose time is over, in one revision; tells how many keys that deleted.
+    /// `None` when no lease is due.
+    pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
+        let id = self.leases.due(now)?;
+        Some(self.end_lease(id))
+    }
+
+    /// When [`expire_one`](Self::expire_one) has something to do next.
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        self.leases.next_deadline()
+    }
+}
+
+pub(super) fn micros(duration: Duration) -> Micros {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -9,9 +9,13 @@ mod idempotency;
 mod keyspace;
 mod lease;
 mod read;
+mod room;
 mod state;
 mod txn;
 mod warm;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};

@@ -9,7 +9,37 @@ use crate::model::{
     Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };
 
+/// What is left of the room for the pages of one reply.
+#[derive(Debug)]
+pub(super) struct PageRoom {
+    keys: usize,
+    bytes: usize,
+    /// Nothing was taken yet: the first key has room however large it is.
+    whole: bool,
+}
+
+impl PageRoom {
+    fn fits(&self, bytes: usize) -> bool {
+        self.whole || bytes <= self.bytes
+    }
+
+    pub(super) fn take(&mut self, keys: usize, bytes: usize) {
+        self.keys = self.keys.saturating_sub(keys);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.whole &= bytes == 0;
+    }
+}
+
 impl State {
+    /// All the room there is for the pages of one reply.
+    pub(super) fn page_room(&self) -> PageRoom {
+        PageRoom {
+            keys: self.config.range_keys_max,
+            bytes: self.config.range_bytes_max,
+            whole: true,
+        }
+    }
+
     pub(super) fn get(&self, request: &GetRequest) -> Result<GetReply, StoreError> {
         if request.key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
@@ -25,28 +55,26 @@ impl State {
         Ok(GetReply { revision: self.revision, kv })
     }
 
-    /// A page of keys, ended early after `bytes_max`.
+    /// A page of keys, ended early where there is no room for more.
     pub(super) fn range(
         &self,
         request: &RangeRequest,
-        bytes_max: usize,
+        room: &mut PageRoom,
     ) -> Result<RangeReply, StoreError> {
-        let limit = self.check_range_request(request)?;
+        let limit = self.check_range_request(request)?.min(room.keys);
         let mut reply =
             RangeReply { revision: self.revision, kvs: Vec::new(), more: false, count: 0 };
-        let Some(bounds) = page_bounds(request) else { return Ok(reply) };
         if request.count_only {
-            reply.count = self.walk(request, bounds).count() as u64;
+            reply.count = self.listed(request).count() as u64;
             return Ok(reply);
         }
-        let mut bytes = 0;
-        for kv in self.walk(request, bounds) {
+        for kv in self.listed(request) {
             let size = if request.keys_only { kv.key.len() } else { kv.bytes() };
-            if reply.kvs.len() == limit || (bytes + size > bytes_max && !reply.kvs.is_empty()) {
+            if reply.kvs.len() == limit || !room.fits(size) {
                 reply.more = true;
                 break;
             }
-            bytes += size;
+            room.take(1, size);
             let kv = if request.keys_only { Arc::new(kv.without_value()) } else { kv.clone() };
             reply.kvs.push(kv);
         }
@@ -87,11 +115,12 @@ impl State {
         Ok(())
     }
 
-    fn walk(
+    /// The keys that a page, if it had no end, would list; of a range that was checked.
+    pub(super) fn listed(
         &self,
         request: &RangeRequest,
-        bounds: (Bound<Blob>, Bound<Blob>),
     ) -> Box<dyn Iterator<Item = &Arc<KeyValue>> + '_> {
+        let Some(bounds) = page_bounds(request) else { return Box::new(std::iter::empty()) };
         let descending = request.order == RangeOrder::Descending;
         if request.revision == 0 {
             let slots = self.keys.live_within(bounds);
@@ -191,6 +220,7 @@ impl State {
         bytes_max: usize,
     ) -> Result<RangeReply, StoreError> {
         let page = RangeRequest { revision, after, ..RangeRequest::new(range.clone()) };
-        self.range(&page, bytes_max)
+        let room = PageRoom { bytes: bytes_max, ..self.page_room() };
+        self.range(&page, &mut { room })
     }
 }

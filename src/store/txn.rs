@@ -1,8 +1,8 @@
 //! Transactions of [`State`]: compare, then do one of two lists, all or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::state::Demand;
+use super::read::PageRoom;
 use super::{Micros, State, StoreError};
 use crate::model::{
     Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
@@ -14,11 +14,11 @@ impl State {
         self.check_txn(&request)?;
         let succeeded = self.holds(&request.compares)?;
         let ops = if succeeded { request.success } else { request.failure };
-        let demand = self.demand_of_ops(&ops)?;
-        self.check_room(&demand)?;
-        let mut budget = self.config.range_bytes_max.saturating_sub(demand.reply_bytes);
+        let demand = self.check_ops_room(&ops)?;
+        let mut room = self.page_room();
+        room.take(demand.reply_keys, demand.reply_bytes);
         let mut results: Vec<Reply> = self.write(|state, revision| {
-            ops.into_iter().map(|op| state.run_op(now, revision, op, &mut budget)).collect()
+            ops.into_iter().map(|op| state.run_op(now, revision, op, &mut room)).collect()
         })?;
         show_revision(&mut results, self.revision);
         Ok(TxnReply { revision: self.revision, succeeded, results })
@@ -56,59 +56,12 @@ impl State {
         }
     }
 
-    fn demand_of_ops(&self, ops: &[TxnOp]) -> Result<Demand, StoreError> {
-        let sets: BTreeMap<&Blob, usize> = ops
-            .iter()
-            .filter_map(|op| match op {
-                TxnOp::Set(set) => Some((&set.key, set.key.len() + set.value.len())),
-                _ => None,
-            })
-            .collect();
-        let mut attached: BTreeMap<u64, usize> = BTreeMap::new();
-        let mut total = Demand::default();
-        for op in ops {
-            let demand = match op {
-                TxnOp::Set(set) => {
-                    *attached.entry(set.lease).or_default() += 1;
-                    self.demand_of_set(set, self.keys.find(&set.key))
-                }
-                TxnOp::Delete(delete) => self.demand_of_delete(delete)?,
-                TxnOp::Get(get) => {
-                    let stored = self.get(get)?.kv.map_or(0, |kv| kv.bytes());
-                    let set = sets.get(&get.key).copied().unwrap_or(0);
-                    Demand { reply_bytes: stored.max(set), ..Demand::default() }
-                }
-                TxnOp::Range(_) => Demand::default(),
-            };
-            total.keys += demand.keys;
-            total.bytes += demand.bytes;
-            total.leases += demand.leases;
-            total.events += demand.events;
-            total.reply_bytes += demand.reply_bytes;
-        }
-        self.check_lease_room(&attached)?;
-        Ok(total)
-    }
-
-    /// That each lease has room for all the keys that one transaction attaches to it.
-    fn check_lease_room(&self, attached: &BTreeMap<u64, usize>) -> Result<(), StoreError> {
-        let max = self.config.revision_events_max;
-        for (id, more) in attached.iter().filter(|(id, _)| **id != 0) {
-            let keys = self.leases.get(*id).map_or(0, |lease| lease.keys.len());
-            if keys + more > max {
-                let what = "the lease would have too many keys";
-                return Err(StoreError::limit("store.revision_events_max", max, what));
-            }
-        }
-        Ok(())
-    }
-
     fn run_op(
         &mut self,
         now: Micros,
         revision: Revision,
         op: TxnOp,
-        budget: &mut usize,
+        room: &mut PageRoom,
     ) -> Result<Reply, StoreError> {
         match op {
             TxnOp::Set(set) => {
@@ -117,12 +70,7 @@ impl State {
             }
             TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, &delete))),
             TxnOp::Get(get) => self.get(&get).map(Reply::Get),
-            TxnOp::Range(range) => {
-                let reply = self.range(&range, *budget)?;
-                let bytes: usize = reply.kvs.iter().map(|kv| kv.bytes()).sum();
-                *budget = budget.saturating_sub(bytes);
-                Ok(Reply::Range(reply))
-            }
+            TxnOp::Range(range) => self.range(&range, room).map(Reply::Range),
         }
     }
 

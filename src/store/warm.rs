@@ -38,7 +38,7 @@ impl State {
             seen ^= ends(&record.key);
         }
         for version in &versions {
-            seen ^= version.version as u8 ^ version.key.len() as u8;
+            seen ^= whole(version);
         }
         for version in &versions {
             seen ^= ends(&version.value);
@@ -60,12 +60,12 @@ impl State {
         let entries: Group<&Entry> = self.history.oldest_entries().take(events).collect();
         let mut seen = 0;
         for entry in &entries {
-            seen ^= entry.event.kv.version as u8;
+            seen ^= whole(&entry.event.kv);
         }
         let previous: Group<&Arc<KeyValue>> =
             entries.iter().filter_map(|entry| entry.event.previous.as_ref()).collect();
         for version in &previous {
-            seen ^= version.version as u8;
+            seen ^= whole(version);
         }
         for version in &previous {
             seen ^= ends(&version.value);
@@ -75,6 +75,14 @@ impl State {
         }
         seen
     }
+}
+
+/// Reads all cache lines of it.
+fn whole(version: &KeyValue) -> u8 {
+    version.key.len() as u8
+        ^ version.value.len() as u8
+        ^ version.version as u8
+        ^ version.lease as u8
 }
 
 /// Reads both ends: short bytes lie in one or two cache lines, long ones are read ahead by the

@@ -92,11 +92,14 @@ impl<P> Hub<P> {
         idempotency: Option<IdempotencyKey>,
         request: Request,
     ) -> Result<Reply, StoreError> {
-        match request {
-            Request::Status => Ok(Reply::Status(Box::new(self.status()))),
-            Request::Watchers { after, limit } => self.list(after, limit).map(Reply::Watchers),
-            Request::EndWatcher(id) => self.end(id).map(|()| Reply::EndWatcher),
-            request => {
+        match (idempotency, request) {
+            (None, Request::Status) => Ok(Reply::Status(Box::new(self.status()))),
+            (None, Request::Watchers { after, limit }) => {
+                self.list(after, limit).map(Reply::Watchers)
+            }
+            (None, Request::EndWatcher(id)) => self.end(id).map(|()| Reply::EndWatcher),
+            // With a key, the state refuses whatever is no write.
+            (idempotency, request) => {
                 let before = self.state.history().end();
                 let reply = self.state.apply(now, idempotency, request);
                 self.notify(before);

@@ -7,5 +7,16 @@
     reason = "a test says no by panicking, in its helpers too"
 )]
 
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod client;
+mod embed;
+#[cfg(feature = "cli")]
+mod examples;
+#[cfg(feature = "cli")]
+mod process;
+#[cfg(all(feature = "cli", unix))]
+mod readme;
 mod support;
 mod wire;

@@ -176,6 +176,7 @@ impl Connection {
             Poll::Ready(Mail::Items) => return Poll::Ready(Ok(Event::Room)),
             Poll::Pending => {}
         }
+        let mut more = false;
         if self.output.pending() > 0 {
             let (wrote, written) = self.output.poll_write(&mut self.socket, cx);
             match written {
@@ -184,9 +185,7 @@ impl Connection {
                 Poll::Pending => self.note_blocked(wrote > 0),
             }
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
-            if go_on && self.room() > 0 && wrote > 0 {
-                return Poll::Ready(Ok(Event::Room));
-            }
+            more = go_on && self.room() > 0 && wrote > 0;
         }
         if self.room() > 0 && !self.exchange.has_answers() {
             if self.inbox.full {
@@ -197,6 +196,10 @@ impl Connection {
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                 Poll::Pending => {}
             }
+        }
+        // After the read: streams that always have more must not keep requests waiting.
+        if more {
+            return Poll::Ready(Ok(Event::Room));
         }
         self.timer.as_mut().poll(cx).map(|()| Ok(Event::Timer))
     }

@@ -1,0 +1,161 @@
+//! [`Demand`]: whether there is room for a write and its reply, told before anything is changed.
+
+use std::collections::BTreeMap;
+
+use super::{State, StoreError};
+use crate::model::{DeleteRequest, LeaseId, RangeRequest, SetRequest, TxnOp};
+
+/// What a write and its reply need room for.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    pub(super) keys: usize,
+    pub(super) bytes: u64,
+    pub(super) leases: usize,
+    pub(super) events: usize,
+    /// Keys that are only counted.
+    pub(super) counted: usize,
+    /// Deleted keys that the reply gives back.
+    pub(super) reply_keys: usize,
+    pub(super) reply_bytes: usize,
+}
+
+impl Demand {
+    fn add(&mut self, more: &Demand) {
+        self.keys += more.keys;
+        self.bytes += more.bytes;
+        self.leases += more.leases;
+        self.events += more.events;
+        self.counted += more.counted;
+        self.reply_keys += more.reply_keys;
+        self.reply_bytes += more.reply_bytes;
+    }
+}
+
+impl State {
+    pub(super) fn check_room(&self, demand: &Demand) -> Result<(), StoreError> {
+        let config = &self.config;
+        let refuse = |name, max, what| Err(StoreError::limit(name, max, what));
+        if demand.keys > 0 && self.keys.len() + demand.keys > config.keys_max {
+            return refuse("store.keys_max", config.keys_max, "too many keys; delete some first");
+        }
+        if demand.bytes > 0 && self.keys.bytes() + demand.bytes > config.total_bytes_max {
+            return Err(StoreError::Limit {
+                name: "store.total_bytes_max",
+                value: config.total_bytes_max,
+                what: "the store is full; delete keys first",
+            });
+        }
+        if demand.leases > 0 && self.leases.len() + demand.leases > config.leases_max {
+            let what = "too many leases; revoke some first";
+            return refuse("store.leases_max", config.leases_max, what);
+        }
+        if demand.events > config.revision_events_max {
+            let what = "one revision would change too many keys; change them in parts";
+            return refuse("store.revision_events_max", config.revision_events_max, what);
+        }
+        if demand.counted > config.revision_events_max {
+            let what = "the transaction counts too many keys; count them outside of it";
+            return refuse("store.revision_events_max", config.revision_events_max, what);
+        }
+        if demand.reply_keys > config.range_keys_max {
+            let what = "the reply would hold too many keys; ask for less";
+            return refuse("store.range_keys_max", config.range_keys_max, what);
+        }
+        if demand.reply_bytes > config.range_bytes_max {
+            let what = "the reply would be too large; ask for less";
+            return refuse("store.range_bytes_max", config.range_bytes_max, what);
+        }
+        Ok(())
+    }
+
+    /// That each lease has room for all the keys that one write attaches to it.
+    pub(super) fn check_lease_room<'a>(
+        &self,
+        sets: impl Iterator<Item = &'a SetRequest>,
+    ) -> Result<(), StoreError> {
+        let max = self.config.revision_events_max;
+        let mut more: BTreeMap<LeaseId, usize> = BTreeMap::new();
+        for set in sets.filter(|set| set.lease != 0) {
+            if self.keys.current(&set.key).is_none_or(|kv| kv.lease != set.lease) {
+                *more.entry(set.lease).or_default() += 1;
+            }
+        }
+        for (id, more) in more {
+            if self.leases.get(id).map_or(0, |lease| lease.keys.len()) + more > max {
+                let what = "the lease would have too many keys";
+                return Err(StoreError::limit("store.revision_events_max", max, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// `slot` is where the key was found.
+    pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> Demand {
+        let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
+        let leases = usize::from(request.ttl.is_some());
+        let demand = Demand { leases, events: 1, ..Demand::default() };
+        let record = slot.and_then(|slot| self.keys.record(slot));
+        match record.and_then(|record| record.current.as_ref()) {
+            None => Demand { keys: 1, bytes: key_bytes + value_bytes, ..demand },
+            Some(kv) => Demand {
+                bytes: value_bytes.saturating_sub(kv.value.len() as u64),
+                leases: if self.is_private(kv.lease) { 0 } else { leases },
+                reply_bytes: if request.return_previous { kv.bytes() } else { 0 },
+                ..demand
+            },
+        }
+    }
+
+    /// Counts no further than to one key too many.
+    pub(super) fn demand_of_delete(&self, request: &DeleteRequest) -> Demand {
+        let mut demand = Demand::default();
+        for slot in self.slots_in(&request.range).take(self.config.revision_events_max + 1) {
+            demand.events += 1;
+            if request.return_previous {
+                let kv = self.keys.record(slot).and_then(|record| record.current.as_ref());
+                demand.reply_keys += 1;
+                demand.reply_bytes += kv.map_or(0, |kv| kv.bytes());
+            }
+        }
+        demand
+    }
+
+    /// What a list of operations needs, if there is room for it.
+    pub(super) fn check_ops_room(&self, ops: &[TxnOp]) -> Result<Demand, StoreError> {
+        let sets = || {
+            ops.iter().filter_map(|op| match op {
+                TxnOp::Set(set) => Some(set),
+                _ => None,
+            })
+        };
+        self.check_lease_room(sets())?;
+        let set_bytes: BTreeMap<&[u8], usize> =
+            sets().map(|set| (&*set.key, set.key.len() + set.value.len())).collect();
+        let mut total = Demand::default();
+        for op in ops {
+            let demand = match op {
+                TxnOp::Set(set) => self.demand_of_set(set, self.keys.find(&set.key)),
+                TxnOp::Delete(delete) => self.demand_of_delete(delete),
+                TxnOp::Get(get) => {
+                    let stored = self.get(get)?.kv.map_or(0, |kv| kv.bytes());
+                    let set = set_bytes.get(&*get.key).copied().unwrap_or(0);
+                    Demand { reply_bytes: stored.max(set), ..Demand::default() }
+                }
+                TxnOp::Range(range) => self.demand_of_count(range),
+            };
+            total.add(&demand);
+            // After each: what is too much already is not added up any further.
+            self.check_room(&total)?;
+        }
+        Ok(total)
+    }
+
+    /// Pages need no room of their own: they end where there is none.
+    fn demand_of_count(&self, request: &RangeRequest) -> Demand {
+        if !request.count_only {
+            return Demand::default();
+        }
+        let counted = self.listed(request).take(self.config.revision_events_max + 1).count();
+        Demand { counted, ..Demand::default() }
+    }
+}

@@ -1,0 +1,131 @@
+//! The store against a naive model of it, its promises one by one, and what once went wrong.
+
+pub(crate) mod model;
+pub(crate) mod strategy;
+
+mod against_the_model;
+mod promises;
+mod regressions;
+
+use std::time::Duration;
+
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
+
+use super::{Micros, State, StoreError};
+use crate::config::{Config, StoreConfig};
+use crate::model::{
+    DeleteRequest, GetRequest, KeyRange, KeyValue, LeaseGrantRequest, LeaseId, RangeRequest, Reply,
+    Request, Revision, SetRequest, TxnOp, TxnRequest,
+};
+
+/// A second of the store's clock.
+const SECOND: Micros = 1_000_000;
+
+/// So many cases, the same at every run; with `PROPTEST_CASES` set, that many random ones.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return config;
+    }
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..config }
+}
+
+fn roomy() -> State {
+    State::new(Config::new().store)
+}
+
+fn store_with(change: impl FnOnce(&mut StoreConfig)) -> State {
+    let mut config = Config::new().store;
+    change(&mut config);
+    State::new(config)
+}
+
+/// What tests ask of the store, in a word each; time stands at 0 unless they say otherwise.
+impl State {
+    fn ask(&mut self, request: Request) -> Result<Reply, StoreError> {
+        self.apply(0, None, request)
+    }
+
+    fn set_to(&mut self, key: &str, value: &str) -> Revision {
+        match self.ask(Request::Set(SetRequest::new(key, value))).unwrap() {
+            Reply::Set(reply) => reply.revision,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn set_with_lease(&mut self, key: &str, lease: LeaseId) -> Result<Reply, StoreError> {
+        self.ask(Request::Set(SetRequest { lease, ..SetRequest::new(key, "v") }))
+    }
+
+    fn set_with_ttl(&mut self, now: Micros, key: &str, seconds: u64) -> LeaseId {
+        let ttl = Some(Duration::from_secs(seconds));
+        match self.apply(now, None, Request::Set(SetRequest { ttl, ..SetRequest::new(key, "v") })) {
+            Ok(Reply::Set(reply)) => reply.lease,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn delete_in(&mut self, range: KeyRange) -> (Revision, u64) {
+        match self.ask(Request::Delete(DeleteRequest::new(range))).unwrap() {
+            Reply::Delete(reply) => (reply.revision, reply.deleted),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn grant(&mut self, now: Micros, seconds: u64) -> LeaseId {
+        let request = LeaseGrantRequest { id: 0, ttl: Duration::from_secs(seconds) };
+        match self.apply(now, None, Request::LeaseGrant(request)).unwrap() {
+            Reply::LeaseGrant(reply) => reply.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn key_now(&self, key: &str) -> Option<KeyValue> {
+        self.current(key.as_bytes()).map(|kv| (**kv).clone())
+    }
+
+    fn get_at(&mut self, key: &str, revision: Revision) -> Result<Option<String>, StoreError> {
+        match self.ask(Request::Get(GetRequest { key: key.into(), revision }))? {
+            Reply::Get(reply) => Ok(reply.kv.map(|kv| kv.value.to_string())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The keys of a page, and whether there are more.
+    fn page(&mut self, request: RangeRequest) -> (Vec<String>, bool) {
+        match self.ask(Request::Range(request)).unwrap() {
+            Reply::Range(page) => {
+                (page.kvs.iter().map(|kv| kv.key.to_string()).collect(), page.more)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Every readable event, as `revision key` or `revision -key`.
+    fn story(&self) -> Vec<String> {
+        let history = self.history();
+        (history.first_of(history.oldest())..history.end())
+            .map(|seq| &history.get(seq).expect("readable events can be read").event)
+            .map(|event| {
+                let sign = if event.kv.version == 0 { "-" } else { "" };
+                format!("{} {sign}{}", event.revision(), event.kv.key)
+            })
+            .collect()
+    }
+}
+
+fn txn(success: Vec<TxnOp>) -> Request {
+    Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+}
+
+fn set(key: &str, value: &str) -> TxnOp {
+    TxnOp::Set(SetRequest::new(key, value))
+}
+
+/// The limit that was hit.
+fn limit<T: std::fmt::Debug>(result: Result<T, StoreError>) -> &'static str {
+    match result {
+        Err(StoreError::Limit { name, .. }) => name,
+        other => panic!("not at a limit: {other:?}"),
+    }
+}

@@ -1,0 +1,690 @@
+//! [`Model`]: the store as its promises tell it, without a thought for speed.
+//!
+//! It keeps the whole state of every revision and every event there ever was. A request is
+//! either refused for one of several reasons, of which the store may name any, or done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::StoreConfig;
+use crate::model::{
+    Blob, CompactReply, Compare, CompareOp, CompareTarget, DeleteReply, DeleteRequest, Event,
+    GetReply, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseId, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, RangeOrder, RangeReply, RangeRequest, Reply, Request, Revision, SetReply,
+    SetRequest, TxnOp, TxnReply, TxnRequest,
+};
+use crate::store::history::EVENT_OVERHEAD_BYTES;
+use crate::store::{Micros, StoreError};
+
+pub(crate) type Keys = BTreeMap<Blob, Arc<KeyValue>>;
+
+/// Why a request must be refused: any of these will do.
+pub(crate) type Reasons = BTreeSet<&'static str>;
+
+#[derive(Debug, Clone)]
+struct Lease {
+    ttl: Duration,
+    deadline: Micros,
+    private: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Remembered {
+    at: Micros,
+    key: IdempotencyKey,
+    request: Request,
+    reply: Reply,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    config: StoreConfig,
+    pub(crate) oldest: Revision,
+    keys: Keys,
+    /// The keys after each revision but the current one, from 1 on.
+    past: Vec<Keys>,
+    pub(crate) log: Vec<Event>,
+    leases: BTreeMap<LeaseId, Lease>,
+    next_lease: LeaseId,
+    remembered: Vec<Remembered>,
+}
+
+/// What is left of the room for the pages of one transaction.
+struct Room {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Model {
+    pub(crate) fn new(config: StoreConfig) -> Self {
+        Self {
+            config,
+            oldest: 1,
+            keys: Keys::new(),
+            past: Vec::new(),
+            log: Vec::new(),
+            leases: BTreeMap::new(),
+            next_lease: 1,
+            remembered: Vec::new(),
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.past.len() as Revision + 1
+    }
+
+    /// The keys after `revision`; 0 for now.
+    pub(crate) fn keys_at(&self, revision: Revision) -> &Keys {
+        if revision == 0 || revision == self.revision() {
+            &self.keys
+        } else {
+            &self.past[revision as usize - 1]
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.keys.values().map(|kv| kv.bytes() as u64).sum()
+    }
+
+    pub(crate) fn leases(&self) -> Vec<LeaseId> {
+        self.leases.keys().copied().collect()
+    }
+
+    /// Events that are not compacted.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &Event> {
+        self.log.iter().filter(|event| event.revision() >= self.oldest)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        self.leases.values().map(|lease| lease.deadline).min()
+    }
+
+    pub(crate) fn apply(
+        &mut self,
+        now: Micros,
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    ) -> Result<Reply, Reasons> {
+        let Some(key) = idempotency else { return self.apply_anew(now, request) };
+        if !request.is_write() {
+            return Err(Reasons::from(["InvalidArgument"]));
+        }
+        let ttl = self.config.idempotency_ttl.as_micros() as Micros;
+        self.remembered.retain(|one| one.at + ttl > now);
+        if let Some(known) = self.remembered.iter().find(|one| one.key == key) {
+            return if known.request == request {
+                Ok(known.reply.clone())
+            } else {
+                Err(Reasons::from(["IdempotencyMismatch"]))
+            };
+        }
+        let reply = self.apply_anew(now, request.clone())?;
+        self.remembered.push(Remembered { at: now, key, request, reply: reply.clone() });
+        let over = self.remembered.len().saturating_sub(self.config.idempotency_keys_max);
+        self.remembered.drain(..over);
+        Ok(reply)
+    }
+
+    /// Ends the first lease that is due; tells how many keys that deleted.
+    pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
+        let due = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).min();
+        let (_, id) = due.filter(|(deadline, _)| *deadline <= now)?;
+        Some(self.end_lease(id))
+    }
+
+    fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, Reasons> {
+        let reasons = self.reasons_against(&request);
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        let revision = self.revision();
+        Ok(match request {
+            Request::Set(set) => self.transact(|model| vec![model.set(now, set)]).remove(0),
+            Request::Delete(delete) => self.transact(|model| vec![model.delete(&delete)]).remove(0),
+            Request::Txn(txn) => self.txn(now, txn)?,
+            Request::Get(get) => self.get(&get),
+            Request::Range(range) => {
+                let mut room = self.whole_room();
+                self.page(&range, &mut room)
+            }
+            Request::LeaseGrant(grant) => {
+                let id = if grant.id == 0 { self.pick_lease() } else { grant.id };
+                self.leases.insert(id, lease(now, grant.ttl, false));
+                Reply::LeaseGrant(LeaseReply { revision, id, ttl: grant.ttl })
+            }
+            Request::LeaseKeepAlive(id) => {
+                let ttl = self.leases[&id].ttl;
+                self.renew(now, id, ttl);
+                Reply::LeaseKeepAlive(LeaseReply { revision, id, ttl })
+            }
+            Request::LeaseRevoke(id) => {
+                let deleted = self.end_lease(id) as u64;
+                let revision = self.revision();
+                Reply::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
+            }
+            Request::LeaseTimeToLive(id) => {
+                let lease = &self.leases[&id];
+                Reply::LeaseTimeToLive(LeaseTimeToLiveReply {
+                    revision,
+                    id,
+                    granted: lease.ttl,
+                    remaining: Duration::from_micros(lease.deadline.saturating_sub(now)),
+                    keys: self.keys_of(id).into_iter().take(self.config.range_keys_max).collect(),
+                })
+            }
+            Request::LeaseList { after, limit } => {
+                let limit = self.limit(limit);
+                let mut leases: Vec<_> =
+                    self.leases().into_iter().filter(|id| *id > after).collect();
+                let more = leases.len() > limit;
+                leases.truncate(limit);
+                Reply::LeaseList(LeaseListReply { revision, leases, more })
+            }
+            Request::Compact(to) => {
+                self.oldest = to;
+                Reply::Compact(CompactReply { revision, oldest: to })
+            }
+            other => panic!("not a request to the keys: {other:?}"),
+        })
+    }
+}
+
+/// What is done.
+impl Model {
+    /// Does `change` at the next revision, which becomes the current one if it made an event.
+    fn transact(&mut self, change: impl FnOnce(&mut Self) -> Vec<Reply>) -> Vec<Reply> {
+        let events = self.log.len();
+        self.past.push(self.keys.clone());
+        let mut replies = change(self);
+        if self.log.len() > events {
+            self.compact_to_limits();
+        } else {
+            self.past.pop();
+        }
+        for reply in &mut replies {
+            match reply {
+                Reply::Set(reply) => reply.revision = self.revision(),
+                Reply::Get(reply) => reply.revision = self.revision(),
+                Reply::Range(reply) => reply.revision = self.revision(),
+                Reply::Delete(reply) => reply.revision = self.revision(),
+                _ => {}
+            }
+        }
+        replies
+    }
+
+    fn compact_to_limits(&mut self) {
+        let current = self.revision();
+        let by_count = (current + 1).saturating_sub(self.config.history_revisions_max);
+        self.oldest = self.oldest.max(by_count.min(current));
+        let bytes = |model: &Self| -> u64 {
+            model.readable().map(|event| EVENT_OVERHEAD_BYTES + event.kv.bytes() as u64).sum()
+        };
+        while bytes(self) > self.config.history_bytes_max && self.oldest < current {
+            self.oldest += 1;
+        }
+    }
+
+    fn set(&mut self, now: Micros, request: SetRequest) -> Reply {
+        let revision = self.revision();
+        let before = self.keys.get(&request.key).cloned();
+        let previous = before.clone().filter(|_| request.return_previous);
+        let old_lease = before.as_ref().map_or(0, |kv| kv.lease);
+        let keeps = request.ttl.is_some() && self.is_private(old_lease);
+        if let Some(ttl) = request.ttl.filter(|_| keeps) {
+            self.renew(now, old_lease, ttl);
+        }
+        if let Some(kv) = &before
+            && request.only_if_changed
+            && kv.value == request.value
+            && (keeps || (request.ttl.is_none() && old_lease == request.lease))
+        {
+            return Reply::Set(SetReply {
+                revision: 0,
+                changed: false,
+                lease: old_lease,
+                previous,
+            });
+        }
+        let lease = match request.ttl {
+            Some(_) if keeps => old_lease,
+            Some(ttl) => {
+                let id = self.pick_lease();
+                self.leases.insert(id, lease(now, ttl, true));
+                id
+            }
+            None => request.lease,
+        };
+        let kv = Arc::new(KeyValue {
+            key: request.key.clone(),
+            value: request.value,
+            create_revision: before.as_ref().map_or(revision, |kv| kv.create_revision),
+            mod_revision: revision,
+            version: before.as_ref().map_or(1, |kv| kv.version + 1),
+            lease,
+        });
+        self.keys.insert(request.key, kv.clone());
+        self.log.push(Event { kv, previous: before });
+        if old_lease != lease {
+            self.drop_private(old_lease);
+        }
+        Reply::Set(SetReply { revision: 0, changed: true, lease, previous })
+    }
+
+    fn delete(&mut self, request: &DeleteRequest) -> Reply {
+        let gone = matching(&self.keys, &request.range);
+        for kv in &gone {
+            self.delete_key(kv);
+        }
+        let deleted = gone.len() as u64;
+        let previous = if request.return_previous { gone } else { Vec::new() };
+        Reply::Delete(DeleteReply { revision: 0, deleted, previous })
+    }
+
+    fn delete_key(&mut self, kv: &Arc<KeyValue>) {
+        self.keys.remove(&kv.key);
+        self.drop_private(kv.lease);
+        let tombstone = KeyValue::tombstone(kv.key.clone(), self.revision());
+        self.log.push(Event { kv: Arc::new(tombstone), previous: Some(kv.clone()) });
+    }
+
+    fn drop_private(&mut self, lease: LeaseId) {
+        if self.is_private(lease) {
+            self.leases.remove(&lease);
+        }
+    }
+
+    fn end_lease(&mut self, id: LeaseId) -> usize {
+        self.leases.remove(&id);
+        let keys: Vec<_> = self.keys.values().filter(|kv| kv.lease == id).cloned().collect();
+        self.transact(|model| {
+            keys.iter().for_each(|kv| model.delete_key(kv));
+            Vec::new()
+        });
+        keys.len()
+    }
+
+    fn get(&self, request: &GetRequest) -> Reply {
+        let kv = self.keys_at(request.revision).get(&request.key).cloned();
+        Reply::Get(GetReply { revision: self.revision(), kv })
+    }
+
+    fn whole_room(&self) -> Room {
+        Room { keys: self.config.range_keys_max, bytes: self.config.range_bytes_max }
+    }
+
+    fn limit(&self, limit: usize) -> usize {
+        if limit == 0 { self.config.range_keys_max } else { limit }
+    }
+
+    /// The keys that a page without an end lists.
+    fn listed(&self, request: &RangeRequest) -> Vec<Arc<KeyValue>> {
+        let descending = request.order == RangeOrder::Descending;
+        let mut kvs = matching(self.keys_at(request.revision), &request.range);
+        if let Some(after) = &request.after {
+            kvs.retain(|kv| if descending { kv.key < *after } else { kv.key > *after });
+        }
+        if descending {
+            kvs.reverse();
+        }
+        kvs
+    }
+
+    /// A page within `room`, of which the first key of a whole room may take more.
+    fn page(&self, request: &RangeRequest, room: &mut Room) -> Reply {
+        let kvs = self.listed(request);
+        let mut reply =
+            RangeReply { revision: self.revision(), kvs: Vec::new(), more: false, count: 0 };
+        if request.count_only {
+            reply.count = kvs.len() as u64;
+            return Reply::Range(reply);
+        }
+        let limit = self.limit(request.limit).min(room.keys);
+        let whole = room.bytes == self.config.range_bytes_max;
+        for kv in kvs {
+            let kv = if request.keys_only { Arc::new(kv.without_value()) } else { kv };
+            let fits = kv.bytes() <= room.bytes || (whole && reply.kvs.is_empty());
+            if reply.kvs.len() == limit || !fits {
+                reply.more = true;
+                break;
+            }
+            room.bytes = room.bytes.saturating_sub(kv.bytes());
+            reply.kvs.push(kv);
+        }
+        room.keys -= reply.kvs.len();
+        reply.count = reply.kvs.len() as u64;
+        Reply::Range(reply)
+    }
+
+    fn txn(&mut self, now: Micros, request: TxnRequest) -> Result<Reply, Reasons> {
+        let succeeded = self.all_hold(&request.compares)?;
+        let ops = if succeeded { request.success } else { request.failure };
+        let mut room = self.whole_room();
+        let reasons = self.reasons_of_room(&ops, &mut room);
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        let results = self.transact(|model| {
+            ops.into_iter()
+                .map(|op| match op {
+                    TxnOp::Set(set) => model.set(now, set),
+                    TxnOp::Delete(delete) => model.delete(&delete),
+                    TxnOp::Get(get) => model.get(&get),
+                    TxnOp::Range(range) => model.page(&range, &mut room),
+                })
+                .collect()
+        });
+        Ok(Reply::Txn(TxnReply { revision: self.revision(), succeeded, results }))
+    }
+
+    fn all_hold(&self, compares: &[Compare]) -> Result<bool, Reasons> {
+        let mut looked_at = 0;
+        for compare in compares {
+            let holds = match &compare.range {
+                KeyRange::Key(key) => holds(compare, self.keys.get(key).map(|kv| &**kv)),
+                range => {
+                    let kvs = matching(&self.keys, range);
+                    let first_not = kvs.iter().position(|kv| !holds(compare, Some(kv)));
+                    looked_at += first_not.map_or(kvs.len(), |position| position + 1);
+                    first_not.is_none()
+                }
+            };
+            if looked_at > self.config.revision_events_max {
+                return Err(Reasons::from(["store.revision_events_max"]));
+            }
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn renew(&mut self, now: Micros, id: LeaseId, ttl: Duration) {
+        let private = self.leases[&id].private;
+        self.leases.insert(id, lease(now, ttl, private));
+    }
+
+    fn pick_lease(&mut self) -> LeaseId {
+        while self.leases.contains_key(&self.next_lease) {
+            self.next_lease += 1;
+        }
+        self.next_lease += 1;
+        self.next_lease - 1
+    }
+
+    fn is_private(&self, id: LeaseId) -> bool {
+        self.leases.get(&id).is_some_and(|lease| lease.private)
+    }
+
+    fn keys_of(&self, id: LeaseId) -> Vec<Blob> {
+        self.keys.values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect()
+    }
+}
+
+/// What is refused.
+impl Model {
+    fn reasons_against(&self, request: &Request) -> Reasons {
+        let mut reasons = Reasons::new();
+        match request {
+            Request::Set(set) => {
+                self.refuse_set(set, &mut reasons);
+                let op = [TxnOp::Set(set.clone())];
+                reasons.extend(self.reasons_of_room(&op, &mut self.whole_room()));
+            }
+            Request::Delete(delete) => {
+                self.refuse_range(&delete.range, &mut reasons);
+                let op = [TxnOp::Delete(delete.clone())];
+                reasons.extend(self.reasons_of_room(&op, &mut self.whole_room()));
+            }
+            Request::Txn(txn) => self.refuse_txn(txn, &mut reasons),
+            Request::Get(get) => self.refuse_get(get, &mut reasons),
+            Request::Range(range) => self.refuse_page(range, &mut reasons),
+            Request::LeaseGrant(grant) => {
+                self.refuse_ttl(grant.ttl, &mut reasons);
+                if self.leases.contains_key(&grant.id) {
+                    reasons.insert("LeaseExists");
+                }
+                if self.leases.len() >= self.config.leases_max {
+                    reasons.insert("store.leases_max");
+                }
+            }
+            Request::LeaseKeepAlive(id)
+            | Request::LeaseRevoke(id)
+            | Request::LeaseTimeToLive(id) => {
+                if !self.leases.contains_key(id) {
+                    reasons.insert("LeaseNotFound");
+                }
+            }
+            Request::LeaseList { limit, .. } => {
+                if *limit > self.config.range_keys_max {
+                    reasons.insert("store.range_keys_max");
+                }
+            }
+            Request::Compact(revision) => self.refuse_revision(*revision, &mut reasons),
+            _ => {}
+        }
+        reasons
+    }
+
+    fn refuse_key(&self, key: &Blob, reasons: &mut Reasons) {
+        self.refuse_range(&KeyRange::Key(key.clone()), reasons);
+    }
+
+    pub(crate) fn refuse_range(&self, range: &KeyRange, reasons: &mut Reasons) {
+        if range.is_empty() {
+            reasons.insert("InvalidArgument");
+        }
+        if range.bytes_max() > self.config.key_bytes_max {
+            reasons.insert("store.key_bytes_max");
+        }
+    }
+
+    fn refuse_revision(&self, revision: Revision, reasons: &mut Reasons) {
+        if revision < self.oldest {
+            reasons.insert("Compacted");
+        }
+        if revision > self.revision() {
+            reasons.insert("Future");
+        }
+    }
+
+    fn refuse_ttl(&self, ttl: Duration, reasons: &mut Reasons) {
+        if ttl < self.config.lease_ttl_min {
+            reasons.insert("store.lease_ttl_min");
+        }
+        if ttl > self.config.lease_ttl_max {
+            reasons.insert("store.lease_ttl_max");
+        }
+    }
+
+    fn refuse_set(&self, set: &SetRequest, reasons: &mut Reasons) {
+        self.refuse_key(&set.key, reasons);
+        if set.value.len() > self.config.value_bytes_max {
+            reasons.insert("store.value_bytes_max");
+        }
+        if let Some(ttl) = set.ttl {
+            self.refuse_ttl(ttl, reasons);
+        }
+        if set.lease == 0 {
+            return;
+        }
+        let attached = self.keys.get(&set.key).is_some_and(|kv| kv.lease == set.lease);
+        if set.ttl.is_some() || (self.is_private(set.lease) && !attached) {
+            reasons.insert("InvalidArgument");
+        }
+        if !self.leases.contains_key(&set.lease) {
+            reasons.insert("LeaseNotFound");
+        }
+    }
+
+    fn refuse_get(&self, get: &GetRequest, reasons: &mut Reasons) {
+        self.refuse_key(&get.key, reasons);
+        if get.revision != 0 {
+            self.refuse_revision(get.revision, reasons);
+        }
+    }
+
+    fn refuse_page(&self, page: &RangeRequest, reasons: &mut Reasons) {
+        self.refuse_range(&page.range, reasons);
+        if page.revision != 0 {
+            self.refuse_revision(page.revision, reasons);
+        }
+        if page.limit > self.config.range_keys_max {
+            reasons.insert("store.range_keys_max");
+        }
+    }
+
+    fn refuse_txn(&self, txn: &TxnRequest, reasons: &mut Reasons) {
+        for many in [txn.compares.len(), txn.success.len(), txn.failure.len()] {
+            if many > self.config.txn_ops_max {
+                reasons.insert("store.txn_ops_max");
+            }
+        }
+        for compare in &txn.compares {
+            self.refuse_range(&compare.range, reasons);
+        }
+        for ops in [&txn.success, &txn.failure] {
+            let mut keys: Vec<&Blob> = Vec::new();
+            for op in ops {
+                match op {
+                    TxnOp::Set(set) => {
+                        self.refuse_set(set, reasons);
+                        if keys.contains(&&set.key) {
+                            reasons.insert("DuplicateKey");
+                        }
+                        keys.push(&set.key);
+                    }
+                    TxnOp::Delete(delete) => self.refuse_range(&delete.range, reasons),
+                    TxnOp::Get(get) => self.refuse_get(get, reasons),
+                    TxnOp::Range(range) => self.refuse_page(range, reasons),
+                }
+            }
+            for op in ops {
+                if let TxnOp::Delete(delete) = op
+                    && keys.iter().any(|key| delete.range.contains(key))
+                {
+                    reasons.insert("DuplicateKey");
+                }
+            }
+        }
+    }
+
+    /// What of `ops` there is no room for; `room` is what they leave for pages.
+    fn reasons_of_room(&self, ops: &[TxnOp], room: &mut Room) -> Reasons {
+        let (mut keys, mut bytes, mut leases, mut events) = (0, 0, 0, 0);
+        let (mut reply_keys, mut reply_bytes, mut counted) = (0, 0, 0);
+        let mut attached: BTreeMap<LeaseId, usize> = BTreeMap::new();
+        for op in ops {
+            match op {
+                TxnOp::Set(set) => {
+                    let before = self.keys.get(&set.key);
+                    let lease = before.map_or(0, |kv| kv.lease);
+                    keys += usize::from(before.is_none());
+                    bytes += match before {
+                        None => set.key.len() + set.value.len(),
+                        Some(kv) => set.value.len().saturating_sub(kv.value.len()),
+                    };
+                    leases += usize::from(set.ttl.is_some() && !self.is_private(lease));
+                    events += 1;
+                    if set.return_previous {
+                        reply_bytes += before.map_or(0, |kv| kv.bytes());
+                    }
+                    if set.lease != 0 && set.lease != lease {
+                        *attached.entry(set.lease).or_default() += 1;
+                    }
+                }
+                TxnOp::Delete(delete) => {
+                    let gone = matching(&self.keys, &delete.range);
+                    events += gone.len();
+                    if delete.return_previous {
+                        reply_keys += gone.len();
+                        reply_bytes += gone.iter().map(|kv| kv.bytes()).sum::<usize>();
+                    }
+                }
+                TxnOp::Get(get) => {
+                    let stored =
+                        self.keys_at(get.revision).get(&get.key).map_or(0, |kv| kv.bytes());
+                    let set = ops.iter().find_map(|op| match op {
+                        TxnOp::Set(set) if set.key == get.key => {
+                            Some(set.key.len() + set.value.len())
+                        }
+                        _ => None,
+                    });
+                    reply_bytes += stored.max(set.unwrap_or(0));
+                }
+                TxnOp::Range(range) if range.count_only => {
+                    counted += self.listed(range).len();
+                }
+                TxnOp::Range(_) => {}
+            }
+        }
+        let config = &self.config;
+        let mut reasons = Reasons::new();
+        let mut refuse = |over: bool, name| {
+            if over {
+                reasons.insert(name);
+            }
+        };
+        refuse(keys > 0 && self.keys.len() + keys > config.keys_max, "store.keys_max");
+        refuse(
+            bytes > 0 && self.bytes() + bytes as u64 > config.total_bytes_max,
+            "store.total_bytes_max",
+        );
+        refuse(leases > 0 && self.leases.len() + leases > config.leases_max, "store.leases_max");
+        refuse(events > config.revision_events_max, "store.revision_events_max");
+        refuse(counted > config.revision_events_max, "store.revision_events_max");
+        refuse(reply_bytes > config.range_bytes_max, "store.range_bytes_max");
+        refuse(reply_keys > config.range_keys_max, "store.range_keys_max");
+        for (id, more) in attached {
+            let full = self.keys_of(id).len() + more > config.revision_events_max;
+            refuse(full, "store.revision_events_max");
+        }
+        room.keys = room.keys.saturating_sub(reply_keys);
+        room.bytes = room.bytes.saturating_sub(reply_bytes);
+        reasons
+    }
+}
+
+fn lease(now: Micros, ttl: Duration, private: bool) -> Lease {
+    Lease { ttl, deadline: now + ttl.as_micros() as Micros, private }
+}
+
+pub(crate) fn matching(keys: &Keys, range: &KeyRange) -> Vec<Arc<KeyValue>> {
+    keys.values().filter(|kv| range.contains(&kv.key)).cloned().collect()
+}
+
+fn holds(compare: &Compare, kv: Option<&KeyValue>) -> bool {
+    let number = |of: fn(&KeyValue) -> u64| kv.map_or(0, of);
+    let ordering = match (&compare.target, kv) {
+        (CompareTarget::Value(_), None) => return false,
+        (CompareTarget::Value(value), Some(kv)) => kv.value.cmp(value),
+        (CompareTarget::Version(version), _) => number(|kv| kv.version).cmp(version),
+        (CompareTarget::CreateRevision(at), _) => number(|kv| kv.create_revision).cmp(at),
+        (CompareTarget::ModRevision(at), _) => number(|kv| kv.mod_revision).cmp(at),
+        (CompareTarget::Lease(lease), _) => number(|kv| kv.lease).cmp(lease),
+    };
+    match compare.op {
+        CompareOp::Equal => ordering.is_eq(),
+        CompareOp::NotEqual => ordering.is_ne(),
+        CompareOp::Less => ordering.is_lt(),
+        CompareOp::Greater => ordering.is_gt(),
+    }
+}
+
+/// The reason an error of the store names, as the model names it.
+pub(crate) fn reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::InvalidArgument(_) => "InvalidArgument",
+        StoreError::Limit { name, .. } => name,
+        StoreError::Compacted { .. } => "Compacted",
+        StoreError::Future { .. } => "Future",
+        StoreError::LeaseNotFound(_) => "LeaseNotFound",
+        StoreError::LeaseExists(_) => "LeaseExists",
+        StoreError::DuplicateKey(_) => "DuplicateKey",
+        StoreError::IdempotencyMismatch => "IdempotencyMismatch",
+        StoreError::WatchNotFound(_) => "WatchNotFound",
+        StoreError::WatchExists(_) => "WatchExists",
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
