@@ -293,6 +293,11 @@ impl Connection {
         let now = Instant::now();
         let config = self.config();
         let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
+        if !self.service.store().connected() {
+            // Nothing on this connection will ever be answered.
+            let error = Error::new(ErrorCode::Unavailable, "the service has stopped");
+            return Err(End::Fatal(Fatal::Error(error)));
+        }
         if !self.inbox.is_open() && self.accepted + config.handshake_timeout <= now {
             return too_slow("no hello within rpc.handshake_timeout");
         }

@@ -79,10 +79,6 @@ pub(crate) fn count(range: Body) -> Body {
     Body::request(2).then(range).u64(0).u32(0).u8(0).u8(0).u8(1).bytes(b"")
 }
 
-pub(crate) fn delete(range: Body) -> Body {
-    Body::request(3).then(range).u8(0)
-}
-
 /// A transaction without compares that sets these.
 pub(crate) fn txn_of_sets(sets: &[(&[u8], &[u8])]) -> Body {
     let mut body = Body::request(4).u64(0).u64(sets.len() as u64);

@@ -202,6 +202,11 @@ impl Raw {
         assert!(rest.is_empty(), "{} bytes follow: {start:?}", rest.len());
     }
 
+    /// The next so many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.take(count).expect("so many bytes")
+    }
+
     /// Everything until the connection ends.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read_more() {}
