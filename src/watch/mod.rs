@@ -13,6 +13,9 @@ mod wait;
 mod watcher;
 mod watcher_set;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use batch::{Batch, Delivery, News};
 pub(crate) use hub::{Hub, NextBatch};
 pub(crate) use wait::WaitStart;

@@ -1,0 +1,198 @@
+//! The hub against a model of its promises, the promises one by one, and what once went wrong.
+
+mod against_the_model;
+mod promises;
+mod regressions;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::{Batch, News};
+use super::hub::{Answer, Hub, NextBatch};
+use super::wait::WaitStart;
+use super::watcher::{Handle, Owner, Role};
+use crate::config::{Config, StoreConfig, WatchConfig};
+use crate::model::{
+    DeleteRequest, Event, EventKind, KeyRange, LeaseGrantRequest, Reply, Request, Revision,
+    SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
+    WatchRequest,
+};
+use crate::store::{Micros, State, StoreError};
+
+/// A second of the hub's clock.
+const SECOND: Micros = 1_000_000;
+
+type TestHub = Hub<u32>;
+
+fn roomy() -> TestHub {
+    hub_with(|_, _| {})
+}
+
+fn hub_with(change: impl FnOnce(&mut StoreConfig, &mut WatchConfig)) -> TestHub {
+    let mut config = Config::new();
+    change(&mut config.store, &mut config.watch);
+    Hub::new(State::new(config.store), config.watch)
+}
+
+fn owner(id: u64) -> Arc<Owner> {
+    Arc::new(Owner { id, name: format!("owner {id}") })
+}
+
+fn prefix(prefix: &str) -> KeyRange {
+    KeyRange::prefix(prefix)
+}
+
+/// What tests ask of the hub, in a word each; time stands at 0 unless they say otherwise.
+impl TestHub {
+    fn ask(&mut self, request: Request) -> Result<Reply, StoreError> {
+        self.apply(0, None, request)
+    }
+
+    fn set_to(&mut self, key: &str, value: &str) {
+        self.ask(Request::Set(SetRequest::new(key, value))).unwrap();
+    }
+
+    fn delete_in(&mut self, range: KeyRange) {
+        self.ask(Request::Delete(DeleteRequest::new(range))).unwrap();
+    }
+
+    fn compact(&mut self, revision: Revision) {
+        self.ask(Request::Compact(revision)).unwrap();
+    }
+
+    /// Sets these keys, and deletes those that begin with `-`, in one revision.
+    fn txn(&mut self, keys: &[&str]) {
+        let op = |key: &&str| match key.strip_prefix('-') {
+            Some(key) => TxnOp::Delete(DeleteRequest::new(KeyRange::key(key))),
+            None => TxnOp::Set(SetRequest::new(*key, "v")),
+        };
+        let success = keys.iter().map(op).collect();
+        self.ask(Request::Txn(TxnRequest { success, ..TxnRequest::default() })).unwrap();
+    }
+
+    fn stream_of(&mut self, party: u32) -> Handle {
+        self.open_stream(&owner(1), || party).unwrap()
+    }
+
+    fn park(&mut self, party: u32, request: WaitRequest) -> Handle {
+        match self.wait(0, &owner(1), request, || party).unwrap() {
+            WaitStart::Parked(handle, _) => handle,
+            WaitStart::Answered(outcome) => panic!("answered at once: {outcome:?}"),
+        }
+    }
+
+    fn answered_at_once(&mut self, request: WaitRequest) -> String {
+        match self.wait(0, &owner(1), request, || 0).unwrap() {
+            WaitStart::Answered(outcome) => outcome_text(&outcome),
+            WaitStart::Parked(..) => panic!("parked"),
+        }
+    }
+
+    /// Answers since the last call, as `party: outcome`.
+    fn answers(&mut self) -> Vec<String> {
+        let show = |Answer { party, outcome }| match outcome {
+            Ok(outcome) => format!("{party}: {}", outcome_text(&outcome)),
+            Err(error) => format!("{party}: {error:?}"),
+        };
+        self.take_answers().into_iter().map(show).collect()
+    }
+
+    /// What the next ready stream is shown; `None` when there is nothing.
+    fn batch(&mut self) -> Option<(Handle, Batch)> {
+        loop {
+            match self.next_batch() {
+                NextBatch::Batch(handle, batch) => return Some((handle, batch)),
+                NextBatch::Again => {}
+                NextBatch::Idle => return None,
+            }
+        }
+    }
+
+    /// All that is shown to consumers that are ready at once again.
+    fn shown(&mut self) -> Vec<String> {
+        let mut shown = Vec::new();
+        while let Some((handle, batch)) = self.batch() {
+            shown.extend(batch_text(&batch));
+            self.ready(handle);
+        }
+        shown
+    }
+
+    /// Advances until nothing is left to do at `now`; tells in how many turns.
+    fn settle(&mut self, now: Micros) -> usize {
+        let mut turns = 0;
+        while self.must_advance(now) {
+            self.advance(now);
+            while self.batch().is_some() {}
+            turns += 1;
+        }
+        turns
+    }
+
+    /// Nothing is kept for anybody.
+    fn assert_empty(&mut self) {
+        assert!(self.batch().is_none());
+        assert_eq!((self.watchers.len(), self.streams.len(), self.waits), (0, 0, 0));
+        assert_eq!(self.registry.len(), 0);
+        assert!(self.owners.is_empty() && self.deadlines.is_empty());
+        assert!(self.searching.is_empty() && self.touched.is_empty());
+    }
+}
+
+fn wait(range: KeyRange, condition: WaitCondition) -> WaitRequest {
+    WaitRequest { condition, ..WaitRequest::new(range) }
+}
+
+fn after(revision: Revision, range: KeyRange, condition: WaitCondition) -> WaitRequest {
+    WaitRequest { after: Some(revision), ..wait(range, condition) }
+}
+
+fn from(from: Revision, range: KeyRange) -> WatchRequest {
+    WatchRequest { from: WatchFrom::Revision(from), ..WatchRequest::new(range) }
+}
+
+fn snapshot(range: KeyRange) -> WatchRequest {
+    WatchRequest { from: WatchFrom::Snapshot, ..WatchRequest::new(range) }
+}
+
+fn event_text(event: &Event) -> String {
+    let sign = if event.kind() == EventKind::Delete { "-" } else { "" };
+    format!("{}{sign}{}", event.revision(), event.kv.key)
+}
+
+fn outcome_text(outcome: &WaitOutcome) -> String {
+    match outcome {
+        WaitOutcome::Met { revision, event: Some(event) } => {
+            format!("met at {revision}: {}", event_text(event))
+        }
+        WaitOutcome::Met { revision, event: None } => format!("met at {revision}"),
+        WaitOutcome::Timeout { revision } => format!("timeout at {revision}"),
+    }
+}
+
+/// The deliveries of a batch, as `watch id: what`.
+fn batch_text(batch: &Batch) -> Vec<String> {
+    let show = |news: &News| match news {
+        News::Events { first, count, revision, skipped } => {
+            let events: Vec<_> = batch.events_of(*first, *count).iter().map(event_text).collect();
+            let skipped = match skipped {
+                0 => String::new(),
+                skipped => format!(", {skipped} skipped"),
+            };
+            format!("{} up to {revision}{skipped}", events.join(" "))
+        }
+        News::Snapshot { revision, kvs } => {
+            let keys: Vec<_> = kvs.iter().map(|kv| kv.key.to_string()).collect();
+            format!("{} of {revision}", keys.join(" "))
+        }
+        News::SnapshotEnd { revision } => format!("all of {revision}"),
+        News::Progress { revision } => format!("nothing up to {revision}"),
+        News::Ended(error) => format!("{error:?}"),
+    };
+    batch
+        .deliveries
+        .iter()
+        .map(|delivery| format!("{}: {}", delivery.watch_id, show(&delivery.news)))
+        .collect()
+}
