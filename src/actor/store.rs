@@ -41,6 +41,9 @@ pub struct StoreActor {
     turn_comes: bool,
     /// Streams whose watches are still being freed.
     closing: VecDeque<Handle>,
+    /// Sessions that have their answer. They end when their address is dropped, which takes
+    /// longer than to answer: it is done when all the answers of a turn are on their way.
+    answered: Vec<Addr<WatchSession>>,
     stopping: bool,
     /// Held by this actor and every session, so that [`Wakeful::stop`](crate::Wakeful::stop) sees
     /// the last of them go.
@@ -65,6 +68,7 @@ impl StoreActor {
             timer: None,
             turn_comes: false,
             closing: VecDeque::new(),
+            answered: Vec::new(),
             stopping: false,
             alive,
         }
@@ -79,6 +83,7 @@ impl StoreActor {
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
             answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
+            self.answered.push(answer.party);
         }
         for _ in 0..self.hub.state().config().slice_max {
             match self.hub.next_batch() {
@@ -99,7 +104,8 @@ impl StoreActor {
     /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        if self.hub.must_advance(now) || !self.closing.is_empty() {
+        let more = !self.closing.is_empty() || !self.answered.is_empty();
+        if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
                 // a task that yields lets them all have a turn first.
@@ -134,6 +140,7 @@ impl StoreActor {
         {
             self.closing.push_back(stream);
         }
+        self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
         self.finish(ctx);

@@ -32,6 +32,8 @@ pub(super) struct Exchange {
     leaving: bool,
     /// The highest request id so far.
     highest: u64,
+    /// Not all ids of the next message are higher than those before them.
+    unordered: bool,
     /// For the next message to the store.
     works: Vec<Work>,
     asked: Vec<Asked>,
@@ -75,6 +77,10 @@ struct StreamOut {
     listed: bool,
 }
 
+fn in_flight(id: u64) -> End {
+    protocol(&format!("request id {id} is in flight already")).into()
+}
+
 impl Exchange {
     pub(super) fn new(service: Wakeful, owner: Arc<Owner>, outbox: Arc<Outbox>) -> Self {
         let frame_bytes_max = service.config().rpc.frame_bytes_max;
@@ -85,6 +91,7 @@ impl Exchange {
             open: false,
             leaving: false,
             highest: 0,
+            unordered: false,
             works: Vec::new(),
             asked: Vec::new(),
             cancelled: Vec::new(),
@@ -141,8 +148,11 @@ impl Exchange {
         deadline: Option<Instant>,
         call: Result<Call, Error>,
     ) -> Result<(), End> {
-        if id <= self.highest && self.is_in_flight(id) {
-            return Err(protocol(&format!("request id {id} is in flight already")).into());
+        if id <= self.highest {
+            if self.waits.contains_key(&id) || self.streams.contains_key(&id) {
+                return Err(in_flight(id));
+            }
+            self.unordered = true;
         }
         self.highest = self.highest.max(id);
         let (about, task) = self.task(id, call);
@@ -151,10 +161,17 @@ impl Exchange {
         Ok(())
     }
 
-    fn is_in_flight(&self, id: u64) -> bool {
-        self.waits.contains_key(&id)
-            || self.streams.contains_key(&id)
-            || self.asked.iter().any(|asked| asked.id == id)
+    /// That no id was asked for twice in the same message. Ids that rise need no look.
+    fn check_ids(&mut self) -> Result<(), End> {
+        if !std::mem::take(&mut self.unordered) {
+            return Ok(());
+        }
+        let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
+        ids.sort_unstable();
+        match ids.array_windows().find(|[a, b]| a == b) {
+            Some([id, _]) => Err(in_flight(*id)),
+            None => Ok(()),
+        }
     }
 
     fn task(&self, id: u64, call: Result<Call, Error>) -> (About, Task) {
@@ -211,6 +228,7 @@ impl Exchange {
     /// Hands everything asked for to the store, as one message, and takes the answers.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         if !self.works.is_empty() {
+            self.check_ids()?;
             // What is given up makes room for what is asked for in the same breath.
             self.do_cancel();
             let works = std::mem::take(&mut self.works);
