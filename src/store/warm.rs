@@ -24,10 +24,11 @@ const GROUP: usize = 64;
 type Group<T> = SmallVec<[T; GROUP]>;
 
 impl State {
-    /// Reads what the requests about `keys` will read, and what as many writes will write.
+    /// Reads what the requests about `keys` will read, and what as many `writes` will write.
     ///
     /// Changes nothing; of use for two keys or more, at most [`GROUP`] are looked at.
-    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, writes: usize) {
+    pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
+        let reads = keys.len().saturating_sub(writes);
         let slots: Group<u32> = keys.take(GROUP).filter_map(|key| self.keys.guess(key)).collect();
         let records: Group<&Record> =
             slots.iter().filter_map(|slot| self.keys.record(*slot)).collect();
@@ -40,8 +41,10 @@ impl State {
         for version in &versions {
             seen ^= whole(version);
         }
-        for version in &versions {
-            seen ^= ends(&version.value);
+        if reads > 0 {
+            for version in &versions {
+                seen ^= ends(&version.value);
+            }
         }
         if writes > 0 {
             for record in &records {

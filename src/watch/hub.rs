@@ -81,7 +81,7 @@ impl<P> Hub<P> {
     }
 
     /// Prepares for several requests that will be done one after the other.
-    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, writes: usize) {
+    pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
         self.state.warm(keys, writes);
     }
 
@@ -178,11 +178,14 @@ impl<P> Hub<P> {
 
     /// Tells everyone who watches the keys of the events from `before` on.
     fn notify(&mut self, before: Seq) {
+        if self.watchers.is_empty() {
+            return;
+        }
         for seq in before..self.state.history().end() {
             let Some(entry) = self.state.history().get(seq) else { continue };
-            let event = entry.event.clone();
             let mut scratch = std::mem::take(&mut self.scratch);
-            self.registry.for_each(&event.kv.key, |watcher| scratch.push(watcher));
+            self.registry.for_each(&entry.event.kv.key, |watcher| scratch.push(watcher));
+            let event = entry.event.clone();
             for index in scratch.drain(..) {
                 match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
                     Some(Role::Wait(_)) => self.notify_wait(index, &event),
