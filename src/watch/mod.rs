@@ -8,6 +8,7 @@ mod batch;
 mod hub;
 mod interval_tree;
 mod registry;
+mod search;
 mod stream;
 mod wait;
 mod watcher;

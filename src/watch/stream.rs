@@ -217,9 +217,10 @@ impl<P> Hub<P> {
         }
     }
 
-    /// The first revision not yet shown.
+    /// The first revision not yet shown; that of a snapshot, until all of it is.
     fn resume_revision(&self, index: u32) -> Revision {
         let cursor = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
+            Some(Role::Watch(Watch { snapshot: Some(snapshot), .. })) => return snapshot.revision,
             Some(Role::Watch(watch)) => watch.cursor,
             _ => 0,
         };
@@ -348,7 +349,9 @@ impl<P> Hub<P> {
             let Some(entry) = history.get(cursor) else { break true };
             let event = &entry.event;
             if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
-                if watch.options.latest && superseded(history, entry.next, &watch.options) {
+                if watch.options.latest
+                    && superseded(history, entry.next, &watch.options, &mut budget.scan)
+                {
                     watch.skipped += 1;
                 } else {
                     budget.events = budget.events.saturating_sub(1);
@@ -444,10 +447,12 @@ impl<P> Hub<P> {
     }
 }
 
-/// Whether an event of the same key, from `next` on, would be shown instead.
-fn superseded(history: &History, next: Seq, options: &WatchOptions) -> bool {
+/// Whether an event of the same key, from `next` on, would be shown instead; what it reads to
+/// tell is taken off `scan`.
+fn superseded(history: &History, next: Seq, options: &WatchOptions, scan: &mut usize) -> bool {
     let mut next = next;
     while let Some(entry) = history.get(next) {
+        *scan = scan.saturating_sub(1);
         if options.shows(&entry.event) {
             return true;
         }

@@ -22,12 +22,13 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// In the order of places, in which watchers are listed.
     pub(crate) fn to_u64(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        u64::from(self.index) << 32 | u64::from(self.generation)
     }
 
     pub(crate) fn from_u64(id: u64) -> Self {
-        Self { index: id as u32, generation: (id >> 32) as u32 }
+        Self { index: (id >> 32) as u32, generation: id as u32 }
     }
 }
 
@@ -58,10 +59,13 @@ pub(super) struct Wait<P> {
 /// A search of history for the event that a wait asks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
-    /// The next event to look at; for a single key, the key's next.
+    /// The next event to look at; for a single key, the key's next. In history, or compacted.
     pub(super) cursor: Seq,
     /// `Absent` on a range: how many keys existed just before the cursor.
     pub(super) live: usize,
+    /// `Absent` on a range: the first delete of a key of it in the cursor's revision, before the
+    /// cursor; 0 for none.
+    pub(super) deleted: Seq,
 }
 
 /// One watch id of a stream.

@@ -139,8 +139,8 @@ fn w7_a_snapshot_then_changes_without_gap_or_repeat() {
 fn w8_registered_before_a_write_sees_it() {
     let mut hub = roomy();
     let a = || KeyRange::key("a");
-    hub.park(1, wait(a(), WaitCondition::Changed));
-    hub.park(2, after(1, a(), WaitCondition::Changed));
+    hub.parked(1, wait(a(), WaitCondition::Changed));
+    hub.parked(2, after(1, a(), WaitCondition::Changed));
     let stream = hub.stream_of(3);
     hub.watch(0, stream, 1, WatchRequest::new(a())).unwrap();
     hub.watch(0, stream, 2, from(2, a())).unwrap();
@@ -170,7 +170,7 @@ fn w8_a_history_of_one_revision_loses_no_wake_up() {
         .collect();
     for id in &leases {
         let key = KeyRange::key(format!("leased {id}"));
-        hub.park(*id as u32, wait(key, WaitCondition::Absent));
+        hub.parked(*id as u32, wait(key, WaitCondition::Absent));
     }
     hub.settle(SECOND);
     assert_eq!(hub.answers().len(), 5, "each lease's end is told before the next one's");
@@ -262,7 +262,7 @@ fn latest_with_only_puts_is_not_superseded_by_a_delete() {
 #[test]
 fn t1_one_answer_and_then_nothing() {
     let mut hub = roomy();
-    let handle = hub.park(7, wait(KeyRange::key("a"), WaitCondition::Exists));
+    let handle = hub.parked(7, wait(KeyRange::key("a"), WaitCondition::Exists));
     hub.txn(&["b", "a"]);
     hub.set_to("a", "v");
     assert_eq!(hub.answers(), ["7: met at 2: 2a"]);
@@ -276,7 +276,7 @@ fn t2_a_timeout_says_where_to_go_on() {
     let mut hub = roomy();
     let timeout = Some(Duration::from_secs(5));
     let request = WaitRequest { timeout, ..WaitRequest::new(KeyRange::key("a")) };
-    hub.park(7, request);
+    hub.parked(7, request);
     hub.set_to("b", "v");
     hub.advance(5 * SECOND - 1);
     assert_eq!(hub.answers(), Vec::<String>::new());
@@ -295,7 +295,7 @@ fn t2_a_timeout_in_the_middle_of_a_search_says_so() {
     }
     let timeout = Some(Duration::ZERO);
     let condition = WaitCondition::Equals("never".into());
-    hub.park(7, WaitRequest { timeout, ..after(1, KeyRange::key("a"), condition) });
+    hub.parked(7, WaitRequest { timeout, ..after(1, KeyRange::key("a"), condition) });
     hub.advance(0);
     assert_eq!(hub.answers(), ["7: timeout at 3"]);
 }
@@ -347,7 +347,7 @@ fn t4_what_holds_already_is_answered_at_once() {
         wait(prefix("z"), WaitCondition::Differs("1".into())),
     ];
     for (party, request) in parked.into_iter().enumerate() {
-        hub.park(party as u32, request);
+        hub.parked(party as u32, request);
     }
 }
 
@@ -355,12 +355,12 @@ fn t4_what_holds_already_is_answered_at_once() {
 fn t5_nothing_is_left_behind() {
     let mut hub = roomy();
     let exists = || wait(KeyRange::key("a"), WaitCondition::Exists);
-    let cancelled = hub.park(1, exists());
-    hub.park(2, exists());
+    let cancelled = hub.parked(1, exists());
+    hub.parked(2, exists());
     assert_eq!(hub.cancel_wait(cancelled), Some(1));
     hub.set_to("a", "v");
     hub.delete_in(KeyRange::key("a"));
-    hub.park(3, exists());
+    hub.parked(3, exists());
     hub.advance(3_600 * SECOND);
     assert_eq!(hub.answers(), ["2: met at 2: 2a", "3: timeout at 3"]);
     let stream = hub.stream_of(4);
