@@ -333,7 +333,7 @@ impl<P> Hub<P> {
                 self.end_wait(handle.index, |resume| StoreError::EndedByOperator { resume });
             }
             Role::Watch(_) => {
-                self.end_watch(handle.index, |resume| StoreError::EndedByOperator { resume });
+                self.end_watch(handle.index);
             }
         }
         Ok(())

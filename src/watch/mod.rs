@@ -5,6 +5,7 @@
 //! concerns.
 
 mod batch;
+mod collect;
 mod hub;
 mod interval_tree;
 mod registry;

@@ -83,8 +83,6 @@ impl<P> Hub<P> {
             let next = self.searching.range(self.search_turn..).next();
             let Some(index) = next.or(self.searching.first()).copied() else { return };
             self.search_turn = index.wrapping_add(1);
-            // A search that has nothing left to read takes its share too.
-            slice -= 1;
             let Some(watcher) = self.watchers.get(index as usize) else { return };
             let Role::Wait(Wait { search: Some(from), condition, .. }) = &watcher.role else {
                 return;
@@ -95,6 +93,8 @@ impl<P> Hub<P> {
                 Found::More(rest) => self.set_search(index, Some(rest)),
                 Found::Overtaken => self.answer(index, Err(self.overtaken())),
             }
+            // A search that had nothing left to read took a share too.
+            slice = slice.saturating_sub(1);
         }
     }
 

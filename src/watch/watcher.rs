@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{Micros, Seq};
 
 /// Who waits: one per connection, and one for this process.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,8 +88,8 @@ pub(super) struct Watch {
     pub(super) progress_due: Micros,
     /// What is left to show of the present state.
     pub(super) snapshot: Option<Box<Snapshot>>,
-    /// Why it is over, until that is shown.
-    pub(super) ended: Option<Box<StoreError>>,
+    /// An operator ended it; it goes when that is shown.
+    pub(super) ended: bool,
 }
 
 #[derive(Debug)]

@@ -179,7 +179,10 @@ fn one_turn_reads_for_one_stream() {
 /// A watch ended in the middle of its snapshot was told to resume after it.
 #[test]
 fn a_snapshot_that_is_ended_resumes_from_its_revision() {
-    let mut hub = hub_with(|store, _| store.range_keys_max = 1);
+    let mut hub = hub_with(|store, watch| {
+        store.range_keys_max = 1;
+        watch.batch_events_max = 1;
+    });
     hub.txn(&["a", "b", "c"]);
     let stream = hub.stream_of(7);
     hub.watch(0, stream, 1, snapshot(prefix(""))).unwrap();
