@@ -145,13 +145,23 @@ impl State {
         }
     }
 
-    /// How many keys of `range` existed after a readable `revision`, counted up to `max`.
-    pub(crate) fn count_at(&self, range: &KeyRange, revision: Revision, max: usize) -> usize {
-        let slots = self.keys.all_within(range.bounds(), false);
-        let existed = |slot: &u32| {
-            self.keys.record(*slot).is_some_and(|record| self.at(record, revision).is_some())
-        };
-        slots.filter(existed).take(max).count()
+    /// How many keys of `range` existed after a readable `revision`; `None` if more than `max`
+    /// would have to be looked at to tell.
+    pub(crate) fn count_at(
+        &self,
+        range: &KeyRange,
+        revision: Revision,
+        max: usize,
+    ) -> Option<usize> {
+        let mut count = 0;
+        for (looked_at, slot) in self.keys.all_within(range.bounds(), false).enumerate() {
+            if looked_at == max {
+                return None;
+            }
+            let record = self.keys.record(slot);
+            count += usize::from(record.is_some_and(|record| self.at(record, revision).is_some()));
+        }
+        Some(count)
     }
 
     /// The key as it is now.

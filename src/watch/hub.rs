@@ -36,8 +36,9 @@ pub(crate) struct Hub<P> {
     pub(super) deadlines: BTreeSet<(Micros, u32)>,
     /// How many watchers each connection has.
     pub(super) owners: HashMap<u64, usize, RandomState>,
-    /// Waits that still search the history.
-    pub(super) searching: VecDeque<Handle>,
+    /// Waits that still search the history, and whose turn it is: the first from there on.
+    pub(super) searching: BTreeSet<u32>,
+    pub(super) search_turn: u32,
     /// Streams that have something to show and a consumer who is ready for it.
     pub(super) touched: VecDeque<Handle>,
     pub(super) answers: Vec<Answer<P>>,
@@ -64,7 +65,8 @@ impl<P> Hub<P> {
             waits: 0,
             deadlines: BTreeSet::new(),
             owners: HashMap::default(),
-            searching: VecDeque::new(),
+            searching: BTreeSet::new(),
+            search_turn: 0,
             touched: VecDeque::new(),
             answers: Vec::new(),
             scratch: Vec::new(),
@@ -154,7 +156,7 @@ impl<P> Hub<P> {
     /// [`ready`](Self::ready) says so.
     ///
     /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
-    /// now, `Again` when this stream needs another turn to find what it has to show.
+    /// now, `Again` when it read some and found nothing to show.
     pub(crate) fn next_batch(&mut self) -> NextBatch {
         while let Some(handle) = self.touched.pop_front() {
             if !self.stream_mut(handle).is_ok_and(|stream| stream.touched) {
@@ -170,8 +172,8 @@ impl<P> Hub<P> {
             if !stream.queue.is_empty() {
                 stream.touched = true;
                 self.touched.push_back(handle);
-                return NextBatch::Again;
             }
+            return NextBatch::Again;
         }
         NextBatch::Idle
     }
@@ -250,6 +252,7 @@ impl<P> Hub<P> {
             }
         };
         self.deadlines.remove(&(deadline, index));
+        self.searching.remove(&index);
         if let Some(owner) = owner.filter(|owner| *owner != 0)
             && let Some(count) = self.owners.get_mut(&owner)
         {
@@ -283,18 +286,15 @@ impl<P> Hub<P> {
 
     fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
         let limit = self.state.page_limit(limit)?;
-        let first = if after == 0 { 0 } else { Handle::from_u64(after).index as usize + 1 };
-        let mut watchers = Vec::new();
-        let mut more = false;
-        for (index, watcher) in (first..self.watchers.capacity())
-            .filter_map(|index| self.watchers.get(index).map(|watcher| (index, watcher)))
-        {
-            if watchers.len() == limit {
-                more = true;
-                break;
-            }
-            watchers.push(self.describe(index as u32, watcher));
-        }
+        // From the place of the last one listed on, which another may have taken since.
+        let first = Handle::from_u64(after).index as usize;
+        let mut watchers: Vec<WatcherInfo> = (first..self.watchers.capacity())
+            .filter_map(|index| Some(self.describe(index as u32, self.watchers.get(index)?)))
+            .filter(|watcher| watcher.id > after)
+            .take(limit + 1)
+            .collect();
+        let more = watchers.len() > limit;
+        watchers.truncate(limit);
         Ok(WatchersReply { revision: self.state.revision(), watchers, more })
     }
 
@@ -341,11 +341,10 @@ impl<P> Hub<P> {
         let watcher = self.find(handle).ok_or(StoreError::WatchNotFound(id))?;
         match &watcher.role {
             Role::Wait(_) => {
-                let resume = self.state.revision() + 1;
-                self.answer(handle.index, Err(StoreError::EndedByOperator { resume }));
+                self.end_wait(handle.index, |resume| StoreError::EndedByOperator { resume });
             }
             Role::Watch(_) => {
-                self.end_watch(handle.index, |resume| StoreError::EndedByOperator { resume });
+                self.end_watch(handle.index);
             }
         }
         Ok(())
@@ -353,7 +352,6 @@ impl<P> Hub<P> {
 
     /// Ends every wait and watch, as the service stops.
     pub(crate) fn stop(&mut self) -> Vec<(Handle, Batch)> {
-        let resume = self.state.revision() + 1;
         let waits: Vec<u32> = self
             .watchers
             .iter()
@@ -361,7 +359,7 @@ impl<P> Hub<P> {
             .map(|(index, _)| index as u32)
             .collect();
         for index in waits {
-            self.answer(index, Err(StoreError::Stopping { resume: Some(resume) }));
+            self.end_wait(index, |resume| StoreError::Stopping { resume: Some(resume) });
         }
         self.end_streams()
     }

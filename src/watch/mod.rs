@@ -5,9 +5,11 @@
 //! concerns.
 
 mod batch;
+mod collect;
 mod hub;
 mod interval_tree;
 mod registry;
+mod search;
 mod stream;
 mod wait;
 mod watcher;

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::batch::{Batch, Delivery, News};
+use super::collect::end_error;
 use super::hub::Hub;
 use super::watcher::{Handle, Owner, Role, Snapshot, View, Watch, WatchOptions, Watcher};
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
-use crate::store::{History, Micros, Seq, StoreError};
-
-/// Events read from history for one batch, in units of `batch_events_max`.
-const SCAN_FACTOR: usize = 8;
+use crate::store::{Micros, Seq, StoreError};
 
 /// Places of ended watches that a queue may hold beyond one for each watch there is.
 const QUEUE_SLACK: usize = 64;
@@ -29,20 +27,6 @@ pub(super) struct Stream<P> {
     /// Watches with something to show.
     pub(super) queue: VecDeque<u32>,
     ids: HashMap<u64, u32, RandomState>,
-}
-
-/// How much more a batch may take.
-struct Budget {
-    events: usize,
-    bytes: usize,
-    scan: usize,
-}
-
-/// How a watch stands after a piece of it was collected.
-enum Rest {
-    Nothing,
-    Something,
-    Over,
 }
 
 impl<P> Hub<P> {
@@ -122,7 +106,7 @@ impl<P> Hub<P> {
             progress,
             progress_due: now.saturating_add(progress),
             snapshot,
-            ended: None,
+            ended: false,
         };
         let generation = self.new_generation();
         let range = request.range;
@@ -208,26 +192,11 @@ impl<P> Hub<P> {
         self.queue(index);
     }
 
-    /// Ends a watch with an error, shown when its consumer comes to it.
-    pub(super) fn end_watch(&mut self, index: u32, error: impl FnOnce(Revision) -> StoreError) {
-        let resume = self.resume_revision(index);
+    /// Ends a watch as an operator asks; its consumer is told when it comes to it.
+    pub(super) fn end_watch(&mut self, index: u32) {
         if let Some(watch) = self.watch_mut(index) {
-            watch.ended.get_or_insert_with(|| Box::new(error(resume)));
+            watch.ended = true;
             self.queue(index);
-        }
-    }
-
-    /// The first revision not yet shown.
-    fn resume_revision(&self, index: u32) -> Revision {
-        let cursor = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-            Some(Role::Watch(watch)) => watch.cursor,
-            _ => 0,
-        };
-        let history = self.state.history();
-        match history.get(cursor) {
-            Some(entry) => entry.event.revision(),
-            None if cursor == 0 => self.state.revision() + 1,
-            None => history.oldest(),
         }
     }
 
@@ -253,139 +222,8 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Reads from history what a stream has to show.
-    pub(super) fn collect(&mut self, handle: Handle) -> Batch {
-        let mut batch = Batch::default();
-        let mut budget = Budget {
-            events: self.config.batch_events_max,
-            bytes: self.config.batch_bytes_max,
-            scan: self.config.batch_events_max.saturating_mul(SCAN_FACTOR),
-        };
-        while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
-            let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
-            let Some(index) = next else { break };
-            // What stands in the queue may have ended, and its index been given to another watch.
-            let Some(watch) = self.watch_mut(index) else { continue };
-            if watch.stream != handle.index || !std::mem::take(&mut watch.queued) {
-                continue;
-            }
-            match self.collect_watch(index, &mut batch, &mut budget) {
-                Rest::Nothing => {}
-                Rest::Something => self.requeue(handle, index),
-                Rest::Over => self.drop_watch(index),
-            }
-        }
-        batch
-    }
-
-    fn requeue(&mut self, handle: Handle, index: u32) {
-        if let Some(watch) = self.watch_mut(index) {
-            watch.queued = true;
-        }
-        if let Ok(stream) = self.stream_mut(handle) {
-            stream.queue.push_back(index);
-        }
-    }
-
-    /// Reads what one watch has to show.
-    fn collect_watch(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
-        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
-        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
-        let (watch_id, view) = (watch.watch_id, watch.options.view);
-        let mut show = |news| batch.deliveries.push(Delivery { watch_id, view, news });
-        if let Some(error) = watch.ended.take() {
-            show(News::Ended(*error));
-            return Rest::Over;
-        }
-        budget.scan = budget.scan.saturating_sub(1);
-        if let Some(mut snapshot) = watch.snapshot.take() {
-            let revision = snapshot.revision;
-            let bytes_max = budget.bytes;
-            let page =
-                self.state.snapshot_page(&watcher.range, revision, snapshot.after, bytes_max);
-            let Ok(page) = page else {
-                let resume = self.state.history().oldest();
-                show(News::Ended(StoreError::Overtaken { resume }));
-                return Rest::Over;
-            };
-            budget.events = budget.events.saturating_sub(page.kvs.len());
-            let bytes: usize = page.kvs.iter().map(|kv| kv.bytes()).sum();
-            budget.bytes = budget.bytes.saturating_sub(bytes);
-            snapshot.after = page.kvs.last().map(|kv| kv.key.clone());
-            if !page.kvs.is_empty() {
-                show(News::Snapshot { revision, kvs: page.kvs });
-            }
-            if page.more {
-                watch.snapshot = Some(snapshot);
-                return Rest::Something;
-            }
-            show(News::SnapshotEnd { revision });
-            return if watch.cursor == 0 { Rest::Nothing } else { Rest::Something };
-        }
-        if watch.cursor == 0 {
-            if std::mem::take(&mut watch.mark) {
-                show(News::Progress { revision: self.state.revision() });
-            }
-            return Rest::Nothing;
-        }
-        self.collect_events(index, batch, budget)
-    }
-
-    /// Reads events from the watch's cursor on: whole revisions, until the budget is used up.
-    fn collect_events(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
-        let history = self.state.history();
-        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
-        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
-        let single = matches!(watcher.range, KeyRange::Key(_));
-        let first = batch.events.len();
-        let mut shown = 0;
-        let mut cursor = watch.cursor;
-        let over = loop {
-            if cursor == 0 || cursor >= history.end() {
-                cursor = 0;
-                break false;
-            }
-            let Some(entry) = history.get(cursor) else { break true };
-            let event = &entry.event;
-            if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
-                if watch.options.latest && superseded(history, entry.next, &watch.options) {
-                    watch.skipped += 1;
-                } else {
-                    budget.events = budget.events.saturating_sub(1);
-                    budget.bytes = budget.bytes.saturating_sub(event.kv.bytes());
-                    batch.events.push(event.clone());
-                }
-            }
-            budget.scan = budget.scan.saturating_sub(1);
-            shown = event.revision();
-            let whole = single || history.ends_revision(cursor);
-            cursor = if single { entry.next } else { cursor + 1 };
-            let used_up = budget.events == 0 || budget.bytes == 0 || budget.scan == 0;
-            if used_up && whole && cursor != 0 && cursor < history.end() {
-                break false;
-            }
-        };
-        watch.cursor = cursor;
-        let revision = if cursor == 0 { self.state.revision() } else { shown };
-        let (watch_id, view) = (watch.watch_id, watch.options.view);
-        if batch.events.len() > first {
-            let skipped = std::mem::take(&mut watch.skipped);
-            watch.mark &= cursor != 0;
-            let (first, count) = batch.share(first);
-            let news = News::Events { first, count, revision, skipped };
-            batch.deliveries.push(Delivery { watch_id, view, news });
-        }
-        if over {
-            let resume = history.oldest();
-            let news = News::Ended(StoreError::Overtaken { resume });
-            batch.deliveries.push(Delivery { watch_id, view, news });
-            return Rest::Over;
-        }
-        if cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
-    }
-
     /// Takes a watch out of its stream and every table.
-    fn drop_watch(&mut self, index: u32) {
+    pub(super) fn drop_watch(&mut self, index: u32) {
         let Some(Watcher { role: Role::Watch(watch), .. }) = self.remove(index) else { return };
         if let Some(stream) = self.streams.get_mut(watch.stream as usize) {
             stream.ids.remove(&watch.watch_id);
@@ -412,9 +250,12 @@ impl<P> Hub<P> {
                 stream.ids.iter().map(|(id, index)| (*id, *index)).collect();
             let mut batch = Batch::default();
             for (watch_id, index) in watches {
-                let resume = Some(self.resume_revision(index));
-                let news = News::Ended(StoreError::Stopping { resume });
-                batch.deliveries.push(Delivery { watch_id, view, news });
+                let Some(watch) = self.watch_mut(index) else { continue };
+                let (cursor, snapshot) = (watch.cursor, watch.snapshot.take());
+                let error = end_error(&self.state, cursor, snapshot.as_deref(), |resume| {
+                    StoreError::Stopping { resume: Some(resume) }
+                });
+                batch.deliveries.push(Delivery { watch_id, view, news: News::Ended(error) });
                 self.drop_watch(index);
             }
             last.push((handle, batch));
@@ -436,24 +277,12 @@ impl<P> Hub<P> {
             .ok_or(StoreError::WatchNotFound(handle.to_u64()))
     }
 
-    fn watch_mut(&mut self, index: u32) -> Option<&mut Watch> {
+    pub(super) fn watch_mut(&mut self, index: u32) -> Option<&mut Watch> {
         match &mut self.watchers.get_mut(index as usize)?.role {
             Role::Watch(watch) => Some(watch),
             Role::Wait(_) => None,
         }
     }
-}
-
-/// Whether an event of the same key, from `next` on, would be shown instead.
-fn superseded(history: &History, next: Seq, options: &WatchOptions) -> bool {
-    let mut next = next;
-    while let Some(entry) = history.get(next) {
-        if options.shows(&entry.event) {
-            return true;
-        }
-        next = entry.next;
-    }
-    false
 }
 
 fn options_of(request: &WatchRequest) -> WatchOptions {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::hub::{Answer, Hub};
+use super::search::{Found, met};
 use super::watcher::{Handle, Owner, Role, Search, Wait, Watcher};
 use crate::model::{
     Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
@@ -18,18 +19,6 @@ pub(crate) enum WaitStart {
     Parked(Handle, Revision),
 }
 
-/// What a piece of a search found.
-enum Found {
-    /// The event asked for.
-    Met(Event),
-    /// Nothing up to the end of history: live from now on.
-    End,
-    /// Nothing yet.
-    More(Search),
-    /// Compaction was faster.
-    Overtaken,
-}
-
 impl<P> Hub<P> {
     /// Answers a wait, or parks it until it can be; `party` is made only if it is parked.
     pub(crate) fn wait(
@@ -41,41 +30,43 @@ impl<P> Hub<P> {
     ) -> Result<WaitStart, StoreError> {
         let timeout = self.check_wait(&request)?;
         let mut search = self.first_search(&request)?;
-        if search.is_none()
-            && let Some(outcome) = self.holds_now(&request)?
-        {
-            return Ok(WaitStart::Answered(outcome));
+        if search.is_none() {
+            if let Some(outcome) = self.holds_now(&request)? {
+                return Ok(WaitStart::Answered(outcome));
+            }
+            search = self.search_of_deletes(&request)?;
         }
         if let Some(from) = search {
-            let slice = self.state.config().slice_max;
-            match self.search_some(&request.range, &request.condition, from, slice) {
-                Found::Met(event) => {
-                    let outcome =
-                        WaitOutcome::Met { revision: event.revision(), event: Some(event) };
-                    return Ok(WaitStart::Answered(outcome));
-                }
+            let mut slice = self.state.config().slice_max;
+            match self.search_some(&request.range, &request.condition, from, &mut slice) {
+                Found::Met(event) => return Ok(WaitStart::Answered(met(event))),
                 Found::End => search = None,
                 Found::More(rest) => search = Some(rest),
                 Found::Overtaken => return Err(self.overtaken()),
             }
         }
         self.check_room(owner)?;
-        let deadline = now.saturating_add(timeout);
-        let wait = Wait {
-            party: party(),
-            owner: Arc::clone(owner),
-            condition: request.condition,
-            deadline,
-            search,
-        };
+        let handle = self.park(now.saturating_add(timeout), owner, request, search, party());
+        Ok(WaitStart::Parked(handle, self.state.revision()))
+    }
+
+    fn park(
+        &mut self,
+        deadline: Micros,
+        owner: &Arc<Owner>,
+        request: WaitRequest,
+        search: Option<Search>,
+        party: P,
+    ) -> Handle {
+        let WaitRequest { range, condition, .. } = request;
+        let wait = Wait { party, owner: Arc::clone(owner), condition, deadline, search };
         let generation = self.new_generation();
-        let watcher = Watcher { generation, range: request.range, role: Role::Wait(wait) };
-        let handle = self.insert(owner, watcher);
+        let handle = self.insert(owner, Watcher { generation, range, role: Role::Wait(wait) });
         self.deadlines.insert((deadline, handle.index));
         if search.is_some() {
-            self.searching.push_back(handle);
+            self.searching.insert(handle.index);
         }
-        Ok(WaitStart::Parked(handle, self.state.revision()))
+        handle
     }
 
     /// Frees a wait without an answer; its party is given back.
@@ -96,40 +87,32 @@ impl<P> Hub<P> {
                 what: "the timeout is too long",
             });
         }
-        Ok(timeout.as_micros() as Micros)
+        Ok(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Where history has to be searched from; `None` when only the present and the future count.
+    /// Where history has to be searched from; `None` when the present is to be looked at first.
     fn first_search(&self, request: &WaitRequest) -> Result<Option<Search>, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.revision());
         let after = match (request.after, &request.condition) {
             (Some(after), _) => after,
-            // Above a revision means after it, as far back as history goes; what is older than
-            // that is looked for among the keys themselves.
-            (None, WaitCondition::ModRevisionAbove(above)) if (oldest..current).contains(above) => {
-                *above
+            // Above a revision means after it, as far back as history goes.
+            (None, WaitCondition::ModRevisionAbove(above)) if *above >= oldest - 1 => {
+                (*above).min(current)
             }
             (None, _) => return Ok(None),
         };
-        // First, as there is no revision after the largest number.
-        if after > current {
-            return Err(StoreError::Future { asked: after, oldest, current });
-        }
-        if after + 1 < oldest {
-            return Err(StoreError::Compacted { asked: after + 1, oldest, current });
-        }
-        let live = match (&request.condition, &request.range) {
-            (_, KeyRange::Key(_)) => 0,
-            (WaitCondition::Absent, range) => {
-                self.bounded(self.state.count_at(range, after.max(oldest), self.scan_max() + 1))?
+        self.search_after(request, after).map(Some)
+    }
+
+    /// Above a revision that is compacted, a key that exists was looked at already; one that was
+    /// deleted is in history.
+    fn search_of_deletes(&self, request: &WaitRequest) -> Result<Option<Search>, StoreError> {
+        match request.condition {
+            WaitCondition::ModRevisionAbove(_) => {
+                self.search_after(request, self.state.history().oldest() - 1).map(Some)
             }
-            _ => 0,
-        };
-        let cursor = match &request.range {
-            KeyRange::Key(key) => self.state.first_event_after(key, after),
-            _ => self.state.history().first_of(after + 1),
-        };
-        Ok(Some(Search { cursor, live }))
+            _ => Ok(None),
+        }
     }
 
     /// Whether the condition holds in the present state.
@@ -153,7 +136,9 @@ impl<P> Hub<P> {
                 return Ok(met(Some(kv)));
             }
             seen += 1;
-            self.bounded(seen)?;
+            if seen > self.scan_max() {
+                return Err(self.scans_too_much());
+            }
         }
         Ok(match request.condition {
             WaitCondition::Absent => met(None),
@@ -163,17 +148,13 @@ impl<P> Hub<P> {
     }
 
     /// Most keys that one wait may look at.
-    fn scan_max(&self) -> usize {
+    pub(super) fn scan_max(&self) -> usize {
         self.state.config().revision_events_max
     }
 
-    fn bounded(&self, keys: usize) -> Result<usize, StoreError> {
-        let max = self.scan_max();
-        if keys > max {
-            let what = "the wait looks at too many keys; wait for a smaller range";
-            return Err(StoreError::limit("store.revision_events_max", max, what));
-        }
-        Ok(keys)
+    pub(super) fn scans_too_much(&self) -> StoreError {
+        let what = "the wait looks at too many keys; wait for a smaller range";
+        StoreError::limit("store.revision_events_max", self.scan_max(), what)
     }
 
     /// An event of its range: perhaps the one it waits for.
@@ -182,9 +163,7 @@ impl<P> Hub<P> {
         let Role::Wait(wait) = &watcher.role else { return };
         // While it searches, it will come to this event in its turn.
         if wait.search.is_none() && self.meets(&watcher.range, &wait.condition, event) {
-            let outcome =
-                WaitOutcome::Met { revision: event.revision(), event: Some(event.clone()) };
-            self.answer(index, Ok(outcome));
+            self.answer(index, Ok(met(event.clone())));
         }
     }
 
@@ -198,90 +177,24 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Goes on with the searches, about `slice` events in all.
-    pub(super) fn search(&mut self, slice: usize) {
-        let Some(handle) = self.searching.pop_front() else { return };
-        let Some(watcher) = self.find(handle) else { return };
-        let Role::Wait(Wait { search: Some(from), condition, .. }) = &watcher.role else { return };
-        match self.search_some(&watcher.range, condition, *from, slice) {
-            Found::Met(event) => {
-                let outcome = WaitOutcome::Met { revision: event.revision(), event: Some(event) };
-                self.answer(handle.index, Ok(outcome));
-            }
-            Found::End => self.set_search(handle.index, None),
-            Found::More(rest) => {
-                self.set_search(handle.index, Some(rest));
-                self.searching.push_back(handle);
-            }
-            Found::Overtaken => {
-                let error = self.overtaken();
-                self.answer(handle.index, Err(error));
-            }
-        }
-    }
-
-    fn set_search(&mut self, index: u32, rest: Option<Search>) {
-        if let Some(Watcher { role: Role::Wait(wait), .. }) = self.watchers.get_mut(index as usize)
-        {
-            wait.search = rest;
-        }
-    }
-
-    /// Searches history from `from`, about `slice` events of it.
-    fn search_some(
-        &self,
-        range: &KeyRange,
-        condition: &WaitCondition,
-        from: Search,
-        slice: usize,
-    ) -> Found {
-        let history = self.state.history();
-        let single = matches!(range, KeyRange::Key(_));
-        let Search { mut cursor, mut live } = from;
-        let mut seen = 0;
-        while cursor != 0 && cursor < history.end() {
-            let Some(entry) = history.get(cursor) else { return Found::Overtaken };
-            let event = &entry.event;
-            if range.contains(&event.kv.key) {
-                let met = match condition {
-                    WaitCondition::Absent if !single => {
-                        let created = event.kind() == EventKind::Put && event.kv.version == 1;
-                        let deleted = event.kind() == EventKind::Delete;
-                        live = (live + usize::from(created)).saturating_sub(usize::from(deleted));
-                        deleted && live == 0 && history.ends_revision(cursor)
-                    }
-                    condition => condition_meets(condition, event),
-                };
-                if met {
-                    return Found::Met(event.clone());
-                }
-            }
-            cursor = if single { entry.next } else { cursor + 1 };
-            seen += 1;
-            if seen == slice {
-                return Found::More(Search { cursor, live });
-            }
-        }
-        Found::End
-    }
-
-    fn overtaken(&self) -> StoreError {
-        StoreError::Overtaken { resume: self.state.history().oldest() }
-    }
-
     /// The wait's time is over.
     pub(super) fn time_out(&mut self, index: u32) {
-        let Some(watcher) = self.watchers.get(index as usize) else { return };
-        let Role::Wait(wait) = &watcher.role else { return };
-        let revision = match wait.search {
-            None => self.state.revision(),
-            Some(search) => self
-                .state
-                .history()
-                .get(search.cursor)
-                .map_or(self.state.revision(), |entry| entry.event.revision() - 1),
+        let considered = self.considered_by(index);
+        self.answer(index, considered.map(|revision| WaitOutcome::Timeout { revision }));
+    }
+
+    /// Ends a wait with an error that says from where on it has considered nothing.
+    pub(super) fn end_wait(&mut self, index: u32, error: impl FnOnce(Revision) -> StoreError) {
+        let considered = self.considered_by(index);
+        self.answer(index, Err(considered.map_or_else(|gone| gone, |up_to| error(up_to + 1))));
+    }
+
+    fn considered_by(&self, index: u32) -> Result<Revision, StoreError> {
+        let search = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
+            Some(Role::Wait(wait)) => wait.search,
+            _ => None,
         };
-        self.answer(index, Ok(WaitOutcome::Timeout { revision }));
+        self.considered(search)
     }
 
     pub(super) fn answer(&mut self, index: u32, outcome: Result<WaitOutcome, StoreError>) {
@@ -299,7 +212,7 @@ impl<P> Hub<P> {
 }
 
 /// Whether an event by itself makes the condition hold.
-fn condition_meets(condition: &WaitCondition, event: &Event) -> bool {
+pub(super) fn condition_meets(condition: &WaitCondition, event: &Event) -> bool {
     let put = event.kind() == EventKind::Put;
     match condition {
         WaitCondition::Changed => true,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{Micros, Seq};
 
 /// Who waits: one per connection, and one for this process.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,12 +22,13 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// In the order of places, in which watchers are listed.
     pub(crate) fn to_u64(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        u64::from(self.index) << 32 | u64::from(self.generation)
     }
 
     pub(crate) fn from_u64(id: u64) -> Self {
-        Self { index: id as u32, generation: (id >> 32) as u32 }
+        Self { index: (id >> 32) as u32, generation: id as u32 }
     }
 }
 
@@ -58,10 +59,13 @@ pub(super) struct Wait<P> {
 /// A search of history for the event that a wait asks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
-    /// The next event to look at; for a single key, the key's next.
+    /// The next event to look at; for a single key, the key's next. In history, or compacted.
     pub(super) cursor: Seq,
     /// `Absent` on a range: how many keys existed just before the cursor.
     pub(super) live: usize,
+    /// `Absent` on a range: the first delete of a key of it in the cursor's revision, before the
+    /// cursor; 0 for none.
+    pub(super) deleted: Seq,
 }
 
 /// One watch id of a stream.
@@ -84,8 +88,8 @@ pub(super) struct Watch {
     pub(super) progress_due: Micros,
     /// What is left to show of the present state.
     pub(super) snapshot: Option<Box<Snapshot>>,
-    /// Why it is over, until that is shown.
-    pub(super) ended: Option<Box<StoreError>>,
+    /// An operator ended it; it goes when that is shown.
+    pub(super) ended: bool,
 }
 
 #[derive(Debug)]

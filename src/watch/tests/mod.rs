@@ -75,7 +75,7 @@ impl TestHub {
         self.open_stream(&owner(1), || party).unwrap()
     }
 
-    fn park(&mut self, party: u32, request: WaitRequest) -> Handle {
+    fn parked(&mut self, party: u32, request: WaitRequest) -> Handle {
         match self.wait(0, &owner(1), request, || party).unwrap() {
             WaitStart::Parked(handle, _) => handle,
             WaitStart::Answered(outcome) => panic!("answered at once: {outcome:?}"),

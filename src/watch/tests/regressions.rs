@@ -11,7 +11,7 @@ fn a_search_that_ends_with_its_slice_sees_the_next_event() {
             hub.set_to("a", "other");
         }
         let request = after(1, KeyRange::key("a"), WaitCondition::Equals("wanted".into()));
-        hub.park(7, request);
+        hub.parked(7, request);
         hub.set_to("a", "wanted");
         hub.settle(0);
         let revision = events + 2;
@@ -28,7 +28,7 @@ fn absent_since_just_before_the_oldest_revision() {
     hub.compact(3);
     hub.delete_in(KeyRange::key("a"));
     let request = after(2, prefix(""), WaitCondition::Absent);
-    hub.park(7, request.clone());
+    hub.parked(7, request.clone());
     hub.delete_in(KeyRange::key("b"));
     assert_eq!(hub.answers(), ["7: met at 5: 5-b"]);
     assert_eq!(hub.answered_at_once(request), "met at 5: 5-b");
@@ -44,7 +44,7 @@ fn absent_by_a_delete_within_a_larger_revision() {
         let mut hub = hub_with(|store, _| store.slice_max = slice_max);
         hub.set_to("a/1", "v");
         hub.set_to("a/2", "v");
-        hub.park(1, wait(prefix("a/"), WaitCondition::Absent));
+        hub.parked(1, wait(prefix("a/"), WaitCondition::Absent));
         hub.txn(&["-a/1", "-a/2", "b"]);
         assert_eq!(hub.answers(), ["1: met at 4: 4-a/1"]);
         if slice_max < 5 {
@@ -65,9 +65,9 @@ fn absent_by_a_delete_within_a_larger_revision() {
 fn absent_is_not_met_within_a_revision() {
     let mut hub = roomy();
     hub.set_to("a/1", "v");
-    hub.park(1, wait(prefix("a/"), WaitCondition::Absent));
+    hub.parked(1, wait(prefix("a/"), WaitCondition::Absent));
     hub.txn(&["-a/1", "a/2"]);
-    hub.park(2, after(1, prefix("a/"), WaitCondition::Absent));
+    hub.parked(2, after(1, prefix("a/"), WaitCondition::Absent));
     assert_eq!(hub.answers(), Vec::<String>::new());
 }
 
@@ -78,7 +78,7 @@ fn a_search_that_is_overtaken_does_not_time_out() {
     for _ in 0..5 {
         hub.set_to("a", "v");
     }
-    hub.park(7, after(1, KeyRange::key("a"), WaitCondition::Exists).never());
+    hub.parked(7, after(1, KeyRange::key("a"), WaitCondition::Exists).never());
     hub.compact(5);
     hub.advance(3_600 * SECOND);
     assert_eq!(hub.answers(), ["7: Overtaken { resume: 5 }"]);
@@ -92,7 +92,7 @@ fn waiting_after_the_last_number() {
     let error = hub.wait(0, &owner(1), request, || 7).unwrap_err();
     assert_eq!(error, StoreError::Future { asked: u64::MAX, oldest: 1, current: 1 });
     let request = wait(KeyRange::key("a"), WaitCondition::ModRevisionAbove(u64::MAX));
-    hub.park(7, request);
+    hub.parked(7, request);
     let stream = hub.stream_of(8);
     let error = hub.watch(0, stream, 1, from(u64::MAX, KeyRange::key("a"))).unwrap_err();
     assert_eq!(error, StoreError::Future { asked: u64::MAX, oldest: 1, current: 1 });
@@ -106,10 +106,10 @@ fn a_search_that_is_ended_resumes_where_it_was() {
         hub.set_to("a", "v");
     }
     let request = after(1, KeyRange::key("a"), WaitCondition::Absent);
-    let handle = hub.park(1, request.clone());
+    let handle = hub.parked(1, request.clone());
     hub.ask(Request::EndWatcher(handle.to_u64())).unwrap();
     assert_eq!(hub.answers(), ["1: EndedByOperator { resume: 4 }"]);
-    hub.park(2, request);
+    hub.parked(2, request);
     hub.stop();
     assert_eq!(hub.answers(), ["2: Stopping { resume: Some(4) }"]);
 }
@@ -121,7 +121,7 @@ fn a_cancelled_search_leaves_nothing() {
     hub.set_to("a", "v");
     hub.set_to("a", "v");
     for party in 0..100 {
-        let handle = hub.park(party, after(1, KeyRange::key("a"), WaitCondition::Absent));
+        let handle = hub.parked(party, after(1, KeyRange::key("a"), WaitCondition::Absent));
         assert_eq!(hub.cancel_wait(handle), Some(party));
     }
     assert!(!hub.must_advance(0));
@@ -132,10 +132,10 @@ fn a_cancelled_search_leaves_nothing() {
 #[test]
 fn watchers_are_listed_in_order_of_id() {
     let mut hub = roomy();
-    let first = hub.park(1, wait(KeyRange::key("a"), WaitCondition::Exists));
-    hub.park(2, wait(KeyRange::key("b"), WaitCondition::Exists));
+    let first = hub.parked(1, wait(KeyRange::key("a"), WaitCondition::Exists));
+    hub.parked(2, wait(KeyRange::key("b"), WaitCondition::Exists));
     hub.cancel_wait(first);
-    hub.park(3, wait(KeyRange::key("c"), WaitCondition::Exists));
+    hub.parked(3, wait(KeyRange::key("c"), WaitCondition::Exists));
     let Ok(Reply::Watchers(page)) = hub.ask(Request::Watchers { after: 0, limit: 0 }) else {
         panic!("a page")
     };
@@ -179,7 +179,10 @@ fn one_turn_reads_for_one_stream() {
 /// A watch ended in the middle of its snapshot was told to resume after it.
 #[test]
 fn a_snapshot_that_is_ended_resumes_from_its_revision() {
-    let mut hub = hub_with(|store, _| store.range_keys_max = 1);
+    let mut hub = hub_with(|store, watch| {
+        store.range_keys_max = 1;
+        watch.batch_events_max = 1;
+    });
     hub.txn(&["a", "b", "c"]);
     let stream = hub.stream_of(7);
     hub.watch(0, stream, 1, snapshot(prefix(""))).unwrap();

@@ -1,0 +1,204 @@
+//! What a stream of [`Hub`] has to show, read from history and the present state when its
+//! consumer is ready for it.
+
+use super::batch::{Batch, Delivery, News};
+use super::hub::Hub;
+use super::watcher::{Handle, Role, Snapshot, Watch, WatchOptions, Watcher};
+use crate::model::{KeyRange, Revision};
+use crate::store::{History, Seq, State, StoreError};
+
+/// Events read from history for one batch, in units of `batch_events_max`.
+const SCAN_FACTOR: usize = 8;
+
+/// How much more a batch may take.
+struct Budget {
+    events: usize,
+    bytes: usize,
+    scan: usize,
+}
+
+/// How a watch stands after a piece of it was collected.
+enum Rest {
+    Nothing,
+    Something,
+    Over,
+}
+
+impl<P> Hub<P> {
+    /// Reads from history what a stream has to show.
+    pub(super) fn collect(&mut self, handle: Handle) -> Batch {
+        let mut batch = Batch::default();
+        let mut budget = Budget {
+            events: self.config.batch_events_max,
+            bytes: self.config.batch_bytes_max,
+            scan: self.config.batch_events_max.saturating_mul(SCAN_FACTOR),
+        };
+        while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
+            let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
+            let Some(index) = next else { break };
+            // What stands in the queue may have ended, and its index been given to another watch.
+            let Some(watch) = self.watch_mut(index) else { continue };
+            if watch.stream != handle.index || !std::mem::take(&mut watch.queued) {
+                continue;
+            }
+            match self.collect_watch(index, &mut batch, &mut budget) {
+                Rest::Nothing => {}
+                Rest::Something => self.requeue(handle, index),
+                Rest::Over => self.drop_watch(index),
+            }
+        }
+        batch
+    }
+
+    fn requeue(&mut self, handle: Handle, index: u32) {
+        if let Some(watch) = self.watch_mut(index) {
+            watch.queued = true;
+        }
+        if let Ok(stream) = self.stream_mut(handle) {
+            stream.queue.push_back(index);
+        }
+    }
+
+    /// Reads what one watch has to show.
+    fn collect_watch(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+        budget.scan = budget.scan.saturating_sub(1);
+        let Some(Watcher { range, role: Role::Watch(watch), .. }) =
+            self.watchers.get_mut(index as usize)
+        else {
+            return Rest::Nothing;
+        };
+        let (watch_id, view) = (watch.watch_id, watch.options.view);
+        let mut show = |news| batch.deliveries.push(Delivery { watch_id, view, news });
+        if watch.ended {
+            let ended = |resume| StoreError::EndedByOperator { resume };
+            let snapshot = watch.snapshot.as_deref();
+            show(News::Ended(end_error(&self.state, watch.cursor, snapshot, ended)));
+            return Rest::Over;
+        }
+        if watch.snapshot.is_some() {
+            return collect_snapshot(&self.state, range, watch, budget, show);
+        }
+        if watch.cursor == 0 {
+            if std::mem::take(&mut watch.mark) {
+                show(News::Progress { revision: self.state.revision() });
+            }
+            return Rest::Nothing;
+        }
+        self.collect_events(index, batch, budget)
+    }
+
+    /// Reads events from the watch's cursor on: whole revisions, until the budget is used up.
+    fn collect_events(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+        let history = self.state.history();
+        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
+        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
+        let single = matches!(watcher.range, KeyRange::Key(_));
+        let first = batch.events.len();
+        let mut shown = 0;
+        let mut cursor = watch.cursor;
+        let over = loop {
+            if cursor == 0 || cursor >= history.end() {
+                cursor = 0;
+                break false;
+            }
+            let Some(entry) = history.get(cursor) else { break true };
+            let event = &entry.event;
+            if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
+                if watch.options.latest
+                    && superseded(history, entry.next, &watch.options, &mut budget.scan)
+                {
+                    watch.skipped += 1;
+                } else {
+                    budget.events = budget.events.saturating_sub(1);
+                    budget.bytes = budget.bytes.saturating_sub(event.kv.bytes());
+                    batch.events.push(event.clone());
+                }
+            }
+            budget.scan = budget.scan.saturating_sub(1);
+            shown = event.revision();
+            let whole = single || history.ends_revision(cursor);
+            cursor = if single { entry.next } else { cursor + 1 };
+            let used_up = budget.events == 0 || budget.bytes == 0 || budget.scan == 0;
+            if used_up && whole && cursor != 0 && cursor < history.end() {
+                break false;
+            }
+        };
+        watch.cursor = cursor;
+        let revision = if cursor == 0 { self.state.revision() } else { shown };
+        let (watch_id, view) = (watch.watch_id, watch.options.view);
+        if batch.events.len() > first {
+            let skipped = std::mem::take(&mut watch.skipped);
+            watch.mark &= cursor != 0;
+            let (first, count) = batch.share(first);
+            let news = News::Events { first, count, revision, skipped };
+            batch.deliveries.push(Delivery { watch_id, view, news });
+        }
+        if over {
+            let resume = history.oldest();
+            let news = News::Ended(StoreError::Overtaken { resume });
+            batch.deliveries.push(Delivery { watch_id, view, news });
+            return Rest::Over;
+        }
+        if cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
+    }
+}
+
+/// Reads one page of what is left of a watch's snapshot.
+fn collect_snapshot(
+    state: &State,
+    range: &KeyRange,
+    watch: &mut Watch,
+    budget: &mut Budget,
+    mut show: impl FnMut(News),
+) -> Rest {
+    let Some(mut snapshot) = watch.snapshot.take() else { return Rest::Nothing };
+    let revision = snapshot.revision;
+    let Ok(page) = state.snapshot_page(range, revision, snapshot.after, budget.bytes) else {
+        show(News::Ended(StoreError::Overtaken { resume: state.history().oldest() }));
+        return Rest::Over;
+    };
+    budget.events = budget.events.saturating_sub(page.kvs.len());
+    let bytes: usize = page.kvs.iter().map(|kv| kv.bytes()).sum();
+    budget.bytes = budget.bytes.saturating_sub(bytes);
+    snapshot.after = page.kvs.last().map(|kv| kv.key.clone());
+    if !page.kvs.is_empty() {
+        show(News::Snapshot { revision, kvs: page.kvs });
+    }
+    if page.more {
+        watch.snapshot = Some(snapshot);
+        return Rest::Something;
+    }
+    show(News::SnapshotEnd { revision });
+    if watch.cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
+}
+
+/// Whether an event of the same key, from `next` on, would be shown instead; what it reads to
+/// tell is taken off `scan`.
+fn superseded(history: &History, next: Seq, options: &WatchOptions, scan: &mut usize) -> bool {
+    let mut next = next;
+    while let Some(entry) = history.get(next) {
+        *scan = scan.saturating_sub(1);
+        if options.shows(&entry.event) {
+            return true;
+        }
+        next = entry.next;
+    }
+    false
+}
+
+/// Why a watch ends, with the first revision it was not shown: that of its snapshot, until it was
+/// shown all of it. If that is compacted, it was overtaken before it was ended.
+pub(super) fn end_error(
+    state: &State,
+    cursor: Seq,
+    snapshot: Option<&Snapshot>,
+    error: impl FnOnce(Revision) -> StoreError,
+) -> StoreError {
+    let history = state.history();
+    let resume = match snapshot {
+        Some(snapshot) => Some(snapshot.revision).filter(|at| *at >= history.oldest()),
+        None if cursor == 0 => Some(state.revision() + 1),
+        None => history.get(cursor).map(|entry| entry.event.revision()),
+    };
+    resume.map_or_else(|| StoreError::Overtaken { resume: history.oldest() }, error)
+}
