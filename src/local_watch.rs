@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use actix::Recipient;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch::Receiver as Stopped;
 use tokio::task::AbortHandle;
 
 use crate::actor::message::{LocalStream, Ready, Watched};
@@ -120,14 +121,29 @@ pub struct WatchInto {
 }
 
 impl WatchInto {
-    pub(crate) fn spawn(watch_id: u64, mut watch: LocalWatch, to: Recipient<Watched>) -> Self {
+    /// The task ends with `stopped`, too: an actor may take for ever to handle its last item.
+    /// It holds `alive` for as long as it lives.
+    pub(crate) fn spawn(
+        watch_id: u64,
+        mut watch: LocalWatch,
+        to: Recipient<Watched>,
+        mut stopped: Stopped<bool>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
         let task = actix_rt::spawn(async move {
-            while let Some(item) = watch.next().await {
-                // The actor is gone: so is the reason to watch.
-                if to.send(Watched { watch_id, item }).await.is_err() {
-                    return;
+            let tell = async {
+                while let Some(item) = watch.next().await {
+                    // The actor is gone: so is the reason to watch.
+                    if to.send(Watched { watch_id, item }).await.is_err() {
+                        return;
+                    }
                 }
+            };
+            tokio::select! {
+                () = tell => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
             }
+            drop(alive);
         });
         Self { task: task.abort_handle() }
     }

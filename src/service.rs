@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use actix::{Actor, Addr, MailboxError, Recipient};
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{Execute, Halt, LocalWait, Stop, WaitFor, WatchFor, Watched};
 use crate::actor::{Outlet, StoreActor};
@@ -34,6 +34,8 @@ struct Inner {
     store_id: u64,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
+    /// Everyone has been told and had time to hear it: whoever is left ends now.
+    stopped: watch::Sender<bool>,
 }
 
 /// What is to be ended by [`Wakeful::stop`].
@@ -41,7 +43,8 @@ struct House {
     doors: Vec<Server>,
     /// Closed when the last actor has ended.
     ended: mpsc::Receiver<()>,
-    stopped: bool,
+    /// What `ended` waits for to be dropped; `None` once stopped.
+    alive: Option<mpsc::Sender<()>>,
 }
 
 impl Wakeful {
@@ -71,11 +74,18 @@ impl Wakeful {
         let store_id = rand::random();
         let connections = Arc::new(AtomicU64::new(0));
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
-        let hub = Hub::new(State::new(config.store.clone()), config.watch.clone());
+        let mut state = State::new(config.store.clone());
+        // So that an id from before a restart is not by chance that of somebody else's lease; 48
+        // bits, as JSON readers keep no more than 53.
+        state.number_leases_from(rand::random::<u64>() >> 16);
+        let hub = Hub::new(state, config.watch.clone());
         let (alive, ended) = mpsc::channel(1);
+        let still = Some(alive.clone());
         let store = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive).start();
-        let house = Mutex::new(House { doors: Vec::new(), ended, stopped: false });
-        Ok(Self { inner: Arc::new(Inner { store, config, store_id, connections, house }) })
+        let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
+        let stopped = watch::Sender::new(false);
+        let inner = Inner { store, config, store_id, connections, house, stopped };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
@@ -85,7 +95,7 @@ impl Wakeful {
     /// `Unavailable` if the address cannot be bound, or the service has stopped.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<std::net::SocketAddr, Error> {
         let mut house = self.inner.house.lock().await;
-        if house.stopped {
+        if house.alive.is_none() {
             return Err(gone());
         }
         let server = Server::bind(self, addr).await.map_err(|error| {
@@ -111,7 +121,9 @@ impl Wakeful {
         recipient: Recipient<Watched>,
     ) -> Result<WatchInto, Error> {
         let watch = self.watch(request).await?;
-        Ok(WatchInto::spawn(watch_id, watch, recipient))
+        let alive = self.inner.house.lock().await.alive.clone().ok_or_else(gone)?;
+        let stopped = self.inner.stopped.subscribe();
+        Ok(WatchInto::spawn(watch_id, watch, recipient, stopped, alive))
     }
 
     /// The address of the actor that owns the store, for those who would rather send
@@ -133,7 +145,7 @@ impl Wakeful {
     /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
         let mut house = self.inner.house.lock().await;
-        house.stopped = true;
+        house.alive = None;
         for door in &house.doors {
             door.say_goodbye();
         }
@@ -143,6 +155,7 @@ impl Wakeful {
             door.finish(self.inner.config.rpc.shutdown_grace).await;
         }
         house.doors.clear();
+        self.inner.stopped.send_replace(true);
         if self.inner.store.send(Halt).await.is_ok() {
             // `None`, as nothing is ever sent: all have gone.
             let _ = house.ended.recv().await;

@@ -14,8 +14,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints the key that changed, byte by byte, and a newline; nothing if --absent held already for a
-prefix. Exits with 4 when the time is over. With --json, `revision` is what to give as the next
---after, also when the time is over; a loop that does so misses nothing.
+prefix. Exits with 4 when the time is over. With --json, `after` is what to give as the next
+--after, also when the time is over; a loop that does so misses no revision.
 
 Without --after a condition that holds already is answered at once; with it, only later changes
 count. Without a condition, any change is one. Without KEY: any key.
@@ -92,7 +92,12 @@ impl WaitArgs {
             }
             WaitOutcome::Timeout { revision } => {
                 if out.json() {
-                    out.object(Object::new().text("type", "timeout").number("revision", revision));
+                    out.object(
+                        Object::new()
+                            .text("type", "timeout")
+                            .number("revision", revision)
+                            .number("after", revision),
+                    );
                 } else {
                     notice(format_args!("timeout; continue with --after {revision}"));
                 }
@@ -120,7 +125,7 @@ impl Until {
     }
 }
 
-/// `revision` is where to continue; the event's own is `mod_revision`.
+/// `revision` is the event's own; `after` is where to continue.
 fn met(revision: Revision, event: Option<&Event>, range: &KeyRange) -> Object {
     let Some(event) = event else {
         // Only what does not exist can hold without an event.
@@ -129,12 +134,12 @@ fn met(revision: Revision, event: Option<&Event>, range: &KeyRange) -> Object {
             KeyRange::Key(key) => object.bytes("key", key),
             _ => object,
         };
-        return object.number("revision", revision);
+        return object.number("revision", revision).number("after", revision);
     };
     let object = Object::new().text("type", json::event_type(event)).bytes("key", &event.kv.key);
     let object = match event.kind() {
         EventKind::Put => object.bytes("value", &event.kv.value),
         EventKind::Delete => object,
     };
-    object.number("revision", revision).number("mod_revision", event.revision())
+    object.number("revision", event.revision()).number("after", revision)
 }

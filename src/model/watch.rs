@@ -10,7 +10,8 @@ use super::{Blob, Event, KeyRange, KeyValue, Revision};
 /// Without `after`, the present state is looked at first: a condition that already holds is
 /// answered at once (`Changed` never holds yet). With `after`, only events of later revisions
 /// count, those in history first: the first that makes the condition hold is the answer. So a
-/// loop that passes the revision of each answer on as the next `after` misses nothing.
+/// loop that passes the revision of each answer on as the next `after` misses no revision; of a
+/// revision with several events that meet the condition it is told the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitRequest {
     /// Which keys; [`KeyRange::all`] for any key at all.

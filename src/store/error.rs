@@ -1,5 +1,7 @@
 //! Why the store, or a wait or watch on it, refuses.
 
+use std::time::Duration;
+
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Blob, LeaseId, Revision};
 
@@ -8,8 +10,8 @@ use crate::model::{Blob, LeaseId, Revision};
 pub(crate) enum StoreError {
     #[error("{0}")]
     InvalidArgument(String),
-    #[error("{what}: the limit {name} is {value}; nothing was changed")]
-    Limit { name: &'static str, value: u64, what: &'static str },
+    #[error("{what}: the limit {name} is {value}{unit}; nothing was changed")]
+    Limit { name: &'static str, value: u64, unit: &'static str, what: &'static str },
     #[error(
         "revision {asked} is compacted: the oldest readable is {oldest}, the current {current}"
     )]
@@ -48,7 +50,13 @@ pub(crate) enum StoreError {
 impl StoreError {
     /// Passing `name` was asked for; `value` is where it stands.
     pub(crate) fn limit(name: &'static str, value: usize, what: &'static str) -> Self {
-        Self::Limit { name, value: value as u64, what }
+        Self::Limit { name, value: value as u64, unit: "", what }
+    }
+
+    /// Passing the duration `name` was asked for; `limit` is where it stands.
+    pub(crate) fn limit_ms(name: &'static str, limit: Duration, what: &'static str) -> Self {
+        let value = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Self::Limit { name, value, unit: " ms", what }
     }
 }
 

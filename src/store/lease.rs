@@ -48,6 +48,10 @@ impl Leases {
         self.leases.get_mut(&id)
     }
 
+    pub(crate) fn number_from(&mut self, first: LeaseId) {
+        self.next = first;
+    }
+
     /// An id that no lease has; every call gives a later one.
     pub(crate) fn pick_id(&mut self) -> LeaseId {
         while self.leases.contains_key(&self.next) || self.next == 0 {
@@ -111,9 +115,7 @@ impl State {
 
     pub(super) fn check_ttl(&self, ttl: Duration) -> Result<(), StoreError> {
         let (min, max) = (self.config.lease_ttl_min, self.config.lease_ttl_max);
-        let refuse = |name, limit: Duration, what| {
-            Err(StoreError::Limit { name, value: limit.as_millis() as u64, what })
-        };
+        let refuse = |name, limit: Duration, what| Err(StoreError::limit_ms(name, limit, what));
         if ttl < min {
             return refuse("store.lease_ttl_min", min, "the time to live is too short");
         }

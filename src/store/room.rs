@@ -42,6 +42,7 @@ impl State {
             return Err(StoreError::Limit {
                 name: "store.total_bytes_max",
                 value: config.total_bytes_max,
+                unit: "",
                 what: "the store is full; delete keys first",
             });
         }

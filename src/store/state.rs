@@ -37,6 +37,11 @@ impl State {
         }
     }
 
+    /// Picks lease ids from `first` on.
+    pub(crate) fn number_leases_from(&mut self, first: u64) {
+        self.leases.number_from(first);
+    }
+
     pub(crate) fn config(&self) -> &StoreConfig {
         &self.config
     }

@@ -56,6 +56,7 @@ impl<V> Default for IntervalTree<V> {
 
 impl<V> IntervalTree<V> {
     /// Number of intervals.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

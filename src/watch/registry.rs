@@ -50,6 +50,7 @@ struct PrefixLength {
 
 impl Registry {
     /// Number of pairs.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -147,11 +147,8 @@ impl<P> Hub<P> {
         let Some(interval) = request.progress else { return Ok(0) };
         let min = self.config.progress_interval_min;
         if interval < min {
-            return Err(StoreError::Limit {
-                name: "watch.progress_interval_min",
-                value: min.as_millis() as u64,
-                what: "progress marks cannot come so often",
-            });
+            let what = "progress marks cannot come so often";
+            return Err(StoreError::limit_ms("watch.progress_interval_min", min, what));
         }
         Ok(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))
     }

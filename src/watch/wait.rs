@@ -46,8 +46,9 @@ impl<P> Hub<P> {
             }
         }
         self.check_room(owner)?;
+        let considered = self.considered(search)?;
         let handle = self.park(now.saturating_add(timeout), owner, request, search, party());
-        Ok(WaitStart::Parked(handle, self.state.revision()))
+        Ok(WaitStart::Parked(handle, considered))
     }
 
     fn park(
@@ -81,11 +82,9 @@ impl<P> Hub<P> {
         self.state.check_range(&request.range)?;
         let timeout = request.timeout.unwrap_or(self.config.wait_timeout_default);
         if timeout > self.config.wait_timeout_max {
-            return Err(StoreError::Limit {
-                name: "watch.wait_timeout_max",
-                value: self.config.wait_timeout_max.as_millis() as u64,
-                what: "the timeout is too long",
-            });
+            let max = self.config.wait_timeout_max;
+            let what = "the timeout is too long";
+            return Err(StoreError::limit_ms("watch.wait_timeout_max", max, what));
         }
         Ok(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
     }

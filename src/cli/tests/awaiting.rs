@@ -97,7 +97,7 @@ fn wait() {
         met(5, Some(delete("b", 5))),
         expect![[r#"
         > WaitRequest { range: Prefix(""), condition: Changed, after: Some(4), timeout: Some(60s) }
-        {"type":"delete","key":"b","revision":5,"mod_revision":5}
+        {"type":"delete","key":"b","revision":5,"after":5}
         exit 0
     "#]],
     );
@@ -106,7 +106,7 @@ fn wait() {
         met(9, Some(put("a", "1", 3))),
         expect![[r#"
         > WaitRequest { range: Key("a"), condition: Equals("1"), after: None, timeout: None }
-        {"type":"put","key":"a","value":"1","revision":9,"mod_revision":3}
+        {"type":"put","key":"a","value":"1","revision":3,"after":9}
         exit 0
     "#]],
     );
@@ -131,10 +131,10 @@ fn wait() {
         "wait a --absent --json",
         met(9, None),
         expect![[r#"
-        > WaitRequest { range: Key("a"), condition: Absent, after: None, timeout: None }
-        {"type":"absent","key":"a","revision":9}
-        exit 0
-    "#]],
+            > WaitRequest { range: Key("a"), condition: Absent, after: None, timeout: None }
+            {"type":"absent","key":"a","revision":9,"after":9}
+            exit 0
+        "#]],
     );
     check(
         "wait a --mod-above 3",
@@ -167,9 +167,9 @@ fn wait() {
         "wait a --exists --json",
         timeout(),
         expect![[r#"
-        > WaitRequest { range: Key("a"), condition: Exists, after: None, timeout: None }
-        {"type":"timeout","revision":7}
-        exit 4
-    "#]],
+            > WaitRequest { range: Key("a"), condition: Exists, after: None, timeout: None }
+            {"type":"timeout","revision":7,"after":7}
+            exit 4
+        "#]],
     );
 }

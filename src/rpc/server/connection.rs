@@ -37,6 +37,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// thrown away.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
+/// What a peer is told that never said which protocol it speaks.
+const NO_PREFACE: &str = "ERR wakeful: no preface within rpc.handshake_timeout; this port speaks \
+    the wakeful protocol, see docs/protocol.md\n";
+
 thread_local! {
     /// What is being read; shared by all connections of the thread, so that an idle one has none.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -299,6 +303,9 @@ impl Connection {
             return Err(End::Fatal(Fatal::Error(error)));
         }
         if !self.inbox.is_open() && self.accepted + config.handshake_timeout <= now {
+            if !self.inbox.has_preface() {
+                return Err(End::Fatal(Fatal::NotWakeful(NO_PREFACE)));
+            }
             return too_slow("no hello within rpc.handshake_timeout");
         }
         if self.inbox.partial_since.is_some_and(|since| since + config.frame_timeout <= now) {

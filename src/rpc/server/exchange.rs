@@ -168,8 +168,8 @@ impl Exchange {
         }
         let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
         ids.sort_unstable();
-        match ids.array_windows().find(|[a, b]| a == b) {
-            Some([id, _]) => Err(in_flight(*id)),
+        match ids.windows(2).find(|pair| pair.first() == pair.last()) {
+            Some(pair) => Err(in_flight(pair.first().copied().unwrap_or_default())),
             None => Ok(()),
         }
     }
@@ -464,6 +464,21 @@ impl Exchange {
             if store.send(CloseStream(stream.handle)).await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+/// For the day a connection ends by a panic: what it held is freed all the same.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let store = self.service.store();
+        if !self.waits.is_empty() {
+            // bound: once for each connection
+            store.do_send(CancelWaits(self.waits.values().copied().collect()));
+        }
+        for stream in self.streams.values() {
+            // bound: one for each stream that was opened
+            store.do_send(CloseStream(stream.handle));
         }
     }
 }

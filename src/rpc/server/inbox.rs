@@ -23,6 +23,8 @@ pub(super) struct Inbox {
     partial: Vec<u8>,
     /// When the partial frame began.
     pub(super) partial_since: Option<Instant>,
+    /// When bytes were last read.
+    read_at: Option<Instant>,
     /// What there is to do, in order.
     pub(super) received: Vec<Received>,
     /// How many requests of `received` are heavy.
@@ -69,10 +71,16 @@ impl Inbox {
             phase: Phase::Preface,
             partial: Vec::new(),
             partial_since: None,
+            read_at: None,
             received: Vec::new(),
             heavy: 0,
             full: false,
         }
+    }
+
+    /// Whether the peer has shown that it speaks the protocol.
+    pub(super) fn has_preface(&self) -> bool {
+        self.phase != Phase::Preface
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -86,6 +94,7 @@ impl Inbox {
         now: Instant,
         config: &RpcConfig,
     ) -> Result<(), Fatal> {
+        self.read_at = Some(now);
         if !self.partial.is_empty() {
             self.partial.extend_from_slice(bytes);
             return self.resume(now, config);
@@ -99,7 +108,8 @@ impl Inbox {
     /// Goes on with frames that an earlier turn left.
     pub(super) fn resume(&mut self, now: Instant, config: &RpcConfig) -> Result<(), Fatal> {
         let mut partial = std::mem::take(&mut self.partial);
-        let used = self.parse(&partial, now, config)?;
+        // Deadlines count from when the bytes were read, however long they waited for a turn.
+        let used = self.parse(&partial, self.read_at.unwrap_or(now), config)?;
         partial.drain(..used);
         if partial.is_empty() {
             partial = Vec::new();
@@ -386,6 +396,30 @@ mod tests {
                 assert_eq!(understand(script.chunks(size), &config).0, expected);
             }
         }
+    }
+
+    #[test]
+    fn r2_a_deadline_counts_from_the_read_not_from_the_turn() {
+        let mut script = PREFACE.to_vec();
+        let hello = WireHello { client_name: "" };
+        encode_frame(&mut script, Kind::Hello, 0, 0, &hello, 1024).unwrap();
+        for id in 1..=2 {
+            request(&mut script, id, 50, Request::Range(RangeRequest::new(KeyRange::all())));
+        }
+        let mut config = Config::new().rpc;
+        config.heavy_requests_max = 1;
+        let (mut inbox, read) = (Inbox::new(), Instant::now());
+        assert!(inbox.push(&script, read, &config).is_ok());
+        let mut deadlines = Vec::new();
+        for turn in 1..=2 {
+            for received in inbox.take() {
+                if let Received::Request { deadline, .. } = received {
+                    deadlines.push(deadline);
+                }
+            }
+            assert!(inbox.resume(read + Duration::from_secs(turn), &config).is_ok());
+        }
+        assert_eq!(deadlines, [Some(read + Duration::from_millis(50)); 2]);
     }
 
     #[test]

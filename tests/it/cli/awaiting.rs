@@ -35,8 +35,7 @@ fn w8_one_process_waits_another_sets_the_first_prints_the_change() {
     assert_eq!(any.finish().ok(), "greeting\n");
     server.ok(&["set", "other", "x"]);
     let met = other.finish().json();
-    let expected =
-        json!({"type": "put", "key": "other", "value": "x", "revision": 3, "mod_revision": 3});
+    let expected = json!({"type": "put", "key": "other", "value": "x", "revision": 3, "after": 3});
     assert_eq!(met, expected);
     server.ok(&["del", "greeting"]);
     assert_eq!(watch.line(), "delete greeting (revision 4)");
@@ -55,7 +54,7 @@ fn t2_a_timeout_exits_with_4_and_says_where_to_go_on() {
     server.ok(&["set", "b", "1"]);
     server.ok(&["set", "b", "2"]);
     let first = server.run(&["wait", "b", "--after", "2", "--json"]).json();
-    assert_eq!((&first["value"], &first["mod_revision"]), (&json!("1"), &json!(3)));
+    assert_eq!((&first["value"], &first["revision"]), (&json!("1"), &json!(3)));
     server.until_status("waits", 0);
 }
 
@@ -101,7 +100,7 @@ fn t4_conditions_that_do_not_hold_yet_are_waited_for() {
     assert_eq!(differs.finish().json()["value"], "steady");
     server.ok(&["set", "phase", "go"]);
     assert_eq!(equals.finish().ok(), "phase\n");
-    assert_eq!(above.finish().json()["mod_revision"], 4);
+    assert_eq!(above.finish().json()["revision"], 4);
     server.ok(&["set", "jobs/1", "x"]);
     assert_eq!(exists.finish().ok(), "jobs/1\n");
     server.ok(&["del", "phase"]);

@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
+use actix::{Actor, Context, Handler, ResponseFuture};
 use futures_util::{FutureExt, StreamExt};
+use wakeful::actor::message::Watched;
 use wakeful::{
     Client, Config, Details, ErrorCode, KeyRange, Operations, SetRequest, WaitRequest, Wakeful,
     WatchRequest,
@@ -88,6 +90,21 @@ fn e2_alone() {
     assert_eq!(count("task"), threads_before);
 }
 
+/// Never done with what it is told.
+struct Stuck;
+
+impl Actor for Stuck {
+    type Context = Context<Self>;
+}
+
+impl Handler<Watched> for Stuck {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Watched, _: &mut Self::Context) -> Self::Result {
+        Box::pin(std::future::pending())
+    }
+}
+
 /// A whole life, with everything that could be left behind.
 async fn live_and_stop() {
     let mut config = Config::new();
@@ -99,6 +116,8 @@ async fn live_and_stop() {
         (0..20).map(|_| client.go_wait(WaitRequest::new(KeyRange::key("never")))).collect();
     let mut watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     let _unread = within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+    let stuck = Stuck.start().recipient();
+    let _told = within(wakeful.watch_into(1, WatchRequest::new(KeyRange::all()), stuck)).await;
     let mut silent = TcpStream::connect(addr).unwrap();
     within(client.set(SetRequest::new("a", "1"))).await.unwrap();
     events(within(watch.next()).await.unwrap().unwrap());

@@ -103,6 +103,10 @@ pub(crate) fn wait(range: Body, condition: u32, timeout_ms: u64) -> Body {
     Body::request(14).then(range).u32(condition).u8(0).u8(1).u64(timeout_ms)
 }
 
+pub(crate) fn wait_after(range: Body, condition: u32, timeout_ms: u64, after: u64) -> Body {
+    Body::request(14).then(range).u32(condition).u8(1).u64(after).u8(1).u64(timeout_ms)
+}
+
 pub(crate) fn stream_open(window_bytes: u32) -> Body {
     Body::request(15).u32(window_bytes)
 }

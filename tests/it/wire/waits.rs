@@ -44,6 +44,20 @@ fn t1_a_wait_is_parked_then_answered_once() {
 }
 
 #[test]
+fn t3_a_wait_that_still_searches_is_parked_where_it_is() {
+    let server = Server::start_with(|config| config.store.slice_max = 4);
+    let (mut waiter, mut setter) = (Raw::open(server.addr()), Raw::open(server.addr()));
+    for _ in 0..100 {
+        setter.set(b"a", b"");
+    }
+    waiter.send(&request(1, body::wait_after(prefix(b"b"), body::CHANGED, 60_000, 1)));
+    let parked = waiter.next();
+    assert_eq!(parked.push(), Push::Parked { revision: 5 }, "four events were looked at");
+    setter.set(b"b", b"");
+    assert_eq!(waiter.next().id, 1);
+}
+
+#[test]
 fn t5_waits_that_time_out_leave_nothing() {
     let server = Server::start();
     let mut raw = Raw::open(server.addr());
