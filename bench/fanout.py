@@ -37,7 +37,7 @@ def run(run, options):
                 words = ["--fan-out", "--connections", connections, "--rounds", options.events]
                 if how == "redis":
                     server = redis
-                    words += ["--redis-pubsub", redis.addr]
+                    words += ["--redis", redis.addr]
                 else:
                     server = wakeful
                     words += ["--watchers", watchers, "--as", how]

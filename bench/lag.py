@@ -19,7 +19,7 @@ def add_arguments(parser):
 
 
 def run(run, options):
-    measured = {name: {"p50": [], "p99": [], "max": []} for name, _ in LAGGARDS}
+    measured = {name: {"p50": [], "p99": [], "max": [], "cpu": []} for name, _ in LAGGARDS}
     with Wakeful() as server:
         words = ["--ops", "set", "--pipeline", 16, "--requests", options.behind]
         run.call("history", server.bench_command(*words), 120)
@@ -36,27 +36,31 @@ def run(run, options):
         f"Latency of set, microseconds, at {options.rate:,} sets per second on 50 connections, "
         f"from when each was due; median of {options.rounds} rounds of {options.seconds:g} s that "
         f"took turns. The watcher starts {options.behind:,} revisions ago, watches every key, and "
-        "never reads: it gives no credit, or a window larger than what its socket holds."
+        "never reads: it gives no credit, or a window larger than what its socket holds. CPU is "
+        "the server's, microseconds per set."
     )
     rows = []
     for name, of in measured.items():
         against = ""
         if name != "none":
             against = verdict(ratio(of["p99"], measured["none"]["p99"]), 1.1, False)
-        rows.append([name, *(f"{median(figures):,.0f}" for figures in of.values()), against])
-    run.table(["lagging watcher", "p50", "p99", "max", "p99 ratio"], rows)
+        rows.append([name, *(f"{median(figures):,.1f}" for figures in of.values()), against])
+    run.table(["lagging watcher", "p50", "p99", "max", "CPU", "p99 ratio"], rows)
 
 
 def load(run, server, name, options):
     words = ["--ops", "set", "--rate", options.rate, "--seconds", options.seconds]
-    return json.loads(run.call(f"set, laggard: {name}", server.bench_command(*words), 120))
+    before = server.cpu_seconds()
+    report = json.loads(run.call(f"set, laggard: {name}", server.bench_command(*words), 120, "set"))
+    report["cpu_us"] = (server.cpu_seconds() - before) * 1e6 / report["requests"]
+    return report
 
 
 def beside(run, server, name, window, options):
     """The same load, while a lagging watcher is there."""
     words = ["--lagging-watcher", "--behind", options.behind, "--window-bytes", window]
     command = server.bench_command(*words)
-    run.commands.setdefault(f"laggard: {name}", " ".join(command))
+    run.example(f"laggard: {name}", command)
     with subprocess.Popen(
         command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as laggard:

@@ -27,7 +27,7 @@ def run(run, options):
             alone.append(load(run, server, "set alone", options))
             words = ["--leases", options.leases, "--ttl-seconds", options.ttl_seconds]
             command = server.bench_command(*words)
-            run.commands.setdefault("leases", " ".join(command))
+            run.example("leases", command)
             with subprocess.Popen(
                 command, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
             ) as leases:
@@ -63,4 +63,4 @@ def run(run, options):
 
 def load(run, server, name, options):
     words = ["--ops", "set", "--rate", options.rate, "--seconds", options.seconds]
-    return json.loads(run.call(name, server.bench_command(*words), 120))
+    return json.loads(run.call(name, server.bench_command(*words), 120, "set"))

@@ -47,7 +47,7 @@ def parked(run, server, name, how, watchers, connections):
     """RSS while so many watchers are parked, and after they are gone."""
     words = ["--park", watchers, "--connections", connections, "--as", how]
     command = server.bench_command(*words)
-    run.commands.setdefault(name, " ".join(command))
+    run.example(name, command)
     with subprocess.Popen(
         command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:

@@ -24,9 +24,13 @@ class Run:
         self.text = []
         self.commands = {}
 
-    def call(self, label, command, timeout):
+    def example(self, kind, command):
+        """Shows `command` in the report, if it is the first of its kind."""
+        self.commands.setdefault(kind, shlex.join(command))
+
+    def call(self, label, command, timeout, kind=None):
         """Runs `command` to its end; gives its output, and keeps it."""
-        self.commands.setdefault(label, shlex.join(command))
+        self.example(kind or label, command)
         done = subprocess.run(
             command,
             cwd=servers.REPO,

@@ -3,6 +3,7 @@
 
 import argparse
 import resource
+import subprocess
 import sys
 
 import fanout
@@ -34,8 +35,8 @@ def main():
     run = Run(options.benchmark, sys.argv[2:])
     try:
         BENCHMARKS[options.benchmark].run(run, options)
-    except Missing as missing:
-        sys.exit(str(missing))
+    except (Missing, RuntimeError, subprocess.TimeoutExpired) as failed:
+        sys.exit(str(failed))
     run.finish()
 
 

@@ -249,6 +249,15 @@ impl Config {
         if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
             return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
         }
+        let rpc = &self.rpc;
+        if rpc.requests_in_flight_max == 0 || rpc.heavy_requests_max == 0 {
+            return refuse(
+                "rpc.requests_in_flight_max and rpc.heavy_requests_max must be at least 1".into(),
+            );
+        }
+        if rpc.output_bytes_max == 0 {
+            return refuse("rpc.output_bytes_max must be at least 1".into());
+        }
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
             return refuse(
                 "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),

@@ -1,4 +1,20 @@
 //! Wakeful: a key-value store whose changes can be awaited.
+//!
+//! Two ways in, with the same methods ([`Operations`]):
+//!
+//! - [`Wakeful`] is the service, in your actix system; it can open the TCP door for others.
+//! - [`Client`] is one connection to a service elsewhere, for any number of tasks.
+//!
+//! What takes time has two shapes: [`wait`](Operations::wait), one call and one answer, and
+//! [`watch`](Operations::watch), a stream. What is promised of them stands, by number, in
+//! `docs/guarantees.md`.
+//!
+//! # Layout
+//!
+//! `model` is the vocabulary (all of it is re-exported here), [`config`] every limit by name,
+//! [`error`] the one error. `store` and `watch` are the pure cores; [`actor`] is the thin wiring
+//! around them, `service` the handle. [`rpc`] is the wire: frames, bodies, server, client. `cli`
+//! is the command line. `ARCHITECTURE.md` is the map.
 
 pub mod actor;
 #[cfg(feature = "cli")]
@@ -22,3 +38,8 @@ pub use model::*;
 pub use operations::Operations;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use service::Wakeful;
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

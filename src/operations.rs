@@ -13,8 +13,8 @@ use crate::model::{
     TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatchersReply,
 };
 
-/// What can be done with a Wakeful: the same on `Wakeful`, in this process,
-/// and on `Client`, over the wire.
+/// What can be done with a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process,
+/// and on [`Client`](crate::Client), over the wire.
 ///
 /// Errors of every method: the refusals of [`ErrorCode`] that fit the request, each of which
 /// says whether anything changed; `Unavailable` when the service is stopping or unreachable.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use actix::{Actor, Addr, MailboxError, Recipient};
-use parking_lot::Mutex;
 use tokio::net::ToSocketAddrs;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::actor::message::{Execute, Halt, LocalWait, Stop, WaitFor, WatchFor, Watched};
 use crate::actor::{Outlet, StoreActor};
@@ -34,7 +33,15 @@ struct Inner {
     config: Config,
     store_id: u64,
     connections: Arc<AtomicU64>,
-    doors: Mutex<Vec<Server>>,
+    house: Mutex<House>,
+}
+
+/// What is to be ended by [`Wakeful::stop`].
+struct House {
+    doors: Vec<Server>,
+    /// Closed when the last actor has ended.
+    ended: mpsc::Receiver<()>,
+    stopped: bool,
 }
 
 impl Wakeful {
@@ -65,22 +72,27 @@ impl Wakeful {
         let connections = Arc::new(AtomicU64::new(0));
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
         let hub = Hub::new(State::new(config.store.clone()), config.watch.clone());
-        let store = StoreActor::new(hub, store_id, here, Arc::clone(&connections)).start();
-        let doors = Mutex::new(Vec::new());
-        Ok(Self { inner: Arc::new(Inner { store, config, store_id, connections, doors }) })
+        let (alive, ended) = mpsc::channel(1);
+        let store = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive).start();
+        let house = Mutex::new(House { doors: Vec::new(), ended, stopped: false });
+        Ok(Self { inner: Arc::new(Inner { store, config, store_id, connections, house }) })
     }
 
     /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
     /// on an arbiter, on which the connections then run.
     ///
     /// # Errors
-    /// `Unavailable` if the address cannot be bound.
+    /// `Unavailable` if the address cannot be bound, or the service has stopped.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<std::net::SocketAddr, Error> {
+        let mut house = self.inner.house.lock().await;
+        if house.stopped {
+            return Err(gone());
+        }
         let server = Server::bind(self, addr).await.map_err(|error| {
             Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
         })?;
         let addr = server.addr();
-        self.inner.doors.lock().push(server);
+        house.doors.push(server);
         Ok(addr)
     }
 
@@ -114,21 +126,26 @@ impl Wakeful {
     }
 
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
-    /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace`, the end of
-    /// every connection, task and actor. Stopping twice is harmless.
+    /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace` (and a second
+    /// for last words), the end of every connection, task and actor. Stopping twice is harmless,
+    /// also at once: both return at the end.
+    ///
+    /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
-        let doors = std::mem::take(&mut *self.inner.doors.lock());
-        for door in &doors {
+        let mut house = self.inner.house.lock().await;
+        house.stopped = true;
+        for door in &house.doors {
             door.say_goodbye();
         }
         // Closed already means stopped already.
         let _ = self.inner.store.send(Stop).await;
-        for door in doors {
+        for door in &mut house.doors {
             door.finish(self.inner.config.rpc.shutdown_grace).await;
         }
-        let (halted, halt) = oneshot::channel();
-        if self.inner.store.send(Halt(halted)).await.is_ok() {
-            let _ = halt.await;
+        house.doors.clear();
+        if self.inner.store.send(Halt).await.is_ok() {
+            // `None`, as nothing is ever sent: all have gone.
+            let _ = house.ended.recv().await;
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Execute`] and [`Status`](crate::Request::Status) are for whoever holds the address of the
 //! [`StoreActor`](super::StoreActor); everything that takes time has a method on
-//! [`Wakeful`](crate::Wakeful), which also cleans up when its future is dropped.
+//! [`Wakeful`], which also cleans up when its future is dropped.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -174,10 +174,10 @@ pub(crate) struct Ready(pub(crate) Handle);
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
-/// Ends the actor, which says so.
+/// Ends the actor, and with it every session.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Halt(pub(crate) tokio::sync::oneshot::Sender<()>);
+pub(crate) struct Halt;
 
 /// The answer to a session's wait.
 #[derive(Message)]

@@ -1,4 +1,4 @@
-//! The actors: thin wiring around the pure [`Hub`](crate::watch::Hub).
+//! The actors: thin wiring around the pure hub of store and watchers.
 //!
 //! [`StoreActor`] owns the hub and does what is asked of it, a batch at a time; each parked wait
 //! and each stream of watches has a [`WatchSession`], which hands its answer or its batches to

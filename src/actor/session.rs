@@ -1,6 +1,7 @@
 //! [`WatchSession`]: one waiting party.
 
 use actix::{Actor, Context, Handler};
+use tokio::sync::mpsc;
 
 use super::message::{Answered, Show};
 use crate::error::Error;
@@ -13,6 +14,8 @@ use crate::watch::{Batch, Handle};
 /// address is dropped and the session ends with it. So nothing of a party outlives it.
 pub struct WatchSession {
     outlet: Option<Outlet>,
+    /// Tells the end of the session.
+    _alive: mpsc::Sender<()>,
 }
 
 /// How a session reaches whoever waits. Must not block.
@@ -24,8 +27,8 @@ pub(crate) enum Outlet {
 }
 
 impl WatchSession {
-    pub(crate) fn new(outlet: Outlet) -> Self {
-        Self { outlet: Some(outlet) }
+    pub(crate) fn new(outlet: Outlet, alive: mpsc::Sender<()>) -> Self {
+        Self { outlet: Some(outlet), _alive: alive }
     }
 }
 

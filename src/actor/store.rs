@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, MessageResult,
-    SpawnHandle, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle,
+    WrapFuture,
 };
+use tokio::sync::mpsc;
 
 use super::message::{
     Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
@@ -19,6 +20,9 @@ use crate::error::Error;
 use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner, WaitStart};
+
+/// Requests that the store looks ahead to at once.
+const WARM_GROUP: usize = 64;
 
 /// Owns the keys and the watcher registry, and does everything that concerns them.
 ///
@@ -37,8 +41,13 @@ pub struct StoreActor {
     turn_comes: bool,
     /// Streams whose watches are still being freed.
     closing: VecDeque<Handle>,
+    /// Sessions that have their answer. They end when their address is dropped, which takes
+    /// longer than to answer: it is done when all the answers of a turn are on their way.
+    answered: Vec<Addr<WatchSession>>,
     stopping: bool,
-    halted: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Held by this actor and every session, so that [`Wakeful::stop`](crate::Wakeful::stop) sees
+    /// the last of them go.
+    alive: mpsc::Sender<()>,
 }
 
 impl StoreActor {
@@ -47,6 +56,7 @@ impl StoreActor {
         store_id: u64,
         here: Arc<Owner>,
         connections: Arc<AtomicU64>,
+        alive: mpsc::Sender<()>,
     ) -> Self {
         Self {
             hub,
@@ -58,18 +68,14 @@ impl StoreActor {
             timer: None,
             turn_comes: false,
             closing: VecDeque::new(),
+            answered: Vec::new(),
             stopping: false,
-            halted: None,
+            alive,
         }
     }
 
-    /// Begins a turn: what is due comes before what is asked, as timers starve while messages come.
-    fn begin(&mut self) -> Micros {
-        let now = self.micros(Instant::now());
-        if self.hub.must_advance(now) {
-            self.hub.advance(now);
-        }
-        now
+    fn now(&self) -> Micros {
+        self.micros(Instant::now())
     }
 
     /// Ends a turn: events and answers go out before the replies of the turn do.
@@ -77,6 +83,7 @@ impl StoreActor {
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
             answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
+            self.answered.push(answer.party);
         }
         for _ in 0..self.hub.state().config().slice_max {
             match self.hub.next_batch() {
@@ -93,10 +100,12 @@ impl StoreActor {
         self.arm(ctx);
     }
 
-    /// Sees to it that there is a turn when something is due.
+    /// Sees to it that there is a turn when something is due. Called after every message, as
+    /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let now = self.micros(Instant::now());
-        if self.hub.must_advance(now) || !self.closing.is_empty() {
+        let now = self.now();
+        let more = !self.closing.is_empty() || !self.answered.is_empty();
+        if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
                 // a task that yields lets them all have a turn first.
@@ -123,6 +132,7 @@ impl StoreActor {
         self.timer = Some((timer, deadline));
     }
 
+    /// A turn for what is due, a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
         let slice = self.hub.state().config().slice_max;
         if let Some(stream) = self.closing.pop_front()
@@ -130,7 +140,9 @@ impl StoreActor {
         {
             self.closing.push_back(stream);
         }
-        self.begin();
+        self.answered.truncate(self.answered.len().saturating_sub(slice));
+        let now = self.now();
+        self.hub.advance(now);
         self.finish(ctx);
     }
 
@@ -146,8 +158,8 @@ impl StoreActor {
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
-        let deadline = work.deadline.map(|deadline| self.micros(deadline));
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        // By the clock of this moment: what came before in the same message may have taken long.
+        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(StoreError::DeadlineExceeded.into());
         }
         Ok(match work.task {
@@ -155,8 +167,8 @@ impl StoreActor {
                 Done::Reply(self.apply(now, idempotency, request)?)
             }
             Task::Wait { mut request, outlet } => {
-                if let Some(deadline) = deadline {
-                    let left = Duration::from_micros(deadline - now);
+                if let Some(deadline) = work.deadline {
+                    let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
                     request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
                 }
                 match self.wait(now, owner, request, outlet)? {
@@ -165,7 +177,8 @@ impl StoreActor {
                 }
             }
             Task::OpenStream { outlet } => {
-                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet))?)
+                let alive = self.alive.clone();
+                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet, alive))?)
             }
             Task::Watch { stream, watch_id, request } => {
                 let stream = resolve(stream, before)?;
@@ -203,7 +216,27 @@ impl StoreActor {
         request: WaitRequest,
         outlet: Outlet,
     ) -> Result<WaitStart, StoreError> {
-        self.hub.wait(now, owner, request, || start_session(outlet))
+        let alive = self.alive.clone();
+        self.hub.wait(now, owner, request, || start_session(outlet, alive))
+    }
+
+    /// Has the store look ahead to the next requests.
+    fn warm(&self, works: &[Work]) {
+        if works.len() < 2 {
+            return;
+        }
+        let next = works.get(..WARM_GROUP).unwrap_or(works);
+        let mut writes = 0;
+        let keys = next.iter().filter_map(|work| match &work.task {
+            Task::Store { request: Request::Get(get), .. } => Some(&*get.key),
+            Task::Store { request: Request::Set(set), .. } => {
+                writes += 1;
+                Some(&*set.key)
+            }
+            _ => None,
+        });
+        let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
+        self.hub.warm(keys.into_iter(), writes);
     }
 
     fn micros(&self, at: Instant) -> Micros {
@@ -221,30 +254,27 @@ fn resolve(stream: StreamRef, before: &[Result<Done, Error>]) -> Result<Handle, 
     }
 }
 
-fn start_session(outlet: Outlet) -> Addr<WatchSession> {
-    WatchSession::new(outlet).start()
+fn start_session(outlet: Outlet, alive: mpsc::Sender<()>) -> Addr<WatchSession> {
+    WatchSession::new(outlet, alive).start()
 }
 
 impl Actor for StoreActor {
     type Context = Context<Self>;
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(halted) = self.halted.take() {
-            // Whoever asked may have stopped waiting.
-            let _ = halted.send(());
-        }
-    }
 }
 
 impl Handler<Requests> for StoreActor {
     type Result = Answers;
 
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
-        let now = self.begin();
+        let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
-        for work in batch.works {
-            let answer = self.work(now, &batch.owner, work, &answers);
-            answers.push(answer);
+        let mut works = batch.works.into_iter();
+        while works.len() > 0 {
+            self.warm(works.as_slice());
+            for work in works.by_ref().take(WARM_GROUP) {
+                let answer = self.work(now, &batch.owner, work, &answers);
+                answers.push(answer);
+            }
         }
         self.finish(ctx);
         Answers(answers)
@@ -255,7 +285,7 @@ impl Handler<Execute> for StoreActor {
     type Result = Result<Reply, Error>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let Execute { request, idempotency, deadline } = execute;
         let here = Arc::clone(&self.here);
         let task = Task::Store { idempotency, request };
@@ -272,7 +302,7 @@ impl Handler<WaitFor> for StoreActor {
     type Result = Result<LocalWait, Error>;
 
     fn handle(&mut self, message: WaitFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
         let work = Work { deadline: None, task: Task::Wait { request, outlet } };
@@ -290,13 +320,14 @@ impl Handler<WatchFor> for StoreActor {
     type Result = Result<LocalStream, Error>;
 
     fn handle(&mut self, message: WatchFor, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.begin();
+        let now = self.now();
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
         let here = Arc::clone(&self.here);
         let WatchFor { service, request, outlet } = message;
-        let handle = self.hub.open_stream(&here, || start_session(outlet))?;
+        let alive = self.alive.clone();
+        let handle = self.hub.open_stream(&here, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
         if watching.is_err() {
             self.hub.close_stream(handle, 1);
@@ -314,7 +345,6 @@ impl Handler<CancelWaits> for StoreActor {
         for handle in handles {
             self.hub.cancel_wait(handle);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -327,7 +357,6 @@ impl Handler<CloseStream> for StoreActor {
         if !self.hub.close_stream(stream, slice) {
             self.closing.push_back(stream);
         }
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -337,7 +366,6 @@ impl Handler<Ready> for StoreActor {
 
     fn handle(&mut self, Ready(stream): Ready, ctx: &mut Self::Context) {
         self.hub.ready(stream);
-        self.begin();
         self.finish(ctx);
     }
 }
@@ -358,11 +386,9 @@ impl Handler<Stop> for StoreActor {
 }
 
 impl Handler<Halt> for StoreActor {
-    type Result = MessageResult<Halt>;
+    type Result = ();
 
-    fn handle(&mut self, Halt(halted): Halt, ctx: &mut Self::Context) -> Self::Result {
-        self.halted = Some(halted);
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         ctx.stop();
-        MessageResult(())
     }
 }

@@ -170,3 +170,63 @@ pub fn split(
     }
     Ok(rest.split_at_checked(body_bytes).map(|(body, rest)| (header, body, rest)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 11] = [
+        Kind::Hello,
+        Kind::Welcome,
+        Kind::Request,
+        Kind::Reply,
+        Kind::Error,
+        Kind::Push,
+        Kind::Cancel,
+        Kind::Credit,
+        Kind::Ping,
+        Kind::Pong,
+        Kind::Goodbye,
+    ];
+
+    #[test]
+    fn r1_headers_are_as_documented() {
+        for (kind, number) in KINDS.into_iter().zip(1..) {
+            let header = Header {
+                body_bytes: 0x0102_0304,
+                kind,
+                deadline_ms: 0x0506_0708,
+                id: 0x090a << 48,
+            };
+            let bytes = [4, 3, 2, 1, number, 1, 0, 0, 8, 7, 6, 5, 0, 0, 0, 0, 0, 0, 0x0a, 0x09];
+            assert_eq!(header.encode(), bytes);
+            assert_eq!(Header::decode(&bytes), Ok(header));
+        }
+    }
+
+    #[test]
+    fn r4_headers_of_other_protocols_are_refused() {
+        let good = Header::bare(Kind::Ping, 1).encode();
+        for (at, byte) in [(4, 0), (4, 12), (4, 255), (5, 0), (5, 2), (6, 1), (7, 1)] {
+            let mut bad = good;
+            bad[at] = byte;
+            assert!(Header::decode(&bad).is_err(), "byte {at} is {byte}");
+        }
+    }
+
+    #[test]
+    fn r4_a_frame_is_split_off_when_it_is_whole() {
+        let mut bytes = Header { body_bytes: 3, ..Header::bare(Kind::Push, 5) }.encode().to_vec();
+        bytes.extend_from_slice(b"abcrest");
+        for length in 0..23 {
+            assert_eq!(split(&bytes[..length], 3), Ok(None));
+        }
+        for length in 23..bytes.len() {
+            let (header, body, rest) = split(&bytes[..length], 3).unwrap().unwrap();
+            assert_eq!((header.kind, header.id, body), (Kind::Push, 5, &b"abc"[..]));
+            assert_eq!(rest, &bytes[23..length]);
+        }
+        let refusal = Err(CodecError::TooLarge { bytes: 3, max: 2 });
+        assert_eq!(split(&bytes[..20], 2), refusal, "said at the header");
+    }
+}

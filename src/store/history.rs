@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::config::StoreConfig;
 use crate::model::{Event, Revision};
 
 /// Number of an event, from 1; never used again. 0 stands for none.
@@ -198,6 +199,23 @@ impl History {
     /// Whether compacted events still take room.
     pub(crate) fn has_compacted(&self) -> bool {
         self.base < self.readable && !self.entries.is_empty()
+    }
+
+    /// Touches the newest event of a key, which the next one will be linked to.
+    pub(super) fn warm_last(&self, trail: &Trail) -> u8 {
+        self.entry(trail.last).map_or(0, |entry| entry.slot as u8)
+    }
+
+    /// Whether the next write will compact.
+    pub(super) fn is_nearly_full(&self, config: &StoreConfig) -> bool {
+        self.has_compacted()
+            || self.len() as u64 >= config.history_revisions_max
+            || self.bytes() >= config.history_bytes_max
+    }
+
+    /// The events that will be compacted first.
+    pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     fn entry(&self, seq: Seq) -> Option<&Entry> {

@@ -61,6 +61,11 @@ impl Keyspace {
         self.index.find(hash, |slot| self.is_key(*slot, key)).copied()
     }
 
+    /// Where `key` probably is, without looking at the key itself: right all but one time in 128.
+    pub(super) fn guess(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(key), |_| true).copied()
+    }
+
     pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
         self.records.get(slot as usize)
     }
@@ -74,11 +79,8 @@ impl Keyspace {
         self.record(self.find(key)?)?.current.as_ref()
     }
 
-    /// The record of `key`, made if there is none.
-    pub(crate) fn find_or_insert(&mut self, key: &Blob) -> u32 {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
+    /// A record for `key`, which has none.
+    pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
         let record =
             Record { key: key.clone(), current: None, trail: Trail::default(), lease_position: 0 };
         let slot = self.records.insert(record) as u32;

@@ -12,6 +12,7 @@ mod read;
 mod room;
 mod state;
 mod txn;
+mod warm;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -89,11 +89,13 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn demand_of_set(&self, request: &SetRequest) -> Demand {
+    /// `slot` is where the key was found.
+    pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> Demand {
         let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
         let leases = usize::from(request.ttl.is_some());
         let demand = Demand { leases, events: 1, ..Demand::default() };
-        match self.keys.current(&request.key) {
+        let record = slot.and_then(|slot| self.keys.record(slot));
+        match record.and_then(|record| record.current.as_ref()) {
             None => Demand { keys: 1, bytes: key_bytes + value_bytes, ..demand },
             Some(kv) => Demand {
                 bytes: value_bytes.saturating_sub(kv.value.len() as u64),
@@ -132,7 +134,7 @@ impl State {
         let mut total = Demand::default();
         for op in ops {
             let demand = match op {
-                TxnOp::Set(set) => self.demand_of_set(set),
+                TxnOp::Set(set) => self.demand_of_set(set, self.keys.find(&set.key)),
                 TxnOp::Delete(delete) => self.demand_of_delete(delete),
                 TxnOp::Get(get) => {
                     let stored = self.get(get)?.kv.map_or(0, |kv| kv.bytes());

@@ -76,9 +76,13 @@ impl State {
         match request {
             Request::Set(request) => {
                 self.check_set(&request)?;
-                self.check_lease_room(std::iter::once(&request))?;
-                self.check_room(&self.demand_of_set(&request))?;
-                self.write(|state, revision| state.set(now, revision, request)).map(Reply::Set)
+                if request.lease != 0 {
+                    self.check_lease_room(std::iter::once(&request))?;
+                }
+                let slot = self.keys.find(&request.key);
+                self.check_room(&self.demand_of_set(&request, slot))?;
+                self.write(|state, revision| state.set(now, revision, request, slot))
+                    .map(Reply::Set)
             }
             Request::Get(request) => self.get(&request).map(Reply::Get),
             Request::Range(request) => {
@@ -171,14 +175,15 @@ impl State {
         self.check_range(&request.range)
     }
 
-    /// Sets a key that was checked, at `revision`.
+    /// Sets a key that was checked, at `revision`; `slot` is where it was found.
     pub(super) fn set(
         &mut self,
         now: Micros,
         revision: Revision,
         request: SetRequest,
+        slot: Option<u32>,
     ) -> Result<SetReply, StoreError> {
-        let slot = self.keys.find_or_insert(&request.key);
+        let slot = slot.unwrap_or_else(|| self.keys.insert(&request.key));
         let before = self.keys.record(slot).and_then(|record| record.current.clone());
         let previous = before.clone().filter(|_| request.return_previous);
         if let Some(kv) = before.as_ref().filter(|_| request.only_if_changed)

@@ -64,7 +64,10 @@ impl State {
         room: &mut PageRoom,
     ) -> Result<Reply, StoreError> {
         match op {
-            TxnOp::Set(set) => self.set(now, revision, set).map(Reply::Set),
+            TxnOp::Set(set) => {
+                let slot = self.keys.find(&set.key);
+                self.set(now, revision, set, slot).map(Reply::Set)
+            }
             TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, &delete))),
             TxnOp::Get(get) => self.get(&get).map(Reply::Get),
             TxnOp::Range(range) => self.range(&range, room).map(Reply::Range),

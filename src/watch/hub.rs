@@ -82,6 +82,11 @@ impl<P> Hub<P> {
         self.stream(stream).ok().map(|stream| &stream.party)
     }
 
+    /// Prepares for several requests that will be done one after the other.
+    pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
+        self.state.warm(keys, writes);
+    }
+
     /// Does `request`; whoever waits for what it changed has it in the answers or batches.
     pub(crate) fn apply(
         &mut self,
@@ -89,11 +94,14 @@ impl<P> Hub<P> {
         idempotency: Option<IdempotencyKey>,
         request: Request,
     ) -> Result<Reply, StoreError> {
-        match request {
-            Request::Status => Ok(Reply::Status(Box::new(self.status()))),
-            Request::Watchers { after, limit } => self.list(after, limit).map(Reply::Watchers),
-            Request::EndWatcher(id) => self.end(id).map(|()| Reply::EndWatcher),
-            request => {
+        match (idempotency, request) {
+            (None, Request::Status) => Ok(Reply::Status(Box::new(self.status()))),
+            (None, Request::Watchers { after, limit }) => {
+                self.list(after, limit).map(Reply::Watchers)
+            }
+            (None, Request::EndWatcher(id)) => self.end(id).map(|()| Reply::EndWatcher),
+            // With a key, the state refuses whatever is no write.
+            (idempotency, request) => {
                 let before = self.state.history().end();
                 let reply = self.state.apply(now, idempotency, request);
                 self.notify(before);
@@ -172,11 +180,14 @@ impl<P> Hub<P> {
 
     /// Tells everyone who watches the keys of the events from `before` on.
     fn notify(&mut self, before: Seq) {
+        if self.watchers.is_empty() {
+            return;
+        }
         for seq in before..self.state.history().end() {
             let Some(entry) = self.state.history().get(seq) else { continue };
-            let event = entry.event.clone();
             let mut scratch = std::mem::take(&mut self.scratch);
-            self.registry.for_each(&event.kv.key, |watcher| scratch.push(watcher));
+            self.registry.for_each(&entry.event.kv.key, |watcher| scratch.push(watcher));
+            let event = entry.event.clone();
             for index in scratch.drain(..) {
                 match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
                     Some(Role::Wait(_)) => self.notify_wait(index, &event),

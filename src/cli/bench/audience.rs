@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorCode};
 
 use super::caller::{Caller, PATIENCE, lost};
 use super::connection::SCRATCH_BYTES;
-use super::pubsub::Subscriber;
+use super::redis::Subscriber;
 use super::seat::Seat;
 use super::template::key;
 

@@ -108,7 +108,11 @@ impl Store {
                         .unwrap();
                 }
             },
-            Call::Wait(wait) => self.waits.push((peer, id, wait.range)),
+            Call::Wait(wait) => {
+                self.waits.push((peer, id, wait.range));
+                let parked = WirePush::Parked { revision: self.revision };
+                codec::encode_frame(output, Kind::Push, id, 0, &parked, BODY_BYTES_LIMIT).unwrap();
+            }
             Call::StreamOpen { .. } => reply(output, id, &WireReply::StreamOpen),
             Call::WatchAdd { stream, watch_id, watch } => {
                 self.watches.push((peer, stream, watch_id, watch.range));

@@ -8,7 +8,7 @@ use crate::rpc::proto::Call;
 
 use super::audience::{Audience, Plan, Watched};
 use super::caller::{Caller, PATIENCE};
-use super::pubsub::Publisher;
+use super::redis::Publisher;
 
 /// Between rounds: lets the server finish what follows its answers.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -15,16 +15,28 @@ use crate::rpc::codec;
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::WireError;
 
-use super::caller::{Caller, PATIENCE, broken, lost, refusal};
+use super::caller::{Caller, PATIENCE, broken, dial, lost, refusal};
 use super::connection::{Connection, SCRATCH_BYTES, frames};
 use super::mix::{Mix, Operation};
+use super::redis;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::template::{Draw, Template};
 
+/// What is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A Wakeful.
+    Wakeful,
+    /// A Redis, for comparison.
+    Redis,
+}
+
 /// What one thread is to do.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
+    /// What is loaded.
+    pub(super) target: Target,
     /// Connections.
     pub(super) connections: usize,
     /// Requests of a batch.
@@ -85,16 +97,23 @@ impl<'a> Load<'a> {
         let poll = Poll::new().map_err(lost)?;
         let mut lanes = Vec::with_capacity(plan.connections);
         for token in 0..plan.connections {
-            let mut connection = Caller::connect(addr)?.into_connection()?;
+            let mut connection = match plan.target {
+                Target::Wakeful => Caller::connect(addr)?.into_connection()?,
+                Target::Redis => Connection::new(dial(addr)?, Vec::new())?,
+            };
             connection.register(poll.registry(), token)?;
             lanes.push(Lane { connection, awaiting: 0, started: Instant::now(), next_id: 1 });
         }
+        let template = match plan.target {
+            Target::Wakeful => Template::new,
+            Target::Redis => Template::redis,
+        };
         Ok(Self {
             plan,
             poll,
             lanes,
-            set: Template::new(Operation::Set, plan.value_bytes)?,
-            get: Template::new(Operation::Get, plan.value_bytes)?,
+            set: template(Operation::Set, plan.value_bytes)?,
+            get: template(Operation::Get, plan.value_bytes)?,
             draw: Draw::new(plan.seed),
             tally: Tally::new()?,
             busy: 0,
@@ -207,24 +226,16 @@ impl<'a> Load<'a> {
     /// replies came, if any did.
     fn receive(&mut self, place: usize, scratch: &mut [u8]) -> Result<Option<Instant>, Error> {
         let Some(lane) = self.lanes.get_mut(place) else { return Ok(None) };
-        let (mut replies, tally) = (0, &mut self.tally);
+        let (mut replies, target, tally) = (0, self.plan.target, &mut self.tally);
         lane.connection.receive(scratch, |bytes, output| {
-            frames(bytes, |header, body| {
-                match header.kind {
-                    Kind::Reply => replies += 1,
-                    Kind::Error if header.id > 0 => {
-                        replies += 1;
-                        let error = codec::decode::<WireError<'_>>(body);
-                        tally.refuse(error.map_or_else(|e| broken(&e.to_string()), Error::from));
-                    }
-                    Kind::Ping => {
-                        output.extend_from_slice(&Header::bare(Kind::Pong, header.id).encode());
-                    }
-                    Kind::Pong => {}
-                    _ => return Err(refusal(&header, body)),
-                }
-                Ok(())
-            })
+            let (taken, count) = match target {
+                Target::Wakeful => answers(bytes, output, tally)?,
+                Target::Redis => redis::replies(bytes, |error| {
+                    tally.refuse(broken(&String::from_utf8_lossy(error)));
+                })?,
+            };
+            replies += count;
+            Ok(taken)
         })?;
         if replies == 0 {
             lane.connection.flush()?;
@@ -251,4 +262,26 @@ impl<'a> Load<'a> {
         }
         Ok(Some(now))
     }
+}
+
+/// Counts the answers in `bytes`; tells how many bytes its whole frames were, and how many answers.
+fn answers(bytes: &[u8], output: &mut Vec<u8>, tally: &mut Tally) -> Result<(usize, u64), Error> {
+    let mut answers = 0;
+    let taken = frames(bytes, |header, body| {
+        match header.kind {
+            Kind::Reply => answers += 1,
+            Kind::Error if header.id > 0 => {
+                answers += 1;
+                let error = codec::decode::<WireError<'_>>(body);
+                tally.refuse(error.map_or_else(|error| broken(&error.to_string()), Error::from));
+            }
+            Kind::Ping => {
+                output.extend_from_slice(&Header::bare(Kind::Pong, header.id).encode());
+            }
+            Kind::Pong => {}
+            _ => return Err(refusal(&header, body)),
+        }
+        Ok(())
+    })?;
+    Ok((taken, answers))
 }

@@ -15,7 +15,7 @@ mod leases;
 mod load;
 mod mix;
 mod progress;
-mod pubsub;
+mod redis;
 mod report;
 mod schedule;
 mod seat;
@@ -122,10 +122,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 100)]
     rounds: usize,
 
-    /// Measure the fan-out of a Redis at this address instead: PUBLISH to one subscriber on each
+    /// Load the Redis at this address instead; with --fan-out, PUBLISH to one subscriber on each
     /// connection.
-    #[arg(long, hide = true, value_name = "ADDR", requires = "fan_out")]
-    redis_pubsub: Option<String>,
+    #[arg(long, hide = true, value_name = "ADDR", conflicts_with_all = ["fill", "watchers"])]
+    redis: Option<String>,
 
     /// Hold so many watchers of keys that nobody sets, and do nothing else.
     #[arg(long, group = "mode", value_name = "WATCHERS")]
@@ -163,7 +163,7 @@ pub(crate) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let addr = args.redis_pubsub.as_deref().unwrap_or(addr);
+    let addr = args.redis.as_deref().unwrap_or(addr);
     if args.fan_out {
         return print(&args.fan_out(addr)?, json, out);
     }
@@ -249,7 +249,12 @@ impl BenchArgs {
             (None, Some(_)) => forever,
             (None, None) => Duration::from_secs(10),
         };
+        let target = match self.redis {
+            Some(_) => load::Target::Redis,
+            None => load::Target::Wakeful,
+        };
         Ok(load::Plan {
+            target,
             connections: part(self.connections) as usize,
             pipeline: self.pipeline as usize,
             mix: self.ops.clone(),
@@ -278,7 +283,7 @@ impl BenchArgs {
 
     fn fan_out(&self, addr: &str) -> Result<Report, Error> {
         let watchers = if self.watchers == 0 { self.connections } else { self.watchers };
-        let (server, kind, watchers, rounds) = if self.redis_pubsub.is_some() {
+        let (server, kind, watchers, rounds) = if self.redis.is_some() {
             let (connections, bytes) = (self.connections, self.value_bytes);
             let rounds = fan_out::run_redis(addr, connections, self.rounds, bytes)?;
             ("redis", "subscribe", self.connections, rounds)

@@ -11,14 +11,19 @@ use crate::rpc::proto::{Call, WireCall};
 
 use super::caller::broken;
 use super::mix::Operation;
+use super::redis;
 
 /// How many digits the number of a key has.
 const DIGITS: usize = 12;
 
-/// A request frame, encoded but for its id and the digits of its key.
+/// These cannot occur in the rest of a request by chance: the place to patch.
+const MARK: u64 = 918_273_645_546;
+
+/// A request, encoded but for its id and the digits of its key.
 #[derive(Debug)]
 pub(super) struct Template {
-    header: Header,
+    /// The header; requests to a Redis have none.
+    header: Option<Header>,
     /// The body up to the digits.
     before: Vec<u8>,
     /// The body from after the digits.
@@ -28,9 +33,7 @@ pub(super) struct Template {
 impl Template {
     /// The template for `operation`, on keys of [`key`] and with values of `value_bytes`.
     pub(super) fn new(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
-        // These digits cannot occur in the rest of the body by chance: the place to patch.
-        let marked = key("key", 918_273_645_546);
-        let digits = digits(918_273_645_546);
+        let marked = key("key", MARK);
         let request = match operation {
             Operation::Set => Request::Set(SetRequest::new(marked, vec![b'x'; value_bytes])),
             Operation::Get => Request::Get(GetRequest { key: marked.into(), revision: 0 }),
@@ -39,20 +42,36 @@ impl Template {
         encode_call(&mut frame, 0, &Call::Store { idempotency: None, request })?;
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         let body_bytes = body.len() as u32;
-        let place = body.windows(DIGITS).position(|window| window == digits);
+        let header = Header { body_bytes, kind: Kind::Request, deadline_ms: 0, id: 0 };
+        Self::around_mark(Some(header), body)
+    }
+
+    /// The same for a Redis.
+    pub(super) fn redis(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
+        let (marked, value) = (key("key", MARK), "x".repeat(value_bytes));
+        let marked = String::from_utf8_lossy(&marked);
+        let command = match operation {
+            Operation::Set => redis::command(&["SET", &marked, &value]),
+            Operation::Get => redis::command(&["GET", &marked]),
+        };
+        Self::around_mark(None, &command)
+    }
+
+    fn around_mark(header: Option<Header>, body: &[u8]) -> Result<Self, Error> {
+        let mark = digits(MARK);
+        let place = body.windows(DIGITS).position(|window| window == mark);
         let (before, rest) = place
             .and_then(|place| body.split_at_checked(place))
             .ok_or_else(|| broken("an encoded request does not hold its key"))?;
-        Ok(Self {
-            header: Header { body_bytes, kind: Kind::Request, deadline_ms: 0, id: 0 },
-            before: before.to_vec(),
-            after: rest.get(DIGITS..).unwrap_or_default().to_vec(),
-        })
+        let after = rest.get(DIGITS..).unwrap_or_default().to_vec();
+        Ok(Self { header, before: before.to_vec(), after })
     }
 
     /// Appends the request with `id`, on the key with `number`.
     pub(super) fn encode(&self, out: &mut Vec<u8>, id: u64, number: u64) {
-        out.extend_from_slice(&Header { id, ..self.header }.encode());
+        if let Some(header) = self.header {
+            out.extend_from_slice(&Header { id, ..header }.encode());
+        }
         out.extend_from_slice(&self.before);
         out.extend_from_slice(&digits(number));
         out.extend_from_slice(&self.after);

@@ -67,7 +67,7 @@ use crate::rpc::proto;
 /// use wakeful::{Client, KeyRange, Operations, SetRequest, WaitRequest};
 ///
 /// # async fn example() -> Result<(), wakeful::Error> {
-/// let client = Client::connect("127.0.0.1:7411").await?;
+/// let client = Client::connect("127.0.0.1:7117").await?;
 /// let change = client.go_wait(WaitRequest::new(KeyRange::key("greeting")));
 /// client.set(SetRequest::new("greeting", "hello")).await?;
 /// println!("{:?}", change.await?);

@@ -3,6 +3,8 @@
 //! Wire types borrow from the frame, are never recursive, and grow only at the end of their
 //! enums; their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
 
+#[cfg(test)]
+mod golden;
 mod hello;
 mod key;
 mod push;

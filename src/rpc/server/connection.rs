@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 
 use super::exchange::Exchange;
 use super::inbox::{Fatal, Inbox, Received};
-use super::outbox::Outbox;
+use super::outbox::{Mail, Outbox};
 use super::output::Output;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
@@ -33,9 +33,9 @@ use crate::watch::Owner;
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// After a fatal error, how long what the peer still sends is read and thrown away, so that the
-/// close does not take the error's own bytes back.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long, at the end, the last output may take and what the peer still sends is read and
+/// thrown away.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// What is being read; shared by all connections of the thread, so that an idle one has none.
@@ -117,21 +117,31 @@ impl Connection {
 
     /// Serves the peer until either side ends it; frees everything it held.
     pub(super) async fn run(mut self) {
-        match self.serve().await {
-            End::Fatal(fatal) => self.refuse(fatal).await,
-            End::Gone => tracing::debug!(peer = %self.peer, "connection gone"),
-            End::Left => tracing::debug!(peer = %self.peer, "connection ended"),
-        }
+        let end = self.serve().await;
+        // Before the last words, which take as long as the peer likes.
         self.exchange.free().await;
+        match end {
+            End::Fatal(fatal) => self.refuse(fatal).await,
+            End::Left => {
+                tracing::debug!(peer = %self.peer, "connection ended");
+                self.say_last().await;
+            }
+            End::Gone => tracing::debug!(peer = %self.peer, "connection gone"),
+        }
     }
 
     async fn serve(&mut self) -> End {
         loop {
             let room = self.room();
-            if let Err(end) = self.exchange.fill(&mut self.output.bytes, room) {
+            // Pushes take half of it at most: streams that always have more to show do not keep
+            // requests from being read and answered.
+            let push_room = room.saturating_sub(self.config().output_bytes_max / 2);
+            let filled = self.exchange.fill(self.output.buffer(), room, push_room);
+            self.output.settle();
+            if let Err(end) = filled {
                 return end;
             }
-            if self.exchange.has_left() && self.output.pending() == 0 {
+            if self.exchange.has_left() && !self.inbox.full && self.output.pending() == 0 {
                 return End::Left;
             }
             let event = match std::future::poll_fn(|cx| self.poll(cx)).await {
@@ -160,8 +170,14 @@ impl Connection {
 
     /// Waits for whatever comes first.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
+        let had_room = self.room() > 0;
+        match self.outbox.poll(had_room, cx) {
+            Poll::Ready(Mail::Closed) => return Poll::Ready(Err(End::Gone)),
+            Poll::Ready(Mail::Items) => return Poll::Ready(Ok(Event::Room)),
+            Poll::Pending => {}
+        }
+        let mut more = false;
         if self.output.pending() > 0 {
-            let had_room = self.room() > 0;
             let (wrote, written) = self.output.poll_write(&mut self.socket, cx);
             match written {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
@@ -169,24 +185,21 @@ impl Connection {
                 Poll::Pending => self.note_blocked(wrote > 0),
             }
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
-            if go_on && self.room() > 0 && wrote > 0 {
-                return Poll::Ready(Ok(Event::Room));
+            more = go_on && self.room() > 0 && wrote > 0;
+        }
+        if self.room() > 0 && !self.exchange.has_answers() {
+            if self.inbox.full {
+                return Poll::Ready(Ok(Event::Received));
+            }
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Event::Received)),
+                Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
+                Poll::Pending => {}
             }
         }
-        if self.room() > 0 {
-            if self.outbox.poll(cx).is_ready() {
-                return Poll::Ready(Ok(Event::Room));
-            }
-            if !self.exchange.has_answers() {
-                if self.inbox.full {
-                    return Poll::Ready(Ok(Event::Received));
-                }
-                match self.poll_read(cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(Event::Received)),
-                    Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
-                    Poll::Pending => {}
-                }
-            }
+        // After the read: streams that always have more must not keep requests waiting.
+        if more {
+            return Poll::Ready(Ok(Event::Room));
         }
         self.timer.as_mut().poll(cx).map(|()| Ok(Event::Timer))
     }
@@ -217,7 +230,9 @@ impl Connection {
         if self.inbox.full && self.inbox.received.is_empty() {
             self.inbox.resume(Instant::now(), &self.service.config().rpc)?;
         }
-        for received in self.inbox.take() {
+        let received = self.inbox.take();
+        self.exchange.expect(received.len());
+        for received in received {
             match received {
                 Received::Hello(name) => self.welcome(&name).await?,
                 Received::Request { id, deadline, call } => {
@@ -225,7 +240,7 @@ impl Connection {
                 }
                 Received::Cancel(id) => self.exchange.cancel(id),
                 Received::Credit { stream, bytes } => self.exchange.add_credit(stream, bytes),
-                Received::Ping(id) => encode_bare(&mut self.output.bytes, Kind::Pong, id),
+                Received::Ping(id) => encode_bare(self.output.buffer(), Kind::Pong, id),
                 Received::Goodbye => self.exchange.leave(),
             }
         }
@@ -234,10 +249,10 @@ impl Connection {
 
     async fn welcome(&mut self, name: &str) -> Result<(), End> {
         self.exchange.rename(format!("{} ({name})", self.peer));
-        let revision = self.service.status().await.map_err(|_| End::Gone)?.revision;
+        let status = self.service.status().await;
+        let revision = status.map_err(|error| End::Fatal(Fatal::Error(error)))?.revision;
         let rpc = self.config();
         let max = rpc.frame_bytes_max;
-        let ping = Instant::now() + rpc.ping_interval;
         let welcome = WireWelcome {
             server_version: env!("CARGO_PKG_VERSION"),
             store_id: self.service.store_id(),
@@ -246,20 +261,24 @@ impl Connection {
             requests_in_flight_max: u32::try_from(rpc.requests_in_flight_max).unwrap_or(u32::MAX),
             ping_interval_ms: u32::try_from(rpc.ping_interval.as_millis()).unwrap_or(u32::MAX),
         };
-        let out = &mut self.output.bytes;
+        let out = self.output.buffer();
         out.extend_from_slice(&PREFACE);
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
-        self.timer.as_mut().reset(ping.into());
+        let next = self.next_deadline();
+        self.timer.as_mut().reset(next.into());
         tracing::debug!(peer = %self.peer, name, "connection open");
         Ok(())
     }
 
     fn note_blocked(&mut self, progress: bool) {
-        if progress || self.blocked.is_none() {
-            let now = Instant::now();
-            self.blocked = Some(now);
-            self.arm(now + self.config().write_timeout);
+        if !progress && self.blocked.is_some() {
+            return;
         }
+        let now = Instant::now();
+        self.blocked = Some(now);
+        // Who takes output is there, although what it says is not read meanwhile.
+        (self.heard, self.pinged) = (now, None);
+        self.arm(now + self.config().write_timeout);
     }
 
     /// Sees to it that deadlines are checked at `deadline`, if not before.
@@ -274,6 +293,11 @@ impl Connection {
         let now = Instant::now();
         let config = self.config();
         let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
+        if !self.service.store().connected() {
+            // Nothing on this connection will ever be answered.
+            let error = Error::new(ErrorCode::Unavailable, "the service has stopped");
+            return Err(End::Fatal(Fatal::Error(error)));
+        }
         if !self.inbox.is_open() && self.accepted + config.handshake_timeout <= now {
             return too_slow("no hello within rpc.handshake_timeout");
         }
@@ -291,7 +315,7 @@ impl Connection {
         let silent = self.inbox.is_open() && self.heard + config.ping_interval <= now;
         if silent && self.pinged.is_none() {
             self.pinged = Some(now);
-            encode_bare(&mut self.output.bytes, Kind::Ping, 0);
+            encode_bare(self.output.buffer(), Kind::Ping, 0);
         }
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
@@ -315,29 +339,40 @@ impl Connection {
         match fatal {
             Fatal::NotWakeful(line) => {
                 tracing::info!(peer = %self.peer, "refused: does not speak the protocol");
-                self.output.bytes.extend_from_slice(line.as_bytes());
+                self.output.buffer().extend_from_slice(line.as_bytes());
             }
             Fatal::Error(error) => {
                 tracing::info!(peer = %self.peer, %error, "refused");
                 let wire = WireError::from(&error);
                 if self.exchange.is_new() {
-                    self.output.bytes.extend_from_slice(&PREFACE);
+                    self.output.buffer().extend_from_slice(&PREFACE);
                 }
-                let out = &mut self.output.bytes;
+                let out = self.output.buffer();
                 // An error is far below any limit of frames.
                 let _ = encode_frame(out, Kind::Error, 0, 0, &wire, usize::MAX);
             }
         }
-        let _ = tokio::time::timeout(LINGER, self.say_last()).await;
+        self.say_last().await;
     }
 
-    async fn say_last(&mut self) -> io::Result<()> {
-        std::future::poll_fn(|cx| self.output.poll_write(&mut self.socket, cx).1).await?;
-        self.socket.shutdown().await?;
-        let mut ignored = [0; 1024];
-        while self.socket.read(&mut ignored).await? > 0 {}
-        Ok(())
+    /// Writes what is left of the output, and closes.
+    async fn say_last(&mut self) {
+        let said = async {
+            std::future::poll_fn(|cx| self.output.poll_write(&mut self.socket, cx).1).await?;
+            hear_out(&mut self.socket).await
+        };
+        // Whoever does not listen is not told.
+        let _ = tokio::time::timeout(LINGER, said).await;
     }
+}
+
+/// Closes our side and reads to the end of the peer's, so that the close does not take back what
+/// was written, as a socket with unread input does.
+pub(super) async fn hear_out(socket: &mut TcpStream) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut ignored = [0; 1024];
+    while socket.read(&mut ignored).await? > 0 {}
+    Ok(())
 }
 
 pub(super) fn protocol(what: &str) -> Fatal {

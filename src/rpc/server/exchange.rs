@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::RandomState;
 
 use super::connection::{End, protocol};
+use super::inbox::Fatal;
 use super::outbox::{Outbox, Outgoing};
 use super::push_writer::PushWriter;
 use crate::actor::Outlet;
@@ -31,6 +32,8 @@ pub(super) struct Exchange {
     leaving: bool,
     /// The highest request id so far.
     highest: u64,
+    /// Not all ids of the next message are higher than those before them.
+    unordered: bool,
     /// For the next message to the store.
     works: Vec<Work>,
     asked: Vec<Asked>,
@@ -68,9 +71,14 @@ struct StreamOut {
     credit: i64,
     /// Watches that have not ended.
     watches: usize,
-    batch: Option<PushWriter>,
+    /// One, and when the service stops a last one behind it.
+    batches: VecDeque<PushWriter>,
     /// It stands among the sendable.
     listed: bool,
+}
+
+fn in_flight(id: u64) -> End {
+    protocol(&format!("request id {id} is in flight already")).into()
 }
 
 impl Exchange {
@@ -83,6 +91,7 @@ impl Exchange {
             open: false,
             leaving: false,
             highest: 0,
+            unordered: false,
             works: Vec::new(),
             asked: Vec::new(),
             cancelled: Vec::new(),
@@ -126,6 +135,12 @@ impl Exchange {
         !self.answers.is_empty() || !self.sendable.is_empty()
     }
 
+    /// Makes room for so many requests in the next message to the store.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.works.reserve(requests);
+        self.asked.reserve(requests);
+    }
+
     /// Takes a request for the next message to the store.
     pub(super) fn ask(
         &mut self,
@@ -133,8 +148,11 @@ impl Exchange {
         deadline: Option<Instant>,
         call: Result<Call, Error>,
     ) -> Result<(), End> {
-        if id <= self.highest && self.is_in_flight(id) {
-            return Err(protocol(&format!("request id {id} is in flight already")).into());
+        if id <= self.highest {
+            if self.waits.contains_key(&id) || self.streams.contains_key(&id) {
+                return Err(in_flight(id));
+            }
+            self.unordered = true;
         }
         self.highest = self.highest.max(id);
         let (about, task) = self.task(id, call);
@@ -143,10 +161,17 @@ impl Exchange {
         Ok(())
     }
 
-    fn is_in_flight(&self, id: u64) -> bool {
-        self.waits.contains_key(&id)
-            || self.streams.contains_key(&id)
-            || self.asked.iter().any(|asked| asked.id == id)
+    /// That no id was asked for twice in the same message. Ids that rise need no look.
+    fn check_ids(&mut self) -> Result<(), End> {
+        if !std::mem::take(&mut self.unordered) {
+            return Ok(());
+        }
+        let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
+        ids.sort_unstable();
+        match ids.array_windows().find(|[a, b]| a == b) {
+            Some([id, _]) => Err(in_flight(*id)),
+            None => Ok(()),
+        }
     }
 
     fn task(&self, id: u64, call: Result<Call, Error>) -> (About, Task) {
@@ -165,29 +190,34 @@ impl Exchange {
             }
             Ok(Call::StreamOpen { window_bytes }) => {
                 let outbox = Arc::clone(&self.outbox);
-                let show = move |_, batch| outbox.push(Outgoing::Show(id, batch));
+                let show = move |stream, batch| outbox.push(Outgoing::Show(id, stream, batch));
                 let outlet = Outlet::Stream(Box::new(show));
                 (About::Open { window_bytes }, Task::OpenStream { outlet })
             }
-            Ok(Call::WatchAdd { stream, watch_id, watch }) => {
-                let about = About::Add { stream };
-                (about, Task::Watch { stream: self.stream_ref(stream), watch_id, request: watch })
+            Ok(Call::WatchAdd { stream: id, watch_id, watch: request }) => {
+                let task = match self.stream_ref(id) {
+                    Some(stream) => Task::Watch { stream, watch_id, request },
+                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                };
+                (About::Add { stream: id }, task)
             }
-            Ok(Call::WatchCancel { stream, watch_id }) => {
-                let about = About::Cancel { stream };
-                (about, Task::CancelWatch { stream: self.stream_ref(stream), watch_id })
+            Ok(Call::WatchCancel { stream: id, watch_id }) => {
+                let task = match self.stream_ref(id) {
+                    Some(stream) => Task::CancelWatch { stream, watch_id },
+                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                };
+                (About::Cancel { stream: id }, task)
             }
         }
     }
 
     /// The stream with this id, open or opened by the same message.
-    fn stream_ref(&self, stream: u64) -> StreamRef {
-        match self.streams.get(&stream) {
-            Some(open) => StreamRef::Open(open.handle),
-            None => StreamRef::OpenedBy(
-                self.asked.iter().position(|asked| asked.id == stream).unwrap_or(usize::MAX),
-            ),
+    fn stream_ref(&self, id: u64) -> Option<StreamRef> {
+        if let Some(open) = self.streams.get(&id) {
+            return Some(StreamRef::Open(open.handle));
         }
+        let opens = |asked: &Asked| asked.id == id && matches!(asked.about, About::Open { .. });
+        self.asked.iter().position(opens).map(StreamRef::OpenedBy)
     }
 
     /// The peer is no longer interested in a wait or a stream.
@@ -198,16 +228,22 @@ impl Exchange {
     /// Hands everything asked for to the store, as one message, and takes the answers.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         if !self.works.is_empty() {
+            self.check_ids()?;
+            // What is given up makes room for what is asked for in the same breath.
+            self.do_cancel();
             let works = std::mem::take(&mut self.works);
             let requests = Requests { owner: Arc::clone(&self.owner), works };
             let answers = self.service.store().send(requests).await;
             let Answers(answers) = answers.map_err(|_| End::Gone)?;
+            self.answers.reserve(answers.len());
             for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
                 self.note(asked, &answer);
                 self.answers.push_back((asked.id, answer));
             }
         }
         self.do_cancel();
+        // What is left has ended by itself.
+        self.cancelled.clear();
         Ok(())
     }
 
@@ -221,7 +257,7 @@ impl Exchange {
                     handle: *handle,
                     credit: i64::from(window_bytes),
                     watches: 0,
-                    batch: None,
+                    batches: VecDeque::new(),
                     listed: false,
                 };
                 self.streams.insert(asked.id, stream);
@@ -242,7 +278,7 @@ impl Exchange {
         }
     }
 
-    /// Frees what was cancelled; each gets its one answer.
+    /// Frees what was cancelled and is there, and keeps the rest; each gets its one answer.
     fn do_cancel(&mut self) {
         let mut waits = Vec::new();
         for id in std::mem::take(&mut self.cancelled) {
@@ -252,6 +288,7 @@ impl Exchange {
                 // bound: one for each stream that was opened
                 self.service.store().do_send(CloseStream(stream.handle));
             } else {
+                self.cancelled.push(id);
                 continue;
             }
             self.answers.push_back((id, Err(StoreError::Cancelled.into())));
@@ -273,7 +310,7 @@ impl Exchange {
     /// Lists a stream as sendable if it is.
     fn list(&mut self, id: u64) {
         if let Some(stream) = self.streams.get_mut(&id)
-            && stream.batch.is_some()
+            && !stream.batches.is_empty()
             && stream.credit > 0
             && !std::mem::replace(&mut stream.listed, true)
         {
@@ -281,9 +318,15 @@ impl Exchange {
         }
     }
 
-    /// Encodes what there is to say, about `room` bytes of it.
-    pub(super) fn fill(&mut self, out: &mut Vec<u8>, room: usize) -> Result<(), End> {
+    /// Encodes what there is to say, about `room` bytes of it, of pushes about `push_room`.
+    pub(super) fn fill(
+        &mut self,
+        out: &mut Vec<u8>,
+        room: usize,
+        push_room: usize,
+    ) -> Result<(), End> {
         let full = out.len().saturating_add(room);
+        let push_full = out.len().saturating_add(push_room);
         while out.len() < full
             && let Some((id, answer)) = self.answers.pop_front()
         {
@@ -299,7 +342,7 @@ impl Exchange {
                 self.encode_answer(out, id, answer)?;
             }
         }
-        while out.len() < full
+        while out.len() < push_full
             && let Some(id) = self.sendable.pop_front()
         {
             self.write_push(out, id)?;
@@ -365,17 +408,22 @@ impl Exchange {
                     self.answers.push_back((id, outcome.map(Done::Waited)));
                 }
             }
-            Outgoing::Show(id, batch) => {
-                if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.batch = Some(PushWriter::new(batch));
+            Outgoing::Show(id, handle, batch) => {
+                if let Some(stream) = self.streams.get_mut(&id)
+                    && stream.handle == handle
+                {
+                    stream.batches.push_back(PushWriter::new(batch));
                     self.list(id);
                 }
+            }
+            Outgoing::Goodbye if !self.open => {
+                let error = Error::from(StoreError::Stopping { resume: None });
+                return Err(End::Fatal(Fatal::Error(error)));
             }
             Outgoing::Goodbye => {
                 self.leaving = true;
                 encode_bare(out, Kind::Goodbye, 0);
             }
-            Outgoing::Close => return Err(End::Gone),
         }
         Ok(())
     }
@@ -385,7 +433,7 @@ impl Exchange {
         let frame_bytes_max = self.frame_bytes_max;
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         stream.listed = false;
-        let Some(writer) = &mut stream.batch else { return Ok(()) };
+        let Some(writer) = stream.batches.front_mut() else { return Ok(()) };
         let written = writer.write(out, id, frame_bytes_max).map_err(|error| {
             tracing::error!(%error, "a push could not be encoded");
             End::Gone
@@ -393,7 +441,7 @@ impl Exchange {
         stream.credit -= i64::try_from(written.body_bytes).unwrap_or(i64::MAX);
         stream.watches = stream.watches.saturating_sub(written.ended);
         if writer.is_done() {
-            stream.batch = None;
+            stream.batches.pop_front();
             // bound: one for each batch
             self.service.store().do_send(Ready(stream.handle));
         }
@@ -402,17 +450,17 @@ impl Exchange {
     }
 
     /// Frees everything the connection held, a little at a time.
-    pub(super) async fn free(self) {
+    pub(super) async fn free(&mut self) {
         let slice = self.service.config().store.slice_max;
         let store = self.service.store();
-        let waits: Vec<Handle> = self.waits.into_values().collect();
+        let waits: Vec<Handle> = std::mem::take(&mut self.waits).into_values().collect();
         for some in waits.chunks(slice) {
             if store.send(CancelWaits(some.to_vec())).await.is_err() {
                 return;
             }
             tokio::task::yield_now().await;
         }
-        for stream in self.streams.into_values() {
+        for stream in std::mem::take(&mut self.streams).into_values() {
             if store.send(CloseStream(stream.handle)).await.is_err() {
                 return;
             }

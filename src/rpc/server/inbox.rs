@@ -13,6 +13,9 @@ use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello};
 /// Longest name a client may give itself, bytes.
 const CLIENT_NAME_BYTES_MAX: usize = 256;
 
+/// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
+const HELLO_BYTES_MAX: usize = 1024;
+
 /// What a peer has sent, as far as it is understood.
 pub(super) struct Inbox {
     phase: Phase,
@@ -83,14 +86,13 @@ impl Inbox {
         now: Instant,
         config: &RpcConfig,
     ) -> Result<(), Fatal> {
-        if self.partial.is_empty() {
-            let used = self.parse(bytes, now, config)?;
-            self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-        } else {
+        if !self.partial.is_empty() {
             self.partial.extend_from_slice(bytes);
-            self.resume(now, config)?;
+            return self.resume(now, config);
         }
-        self.note_partial(now, !self.received.is_empty());
+        let used = self.parse(bytes, now, config)?;
+        self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        self.note_partial(now, used > 0);
         Ok(())
     }
 
@@ -143,7 +145,11 @@ impl Inbox {
                 self.full = true;
                 break;
             }
-            match split(rest, config.frame_bytes_max).map_err(fatal)? {
+            let split = match self.phase {
+                Phase::Open => split(rest, config.frame_bytes_max).map_err(fatal),
+                _ => split(rest, HELLO_BYTES_MAX).map_err(bad_hello),
+            };
+            match split? {
                 None => break,
                 Some((header, body, after)) => {
                     rest = after;
@@ -164,6 +170,10 @@ impl Inbox {
         let id = header.id;
         if self.phase == Phase::Hello {
             return self.hello(header, body).map(Some);
+        }
+        let bare = matches!(header.kind, Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Goodbye);
+        if bare && !body.is_empty() {
+            return Err(protocol("a body where there is none"));
         }
         Ok(Some(match header.kind {
             Kind::Request if id == 0 => return Err(protocol("request id 0 is the connection's")),
@@ -195,7 +205,7 @@ impl Inbox {
         if header.kind != Kind::Hello {
             return Err(protocol("the first frame must be a hello"));
         }
-        let WireHello { client_name } = decode(body).map_err(fatal)?;
+        let WireHello { client_name } = decode(body).map_err(bad_hello)?;
         if client_name.len() > CLIENT_NAME_BYTES_MAX {
             return Err(protocol("the client's name is longer than 256 bytes"));
         }
@@ -217,6 +227,13 @@ fn is_heavy(call: &Call) -> bool {
         },
         Call::Wait(wait) => wait.after.is_some() || !matches!(wait.range, KeyRange::Key(_)),
         Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => false,
+    }
+}
+
+fn bad_hello(error: CodecError) -> Fatal {
+    match error {
+        CodecError::TooLarge { .. } => protocol("the hello is longer than 1024 bytes"),
+        error => fatal(error),
     }
 }
 
@@ -246,4 +263,153 @@ fn not_wakeful(start: &[u8]) -> Fatal {
         }
         _ => "ERR wakeful: this port speaks the wakeful protocol; see docs/protocol.md\n",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::model::{GetRequest, RangeRequest};
+    use crate::rpc::codec::{encode_bare, encode_frame};
+
+    /// What was understood, in words.
+    fn tell(received: Received) -> String {
+        match received {
+            Received::Hello(name) => format!("hello {name}"),
+            Received::Request { id, deadline, call } => {
+                let deadline = if deadline.is_some() { " in time" } else { "" };
+                format!("request {id}{deadline}: {}", call.is_ok())
+            }
+            Received::Cancel(id) => format!("cancel {id}"),
+            Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
+            Received::Ping(id) => format!("ping {id}"),
+            Received::Goodbye => "goodbye".to_owned(),
+        }
+    }
+
+    fn request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: Request) {
+        let call = Call::Store { idempotency: None, request };
+        let wire = WireCall::from(&call);
+        encode_frame(out, Kind::Request, id, deadline_ms, &wire, usize::MAX).unwrap();
+    }
+
+    fn get() -> Request {
+        Request::Get(GetRequest { key: "a".into(), revision: 0 })
+    }
+
+    fn script() -> (Vec<u8>, Vec<&'static str>) {
+        let mut out = PREFACE.to_vec();
+        let hello = WireHello { client_name: "me" };
+        encode_frame(&mut out, Kind::Hello, 0, 0, &hello, usize::MAX).unwrap();
+        request(&mut out, 1, 0, get());
+        encode_bare(&mut out, Kind::Pong, 8);
+        request(&mut out, 2, 5, get());
+        encode_frame(&mut out, Kind::Request, 3, 0, &7_u8, usize::MAX).unwrap();
+        encode_bare(&mut out, Kind::Cancel, 1);
+        encode_frame(&mut out, Kind::Credit, 4, 0, &WireCredit { bytes: 9 }, usize::MAX).unwrap();
+        encode_bare(&mut out, Kind::Ping, 6);
+        encode_bare(&mut out, Kind::Goodbye, 0);
+        let understood = vec![
+            "hello me",
+            "request 1: true",
+            "request 2 in time: true",
+            "request 3: false",
+            "cancel 1",
+            "credit 4 9",
+            "ping 6",
+            "goodbye",
+        ];
+        (out, understood)
+    }
+
+    /// Pushes the pieces and takes everything after each, as a connection does.
+    fn understand<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        config: &RpcConfig,
+    ) -> (Vec<String>, Inbox) {
+        let mut inbox = Inbox::new();
+        let mut understood = Vec::new();
+        for piece in pieces {
+            let pushed = inbox.push(piece, Instant::now(), config);
+            assert!(pushed.is_ok());
+            understood.extend(inbox.take().into_iter().map(tell));
+            while inbox.full {
+                assert!(inbox.resume(Instant::now(), config).is_ok());
+                let taken = inbox.take();
+                assert!(!taken.is_empty() || !inbox.full, "every turn goes on");
+                understood.extend(taken.into_iter().map(tell));
+            }
+        }
+        (understood, inbox)
+    }
+
+    #[test]
+    fn r4_frames_may_be_split_anywhere() {
+        let (script, expected) = script();
+        let config = Config::new().rpc;
+        for at in 0..=script.len() {
+            let (first, second) = script.split_at(at);
+            let (understood, inbox) = understand([first, second], &config);
+            assert_eq!(understood, expected, "split at {at}");
+            assert!(inbox.partial.is_empty() && inbox.partial_since.is_none());
+            for and_at in at..=script.len() {
+                let pieces = [first, &script[at..and_at], &script[and_at..]];
+                assert_eq!(understand(pieces, &config).0, expected, "split at {at} and {and_at}");
+            }
+        }
+        let (understood, _) = understand(script.chunks(1), &config);
+        assert_eq!(understood, expected, "byte by byte");
+    }
+
+    #[test]
+    fn s10_a_turn_has_a_limit_of_requests_and_of_heavy_ones() {
+        let (mut script, mut expected) = script();
+        let goodbye = script.len() - 20;
+        script.truncate(goodbye);
+        expected.pop();
+        let expected: Vec<String> = expected
+            .into_iter()
+            .map(str::to_owned)
+            .chain((10..20).map(|id| format!("request {id}: true")))
+            .collect();
+        for id in 10..20 {
+            request(&mut script, id, 0, Request::Range(RangeRequest::new(KeyRange::all())));
+        }
+        for (requests, heavy) in [(1, 1), (2, 1), (3, 2), (100, 3), (100, 100)] {
+            let mut config = Config::new().rpc;
+            config.requests_in_flight_max = requests;
+            config.heavy_requests_max = heavy;
+            let mut inbox = Inbox::new();
+            assert!(inbox.push(&script, Instant::now(), &config).is_ok());
+            assert!(inbox.received.len() <= requests && inbox.heavy <= heavy);
+            for size in [1, 7, script.len()] {
+                assert_eq!(understand(script.chunks(size), &config).0, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn r4_a_frame_begins_when_its_first_byte_comes() {
+        let (script, _) = script();
+        let config = Config::new().rpc;
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut inbox = Inbox::new();
+        let hello = 8 + 20 + 8 + 2;
+        assert!(inbox.push(&script[..hello + 1], at(0), &config).is_ok());
+        assert_eq!(inbox.partial_since, Some(at(0)));
+        assert!(inbox.push(&script[hello + 1..hello + 5], at(5), &config).is_ok());
+        assert_eq!(inbox.partial_since, Some(at(0)), "more of the same frame");
+        assert!(inbox.push(&script[hello + 5..hello + 50], at(6), &config).is_ok());
+        assert_eq!(inbox.partial_since, Some(at(6)), "the next frame");
+        let _ = inbox.take();
+        let mut pongs = Vec::new();
+        encode_bare(&mut pongs, Kind::Pong, 1);
+        encode_bare(&mut pongs, Kind::Pong, 2);
+        let mut inbox = Inbox::new();
+        assert!(inbox.push(&script[..hello], at(0), &config).is_ok());
+        assert!(inbox.push(&pongs[..5], at(1), &config).is_ok());
+        assert!(inbox.push(&pongs[5..25], at(2), &config).is_ok());
+        assert_eq!(inbox.partial_since, Some(at(2)), "a frame that asks for nothing is one, too");
+    }
 }

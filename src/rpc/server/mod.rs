@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use self::connection::Connection;
+use self::connection::{Connection, LINGER, hear_out};
 use self::outbox::{Outbox, Outgoing};
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
@@ -30,6 +31,9 @@ use crate::service::Wakeful;
 
 /// How long the accept loop rests after an error (too many open files): it never ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many of those who are too many are told so at once.
+const REFUSALS_MAX: usize = 64;
 
 /// One listening socket and its connections.
 pub(crate) struct Server {
@@ -66,13 +70,14 @@ impl Server {
     }
 
     /// Waits until every connection has ended, and ends those that are left after `grace`.
-    pub(crate) async fn finish(mut self, grace: Duration) {
-        let ended = self.ended.recv();
-        if tokio::time::timeout(grace, ended).await.is_err() {
+    pub(crate) async fn finish(&mut self, grace: Duration) {
+        let mut patience = grace;
+        while tokio::time::timeout(patience, self.ended.recv()).await.is_err() {
             for outbox in self.open.lock().values() {
-                outbox.push(Outgoing::Close);
+                outbox.close();
             }
-            self.ended.recv().await;
+            // Then again, for one that was being accepted just now.
+            patience = LINGER;
         }
     }
 }
@@ -83,6 +88,7 @@ async fn accept_all(
     open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
     alive: mpsc::Sender<()>,
 ) {
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -98,7 +104,16 @@ async fn accept_all(
             continue;
         }
         if service.connections().load(Ordering::Relaxed) >= config.connections_max as u64 {
-            refuse(socket, config.connections_max);
+            // Whoever comes when even these are many is closed without a word.
+            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                let refusal = refuse(socket, config.connections_max);
+                let alive = alive.clone();
+                actix_rt::spawn(async move {
+                    // Whoever does not listen is not told.
+                    let _ = tokio::time::timeout(LINGER, refusal).await;
+                    drop((permit, alive));
+                });
+            }
             continue;
         }
         let gauge = Gauge::enter(service.connections(), &open, alive.clone());
@@ -118,18 +133,18 @@ fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
     socket2::SockRef::from(socket).set_tcp_user_timeout(Some(unanswered))
 }
 
-/// Says that there are too many connections, if the socket takes it at once, and closes.
-fn refuse(socket: TcpStream, max: usize) {
+/// Says that there are too many connections, and closes.
+async fn refuse(mut socket: TcpStream, max: usize) -> io::Result<()> {
     let error = Error::new(
         ErrorCode::LimitExceeded,
         format!("too many connections: the limit rpc.connections_max is {max}; try again later"),
     )
     .with_details(Details::Limit { name: "rpc.connections_max".to_owned(), value: max as u64 });
     let mut out = PREFACE.to_vec();
-    if encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX).is_ok() {
-        // A new socket has room for one line; one that has not is closed without it.
-        let _ = socket.try_write(&out);
-    }
+    // An error is far below any limit of frames.
+    let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
+    socket.write_all(&out).await?;
+    hear_out(&mut socket).await
 }
 
 /// Numbers connections over all doors; 0 is this process.
@@ -165,5 +180,41 @@ impl Drop for Gauge {
     fn drop(&mut self) {
         self.open.lock().remove(&self.id);
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::Config;
+    use crate::actor::message::Halt;
+    use crate::rpc::proto::WireHello;
+
+    /// As after a defect: nobody waits for ever for a store that is gone.
+    #[actix_rt::test]
+    async fn r4_connections_end_when_the_store_is_gone() {
+        let mut config = Config::new();
+        config.rpc.ping_interval = Duration::from_millis(50);
+        let wakeful = Wakeful::start(config).unwrap();
+        let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
+        let mut open = PREFACE.to_vec();
+        let hello = WireHello { client_name: "me" };
+        encode_frame(&mut open, Kind::Hello, 0, 0, &hello, usize::MAX).unwrap();
+        let mut early = TcpStream::connect(addr).await.unwrap();
+        early.write_all(&open).await.unwrap();
+        let mut welcome = [0; PREFACE.len() + 20];
+        early.read_exact(&mut welcome).await.unwrap();
+        wakeful.store().send(Halt).await.unwrap();
+        let mut late = TcpStream::connect(addr).await.unwrap();
+        late.write_all(&open).await.unwrap();
+        for socket in [&mut early, &mut late] {
+            let mut said = Vec::new();
+            let end = socket.read_to_end(&mut said);
+            tokio::time::timeout(Duration::from_secs(20), end).await.unwrap().unwrap();
+            assert!(String::from_utf8_lossy(&said).contains("the service has stopped"));
+        }
+        wakeful.stop().await;
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::model::WaitOutcome;
-use crate::watch::Batch;
+use crate::watch::{Batch, Handle};
 
 /// What a connection is to send, not yet encoded, so that it costs no more than references.
 ///
@@ -21,25 +21,41 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Outgoing>,
+    closed: bool,
     waker: Option<Waker>,
+}
+
+/// What there is for a connection.
+pub(super) enum Mail {
+    Items,
+    /// The connection is to end now, said or not.
+    Closed,
 }
 
 pub(crate) enum Outgoing {
     /// The answer to the wait with this request id.
     Answer(u64, Result<WaitOutcome, Error>),
-    /// What the stream with this request id is shown.
-    Show(u64, Batch),
+    /// What the stream with this request id is shown. The handle tells it from an earlier stream
+    /// with the same id.
+    Show(u64, Handle, Batch),
     /// Take no new requests; end when those in flight have.
     Goodbye,
-    /// End now.
-    Close,
 }
 
 impl Outbox {
     pub(crate) fn push(&self, item: Outgoing) {
+        self.change(|queue| queue.items.push_back(item));
+    }
+
+    /// Ends the connection, even one whose peer takes no output.
+    pub(super) fn close(&self) {
+        self.change(|queue| queue.closed = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
         let waker = {
             let mut queue = self.queue.lock();
-            queue.items.push_back(item);
+            change(&mut queue);
             queue.waker.take()
         };
         if let Some(waker) = waker {
@@ -52,11 +68,14 @@ impl Outbox {
         std::mem::take(&mut self.queue.lock().items)
     }
 
-    /// Ready when there is something.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when it is closed, or there is something and `room` for it.
+    pub(super) fn poll(&self, room: bool, cx: &mut Context<'_>) -> Poll<Mail> {
         let mut queue = self.queue.lock();
-        if !queue.items.is_empty() {
-            return Poll::Ready(());
+        if queue.closed {
+            return Poll::Ready(Mail::Closed);
+        }
+        if room && !queue.items.is_empty() {
+            return Poll::Ready(Mail::Items);
         }
         if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             queue.waker = Some(cx.waker().clone());

@@ -1,5 +1,5 @@
-//! [`Subscriber`] and [`Publisher`]: Redis pub/sub, so that a fan-out can be compared with it,
-//! received by the same code.
+//! What a load and a fan-out need to know of Redis, so that it can be compared by the same code:
+//! its commands and replies, a [`Subscriber`] and a [`Publisher`].
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -85,11 +85,58 @@ impl Publisher {
     }
 }
 
+/// Counts the whole replies in `bytes`, and gives each that is an error to `on_error`; tells how
+/// many there are and how many bytes they were.
+pub(super) fn replies(
+    bytes: &[u8],
+    mut on_error: impl FnMut(&[u8]),
+) -> Result<(usize, u64), Error> {
+    let (mut left, mut count) = (bytes, 0);
+    while let Some(end) = left.windows(2).position(|window| window == b"\r\n") {
+        let (line, rest) = left.split_at_checked(end).unwrap_or((left, &[]));
+        let mut after = rest.get(2..).unwrap_or_default();
+        match line {
+            [b'+' | b':', ..] | b"$-1" => {}
+            [b'-', error @ ..] => on_error(error),
+            [b'$', length @ ..] => {
+                let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+                let length: usize = length.ok_or_else(|| broken("not a reply of Redis"))?;
+                match after.get(length + 2..) {
+                    Some(rest) => after = rest,
+                    None => break,
+                }
+            }
+            _ => return Err(broken("not a reply of Redis")),
+        }
+        left = after;
+        count += 1;
+    }
+    Ok((bytes.len() - left.len(), count))
+}
+
 /// An array of bulk strings: what commands and messages are.
-fn command(words: &[&str]) -> Vec<u8> {
+pub(super) fn command(words: &[&str]) -> Vec<u8> {
     let mut command = format!("*{}\r\n", words.len());
     for word in words {
         command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     command.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_replies_are_counted_and_the_rest_is_left() {
+        let all = b"+OK\r\n$3\r\na\r\n\r\n$-1\r\n-ERR no\r\n:7\r\n$2\r\nxy\r\n";
+        for end in 0..all.len() {
+            let mut errors = 0;
+            let (taken, count) = replies(&all[..end], |_| errors += 1).unwrap();
+            assert!(taken <= end && count < 6);
+            let (rest, more) = replies(&all[taken..], |_| errors += 1).unwrap();
+            assert_eq!((taken + rest, count + more, errors), (all.len(), 6, 1));
+        }
+        replies(b"HTTP/1.1 200\r\n", |_| ()).unwrap_err();
+    }
 }

@@ -1,0 +1,102 @@
+"""What drives a server with sets and gets: each sends a batch, awaits its replies, sends the next."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+
+KEYS = 100_000
+VALUE_BYTES = 64
+FILL_SECONDS_MAX = 120
+
+
+@dataclass
+class Load:
+    """What one load measured."""
+
+    requests: int
+    per_second: float
+    p50_us: float
+    p99_us: float
+
+
+class Driver:
+    """One generator, against one server."""
+
+    def __init__(self, name, run, server):
+        self.name, self.run, self.server = name, run, server
+
+    def fill(self):
+        """Sets every key once."""
+
+    def call(self, op, connections, pipeline, seconds, command):
+        label = f"{self.name} {op} {connections}x{pipeline}"
+        words = [str(word) for word in command]
+        return self.run.call(label, words, seconds * 10 + 60, kind=self.name)
+
+
+class Bench(Driver):
+    """`wakeful bench`, against Wakeful or Redis."""
+
+    def __init__(self, name, run, server, wakeful):
+        super().__init__(name, run, server)
+        self.wakeful = wakeful
+
+    def fill(self):
+        if self.server is self.wakeful:
+            words = ["--fill", "--keys", KEYS, "--value-bytes", VALUE_BYTES, "--requests", 1]
+            command = self.wakeful.bench_command(*words)
+            self.run.call(f"{self.name} fill", command, FILL_SECONDS_MAX, kind="fill")
+
+    def load(self, op, connections, pipeline, seconds):
+        words = ["--ops", op, "--connections", connections, "--pipeline", pipeline]
+        words += ["--keys", KEYS, "--value-bytes", VALUE_BYTES, "--seconds", seconds]
+        if self.server is not self.wakeful:
+            words += ["--redis", self.server.addr]
+        command = self.wakeful.bench_command(*words)
+        return said(self.call(op, connections, pipeline, seconds, command))
+
+
+class RedisBenchmark(Driver):
+    """redis-benchmark, of one thread, as it is by default."""
+
+    def __init__(self, name, run, server):
+        super().__init__(name, run, server)
+        # It takes a number of requests, not a time: the last rate tells how many are enough.
+        self.rates = {(1, 1): 30_000, (50, 1): 90_000, (50, 16): 400_000, (1, 64): 400_000}
+
+    def fill(self):
+        self.server.fill(KEYS, VALUE_BYTES)
+
+    def load(self, op, connections, pipeline, seconds):
+        shape = (connections, pipeline)
+        requests = max(int(self.rates[shape] * seconds), connections * pipeline)
+        command = ["redis-benchmark", "-p", self.server.port, "-t", op, "-c", connections]
+        command += ["-P", pipeline, "-d", VALUE_BYTES, "-r", KEYS, "-n", requests, "--csv"]
+        output = self.call(op, connections, pipeline, seconds, command)
+        row = list(csv.DictReader(io.StringIO(output)))[-1]
+        self.rates[shape] = per_second = float(row["rps"])
+        p50, p99 = (float(row[f"{name}_latency_ms"]) * 1e3 for name in ["p50", "p99"])
+        return Load(requests, per_second, p50, p99)
+
+
+class GoLoad(Driver):
+    """The load of `peers/netrpc`, on Go's own client."""
+
+    def fill(self):
+        words = ["-fill", "-keys", KEYS, "-value-bytes", VALUE_BYTES, "-seconds", "0.1"]
+        command = [self.server.command[0], "load", "-addr", self.server.addr, *words]
+        words = [str(word) for word in command]
+        self.run.call(f"{self.name} fill", words, FILL_SECONDS_MAX, kind="fill of net/rpc")
+
+    def load(self, op, connections, pipeline, seconds):
+        words = ["-op", op, "-connections", connections, "-pipeline", pipeline]
+        words += ["-keys", KEYS, "-value-bytes", VALUE_BYTES, "-seconds", seconds]
+        command = [self.server.command[0], "load", "-addr", self.server.addr, *words]
+        return said(self.call(op, connections, pipeline, seconds, command))
+
+
+def said(output):
+    """What `wakeful bench --json`, or netrpc, said."""
+    report = json.loads(output)
+    return Load(*(report[name] for name in ["requests", "per_second", "p50_us", "p99_us"]))

@@ -1,0 +1,71 @@
+//! `lease`: made, kept, looked at and ended.
+
+use serde_json::json;
+
+use crate::process::Server;
+
+#[test]
+fn a_lease_ends_its_keys_in_one_revision() {
+    let server = Server::start();
+    let id = server.ok(&["lease", "grant", "60s"]);
+    let id = id.trim();
+    server.ok(&["set", "worker/1", "up", "--lease", id]);
+    server.ok(&["set", "worker/2", "up", "--lease", id]);
+    let ttl = server.ok(&["lease", "ttl", id, "--keys"]);
+    let mut lines = ttl.lines();
+    let remaining = lines.next().unwrap();
+    assert!(remaining.starts_with("remaining ") && remaining.ends_with(" of 60s"), "{ttl}");
+    assert_eq!(lines.collect::<Vec<_>>(), ["worker/1", "worker/2"]);
+    let kv = server.run(&["get", "worker/1", "--json"]).json();
+    assert_eq!(kv["lease"].to_string(), id);
+    assert_eq!(server.ok(&["lease", "list"]), format!("{id}\n"));
+    let mut watch = server.spawn(&["watch", "--json", "--from", "4"]);
+    assert_eq!(server.ok(&["lease", "revoke", id]), "2\n");
+    for key in ["worker/1", "worker/2"] {
+        assert_eq!(watch.json(), json!({"type": "delete", "key": key, "revision": 4}));
+    }
+    assert_eq!(server.ok(&["lease", "list"]), "");
+    assert!(server.run(&["lease", "ttl", id]).fails(3).contains("lease"));
+}
+
+#[test]
+fn leases_have_json_forms_and_ids_of_choice() {
+    let server = Server::start();
+    let lease = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).json();
+    assert_eq!(lease, json!({"revision": 1, "lease": 42, "ttl_ms": 60_000}));
+    let taken = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).fails(1);
+    assert!(taken.contains("LeaseExists"), "{taken}");
+    let renewed = server.run(&["lease", "keep-alive", "42", "--once", "--json"]).json();
+    assert_eq!(renewed, json!({"revision": 1, "lease": 42, "ttl_ms": 60_000}));
+    server.ok(&["set", "a", "1", "--lease", "42"]);
+    let ttl = server.run(&["lease", "ttl", "42", "--keys", "--json"]).json();
+    assert_eq!((&ttl["granted_ms"], &ttl["keys"]), (&json!(60_000), &json!([{"key": "a"}])));
+    assert!((1..=60_000).contains(&ttl["remaining_ms"].as_u64().unwrap()), "{ttl}");
+    let listed = server.run(&["lease", "list", "--json"]).json();
+    assert_eq!(listed, json!({"revision": 2, "lease": 42}));
+    let revoked = server.run(&["lease", "revoke", "42", "--json"]).json();
+    assert_eq!(revoked, json!({"revision": 3, "lease": 42, "deleted": 1}));
+    for arguments in [&["revoke", "42"][..], &["keep-alive", "42"], &["keep-alive", "42", "--once"]]
+    {
+        assert_eq!(server.run(&[&["lease"], arguments].concat()).code, Some(3), "{arguments:?}");
+    }
+    assert_eq!(server.run(&["set", "a", "1", "--lease", "42"]).code, Some(3));
+}
+
+#[test]
+fn s8_a_lease_lives_as_long_as_it_is_kept() {
+    let server = Server::start();
+    server.ok(&["lease", "grant", "1500ms", "--id", "7"]);
+    server.ok(&["set", "worker", "up", "--lease", "7"]);
+    let mut keep = server.spawn(&["lease", "keep-alive", "7"]);
+    // Each renewal comes after a third of the time: five of them outlive it.
+    for _ in 0..5 {
+        assert_eq!(keep.line(), "lease 7 ttl 1500ms");
+    }
+    assert_eq!(server.ok(&["get", "worker"]), "up\n");
+    keep.signal("INT");
+    let kept = keep.finish();
+    assert_eq!((kept.code, &*kept.stderr), (Some(0), ""));
+    let gone = server.run(&["wait", "worker", "--absent", "--timeout", "30s"]);
+    assert_eq!(gone.ok(), "worker\n");
+}

@@ -1,0 +1,8 @@
+//! Every command of the command line, in processes of their own, against a server process.
+
+mod awaiting;
+mod ends;
+mod keys;
+mod leases;
+mod operators;
+mod serving;

@@ -1,0 +1,74 @@
+//! The client library against a server process, with connections that are cut and without.
+
+mod calls;
+mod cuts;
+mod linearizable;
+mod proxy;
+mod register;
+mod watches;
+
+use std::future::Future;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use wakeful::{Client, ClientConfig, Event, Operations, StatusReply, WatchItem, WatchStream};
+
+use crate::process::PATIENCE;
+
+/// What a randomized test runs with: a few seeds, or the one in `WAKEFUL_SEED`.
+fn seeds() -> Vec<u64> {
+    match std::env::var("WAKEFUL_SEED") {
+        Ok(seed) => vec![seed.parse().expect("WAKEFUL_SEED is a number")],
+        Err(_) => vec![1, 2, 3],
+    }
+}
+
+async fn connect(addr: &str) -> Client {
+    within(Client::connect_with(config(addr))).await.unwrap()
+}
+
+/// The defaults, but back at once after a lost connection.
+fn config(addr: &str) -> ClientConfig {
+    let mut config = ClientConfig::new(addr);
+    config.call_deadline = Some(PATIENCE);
+    config.reconnect_backoff_min = std::time::Duration::from_millis(1);
+    config.reconnect_backoff_max = std::time::Duration::from_millis(10);
+    config
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+}
+
+/// Asks for the status until it is as it should be.
+async fn until_status(client: &Client, what: &str, holds: impl Fn(&StatusReply) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = within(client.status()).await.unwrap();
+        if holds(&status) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {status:?}");
+    }
+}
+
+/// The events of the next item that has some.
+async fn next_events(watch: &mut WatchStream) -> Vec<Event> {
+    loop {
+        match within(watch.next()).await.expect("the watch has ended").unwrap() {
+            WatchItem::Events { events, .. } => return events,
+            WatchItem::Progress { .. } => {}
+            other => panic!("not events: {other:?}"),
+        }
+    }
+}
+
+/// Runs `work` on a thread with a runtime of its own, to be joined for its result.
+fn thread<T: Send + 'static, F: Future<Output = T>>(
+    work: impl FnOnce() -> F + Send + 'static,
+) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work())
+    })
+}

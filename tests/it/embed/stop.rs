@@ -1,0 +1,116 @@
+//! What a stop leaves: nothing (E2).
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use wakeful::{
+    Client, Config, Details, ErrorCode, KeyRange, Operations, SetRequest, WaitRequest, Wakeful,
+    WatchRequest,
+};
+
+use super::{events, start, within};
+
+#[actix_rt::test]
+async fn r5_a_stop_answers_everyone_and_refuses_everything_after() {
+    let wakeful = start();
+    within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
+    let mut wait = Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key("b"))));
+    assert!((&mut wait).now_or_never().is_none());
+    let mut watch = within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+    within(wakeful.set(SetRequest::new("a", "2"))).await.unwrap();
+    within(wakeful.stop()).await;
+    let waited = within(wait).await.unwrap_err();
+    assert_eq!(waited.code, ErrorCode::Unavailable);
+    // Nothing that was done is left out, and the last word says where to go on.
+    assert_eq!(events(within(watch.next()).await.unwrap().unwrap())[0].revision(), 3);
+    let last = within(watch.next()).await.unwrap().unwrap_err();
+    assert_eq!(
+        (last.code, &last.details),
+        (ErrorCode::Unavailable, &Details::Resume { revision: 4 })
+    );
+    assert!(within(watch.next()).await.is_none());
+    for refused in [
+        within(wakeful.set(SetRequest::new("a", "3"))).await.err(),
+        within(wakeful.get("a")).await.err(),
+        within(wakeful.wait(WaitRequest::new(KeyRange::all()))).await.err(),
+        within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.err(),
+    ] {
+        assert_eq!(refused.unwrap().code, ErrorCode::Unavailable);
+    }
+    within(wakeful.stop()).await;
+    assert!(!wakeful.store().connected());
+}
+
+#[actix_rt::test]
+async fn stopping_twice_at_once_is_harmless() {
+    let wakeful = start();
+    wakeful.listen("127.0.0.1:0").await.unwrap();
+    within(async { tokio::join!(wakeful.stop(), wakeful.stop()) }).await;
+}
+
+/// Threads and open files can only be counted where no other test has any.
+/// Set in a process that has nothing else to do: threads and files can be counted there.
+const ALONE: &str = "WAKEFUL_TEST_ALONE";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn e2_stop_leaves_nothing() {
+    let alone = "embed::stop::e2_alone";
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", alone, "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+/// The work of [`e2_stop_leaves_nothing`], which runs it in a process of its own.
+#[test]
+fn e2_alone() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
+    let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let threads_before = count("task");
+    actix_rt::System::new().block_on(async {
+        let (threads, files) = (count("task"), count("fd"));
+        for _ in 0..3 {
+            live_and_stop().await;
+            assert_eq!(count("task"), threads);
+            assert_eq!(count("fd"), files);
+        }
+    });
+    assert_eq!(count("task"), threads_before);
+}
+
+/// A whole life, with everything that could be left behind.
+async fn live_and_stop() {
+    let mut config = Config::new();
+    config.rpc.shutdown_grace = Duration::from_millis(200);
+    let wakeful = Wakeful::start(config).unwrap();
+    let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
+    let client = within(Client::connect(addr.to_string())).await.unwrap();
+    let waits: Vec<_> =
+        (0..20).map(|_| client.go_wait(WaitRequest::new(KeyRange::key("never")))).collect();
+    let mut watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+    let _unread = within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
+    let mut silent = TcpStream::connect(addr).unwrap();
+    within(client.set(SetRequest::new("a", "1"))).await.unwrap();
+    events(within(watch.next()).await.unwrap().unwrap());
+    assert_eq!(within(wakeful.status()).await.unwrap().waits, 20);
+
+    within(wakeful.stop()).await;
+    // The silent connection is closed, and nobody listens any more.
+    silent.set_read_timeout(Some(super::PATIENCE)).unwrap();
+    let mut said = Vec::new();
+    assert!(silent.read_to_end(&mut said).is_ok());
+    assert!(TcpStream::connect(addr).is_err());
+    assert!(!wakeful.store().connected());
+    within(client.close()).await;
+    drop(waits);
+}

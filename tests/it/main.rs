@@ -1,0 +1,22 @@
+//! What is promised, from outside: over raw sockets, through the client, with the real binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test says no by panicking, in its helpers too"
+)]
+
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod client;
+mod embed;
+#[cfg(feature = "cli")]
+mod examples;
+#[cfg(feature = "cli")]
+mod process;
+#[cfg(all(feature = "cli", unix))]
+mod readme;
+mod support;
+mod wire;

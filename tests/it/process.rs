@@ -1,0 +1,261 @@
+//! The real `wakeful` binary as processes that never outlive their test: [`Server`] is one that
+//! serves, [`Running`] one under way, [`Ran`] what is left of one.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_wakeful");
+
+/// After this, what was waited for does not come: generous, as builds and other tests share the
+/// machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server on a free port; killed when dropped.
+pub(crate) struct Server {
+    process: Running,
+    addr: String,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// `arguments` are for `serve`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    pub(crate) fn start_at(listen: &str, arguments: &[&str]) -> Self {
+        let fixed = ["serve", "--listen", listen, "--log", "warn"];
+        let mut process = Running::start(wakeful(&[&fixed, arguments].concat()));
+        let line = process.line();
+        let addr = line.strip_prefix("listening on ").expect(&line).to_owned();
+        Self { process, addr }
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// A command for this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        wakeful(&[&["--addr", &self.addr], arguments].concat())
+    }
+
+    /// Starts a command for this server.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// Runs a command for this server to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.spawn(arguments).finish()
+    }
+
+    /// Runs a command that is to succeed, and gives what it printed.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        self.run(arguments).ok()
+    }
+
+    /// A number of `status --json`.
+    pub(crate) fn status(&self, name: &str) -> u64 {
+        let status = self.run(&["status", "--json"]).json();
+        status[name].as_u64().unwrap_or_else(|| panic!("no {name} in {status}"))
+    }
+
+    /// Waits until a number of `status --json` is as given.
+    pub(crate) fn until_status(&self, name: &str, expected: u64) {
+        until(&format!("{name} is {expected}"), || self.status(name) == expected);
+    }
+
+    /// Sends the server a signal, by name.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for the server's end.
+    pub(crate) fn finish(self) -> Ran {
+        self.process.finish()
+    }
+}
+
+/// The binary with `arguments`, without what the environment of the tests says.
+pub(crate) fn wakeful(arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).env_remove("WAKEFUL_ADDR").env_remove("RUST_LOG");
+    command
+}
+
+/// Runs the binary without a server.
+pub(crate) fn run(arguments: &[&str]) -> Ran {
+    Running::start(wakeful(arguments)).finish()
+}
+
+/// A process under way; killed when dropped.
+pub(crate) struct Running {
+    child: Killed,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    what: String,
+}
+
+impl Running {
+    /// Starts it with an empty standard input.
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with_input(command, b"")
+    }
+
+    pub(crate) fn start_with_input(mut command: Command, input: &[u8]) -> Self {
+        let what = format!("{command:?}");
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Killed(piped.spawn().expect(&what));
+        let mut stdin = child.0.stdin.take().unwrap();
+        let input = input.to_owned();
+        // It may end without having read its input.
+        thread::spawn(move || stdin.write_all(&input).is_ok());
+        let stdout = lines_of(child.0.stdout.take().unwrap());
+        let stderr = lines_of(child.0.stderr.take().unwrap());
+        Self { child, stdout, stderr, what }
+    }
+
+    /// The next line of standard output, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        match self.stdout.recv_timeout(PATIENCE) {
+            Ok(line) => String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned(),
+            Err(error) => {
+                let said: Vec<u8> = self.stderr.try_iter().flatten().collect();
+                panic!("{}: no line: {error}: {}", self.what, String::from_utf8_lossy(&said));
+            }
+        }
+    }
+
+    /// The next line of standard output as JSON.
+    pub(crate) fn json(&mut self) -> Value {
+        let line = self.line();
+        serde_json::from_str(&line).expect(&line)
+    }
+
+    /// Whether it printed nothing more so far, and goes on.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.stdout.try_recv().is_err() && self.child.0.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal, by name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.0.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s $0 $1", signal, &pid]).status();
+        assert!(sent.unwrap().success(), "{}: cannot send {signal}", self.what);
+    }
+
+    /// Waits for its end, and takes what is left of its output.
+    pub(crate) fn finish(mut self) -> Ran {
+        let stdout = rest_of(&self.stdout, &self.what);
+        let stderr = rest_of(&self.stderr, &self.what);
+        let code = exit_of(&mut self.child.0);
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        Ran { code, stdout, stderr, what: self.what }
+    }
+}
+
+/// A child that is killed when dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What is left of a process.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What was not read before.
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    what: String,
+}
+
+impl Ran {
+    /// What a process printed that was to succeed without a word on standard error.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!((self.code, &*self.stderr), (Some(0), ""), "{}", self.what);
+        String::from_utf8(self.stdout).unwrap()
+    }
+
+    /// The one object a process printed that was to succeed.
+    pub(crate) fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The objects a process printed that was to succeed, one a line.
+    pub(crate) fn objects(self) -> Vec<Value> {
+        self.ok().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// What a process said on standard error that was to print nothing and exit with `code`.
+    pub(crate) fn fails(self, code: i32) -> String {
+        let printed = String::from_utf8_lossy(&self.stdout);
+        assert_eq!((self.code, &*printed), (Some(code), ""), "{}: {}", self.what, self.stderr);
+        self.stderr
+    }
+}
+
+/// Waits for the end of a child.
+pub(crate) fn exit_of(child: &mut Child) -> Option<i32> {
+    let mut code = None;
+    until("the process has ended", || {
+        child.try_wait().unwrap().map(|status| code = status.code()).is_some()
+    });
+    code
+}
+
+/// Waits until something holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn lines_of(output: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = Vec::new();
+            match output.read_until(b'\n', &mut line) {
+                Ok(1..) if sender.send(line).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
+    receiver
+}
+
+fn rest_of(lines: &Receiver<Vec<u8>>, what: &str) -> Vec<u8> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut rest = Vec::new();
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => rest.extend(line),
+            Err(RecvTimeoutError::Disconnected) => return rest,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("{what} does not end; so far: {}", String::from_utf8_lossy(&rest))
+            }
+        }
+    }
+}

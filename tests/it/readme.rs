@@ -1,0 +1,144 @@
+//! What README.md shows first must be true: its commands are run, in order, each in a shell of its
+//! own, against the binary under test.
+//!
+//! A block marked `sh` holds commands, one a line; in one with prompts (`$ `), the other lines are
+//! what the command above them prints. Only `wakeful` and `cargo run --release --` are run. `serve`
+//! gets a free port. What a `watch` prints must stand in the text.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{BINARY, Running, run, until};
+
+/// What fits on a first screen.
+const LINES: usize = 60;
+
+#[derive(Debug, Default, PartialEq)]
+struct Step {
+    command: String,
+    /// What it is said to print; empty if nothing is said.
+    output: String,
+}
+
+/// The commands of the blocks marked `sh`.
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut lines = text.lines();
+    while lines.by_ref().any(|line| line.trim() == "```sh") {
+        let block: Vec<_> = lines.by_ref().take_while(|line| line.trim() != "```").collect();
+        let prompts = block.iter().any(|line| line.starts_with("$ "));
+        for line in block {
+            if let Some(command) = line.strip_prefix("$ ").or((!prompts).then_some(line)) {
+                let command = command.replace("cargo run --release --", "wakeful");
+                steps.push(Step { command, output: String::new() });
+            } else if let Some(step) = steps.last_mut() {
+                let _ = writeln!(step.output, "{line}");
+            }
+        }
+    }
+    steps.retain(|step| step.command.starts_with("wakeful "));
+    steps
+}
+
+/// Runs the commands; gives every line that a watch printed.
+fn follow(steps: Vec<Step>) -> Vec<String> {
+    let bin = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(BINARY, bin.path().join("wakeful")).unwrap();
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let mut addr = "127.0.0.1:1".to_owned();
+    let mut servers = Vec::new();
+    let mut watches: Vec<(Running, String)> = Vec::new();
+    for Step { command, output } in steps {
+        let name = command.split(' ').nth(1).unwrap_or_default().to_owned();
+        let at = if name == "serve" { " --log warn --listen 127.0.0.1:0" } else { "" };
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("exec {command}{at}")]);
+        shell.env("PATH", &path).env("WAKEFUL_ADDR", &addr).env_remove("RUST_LOG");
+        let mut running = Running::start(shell);
+        match &*name {
+            "serve" => {
+                let line = running.line();
+                addr = line.strip_prefix("listening on ").expect(&line).to_owned();
+                assert!(["", "listening on 127.0.0.1:7117\n"].contains(&&*output), "{output}");
+                servers.push(running);
+            }
+            "watch" | "wait" => {
+                until("the watch is there", || {
+                    let status = run(&["status", "--json", "--addr", &addr]).json();
+                    status["watches"].as_u64().unwrap() + status["waits"].as_u64().unwrap()
+                        > watches.len() as u64
+                });
+                watches.push((running, output));
+            }
+            _ => {
+                let printed = running.finish().ok();
+                assert!(output.is_empty() || output == printed, "{command} prints {printed}");
+            }
+        }
+    }
+    let mut shown = Vec::new();
+    for (mut watch, output) in watches {
+        let line = watch.line();
+        assert!(output.is_empty() || output == format!("{line}\n"), "it prints {line}");
+        shown.push(line);
+    }
+    shown
+}
+
+#[test]
+fn the_first_screen_is_true() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let screen: String = text.lines().take(LINES).map(|line| format!("{line}\n")).collect();
+    let steps = steps(&screen);
+    for name in ["serve", "watch", "set"] {
+        let begins = format!("wakeful {name}");
+        assert!(steps.iter().any(|step| step.command.starts_with(&begins)), "{name} is missing");
+    }
+    for line in follow(steps) {
+        assert!(screen.contains(&line), "what is printed is not shown: {line}");
+    }
+    // The embedding example is the one that is built and run.
+    let example = include_str!("../../examples/embed.rs");
+    let code = example.find("use wakeful").map(|start| &example[start..]).unwrap();
+    assert!(text.contains(code.trim_end()), "README.md does not show examples/embed.rs");
+}
+
+#[test]
+fn commands_are_found_and_run() {
+    let text = "
+```sh
+cargo run --release -- serve
+# in another shell
+wakeful watch greeting
+cargo install --path .
+```
+```text
+wakeful del greeting
+```
+```sh
+$ wakeful set greeting hello
+revision 2
+$ wakeful get greeting
+hello
+```
+";
+    let steps = steps(text);
+    let commands: Vec<_> = steps.iter().map(|step| &*step.command).collect();
+    let expected = [
+        "wakeful serve",
+        "wakeful watch greeting",
+        "wakeful set greeting hello",
+        "wakeful get greeting",
+    ];
+    assert_eq!(commands, expected);
+    assert_eq!(steps[3].output, "hello\n");
+    assert_eq!(follow(steps), ["put greeting hello (revision 2)"]);
+}
+
+#[test]
+#[should_panic(expected = "prints revision 2")]
+fn what_is_not_true_is_noticed() {
+    follow(steps("```sh\n$ wakeful serve\n$ wakeful set greeting hello\nrevision 3\n```\n"));
+}

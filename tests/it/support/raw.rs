@@ -1,0 +1,249 @@
+//! [`Raw`]: a client that is nothing but a socket, whose bytes are written by hand.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+use super::body::{self, Body, Push, Reader, Refusal, Status};
+
+pub(crate) const PREFACE: &[u8; 8] = b"WAKEFUL\x01";
+
+pub(crate) const HELLO: u8 = 1;
+pub(crate) const WELCOME: u8 = 2;
+pub(crate) const REQUEST: u8 = 3;
+pub(crate) const REPLY: u8 = 4;
+pub(crate) const ERROR: u8 = 5;
+pub(crate) const PUSH: u8 = 6;
+pub(crate) const CANCEL: u8 = 7;
+pub(crate) const CREDIT: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+pub(crate) const GOODBYE: u8 = 11;
+
+/// A frame's bytes.
+pub(crate) fn frame(kind: u8, deadline_ms: u32, id: u64, body: &[u8]) -> Vec<u8> {
+    let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&[kind, 1, 0, 0]);
+    bytes.extend_from_slice(&deadline_ms.to_le_bytes());
+    bytes.extend_from_slice(&id.to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+pub(crate) fn request(id: u64, body: Body) -> Vec<u8> {
+    frame(REQUEST, 0, id, &body.into_bytes())
+}
+
+pub(crate) fn hello(name: &str) -> Vec<u8> {
+    frame(HELLO, 0, 0, &Body::new().bytes(name.as_bytes()).into_bytes())
+}
+
+pub(crate) fn credit(stream: u64, bytes: u32) -> Vec<u8> {
+    frame(CREDIT, 0, stream, &Body::new().u32(bytes).into_bytes())
+}
+
+/// A frame that was received.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) id: u64,
+    pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = String::from_utf8_lossy(&self.body[..self.body.len().min(100)]);
+        write!(f, "frame of kind {} id {} with {} bytes, ", self.kind, self.id, self.body.len())?;
+        write!(f, "{start:?}")
+    }
+}
+
+impl Frame {
+    pub(crate) fn refusal(&self) -> Refusal {
+        assert_eq!(self.kind, ERROR, "{self:?}");
+        let mut reader = Reader::new(&self.body);
+        let refusal = body::refusal(&mut reader);
+        reader.end();
+        refusal
+    }
+
+    pub(crate) fn push(&self) -> Push {
+        assert_eq!(self.kind, PUSH, "{self:?}");
+        body::read_push(&self.body)
+    }
+
+    /// The fields of a reply that has this variant.
+    pub(crate) fn reply(&self, variant: u32) -> Reader<'_> {
+        assert_eq!(self.kind, REPLY, "{self:?}");
+        let mut reader = Reader::new(&self.body);
+        assert_eq!(reader.u32(), variant, "{self:?}");
+        reader
+    }
+}
+
+pub(crate) struct Raw {
+    socket: TcpStream,
+    received: Vec<u8>,
+    next_id: u64,
+}
+
+impl Raw {
+    /// A connection on which nothing was said yet.
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        let socket = TcpStream::connect(addr).expect("the server listens");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, received: Vec::new(), next_id: 1 }
+    }
+
+    /// A connection that is welcome.
+    pub(crate) fn open(addr: SocketAddr) -> Self {
+        let mut raw = Self::connect(addr);
+        raw.send(PREFACE);
+        raw.send(&hello("raw"));
+        raw.expect_preface();
+        assert_eq!(raw.next().kind, WELCOME);
+        raw
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends a request under an id of its own, which it tells.
+    pub(crate) fn ask(&mut self, body: Body) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&request(id, body));
+        id
+    }
+
+    /// Sends a request and takes its answer, which must be the next frame.
+    pub(crate) fn call(&mut self, body: Body) -> Frame {
+        let id = self.ask(body);
+        let frame = self.next();
+        assert_eq!(frame.id, id, "{frame:?}");
+        frame
+    }
+
+    /// Sets a key; tells the revision.
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> u64 {
+        self.call(body::set(key, value)).reply(0).u64()
+    }
+
+    pub(crate) fn status(&mut self) -> Status {
+        body::read_status(&self.call(body::status()).body)
+    }
+
+    /// Opens a stream of watches; tells its id.
+    pub(crate) fn open_stream(&mut self, window_bytes: u32) -> u64 {
+        let frame = self.call(body::stream_open(window_bytes));
+        frame.reply(15).end();
+        frame.id
+    }
+
+    /// Adds a watch; tells the revision.
+    pub(crate) fn watch(
+        &mut self,
+        stream: u64,
+        watch_id: u64,
+        range: Body,
+        from: body::From,
+    ) -> u64 {
+        self.call(body::watch_add(stream, watch_id, range, from)).reply(16).u64()
+    }
+
+    /// Parks a wait; tells its id.
+    pub(crate) fn park(&mut self, wait: Body) -> u64 {
+        let id = self.ask(wait);
+        let frame = self.next();
+        assert!(matches!(frame.push(), Push::Parked { .. }), "{frame:?}");
+        assert_eq!(frame.id, id);
+        id
+    }
+
+    pub(crate) fn expect_preface(&mut self) {
+        let preface = self.take(PREFACE.len()).expect("a preface");
+        assert_eq!(preface, PREFACE);
+    }
+
+    /// The next frame.
+    pub(crate) fn next(&mut self) -> Frame {
+        self.next_or_end().expect("a frame, but the connection ended")
+    }
+
+    /// The next frame; `None` if the connection ends before it.
+    pub(crate) fn next_or_end(&mut self) -> Option<Frame> {
+        let header = self.take(20)?;
+        let body_bytes = u32::from_le_bytes(header[..4].try_into().unwrap());
+        assert_eq!(header[5..12], [1, 0, 0, 0, 0, 0, 0], "codec, reserved bytes and deadline");
+        let id = u64::from_le_bytes(header[12..].try_into().unwrap());
+        let body = self.take(body_bytes as usize).expect("a body behind the header");
+        Some(Frame { kind: header[4], id, body })
+    }
+
+    /// The next frame is an error about the connection, and the last.
+    pub(crate) fn refused(&mut self) -> Refusal {
+        let frame = self.next();
+        assert_eq!((frame.kind, frame.id), (ERROR, 0), "{frame:?}");
+        self.expect_end();
+        frame.refusal()
+    }
+
+    pub(crate) fn expect_end(&mut self) {
+        let rest = self.rest();
+        let start = &rest[..rest.len().min(100)];
+        assert!(rest.is_empty(), "{} bytes follow: {start:?}", rest.len());
+    }
+
+    /// The next so many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.take(count).expect("so many bytes")
+    }
+
+    /// Everything until the connection ends.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// The next so many bytes; `None` if the connection ends at once.
+    fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.received.len() < count {
+            if !self.read_more() {
+                let left = self.received.len();
+                assert_eq!(
+                    left, 0,
+                    "the connection ended inside a frame, after {left} bytes of it"
+                );
+                return None;
+            }
+        }
+        Some(self.received.drain(..count).collect())
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut buffer = [0; 64 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(count) => {
+                self.received.extend_from_slice(&buffer[..count]);
+                count > 0
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                panic!("the connection was reset, which can lose what was sent before")
+            }
+            Err(error) => panic!("nothing to read: {error}"),
+        }
+    }
+
+    /// Sends no more.
+    pub(crate) fn shutdown_write(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+}

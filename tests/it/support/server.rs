@@ -1,0 +1,89 @@
+//! [`Server`]: a Wakeful with a thread and an actix system of its own.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use wakeful::{Config, Wakeful};
+
+use super::PATIENCE;
+
+/// A Wakeful on a free port. Dropping it stops it, and fails the test if it does not stop.
+pub(crate) struct Server {
+    addr: SocketAddr,
+    wakeful: Wakeful,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+    grace: Duration,
+}
+
+impl Server {
+    /// With the defaults.
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// With what `change` makes of the defaults. Stops quickly unless that says otherwise.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new();
+        config.rpc.shutdown_grace = Duration::from_millis(200);
+        change(&mut config);
+        let grace = config.rpc.shutdown_grace;
+        let (started, start) = channel();
+        let (ended, stopped) = channel();
+        let (stop, stopping) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let wakeful = Wakeful::start(config).expect("the configuration fits itself");
+                let addr = wakeful.listen("127.0.0.1:0").await.expect("there is a free port");
+                started.send((addr, wakeful.clone())).expect("the test waits for it");
+                // A test that panics drops the sender, which is as good.
+                let _ = stopping.await;
+                wakeful.stop().await;
+                assert!(!wakeful.store().connected(), "the store outlives its stop");
+            });
+            let _ = ended.send(());
+        });
+        let (addr, wakeful) = start.recv_timeout(PATIENCE).expect("the server starts");
+        Self { addr, wakeful, stop: Some(stop), stopped, thread: Some(thread), grace }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The service itself; its futures have to be polled inside a tokio runtime.
+    pub(crate) fn wakeful(&self) -> &Wakeful {
+        &self.wakeful
+    }
+
+    /// Begins to stop, and returns at once.
+    pub(crate) fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).expect("it runs");
+        }
+    }
+
+    /// Waits until it has stopped, which must not take (much) longer than `limit`.
+    pub(crate) fn finish_stop(&mut self, limit: Duration) {
+        self.begin_stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = self.stopped.recv_timeout(limit);
+            assert!(ended.is_ok(), "the server did not stop within {limit:?}: {ended:?}");
+            thread.join().expect("it did not panic");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if !thread::panicking() {
+            let limit = self.grace + PATIENCE;
+            self.finish_stop(limit);
+        }
+    }
+}

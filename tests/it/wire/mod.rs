@@ -1,0 +1,11 @@
+//! The TCP door, over raw sockets.
+
+mod deadlines;
+mod document;
+mod framing;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod memory;
+mod requests;
+mod stopping;
+mod waits;
+mod watches;
