@@ -1,24 +1,10 @@
 //! Who waits for a key: what it costs to ask, to come and to go, with few and with many others.
-//!
-//! The registry is private, so its files are compiled into the bench.
-
-#![allow(dead_code, unused_imports, unfulfilled_lint_expectations, unreachable_pub)]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-
-#[path = "../src/watch/interval_tree.rs"]
-mod interval_tree;
-#[path = "../src/model/mod.rs"]
-mod model;
-#[path = "../src/watch/registry.rs"]
-mod registry;
-#[path = "../src/watch/watcher_set.rs"]
-mod watcher_set;
-
-use model::KeyRange;
-use registry::Registry;
+use wakeful::KeyRange;
+use wakeful::specimen::Watchers;
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
 
@@ -43,8 +29,8 @@ fn same_key(_: u32) -> KeyRange {
     KeyRange::key("service")
 }
 
-fn filled(of: fn(u32) -> KeyRange, size: u32) -> Registry {
-    let mut registry = Registry::default();
+fn filled(of: fn(u32) -> KeyRange, size: u32) -> Watchers {
+    let mut registry = Watchers::default();
     for n in 0..size {
         registry.insert(&of(n), n);
     }

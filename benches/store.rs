@@ -1,36 +1,24 @@
-//! The pure store: what one set, get and page of keys cost it, without wire, actor or watchers.
-//!
-//! The store is private, so its files are compiled into the bench.
+//! The pure store: what one set, get and page of keys cost it, without wire and actor; and what
+//! watchers of other keys add to a set, which should be next to nothing.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
-#![allow(dead_code, unused_imports, unfulfilled_lint_expectations, unreachable_pub)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-
-#[path = "../src/config.rs"]
-mod config;
-#[path = "../src/duration.rs"]
-mod duration;
-#[path = "../src/error.rs"]
-mod error;
-#[path = "../src/model/mod.rs"]
-mod model;
-#[path = "../src/store/mod.rs"]
-mod store;
-
-use config::{Config, StoreConfig};
-use store::State;
-
-pub use error::{Details, Error, ErrorCode};
-pub use model::*;
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use wakeful::specimen::Core;
+use wakeful::{
+    Blob, Config, GetRequest, KeyRange, RangeRequest, Request, SetRequest, WaitRequest,
+    WatchRequest,
+};
 
 /// As in the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: u64 = 100_000;
+const WATCHERS: [u64; 4] = [10, 1_000, 100_000, 1_000_000];
 
 fn key(number: u64) -> String {
     format!("key:{number:012}")
@@ -46,35 +34,34 @@ fn set(number: u64) -> Request {
 }
 
 /// Every key set `times` times, with a history as long as there are keys.
-fn filled(times: u64) -> State {
-    let config = StoreConfig { history_revisions_max: KEYS, ..Config::new().store };
-    let mut store = State::new(config);
+fn filled(times: u64) -> Core {
+    let mut config = Config::new();
+    config.store.history_revisions_max = KEYS;
+    let mut core = Core::new(config).expect("one stream");
     for number in (0..times).flat_map(|_| 0..KEYS) {
-        store.apply(0, None, set(number)).expect("room for these keys");
+        core.apply(set(number)).expect("room for these keys");
     }
-    store
+    core
 }
 
 fn store(c: &mut Criterion) {
     // The history is full: each set pushes the oldest revision out.
-    let (mut store, mut turn) = (filled(2), numbers());
+    let (mut core, mut turn) = (filled(2), numbers());
     c.bench_function("set", |b| {
         b.iter_batched(
             || set(turn.next().unwrap_or_default()),
-            |request| black_box(store.apply(0, None, request)),
+            |request| black_box(core.apply(request)),
             BatchSize::SmallInput,
         );
     });
-    let (mut store, mut turn) = (filled(1), numbers());
+    let (mut core, mut turn) = (filled(1), numbers());
     c.bench_function("get", |b| {
         b.iter_batched(
             || {
-                Request::Get(GetRequest {
-                    key: turn.next().map(key).unwrap_or_default().into(),
-                    revision: 0,
-                })
+                let key = turn.next().map(key).unwrap_or_default().into();
+                Request::Get(GetRequest { key, revision: 0 })
             },
-            |request| black_box(store.apply(0, None, request)),
+            |request| black_box(core.apply(request)),
             BatchSize::SmallInput,
         );
     });
@@ -85,11 +72,66 @@ fn store(c: &mut Criterion) {
                 let range = KeyRange::Range { from: from.into(), to: Blob::default() };
                 Request::Range(RangeRequest { limit: 100, ..RangeRequest::new(range) })
             },
-            |request| black_box(store.apply(0, None, request)),
+            |request| black_box(core.apply(request)),
             BatchSize::SmallInput,
         );
     });
 }
 
-criterion_group!(benches, store);
+type Watch = (&'static str, fn(&mut Core, u64));
+
+fn watchers_elsewhere(c: &mut Criterion) {
+    let others: [Watch; 3] = [
+        ("watched keys", |core, n| {
+            let range = KeyRange::key(format!("other:{n:010}"));
+            core.watch(WatchRequest::new(range)).expect("room for a watch");
+        }),
+        ("watched prefixes", |core, n| {
+            let range = KeyRange::prefix(format!("other:{n:010}:"));
+            core.watch(WatchRequest::new(range)).expect("room for a watch");
+        }),
+        ("waits", |core, n| {
+            let range = KeyRange::key(format!("other:{n:010}"));
+            core.wait(WaitRequest::new(range)).expect("room for a wait");
+        }),
+    ];
+    for (name, watch) in others {
+        let mut group = c.benchmark_group(format!("set with other {name}"));
+        let (mut core, mut turn, mut watchers) = (filled(2), numbers(), 0);
+        for size in WATCHERS {
+            (watchers..size).for_each(|n| watch(&mut core, n));
+            watchers = size;
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter_batched(
+                    || set(turn.next().unwrap_or_default()),
+                    |request| black_box(core.apply(request)),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+        group.finish();
+    }
+}
+
+fn watchers_of_one_key(c: &mut Criterion) {
+    let mut core = filled(1);
+    for _ in 0..1_000 {
+        core.watch(WatchRequest::new(KeyRange::key(key(7)))).expect("room for a watch");
+    }
+    c.bench_function("set and show to 1000 watches of one stream", |b| {
+        b.iter(|| {
+            core.apply(set(7)).expect("room for this key");
+            assert_eq!(core.show(), 1_000);
+        });
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = store, watchers_elsewhere, watchers_of_one_key
+}
 criterion_main!(benches);

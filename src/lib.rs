@@ -38,6 +38,8 @@ pub use model::*;
 pub use operations::Operations;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use service::Wakeful;
+#[doc(hidden)]
+pub use watch::specimen;
 
 /// The README's examples compile.
 #[cfg(doctest)]

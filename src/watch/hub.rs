@@ -187,6 +187,10 @@ impl<P> Hub<P> {
             let Some(entry) = self.state.history().get(seq) else { continue };
             let mut scratch = std::mem::take(&mut self.scratch);
             self.registry.for_each(&entry.event.kv.key, |watcher| scratch.push(watcher));
+            if scratch.is_empty() {
+                self.scratch = scratch;
+                continue;
+            }
             let event = entry.event.clone();
             for index in scratch.drain(..) {
                 match self.watchers.get(index as usize).map(|watcher| &watcher.role) {

@@ -55,6 +55,12 @@ impl<V> Default for IntervalTree<V> {
 }
 
 impl<V> IntervalTree<V> {
+    /// The value of every interval, in no particular order.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.nodes.iter().map(|node| &node.value)
+    }
+
     /// Number of intervals.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

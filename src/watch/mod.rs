@@ -10,6 +10,7 @@ mod hub;
 mod interval_tree;
 mod registry;
 mod search;
+pub mod specimen;
 mod stream;
 mod wait;
 mod watcher;

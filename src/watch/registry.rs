@@ -38,7 +38,6 @@ pub(crate) struct Registry {
     /// in either. Apart from `ranges`, where one with the same bounds would be taken for it.
     further_prefixes: IntervalTree<WatcherSet>,
     ranges: IntervalTree<WatcherSet>,
-    len: usize,
 }
 
 #[derive(Debug)]
@@ -52,34 +51,36 @@ impl Registry {
     /// Number of pairs.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        let mut pairs = 0;
+        let maps = self.keys.values().chain(self.prefixes.values());
+        let trees = self.further_prefixes.values().chain(self.ranges.values());
+        for watchers in maps.chain(trees) {
+            watchers.for_each(|_| pairs += 1);
+        }
+        pairs
     }
 
     /// Registers `watcher` for `range`; `false` if it was. O(1) amortised for a key or prefix,
     /// O(log n) for the others.
     pub(crate) fn insert(&mut self, range: &KeyRange, watcher: WatcherIndex) -> bool {
-        let added = match range {
+        match range {
             KeyRange::Key(key) => add_to_map(&mut self.keys, key, watcher),
             KeyRange::Prefix(prefix) => self.insert_prefix(prefix, range, watcher),
             KeyRange::Range { .. } => add_to_tree(&mut self.ranges, range, watcher),
-        };
-        self.len += usize::from(added);
-        added
+        }
     }
 
     /// Undoes [`insert`](Self::insert), at the same cost however many watch the same range;
     /// `false` if `watcher` was not registered for `range`.
     pub(crate) fn remove(&mut self, range: &KeyRange, watcher: WatcherIndex) -> bool {
-        let removed = match range {
+        match range {
             KeyRange::Key(key) => remove_from_map(&mut self.keys, key, watcher),
             KeyRange::Prefix(prefix) => {
                 self.remove_prefix(prefix, watcher)
                     || remove_from_tree(&mut self.further_prefixes, range, watcher)
             }
             KeyRange::Range { .. } => remove_from_tree(&mut self.ranges, range, watcher),
-        };
-        self.len -= usize::from(removed);
-        removed
+        }
     }
 
     /// Calls `f` with the watcher of every pair whose range contains `key`, in no particular

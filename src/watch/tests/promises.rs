@@ -164,18 +164,12 @@ fn w8_a_history_of_one_revision_loses_no_wake_up() {
         store.history_revisions_max = 1;
         store.slice_max = 2;
     });
-    let leases: Vec<_> = (1..=5)
-        .map(|id| {
-            let ttl = Duration::from_secs(1);
-            hub.ask(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).unwrap();
-            let key = format!("leased {id}");
-            hub.ask(Request::Set(SetRequest { lease: id, ..SetRequest::new(key, "v") })).unwrap();
-            id
-        })
-        .collect();
-    for id in &leases {
-        let key = KeyRange::key(format!("leased {id}"));
-        hub.parked(*id as u32, wait(key, WaitCondition::Absent));
+    for id in 1..=5 {
+        let ttl = Duration::from_secs(1);
+        hub.ask(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).unwrap();
+        let key = format!("leased {id}");
+        hub.ask(Request::Set(SetRequest { lease: id, ..SetRequest::new(&key, "v") })).unwrap();
+        hub.parked(id as u32, wait(KeyRange::key(&key), WaitCondition::Absent));
     }
     hub.settle(SECOND);
     assert_eq!(hub.answers().len(), 5, "each lease's end is told before the next one's");

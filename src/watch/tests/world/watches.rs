@@ -1,0 +1,222 @@
+//! Streams and watches of [`World`]: what each must be shown.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::model::{Blob, Delivery as Policy};
+
+/// Streams and watches.
+impl World {
+    pub(in super::super) fn open_stream(&mut self, owner_id: u64) {
+        self.parties += 1;
+        let party = self.parties;
+        let full = self.streams.len() >= self.config.watch.streams_max;
+        match self.hub.open_stream(&owner(owner_id), || party) {
+            Ok(handle) => {
+                assert!(!full);
+                let showing =
+                    Showing { handle, owner: owner_id, ready: true, watches: BTreeMap::new() };
+                self.streams.insert(party, showing);
+            }
+            Err(error) => assert!(full && reason(&error) == "watch.streams_max"),
+        }
+    }
+
+    fn nth_stream(&self, n: usize) -> Option<u32> {
+        self.streams.keys().nth(n % self.streams.len().max(1)).copied()
+    }
+
+    pub(in super::super) fn close_stream(&mut self, n: usize, slice: usize) {
+        let Some(party) = self.nth_stream(n) else { return };
+        let showing = self.streams.remove(&party).unwrap();
+        while !self.hub.close_stream(showing.handle, slice) {}
+        assert!(self.hub.close_stream(showing.handle, slice), "it stays gone");
+        let asked = self.hub.cancel_watch(showing.handle, 1);
+        assert!(matches!(asked, Err(StoreError::WatchNotFound(_))));
+    }
+
+    pub(in super::super) fn watch(&mut self, n: usize, watch_id: u64, request: WatchRequest) {
+        let Some(party) = self.nth_stream(n) else { return };
+        let (handle, owner) = (self.streams[&party].handle, self.streams[&party].owner);
+        let mut expected = self.reasons_against_watch(&request);
+        expected.extend(self.reasons_of_room(owner));
+        if self.streams[&party].watches.contains_key(&watch_id) {
+            expected.insert("WatchExists");
+        }
+        let result = self.hub.watch(self.now, handle, watch_id, request.clone());
+        if !expected.is_empty() {
+            let error = result.expect_err("it must be refused");
+            assert!(expected.contains(reason(&error)), "{error:?}, not {expected:?}");
+            return;
+        }
+        let current = self.model.revision();
+        assert_eq!(result, Ok(current));
+        let shown = match request.from {
+            WatchFrom::Now | WatchFrom::Snapshot => current,
+            WatchFrom::Revision(from) => from - 1,
+        };
+        let snapshot = (request.from == WatchFrom::Snapshot)
+            .then(|| matching(self.model.keys_at(0), &request.range).into());
+        let watching = Watching { request, shown, snapshot, ended: false };
+        self.streams.get_mut(&party).unwrap().watches.insert(watch_id, watching);
+    }
+
+    pub(in super::super) fn cancel_watch(&mut self, n: usize, watch_id: u64) {
+        let Some(party) = self.nth_stream(n) else { return };
+        let showing = self.streams.get_mut(&party).unwrap();
+        let expected = match showing.watches.remove(&watch_id) {
+            Some(_) => Ok(()),
+            None => Err(StoreError::WatchNotFound(watch_id)),
+        };
+        assert_eq!(self.hub.cancel_watch(showing.handle, watch_id), expected);
+    }
+
+    pub(in super::super) fn ready(&mut self, n: usize) {
+        let Some(party) = self.nth_stream(n) else { return };
+        let showing = self.streams.get_mut(&party).unwrap();
+        showing.ready = true;
+        self.hub.ready(showing.handle);
+    }
+
+    /// Takes what the next stream is shown; tells whether there was a turn to take.
+    pub(in super::super) fn show(&mut self) -> bool {
+        let (handle, batch) = match self.hub.next_batch() {
+            NextBatch::Batch(handle, batch) => (handle, batch),
+            NextBatch::Again => return true,
+            NextBatch::Idle => return false,
+        };
+        self.take_batch(handle, &batch);
+        true
+    }
+
+    pub(super) fn take_batch(&mut self, handle: Handle, batch: &Batch) {
+        let party = *self.hub.party(handle).expect("a stream that is there");
+        let showing = self.streams.get_mut(&party).expect("a stream that is open");
+        assert!(std::mem::take(&mut showing.ready), "at most one batch ahead of its consumer");
+        assert!(!batch.deliveries.is_empty());
+        for delivery in &batch.deliveries {
+            let id = delivery.watch_id;
+            let watching = showing.watches.get_mut(&id).expect("a watch that is there");
+            if !matches!(delivery.news, News::Ended(_)) {
+                assert_eq!(delivery.view.previous, watching.request.previous);
+                assert_eq!(delivery.view.keys_only, watching.request.keys_only);
+            }
+            if watching.take(&self.model, batch, &delivery.news) {
+                showing.watches.remove(&id);
+            }
+        }
+    }
+
+    fn reasons_against_watch(&self, request: &WatchRequest) -> Reasons {
+        let mut reasons = Reasons::new();
+        self.model.refuse_range(&request.range, &mut reasons);
+        if !request.puts && !request.deletes {
+            reasons.insert("InvalidArgument");
+        }
+        if request.progress.is_some_and(|one| one < self.config.watch.progress_interval_min) {
+            reasons.insert("watch.progress_interval_min");
+        }
+        if let WatchFrom::Revision(from) = request.from {
+            if from < self.model.oldest {
+                reasons.insert("Compacted");
+            }
+            if from > self.model.revision() + 1 {
+                reasons.insert("Future");
+            }
+        }
+        reasons
+    }
+}
+
+impl Watching {
+    /// Checks what it is shown; tells whether that is its end.
+    fn take(&mut self, model: &Model, batch: &Batch, news: &News) -> bool {
+        match news {
+            News::Snapshot { revision, kvs } => {
+                assert_eq!(*revision, self.shown);
+                assert!(!kvs.is_empty());
+                let left = self.snapshot.as_mut().expect("one snapshot");
+                let expected: Vec<_> = left.drain(..kvs.len()).collect();
+                assert_eq!(*kvs, expected);
+            }
+            News::SnapshotEnd { revision } => {
+                assert_eq!(*revision, self.shown);
+                let left = self.snapshot.take().expect("one end of the snapshot");
+                assert!(left.is_empty(), "{left:?}");
+            }
+            News::Events { first, count, revision, skipped } => {
+                let events = batch.events_of(*first, *count);
+                self.take_events(model, events, *revision, *skipped);
+            }
+            News::Progress { revision } => {
+                assert!(self.snapshot.is_none() && self.request.progress.is_some());
+                assert_eq!(*revision, model.revision());
+                assert_eq!(self.due(model, *revision), Vec::<&Event>::new());
+                self.shown = *revision;
+            }
+            News::Ended(error) => {
+                self.take_end(model, error);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Events not shown yet, up to `revision`.
+    pub(super) fn due<'a>(&self, model: &'a Model, revision: Revision) -> Vec<&'a Event> {
+        let wanted = |event: &&Event| {
+            let kind = match event.kind() {
+                EventKind::Put => self.request.puts,
+                EventKind::Delete => self.request.deletes,
+            };
+            kind && self.request.range.contains(&event.kv.key)
+        };
+        let new = |event: &&Event| (self.shown + 1..=revision).contains(&event.revision());
+        model.log.iter().filter(new).filter(wanted).collect()
+    }
+
+    fn take_events(&mut self, model: &Model, events: &[Event], revision: Revision, skipped: u64) {
+        assert!(self.snapshot.is_none(), "the snapshot comes first");
+        assert!(!events.is_empty() && revision > self.shown && revision <= model.revision());
+        let mut expected = self.due(model, revision);
+        let all = expected.len();
+        if self.request.delivery == Policy::Latest {
+            let mut seen: BTreeSet<&Blob> = BTreeSet::new();
+            let everything = self.due(model, model.revision());
+            let newest: Vec<&Event> =
+                everything.into_iter().rev().filter(|event| seen.insert(&event.kv.key)).collect();
+            expected.retain(|event| newest.contains(event));
+        }
+        assert_eq!(events.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(skipped as usize, all - expected.len());
+        self.shown = revision;
+    }
+
+    fn take_end(&self, model: &Model, error: &StoreError) {
+        match error {
+            StoreError::Overtaken { resume } => {
+                assert_eq!(*resume, model.oldest);
+                let behind = if self.snapshot.is_some() { self.shown } else { self.shown + 1 };
+                assert!(behind < model.oldest, "nothing it needed was compacted");
+            }
+            StoreError::EndedByOperator { resume }
+            | StoreError::Stopping { resume: Some(resume) } => {
+                assert!(self.ended || matches!(error, StoreError::Stopping { .. }));
+                if self.snapshot.is_some() {
+                    assert_eq!(*resume, self.shown, "the state is not complete");
+                } else {
+                    assert!(*resume > self.shown && *resume <= model.revision() + 1);
+                    let mut missed = self.due(model, resume - 1);
+                    if self.request.delivery == Policy::Latest {
+                        // What a later event is shown instead of may have been passed over.
+                        let left = self.due(model, model.revision());
+                        let left = &left[missed.len()..];
+                        missed.retain(|event| left.iter().all(|at| at.kv.key != event.kv.key));
+                    }
+                    assert!(missed.is_empty(), "{missed:?}");
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
