@@ -495,14 +495,14 @@ impl Watch {
     }
 
     /// Adds where to resume, unless the server said so or the revisions mean nothing any more.
+    /// Where that is compacted, the oldest that is left, as when a server overtakes a watch.
     fn with_resume(&self, error: Error) -> Error {
-        match self.at {
-            At::Next(revision)
-                if error.details == Details::None && error.code != ErrorCode::StoreChanged =>
-            {
-                error.with_details(Details::Resume { revision })
-            }
-            _ => error,
-        }
+        let At::Next(next) = self.at else { return error };
+        let revision = match (error.code, &error.details) {
+            (ErrorCode::Compacted, Details::Revisions { oldest, .. }) => *oldest,
+            (code, Details::None) if code != ErrorCode::StoreChanged => next,
+            _ => return error,
+        };
+        error.with_details(Details::Resume { revision })
     }
 }

@@ -290,6 +290,25 @@ async fn an_ended_watch_says_where_to_resume() {
 }
 
 #[tokio::test]
+async fn a_watch_whose_place_was_compacted_meanwhile_says_where_to_resume() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let (mut watch, _) = watch(&client, &mut peer, WatchFrom::Now).await;
+    drop(peer);
+    let mut peer = server.accept(7, 40).await;
+    let (stream, _) = peer.request().await;
+    let (id, _) = peer.request().await;
+    peer.send(Kind::Reply, stream, &WireReply::StreamOpen).await;
+    let error = Error::new(ErrorCode::Compacted, "so")
+        .with_details(Details::Revisions { oldest: 30, current: 40 });
+    peer.send(Kind::Error, id, &WireError::from(&error)).await;
+    let error = within(watch.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.code, ErrorCode::Compacted);
+    assert_eq!(error.details, Details::Resume { revision: 30 });
+    assert!(within(watch.next()).await.is_none());
+}
+
+#[tokio::test]
 async fn a_watch_leaves_with_its_server_and_goes_on_elsewhere() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
