@@ -145,6 +145,11 @@ pub struct ClientConfig {
     pub output_bytes_max: usize,
     /// Bytes of pushes that the server may send ahead of the consumer of a watch.
     pub watch_window_bytes: u32,
+    /// How often the server is asked to say how far a watch is complete, where the caller asked
+    /// for no progress marks; zero for never. Without, a watch whose keys do not change would
+    /// resume after a reconnect from its last own event, which may be compacted by then. A server
+    /// that refuses marks so often is asked for as many as it allows.
+    pub watch_bookmark_interval: Duration,
     /// Longest frame body, bytes, in both directions; the server may allow less.
     pub frame_bytes_max: usize,
     /// Silence after which the server is pinged.
@@ -170,6 +175,7 @@ impl ClientConfig {
             requests_queued_max: 1_000_000,
             output_bytes_max: 256 * 1024,
             watch_window_bytes: 256 * 1024,
+            watch_bookmark_interval: Duration::from_secs(5),
             frame_bytes_max: 8 * 1024 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(15),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::inbound::Outcome;
-use crate::model::{GetRequest, RangeRequest, Reply, Request, Revision, WaitCondition};
+use crate::model::{CompareTarget, Reply, Request, Revision, TxnOp, WaitCondition};
 use crate::rpc::proto::{Call, millis};
 
 /// A request that has no answer yet.
@@ -112,7 +112,10 @@ impl Pending {
                 let of_revisions = match wait.condition {
                     WaitCondition::Changed => wait.after.is_some(),
                     WaitCondition::ModRevisionAbove(above) => above > 0,
-                    _ => false,
+                    WaitCondition::Exists
+                    | WaitCondition::Absent
+                    | WaitCondition::Equals(_)
+                    | WaitCondition::Differs(_) => false,
                 };
                 if of_revisions || self.resume.after_given {
                     return false;
@@ -121,12 +124,12 @@ impl Pending {
                 wait.after = None;
                 true
             }
-            Call::Store { idempotency: Some(_), .. } => !self.tried,
-            Call::Store { request: Request::Get(GetRequest { revision, .. }), .. }
-            | Call::Store { request: Request::Range(RangeRequest { revision, .. }), .. } => {
-                *revision == 0
+            Call::Store { idempotency, request } => {
+                let done_maybe = idempotency.is_some() && self.tried;
+                !done_maybe && !names_the_store(request)
             }
-            _ => true,
+            // Of streams, which end with the store.
+            Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
         }
     }
 
@@ -144,6 +147,49 @@ impl Pending {
             let left = millis(deadline.saturating_duration_since(now)).max(1);
             u32::try_from(left).unwrap_or(u32::MAX)
         })
+    }
+}
+
+/// Whether it names something that only one store has: a revision, a lease, a watcher. In another
+/// store that is another thing, or none.
+fn names_the_store(request: &Request) -> bool {
+    match request {
+        Request::Set(set) => set.lease != 0,
+        Request::Get(get) => get.revision != 0,
+        Request::Range(range) => range.revision != 0,
+        Request::Txn(txn) => {
+            let ops = txn.success.iter().chain(&txn.failure);
+            txn.compares.iter().any(|compare| compares_the_store(&compare.target))
+                || ops.into_iter().any(op_names_the_store)
+        }
+        Request::Compact(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseRevoke(_)
+        | Request::LeaseTimeToLive(_)
+        | Request::EndWatcher(_) => true,
+        // The next page of a list that began in the old one.
+        Request::LeaseList { after, .. } => *after != 0,
+        Request::Watchers { after, .. } => *after != 0,
+        // The id of a lease to grant is the caller's choice.
+        Request::Delete(_) | Request::LeaseGrant(_) | Request::Status => false,
+    }
+}
+
+fn compares_the_store(target: &CompareTarget) -> bool {
+    match target {
+        CompareTarget::CreateRevision(_)
+        | CompareTarget::ModRevision(_)
+        | CompareTarget::Lease(_) => true,
+        CompareTarget::Value(_) | CompareTarget::Version(_) => false,
+    }
+}
+
+fn op_names_the_store(op: &TxnOp) -> bool {
+    match op {
+        TxnOp::Set(set) => set.lease != 0,
+        TxnOp::Get(get) => get.revision != 0,
+        TxnOp::Range(range) => range.revision != 0,
+        TxnOp::Delete(_) => false,
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Pulse {
     interval: Duration,
     timeout: Duration,
     heard: Instant,
-    asked: bool,
+    asked: Option<Instant>,
 }
 
 /// What silence calls for.
@@ -26,27 +26,27 @@ impl Pulse {
     pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
         // "Never" is once in a while, so that times can be added up.
         let (interval, timeout) = (interval.min(SELDOM), timeout.min(SELDOM));
-        Self { interval, timeout, heard: now, asked: false }
+        Self { interval, timeout, heard: now, asked: None }
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.asked = false;
+        self.asked = None;
     }
 
     /// When to look again.
     pub(super) fn due(&self) -> Instant {
-        let silence = if self.asked { self.interval + self.timeout } else { self.interval };
-        self.heard + silence
+        // From when it was asked: a client that was itself asleep gives it no less time.
+        self.asked.map_or(self.heard + self.interval, |asked| asked + self.timeout)
     }
 
     pub(super) fn look(&mut self, now: Instant) -> Silence {
         if now < self.due() {
             Silence::Short
-        } else if self.asked {
+        } else if self.asked.is_some() {
             Silence::Dead
         } else {
-            self.asked = true;
+            self.asked = Some(now);
             Silence::Ask
         }
     }
@@ -67,5 +67,15 @@ mod tests {
         assert_eq!(pulse.look(start + s(45)), Silence::Dead);
         pulse.heard(start + s(45));
         assert_eq!(pulse.look(start + s(46)), Silence::Short);
+    }
+
+    #[test]
+    fn a_client_that_was_asleep_asks_before_it_gives_up() {
+        let s = Duration::from_secs;
+        let start = Instant::now();
+        let mut pulse = Pulse::new(s(30), s(15), start);
+        assert_eq!(pulse.look(start + s(1000)), Silence::Ask);
+        assert_eq!(pulse.look(start + s(1014)), Silence::Short);
+        assert_eq!(pulse.look(start + s(1015)), Silence::Dead);
     }
 }

@@ -307,7 +307,9 @@ impl Session {
             (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
             (Target::Nobody, _) | (Target::Open, Ok(_)) => {}
             (Target::Open, Err(error)) => self.stream_ended(id, error),
-            (Target::Add { stream, watch }, outcome) => self.watch_added(stream, watch, outcome),
+            (Target::Add { stream, watch }, outcome) => {
+                self.watch_added(stream, watch, outcome, now);
+            }
             (Target::Page { stream, watch }, outcome) => {
                 self.watch_paged(stream, watch, outcome, now);
             }

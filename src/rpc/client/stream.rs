@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -27,6 +28,8 @@ pub(super) struct Stream {
     window: u32,
     /// Bytes not credited at which the server has gone wrong: it may overshoot by one frame.
     overrun: u64,
+    /// How often to ask for marks that are not handed out; zero for never.
+    bookmarks: Duration,
     watches: BTreeMap<u64, Watch>,
     /// Watches that have something to ask the server for.
     needy: Vec<u64>,
@@ -68,6 +71,8 @@ struct Watch {
     /// Who is told that the watch is there.
     added: Option<oneshot::Sender<Outcome>>,
     asked: Asked,
+    /// The interval of marks that the server was asked for on its own account; zero for none.
+    bookmarks: Duration,
 }
 
 /// What the server was asked for a watch, on this connection.
@@ -99,10 +104,11 @@ pub(super) enum Need {
 }
 
 impl Stream {
-    pub(super) fn new(window: u32, frame_bytes_max: usize) -> Self {
+    pub(super) fn new(window: u32, frame_bytes_max: usize, bookmarks: Duration) -> Self {
         Self {
             window,
             overrun: u64::from(window) + frame_bytes_max as u64,
+            bookmarks,
             watches: BTreeMap::new(),
             needy: Vec::new(),
             asked: 0,
@@ -139,6 +145,7 @@ impl Stream {
                 skipped: 0,
                 added: Some(added),
                 asked: Asked::Nothing,
+                bookmarks: Duration::ZERO,
             },
         );
         Ok(id)
@@ -182,7 +189,7 @@ impl Stream {
             if watch.asked != Asked::Nothing {
                 continue;
             }
-            let need = watch.need();
+            let need = watch.need(self.bookmarks);
             let asked = if matches!(need, Need::Page(_)) { Asked::Page } else { Asked::Add };
             if asked == Asked::Page && !room {
                 self.needy.push(id);
@@ -245,6 +252,23 @@ impl Stream {
         watch.added.take()
     }
 
+    /// The server refused a watch because of marks that only this client wants, so often: asks
+    /// for fewer. Whether that was so.
+    pub(super) fn bookmark_less(&mut self, id: u64, error: &Error) -> bool {
+        let Some(watch) = self.watches.get(&id) else { return false };
+        let Details::Limit { name, value } = &error.details else { return false };
+        let allowed = Duration::from_millis(*value);
+        // Grows with each refusal, so that a server that contradicts itself ends this.
+        let less = name == "watch.progress_interval_min"
+            && watch.bookmarks > Duration::ZERO
+            && allowed > watch.bookmarks;
+        if less {
+            self.bookmarks = self.bookmarks.max(allowed);
+            self.detach_watch(id);
+        }
+        less
+    }
+
     /// Ends a watch. Whoever waits for it to be added is returned; otherwise the error is queued.
     pub(super) fn end_watch(
         &mut self,
@@ -290,7 +314,7 @@ impl Stream {
                 self.mark(watch, revision, WatchItem::SnapshotEnd { revision });
             }
             Push::Progress { watch, revision } => {
-                self.mark(watch, revision, WatchItem::Progress { revision });
+                self.progress(watch, revision);
             }
             Push::Ended { watch, error } => {
                 self.end_watch(watch, error);
@@ -395,6 +419,19 @@ impl Stream {
         self.enqueue(id, Ok(WatchItem::Snapshot { revision, kvs }));
     }
 
+    /// Everything up to `revision` is shown: for the caller to know who asked to be told, else
+    /// only to resume from there, where nothing is compacted as early as at its last event.
+    fn progress(&mut self, id: u64, revision: Revision) {
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        if watch.request.progress.is_some() {
+            self.mark(id, revision, WatchItem::Progress { revision });
+        } else if let At::Next(next) = &mut watch.at
+            && watch.held.is_empty()
+        {
+            *next = revision.saturating_add(1).max(*next);
+        }
+    }
+
     /// Everything up to `revision` is shown, as `item` says.
     fn mark(&mut self, id: u64, revision: Revision, item: WatchItem) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
@@ -410,20 +447,25 @@ impl Watch {
         self.skipped = 0;
     }
 
-    fn need(&self) -> Need {
-        match &self.at {
-            At::Start => Need::Add(self.request.clone()),
-            At::Next(revision) => Need::Add(WatchRequest {
-                from: WatchFrom::Revision(*revision),
-                ..self.request.clone()
-            }),
-            At::Snapshot { revision, last } => Need::Page(RangeRequest {
-                revision: *revision,
-                keys_only: self.request.keys_only,
-                after: Some(last.clone()),
-                ..RangeRequest::new(self.request.range.clone())
-            }),
+    fn need(&mut self, bookmarks: Duration) -> Need {
+        let from = match &self.at {
+            At::Start => self.request.from,
+            At::Next(revision) => WatchFrom::Revision(*revision),
+            At::Snapshot { revision, last } => {
+                return Need::Page(RangeRequest {
+                    revision: *revision,
+                    keys_only: self.request.keys_only,
+                    after: Some(last.clone()),
+                    ..RangeRequest::new(self.request.range.clone())
+                });
+            }
+        };
+        let mut request = WatchRequest { from, ..self.request.clone() };
+        if request.progress.is_none() && bookmarks > Duration::ZERO {
+            request.progress = Some(bookmarks);
+            self.bookmarks = bookmarks;
         }
+        Need::Add(request)
     }
 
     /// Takes in a delivery; what of it is whole can be handed out.
@@ -453,14 +495,14 @@ impl Watch {
     }
 
     /// Adds where to resume, unless the server said so or the revisions mean nothing any more.
+    /// Where that is compacted, the oldest that is left, as when a server overtakes a watch.
     fn with_resume(&self, error: Error) -> Error {
-        match self.at {
-            At::Next(revision)
-                if error.details == Details::None && error.code != ErrorCode::StoreChanged =>
-            {
-                error.with_details(Details::Resume { revision })
-            }
-            _ => error,
-        }
+        let At::Next(next) = self.at else { return error };
+        let revision = match (error.code, &error.details) {
+            (ErrorCode::Compacted, Details::Revisions { oldest, .. }) => *oldest,
+            (code, Details::None) if code != ErrorCode::StoreChanged => next,
+            _ => return error,
+        };
+        error.with_details(Details::Resume { revision })
     }
 }

@@ -22,7 +22,11 @@ impl Session {
     pub(super) fn make_stream(&mut self) -> u64 {
         let id = self.new_id();
         let config = &self.config;
-        let mut stream = Stream::new(config.watch_window_bytes, config.frame_bytes_max);
+        let mut stream = Stream::new(
+            config.watch_window_bytes,
+            config.frame_bytes_max,
+            config.watch_bookmark_interval,
+        );
         if matches!(self.link, Link::Closing(_) | Link::Closed) {
             stream.end(&closed());
         }
@@ -161,7 +165,7 @@ impl Session {
         }
     }
 
-    pub(super) fn watch_added(&mut self, id: u64, watch: u64, outcome: Outcome) {
+    pub(super) fn watch_added(&mut self, id: u64, watch: u64, outcome: Outcome, now: Instant) {
         let leaving = matches!(&outcome, Err(error) if self.next_server_may(error));
         if leaving {
             return self.leave_watch(id, watch);
@@ -174,6 +178,9 @@ impl Session {
             Ok(other) => {
                 let error = protocol(format!("the reply does not fit a watch: {other:?}"));
                 stream.end_watch(watch, error).map(|(added, error)| (added, Err(error)))
+            }
+            Err(error) if stream.bookmark_less(watch, &error) => {
+                return self.serve_stream(id, now);
             }
             Err(error) => stream.end_watch(watch, error).map(|(added, error)| (added, Err(error))),
         };

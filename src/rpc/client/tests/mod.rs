@@ -95,15 +95,22 @@ impl Peer {
     }
 
     async fn frame(&mut self) -> (Header, Vec<u8>) {
+        self.try_frame().await.expect("closed")
+    }
+
+    /// The next frame; `None` at the end of the connection.
+    async fn try_frame(&mut self) -> Option<(Header, Vec<u8>)> {
         loop {
             if let Some((header, body, rest)) =
                 frame::split(&self.received, FRAME_BYTES_MAX).unwrap()
             {
                 let (body, used) = (body.to_vec(), self.received.len() - rest.len());
                 self.received.advance(used);
-                return (header, body);
+                return Some((header, body));
             }
-            assert!(self.more().await > 0, "closed");
+            if self.more().await == 0 {
+                return None;
+            }
         }
     }
 

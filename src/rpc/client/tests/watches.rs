@@ -15,7 +15,8 @@ async fn watch(client: &Client, peer: &mut Peer, from: WatchFrom) -> (WatchStrea
     let request = WatchRequest { from, ..WatchRequest::new(KeyRange::all()) };
     let (watch, (stream, granted)) =
         within(async { tokio::join!(client.watch(request.clone()), peer.grant_watch(10)) }).await;
-    assert_eq!(granted, request);
+    let asked = WatchRequest { progress: Some(client.config().watch_bookmark_interval), ..request };
+    assert_eq!(granted, asked);
     (watch.unwrap(), stream)
 }
 
@@ -58,6 +59,76 @@ async fn a_watch_that_has_seen_nothing_resumes_where_it_was_added() {
     drop(peer);
     let mut peer = server.accept(7, 20).await;
     assert_eq!(peer.grant_watch(20).await.1.from, WatchFrom::Revision(11));
+}
+
+async fn progress(peer: &mut Peer, stream: u64, revision: Revision) {
+    peer.send(Kind::Push, stream, &WirePush::Progress { watch_id: 1, revision }).await;
+}
+
+#[tokio::test]
+async fn marks_that_nobody_asked_for_only_move_where_a_watch_resumes() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let (mut watch, stream) = watch(&client, &mut peer, WatchFrom::Now).await;
+    peer.push(stream, &[11], 11, false).await;
+    progress(&mut peer, stream, 15).await;
+    // One that lags takes nothing back.
+    progress(&mut peer, stream, 14).await;
+    peer.push(stream, &[17], 17, false).await;
+    assert_eq!(next(&mut watch).await, events(11, &[11]));
+    assert_eq!(next(&mut watch).await, events(17, &[17]));
+    progress(&mut peer, stream, 30).await;
+    // The connection is lost only when the client has taken that in.
+    peer.bare(Kind::Ping, 3).await;
+    assert_eq!(peer.expect(Kind::Pong).await, 3);
+    assert_eq!(watch.revision(), 17);
+    drop(peer);
+    let mut peer = server.accept(7, 40).await;
+    assert_eq!(peer.grant_watch(40).await.1.from, WatchFrom::Revision(31));
+}
+
+#[tokio::test]
+async fn marks_that_the_caller_asked_for_are_handed_out() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let every = Some(Duration::from_secs(9));
+    let request = WatchRequest { progress: every, ..WatchRequest::new(KeyRange::all()) };
+    let (watch, (stream, granted)) =
+        within(async { tokio::join!(client.watch(request.clone()), peer.grant_watch(10)) }).await;
+    assert_eq!(granted, request);
+    let mut watch = watch.unwrap();
+    progress(&mut peer, stream, 15).await;
+    assert_eq!(next(&mut watch).await, WatchItem::Progress { revision: 15 });
+    assert_eq!(watch.revision(), 15);
+    drop(peer);
+    let mut peer = server.accept(7, 20).await;
+    let (_, again) = peer.grant_watch(20).await;
+    assert_eq!((again.from, again.progress), (WatchFrom::Revision(16), every));
+}
+
+#[tokio::test]
+async fn a_server_that_allows_fewer_marks_is_asked_for_fewer() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let limit = |value| {
+        let name = "watch.progress_interval_min".to_owned();
+        Error::new(ErrorCode::LimitExceeded, "so often")
+            .with_details(Details::Limit { name, value })
+    };
+    let script = async {
+        let (stream, _) = peer.request().await;
+        peer.send(Kind::Reply, stream, &WireReply::StreamOpen).await;
+        let (id, _) = peer.request().await;
+        peer.send(Kind::Error, id, &WireError::from(&limit(60_000))).await;
+        let (id, call) = peer.request().await;
+        let Call::WatchAdd { watch, .. } = call else { panic!("{call:?}") };
+        assert_eq!(watch.progress, Some(Duration::from_secs(60)));
+        // A refusal of what it said it allows is final.
+        peer.send(Kind::Error, id, &WireError::from(&limit(60_000))).await;
+    };
+    let request = WatchRequest::new(KeyRange::all());
+    let (watch, ()) = within(async { tokio::join!(client.watch(request), script) }).await;
+    assert_eq!(watch.unwrap_err().code, ErrorCode::LimitExceeded);
 }
 
 #[tokio::test]
@@ -215,6 +286,25 @@ async fn an_ended_watch_says_where_to_resume() {
     let error = within(watch.next()).await.unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::EndedByOperator);
     assert_eq!(error.details, Details::Resume { revision: 11 });
+    assert!(within(watch.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_watch_whose_place_was_compacted_meanwhile_says_where_to_resume() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let (mut watch, _) = watch(&client, &mut peer, WatchFrom::Now).await;
+    drop(peer);
+    let mut peer = server.accept(7, 40).await;
+    let (stream, _) = peer.request().await;
+    let (id, _) = peer.request().await;
+    peer.send(Kind::Reply, stream, &WireReply::StreamOpen).await;
+    let error = Error::new(ErrorCode::Compacted, "so")
+        .with_details(Details::Revisions { oldest: 30, current: 40 });
+    peer.send(Kind::Error, id, &WireError::from(&error)).await;
+    let error = within(watch.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.code, ErrorCode::Compacted);
+    assert_eq!(error.details, Details::Resume { revision: 30 });
     assert!(within(watch.next()).await.is_none());
 }
 
