@@ -50,7 +50,7 @@ fn t2_a_timeout_exits_with_4_and_says_where_to_go_on() {
     assert_eq!(told, "timeout; continue with --after 2\n");
     let json = server.run(&["wait", "b", "--timeout", "20ms", "--json"]);
     assert_eq!((json.code, &*json.stderr), (Some(4), ""));
-    assert_eq!(json.stdout, b"{\"type\":\"timeout\",\"revision\":2}\n");
+    assert_eq!(json.stdout, b"{\"type\":\"timeout\",\"revision\":2,\"after\":2}\n");
     server.ok(&["set", "b", "1"]);
     server.ok(&["set", "b", "2"]);
     let first = server.run(&["wait", "b", "--after", "2", "--json"]).json();
@@ -84,7 +84,7 @@ fn t4_conditions_that_hold_already_are_answered_at_once() {
     assert_eq!(server.ok(&["wait", "lock", "--absent"]), "lock\n");
     assert_eq!(server.ok(&["wait", "lock/", "--prefix", "--absent"]), "");
     let absent = server.run(&["wait", "lock", "--absent", "--json"]).json();
-    assert_eq!(absent, json!({"type": "absent", "key": "lock", "revision": 2}));
+    assert_eq!(absent, json!({"type": "absent", "key": "lock", "revision": 2, "after": 2}));
 }
 
 #[test]

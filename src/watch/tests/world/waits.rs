@@ -26,7 +26,9 @@ impl World {
             },
             Ok(WaitStart::Parked(handle, revision)) => {
                 assert_eq!(at_once, None, "it holds already");
-                assert_eq!(revision, self.model.revision());
+                assert!(revision <= self.model.revision());
+                let met = self.first_met(&request, after);
+                assert!(met.is_none_or(|event| event.revision() > revision), "considered");
                 let timeout = request.timeout.unwrap_or(self.config.watch.wait_timeout_default);
                 let deadline = self.now + timeout.as_micros() as Micros;
                 let waiting =
