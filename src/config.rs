@@ -241,12 +241,14 @@ impl Config {
     /// `InvalidArgument` naming the two that do not.
     pub fn check(&self) -> Result<(), Error> {
         let largest_item = 2 * (self.store.key_bytes_max + self.store.value_bytes_max);
-        let needed = self.store.range_bytes_max + largest_item + 64 * self.store.range_keys_max;
+        let rows = self.store.range_keys_max + self.store.txn_ops_max;
+        let needed = self.store.range_bytes_max + largest_item + 64 * rows;
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         if self.rpc.frame_bytes_max < needed {
             return refuse(format!(
                 "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
-                 largest keys and values, and 64 bytes for each of store.range_keys_max"
+                 largest keys and values, and 64 bytes for each of store.range_keys_max and
+                 store.txn_ops_max"
             ));
         }
         if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {

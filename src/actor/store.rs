@@ -93,7 +93,8 @@ impl StoreActor {
                         session.do_send(Show(stream, batch));
                     }
                 }
-                NextBatch::Again => {}
+                // It read its share of history for this turn and found nothing to show yet.
+                NextBatch::Again => break,
                 NextBatch::Idle => break,
             }
         }

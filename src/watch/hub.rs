@@ -307,7 +307,7 @@ impl<P> Hub<P> {
             Role::Wait(wait) => (
                 WatcherKind::Wait,
                 Some(&wait.owner),
-                wait.search.map_or(0, |search| self.behind(search.cursor)),
+                wait.search.as_ref().map_or(0, |search| self.behind(search.cursor)),
             ),
             Role::Watch(watch) => {
                 let behind = match &watch.snapshot {

@@ -87,7 +87,7 @@ impl<P> Hub<P> {
             let Role::Wait(Wait { search: Some(from), condition, .. }) = &watcher.role else {
                 return;
             };
-            match self.search_some(&watcher.range, condition, *from, &mut slice) {
+            match self.search_some(&watcher.range, condition, **from, &mut slice) {
                 Found::Met(event) => self.answer(index, Ok(met(event))),
                 Found::End => self.set_search(index, None),
                 Found::More(rest) => self.set_search(index, Some(rest)),
@@ -101,7 +101,7 @@ impl<P> Hub<P> {
     fn set_search(&mut self, index: u32, rest: Option<Search>) {
         if let Some(Watcher { role: Role::Wait(wait), .. }) = self.watchers.get_mut(index as usize)
         {
-            wait.search = rest;
+            wait.search = rest.map(Box::new);
         }
         if rest.is_none() {
             self.searching.remove(&index);

@@ -60,11 +60,13 @@ impl<P> Hub<P> {
         party: P,
     ) -> Handle {
         let WaitRequest { range, condition, .. } = request;
+        let searching = search.is_some();
+        let search = search.map(Box::new);
         let wait = Wait { party, owner: Arc::clone(owner), condition, deadline, search };
         let generation = self.new_generation();
         let handle = self.insert(owner, Watcher { generation, range, role: Role::Wait(wait) });
         self.deadlines.insert((deadline, handle.index));
-        if search.is_some() {
+        if searching {
             self.searching.insert(handle.index);
         }
         handle
@@ -190,7 +192,7 @@ impl<P> Hub<P> {
 
     fn considered_by(&self, index: u32) -> Result<Revision, StoreError> {
         let search = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-            Some(Role::Wait(wait)) => wait.search,
+            Some(Role::Wait(wait)) => wait.search.as_deref().copied(),
             _ => None,
         };
         self.considered(search)

@@ -53,7 +53,8 @@ pub(super) struct Wait<P> {
     pub(super) condition: WaitCondition,
     pub(super) deadline: Micros,
     /// How far history was searched, while it still is.
-    pub(super) search: Option<Search>,
+    /// Boxed, as few waits search, and none for long.
+    pub(super) search: Option<Box<Search>>,
 }
 
 /// A search of history for the event that a wait asks for.
@@ -120,5 +121,16 @@ impl WatchOptions {
             EventKind::Put => self.puts,
             EventKind::Delete => self.deletes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_is_small() {
+        // With its place in the registry and its stream, what docs promise of a further watch id.
+        assert!(size_of::<Watcher<[usize; 3]>>() <= 120, "{}", size_of::<Watcher<[usize; 3]>>());
     }
 }
