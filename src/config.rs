@@ -247,7 +247,7 @@ impl Config {
         if self.rpc.frame_bytes_max < needed {
             return refuse(format!(
                 "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
-                 largest keys and values, and 64 bytes for each of store.range_keys_max and
+                 largest keys and values, and 64 bytes for each of store.range_keys_max and \
                  store.txn_ops_max"
             ));
         }

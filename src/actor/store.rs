@@ -93,9 +93,8 @@ impl StoreActor {
                         session.do_send(Show(stream, batch));
                     }
                 }
-                // It read its share of history for this turn and found nothing to show yet.
-                NextBatch::Again => break,
-                NextBatch::Idle => break,
+                // `Again`: it read its share of history for this turn; the next comes at once.
+                NextBatch::Again | NextBatch::Idle => break,
             }
         }
         self.arm(ctx);

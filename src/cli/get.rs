@@ -37,10 +37,10 @@ impl GetArgs {
         let reply = store.get_at(&self.key, self.revision).await?;
         let Some(kv) = reply.kv else {
             let when = if self.revision == 0 { reply.revision } else { self.revision };
-            let message = format!(
-                "there is no key `{}` at revision {when}; set it, or wait for it with `wakeful wait KEY --exists`",
-                self.key
-            );
+            let mut message = format!("there is no key `{}` at revision {when}", self.key);
+            if self.revision == 0 {
+                message += "; set it, or wait for it with `wakeful wait KEY --exists`";
+            }
             return Err(Failure::not_found(message));
         };
         if out.json() {

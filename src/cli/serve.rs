@@ -54,7 +54,12 @@ impl ServeArgs {
         let config = self.config().map_err(Failure::usage)?;
         if self.limits {
             for (name, value) in config.entries() {
-                out.line(format_args!("{name}={value}"));
+                if out.json() {
+                    let value = value.to_string();
+                    out.object(super::json::Object::new().text("name", name).text("value", &value));
+                } else {
+                    out.line(format_args!("{name}={value}"));
+                }
             }
             out.flush_blocking()?;
             return Ok(Exit::Done);

@@ -50,6 +50,9 @@ const FILL_CHUNK: u64 = 1_000;
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").multiple(false))]
 #[command(after_help = "\
+It sets keys named key:000000000000 and on, and leaves them there: not for a server whose keys
+matter.
+
 Examples:
   wakeful bench                                            gets and sets, for 10 s
   wakeful bench -c 100 -P 16 --ops set:90,get:10 --fill

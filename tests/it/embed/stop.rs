@@ -53,8 +53,7 @@ async fn stopping_twice_at_once_is_harmless() {
     within(async { tokio::join!(wakeful.stop(), wakeful.stop()) }).await;
 }
 
-/// Threads and open files can only be counted where no other test has any.
-/// Set in a process that has nothing else to do: threads and files can be counted there.
+/// Set in a process that runs one test alone: only there can threads and open files be counted.
 const ALONE: &str = "WAKEFUL_TEST_ALONE";
 
 #[test]
