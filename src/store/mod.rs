@@ -10,6 +10,7 @@ mod keyspace;
 mod lease;
 mod read;
 mod room;
+mod spare;
 mod state;
 mod txn;
 mod warm;

@@ -6,6 +6,7 @@ use super::history::History;
 use super::idempotency::{Remembered, fingerprint};
 use super::keyspace::Keyspace;
 use super::lease::{Leases, micros};
+use super::spare::Spare;
 use super::{Micros, Seq, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub(super) history: History,
     pub(super) leases: Leases,
     remembered: Remembered,
+    spare: Spare,
 }
 
 impl State {
@@ -34,6 +36,7 @@ impl State {
             history: History::new(1),
             leases: Leases::new(),
             remembered: Remembered::default(),
+            spare: Spare::default(),
         }
     }
 
@@ -204,7 +207,7 @@ impl State {
         let (create_revision, version) =
             before.as_ref().map_or((revision, 1), |kv| (kv.create_revision, kv.version + 1));
         let key = self.keys.record(slot).map_or(request.key, |record| record.key.clone());
-        let kv = Arc::new(KeyValue {
+        let kv = self.spare.fill(KeyValue {
             key,
             value: request.value,
             create_revision,
@@ -278,6 +281,7 @@ impl State {
     pub(crate) fn reclaim(&mut self, slice: usize) {
         for _ in 0..slice {
             let Some(entry) = self.history.pop_compacted() else { return };
+            self.spare.keep(entry.event.previous);
             let Some(record) = self.keys.record_mut(entry.slot) else { continue };
             record.trail.pop(entry.next);
             if record.trail.is_empty() && record.current.is_none() {

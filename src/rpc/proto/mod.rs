@@ -10,6 +10,7 @@ mod key;
 mod push;
 mod reply;
 mod request;
+mod txn;
 
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
