@@ -20,6 +20,32 @@ pub struct Config {
     pub watch: WatchConfig,
     /// Bounds of the TCP door.
     pub rpc: RpcConfig,
+    /// How and when what is written becomes durable.
+    pub journal: JournalConfig,
+}
+
+/// How and when what is written becomes durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// What a reply waits for. Of no effect without a data directory: nothing is durable then.
+    pub durability: Durability,
+    /// With `interval`: how often what was written is synced.
+    pub sync_interval: Duration,
+    /// Bytes of one segment of the log, made in full before it is used. A transaction must fit in
+    /// one.
+    pub segment_bytes: u64,
+    /// Most bytes of records that are not yet written; writes beyond are refused.
+    pub pending_bytes_max: usize,
+}
+
+/// What a reply to a write, and everything that shows the write, waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The operating system has it: a killed process loses nothing, a power cut at most
+    /// `journal.sync_interval` and the time a sync takes, always a suffix.
+    Interval,
+    /// The disk has it: a power cut loses nothing.
+    Fsync,
 }
 
 /// Bounds of the key-value store.
@@ -230,6 +256,12 @@ impl Config {
                 ping_timeout: Duration::from_secs(15),
                 shutdown_grace: Duration::from_secs(30),
             },
+            journal: JournalConfig {
+                durability: Durability::Fsync,
+                sync_interval: Duration::from_millis(50),
+                segment_bytes: 64 * 1024 * 1024,
+                pending_bytes_max: 64 * 1024 * 1024,
+            },
         }
     }
 }
@@ -265,6 +297,13 @@ impl Config {
         }
         if rpc.output_bytes_max == 0 {
             return refuse("rpc.output_bytes_max must be at least 1".into());
+        }
+        let transaction = 2 * self.rpc.frame_bytes_max as u64;
+        if self.journal.segment_bytes < transaction {
+            return refuse(format!(
+                "journal.segment_bytes must be at least {transaction}, twice rpc.frame_bytes_max: a \
+                 transaction must fit in one segment"
+            ));
         }
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
             return refuse(
@@ -337,6 +376,9 @@ impl Config {
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace,
             }
+            journal: JournalConfig {
+                durability, sync_interval, segment_bytes, pending_bytes_max,
+            }
         )
     }
 }
@@ -377,6 +419,25 @@ impl Setting for Duration {
 
     fn show(&self) -> String {
         duration::show(*self)
+    }
+}
+
+impl Setting for Durability {
+    fn assign(&mut self, text: &str) -> Result<(), String> {
+        *self = match text {
+            "interval" => Self::Interval,
+            "fsync" => Self::Fsync,
+            _ => return Err(format!("`{text}` is neither interval nor fsync")),
+        };
+        Ok(())
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Interval => "interval",
+            Self::Fsync => "fsync",
+        }
+        .to_owned()
     }
 }
 

@@ -63,6 +63,16 @@ pub enum ErrorCode {
     Unreachable = 19,
     /// A defect in Wakeful; the outcome is unknown.
     Internal = 20,
+    /// The journal could not be written or synced. The outcome of writes under way is unknown until
+    /// the store is opened again; nothing more is written before that.
+    JournalFailed = 21,
+    /// There is no room on the disk, or none left by `journal.disk_bytes_max`. Nothing changed.
+    NoSpace = 22,
+    /// Another process has the data directory open. Nothing changed.
+    DataDirLocked = 23,
+    /// The data directory holds damage, or a format that is not this version's; the message names
+    /// file and offset. Nothing changed.
+    Damaged = 24,
 }
 
 /// Facts that go with an [`Error`].
@@ -100,7 +110,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 20] = [
+    pub const ALL: [ErrorCode; 24] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -121,11 +131,18 @@ impl ErrorCode {
         Self::StoreChanged,
         Self::Unreachable,
         Self::Internal,
+        Self::JournalFailed,
+        Self::NoSpace,
+        Self::DataDirLocked,
+        Self::Damaged,
     ];
 
     /// Whether the same request may succeed later without a change (after a pause).
     pub fn retryable(self) -> bool {
-        matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::Unreachable)
+        matches!(
+            self,
+            Self::Unavailable | Self::DeadlineExceeded | Self::Unreachable | Self::NoSpace
+        )
     }
 }
 

@@ -31,7 +31,7 @@ mod service;
 mod store;
 mod watch;
 
-pub use config::{ClientConfig, Config};
+pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
 pub use local_watch::{LocalWatch, WatchInto};
 pub use model::*;
