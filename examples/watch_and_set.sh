@@ -24,7 +24,7 @@ trap stop EXIT
 
 # Port 0: a free one, which the first line tells.
 : >"$temp/server"
-"$wakeful" serve --listen 127.0.0.1:0 --log warn >"$temp/server" &
+"$wakeful" serve --listen 127.0.0.1:0 --data-dir "$temp/data" --log warn >"$temp/server" &
 server=$!
 for _ in {1..200}; do
     addr=$(sed -n 's/^listening on //p' "$temp/server")

@@ -259,7 +259,7 @@ impl Config {
             journal: JournalConfig {
                 durability: Durability::Fsync,
                 sync_interval: Duration::from_millis(50),
-                segment_bytes: 64 * 1024 * 1024,
+                segment_bytes: 32 * 1024 * 1024,
                 pending_bytes_max: 64 * 1024 * 1024,
             },
         }

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod config;
 mod duration;
 pub mod error;
+mod journal;
 mod local_watch;
 mod model;
 mod operations;

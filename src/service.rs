@@ -1,17 +1,21 @@
 //! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use actix::{Actor, Addr, MailboxError, Recipient};
+use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::actor::message::{Execute, Halt, LocalWait, Stop, WaitFor, WatchFor, Watched};
-use crate::actor::{Outlet, StoreActor};
+use crate::actor::message::{
+    Execute, Halt, LocalWait, Progressed, Stop, WaitFor, WatchFor, Watched,
+};
+use crate::actor::{Ledger, Outlet, StoreActor};
 use crate::config::Config;
 use crate::error::{Error, ErrorCode};
+use crate::journal::{self, Disk, RealDisk};
 use crate::local_watch::{LocalWatch, WatchInto};
 use crate::model::{IdempotencyKey, Reply, Request, WaitOutcome, WaitRequest, WatchRequest};
 use crate::operations::Operations;
@@ -34,6 +38,8 @@ struct Inner {
     store_id: u64,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
+    /// Why nothing is written any more, once that is so.
+    failure: watch::Sender<Option<Error>>,
     /// Everyone has been told and had time to hear it: whoever is left ends now.
     stopped: watch::Sender<bool>,
 }
@@ -71,21 +77,109 @@ impl Wakeful {
     /// Outside an actix system, as every actor does.
     pub fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let store_id = rand::random();
+        let state = State::new(config.store.clone());
+        Ok(Self::run(config, state, Context::new(), rand::random(), None))
+    }
+
+    /// Opens the durable store in the directory `dir`, or makes one there, and starts the actors
+    /// as [`start`](Self::start) does. Blocks the thread while the journal is read.
+    ///
+    /// Everything is as it was when the store was last open, all that was acknowledged with
+    /// `journal.durability` included; leases have the time they had left at the last record, and
+    /// at least a third of their time to live. See `docs/guarantees.md`, D1 and on.
+    ///
+    /// ```
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use wakeful::{Config, Operations, SetRequest, Wakeful};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let wakeful = Wakeful::open(Config::new(), dir.path())?;
+    /// wakeful.set(SetRequest::new("greeting", "hello")).await?;
+    /// wakeful.stop().await;
+    ///
+    /// let again = Wakeful::open(Config::new(), dir.path())?;
+    /// assert!(again.get("greeting").await?.kv.is_some());
+    /// again.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the configuration contradicts itself; `DataDirLocked` if the
+    /// directory is open elsewhere; `Damaged`, naming file and offset, if it holds what was never
+    /// written so; `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk
+    /// was changed.
+    ///
+    /// # Panics
+    /// Outside an actix system, as every actor does.
+    pub fn open(config: Config, dir: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_on(Arc::new(RealDisk), config, dir.as_ref())
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, config: Config, dir: &Path) -> Result<Self, Error> {
+        config.check()?;
+        let mut state = State::new(config.store.clone());
+        let ctx = Context::new();
+        let store: Addr<StoreActor> = ctx.address();
+        // bound: one for each commit
+        let report = Box::new(move |progress| store.do_send(Progressed(progress)));
+        state.begin_replay();
+        let replay = &mut |_, payload: &[u8]| state.replay(payload);
+        let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
+        state.finish_replay();
+        state.set_journaled(true);
+        if opened.cut_bytes > 0 {
+            let bytes = opened.cut_bytes;
+            tracing::warn!(bytes, "cut a torn tail of the journal, as a crash leaves it");
+        }
+        tracing::info!(
+            dir = %dir.display(),
+            revision = state.revision(),
+            records = opened.last,
+            "opened the store"
+        );
+        Ok(Self::run(config, state, ctx, opened.store_id, Some((opened.journal, opened.last))))
+    }
+
+    fn run(
+        config: Config,
+        mut state: State,
+        ctx: Context<StoreActor>,
+        store_id: u64,
+        journal: Option<(Box<dyn journal::Journal>, journal::Seq)>,
+    ) -> Self {
         let connections = Arc::new(AtomicU64::new(0));
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
-        let mut state = State::new(config.store.clone());
+        let failure = watch::Sender::new(None);
+        let ledger = journal.map(|(journal, last)| {
+            Ledger::new(journal, config.journal.clone(), last, failure.clone())
+        });
         // So that an id from before a restart is not by chance that of somebody else's lease; 48
         // bits, as JSON readers keep no more than 53.
         state.number_leases_from(rand::random::<u64>() >> 16);
         let hub = Hub::new(state, config.watch.clone());
         let (alive, ended) = mpsc::channel(1);
         let still = Some(alive.clone());
-        let store = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive).start();
+        let actor = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive, ledger);
+        let store = ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
         let stopped = watch::Sender::new(false);
-        let inner = Inner { store, config, store_id, connections, house, stopped };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { store, config, store_id, connections, house, failure, stopped };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Waits until nothing can be written any more, and tells why: a write or sync of the journal
+    /// failed. Reads of what was durable and watches go on until [`stop`](Self::stop); every write
+    /// is refused with this error. Never ends for a store that [`start`](Self::start) made.
+    ///
+    /// Cancel: harmless.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.inner.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(gone),
+            Err(_) => gone(),
+        }
     }
 
     /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called

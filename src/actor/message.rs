@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use actix::{Message, MessageResponse};
 
-use super::Outlet;
+use super::{AnswerSink, Outlet};
 use crate::error::Error;
+use crate::journal::Progress;
 use crate::model::{
     IdempotencyKey, Reply, Request, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
@@ -47,9 +48,13 @@ pub struct Watched {
 pub(crate) struct Requests {
     pub(crate) owner: Arc<Owner>,
     pub(crate) works: Vec<Work>,
+    /// Takes the answers that are [withheld](Answer::Withheld).
+    pub(crate) sink: Arc<dyn AnswerSink>,
 }
 
 pub(crate) struct Work {
+    /// The request's, for its answer if that is withheld.
+    pub(crate) id: u64,
     pub(crate) deadline: Option<Instant>,
     pub(crate) task: Task,
 }
@@ -88,7 +93,14 @@ pub(crate) enum StreamRef {
 
 /// One for each piece of work, in order.
 #[derive(MessageResponse)]
-pub(crate) struct Answers(pub(crate) Vec<Result<Done, Error>>);
+pub(crate) struct Answers(pub(crate) Vec<Answer>);
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Now(Result<Done, Error>),
+    /// It shows what is not durable yet: it comes by the message's sink when that is.
+    Withheld,
+}
 
 #[derive(Debug)]
 pub(crate) enum Done {
@@ -173,6 +185,11 @@ pub(crate) struct Ready(pub(crate) Handle);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Stop;
+
+/// The journal has come further.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Progressed(pub(crate) Progress);
 
 /// Ends the actor, and with it every session.
 #[derive(Message)]

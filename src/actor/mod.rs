@@ -4,11 +4,15 @@
 //! and each stream of watches has a [`WatchSession`], which hands its answer or its batches to
 //! whoever waits: a connection, a future or another actor. [`message`] lists what they take.
 
+mod ledger;
 pub mod message;
 mod session;
 mod store;
+mod withheld;
 
 pub use session::WatchSession;
 pub use store::StoreActor;
 
+pub(crate) use ledger::Ledger;
 pub(crate) use session::Outlet;
+pub(crate) use withheld::AnswerSink;

@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
+    SpawnHandle, WrapFuture,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::ledger::Ledger;
 use super::message::{
-    Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
-    ParkedWait, Ready, Requests, Show, Stop, StreamRef, Task, WaitFor, WatchFor, Work,
+    Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
+    LocalWait, ParkedWait, Progressed, Ready, Requests, Show, Stop, StreamRef, Task, WaitFor,
+    WatchFor, Work,
 };
+use super::withheld;
 use super::{Outlet, WatchSession};
 use crate::error::Error;
 use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
@@ -31,6 +34,10 @@ pub struct StoreActor {
     hub: Hub<Addr<WatchSession>>,
     store_id: u64,
     started: Instant,
+    /// What the clock of the store showed then: where it stood at the last record.
+    epoch: Micros,
+    /// `None` when nothing is durable.
+    ledger: Option<Ledger>,
     /// Who asks when it is this process.
     here: Arc<Owner>,
     connections: Arc<AtomicU64>,
@@ -57,11 +64,14 @@ impl StoreActor {
         here: Arc<Owner>,
         connections: Arc<AtomicU64>,
         alive: mpsc::Sender<()>,
+        ledger: Option<Ledger>,
     ) -> Self {
         Self {
+            epoch: hub.state().time(),
             hub,
             store_id,
             started: Instant::now(),
+            ledger,
             here,
             connections,
             requests: 0,
@@ -80,6 +90,7 @@ impl StoreActor {
 
     /// Ends a turn: events and answers go out before the replies of the turn do.
     fn finish(&mut self, ctx: &mut Context<Self>) {
+        self.hand_over();
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
             answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
@@ -98,6 +109,14 @@ impl StoreActor {
             }
         }
         self.arm(ctx);
+    }
+
+    /// Hands what was changed to the journal.
+    fn hand_over(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            let mark = self.hub.state().mark();
+            ledger.hand_over(self.hub.records(), mark);
+        }
     }
 
     /// Sees to it that there is a turn when something is due. Called after every message, as
@@ -146,28 +165,65 @@ impl StoreActor {
         self.finish(ctx);
     }
 
-    /// Does one piece of work; `before` are the answers to those before it in the same message.
+    /// Does one piece of work of a connection; an answer that shows what is not durable yet is put
+    /// with those to be withheld.
+    fn answer(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        work: Work,
+        before: &[Answer],
+        withheld: &mut Vec<(u64, Result<Done, Error>)>,
+    ) -> Answer {
+        let id = work.id;
+        let (answer, shows_pending) = self.work(now, owner, work, before);
+        if !shows_pending {
+            return Answer::Now(answer);
+        }
+        withheld.push((id, answer));
+        Answer::Withheld
+    }
+
+    /// Does one piece of work, and tells whether its answer shows what is not durable yet;
+    /// `before` are the answers to those before it in the same message.
     fn work(
         &mut self,
         now: Micros,
         owner: &Arc<Owner>,
         work: Work,
-        before: &[Result<Done, Error>],
-    ) -> Result<Done, Error> {
+        before: &[Answer],
+    ) -> (Result<Done, Error>, bool) {
         self.requests += 1;
         if self.stopping {
-            return Err(StoreError::Stopping { resume: None }.into());
+            return (Err(StoreError::Stopping { resume: None }.into()), false);
         }
         // By the clock of this moment: what came before in the same message may have taken long.
         if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(StoreError::DeadlineExceeded.into());
+            return (Err(StoreError::DeadlineExceeded.into()), false);
         }
-        Ok(match work.task {
+        match work.task {
             Task::Store { idempotency, request } => {
-                Done::Reply(self.apply(now, idempotency, request)?)
+                let (reply, shows_pending) = self.apply(now, idempotency, request);
+                (reply.map(Done::Reply), shows_pending)
             }
+            task => (self.attend(now, owner, work.deadline, task, before), false),
+        }
+    }
+
+    /// Does a piece of work that is about waits and watches. They are shown nothing that is not
+    /// durable.
+    fn attend(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        deadline: Option<Instant>,
+        task: Task,
+        before: &[Answer],
+    ) -> Result<Done, Error> {
+        Ok(match task {
+            Task::Store { .. } => return Err(StoreError::Cancelled.into()),
             Task::Wait { mut request, outlet } => {
-                if let Some(deadline) = work.deadline {
+                if let Some(deadline) = deadline {
                     let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
                     request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
                 }
@@ -197,7 +253,32 @@ impl StoreActor {
         now: Micros,
         idempotency: Option<IdempotencyKey>,
         request: Request,
-    ) -> Result<Reply, StoreError> {
+    ) -> (Result<Reply, Error>, bool) {
+        let Some(ledger) = &self.ledger else {
+            return (self.apply_to_hub(now, idempotency, request), false);
+        };
+        if let Err(error) = ledger.check(&request) {
+            return (Err(error), false);
+        }
+        let touches_pending = self.hub.state().touches_pending(&request);
+        if let (true, Some(error)) = (touches_pending, ledger.failed()) {
+            return (Err(error.clone()), false);
+        }
+        let records = self.hub.records().records();
+        let mut reply = self.apply_to_hub(now, idempotency, request);
+        let shows_pending = touches_pending || self.hub.records().records() > records;
+        if let (false, Ok(reply)) = (shows_pending, &mut reply) {
+            self.hub.state().show_visible(reply);
+        }
+        (reply, shows_pending)
+    }
+
+    fn apply_to_hub(
+        &mut self,
+        now: Micros,
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    ) -> Result<Reply, Error> {
         let mut reply = self.hub.apply(now, idempotency, request)?;
         if let Reply::Status(status) = &mut reply {
             status.store_id = self.store_id;
@@ -205,6 +286,9 @@ impl StoreActor {
             status.uptime = self.started.elapsed();
             status.connections = self.connections.load(Ordering::Relaxed);
             status.requests = self.requests;
+            if let Some(ledger) = &self.ledger {
+                ledger.describe(status);
+            }
         }
         Ok(reply)
     }
@@ -240,15 +324,16 @@ impl StoreActor {
     }
 
     fn micros(&self, at: Instant) -> Micros {
-        at.saturating_duration_since(self.started).as_micros() as Micros
+        let elapsed = at.saturating_duration_since(self.started).as_micros() as Micros;
+        self.epoch.saturating_add(elapsed)
     }
 }
 
-fn resolve(stream: StreamRef, before: &[Result<Done, Error>]) -> Result<Handle, StoreError> {
+fn resolve(stream: StreamRef, before: &[Answer]) -> Result<Handle, StoreError> {
     match stream {
         StreamRef::Open(handle) => Ok(handle),
         StreamRef::OpenedBy(index) => match before.get(index) {
-            Some(Ok(Done::StreamOpened(handle))) => Ok(*handle),
+            Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => Ok(*handle),
             _ => Err(StoreError::WatchNotFound(0)),
         },
     }
@@ -268,32 +353,48 @@ impl Handler<Requests> for StoreActor {
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
         let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
+        let mut withheld = Vec::new();
         let mut works = batch.works.into_iter();
         while works.len() > 0 {
             self.warm(works.as_slice());
             for work in works.by_ref().take(WARM_GROUP) {
-                let answer = self.work(now, &batch.owner, work, &answers);
+                let answer = self.answer(now, &batch.owner, work, &answers, &mut withheld);
                 answers.push(answer);
             }
         }
         self.finish(ctx);
+        if let (false, Some(ledger)) = (withheld.is_empty(), &mut self.ledger) {
+            ledger.withhold(withheld::Answered::Connection(batch.sink, withheld));
+        }
         Answers(answers)
     }
 }
 
 impl Handler<Execute> for StoreActor {
-    type Result = Result<Reply, Error>;
+    type Result = ResponseFuture<Result<Reply, Error>>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
         let now = self.now();
         let Execute { request, idempotency, deadline } = execute;
         let here = Arc::clone(&self.here);
         let task = Task::Store { idempotency, request };
-        let done = self.work(now, &here, Work { deadline, task }, &[]);
+        let (done, shows_pending) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
         self.finish(ctx);
-        match done? {
+        let reply = done.and_then(|done| match done {
             Done::Reply(reply) => Ok(reply),
             _ => Err(StoreError::Cancelled.into()),
+        });
+        match &mut self.ledger {
+            Some(ledger) if shows_pending => {
+                let (caller, answered) = oneshot::channel();
+                ledger.withhold(withheld::Answered::Local(caller, reply));
+                Box::pin(async {
+                    answered
+                        .await
+                        .unwrap_or_else(|_| Err(StoreError::Stopping { resume: None }.into()))
+                })
+            }
+            _ => Box::pin(std::future::ready(reply)),
         }
     }
 }
@@ -305,8 +406,8 @@ impl Handler<WaitFor> for StoreActor {
         let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
-        let work = Work { deadline: None, task: Task::Wait { request, outlet } };
-        let done = self.work(now, &here, work, &[]);
+        let work = Work { id: 0, deadline: None, task: Task::Wait { request, outlet } };
+        let (done, _) = self.work(now, &here, work, &[]);
         self.finish(ctx);
         match done? {
             Done::Waited(outcome) => Ok(LocalWait::Answered(outcome)),
@@ -385,10 +486,29 @@ impl Handler<Stop> for StoreActor {
     }
 }
 
+impl Handler<Progressed> for StoreActor {
+    type Result = ();
+
+    fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
+        let Some((durable, mark)) = self.ledger.as_mut().and_then(|it| it.note(progress)) else {
+            return;
+        };
+        self.hub.show_up_to(mark);
+        // Events before the replies of those who caused them.
+        self.finish(ctx);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.release(durable);
+        }
+    }
+}
+
 impl Handler<Halt> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.close();
+        }
         ctx.stop();
     }
 }

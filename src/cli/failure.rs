@@ -15,6 +15,12 @@ pub(crate) enum Exit {
     NotFound = 3,
     Timeout = 4,
     Unreachable = 5,
+    /// The data directory is damaged, or of another format.
+    Damaged = 6,
+    /// Another process has the data directory.
+    Locked = 7,
+    /// The journal could not be written.
+    JournalFailed = 8,
     /// As shells report it: 128 and the number of the signal.
     Interrupted = 130,
     Terminated = 143,
@@ -29,6 +35,9 @@ Exit codes:
   3  not found: no such key, lease or watcher; nothing deleted; `txn` ran its failure list
   4  timeout
   5  cannot reach the server
+  6  the data directory is damaged, or of another format
+  7  another process has the data directory
+  8  the journal could not be written or synced
   130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch` and
             `lease keep-alive`, which have no other end, exit with 0)
 
@@ -105,6 +114,9 @@ impl From<Error> for Failure {
             ErrorCode::LeaseNotFound | ErrorCode::WatchNotFound => Exit::NotFound,
             ErrorCode::DeadlineExceeded => Exit::Timeout,
             ErrorCode::Unreachable | ErrorCode::Unavailable => Exit::Unreachable,
+            ErrorCode::Damaged => Exit::Damaged,
+            ErrorCode::DataDirLocked => Exit::Locked,
+            ErrorCode::JournalFailed => Exit::JournalFailed,
             _ => Exit::Failed,
         };
         Self::Told {
@@ -130,6 +142,9 @@ mod tests {
             (ErrorCode::Unreachable, Exit::Unreachable),
             (ErrorCode::Unavailable, Exit::Unreachable),
             (ErrorCode::Internal, Exit::Failed),
+            (ErrorCode::Damaged, Exit::Damaged),
+            (ErrorCode::DataDirLocked, Exit::Locked),
+            (ErrorCode::JournalFailed, Exit::JournalFailed),
         ] {
             assert_eq!(Failure::from(Error::new(code, "x")).exit(), exit, "{code}");
         }

@@ -11,6 +11,7 @@ mod del;
 mod failure;
 mod get;
 mod input;
+mod journal;
 mod json;
 mod lease;
 mod output;
@@ -21,6 +22,7 @@ mod signal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod torture;
 mod txn;
 mod wait;
 mod watch;
@@ -103,6 +105,8 @@ enum Command {
     Watchers(watchers::WatchersArgs),
     Compact(compact::CompactArgs),
     Status(status::StatusArgs),
+    Journal(journal::JournalArgs),
+    Torture(torture::TortureArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -149,6 +153,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => args.run(&common.addr, out),
             Command::Completions(args) => args.run(&mut Cli::command(), out),
+            Command::Journal(args) => args.run(out),
+            Command::Torture(args) => args.run(out),
             Command::Bench(args) => {
                 bench::run(args, &common.addr, common.json, &mut std::io::stdout().lock())?;
                 Ok(Exit::Done)
@@ -224,6 +230,8 @@ impl Command {
             Self::Watchers(_) => "watchers",
             Self::Compact(_) => "compact",
             Self::Status(_) => "status",
+            Self::Journal(_) => "journal",
+            Self::Torture(_) => "torture",
             Self::Bench(_) => "bench",
             Self::Completions(_) => "completions",
         }
@@ -251,7 +259,11 @@ impl Command {
             Self::Watchers(args) => args.run(store, out).await,
             Self::Compact(args) => args.run(store, out).await,
             Self::Status(args) => args.run(store, out).await,
-            Self::Serve(_) | Self::Completions(_) | Self::Bench(_) => {
+            Self::Serve(_)
+            | Self::Completions(_)
+            | Self::Journal(_)
+            | Self::Torture(_)
+            | Self::Bench(_) => {
                 Err(Failure::told(Exit::Failed, "Internal", "this command has no server to ask"))
             }
         }

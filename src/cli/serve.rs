@@ -1,6 +1,7 @@
 //! `wakeful serve`
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -8,18 +9,25 @@ use tracing_subscriber::EnvFilter;
 use super::failure::{Exit, Failure};
 use super::output::{Output, notice};
 use super::signal::Signals;
-use crate::{Config, Wakeful};
+use crate::{Config, Durability, Wakeful};
 
 /// Run a server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The first line on standard output is `listening on ADDR`, with the port it got if 0 was asked for;
 logs go to standard error. Ctrl-C or SIGTERM stops it when the requests in flight have ended, at
-most rpc.shutdown_grace later; a second one, at once. Everything is in memory and ends with it.
+most rpc.shutdown_grace later; a second one, at once.
+
+A write is answered when a power cut cannot take it back (--durability fsync); the data is in
+--data-dir, and there again at the next start. A directory that is damaged is not touched: the
+server names file and offset and exits with 6; with 7 if another process has it; with 8 if the
+disk fails while it runs.
 
 Examples:
   wakeful serve
   wakeful serve --listen 0.0.0.0:7117
+  wakeful serve --data-dir /var/lib/wakeful
+  wakeful serve --durability memory        nothing touches the disk, all ends with the server
   wakeful serve --listen 127.0.0.1:0       a free port
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
   wakeful serve --limits                   every limit, with its default
@@ -28,6 +36,13 @@ pub(crate) struct ServeArgs {
     /// Where to listen; with port 0, on a free port [default: what --addr says]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Where the data is; made if it is not there
+    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
+    data_dir: PathBuf,
+    /// What the answer to a write waits for: `fsync`, that the disk has it; `interval`, that the
+    /// operating system has it, which is synced every journal.sync_interval; `memory`, nothing
+    #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = Level::Fsync)]
+    durability: Level,
     /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limit: Vec<String>,
@@ -40,6 +55,13 @@ pub(crate) struct ServeArgs {
     /// How to log
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Level {
+    Fsync,
+    Interval,
+    Memory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,7 +88,8 @@ impl ServeArgs {
         }
         self.start_log()?;
         let listen = self.listen.as_deref().unwrap_or(addr);
-        actix_rt::System::new().block_on(serve(config, listen, out))
+        let dir = (self.durability != Level::Memory).then_some(&*self.data_dir);
+        actix_rt::System::new().block_on(serve(config, dir, listen, out))
     }
 
     fn config(&self) -> Result<Config, String> {
@@ -78,6 +101,10 @@ impl ServeArgs {
                 ));
             };
             config.set(name, value).map_err(|refusal| format!("--limit {refusal}"))?;
+        }
+        match self.durability {
+            Level::Fsync | Level::Memory => {}
+            Level::Interval => config.journal.durability = Durability::Interval,
         }
         Ok(config)
     }
@@ -97,10 +124,18 @@ impl ServeArgs {
     }
 }
 
-async fn serve(config: Config, listen: &str, out: &mut Output) -> Result<Exit, Failure> {
+async fn serve(
+    config: Config,
+    dir: Option<&Path>,
+    listen: &str,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = config.rpc.shutdown_grace;
-    let wakeful = Wakeful::start(config)?;
+    let wakeful = match dir {
+        Some(dir) => Wakeful::open(config, dir)?,
+        None => Wakeful::start(config)?,
+    };
     let addr = wakeful.listen(listen).await.map_err(|error| {
         // Not exit 5: it is this process that fails, not one that cannot be reached.
         let message = format!("{} (at {listen}); name another with --listen", error.message);
@@ -116,10 +151,13 @@ async fn serve(config: Config, listen: &str, out: &mut Output) -> Result<Exit, F
         Ok(()) | Err(Failure::ClosedPipe) => {}
         Err(failure) => return Err(failure),
     }
-    signals.next().await;
+    let failed = tokio::select! {
+        _ = signals.next() => None,
+        error = wakeful.failed() => Some(error),
+    };
     tracing::info!(grace_ms = grace.as_millis(), "stopping; a second signal stops at once");
     tokio::select! {
-        () = wakeful.stop() => Ok(Exit::Done),
+        () = wakeful.stop() => failed.map_or(Ok(Exit::Done), |error| Err(error.into())),
         // `stop` keeps to the grace itself; this is for the day it does not.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
             notice("error: stopping took too long; stopped at once");
@@ -136,6 +174,8 @@ mod tests {
     fn args(limit: &[&str]) -> ServeArgs {
         ServeArgs {
             listen: None,
+            data_dir: "wakeful-data".into(),
+            durability: Level::Fsync,
             limit: limit.iter().map(ToString::to_string).collect(),
             limits: false,
             log: "info".into(),

@@ -51,6 +51,26 @@ fn object(status: &StatusReply) -> Object {
         .number("streams", status.streams)
         .number("connections", status.connections)
         .number("requests", status.requests)
+        .number("journal_records", status.journal_records)
+        .number("journal_commits", status.journal_commits)
+        .number("journal_bytes", status.journal_bytes)
+        .number(
+            "journal_sync_us",
+            u64::try_from(status.journal_sync.as_micros()).unwrap_or(u64::MAX),
+        )
+}
+
+fn journal(status: &StatusReply) -> String {
+    if status.journal_bytes == 0 {
+        return "none: in memory".to_owned();
+    }
+    let per_commit = status.journal_records as f64 / status.journal_commits.max(1) as f64;
+    format!(
+        "{} bytes, {} commits of {per_commit:.1} records, last sync {} us",
+        status.journal_bytes,
+        status.journal_commits,
+        status.journal_sync.as_micros()
+    )
 }
 
 fn text(status: &StatusReply, out: &mut Output) {
@@ -63,6 +83,7 @@ fn text(status: &StatusReply, out: &mut Output) {
     fact("watches", format!("{} (on {} streams)", status.watches, status.streams));
     fact("connections", status.connections.to_string());
     fact("requests", status.requests.to_string());
+    fact("journal", journal(status));
     fact("store", format!("{:016x}", status.store_id));
     fact("version", status.server_version.clone());
     fact("uptime", format!("{}s", status.uptime.as_secs()));

@@ -161,6 +161,14 @@ pub struct StatusReply {
     pub connections: u64,
     /// Requests done since the start.
     pub requests: u64,
+    /// Records written since the start; 0 for a store in memory, like the rest.
+    pub journal_records: u64,
+    /// Commits since the start; each is one sync, and any number of records.
+    pub journal_commits: u64,
+    /// Bytes the journal takes on disk.
+    pub journal_bytes: u64,
+    /// How long the last sync took, whole microseconds.
+    pub journal_sync: Duration,
 }
 
 /// A page of waits and watches.

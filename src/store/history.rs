@@ -52,6 +52,8 @@ pub(crate) struct History {
     base: Seq,
     /// The first event that is not compacted.
     readable: Seq,
+    /// The first event that is not shown yet.
+    visible_end: Seq,
     /// Bytes of all events there ever were.
     pushed: u64,
     oldest: Revision,
@@ -90,7 +92,7 @@ impl Trail {
 
 impl History {
     pub(crate) fn new(oldest: Revision) -> Self {
-        Self { entries: VecDeque::new(), base: 1, readable: 1, pushed: 0, oldest }
+        Self { entries: VecDeque::new(), base: 1, readable: 1, visible_end: 1, pushed: 0, oldest }
     }
 
     /// The oldest revision that can be read.
@@ -98,9 +100,32 @@ impl History {
         self.oldest
     }
 
-    /// The number that the next event will get.
+    /// The number of the first event that is not shown, or not there, yet.
     pub(crate) fn end(&self) -> Seq {
+        self.visible_end
+    }
+
+    /// The number that the next event will get.
+    pub(super) fn applied_end(&self) -> Seq {
         self.base + self.entries.len() as u64
+    }
+
+    /// Shows the events up to `revision`.
+    pub(super) fn show(&mut self, revision: Revision) {
+        while self.revision_of(self.visible_end).is_some_and(|at| at <= revision) {
+            self.visible_end += 1;
+        }
+    }
+
+    /// The events that are not shown yet.
+    pub(super) fn pending(&self) -> impl ExactSizeIterator<Item = &Event> {
+        let first = usize::try_from(self.visible_end - self.base).unwrap_or(usize::MAX);
+        self.entries.range(first.min(self.entries.len())..).map(|entry| &entry.event)
+    }
+
+    /// Whether the newest event of a key is not shown yet.
+    pub(super) fn is_pending(&self, trail: &Trail) -> bool {
+        trail.last >= self.visible_end
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -112,9 +137,9 @@ impl History {
         self.bytes_from(self.base)
     }
 
-    /// The event with this number; `None` when it is compacted or not there yet.
+    /// The event with this number; `None` when it is compacted, or not shown yet.
     pub(crate) fn get(&self, seq: Seq) -> Option<&Entry> {
-        if seq < self.readable {
+        if seq < self.readable || seq >= self.visible_end {
             return None;
         }
         self.entries.get(usize::try_from(seq - self.base).ok()?)
@@ -130,7 +155,8 @@ impl History {
 
     /// The first event of `revision` or a later one; [`end`](Self::end) if there is none.
     pub(crate) fn first_of(&self, revision: Revision) -> Seq {
-        self.base + self.entries.partition_point(|entry| entry.revision < revision) as u64
+        let first = self.entries.partition_point(|entry| entry.revision < revision);
+        (self.base + first as u64).min(self.visible_end)
     }
 
     /// The first event of a key after a readable `revision`; 0 if there is none.
@@ -152,7 +178,7 @@ impl History {
 
     /// Appends an event of the key in `slot`.
     pub(crate) fn push(&mut self, event: Event, slot: u32, trail: &mut Trail) {
-        let seq = self.end();
+        let seq = self.applied_end();
         if let Some(entry) = self.entry_mut(trail.last) {
             entry.next = seq;
         }
@@ -218,7 +244,8 @@ impl History {
         self.entries.iter()
     }
 
-    fn entry(&self, seq: Seq) -> Option<&Entry> {
+    /// The event with this number, shown or not, as long as it takes room.
+    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
         self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 

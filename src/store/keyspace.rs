@@ -37,9 +37,37 @@ pub(crate) struct Keyspace {
     live: Order,
     dead: Order,
     bytes: u64,
+    /// The ordered indexes are left out, to be made at once.
+    unordered: bool,
 }
 
 impl Keyspace {
+    /// Leaves the ordered indexes out until [`order`](Self::order).
+    pub(super) fn unorder(&mut self) {
+        self.unordered = true;
+    }
+
+    /// Makes the ordered indexes: in bulk, which is faster than key by key, and denser.
+    pub(super) fn order(&mut self) {
+        self.unordered = false;
+        let of = |live: bool| {
+            let records = self.records.iter().filter(|(_, it)| it.current.is_some() == live);
+            let mut keys: Vec<(Blob, u32)> =
+                records.map(|(slot, record)| (record.key.clone(), slot as u32)).collect();
+            keys.sort_unstable();
+            keys.into_iter().collect()
+        };
+        (self.live, self.dead) = (of(true), of(false));
+    }
+
+    /// The keys that have a lease, and which.
+    pub(super) fn leased(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.records.iter().filter_map(|(slot, record)| {
+            let lease = record.current.as_ref()?.lease;
+            (lease != 0).then_some((slot as u32, lease))
+        })
+    }
+
     /// Keys that exist.
     pub(crate) fn len(&self) -> usize {
         self.live.len()
@@ -89,7 +117,9 @@ impl Keyspace {
             records.get(*slot as usize).map_or(0, |record| hasher.hash_one(&*record.key))
         };
         self.index.insert_unique(hasher.hash_one(&**key), slot, rehash);
-        self.dead.insert(key.clone(), slot);
+        if !self.unordered {
+            self.dead.insert(key.clone(), slot);
+        }
         slot
     }
 
@@ -100,6 +130,7 @@ impl Keyspace {
         let before = record.current.replace(kv);
         match &before {
             Some(before) => self.bytes -= before.bytes() as u64,
+            None if self.unordered => {}
             None => {
                 let key = record.key.clone();
                 self.dead.remove(&*key);
@@ -115,8 +146,10 @@ impl Keyspace {
         let before = record.current.take()?;
         self.bytes -= before.bytes() as u64;
         let key = record.key.clone();
-        self.live.remove(&*key);
-        self.dead.insert(key, slot);
+        if !self.unordered {
+            self.live.remove(&*key);
+            self.dead.insert(key, slot);
+        }
         Some(before)
     }
 
@@ -128,7 +161,9 @@ impl Keyspace {
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
-        self.dead.remove(&*record.key);
+        if !self.unordered {
+            self.dead.remove(&*record.key);
+        }
     }
 
     /// The keys of `range` that exist, ascending.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::change::Change;
 use super::room::Demand;
 use super::{Micros, State, StoreError};
 use crate::model::{
@@ -85,6 +86,15 @@ impl Leases {
         Some(lease)
     }
 
+    /// Gives every lease at least a third of its time from `now` on: the interval at which clients
+    /// keep alive.
+    pub(crate) fn grant_grace(&mut self, now: Micros) {
+        for lease in self.leases.values_mut() {
+            lease.deadline = lease.deadline.max(now.saturating_add(lease.ttl / 3));
+        }
+        self.deadlines = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).collect();
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -141,12 +151,15 @@ impl State {
         let new = match request.ttl {
             None => request.lease,
             Some(ttl) if self.is_private(old) => {
-                self.leases.renew(old, now, micros(ttl));
+                let (id, ttl) = (old, micros(ttl));
+                self.leases.renew(id, now, ttl);
+                self.note(|| Change::LeaseRenewed { id, ttl });
                 old
             }
             Some(ttl) => {
-                let id = self.leases.pick_id();
-                self.leases.insert(id, now, micros(ttl), true);
+                let (id, ttl) = (self.leases.pick_id(), micros(ttl));
+                self.leases.insert(id, now, ttl, true);
+                self.note(|| Change::LeaseGranted { id, ttl, private: true });
                 id
             }
         };
@@ -157,7 +170,7 @@ impl State {
         new
     }
 
-    fn attach(&mut self, slot: u32, id: LeaseId) {
+    pub(super) fn attach(&mut self, slot: u32, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(id) else { return };
         let position = lease.keys.len() as u32;
         lease.keys.push(slot);
@@ -182,6 +195,7 @@ impl State {
         }
         if over {
             self.leases.remove(id);
+            self.note(|| Change::LeaseEnded { id });
         }
     }
 
@@ -196,7 +210,9 @@ impl State {
         }
         self.check_room(&Demand { leases: 1, ..Demand::default() })?;
         let id = if request.id == 0 { self.leases.pick_id() } else { request.id };
-        self.leases.insert(id, now, micros(request.ttl), false);
+        let ttl = micros(request.ttl);
+        self.leases.insert(id, now, ttl, false);
+        self.note(|| Change::LeaseGranted { id, ttl, private: false });
         Ok(LeaseReply { revision: self.revision, id, ttl: request.ttl })
     }
 
@@ -207,6 +223,7 @@ impl State {
     ) -> Result<LeaseReply, StoreError> {
         let ttl = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?.ttl;
         self.leases.renew(id, now, ttl);
+        self.note(|| Change::LeaseRenewed { id, ttl });
         Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
     }
 
@@ -250,6 +267,7 @@ impl State {
     /// Deletes the keys of a lease in one revision, and the lease; tells how many keys.
     fn end_lease(&mut self, id: LeaseId) -> usize {
         let Some(lease) = self.leases.remove(id) else { return 0 };
+        self.note(|| Change::LeaseEnded { id });
         let mut slots = lease.keys;
         let keys = &self.keys;
         slots.sort_unstable_by(|a, b| {

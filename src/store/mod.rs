@@ -3,9 +3,11 @@
 //! [`State`] applies requests; [`History`] holds what past revisions did. Time comes in as an
 //! argument, events are read from the history; nothing here knows actix, tokio, a clock or I/O.
 
+mod change;
 mod error;
 mod history;
 mod idempotency;
+mod journaled;
 mod keyspace;
 mod lease;
 mod read;
@@ -20,6 +22,7 @@ pub(crate) mod tests;
 
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};
+pub(crate) use journaled::Mark;
 pub(crate) use state::State;
 
 /// Microseconds since the service started.

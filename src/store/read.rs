@@ -105,7 +105,7 @@ impl State {
 
     /// That `revision` is neither compacted nor in the future.
     pub(crate) fn check_readable(&self, revision: Revision) -> Result<(), StoreError> {
-        let (oldest, current) = (self.history.oldest(), self.revision);
+        let (oldest, current) = (self.history.oldest(), self.visible);
         if revision < oldest {
             return Err(StoreError::Compacted { asked: revision, oldest, current });
         }
@@ -138,8 +138,12 @@ impl State {
     }
 
     /// The key as it was after a readable `revision`.
-    fn at<'a>(&'a self, record: &'a Record, revision: Revision) -> Option<&'a Arc<KeyValue>> {
-        match self.history.get(self.history.first_after(&record.trail, revision)) {
+    pub(super) fn at<'a>(
+        &'a self,
+        record: &'a Record,
+        revision: Revision,
+    ) -> Option<&'a Arc<KeyValue>> {
+        match self.history.entry(self.history.first_after(&record.trail, revision)) {
             Some(entry) => entry.event.previous.as_ref(),
             None => record.current.as_ref(),
         }
@@ -178,7 +182,8 @@ impl State {
     /// The first event of `key` after a readable `revision`; 0 for none.
     pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> Seq {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
-        record.map_or(0, |record| self.history.first_after(&record.trail, revision))
+        let first = record.map_or(0, |record| self.history.first_after(&record.trail, revision));
+        if first < self.history.end() { first } else { 0 }
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::change::Change;
 use super::history::History;
 use super::idempotency::{Remembered, fingerprint};
+use super::journaled::change_of;
 use super::keyspace::Keyspace;
 use super::lease::{Leases, micros};
 use super::spare::Spare;
 use super::{Micros, Seq, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
-    CompactReply, DeleteReply, DeleteRequest, Event, IdempotencyKey, KeyRange, KeyValue, Reply,
-    Request, Revision, SetReply, SetRequest, StatusReply,
+    Blob, CompactReply, DeleteReply, DeleteRequest, Event, IdempotencyKey, KeyRange, KeyValue,
+    LeaseId, Reply, Request, Revision, SetReply, SetRequest, StatusReply,
 };
 
 /// The pure state machine of keys: requests in, replies out, events left in the history.
@@ -22,8 +24,21 @@ pub(crate) struct State {
     pub(super) keys: Keyspace,
     pub(super) history: History,
     pub(super) leases: Leases,
-    remembered: Remembered,
+    pub(super) remembered: Remembered,
     spare: Spare,
+    /// Changes are told, and shown when they are durable.
+    pub(super) journaled: bool,
+    /// What the request at hand has changed.
+    pub(super) changes: Vec<Change>,
+    /// Records taken, and how many of them are shown.
+    pub(super) records: u64,
+    pub(super) settled: u64,
+    /// The last record that changed a lease.
+    pub(super) leases_changed: u64,
+    /// The newest revision that is shown.
+    pub(super) visible: Revision,
+    /// The clock at the last record replayed.
+    pub(super) time: Micros,
 }
 
 impl State {
@@ -37,6 +52,13 @@ impl State {
             leases: Leases::new(),
             remembered: Remembered::default(),
             spare: Spare::default(),
+            journaled: false,
+            changes: Vec::new(),
+            records: 0,
+            settled: 0,
+            leases_changed: 0,
+            visible: 1,
+            time: 0,
         }
     }
 
@@ -75,6 +97,7 @@ impl State {
             return Ok(reply);
         }
         let reply = self.apply_anew(now, request)?;
+        self.note(|| Change::Remembered { key, fingerprint, reply: reply.clone() });
         self.remembered.remember(now, key, fingerprint, reply.clone());
         self.remembered.forget(now, &self.config);
         Ok(reply)
@@ -126,20 +149,29 @@ impl State {
         &mut self,
         change: impl FnOnce(&mut Self, Revision) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (revision, before) = (self.revision + 1, self.history.end());
+        let (revision, before) = (self.revision + 1, self.history.applied_end());
         let result = change(self, revision);
-        if self.history.end() > before {
+        if self.history.applied_end() > before {
             self.revision = revision;
-            let StoreConfig { history_revisions_max, history_bytes_max, .. } = self.config;
-            self.history.compact_to(revision, history_revisions_max, history_bytes_max);
+            if !self.journaled {
+                self.visible = revision;
+                self.history.show(revision);
+            }
+            self.keep_history_short();
             self.reclaim(self.config.slice_max);
         }
         result
     }
 
+    /// Gives up what the limits leave no room for; nothing that is not shown yet.
+    pub(super) fn keep_history_short(&mut self) {
+        let StoreConfig { history_revisions_max, history_bytes_max, .. } = self.config;
+        self.history.compact_to(self.visible, history_revisions_max, history_bytes_max);
+    }
+
     /// The revision that a reply within a write at `revision` shows.
     pub(super) fn shown_revision(&self, revision: Revision, before: Seq) -> Revision {
-        if self.history.end() > before { revision } else { self.revision }
+        if self.history.applied_end() > before { revision } else { self.revision }
     }
 
     pub(super) fn check_key(&self, bytes: usize) -> Result<(), StoreError> {
@@ -198,18 +230,30 @@ impl State {
             && self.is_unchanged(kv, &request)
         {
             if let Some(ttl) = request.ttl {
-                self.leases.renew(kv.lease, now, micros(ttl));
+                let (id, ttl) = (kv.lease, micros(ttl));
+                self.leases.renew(id, now, ttl);
+                self.note(|| Change::LeaseRenewed { id, ttl });
             }
             let revision = self.revision;
             return Ok(SetReply { revision, changed: false, lease: kv.lease, previous });
         }
         let lease = self.move_lease(now, slot, before.as_deref(), &request);
-        let (create_revision, version) =
-            before.as_ref().map_or((revision, 1), |kv| (kv.create_revision, kv.version + 1));
-        let key = self.keys.record(slot).map_or(request.key, |record| record.key.clone());
+        self.put(revision, slot, request.value, lease);
+        Ok(SetReply { revision, changed: true, lease, previous })
+    }
+
+    /// Makes the next version of the key in `slot`.
+    pub(super) fn put(&mut self, revision: Revision, slot: u32, value: Blob, lease: LeaseId) {
+        let Some(record) = self.keys.record(slot) else { return };
+        let (create_revision, version) = record
+            .current
+            .as_ref()
+            .map_or((revision, 1), |kv| (kv.create_revision, kv.version + 1));
+        // Its bytes are shared by all versions.
+        let key = record.key.clone();
         let kv = self.spare.fill(KeyValue {
             key,
-            value: request.value,
+            value,
             create_revision,
             mod_revision: revision,
             version,
@@ -217,7 +261,6 @@ impl State {
         });
         let before = self.keys.put(slot, kv.clone());
         self.record_event(slot, Event { kv, previous: before });
-        Ok(SetReply { revision, changed: true, lease, previous })
     }
 
     fn is_unchanged(&self, kv: &KeyValue, request: &SetRequest) -> bool {
@@ -230,7 +273,7 @@ impl State {
 
     /// Deletes the keys of a range that was checked, at `revision`.
     pub(super) fn delete(&mut self, revision: Revision, request: &DeleteRequest) -> DeleteReply {
-        let before = self.history.end();
+        let before = self.history.applied_end();
         let slots: Vec<u32> = self.slots_in(&request.range).collect();
         let mut reply = DeleteReply { revision, deleted: 0, previous: Vec::new() };
         for slot in slots {
@@ -246,8 +289,14 @@ impl State {
     }
 
     pub(super) fn delete_slot(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
+        let lease = self.keys.record(slot)?.current.as_ref()?.lease;
+        self.detach(slot, lease);
+        self.bury(revision, slot)
+    }
+
+    /// Deletes the key in `slot`, whose lease does not have it any more.
+    pub(super) fn bury(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
         let before = self.keys.take(slot)?;
-        self.detach(slot, before.lease);
         let kv = Arc::new(KeyValue::tombstone(before.key.clone(), revision));
         self.record_event(slot, Event { kv, previous: Some(before.clone()) });
         Some(before)
@@ -266,6 +315,7 @@ impl State {
     }
 
     fn record_event(&mut self, slot: u32, event: Event) {
+        self.note(|| change_of(&event));
         let Some(record) = self.keys.record_mut(slot) else { return };
         self.history.push(event, slot, &mut record.trail);
     }
@@ -273,6 +323,7 @@ impl State {
     fn compact(&mut self, revision: Revision) -> Result<CompactReply, StoreError> {
         self.check_readable(revision)?;
         self.history.compact(revision);
+        self.note(|| Change::Compacted { revision });
         self.reclaim(self.config.slice_max);
         Ok(CompactReply { revision: self.revision, oldest: self.history.oldest() })
     }
@@ -298,7 +349,7 @@ impl State {
     /// Fills in what the store knows.
     pub(crate) fn status(&self) -> StatusReply {
         StatusReply {
-            revision: self.revision,
+            revision: self.visible,
             oldest: self.history.oldest(),
             keys: self.keys.len() as u64,
             bytes: self.keys.bytes(),

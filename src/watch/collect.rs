@@ -80,7 +80,7 @@ impl<P> Hub<P> {
         }
         if watch.cursor == 0 {
             if std::mem::take(&mut watch.mark) {
-                show(News::Progress { revision: self.state.revision() });
+                show(News::Progress { revision: self.state.visible() });
             }
             return Rest::Nothing;
         }
@@ -124,7 +124,7 @@ impl<P> Hub<P> {
             }
         };
         watch.cursor = cursor;
-        let revision = if cursor == 0 { self.state.revision() } else { shown };
+        let revision = if cursor == 0 { self.state.visible() } else { shown };
         let (watch_id, view) = (watch.watch_id, watch.options.view);
         if batch.events.len() > first {
             let skipped = std::mem::take(&mut watch.skipped);
@@ -197,7 +197,7 @@ pub(super) fn end_error(
     let history = state.history();
     let resume = match snapshot {
         Some(snapshot) => Some(snapshot.revision).filter(|at| *at >= history.oldest()),
-        None if cursor == 0 => Some(state.revision() + 1),
+        None if cursor == 0 => Some(state.visible() + 1),
         None => history.get(cursor).map(|entry| entry.event.revision()),
     };
     resume.map_or_else(|| StoreError::Overtaken { resume: history.oldest() }, error)

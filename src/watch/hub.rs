@@ -16,11 +16,12 @@ use super::registry::Registry;
 use super::stream::Stream;
 use super::watcher::{Handle, Owner, Role, Watcher};
 use crate::config::WatchConfig;
+use crate::journal::Batch as Records;
 use crate::model::{
     IdempotencyKey, Reply, Request, StatusReply, WaitOutcome, WatcherInfo, WatcherKind,
     WatchersReply,
 };
-use crate::store::{Micros, Seq, State, StoreError};
+use crate::store::{Mark, Micros, Seq, State, StoreError};
 
 /// The store and its watchers; `P` is whatever the caller reaches a waiting party by.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Hub<P> {
     pub(super) answers: Vec<Answer<P>>,
     /// Watchers of the event at hand; kept for its room.
     scratch: Vec<u32>,
+    /// What was changed and is not yet handed to the journal; nothing without one.
+    records: Records,
 }
 
 /// The end of a wait.
@@ -70,6 +73,7 @@ impl<P> Hub<P> {
             touched: VecDeque::new(),
             answers: Vec::new(),
             scratch: Vec::new(),
+            records: Records::new(),
         }
     }
 
@@ -104,6 +108,7 @@ impl<P> Hub<P> {
             (idempotency, request) => {
                 let before = self.state.history().end();
                 let reply = self.state.apply(now, idempotency, request);
+                self.record(now);
                 self.notify(before);
                 reply
             }
@@ -118,6 +123,7 @@ impl<P> Hub<P> {
         while work < slice {
             let before = self.state.history().end();
             let Some(deleted) = self.state.expire_one(now) else { break };
+            self.record(now);
             self.notify(before);
             work += 1 + deleted;
         }
@@ -131,6 +137,30 @@ impl<P> Hub<P> {
         }
         self.state.reclaim(slice);
         self.search(slice);
+    }
+
+    /// What was changed since the journal was last handed something.
+    pub(crate) fn records(&mut self) -> &mut Records {
+        &mut self.records
+    }
+
+    /// Shows what was changed up to `mark`, which is durable now: revision by revision, so that a
+    /// condition is judged by the state that each of them made.
+    pub(crate) fn show_up_to(&mut self, mark: Mark) {
+        for revision in self.state.visible() + 1..=mark.revision {
+            let before = self.state.history().end();
+            self.state.settle(Mark { revision, ..mark });
+            self.notify(before);
+        }
+        self.state.settle(mark);
+    }
+
+    fn record(&mut self, now: Micros) {
+        if !self.state.is_journaled() {
+            return;
+        }
+        let state = &mut self.state;
+        self.records.push_if(|out| state.take_record(now, out));
     }
 
     /// Whether [`advance`](Self::advance) left something that is due already.
@@ -299,7 +329,7 @@ impl<P> Hub<P> {
             .collect();
         let more = watchers.len() > limit;
         watchers.truncate(limit);
-        Ok(WatchersReply { revision: self.state.revision(), watchers, more })
+        Ok(WatchersReply { revision: self.state.visible(), watchers, more })
     }
 
     fn describe(&self, index: u32, watcher: &Watcher<P>) -> WatcherInfo {
@@ -311,7 +341,7 @@ impl<P> Hub<P> {
             ),
             Role::Watch(watch) => {
                 let behind = match &watch.snapshot {
-                    Some(snapshot) => self.state.revision() - snapshot.revision,
+                    Some(snapshot) => self.state.visible() - snapshot.revision,
                     None if watch.cursor == 0 => 0,
                     None => self.behind(watch.cursor),
                 };
@@ -337,7 +367,7 @@ impl<P> Hub<P> {
             None if cursor >= history.end() => return 0,
             None => history.oldest(),
         };
-        self.state.revision() + 1 - revision
+        self.state.visible() + 1 - revision
     }
 
     fn end(&mut self, id: u64) -> Result<(), StoreError> {

@@ -29,7 +29,7 @@ impl<P> Hub<P> {
         request: &WaitRequest,
         after: Revision,
     ) -> Result<Search, StoreError> {
-        let (oldest, current) = (self.state.history().oldest(), self.state.revision());
+        let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         if after > current {
             return Err(StoreError::Future { asked: after, oldest, current });
         }
@@ -168,7 +168,7 @@ impl<P> Hub<P> {
     /// The revision up to which a wait has considered everything.
     pub(super) fn considered(&self, search: Option<Search>) -> Result<Revision, StoreError> {
         match search {
-            None => Ok(self.state.revision()),
+            None => Ok(self.state.visible()),
             Some(search) => match self.state.history().get(search.cursor) {
                 Some(entry) => Ok(entry.event.revision() - 1),
                 None => Err(self.overtaken()),

@@ -86,7 +86,7 @@ impl<P> Hub<P> {
         let owner = Arc::clone(&stream.owner);
         let progress = self.check_watch(&request)?;
         self.check_room(&owner)?;
-        let current = self.state.revision();
+        let current = self.state.visible();
         let cursor = match request.from {
             WatchFrom::Now => 0,
             WatchFrom::Revision(from) => self.first_to_show(&request.range, from)?,
@@ -155,7 +155,7 @@ impl<P> Hub<P> {
 
     /// The first event of `range` at or after `from`; 0 for none so far.
     fn first_to_show(&self, range: &KeyRange, from: Revision) -> Result<Seq, StoreError> {
-        let (oldest, current) = (self.state.history().oldest(), self.state.revision());
+        let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         if from < oldest {
             return Err(StoreError::Compacted { asked: from, oldest, current });
         }

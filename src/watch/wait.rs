@@ -93,7 +93,7 @@ impl<P> Hub<P> {
 
     /// Where history has to be searched from; `None` when the present is to be looked at first.
     fn first_search(&self, request: &WaitRequest) -> Result<Option<Search>, StoreError> {
-        let (oldest, current) = (self.state.history().oldest(), self.state.revision());
+        let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         let after = match (request.after, &request.condition) {
             (Some(after), _) => after,
             // Above a revision means after it, as far back as history goes.
@@ -118,14 +118,14 @@ impl<P> Hub<P> {
 
     /// Whether the condition holds in the present state.
     fn holds_now(&self, request: &WaitRequest) -> Result<Option<WaitOutcome>, StoreError> {
-        let revision = self.state.revision();
+        let revision = self.state.visible();
         let met = |kv: Option<&Arc<KeyValue>>| {
             let event = kv.map(|kv| Event { kv: kv.clone(), previous: None });
             Some(WaitOutcome::Met { revision, event })
         };
         let single = matches!(request.range, KeyRange::Key(_));
         let mut seen = 0;
-        for kv in self.state.current_in(&request.range) {
+        for kv in self.state.seen_in(&request.range) {
             let holds = match &request.condition {
                 WaitCondition::Changed | WaitCondition::Absent => return Ok(None),
                 WaitCondition::Exists => true,
@@ -172,7 +172,7 @@ impl<P> Hub<P> {
     fn meets(&self, range: &KeyRange, condition: &WaitCondition, event: &Event) -> bool {
         match (condition, range) {
             (WaitCondition::Absent, KeyRange::Prefix(_) | KeyRange::Range { .. }) => {
-                event.kind() == EventKind::Delete && self.state.current_in(range).next().is_none()
+                event.kind() == EventKind::Delete && self.state.seen_in(range).next().is_none()
             }
             _ => condition_meets(condition, event),
         }

@@ -11,6 +11,8 @@
 mod cli;
 #[cfg(feature = "cli")]
 mod client;
+#[cfg(all(feature = "cli", unix))]
+mod durable;
 mod embed;
 #[cfg(feature = "cli")]
 mod examples;

@@ -91,6 +91,8 @@ impl Server {
 pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(arguments).env_remove("WAKEFUL_ADDR").env_remove("RUST_LOG");
+    // What is durable has tests of its own, which say so.
+    command.env("WAKEFUL_DURABILITY", "memory");
     command
 }
 

@@ -278,6 +278,10 @@ fn replies(golden: &mut Golden) {
         streams: 9,
         connections: 10,
         requests: 11,
+        journal_records: 12,
+        journal_commits: 13,
+        journal_bytes: 14,
+        journal_sync: Duration::from_micros(15),
     };
     golden.reply("Status", &Reply::Status(Box::new(status)));
     let watcher = WatcherInfo {

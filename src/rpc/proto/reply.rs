@@ -133,6 +133,10 @@ pub(crate) struct WireStatus<'a> {
     streams: u64,
     connections: u64,
     requests: u64,
+    journal_records: u64,
+    journal_commits: u64,
+    journal_bytes: u64,
+    journal_sync_us: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -384,6 +388,10 @@ impl<'a> From<&'a StatusReply> for WireStatus<'a> {
             streams: status.streams,
             connections: status.connections,
             requests: status.requests,
+            journal_records: status.journal_records,
+            journal_commits: status.journal_commits,
+            journal_bytes: status.journal_bytes,
+            journal_sync_us: u64::try_from(status.journal_sync.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -406,6 +414,10 @@ impl From<WireStatus<'_>> for StatusReply {
             streams: wire.streams,
             connections: wire.connections,
             requests: wire.requests,
+            journal_records: wire.journal_records,
+            journal_commits: wire.journal_commits,
+            journal_bytes: wire.journal_bytes,
+            journal_sync: Duration::from_micros(wire.journal_sync_us),
         }
     }
 }

@@ -191,7 +191,8 @@ impl Connection {
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
             more = go_on && self.room() > 0 && wrote > 0;
         }
-        if self.room() > 0 && !self.exchange.has_answers() {
+        let allowed = self.exchange.withheld() < self.config().requests_in_flight_max;
+        if allowed && self.room() > 0 && !self.exchange.has_answers() {
             if self.inbox.full {
                 return Poll::Ready(Ok(Event::Received));
             }

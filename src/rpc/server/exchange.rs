@@ -10,10 +10,10 @@ use super::connection::{End, protocol};
 use super::inbox::Fatal;
 use super::outbox::{Outbox, Outgoing};
 use super::push_writer::PushWriter;
-use crate::actor::Outlet;
 use crate::actor::message::{
-    Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
+    Answer, Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
 };
+use crate::actor::{AnswerSink, Outlet};
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::{CodecError, encode_bare, encode_frame};
 use crate::rpc::frame::Kind;
@@ -40,6 +40,8 @@ pub(super) struct Exchange {
     cancelled: Vec<u64>,
     /// Not yet encoded, as output waits.
     answers: VecDeque<(u64, Result<Done, Error>)>,
+    /// Requests whose answers the store withholds until they are durable, in order.
+    withheld: VecDeque<u64>,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
     /// Streams by request id.
@@ -96,6 +98,7 @@ impl Exchange {
             asked: Vec::new(),
             cancelled: Vec::new(),
             answers: VecDeque::new(),
+            withheld: VecDeque::new(),
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
@@ -123,7 +126,13 @@ impl Exchange {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
+            && self.withheld.is_empty()
             && self.streams.values().all(|stream| stream.watches == 0)
+    }
+
+    /// Requests whose answers the store withholds.
+    pub(super) fn withheld(&self) -> usize {
+        self.withheld.len()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -149,14 +158,15 @@ impl Exchange {
         call: Result<Call, Error>,
     ) -> Result<(), End> {
         if id <= self.highest {
-            if self.waits.contains_key(&id) || self.streams.contains_key(&id) {
+            let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
+            if open || self.withheld.contains(&id) {
                 return Err(in_flight(id));
             }
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
         let (about, task) = self.task(id, call);
-        self.works.push(Work { deadline, task });
+        self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about });
         Ok(())
     }
@@ -232,13 +242,19 @@ impl Exchange {
             // What is given up makes room for what is asked for in the same breath.
             self.do_cancel();
             let works = std::mem::take(&mut self.works);
-            let requests = Requests { owner: Arc::clone(&self.owner), works };
+            let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
+            let requests = Requests { owner: Arc::clone(&self.owner), works, sink };
             let answers = self.service.store().send(requests).await;
             let Answers(answers) = answers.map_err(|_| End::Gone)?;
             self.answers.reserve(answers.len());
             for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
-                self.note(asked, &answer);
-                self.answers.push_back((asked.id, answer));
+                match answer {
+                    Answer::Now(answer) => {
+                        self.note(asked, &answer);
+                        self.answers.push_back((asked.id, answer));
+                    }
+                    Answer::Withheld => self.withheld.push_back(asked.id),
+                }
             }
         }
         self.do_cancel();
@@ -407,6 +423,10 @@ impl Exchange {
                 if self.waits.remove(&id).is_some() {
                     self.answers.push_back((id, outcome.map(Done::Waited)));
                 }
+            }
+            Outgoing::Withheld(answers) => {
+                self.withheld.drain(..answers.len().min(self.withheld.len()));
+                self.answers.extend(answers);
             }
             Outgoing::Show(id, handle, batch) => {
                 if let Some(stream) = self.streams.get_mut(&id)

@@ -5,14 +5,16 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use crate::actor::AnswerSink;
+use crate::actor::message::Done;
 use crate::error::Error;
 use crate::model::WaitOutcome;
 use crate::watch::{Batch, Handle};
 
 /// What a connection is to send, not yet encoded, so that it costs no more than references.
 ///
-/// Bounded by those who fill it: one answer for each wait of the connection, one batch for each
-/// of its streams.
+/// Bounded by those who fill it: one answer for each wait and withheld request of the connection,
+/// one batch for each of its streams.
 #[derive(Default)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
@@ -35,11 +37,19 @@ pub(super) enum Mail {
 pub(crate) enum Outgoing {
     /// The answer to the wait with this request id.
     Answer(u64, Result<WaitOutcome, Error>),
+    /// Answers that were withheld until they were durable, each with its request id.
+    Withheld(Vec<(u64, Result<Done, Error>)>),
     /// What the stream with this request id is shown. The handle tells it from an earlier stream
     /// with the same id.
     Show(u64, Handle, Batch),
     /// Take no new requests; end when those in flight have.
     Goodbye,
+}
+
+impl AnswerSink for Outbox {
+    fn take(&self, answers: Vec<(u64, Result<Done, Error>)>) {
+        self.push(Outgoing::Withheld(answers));
+    }
 }
 
 impl Outbox {

@@ -249,6 +249,10 @@ pub(crate) fn read_status(body: &[u8]) -> Status {
         streams,
         connections,
         _requests,
+        _journal_records,
+        _journal_commits,
+        _journal_bytes,
+        _journal_sync,
     ] = std::array::from_fn(|_| reader.u64());
     reader.end();
     Status { revision, oldest, store_id, keys, waits, watches, streams, connections }

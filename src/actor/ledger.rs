@@ -1,0 +1,181 @@
+//! [`Ledger`]: what was handed to the journal, and what waits for it to be durable.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::withheld::{Answered, Withheld};
+use crate::config::{Durability, JournalConfig};
+use crate::error::{Error, ErrorCode};
+use crate::journal::{Batch, Journal, JournalError, Progress, Seq};
+use crate::model::{Request, StatusReply, TxnOp, TxnRequest};
+use crate::store::{Mark, StoreError};
+
+pub(crate) struct Ledger {
+    /// `None` once it is closed.
+    journal: Option<Box<dyn Journal>>,
+    config: JournalConfig,
+    /// The last record handed over.
+    appended: Seq,
+    /// Where the state stood at the end of each hand-over that is not durable yet.
+    marks: VecDeque<(Seq, Mark)>,
+    withheld: Withheld,
+    /// Why nothing is written any more.
+    failed: Option<Error>,
+    /// Tells the service so.
+    failure: watch::Sender<Option<Error>>,
+    /// Whether there is room for what grows.
+    room: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new(
+        journal: Box<dyn Journal>,
+        config: JournalConfig,
+        appended: Seq,
+        failure: watch::Sender<Option<Error>>,
+    ) -> Self {
+        Self {
+            journal: Some(journal),
+            config,
+            appended,
+            marks: VecDeque::new(),
+            withheld: Withheld::default(),
+            failed: None,
+            failure,
+            room: true,
+        }
+    }
+
+    /// That what `request` changes can be written.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+        if !changes(request) {
+            return Ok(());
+        }
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let max = self.config.pending_bytes_max;
+        if self.journal.as_ref().is_none_or(|journal| journal.pending_bytes() >= max) {
+            let what = "the disk does not keep up with what is written; try again later";
+            return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
+        }
+        if !self.room && grows(request) {
+            let message = "there is no room on the disk for the next segment of the journal; \
+                           delete or compact, or make room; nothing was changed";
+            return Err(Error::new(ErrorCode::NoSpace, message));
+        }
+        Ok(())
+    }
+
+    /// Whether what is not durable yet never will be, as far as is known.
+    pub(super) fn failed(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Hands records over; `mark` is where the state stands after them.
+    pub(super) fn hand_over(&mut self, records: &mut Batch, mark: Mark) {
+        let Some(journal) = &mut self.journal else { return };
+        if !records.is_empty() {
+            self.appended = journal.append(records);
+            self.marks.push_back((self.appended, mark));
+        }
+    }
+
+    /// Keeps answers until everything handed over so far is durable.
+    pub(super) fn withhold(&mut self, answered: Answered) {
+        self.withheld.push(self.appended, answered);
+    }
+
+    /// The journal has come further; tells where the state that may be shown stands then, and up
+    /// to which record answers may be given.
+    pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
+        let durable = match (progress, self.config.durability) {
+            (Progress::Synced(seq), Durability::Fsync) => seq,
+            (Progress::Written(seq), Durability::Interval) => seq,
+            (Progress::Synced(_) | Progress::Written(_), _) => return None,
+            (Progress::Space(room), _) => {
+                self.room = room;
+                return None;
+            }
+            (Progress::Failed(error), _) => {
+                self.fail(&error);
+                return None;
+            }
+        };
+        let mut shown = None;
+        while let Some((seq, mark)) = self.marks.front().copied()
+            && seq <= durable
+        {
+            self.marks.pop_front();
+            shown = Some(mark);
+        }
+        Some((durable, shown?))
+    }
+
+    /// Gives the answers that waited for records up to `durable`.
+    pub(super) fn release(&mut self, durable: Seq) {
+        self.withheld.release(durable);
+    }
+
+    fn fail(&mut self, error: &JournalError) {
+        tracing::error!(%error, "the journal failed: nothing is written any more");
+        let message = format!(
+            "the journal failed, so nothing more is written: {error}; whether the writes under \
+             way were done shows when the store is opened again"
+        );
+        let error = Error::new(ErrorCode::JournalFailed, message);
+        self.withheld.fail(&error);
+        self.failure.send_replace(Some(error.clone()));
+        self.failed = Some(error);
+    }
+
+    /// Fills in what the journal knows.
+    pub(super) fn describe(&self, status: &mut StatusReply) {
+        let Some(journal) = &self.journal else { return };
+        let stats = journal.stats();
+        status.journal_records = stats.records;
+        status.journal_commits = stats.commits;
+        status.journal_bytes = stats.bytes;
+        status.journal_sync = Duration::from_micros(stats.sync_micros_last);
+    }
+
+    /// Writes and syncs everything, and gives the answers that waited for it.
+    pub(super) fn close(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        match journal.close() {
+            Ok(()) => self.withheld.release(self.appended),
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+/// Whether a request may change something, leases and history included.
+fn changes(request: &Request) -> bool {
+    request.is_write() || matches!(request, Request::LeaseKeepAlive(_) | Request::Compact(_))
+}
+
+/// Whether a request may make the store larger.
+fn grows(request: &Request) -> bool {
+    let sets = |op: &TxnOp| matches!(op, TxnOp::Set(_));
+    match request {
+        Request::Set(_) | Request::LeaseGrant(_) => true,
+        Request::Txn(TxnRequest { success, failure, .. }) => {
+            success.iter().chain(failure).any(sets)
+        }
+        _ => false,
+    }
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        let code = match &error {
+            JournalError::Locked { .. } => ErrorCode::DataDirLocked,
+            JournalError::Damaged { .. } | JournalError::Format { .. } => ErrorCode::Damaged,
+            JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+            _ => ErrorCode::JournalFailed,
+        };
+        Self::new(code, error.to_string())
+    }
+}

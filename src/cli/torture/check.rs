@@ -1,0 +1,110 @@
+//! Whether a server that is back keeps what its clients were told.
+
+use futures_util::StreamExt;
+
+use super::load::{LEASE_TTL, key_of};
+use super::told::{Shown, Told, Writer};
+use crate::{KeyRange, Operations, SetRequest, WatchFrom, WatchItem, WatchRequest};
+
+/// Checks `store` against `told`, and takes over what it holds now.
+///
+/// Errors: a sentence that says which promise is broken, and how.
+pub(super) async fn check(store: &impl Operations, told: &mut Told) -> Result<(), String> {
+    let status = store.status().await.map_err(failed("status"))?;
+    if status.revision < told.revision {
+        return Err(format!(
+            "D2: revision {} was shown or acknowledged, the store is at {}",
+            told.revision, status.revision
+        ));
+    }
+    check_writers(store, told).await?;
+    check_leases(store, told).await?;
+    check_events(store, told).await?;
+    let set = store.set(SetRequest::new("probe", "")).await.map_err(failed("set"))?;
+    if set.revision != status.revision + 1 {
+        return Err(format!(
+            "D3: the store was at revision {}, and the next write made {}",
+            status.revision, set.revision
+        ));
+    }
+    told.revision = set.revision;
+    told.shown.clear();
+    Ok(())
+}
+
+async fn check_writers(store: &impl Operations, told: &mut Told) -> Result<(), String> {
+    for (number, writer) in told.writers.iter_mut().enumerate() {
+        let left = count(store, format!("left/{number}")).await?;
+        let right = count(store, format!("right/{number}")).await?;
+        if left != right {
+            return Err(format!("D2: half a transaction of writer {number}: {left}, {right}"));
+        }
+        let Writer { attempted, acknowledged } = *writer;
+        if left < acknowledged || left > attempted {
+            return Err(format!(
+                "D2: writer {number} was acknowledged {acknowledged} and sent {attempted}, \
+                 {left} is there"
+            ));
+        }
+        *writer = Writer { attempted: left, acknowledged: left };
+    }
+    Ok(())
+}
+
+async fn count(store: &impl Operations, key: String) -> Result<u64, String> {
+    let kv = store.get(&*key).await.map_err(failed("get"))?.kv;
+    let Some(kv) = kv else { return Ok(0) };
+    kv.value.to_string().parse().map_err(|_| format!("D6: {key} holds {}", kv.value))
+}
+
+async fn check_leases(store: &impl Operations, told: &Told) -> Result<(), String> {
+    for (id, attached) in &told.leases {
+        let lease = store
+            .lease_time_to_live(*id)
+            .await
+            .map_err(|error| format!("D4: lease {id} was granted, and now: {error}"))?;
+        if lease.remaining < LEASE_TTL / 3 {
+            return Err(format!("D4: lease {id} has {:?} left", lease.remaining));
+        }
+        let kv = store.get(key_of(*id)).await.map_err(failed("get"))?.kv;
+        if *attached && kv.is_none_or(|kv| kv.lease != *id) {
+            return Err(format!("D4: lease {id} has lost its key"));
+        }
+    }
+    Ok(())
+}
+
+/// Every event that a watcher was shown is in history, and none was between them.
+async fn check_events(store: &impl Operations, told: &Told) -> Result<(), String> {
+    let Some(first) = told.shown.front() else { return Ok(()) };
+    let from = WatchFrom::Revision(first.revision);
+    let request = WatchRequest { from, ..WatchRequest::new(KeyRange::all()) };
+    let mut watch = store.watch(request).await.map_err(failed("watch"))?;
+    let mut expected = told.shown.iter();
+    // The first revision remembered may have been cut in two.
+    let mut started = false;
+    while expected.len() > 0 {
+        let item = watch.next().await.ok_or("D3: a watch of the past ended")?;
+        let WatchItem::Events { events, .. } = item.map_err(failed("watch"))? else { continue };
+        for event in &events {
+            let found = Shown::of(event);
+            started |= found == *first;
+            if !started {
+                continue;
+            }
+            match expected.next() {
+                Some(shown) if *shown == found => {}
+                Some(shown) => return Err(format!("D1: {shown:?} was shown, now it is {found:?}")),
+                None => return Ok(()),
+            }
+        }
+        if !started {
+            return Err(format!("D1: {first:?} was shown, and is not there"));
+        }
+    }
+    Ok(())
+}
+
+fn failed(what: &'static str) -> impl Fn(crate::Error) -> String {
+    move |error| format!("{what} of a server that is back: {error}")
+}

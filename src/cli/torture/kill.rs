@@ -1,0 +1,118 @@
+//! Rounds with real servers and SIGKILL.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::told::Told;
+use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, load};
+use crate::{Client, ClientConfig};
+
+/// How long a server may take to start, or a call to be answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest life of a server under load.
+const LIFE_MS_MAX: u64 = 120;
+
+/// Kills servers on the data in `dir`, `rounds` times.
+pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, Broken> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let told = Arc::new(Mutex::new(Told::new(WRITERS)));
+    let mut progress = Progress::new("kills", rounds);
+    for round in 1..=rounds {
+        progress.note(round, &told.lock());
+        let life = Duration::from_millis(random.random_range(1..=LIFE_MS_MAX));
+        if let Err(what) = round_of(dir, life, &told).await {
+            return Err(Broken { round, what, told: told.lock().clone() });
+        }
+    }
+    if rounds > 0 {
+        // What the last one left is checked too.
+        let server = Server::start(dir).await;
+        let checked = match &server {
+            Ok(server) => check_at(server, &told).await,
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(what) = checked {
+            return Err(Broken { round: rounds, what, told: told.lock().clone() });
+        }
+    }
+    let told = told.lock();
+    Ok(Tally { acknowledged: told.acknowledged, events: told.events })
+}
+
+async fn round_of(dir: &Path, life: Duration, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+    let mut server = Server::start(dir).await?;
+    check_at(&server, told).await?;
+    let client = server.connect().await?;
+    let mut tasks = Vec::new();
+    for number in 0..WRITERS {
+        tasks.push(actix_rt::spawn(load::write(client.clone(), told.clone(), number)));
+    }
+    tasks.push(actix_rt::spawn(load::lease(client.clone(), told.clone())));
+    // On a connection of its own: it ends with the server instead of looking for another.
+    let watching = server.connect().await?;
+    let watch = actix_rt::spawn(load::watch(watching.clone(), told.clone()));
+    tokio::time::sleep(life).await;
+    server.process.kill().await.map_err(|error| format!("kill: {error}"))?;
+    watching.close().await;
+    for task in tasks.into_iter().chain([watch]) {
+        let ended = tokio::time::timeout(PATIENCE, task).await;
+        ended.map_err(|_| "a client did not notice that its server was gone")?.ok();
+    }
+    client.close().await;
+    Ok(())
+}
+
+async fn check_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+    let client = server.connect().await?;
+    let mut found = told.lock().clone();
+    let checked = tokio::time::timeout(PATIENCE, check::check(&client, &mut found)).await;
+    checked.map_err(|_| "the check of a server that is back took too long".to_owned())??;
+    *told.lock() = found;
+    client.close().await;
+    Ok(())
+}
+
+/// A server process; killed when dropped.
+struct Server {
+    process: Child,
+    addr: String,
+}
+
+impl Server {
+    async fn start(dir: &Path) -> Result<Self, String> {
+        let binary = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
+        command.args(["--durability", "fsync", "--data-dir"]).arg(dir);
+        for (name, value) in LIMITS {
+            command.arg("--limit").arg(format!("{name}={value}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().map_err(|error| format!("cannot start: {error}"))?;
+        let stdout = process.stdout.take().ok_or("no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.map_err(|_| "a server does not start".to_owned())?;
+        let line = line.ok().flatten().unwrap_or_default();
+        let addr = line.strip_prefix("listening on ").ok_or("a server refuses to start")?;
+        Ok(Self { process, addr: addr.to_owned() })
+    }
+
+    async fn connect(&self) -> Result<Client, String> {
+        // No answer comes from a server that was killed: reconnecting would only wait.
+        let config = ClientConfig {
+            call_deadline: Some(Duration::from_secs(10)),
+            ..ClientConfig::new(&self.addr)
+        };
+        Client::connect_with(config).await.map_err(|error| format!("connect: {error}"))
+    }
+}

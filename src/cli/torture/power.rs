@@ -1,0 +1,89 @@
+//! Rounds in this process, on a disk in memory whose power is cut.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::told::Told;
+use super::{Broken, Progress, Tally, WRITERS, check, config, load};
+use crate::Wakeful;
+use crate::journal::FaultyDisk;
+
+/// Most acknowledgements in one round.
+const ACKNOWLEDGED_MAX: u64 = 60;
+
+/// How long a sync takes at most, microseconds: commits of many records, and of one.
+const SLOW_SYNC_US_MAX: u64 = 300;
+
+/// How often only the process ends: what it had written and not synced is there then, and is lost
+/// to the next cut unless opening made it durable.
+const KILLED: f64 = 0.2;
+
+/// Rounds on one disk, after which another begins anew: its log has no end.
+const ROUNDS_PER_DISK: u64 = 50;
+
+/// Cuts the power `rounds` times.
+pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut disk = FaultyDisk::new();
+    let mut told = Told::new(WRITERS);
+    let mut tally = Tally::default();
+    let mut progress = Progress::new("power cuts", rounds);
+    for round in 1..=rounds {
+        progress.note(round, &told);
+        if round % ROUNDS_PER_DISK == 0 {
+            disk = FaultyDisk::new();
+            told = Told::new(WRITERS);
+        }
+        let before = (told.acknowledged, told.events);
+        let acknowledge = random.random_range(0..=ACKNOWLEDGED_MAX);
+        match round_of(disk, &told, acknowledge, random.random()).await {
+            Ok((after, left)) => (disk, told) = (after, left),
+            Err(what) => return Err(Broken { round, what, told }),
+        }
+        tally.acknowledged += told.acknowledged - before.0;
+        tally.events += told.events - before.1;
+    }
+    Ok(tally)
+}
+
+/// Opens what is on `disk`, checks it, loads it, and cuts the power after so many
+/// acknowledgements; gives what the disk is then, and what was told by then.
+async fn round_of(
+    disk: FaultyDisk,
+    told: &Told,
+    acknowledge: u64,
+    seed: u64,
+) -> Result<(FaultyDisk, Told), String> {
+    let config = config()?;
+    let wakeful = Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data"))
+        .map_err(|error| format!("a store whose power was cut does not open: {error}"))?;
+    let mut found = told.clone();
+    check::check(&wakeful, &mut found).await?;
+    let until = found.acknowledged + acknowledge;
+    let mut faults = StdRng::seed_from_u64(seed);
+    disk.short_writes(faults.random_bool(0.3));
+    disk.slow_syncs(Duration::from_micros(faults.random_range(0..=SLOW_SYNC_US_MAX)));
+    let told = Arc::new(Mutex::new(found));
+    for number in 0..WRITERS {
+        actix_rt::spawn(load::write(wakeful.clone(), told.clone(), number));
+    }
+    actix_rt::spawn(load::lease(wakeful.clone(), told.clone()));
+    actix_rt::spawn(load::watch(wakeful.clone(), told.clone()));
+    while told.lock().acknowledged < until {
+        tokio::task::yield_now().await;
+    }
+    // Told before the cut, attempted after it: all three in one breath of this thread.
+    let mut left = told.lock().clone();
+    let killed = faults.random_bool(KILLED);
+    let after = if killed { disk.kill() } else { disk.cut_power(seed) };
+    for (writer, now) in left.writers.iter_mut().zip(&told.lock().writers) {
+        writer.attempted = now.attempted;
+    }
+    wakeful.stop().await;
+    Ok((after, left))
+}

@@ -1,0 +1,96 @@
+//! [`Told`]: what clients of a server were told, against which it is checked when it is back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use crate::{Event, LeaseId, Revision};
+
+/// Events remembered to be compared with history.
+const SHOWN_MAX: usize = 4_096;
+
+/// Everything that clients were told.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Told {
+    pub(super) writers: Vec<Writer>,
+    /// The highest revision that an answer or an event carried.
+    pub(super) revision: Revision,
+    /// Leases that were granted, and whether the key of that name was.
+    pub(super) leases: BTreeMap<LeaseId, bool>,
+    /// Events since the last start, oldest first; no more than fit are remembered.
+    pub(super) shown: VecDeque<Shown>,
+    pub(super) acknowledged: u64,
+    pub(super) events: u64,
+}
+
+/// One writer counts up two keys in one transaction after another.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Writer {
+    /// The last count that was sent.
+    pub(super) attempted: u64,
+    /// The last that was acknowledged.
+    pub(super) acknowledged: u64,
+}
+
+/// An event as a watcher was shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) revision: Revision,
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+impl Told {
+    pub(super) fn new(writers: usize) -> Self {
+        Self { writers: vec![Writer::default(); writers], ..Self::default() }
+    }
+
+    pub(super) fn attempt(&mut self, writer: usize) -> u64 {
+        self.writers.get_mut(writer).map_or(0, |writer| {
+            writer.attempted = writer.acknowledged + 1;
+            writer.attempted
+        })
+    }
+
+    pub(super) fn acknowledge(&mut self, writer: usize, revision: Revision) {
+        self.revision = self.revision.max(revision);
+        self.acknowledged += 1;
+        if let Some(writer) = self.writers.get_mut(writer) {
+            writer.acknowledged = writer.attempted;
+        }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        self.revision = self.revision.max(event.revision());
+        self.events += 1;
+        if self.shown.len() == SHOWN_MAX {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(Shown::of(event));
+    }
+}
+
+impl Shown {
+    pub(super) fn of(event: &Event) -> Self {
+        Self {
+            revision: event.revision(),
+            key: event.kv.key.to_string(),
+            value: event.kv.value.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "highest revision told: {}", self.revision)?;
+        for (number, writer) in self.writers.iter().enumerate() {
+            let Writer { attempted, acknowledged } = writer;
+            writeln!(f, "writer {number}: acknowledged {acknowledged}, attempted {attempted}")?;
+        }
+        writeln!(f, "leases: {:?}", self.leases)?;
+        writeln!(f, "last events shown:")?;
+        for shown in self.shown.iter().skip(self.shown.len().saturating_sub(50)) {
+            writeln!(f, "  {} {} = {}", shown.revision, shown.key, shown.value)?;
+        }
+        Ok(())
+    }
+}

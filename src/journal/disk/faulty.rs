@@ -1,0 +1,252 @@
+//! A disk in memory that fails on request, loses its power, and says what is left then.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::faulty_state::{Change, Content, Faults, SECTOR, State};
+use super::{Disk, DiskFile, DiskLock};
+
+/// A simulated disk; clones are the same disk.
+#[derive(Clone, Default)]
+pub(crate) struct FaultyDisk {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+impl FaultyDisk {
+    /// Empty, without faults.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn of(state: State) -> Self {
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), released: Condvar::new() }) }
+    }
+
+    /// The disk after a power cut now. Of what was not synced, each sector and each change of a
+    /// directory survives or not on its own, as `seed` has it. This disk goes on as it was.
+    pub(crate) fn cut_power(&self, seed: u64) -> Self {
+        Self::of(self.inner.state.lock().after_cut(seed))
+    }
+
+    /// The disk after the process was killed now: everything written is there, and what was not
+    /// synced may still be lost to a power cut.
+    pub(crate) fn kill(&self) -> Self {
+        Self::of(self.inner.state.lock().after_kill())
+    }
+
+    /// Whether writes of more than a sector stop short, at the end of one.
+    pub(crate) fn short_writes(&self, on: bool) {
+        self.inner.state.lock().faults.short_writes = on;
+    }
+
+    /// How long each sync of a file takes.
+    pub(crate) fn slow_syncs(&self, pause: Duration) {
+        self.inner.state.lock().faults.sync_pause = pause;
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let found = self.inner.state.lock().names.get(path).copied();
+        let file = found.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+    }
+}
+
+#[cfg(test)]
+impl FaultyDisk {
+    /// After so many more writes, each fails.
+    pub(crate) fn fail_writes_after(&self, writes: Option<u64>) {
+        self.inner.state.lock().faults.writes_left = writes;
+    }
+
+    /// After so many more syncs of files, each fails.
+    pub(crate) fn fail_syncs_after(&self, syncs: Option<u64>) {
+        self.inner.state.lock().faults.syncs_left = syncs;
+    }
+
+    /// How many bytes all files may have together.
+    pub(crate) fn limit_space(&self, bytes: Option<u64>) {
+        self.inner.state.lock().faults.space = bytes;
+    }
+
+    /// Syncs of files wait until released.
+    pub(crate) fn hold_syncs(&self, on: bool) {
+        self.inner.state.lock().faults.hold_syncs = on;
+        self.inner.released.notify_all();
+    }
+
+    /// How many syncs wait now.
+    pub(crate) fn syncs_held(&self) -> u64 {
+        self.inner.state.lock().faults.syncs_held
+    }
+
+    /// All files, with what is seen of them now.
+    pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let state = self.inner.state.lock();
+        let live = |file| state.files.get(file).map(|it| it.live.clone()).unwrap_or_default();
+        state.names.iter().map(|(path, file)| (path.clone(), live(file))).collect()
+    }
+
+    /// Puts a whole file there, durable.
+    pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut state = self.inner.state.lock();
+        state.add(path, Content::durable(bytes));
+        if let Some(dir) = path.parent() {
+            state.sync_dir(dir);
+        }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn make_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.inner.state.lock();
+        let within = state.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(within.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path)
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.inner.state.lock().add(path, Content::default());
+        self.file(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.inner.state.lock();
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(Change::Remove(path.to_owned()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.inner.state.lock();
+        if !state.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(Change::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.state.lock().sync_dir(dir);
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        let mut state = self.inner.state.lock();
+        if !state.names.contains_key(path) {
+            state.add(path, Content::default());
+        }
+        if !state.locked.insert(path.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Locked { disk: self.clone(), path: path.to_owned() })))
+    }
+}
+
+struct Locked {
+    disk: FaultyDisk,
+    path: PathBuf,
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.disk.inner.state.lock().locked.remove(&self.path);
+    }
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    file: u64,
+}
+
+impl FaultyFile {
+    fn fault(what: &str) -> io::Error {
+        io::Error::other(format!("simulated fault: {what}"))
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let state = self.disk.inner.state.lock();
+        let content = state.files.get(&self.file).ok_or(io::ErrorKind::NotFound)?;
+        let start = offset as usize;
+        let bytes = content.live.get(start..start + into.len());
+        into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.disk.inner.state.lock();
+        if Faults::strikes(&mut state.faults.writes_left) {
+            return Err(Self::fault("a write"));
+        }
+        let mut len = bytes.len();
+        if state.faults.short_writes {
+            let in_sector = SECTOR - offset as usize % SECTOR;
+            len = len.min(in_sector);
+        }
+        let used = state.bytes();
+        let space = state.faults.space.unwrap_or(u64::MAX);
+        let content = state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?;
+        let grown = (offset + len as u64).saturating_sub(content.live.len() as u64);
+        if grown > 0 && used.saturating_add(grown) > space {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        content.write(offset as usize, bytes.get(..len).unwrap_or_default());
+        Ok(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.inner.state.lock();
+        let pause = state.faults.sync_pause;
+        if !pause.is_zero() {
+            drop(state);
+            std::thread::sleep(pause);
+            state = self.disk.inner.state.lock();
+        }
+        if state.faults.hold_syncs {
+            state.faults.syncs_held += 1;
+            while state.faults.hold_syncs {
+                self.disk.inner.released.wait(&mut state);
+            }
+            state.faults.syncs_held -= 1;
+        }
+        if Faults::strikes(&mut state.faults.syncs_left) {
+            return Err(Self::fault("a sync"));
+        }
+        state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?.sync();
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let state = self.disk.inner.state.lock();
+        let content = state.files.get(&self.file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(content.live.len() as u64)
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! What a simulated disk holds: what is seen now, and what a power cut may leave of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Bytes the simulated disk writes whole or not at all.
+pub(super) const SECTOR: usize = 512;
+
+/// A deterministic source of choices (splitmix64).
+pub(super) struct Choices(pub(super) u64);
+
+impl Choices {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+}
+
+/// A file's content.
+#[derive(Clone, Default)]
+pub(super) struct Content {
+    pub(super) live: Vec<u8>,
+    /// What a sync made durable.
+    durable: Vec<u8>,
+    /// Every state that a sector not yet synced has had since, in order.
+    unsynced: BTreeMap<usize, Vec<Vec<u8>>>,
+}
+
+impl Content {
+    /// A file that is wholly durable.
+    pub(super) fn durable(bytes: Vec<u8>) -> Self {
+        Self { live: bytes.clone(), durable: bytes, unsynced: BTreeMap::new() }
+    }
+
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.live.len() < end {
+            self.live.resize(end, 0);
+        }
+        if let Some(place) = self.live.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+        for sector in offset / SECTOR..end.div_ceil(SECTOR) {
+            let state = self.live.iter().skip(sector * SECTOR).take(SECTOR).copied().collect();
+            self.unsynced.entry(sector).or_default().push(state);
+        }
+    }
+
+    pub(super) fn sync(&mut self) {
+        if self.durable.len() != self.live.len() {
+            self.durable.resize(self.live.len(), 0);
+        }
+        for sector in std::mem::take(&mut self.unsynced).into_keys() {
+            let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.live.len());
+            if let (Some(to), Some(from)) =
+                (self.durable.get_mut(range.clone()), self.live.get(range))
+            {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+
+    /// What is left: each sector on its own is as it was at the last sync or at any time since.
+    fn after_cut(&self, choices: &mut Choices) -> Self {
+        let mut left = self.durable.clone();
+        if left.len() != self.live.len() && choices.below(2) == 0 {
+            left.resize(self.live.len(), 0);
+        }
+        // Some cuts spare nearly everything, some nearly nothing.
+        let spared = choices.below(5);
+        for (sector, states) in &self.unsynced {
+            if choices.below(4) >= spared {
+                continue;
+            }
+            let chosen = choices.below(states.len() as u64) as usize;
+            let Some(state) = states.get(chosen) else { continue };
+            let place = left.iter_mut().skip(sector * SECTOR);
+            place.zip(state).for_each(|(to, from)| *to = *from);
+        }
+        Self::durable(left)
+    }
+}
+
+/// A change of a directory.
+#[derive(Clone)]
+pub(super) enum Change {
+    Add(PathBuf, u64),
+    Remove(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl Change {
+    fn within(&self, dir: &Path) -> bool {
+        let (Self::Add(path, _) | Self::Remove(path) | Self::Rename(path, _)) = self;
+        path.parent() == Some(dir)
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Add(path, file) => {
+                names.insert(path.clone(), *file);
+            }
+            Self::Remove(path) => {
+                names.remove(path);
+            }
+            Self::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+        }
+    }
+}
+
+/// Everything on the disk.
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub(super) files: BTreeMap<u64, Content>,
+    pub(super) names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    changes: Vec<Change>,
+    made: u64,
+    pub(super) locked: BTreeSet<PathBuf>,
+    pub(super) faults: Faults,
+}
+
+/// What goes wrong.
+#[derive(Clone, Default)]
+pub(super) struct Faults {
+    pub(super) short_writes: bool,
+    pub(super) writes_left: Option<u64>,
+    pub(super) syncs_left: Option<u64>,
+    pub(super) space: Option<u64>,
+    pub(super) sync_pause: std::time::Duration,
+    pub(super) hold_syncs: bool,
+    pub(super) syncs_held: u64,
+}
+
+impl Faults {
+    /// Counts one down; `true` when the time has come.
+    pub(super) fn strikes(left: &mut Option<u64>) -> bool {
+        match left {
+            None => false,
+            Some(0) => true,
+            Some(more) => {
+                *more -= 1;
+                false
+            }
+        }
+    }
+}
+
+impl State {
+    pub(super) fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    pub(super) fn add(&mut self, path: &Path, content: Content) -> u64 {
+        self.made += 1;
+        self.files.insert(self.made, content);
+        self.change(Change::Add(path.to_owned(), self.made));
+        self.made
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path) {
+        let durable = &mut self.durable_names;
+        self.changes.retain(|change| {
+            let within = change.within(dir);
+            if within {
+                change.apply(durable);
+            }
+            !within
+        });
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.names
+            .values()
+            .filter_map(|file| self.files.get(file))
+            .map(|it| it.live.len() as u64)
+            .sum()
+    }
+
+    /// What a power cut leaves.
+    pub(super) fn after_cut(&self, seed: u64) -> Self {
+        let mut choices = Choices(seed);
+        let mut names = self.durable_names.clone();
+        for change in &self.changes {
+            if choices.below(2) == 0 {
+                change.apply(&mut names);
+            }
+        }
+        let files =
+            self.files.iter().map(|(file, it)| (*file, it.after_cut(&mut choices))).collect();
+        Self {
+            files,
+            names: names.clone(),
+            durable_names: names,
+            made: self.made,
+            ..Self::default()
+        }
+    }
+
+    /// What the end of the process leaves: everything, durable or not.
+    pub(super) fn after_kill(&self) -> Self {
+        let mut left = self.clone();
+        left.locked.clear();
+        left.faults = Faults::default();
+        left
+    }
+}

@@ -1,0 +1,125 @@
+//! What can be wrong with a journal.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Seq;
+
+/// What can be wrong with a journal; messages say what to do next.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Somebody else has it open.
+    #[error("{} is open in another process; stop that one or choose another directory", dir.display())]
+    Locked {
+        /// The journal's directory.
+        dir: PathBuf,
+    },
+    /// Bytes that were durable are not what was written.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; nothing was changed, restore the directory from a \
+         backup", file.display()
+    )]
+    Damaged {
+        /// The segment.
+        file: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was found.
+        what: String,
+    },
+    /// Not a log that this version reads.
+    #[error("{} cannot be read: {what}", file.display())]
+    Format {
+        /// The segment.
+        file: PathBuf,
+        /// Foreign, older or newer, and what to do.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error(
+        "cannot {what} {}: {error}; check the disk and the permissions, then start again",
+        file.display()
+    )]
+    Io {
+        /// What was tried.
+        what: Action,
+        /// On what.
+        file: PathBuf,
+        /// What the operating system said.
+        error: String,
+    },
+    /// The disk is full.
+    #[error("no space left to {what} {}; free some, then start again", file.display())]
+    NoSpace {
+        /// What was tried.
+        what: Action,
+        /// On what.
+        file: PathBuf,
+    },
+    /// A record that no segment holds.
+    #[error(
+        "record {seq} of {bytes} bytes does not fit in a segment; raise journal.segment_bytes above \
+         {limit} and start again"
+    )]
+    RecordTooLarge {
+        /// Which.
+        seq: Seq,
+        /// Its size.
+        bytes: u64,
+        /// The largest that fits.
+        limit: u64,
+    },
+}
+
+/// What was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    MakeDir,
+    List,
+    Lock,
+    Open,
+    Make,
+    Read,
+    Write,
+    Sync,
+    Remove,
+    Start,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::MakeDir => "make the directory",
+            Self::List => "list",
+            Self::Lock => "lock",
+            Self::Open => "open",
+            Self::Make => "make",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+            Self::Remove => "remove",
+            Self::Start => "start a thread for",
+        })
+    }
+}
+
+impl JournalError {
+    pub(super) fn io(what: Action, file: &Path, error: &io::Error) -> Self {
+        let file = file.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { what, file }
+            }
+            _ => Self::Io { what, file, error: error.to_string() },
+        }
+    }
+
+    pub(super) fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Damaged { file: file.to_owned(), offset, what: what.into() }
+    }
+
+    pub(super) fn format(file: &Path, what: impl Into<String>) -> Self {
+        Self::Format { file: file.to_owned(), what: what.into() }
+    }
+}

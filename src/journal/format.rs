@@ -1,0 +1,256 @@
+//! The bytes: segment headers, commit headers, frames of records. `docs/journal.md` has them as
+//! tables.
+
+use super::Seq;
+
+/// What a disk writes whole or not at all.
+pub(super) const SECTOR: u64 = 512;
+/// Where commits may start. A header of this size so never straddles two sectors.
+pub(super) const ALIGN: u64 = 64;
+/// Bytes of a commit's header.
+pub(super) const COMMIT_HEAD: usize = 64;
+/// Bytes that records leave free at the end of a segment: for a commit without any, which says
+/// that there is a next segment if none before could say so, or that the log was closed.
+pub(super) const SEAL: usize = COMMIT_HEAD;
+/// Bytes before a record's payload.
+pub(super) const FRAME_BYTES: usize = 8;
+/// Bytes of a segment's header, the padding included; commits start here.
+pub(super) const SEGMENT_HEAD: usize = 512;
+/// The only version there is.
+pub(super) const VERSION: u32 = 1;
+/// Most bytes of records in one commit: a length must fit in 32 bits with room to spare.
+pub(super) const COMMIT_BYTES_MAX: u64 = 1 << 30;
+
+/// The log ends here on purpose.
+pub(super) const FLAG_CLOSED: u32 = 1;
+/// There was no successor of the segment when this was written.
+pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
+
+const MAGIC: &[u8; 16] = b"WAKEFUL\0LOG\0\0\0\0\0";
+const MARKER: &[u8; 4] = b"WKCM";
+
+/// The next multiple of [`ALIGN`].
+pub(super) fn padded(bytes: u64) -> u64 {
+    bytes.next_multiple_of(ALIGN)
+}
+
+/// A segment's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHead {
+    pub(super) store_id: u64,
+    pub(super) number: u64,
+    pub(super) size: u64,
+    pub(super) salt: u64,
+}
+
+/// Why a segment's header is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadHead {
+    Foreign,
+    Version(u32),
+    Damaged(u64, &'static str),
+}
+
+impl SegmentHead {
+    /// The whole first sector.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(SEGMENT_HEAD);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&0u32.to_le_bytes());
+        for field in [self.store_id, self.number, self.size, self.salt] {
+            bytes.extend_from_slice(&field.to_le_bytes());
+        }
+        bytes.extend_from_slice(&0u32.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.resize(SEGMENT_HEAD, 0);
+        bytes
+    }
+
+    /// Reads the first sector.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHead> {
+        if bytes.get(..16) != Some(MAGIC) {
+            return Err(BadHead::Foreign);
+        }
+        let version = u32_at(bytes, 16);
+        if version != VERSION {
+            return Err(BadHead::Version(version));
+        }
+        if crc32c::crc32c(bytes.get(..60).unwrap_or_default()) != u32_at(bytes, 60) {
+            return Err(BadHead::Damaged(60, "the checksum of the segment's header is wrong"));
+        }
+        if let Some(at) = bytes.iter().skip(64).position(|byte| *byte != 0) {
+            let what = "something stands behind the segment's header";
+            return Err(BadHead::Damaged(64 + at as u64, what));
+        }
+        Ok(Self {
+            store_id: u64_at(bytes, 24),
+            number: u64_at(bytes, 32),
+            size: u64_at(bytes, 40),
+            salt: u64_at(bytes, 48),
+        })
+    }
+}
+
+/// A commit's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CommitHead {
+    /// Number of its first record; with no record, of the next.
+    pub(super) first: Seq,
+    /// The last record that was known to be on the disk when this was written.
+    pub(super) synced_through: Seq,
+    /// Bytes of framed records.
+    pub(super) bytes: u32,
+    /// How many records.
+    pub(super) records: u32,
+    /// How many sectors' worth of the commit are zero by nature; see [`zero_pieces`].
+    pub(super) zero_sectors: u32,
+    pub(super) flags: u32,
+}
+
+/// What stands where a commit's header may be.
+pub(super) enum Slot {
+    Zero,
+    Commit(CommitHead),
+    Bad,
+}
+
+impl CommitHead {
+    /// The header as it stands at `offset` of a segment with `salt`. Both go into the checksum, so
+    /// that no payload and no misplaced sector passes for a commit.
+    pub(super) fn encode(&self, salt: u64, offset: u64) -> [u8; COMMIT_HEAD] {
+        let mut rest = Vec::with_capacity(COMMIT_HEAD);
+        rest.extend_from_slice(&self.first.to_le_bytes());
+        rest.extend_from_slice(&self.synced_through.to_le_bytes());
+        for field in [self.bytes, self.records, self.zero_sectors, self.flags] {
+            rest.extend_from_slice(&field.to_le_bytes());
+        }
+        rest.resize(COMMIT_HEAD - 8, 0);
+        let mut head = [0; COMMIT_HEAD];
+        let crc = head_crc(&rest, salt, offset).to_le_bytes();
+        let bytes = MARKER.iter().chain(&crc).chain(&rest);
+        head.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        head
+    }
+
+    /// Reads what stands at `offset`.
+    pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Slot {
+        let Some(bytes) = bytes.get(..COMMIT_HEAD) else { return Slot::Bad };
+        // The quick way out, for the search through every place where a header may be.
+        if bytes.get(..4) != Some(MARKER) {
+            return if is_zero(bytes) { Slot::Zero } else { Slot::Bad };
+        }
+        let rest = bytes.get(8..).unwrap_or_default();
+        if head_crc(rest, salt, offset) != u32_at(bytes, 4) {
+            return Slot::Bad;
+        }
+        Slot::Commit(Self {
+            first: u64_at(bytes, 8),
+            synced_through: u64_at(bytes, 16),
+            bytes: u32_at(bytes, 24),
+            records: u32_at(bytes, 28),
+            zero_sectors: u32_at(bytes, 32),
+            flags: u32_at(bytes, 36),
+        })
+    }
+
+    /// Bytes in the segment, header and padding included.
+    pub(super) fn span(&self) -> u64 {
+        COMMIT_HEAD as u64 + padded(u64::from(self.bytes))
+    }
+}
+
+fn head_crc(rest: &[u8], salt: u64, offset: u64) -> u32 {
+    let crc = crc32c::crc32c(&salt.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc, &offset.to_le_bytes()), rest)
+}
+
+/// How many of the pieces that sector boundaries cut `body` into are all zero. `body` starts right
+/// behind a header that ends at `offset`; the piece in the header's own sector is not counted: it
+/// is there when the header is.
+pub(super) fn zero_pieces(body: &[u8], offset: u64) -> u32 {
+    let with_head = offset.next_multiple_of(SECTOR) - offset;
+    let behind = body.get(with_head as usize..).unwrap_or_default();
+    behind.chunks(SECTOR as usize).filter(|piece| is_zero(piece)).count() as u32
+}
+
+/// Length and checksum of a record.
+pub(super) fn frame_head(payload: &[u8]) -> [u8; FRAME_BYTES] {
+    // A longer one fits no segment: the writer refuses it for its length.
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&len), payload).to_le_bytes();
+    let mut head = [0; FRAME_BYTES];
+    head.iter_mut().zip(len.iter().chain(&crc)).for_each(|(to, from)| *to = *from);
+    head
+}
+
+/// Bytes of the record that `framed` starts with, its frame included.
+pub(super) fn frame_len(framed: &[u8]) -> u64 {
+    FRAME_BYTES as u64 + u64::from(u32_at(framed, 0))
+}
+
+/// The records of a commit, each with its place in the body; the place of the first bad one ends it.
+pub(super) struct Records<'a> {
+    rest: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn of(framed: &'a [u8]) -> Self {
+        Self { rest: framed, at: 0 }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(usize, &'a [u8]), usize>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let at = self.at;
+        let len = usize::try_from(frame_len(self.rest)).unwrap_or(usize::MAX);
+        let framed = self.rest.split_at_checked(len).and_then(|(framed, rest)| {
+            let (head, payload) = framed.split_at_checked(FRAME_BYTES)?;
+            (head == frame_head(payload)).then_some((payload, rest))
+        });
+        let Some((payload, rest)) = framed else {
+            self.rest = &[];
+            return Some(Err(at));
+        };
+        self.rest = rest;
+        self.at += len;
+        Some(Ok((at, payload)))
+    }
+}
+
+/// Where in a commit's body (records and padding) the first thing is that cannot be.
+pub(super) fn check_body(head: &CommitHead, body: &[u8]) -> Result<(), usize> {
+    let bytes = head.bytes as usize;
+    let (framed, padding) = body.split_at_checked(bytes).ok_or(0usize)?;
+    let mut records = 0;
+    for record in Records::of(framed) {
+        record?;
+        records += 1;
+    }
+    if records != head.records || !is_zero(padding) {
+        return Err(bytes);
+    }
+    Ok(())
+}
+
+/// Whether there is nothing but zeros.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let field = bytes.get(at..at + 4).and_then(|field| field.try_into().ok());
+    field.map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..at + 8).and_then(|field| field.try_into().ok());
+    field.map_or(0, u64::from_le_bytes)
+}

@@ -1,0 +1,420 @@
+//! Reads a journal back: what is whole, what is torn, what is damaged.
+//!
+//! A tear is what a power cut leaves of commits that were not yet synced: sectors that are still
+//! zero. Everything else that is wrong is damage, and damage is never cut away.
+
+use std::path::Path;
+
+use super::disk::{Disk, DiskLock};
+use super::error::Action;
+use super::format::{
+    BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
+    SEGMENT_HEAD, SegmentHead, Slot, VERSION, check_body, is_zero, zero_pieces,
+};
+use super::maker::Maker;
+use super::segment::{self, Segment};
+use super::{JournalError, Replay, Seq};
+
+/// The file whose lock says that a journal is open.
+pub(super) const LOCK: &str = "lock";
+
+/// What a check of a journal found.
+#[cfg(any(test, feature = "cli"))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// The identity in the segments; `None` without segments.
+    pub(crate) store_id: Option<u64>,
+    /// Files, the prepared ones included.
+    pub(crate) segments: u64,
+    /// Writes they hold.
+    pub(crate) commits: u64,
+    /// Records, which is also the number of the last.
+    pub(crate) records: u64,
+    /// Bytes of their payloads.
+    pub(crate) bytes: u64,
+    /// Bytes, zeros not counted, of a torn tail that opening would cut.
+    pub(crate) torn_bytes: u64,
+    /// Whether it was closed and not written to since.
+    pub(crate) closed: bool,
+}
+
+/// What a scan found.
+pub(super) struct Found {
+    pub(super) store_id: Option<u64>,
+    segments: Vec<Segment>,
+    /// Index of the segment and place in it where the good commits end.
+    end: (usize, u64),
+    last: Seq,
+    torn: Option<u64>,
+    commits: u64,
+    bytes: u64,
+    closed: bool,
+    /// The newest segment whose commits say that it has a successor.
+    promised: u64,
+}
+
+/// What the writer goes on with.
+pub(super) struct Ready {
+    pub(super) current: Segment,
+    pub(super) position: u64,
+    pub(super) spares: Vec<Segment>,
+    pub(super) segments: u64,
+    pub(super) disk_bytes: u64,
+    pub(super) last: Seq,
+    pub(super) cut_bytes: u64,
+}
+
+/// What the segments are opened for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access {
+    #[cfg(any(test, feature = "cli"))]
+    Read,
+    Write,
+}
+
+/// Locks the journal in `dir`.
+pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<DiskLock, JournalError> {
+    let path = dir.join(LOCK);
+    let locked = disk.lock(&path).map_err(|error| JournalError::io(Action::Lock, &path, &error))?;
+    locked.ok_or_else(|| JournalError::Locked { dir: dir.to_owned() })
+}
+
+/// Reads every byte of the journal in `dir`, changing nothing.
+pub(super) fn scan(
+    disk: &dyn Disk,
+    dir: &Path,
+    access: Access,
+    replay: Replay,
+) -> Result<Found, JournalError> {
+    let mut found = Found {
+        store_id: None,
+        segments: segments(disk, dir, access)?,
+        end: (0, SEGMENT_HEAD as u64),
+        last: 0,
+        torn: None,
+        commits: 0,
+        bytes: 0,
+        closed: false,
+        promised: 0,
+    };
+    found.store_id = found.segments.first().map(|segment| segment.head.store_id);
+    let segments = std::mem::take(&mut found.segments);
+    let walked = found.walk(&segments, replay);
+    found.segments = segments;
+    walked?;
+    found.successor()?;
+    Ok(found)
+}
+
+/// Every segment, opened, with headers that fit together.
+fn segments(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Vec<Segment>, JournalError> {
+    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    let mut numbers = Vec::new();
+    for name in names {
+        match segment::number_in(&name) {
+            None => {}
+            Some(Some(number)) => numbers.push(number),
+            Some(None) => {
+                let what = "the name is none that a segment has; move the file away";
+                return Err(JournalError::format(&dir.join(name), what));
+            }
+        }
+    }
+    numbers.sort_unstable();
+    let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
+    for (number, expected) in numbers.into_iter().zip(1..) {
+        let path = segment::path(dir, expected);
+        if number != expected {
+            return Err(JournalError::damaged(&path, 0, "this segment is missing"));
+        }
+        let file = match access {
+            #[cfg(any(test, feature = "cli"))]
+            Access::Read => disk.open(&path),
+            Access::Write => disk.open_writable(&path),
+        };
+        let file = file.map_err(|error| JournalError::io(Action::Open, &path, &error))?;
+        let len = file.len().map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+        if len < SEGMENT_HEAD as u64 {
+            return Err(JournalError::damaged(&path, len, "the file is shorter than its header"));
+        }
+        let mut sector = [0; SEGMENT_HEAD];
+        file.read_at(0, &mut sector)
+            .map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+        let head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
+        if head.size != len {
+            let what = format!("the file has {len} bytes and should have {}", head.size);
+            return Err(JournalError::damaged(&path, len.min(head.size), what));
+        }
+        if head.number != number {
+            let what = format!("this is segment {} under another's name", head.number);
+            return Err(JournalError::damaged(&path, 32, what));
+        }
+        if segments.first().is_some_and(|first| first.head.store_id != head.store_id) {
+            return Err(JournalError::damaged(&path, 24, "this segment is of another store"));
+        }
+        segments.push(Segment { head, path, file });
+    }
+    Ok(segments)
+}
+
+fn refused(path: &Path, bad: BadHead) -> JournalError {
+    match bad {
+        BadHead::Foreign => {
+            let what = "it is not a segment of a Wakeful log; choose another directory, or restore \
+                        this one from a backup";
+            JournalError::format(path, what)
+        }
+        BadHead::Version(version) => {
+            let age = if version > VERSION { "newer" } else { "older" };
+            let what = format!(
+                "its format is {version}, {age} than the {VERSION} known here; use the Wakeful that \
+                 wrote it"
+            );
+            JournalError::format(path, what)
+        }
+        BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
+    }
+}
+
+impl Found {
+    fn walk(&mut self, segments: &[Segment], replay: Replay) -> Result<(), JournalError> {
+        for (index, segment) in segments.iter().enumerate() {
+            let Some(later) = segments.get(index + 1..) else { break };
+            let mut at = SEGMENT_HEAD as u64;
+            let mut head = [0; COMMIT_HEAD];
+            while at < segment.head.size {
+                segment.read(at, &mut head)?;
+                let commit = match CommitHead::decode(&head, segment.head.salt, at) {
+                    Slot::Zero => break,
+                    Slot::Bad => {
+                        let what = "what stands here is not the header of a commit";
+                        return Err(segment.damaged(at, what));
+                    }
+                    Slot::Commit(commit) => commit,
+                };
+                let expected = self.last + 1;
+                if commit.first != expected {
+                    // Whole commits before this one may be torn away, but only at the end of the
+                    // segment before, and only if this one does not say that they were durable.
+                    let behind = at == SEGMENT_HEAD as u64 && commit.first > expected;
+                    if !behind || witnessed(segment, at, later, expected)? {
+                        let what = format!("record {} follows record {}", commit.first, self.last);
+                        return Err(segment.damaged(at, what));
+                    }
+                    return self.tear(segments, self.end);
+                }
+                let room = segment.head.size - at;
+                if commit.span() > room {
+                    return Err(segment.damaged(at, "the commit is longer than its segment"));
+                }
+                let body_at = at + COMMIT_HEAD as u64;
+                let mut body = vec![0; commit.span() as usize - COMMIT_HEAD];
+                segment.read(body_at, &mut body)?;
+                if let Err(bad) = check_body(&commit, &body) {
+                    let torn = zero_pieces(&body, body_at) > commit.zero_sectors;
+                    if !torn || witnessed(segment, body_at, later, commit.first)? {
+                        let what = format!("a record after {} is not what was written", self.last);
+                        return Err(segment.damaged(body_at + bad as u64, what));
+                    }
+                    self.end = (index, at);
+                    return self.tear(segments, self.end);
+                }
+                self.take(segment, body_at, &commit, &body, replay)?;
+                if commit.flags & FLAG_NO_SUCCESSOR == 0 {
+                    self.promised = segment.head.number;
+                }
+                at += commit.span();
+                self.end = (index, at);
+            }
+            if !rest_is_zero(segment, at)? {
+                self.hole(segment, at, later)?;
+                self.end = (index, at);
+                return self.tear(segments, self.end);
+            }
+        }
+        Ok(())
+    }
+
+    /// That the newest segment was the newest when its commits were written.
+    fn successor(&self) -> Result<(), JournalError> {
+        match self.segments.last() {
+            Some(last) if self.promised == last.head.number => {
+                let dir = last.path.parent().unwrap_or(Path::new(""));
+                let path = segment::path(dir, last.head.number + 1);
+                Err(JournalError::damaged(&path, 0, "this segment is missing"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Replays a commit that is whole.
+    fn take(
+        &mut self,
+        segment: &Segment,
+        body_at: u64,
+        commit: &CommitHead,
+        body: &[u8],
+        replay: Replay,
+    ) -> Result<(), JournalError> {
+        let framed = body.get(..commit.bytes as usize).unwrap_or_default();
+        for (place, payload) in Records::of(framed).flatten() {
+            replay(self.last + 1, payload)
+                .map_err(|what| segment.damaged(body_at + place as u64, what))?;
+            self.last += 1;
+            self.bytes += payload.len() as u64;
+        }
+        self.commits += 1;
+        self.closed = commit.flags & FLAG_CLOSED != 0;
+        Ok(())
+    }
+
+    /// Something stands behind the end at `at`: only what a power cut leaves is no damage.
+    fn hole(&self, segment: &Segment, at: u64, later: &[Segment]) -> Result<(), JournalError> {
+        let mut sector = vec![0; ((at + 1).next_multiple_of(SECTOR) - at) as usize];
+        segment.read(at, &mut sector)?;
+        if !is_zero(&sector) {
+            let what = "a commit's header is missing before what stands in the same sector";
+            return Err(segment.damaged(at, what));
+        }
+        if witnessed(segment, at, later, self.last + 1)? {
+            let what = format!("there is a hole after record {}", self.last);
+            return Err(segment.damaged(at, what));
+        }
+        Ok(())
+    }
+
+    /// Notes that everything from `end` on is torn.
+    fn tear(&mut self, segments: &[Segment], end: (usize, u64)) -> Result<(), JournalError> {
+        let mut torn = 0;
+        for (segment, from) in behind(segments, end) {
+            segment.chunks(from, |_, chunk| {
+                torn += chunk.iter().filter(|byte| **byte != 0).count() as u64;
+                Ok(true)
+            })?;
+        }
+        self.torn = Some(torn);
+        Ok(())
+    }
+
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn verified(&self) -> Verified {
+        Verified {
+            store_id: self.store_id,
+            segments: self.segments.len() as u64,
+            commits: self.commits,
+            records: self.last,
+            bytes: self.bytes,
+            torn_bytes: self.torn.unwrap_or(0),
+            closed: self.closed && self.torn.is_none(),
+        }
+    }
+}
+
+/// The segments from `end` on, each with where to start in it.
+fn behind(segments: &[Segment], end: (usize, u64)) -> impl Iterator<Item = (&Segment, u64)> {
+    let (index, position) = end;
+    let from = move |at| if at == index { position } else { SEGMENT_HEAD as u64 };
+    segments.iter().enumerate().skip(index).map(move |(at, segment)| (segment, from(at)))
+}
+
+fn rest_is_zero(segment: &Segment, from: u64) -> Result<bool, JournalError> {
+    let mut zero = true;
+    segment.chunks(from, |_, chunk| {
+        zero = is_zero(chunk);
+        Ok(zero)
+    })?;
+    Ok(zero)
+}
+
+/// Whether a commit from `from` on says that `seq` was on the disk before it was written.
+fn witnessed(
+    segment: &Segment,
+    from: u64,
+    later: &[Segment],
+    seq: Seq,
+) -> Result<bool, JournalError> {
+    let mut witnessed = false;
+    let rest = later.iter().map(|segment| (segment, SEGMENT_HEAD as u64));
+    for (segment, from) in std::iter::once((segment, from)).chain(rest) {
+        segment.chunks(from, |start, chunk| {
+            let slots = chunk.chunks(COMMIT_HEAD).zip((start..).step_by(COMMIT_HEAD));
+            for (slot, at) in slots {
+                if let Slot::Commit(commit) = CommitHead::decode(slot, segment.head.salt, at) {
+                    witnessed |= commit.synced_through >= seq;
+                }
+            }
+            Ok(!witnessed)
+        })?;
+    }
+    Ok(witnessed)
+}
+
+/// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
+pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
+    cut(&found)?;
+    sweep(maker)?;
+    // After a kill the newest name may be in memory only.
+    let dir = &maker.dir;
+    maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
+    let Found { mut segments, end: (index, position), last, torn, .. } = found;
+    if segments.is_empty() {
+        segments.push(maker.make(1)?);
+    }
+    if segments.len() == index + 1 {
+        // A failure here is the journal's thread to report and to retry: reading must be possible
+        // with a full disk.
+        segments.extend(maker.make(index as u64 + 2));
+    }
+    let disk_bytes = segments.iter().map(|segment| segment.head.size).sum();
+    let count = segments.len() as u64;
+    let mut rest = segments.into_iter().skip(index);
+    let Some(current) = rest.next() else {
+        let path = segment::path(&maker.dir, index as u64 + 1);
+        return Err(JournalError::damaged(&path, 0, "this segment is missing"));
+    };
+    // After a kill the last commits may be in memory only, and the next one will call them durable.
+    current.sync()?;
+    Ok(Ready {
+        current,
+        position,
+        spares: rest.collect(),
+        segments: count,
+        disk_bytes,
+        last,
+        cut_bytes: torn.unwrap_or(0),
+    })
+}
+
+fn cut(found: &Found) -> Result<(), JournalError> {
+    let Some(bytes) = found.torn else { return Ok(()) };
+    for (segment, from) in behind(&found.segments, found.end) {
+        let mut changed = false;
+        segment.chunks(from, |at, chunk| {
+            if !is_zero(chunk) {
+                segment.write(at, &vec![0; chunk.len()])?;
+                changed = true;
+            }
+            Ok(true)
+        })?;
+        if changed {
+            segment.sync()?;
+        }
+    }
+    let last = found.last;
+    tracing::warn!(bytes, last, "the log ended in a write that was never whole; cut it off");
+    Ok(())
+}
+
+/// Removes segments that were never finished.
+fn sweep(maker: &Maker) -> Result<(), JournalError> {
+    let listed = maker.disk.list(&maker.dir);
+    let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
+    for name in names.iter().filter(|name| name.ends_with(segment::TEMPORARY)) {
+        let path = maker.dir.join(name);
+        maker
+            .disk
+            .remove(&path)
+            .map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+    }
+    Ok(())
+}

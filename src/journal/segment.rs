@@ -1,0 +1,91 @@
+//! One file of the log.
+
+use std::path::{Path, PathBuf};
+
+use super::JournalError;
+use super::disk::DiskFile;
+use super::error::Action;
+use super::format::{COMMIT_HEAD, SEAL, SECTOR, SEGMENT_HEAD, SegmentHead};
+
+/// How the name of a file ends that is not yet a segment.
+pub(super) const TEMPORARY: &str = ".tmp";
+
+const SUFFIX: &str = ".log";
+const CHUNK: usize = 64 * 1024;
+
+/// An open segment.
+pub(super) struct Segment {
+    pub(super) head: SegmentHead,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn DiskFile>,
+}
+
+/// The name of a segment.
+pub(super) fn name(number: u64) -> String {
+    format!("{number:016x}{SUFFIX}")
+}
+
+/// The number in a name: `None` for other files, `Some(None)` for a name no segment has.
+pub(super) fn number_in(file: &str) -> Option<Option<u64>> {
+    let digits = file.strip_suffix(SUFFIX)?;
+    let number = u64::from_str_radix(digits, 16).ok();
+    Some(number.filter(|number| *number > 0 && name(*number) == file))
+}
+
+/// What a segment of `segment_bytes` really takes: whole sectors, and some room for commits.
+pub(super) fn whole_size(segment_bytes: u64) -> u64 {
+    segment_bytes.max(2 * SECTOR).next_multiple_of(SECTOR)
+}
+
+/// Most bytes of framed records a segment of this size holds.
+pub(super) fn capacity(size: u64) -> u64 {
+    size.saturating_sub((SEGMENT_HEAD + COMMIT_HEAD + SEAL) as u64)
+}
+
+impl Segment {
+    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), JournalError> {
+        self.file.read_at(offset, into).map_err(|error| self.failed(Action::Read, &error))
+    }
+
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), JournalError> {
+        self.file.write_all_at(offset, bytes).map_err(|error| self.failed(Action::Write, &error))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        self.file.sync_data().map_err(|error| self.failed(Action::Sync, &error))
+    }
+
+    pub(super) fn damaged(&self, offset: u64, what: impl Into<String>) -> JournalError {
+        JournalError::damaged(&self.path, offset, what)
+    }
+
+    /// Reads from `from` to the end in chunks that start and end where sectors do, the first one
+    /// excepted; ends when `see` says so.
+    pub(super) fn chunks(
+        &self,
+        from: u64,
+        mut see: impl FnMut(u64, &[u8]) -> Result<bool, JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut buffer = vec![0; CHUNK];
+        let mut at = from;
+        while at < self.head.size {
+            let end = (at + 1).next_multiple_of(CHUNK as u64).min(self.head.size);
+            let Some(chunk) = buffer.get_mut(..(end - at) as usize) else { break };
+            self.read(at, chunk)?;
+            if !see(at, chunk)? {
+                break;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, what: Action, error: &std::io::Error) -> JournalError {
+        JournalError::io(what, &self.path, error)
+    }
+}
+
+/// Where a segment is.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(name(number))
+}

@@ -1,0 +1,49 @@
+//! What the caller, the writing thread and the thread that makes segments share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::segment::Segment;
+use super::{JournalError, JournalStats};
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    /// Wakes the writer.
+    pub(super) work: Condvar,
+    /// Wakes the maker.
+    pub(super) wanted: Condvar,
+    /// Bytes handed over and not yet written.
+    pub(super) pending: AtomicUsize,
+}
+
+/// How a journal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// On purpose: the log says so.
+    Closed,
+    /// The handle is gone: what was handed over is still written.
+    Dropped,
+}
+
+/// What is guarded.
+pub(super) struct State {
+    /// Framed records that the writer has not taken yet; it swaps its own buffer for this one.
+    pub(super) handed: Vec<u8>,
+    pub(super) sync: bool,
+    pub(super) ending: Option<Ending>,
+    pub(super) failed: Option<JournalError>,
+    /// Segments that wait for use, in order.
+    pub(super) spares: VecDeque<Segment>,
+    /// The segment the maker shall make.
+    pub(super) wanted: Option<u64>,
+    /// Why the last attempt failed.
+    pub(super) no_room: Option<JournalError>,
+    /// Retry now.
+    pub(super) retry: bool,
+    /// The maker shall end.
+    pub(super) done: bool,
+    pub(super) stats: JournalStats,
+}

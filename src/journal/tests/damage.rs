@@ -1,0 +1,220 @@
+//! Damage is told with its place, and never repaired.
+
+use super::*;
+
+/// A cleanly closed journal of a few small segments, and how many records it has.
+fn closed() -> (FaultyDisk, JournalConfig, Seq) {
+    let disk = FaultyDisk::new();
+    let config = config(Durability::Fsync, 4096);
+    let mut open = open_on(&disk, &config).unwrap();
+    for round in 0..4 {
+        append(&mut *open.journal, round * 3 + 1, 3);
+        until("synced", || open.reports.synced() == round * 3 + 3);
+    }
+    open.journal.close().unwrap();
+    (disk, config, 12)
+}
+
+/// A journal whose process was killed with everything written; `unsynced` of its commits were not
+/// synced, and so witnessed by none.
+fn killed(unsynced: u64) -> (FaultyDisk, JournalConfig) {
+    let disk = FaultyDisk::new();
+    let config = config(Durability::Interval, 8192);
+    let mut open = open_on(&disk, &config).unwrap();
+    for seq in 1..=4 + unsynced {
+        append(&mut *open.journal, seq, 1);
+        until("written", || open.reports.written() == seq);
+        if seq <= 4 {
+            open.journal.sync();
+            until("synced", || open.reports.synced() == seq);
+        }
+    }
+    let left = disk.kill();
+    (left, config)
+}
+
+fn is_damage(error: &JournalError) -> bool {
+    matches!(error, JournalError::Damaged { .. } | JournalError::Format { .. })
+}
+
+/// Opens a copy with one file changed; nothing may change when that is refused.
+fn open_changed(
+    disk: &FaultyDisk,
+    config: &JournalConfig,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
+    let copy = disk.kill();
+    copy.put(path, bytes);
+    let before = copy.contents();
+    let verified = verify(&copy, Path::new(DIR));
+    assert_eq!(copy.contents(), before);
+    match open_on(&copy, config) {
+        Ok(open) => {
+            let verified = verified.unwrap();
+            assert_eq!(verified.records, open.records.len() as u64);
+            assert_eq!(verified.torn_bytes, open.cut_bytes);
+            Ok((open.records, open.cut_bytes))
+        }
+        Err(error) => {
+            assert!(is_damage(&error), "{error}");
+            assert_eq!(verified.unwrap_err(), error);
+            assert_eq!(copy.contents(), before);
+            Err(error)
+        }
+    }
+}
+
+fn segments(disk: &FaultyDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    disk.contents().into_iter().filter(|(path, _)| path.extension().is_some()).collect()
+}
+
+#[test]
+fn every_flipped_byte_of_a_closed_journal_is_found_or_means_nothing() {
+    let (disk, config, last) = closed();
+    let (mut told, mut harmless) = (0, 0);
+    for (path, bytes) in segments(&disk) {
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            match open_changed(&disk, &config, &path, flipped) {
+                Err(_) => told += 1,
+                Ok((records, _)) => {
+                    harmless += 1;
+                    assert_eq!(records, payloads(last), "{path:?} {at}");
+                    assert_eq!(bytes[at], 0, "{path:?} {at}");
+                }
+            }
+        }
+    }
+    assert!(told > 5000 && harmless > 1000, "{told} {harmless}");
+}
+
+#[test]
+fn a_flipped_byte_costs_at_most_what_was_never_synced() {
+    let (disk, config) = killed(2);
+    for (path, bytes) in segments(&disk) {
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x40;
+            if let Ok((records, cut)) = open_changed(&disk, &config, &path, flipped) {
+                assert!(records.len() >= 4, "{path:?} {at}");
+                assert!(records.len() == 6 || cut > 0, "{path:?} {at}");
+                assert_eq!(records, payloads(records.len() as u64));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_zeroed_sector_of_a_closed_journal_is_found() {
+    let (disk, config, last) = closed();
+    for (path, bytes) in segments(&disk) {
+        for start in (0..bytes.len()).step_by(512) {
+            let mut zeroed = bytes.clone();
+            zeroed[start..start + 512].fill(0);
+            if zeroed == bytes {
+                continue;
+            }
+            if let Ok((records, _)) = open_changed(&disk, &config, &path, zeroed) {
+                // The sector of the closing mark: the commit before it is durable all the same,
+                // or it shares the sector, and then nothing is left that tells.
+                assert_eq!(records, payloads(records.len() as u64));
+                assert!(records.len() as u64 >= last - 3, "{path:?} {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_found() {
+    let (disk, config, _) = closed();
+    for (path, bytes) in segments(&disk) {
+        for len in 0..bytes.len() {
+            open_changed(&disk, &config, &path, bytes[..len].to_vec()).unwrap_err();
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        open_changed(&disk, &config, &path, longer).unwrap_err();
+    }
+}
+
+#[test]
+fn every_missing_segment_is_found_when_one_before_it_has_commits() {
+    let (disk, config, _) = closed();
+    let files = segments(&disk);
+    assert!(files.len() >= 3);
+    for (index, (path, bytes)) in files.iter().enumerate() {
+        let copy = disk.kill();
+        copy.remove(path).unwrap();
+        let before = copy.contents();
+        let opened = open_on(&copy, &config);
+        let Some(error) = opened.err() else {
+            // A last one that was never written to may go.
+            assert!(index + 1 == files.len() && bytes[512..].iter().all(|byte| *byte == 0));
+            continue;
+        };
+        assert!(error.to_string().contains("this segment is missing"), "{error}");
+        assert_eq!(copy.contents(), before);
+    }
+}
+
+#[test]
+fn swapped_and_foreign_segments_are_found() {
+    let (disk, config, _) = closed();
+    let copy = disk.kill();
+    let (one, two) = (content(&disk, &segment(1)), content(&disk, &segment(2)));
+    copy.put(&segment(1), two.clone());
+    copy.put(&segment(2), one);
+    assert!(is_damage(&open_on(&copy, &config).err().unwrap()));
+
+    let other = FaultyDisk::new();
+    let opened = open(
+        Arc::new(other.clone()),
+        Path::new(DIR),
+        &config,
+        78,
+        Box::new(|_| ()),
+        &mut |_, _| Ok(()),
+    );
+    drop(opened.unwrap().journal);
+    let foreign = content(&other, &segment(2));
+    let error = open_changed(&disk, &config, &segment(2), foreign).unwrap_err();
+    assert!(error.to_string().contains("another store"), "{error}");
+
+    let error = open_changed(&disk, &config, &segment(1), vec![7; 4096]).unwrap_err();
+    assert!(matches!(error, JournalError::Format { .. }));
+    let mut newer = two;
+    newer[16] = 2;
+    let error = open_changed(&disk, &config, &segment(2), newer).unwrap_err();
+    assert!(error.to_string().contains("newer"), "{error}");
+}
+
+#[test]
+fn a_payload_that_cannot_be_replayed_is_damage() {
+    let (disk, config, _) = closed();
+    let before = disk.contents();
+    let mut replay = |seq, _: &[u8]| if seq == 5 { Err("no such kind".to_owned()) } else { Ok(()) };
+    let refused =
+        open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, Box::new(|_| ()), &mut replay);
+    let error = refused.err().unwrap();
+    assert!(matches!(&error, JournalError::Damaged { offset, .. } if *offset > 512), "{error}");
+    assert!(error.to_string().contains("no such kind"));
+    assert_eq!(disk.contents(), before);
+}
+
+#[test]
+fn a_missing_successor_is_found_behind_a_torn_tail_too() {
+    let (disk, config) = killed(3);
+    let mut bytes = content(&disk, &segment(1));
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let sector = end / 512 * 512;
+    bytes[sector..sector + 512].fill(0);
+    let torn = open_changed(&disk, &config, &segment(1), bytes.clone()).unwrap();
+    assert!(torn.0.len() >= 4 && torn.1 > 0);
+    let copy = disk.kill();
+    copy.put(&segment(1), bytes);
+    copy.remove(&segment(2)).unwrap();
+    let error = open_on(&copy, &config).err().unwrap();
+    assert!(error.to_string().contains("this segment is missing"), "{error}");
+}

@@ -1,0 +1,101 @@
+//! What goes wrong is told once, and nothing is promised after it.
+
+use super::*;
+
+#[test]
+fn after_a_failed_write_or_sync_nothing_is_reported() {
+    for durability in [Durability::Fsync, Durability::Interval] {
+        for on_sync in [false, true] {
+            let disk = FaultyDisk::new();
+            let mut open = open_on(&disk, &config(durability, 1 << 16)).unwrap();
+            append(&mut *open.journal, 1, 3);
+            open.journal.sync();
+            until("synced", || open.reports.synced() == 3);
+            if on_sync {
+                disk.fail_syncs_after(Some(0));
+            } else {
+                disk.fail_writes_after(Some(0));
+            }
+            append(&mut *open.journal, 4, 3);
+            open.journal.sync();
+            until("failed", || open.reports.failures() == 1);
+            disk.fail_syncs_after(None);
+            disk.fail_writes_after(None);
+            assert_eq!(append(&mut *open.journal, 7, 3), 9);
+            open.journal.sync();
+            assert_eq!(open.journal.pending_bytes(), 0);
+            let error = open.journal.close().unwrap_err();
+            assert!(matches!(error, JournalError::Io { .. }), "{error}");
+            assert_eq!(open.reports.all().last(), Some(&Progress::Failed(error)));
+            assert_eq!((open.reports.failures(), open.reports.synced()), (1, 3));
+            let again = open_on(&disk, &config(durability, 1 << 16)).unwrap();
+            assert!(again.records.len() >= 3 && again.records.len() <= 6);
+        }
+    }
+}
+
+#[test]
+fn short_writes_are_continued() {
+    let disk = FaultyDisk::new();
+    disk.short_writes(true);
+    let config = config(Durability::Fsync, 16 * 1024);
+    let mut open = open_on(&disk, &config).unwrap();
+    append(&mut *open.journal, 1, 60);
+    open.journal.close().unwrap();
+    assert_eq!(open_on(&disk, &config).unwrap().records, payloads(60));
+}
+
+#[test]
+fn no_room_for_a_successor_is_told_and_so_is_room_again() {
+    let disk = FaultyDisk::new();
+    let config = config(Durability::Fsync, 4096);
+    disk.limit_space(Some(2 * 4096));
+    let mut open = open_on(&disk, &config).unwrap();
+    let mut last = 0;
+    // Until the second segment is full too, and something waits for a third.
+    while last < 40 {
+        last = append(&mut *open.journal, last + 1, 1);
+    }
+    until("told", || open.reports.all().contains(&Progress::Space(false)));
+    until("blocked", || open.journal.pending_bytes() > 0 && open.journal.stats().commits > 1);
+    assert!(open.reports.synced() < last && open.reports.failures() == 0);
+    disk.limit_space(None);
+    until("room again", || {
+        open.journal.sync();
+        open.reports.all().contains(&Progress::Space(true))
+    });
+    until("all synced", || open.reports.synced() == last);
+    open.journal.close().unwrap();
+    assert_eq!(open_on(&disk, &config).unwrap().records, payloads(last));
+}
+
+#[test]
+fn a_full_disk_can_be_opened_and_closed_and_loses_nothing_synced() {
+    let disk = FaultyDisk::new();
+    let config = config(Durability::Fsync, 4096);
+    disk.limit_space(Some(2 * 4096));
+    let mut open = open_on(&disk, &config).unwrap();
+    append(&mut *open.journal, 1, 40);
+    until("told", || open.reports.all().contains(&Progress::Space(false)));
+    let error = open.journal.close().unwrap_err();
+    assert!(matches!(error, JournalError::NoSpace { .. }), "{error}");
+    let again = open_on(&disk, &config).unwrap();
+    assert!(again.records.len() as u64 >= open.reports.synced());
+    assert_eq!(again.records, payloads(again.records.len() as u64));
+    until("told", || again.reports.all().contains(&Progress::Space(false)));
+    again.journal.close().unwrap();
+}
+
+#[test]
+fn a_record_that_fits_no_segment_fails() {
+    let disk = FaultyDisk::new();
+    let mut open = open_on(&disk, &config(Durability::Fsync, 4096)).unwrap();
+    let mut batch = Batch::new();
+    batch.push_if(|to| {
+        to.resize(to.len() + 4096, 1);
+        true
+    });
+    open.journal.append(&mut batch);
+    let error = open.journal.close().unwrap_err();
+    assert!(matches!(error, JournalError::RecordTooLarge { seq: 1, .. }), "{error}");
+}

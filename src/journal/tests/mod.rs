@@ -1,0 +1,127 @@
+//! The promises of the journal, one file for each kind.
+
+mod damage;
+mod failure;
+mod power;
+mod round_trip;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, FaultyDisk};
+use super::*;
+use crate::config::Durability;
+
+const DIR: &str = "/journal";
+
+fn config(durability: Durability, segment_bytes: u64) -> JournalConfig {
+    JournalConfig {
+        durability,
+        // Long: tests sync on request.
+        sync_interval: Duration::from_secs(600),
+        segment_bytes,
+        pending_bytes_max: 1 << 20,
+    }
+}
+
+/// What the journal's thread reported.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<Vec<Progress>>>);
+
+impl Reports {
+    fn sink(&self) -> Report {
+        let list = Arc::clone(&self.0);
+        Box::new(move |progress| list.lock().push(progress))
+    }
+
+    fn all(&self) -> Vec<Progress> {
+        self.0.lock().clone()
+    }
+
+    fn synced(&self) -> Seq {
+        let synced = |it: &Progress| if let Progress::Synced(seq) = it { Some(*seq) } else { None };
+        self.0.lock().iter().rev().find_map(synced).unwrap_or(0)
+    }
+
+    fn written(&self) -> Seq {
+        let written =
+            |it: &Progress| if let Progress::Written(seq) = it { Some(*seq) } else { None };
+        self.0.lock().iter().rev().find_map(written).unwrap_or(0)
+    }
+
+    fn failures(&self) -> usize {
+        self.0.lock().iter().filter(|it| matches!(it, Progress::Failed(_))).count()
+    }
+}
+
+/// Polls until it is so.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+struct Open {
+    journal: Box<dyn Journal>,
+    reports: Reports,
+    records: Vec<Vec<u8>>,
+    cut_bytes: u64,
+    store_id: u64,
+}
+
+fn open_dir(disk: Arc<dyn Disk>, dir: &Path, config: &JournalConfig) -> Result<Open, JournalError> {
+    let reports = Reports::default();
+    let mut records = Vec::new();
+    let opened = open(disk, dir, config, 77, reports.sink(), &mut |seq, payload: &[u8]| {
+        assert_eq!(seq, records.len() as u64 + 1);
+        records.push(payload.to_vec());
+        Ok(())
+    })?;
+    assert_eq!(opened.last, records.len() as u64);
+    let Opened { journal, cut_bytes, store_id, .. } = opened;
+    Ok(Open { journal, reports, records, cut_bytes, store_id })
+}
+
+fn open_on(disk: &FaultyDisk, config: &JournalConfig) -> Result<Open, JournalError> {
+    open_dir(Arc::new(disk.clone()), Path::new(DIR), config)
+}
+
+/// The payload of a record: some are empty, some zeros, some span sectors.
+fn payload(seq: Seq) -> Vec<u8> {
+    let len = (seq * 7919 % 1400) as usize;
+    match seq % 5 {
+        0 => vec![0; len],
+        1 => Vec::new(),
+        _ => (0..len).map(|at| (seq as usize + at) as u8).collect(),
+    }
+}
+
+fn append(journal: &mut dyn Journal, from: Seq, records: u64) -> Seq {
+    let mut batch = Batch::new();
+    for seq in from..from + records {
+        batch.push_if(|to| {
+            to.extend_from_slice(&payload(seq));
+            true
+        });
+    }
+    let last = journal.append(&mut batch);
+    assert!(batch.is_empty() && batch.bytes() == 0);
+    last
+}
+
+fn payloads(last: Seq) -> Vec<Vec<u8>> {
+    (1..=last).map(payload).collect()
+}
+
+fn segment(number: u64) -> PathBuf {
+    Path::new(DIR).join(format!("{number:016x}.log"))
+}
+
+fn content(disk: &FaultyDisk, path: &Path) -> Vec<u8> {
+    disk.contents().into_iter().find(|(name, _)| name == path).unwrap().1
+}

@@ -1,0 +1,319 @@
+//! Writes: everything that arrives while one sync runs goes into the next commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::format::{
+    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL,
+    SEGMENT_HEAD, frame_len, padded, zero_pieces,
+};
+use super::segment::{Segment, capacity};
+use super::shared::{Ending, Shared};
+use super::{JournalError, JournalStats, Progress, Report, Seq};
+use crate::config::{Durability, JournalConfig};
+
+/// The state of the thread that writes.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    report: Report,
+    durability: Durability,
+    sync_interval: Duration,
+    /// Size of new segments.
+    size: u64,
+    current: Segment,
+    position: u64,
+    written: Seq,
+    synced: Seq,
+    /// When the first write was that is not yet synced.
+    dirty: Option<Instant>,
+    /// What was taken, and how much of it is written.
+    taken: Vec<u8>,
+    done: usize,
+    commit: Vec<u8>,
+    /// Whether a commit of the current segment says that there is a next one.
+    promised: bool,
+    /// What was last reported of it.
+    space: bool,
+}
+
+/// What a wait ended with.
+struct Turn {
+    sync: bool,
+    ending: Option<Ending>,
+    /// There was something left to write and no segment for it.
+    blocked: bool,
+    no_room: Option<JournalError>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        report: Report,
+        config: &JournalConfig,
+        size: u64,
+        current: Segment,
+        position: u64,
+        stats: JournalStats,
+    ) -> Self {
+        Self {
+            shared,
+            report,
+            durability: config.durability,
+            sync_interval: config.sync_interval,
+            size,
+            current,
+            position,
+            written: stats.written,
+            synced: stats.synced,
+            dirty: None,
+            taken: Vec::new(),
+            done: 0,
+            commit: Vec::new(),
+            // As long as it is not known.
+            promised: false,
+            space: true,
+        }
+    }
+
+    /// Writes until the end, or the first failure.
+    pub(super) fn run(mut self) {
+        if let Err(error) = self.work() {
+            let mut state = self.shared.state.lock();
+            state.failed = Some(error.clone());
+            state.handed = Vec::new();
+            self.shared.pending.store(0, Ordering::Relaxed);
+            drop(state);
+            tracing::error!(%error, "the journal has failed; nothing more is written");
+            (self.report)(Progress::Failed(error));
+        }
+    }
+
+    fn work(&mut self) -> Result<(), JournalError> {
+        self.want();
+        loop {
+            let turn = self.wait();
+            if turn.no_room.is_none() != self.space {
+                self.space = turn.no_room.is_none();
+                (self.report)(Progress::Space(self.space));
+            }
+            self.write_taken()?;
+            let due = self.dirty.is_some_and(|since| since.elapsed() >= self.sync_interval);
+            if self.dirty.is_some() && (turn.sync || due) {
+                self.sync()?;
+            }
+            if let Some(ending) = turn.ending {
+                if !self.taken.is_empty() {
+                    match turn.no_room {
+                        Some(error) if turn.blocked => return Err(error),
+                        _ => continue,
+                    }
+                }
+                if self.shared.state.lock().handed.is_empty() {
+                    return self.finish(ending);
+                }
+            }
+        }
+    }
+
+    /// Waits for something to do; takes what was handed over, unless something taken is left.
+    fn wait(&mut self) -> Turn {
+        let mut state = self.shared.state.lock();
+        loop {
+            let no_segment = state.spares.is_empty();
+            // Something taken is left only when there is no segment for it. The end waits for one
+            // attempt to make it.
+            let blocked = !self.taken.is_empty() && no_segment;
+            if self.taken.is_empty() && !state.handed.is_empty() {
+                std::mem::swap(&mut self.taken, &mut state.handed);
+            }
+            let space = state.no_room.is_none();
+            let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
+            let ready = !self.taken.is_empty() && !blocked;
+            // What is asked for includes what was taken just now.
+            let sync = state.sync && (self.dirty.is_some() || ready);
+            let until = self.dirty.map(|since| since + self.sync_interval);
+            let due = until.is_some_and(|until| until <= Instant::now());
+            if ready || sync || due || ending.is_some() || space != self.space {
+                state.sync = false;
+                return Turn { sync, ending, blocked, no_room: state.no_room.clone() };
+            }
+            state.sync = false;
+            match until {
+                Some(until) => {
+                    self.shared.work.wait_until(&mut state, until);
+                }
+                None => self.shared.work.wait(&mut state),
+            }
+        }
+    }
+
+    /// Writes what was taken, as far as there are segments for it.
+    fn write_taken(&mut self) -> Result<(), JournalError> {
+        let taken = std::mem::take(&mut self.taken);
+        let written = self.write_records(&taken);
+        self.taken = taken;
+        if written? {
+            self.taken.clear();
+            self.done = 0;
+        }
+        Ok(())
+    }
+
+    fn write_records(&mut self, taken: &[u8]) -> Result<bool, JournalError> {
+        while let Some(rest) = taken.get(self.done..).filter(|rest| !rest.is_empty()) {
+            let room = self.current.head.size - self.position;
+            let (bytes, records) = match room.checked_sub((COMMIT_HEAD + SEAL) as u64) {
+                Some(room) => fit(rest, room.min(COMMIT_BYTES_MAX)),
+                None => (0, 0),
+            };
+            if records > 0 {
+                self.commit(rest.get(..bytes).unwrap_or_default(), records, 0)?;
+                self.done += bytes;
+                self.shared.pending.fetch_sub(bytes, Ordering::Relaxed);
+                self.committed()?;
+                continue;
+            }
+            let limit = capacity(self.size).min(COMMIT_BYTES_MAX);
+            let bytes = frame_len(rest);
+            if bytes > limit || bytes > rest.len() as u64 {
+                let limit = limit.saturating_sub(FRAME_BYTES as u64);
+                let seq = self.written + 1;
+                return Err(JournalError::RecordTooLarge { seq, bytes, limit });
+            }
+            if !self.advance()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One write.
+    fn commit(&mut self, framed: &[u8], records: u32, flags: u32) -> Result<(), JournalError> {
+        let no_successor = self.shared.state.lock().spares.is_empty();
+        let body_at = self.position + COMMIT_HEAD as u64;
+        self.commit.clear();
+        self.commit.resize(COMMIT_HEAD, 0);
+        self.commit.extend_from_slice(framed);
+        let span = COMMIT_HEAD as u64 + padded(framed.len() as u64);
+        self.commit.resize(span as usize, 0);
+        let zero_sectors = zero_pieces(self.commit.get(COMMIT_HEAD..).unwrap_or_default(), body_at);
+        let head = CommitHead {
+            first: self.written + 1,
+            synced_through: self.synced,
+            bytes: framed.len() as u32,
+            records,
+            zero_sectors,
+            flags: flags | if no_successor { FLAG_NO_SUCCESSOR } else { 0 },
+        };
+        let head = head.encode(self.current.head.salt, self.position);
+        if let Some(slot) = self.commit.get_mut(..COMMIT_HEAD) {
+            slot.copy_from_slice(&head);
+        }
+        self.current.write(self.position, &self.commit)?;
+        self.promised |= !no_successor;
+        self.position += span;
+        self.written += u64::from(records);
+        self.dirty.get_or_insert_with(Instant::now);
+        let mut state = self.shared.state.lock();
+        state.stats.written = self.written;
+        state.stats.commits += 1;
+        state.stats.records += u64::from(records);
+        state.stats.bytes += span;
+        Ok(())
+    }
+
+    /// After a write of records.
+    fn committed(&mut self) -> Result<(), JournalError> {
+        self.want();
+        match self.durability {
+            Durability::Fsync => self.sync(),
+            Durability::Interval => {
+                (self.report)(Progress::Written(self.written));
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let start = Instant::now();
+        self.current.sync()?;
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.dirty = None;
+        self.synced = self.written;
+        {
+            let mut state = self.shared.state.lock();
+            state.stats.synced = self.synced;
+            state.stats.sync_micros_last = micros;
+            state.stats.sync_micros_max = state.stats.sync_micros_max.max(micros);
+        }
+        (self.report)(Progress::Synced(self.synced));
+        Ok(())
+    }
+
+    /// Goes on to the next segment; `false` when there is none yet.
+    fn advance(&mut self) -> Result<bool, JournalError> {
+        if self.shared.state.lock().spares.is_empty() {
+            self.want();
+            return Ok(false);
+        }
+        // Without it nobody would miss what comes next. The room for it is taken only when one says
+        // so already, perhaps before this writer.
+        if !self.promised && self.position < self.current.head.size {
+            self.commit(&[], 0, 0)?;
+        }
+        // So that at most one segment holds what is not yet durable.
+        if self.dirty.is_some() {
+            self.sync()?;
+        }
+        if let Some(next) = self.shared.state.lock().spares.pop_front() {
+            self.current = next;
+            self.position = SEGMENT_HEAD as u64;
+            self.promised = false;
+        }
+        self.want();
+        Ok(true)
+    }
+
+    /// Has a successor made if there is none, or, from the middle of this segment on, if there is
+    /// only one: then the next segment has its successor when its turn comes, and no commit waits.
+    fn want(&self) {
+        let mut state = self.shared.state.lock();
+        let ahead = if self.position > self.current.head.size / 2 { 2 } else { 1 };
+        if state.wanted.is_none() && state.spares.len() < ahead {
+            let newest = state.spares.back().map_or(self.current.head.number, |it| it.head.number);
+            state.wanted = Some(newest + 1);
+            self.shared.wanted.notify_all();
+        }
+    }
+
+    fn finish(&mut self, ending: Ending) -> Result<(), JournalError> {
+        if self.dirty.is_some() {
+            self.sync()?;
+        }
+        if ending == Ending::Dropped {
+            return Ok(());
+        }
+        let left = self.current.head.size - self.position;
+        if left < COMMIT_HEAD as u64 + if self.promised { 0 } else { SEAL as u64 } {
+            // Everything is durable; only the mark has no room.
+            return Ok(());
+        }
+        self.commit(&[], 0, FLAG_CLOSED)?;
+        self.current.sync()
+    }
+}
+
+/// How much of `framed`, in whole records, fits in `room`: bytes and records.
+fn fit(framed: &[u8], room: u64) -> (usize, u32) {
+    let (mut bytes, mut records) = (0, 0);
+    while let Some(rest) = framed.get(bytes..).filter(|rest| !rest.is_empty()) {
+        let end = bytes as u64 + frame_len(rest);
+        if end > room.min(framed.len() as u64) {
+            break;
+        }
+        bytes = end as usize;
+        records += 1;
+    }
+    (bytes, records)
+}

@@ -1,0 +1,251 @@
+//! [`Change`]: what a request changed, as the journal has it.
+//!
+//! Effects, not requests: what was decided once is not decided again on replay, under other limits
+//! or by another version. `docs/journal.md` has the layout.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
+
+use super::Micros;
+use crate::model::{
+    Blob, DeleteReply, GetReply, IdempotencyKey, KeyValue, LeaseId, LeaseReply, RangeReply, Reply,
+    Revision, SetReply, TxnReply,
+};
+
+/// No record is larger: a decoder gives up beyond.
+const RECORD_BYTES_LIMIT: usize = crate::config::BODY_BYTES_LIMIT;
+
+const CODEC: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<RECORD_BYTES_LIMIT>,
+> = bincode::config::standard().with_limit::<RECORD_BYTES_LIMIT>();
+
+/// One thing that a request changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A key was set. Revisions and version follow from the state it was in.
+    Put { key: Blob, value: Blob, lease: LeaseId },
+    /// A key was deleted.
+    Delete { key: Blob },
+    /// A lease was made, its time starting now.
+    LeaseGranted { id: LeaseId, ttl: Micros, private: bool },
+    /// The time of a lease starts again.
+    LeaseRenewed { id: LeaseId, ttl: Micros },
+    /// A lease is gone; what it deleted is told apart.
+    LeaseEnded { id: LeaseId },
+    /// History before this revision was given up by request.
+    Compacted { revision: Revision },
+    /// A reply is remembered for its idempotency key.
+    Remembered { key: IdempotencyKey, fingerprint: u64, reply: Reply },
+}
+
+/// What every record begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The store's clock.
+    pub(super) time: Micros,
+    /// The revision that the changes to keys made; the current one if there were none.
+    pub(super) revision: Revision,
+    /// How many changes follow.
+    pub(super) changes: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireChange<'a> {
+    Put(#[serde(borrow)] &'a Bytes, &'a Bytes, u64),
+    Delete(&'a Bytes),
+    LeaseGranted(u64, u64, bool),
+    LeaseRenewed(u64, u64),
+    LeaseEnded(u64),
+    Compacted(u64),
+    Remembered(u128, u64, WireReply<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireReply<'a> {
+    Set(u64, bool, u64, #[serde(borrow)] Option<WireKeyValue<'a>>),
+    Get(u64, Option<WireKeyValue<'a>>),
+    Range(u64, Vec<WireKeyValue<'a>>, bool, u64),
+    Delete(u64, u64, Vec<WireKeyValue<'a>>),
+    Txn(u64, bool, Vec<WireReply<'a>>),
+    LeaseGrant(u64, u64, u64),
+    LeaseRevoke(u64, u64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireKeyValue<'a> {
+    #[serde(borrow)]
+    key: &'a Bytes,
+    value: &'a Bytes,
+    create_revision: u64,
+    mod_revision: u64,
+    version: u64,
+    lease: u64,
+}
+
+impl Head {
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        encode(&self, out);
+    }
+
+    /// The head, and what follows it.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
+        decode(bytes)
+    }
+}
+
+impl Change {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let change = match self {
+            Self::Put { key, value, lease } => {
+                WireChange::Put(Bytes::new(key), Bytes::new(value), *lease)
+            }
+            Self::Delete { key } => WireChange::Delete(Bytes::new(key)),
+            Self::LeaseGranted { id, ttl, private } => {
+                WireChange::LeaseGranted(*id, *ttl, *private)
+            }
+            Self::LeaseRenewed { id, ttl } => WireChange::LeaseRenewed(*id, *ttl),
+            Self::LeaseEnded { id } => WireChange::LeaseEnded(*id),
+            Self::Compacted { revision } => WireChange::Compacted(*revision),
+            Self::Remembered { key, fingerprint, reply } => match WireReply::of(reply) {
+                Some(reply) => WireChange::Remembered(*key, *fingerprint, reply),
+                None => return,
+            },
+        };
+        encode(&change, out);
+    }
+
+    /// The next change, and what follows it.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
+        let (change, rest) = decode::<WireChange<'_>>(bytes)?;
+        let change = match change {
+            WireChange::Put(key, value, lease) => {
+                Self::Put { key: blob(key), value: blob(value), lease }
+            }
+            WireChange::Delete(key) => Self::Delete { key: blob(key) },
+            WireChange::LeaseGranted(id, ttl, private) => Self::LeaseGranted { id, ttl, private },
+            WireChange::LeaseRenewed(id, ttl) => Self::LeaseRenewed { id, ttl },
+            WireChange::LeaseEnded(id) => Self::LeaseEnded { id },
+            WireChange::Compacted(revision) => Self::Compacted { revision },
+            WireChange::Remembered(key, fingerprint, reply) => {
+                Self::Remembered { key, fingerprint, reply: reply.into() }
+            }
+        };
+        Ok((change, rest))
+    }
+
+    /// Whether it concerns a key, and so has a revision.
+    pub(super) fn is_event(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Delete { .. })
+    }
+
+    /// Whether it concerns a lease.
+    pub(super) fn is_of_lease(&self) -> bool {
+        matches!(
+            self,
+            Self::LeaseGranted { .. } | Self::LeaseRenewed { .. } | Self::LeaseEnded { .. }
+        )
+    }
+}
+
+fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Plain data into memory: there is nothing that can be refused.
+    let _ = bincode::serde::encode_into_std_write(value, out, CODEC);
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), String> {
+    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, CODEC)
+        .map_err(|error: bincode::error::DecodeError| error.to_string())?;
+    Ok((value, bytes.get(used..).unwrap_or_default()))
+}
+
+fn blob(bytes: &Bytes) -> Blob {
+    Blob::from(&**bytes)
+}
+
+impl<'a> WireKeyValue<'a> {
+    fn of(kv: &'a KeyValue) -> Self {
+        Self {
+            key: Bytes::new(&kv.key),
+            value: Bytes::new(&kv.value),
+            create_revision: kv.create_revision,
+            mod_revision: kv.mod_revision,
+            version: kv.version,
+            lease: kv.lease,
+        }
+    }
+}
+
+impl From<WireKeyValue<'_>> for Arc<KeyValue> {
+    fn from(wire: WireKeyValue<'_>) -> Self {
+        Arc::new(KeyValue {
+            key: blob(wire.key),
+            value: blob(wire.value),
+            create_revision: wire.create_revision,
+            mod_revision: wire.mod_revision,
+            version: wire.version,
+            lease: wire.lease,
+        })
+    }
+}
+
+impl<'a> WireReply<'a> {
+    /// `None` for a reply that is never remembered.
+    fn of(reply: &'a Reply) -> Option<Self> {
+        let all = |kvs: &'a [Arc<KeyValue>]| kvs.iter().map(|kv| WireKeyValue::of(kv)).collect();
+        let one = |kv: &'a Option<Arc<KeyValue>>| kv.as_deref().map(WireKeyValue::of);
+        Some(match reply {
+            Reply::Set(set) => Self::Set(set.revision, set.changed, set.lease, one(&set.previous)),
+            Reply::Get(get) => Self::Get(get.revision, one(&get.kv)),
+            Reply::Range(page) => Self::Range(page.revision, all(&page.kvs), page.more, page.count),
+            Reply::Delete(reply) => {
+                Self::Delete(reply.revision, reply.deleted, all(&reply.previous))
+            }
+            Reply::Txn(txn) => Self::Txn(
+                txn.revision,
+                txn.succeeded,
+                txn.results.iter().filter_map(Self::of).collect(),
+            ),
+            Reply::LeaseGrant(lease) => {
+                Self::LeaseGrant(lease.revision, lease.id, super::lease::micros(lease.ttl))
+            }
+            Reply::LeaseRevoke(reply) => Self::LeaseRevoke(reply.revision, reply.deleted),
+            _ => return None,
+        })
+    }
+}
+
+impl From<WireReply<'_>> for Reply {
+    fn from(wire: WireReply<'_>) -> Self {
+        let all = |kvs: Vec<WireKeyValue<'_>>| kvs.into_iter().map(Into::into).collect();
+        match wire {
+            WireReply::Set(revision, changed, lease, previous) => {
+                let previous = previous.map(Into::into);
+                Self::Set(SetReply { revision, changed, lease, previous })
+            }
+            WireReply::Get(revision, kv) => {
+                Self::Get(GetReply { revision, kv: kv.map(Into::into) })
+            }
+            WireReply::Range(revision, kvs, more, count) => {
+                Self::Range(RangeReply { revision, kvs: all(kvs), more, count })
+            }
+            WireReply::Delete(revision, deleted, previous) => {
+                Self::Delete(DeleteReply { revision, deleted, previous: all(previous) })
+            }
+            WireReply::Txn(revision, succeeded, results) => {
+                let results = results.into_iter().map(Into::into).collect();
+                Self::Txn(TxnReply { revision, succeeded, results })
+            }
+            WireReply::LeaseGrant(revision, id, ttl) => {
+                let ttl = std::time::Duration::from_micros(ttl);
+                Self::LeaseGrant(LeaseReply { revision, id, ttl })
+            }
+            WireReply::LeaseRevoke(revision, deleted) => {
+                Self::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What [`State`] does for a journal: it tells what each request changed, shows only what is
+//! durable, and is made again from its records.
+
+use std::sync::Arc;
+
+use super::change::{Change, Head};
+use super::{Micros, State};
+use crate::model::{Blob, Event, EventKind, KeyRange, KeyValue, Reply, Request, Revision, TxnOp};
+
+/// What the first bytes of a record's payload say: whose it is, and of which version.
+const STORE_RECORD: [u8; 2] = [1, 1];
+
+/// Pending events that a range is compared with; with more it counts as touched.
+const PENDING_COMPARED_MAX: usize = 1_024;
+
+/// A position: everything up to here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Mark {
+    /// Records taken.
+    pub(crate) records: u64,
+    /// The revision they led to.
+    pub(crate) revision: Revision,
+}
+
+impl State {
+    /// Whether changes are told, and shown only when [`settle`](Self::settle) says that they are
+    /// durable. Otherwise they are shown at once.
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.journaled
+    }
+
+    pub(crate) fn set_journaled(&mut self, journaled: bool) {
+        self.journaled = journaled;
+    }
+
+    /// The newest revision that is shown: the current one, unless that is not durable yet.
+    pub(crate) fn visible(&self) -> Revision {
+        self.visible
+    }
+
+    /// Everything that was applied.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { records: self.records, revision: self.revision }
+    }
+
+    /// Shows everything up to `mark`.
+    pub(crate) fn settle(&mut self, mark: Mark) {
+        self.settled = self.settled.max(mark.records.min(self.records));
+        self.visible = self.visible.max(mark.revision.min(self.revision));
+        self.history.show(self.visible);
+        self.keep_history_short();
+        self.reclaim(self.config.slice_max);
+    }
+
+    /// Whether something was changed that is not shown yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.settled < self.records
+    }
+
+    pub(super) fn note(&mut self, change: impl FnOnce() -> Change) {
+        if self.journaled {
+            self.changes.push(change());
+        }
+    }
+
+    /// Appends the record of what the last request changed to `out`; false if it changed nothing.
+    pub(crate) fn take_record(&mut self, now: Micros, out: &mut Vec<u8>) -> bool {
+        if self.changes.is_empty() {
+            return false;
+        }
+        self.records += 1;
+        if self.changes.iter().any(Change::is_of_lease) {
+            self.leases_changed = self.records;
+        }
+        out.extend_from_slice(&STORE_RECORD);
+        let changes = self.changes.len() as u32;
+        Head { time: now, revision: self.revision, changes }.encode(out);
+        for change in self.changes.drain(..) {
+            change.encode(out);
+        }
+        true
+    }
+
+    /// Whether the answer to `request` may show something that is not durable yet.
+    pub(crate) fn touches_pending(&self, request: &Request) -> bool {
+        if !self.is_pending() {
+            return false;
+        }
+        match request {
+            Request::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
+            Request::Range(range) => range.revision == 0 && self.is_range_pending(&range.range),
+            Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => {
+                // A key that is attached or detached makes an event, not a change of the lease.
+                self.leases_changed > self.settled || self.visible < self.revision
+            }
+            Request::Txn(txn) => {
+                let ops = txn.success.iter().chain(&txn.failure);
+                let read = |op: &TxnOp| match op {
+                    TxnOp::Get(get) => Some(KeyRange::Key(get.key.clone())),
+                    TxnOp::Range(range) => Some(range.range.clone()),
+                    TxnOp::Set(_) | TxnOp::Delete(_) => None,
+                };
+                ops.clone().any(|op| read(op).is_none_or(|range| self.is_range_pending(&range)))
+                    || txn.compares.iter().any(|compare| self.is_range_pending(&compare.range))
+            }
+            Request::Status | Request::Watchers { .. } | Request::EndWatcher(_) => false,
+            _ => true,
+        }
+    }
+
+    fn is_key_pending(&self, key: &[u8]) -> bool {
+        let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
+        record.is_some_and(|record| self.history.is_pending(&record.trail))
+    }
+
+    fn is_range_pending(&self, range: &KeyRange) -> bool {
+        if let KeyRange::Key(key) = range {
+            return self.is_key_pending(key);
+        }
+        let pending = self.history.pending();
+        pending.len() > PENDING_COMPARED_MAX
+            || pending.into_iter().any(|event| range.contains(&event.kv.key))
+    }
+
+    /// Makes a reply that touches nothing pending show the revision it is as of.
+    pub(crate) fn show_visible(&self, reply: &mut Reply) {
+        let shown = match reply {
+            Reply::Get(reply) => &mut reply.revision,
+            Reply::Range(reply) => &mut reply.revision,
+            Reply::LeaseTimeToLive(reply) => &mut reply.revision,
+            Reply::LeaseList(reply) => &mut reply.revision,
+            Reply::Txn(reply) => {
+                for result in &mut reply.results {
+                    self.show_visible(result);
+                }
+                &mut reply.revision
+            }
+            _ => return,
+        };
+        *shown = self.visible.min(*shown);
+    }
+
+    /// The store's clock at the last record that was replayed.
+    pub(crate) fn time(&self) -> Micros {
+        self.time
+    }
+
+    /// Begins to make the state from records; indexes that only reads need are made at the end.
+    pub(crate) fn begin_replay(&mut self) {
+        self.keys.unorder();
+    }
+
+    /// Does again what a record says was done.
+    ///
+    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
+        let Some(rest) = payload.strip_prefix(&STORE_RECORD) else {
+            return Err("not a record of the store, or of another version".to_owned());
+        };
+        let (head, mut rest) = Head::decode(rest)?;
+        let mut events = Vec::new();
+        for _ in 0..head.changes {
+            let (change, after) = Change::decode(rest)?;
+            rest = after;
+            if change.is_event() {
+                events.push(change);
+            } else {
+                self.replay_change(head.time, change);
+            }
+        }
+        if !rest.is_empty() {
+            return Err(format!("{} bytes follow the changes", rest.len()));
+        }
+        self.time = self.time.max(head.time);
+        let next = self.revision + u64::from(!events.is_empty());
+        if head.revision != next {
+            return Err(format!("a record of revision {} where {next} follows", head.revision));
+        }
+        self.replay_events(events);
+        self.reclaim(usize::MAX);
+        Ok(())
+    }
+
+    fn replay_change(&mut self, time: Micros, change: Change) {
+        match change {
+            Change::LeaseGranted { id, ttl, private } => {
+                self.leases.remove(id);
+                self.leases.insert(id, time, ttl, private);
+            }
+            Change::LeaseRenewed { id, ttl } => self.leases.renew(id, time, ttl),
+            Change::LeaseEnded { id } => {
+                self.leases.remove(id);
+            }
+            Change::Compacted { revision } => self.history.compact(revision.min(self.revision)),
+            Change::Remembered { key, fingerprint, reply } => {
+                self.remembered.remember(time, key, fingerprint, reply);
+                self.remembered.forget(time, &self.config);
+            }
+            Change::Put { .. } | Change::Delete { .. } => {}
+        }
+    }
+
+    fn replay_events(&mut self, events: Vec<Change>) {
+        if events.is_empty() {
+            return;
+        }
+        // Nothing in it can be refused.
+        let _ = self.write(|state, revision| {
+            for event in events {
+                match event {
+                    Change::Put { key, value, lease } => {
+                        state.replay_put(revision, &key, value, lease);
+                    }
+                    Change::Delete { key } => {
+                        if let Some(slot) = state.keys.find(&key) {
+                            state.bury(revision, slot);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        });
+    }
+
+    fn replay_put(&mut self, revision: Revision, key: &Blob, value: Blob, lease: u64) {
+        let slot = self.keys.find(key).unwrap_or_else(|| self.keys.insert(key));
+        self.put(revision, slot, value, lease);
+    }
+
+    /// Makes what [`begin_replay`](Self::begin_replay) left out, and gives every lease time to be
+    /// kept alive.
+    pub(crate) fn finish_replay(&mut self) {
+        self.keys.order();
+        let attached: Vec<(u32, u64)> = self.keys.leased().collect();
+        for (slot, lease) in attached {
+            self.attach(slot, lease);
+        }
+        self.leases.grant_grace(self.time);
+    }
+
+    /// The key as it is shown now.
+    pub(crate) fn seen_in<'a>(
+        &'a self,
+        range: &'a KeyRange,
+    ) -> Box<dyn Iterator<Item = &'a Arc<KeyValue>> + 'a> {
+        if !self.is_pending() {
+            return Box::new(self.current_in(range));
+        }
+        let revision = self.visible;
+        let slots = self.keys.all_within(range.bounds(), false);
+        Box::new(slots.filter_map(move |slot| self.at(self.keys.record(slot)?, revision)))
+    }
+}
+
+/// What an event changed.
+pub(super) fn change_of(event: &Event) -> Change {
+    let KeyValue { key, value, lease, .. } = &*event.kv;
+    match event.kind() {
+        EventKind::Put => Change::Put { key: key.clone(), value: value.clone(), lease: *lease },
+        EventKind::Delete => Change::Delete { key: key.clone() },
+    }
+}

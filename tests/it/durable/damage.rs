@@ -1,0 +1,68 @@
+//! A data directory that something was done to.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use super::{Home, serve_in};
+use crate::process::run;
+
+/// A directory with some sets in its log, closed or killed.
+fn written(signal: &str) -> Home {
+    let home = Home::new();
+    let server = home.server();
+    for nth in 0..5 {
+        server.ok(&["set", &format!("key{nth}"), "some value"]);
+    }
+    server.signal(signal);
+    server.finish();
+    home
+}
+
+/// Flips the first byte after `from` that is not zero; tells where.
+fn flip(path: &std::path::Path, from: usize) -> u64 {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let bytes = fs::read(path).unwrap();
+    let at = (from..bytes.len()).find(|at| bytes[*at] != 0).unwrap() as u64;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+    at
+}
+
+fn refused(home: &Home) -> String {
+    let before: Vec<Vec<u8>> = home.segments().iter().map(|path| fs::read(path).unwrap()).collect();
+    let dir = home.dir();
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
+    let told = run(&[&listen[..], &serve_in(&dir)].concat()).fails(6);
+    let after: Vec<Vec<u8>> = home.segments().iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(before == after, "the directory was changed");
+    told
+}
+
+#[test]
+fn d6_a_flipped_bit_refuses_to_start_and_names_file_and_offset() {
+    for signal in ["TERM", "KILL"] {
+        let home = written(signal);
+        let segment = home.segments()[0].clone();
+        flip(&segment, 512 + 64);
+        let told = refused(&home);
+        let name = segment.file_name().unwrap().to_str().unwrap();
+        assert!(told.contains(name) && told.contains("offset"), "{told}");
+    }
+}
+
+#[test]
+fn d6_a_missing_segment_refuses_to_start() {
+    let home = written("TERM");
+    let last = home.segments().pop().unwrap();
+    fs::remove_file(&last).unwrap();
+    let told = refused(&home);
+    assert!(told.contains(last.file_name().unwrap().to_str().unwrap()), "{told}");
+}
+
+#[test]
+fn d6_a_foreign_file_refuses_to_start() {
+    let home = written("TERM");
+    fs::write(&home.segments()[0], b"SQLite format 3\0").unwrap();
+    refused(&home);
+}
