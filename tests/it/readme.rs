@@ -55,6 +55,8 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("exec {command}{at}")]);
         shell.env("PATH", &path).env("WAKEFUL_ADDR", &addr).env_remove("RUST_LOG");
+        // Where nothing is yet, as for a newcomer.
+        shell.current_dir(bin.path());
         let mut running = Running::start(shell);
         match &*name {
             "serve" => {

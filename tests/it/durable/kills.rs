@@ -61,7 +61,8 @@ async fn d2_a_killed_server_has_every_acknowledged_transaction_whole() {
         let server = home.server();
         let client = connect(server.addr()).await;
         let acknowledged = Arc::new(AtomicU64::new(0));
-        let watching = tokio::spawn(watch(connect(server.addr()).await));
+        let watcher = connect(server.addr()).await;
+        let watching = tokio::spawn(watch(watcher.clone()));
         let writers: Vec<_> = (0..WRITERS)
             .zip(&counts)
             .map(|(writer, from)| {
@@ -79,6 +80,7 @@ async fn d2_a_killed_server_has_every_acknowledged_transaction_whole() {
         server.signal("KILL");
         server.finish();
         client.close().await;
+        watcher.close().await;
         let mut told = Vec::new();
         for writer in writers {
             told.push(within(writer).await.unwrap());

@@ -18,7 +18,7 @@ struct Process {
 impl Process {
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wakeful"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "error"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--durability", "memory"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
