@@ -36,6 +36,13 @@ pub struct JournalConfig {
     pub segment_bytes: u64,
     /// Most bytes of records that are not yet written; writes beyond are refused.
     pub pending_bytes_max: usize,
+    /// Bytes of log after which a snapshot is written, in the background, and the log before it
+    /// removed; as many bytes as the last snapshot has, if that is more. Bounds how long a start
+    /// takes.
+    pub snapshot_log_bytes: u64,
+    /// Most bytes that segments and snapshots take; writes beyond are refused, deletes are not as
+    /// long as the last segment has room. A snapshot that is being written comes on top.
+    pub disk_bytes_max: u64,
 }
 
 /// What a reply to a write, and everything that shows the write, waits for.
@@ -261,6 +268,8 @@ impl Config {
                 sync_interval: Duration::from_millis(50),
                 segment_bytes: 32 * 1024 * 1024,
                 pending_bytes_max: 64 * 1024 * 1024,
+                snapshot_log_bytes: 256 * 1024 * 1024,
+                disk_bytes_max: 64 * 1024 * 1024 * 1024,
             },
         }
     }
@@ -377,7 +386,8 @@ impl Config {
                 shutdown_grace,
             }
             journal: JournalConfig {
-                durability, sync_interval, segment_bytes, pending_bytes_max,
+                durability, sync_interval, segment_bytes, pending_bytes_max, snapshot_log_bytes,
+                disk_bytes_max,
             }
         )
     }

@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{
     Blob, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest, IdempotencyKey, KeyRange,
     LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeReply,
-    RangeRequest, Reply, Request, Revision, SetReply, SetRequest, StatusReply, TxnReply,
-    TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatchersReply,
+    RangeRequest, Reply, Request, Revision, SetReply, SetRequest, SnapshotReply, StatusReply,
+    TxnReply, TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatchersReply,
 };
 
 /// What can be done with a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process,
@@ -193,6 +193,40 @@ pub trait Operations: Sync {
         async {
             match self.call(Request::Status).await? {
                 Reply::Status(reply) => Ok(*reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Has a snapshot written of what there is now, or later, and waits until it is safe.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the store is in memory; `Unavailable` if it could not be written: then
+    /// it may be asked for again; `JournalFailed`.
+    fn snapshot(&self) -> impl Future<Output = Result<SnapshotReply, Error>> + Send {
+        async {
+            match self.call(Request::Snapshot).await? {
+                Reply::Snapshot(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Reads a part of a snapshot's file, from `offset` on, at most `limit` bytes (0 for as many
+    /// as a frame takes well); an empty part at its end.
+    ///
+    /// # Errors
+    /// `Unavailable` if the snapshot is not there any more, as another replaced it: ask for a new
+    /// one.
+    fn read_snapshot(
+        &self,
+        id: u64,
+        offset: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Blob, Error>> + Send {
+        async move {
+            match self.call(Request::ReadSnapshot { id, offset, limit }).await? {
+                Reply::ReadSnapshot(part) => Ok(part),
                 other => Err(unexpected(&other)),
             }
         }

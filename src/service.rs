@@ -123,7 +123,7 @@ impl Wakeful {
         let ctx = Context::new();
         let store: Addr<StoreActor> = ctx.address();
         // bound: one for each commit
-        let report = Box::new(move |progress| store.do_send(Progressed(progress)));
+        let report = Arc::new(move |progress| store.do_send(Progressed(progress)));
         state.begin_replay();
         let replay = &mut |_, payload: &[u8]| state.replay(payload);
         let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
@@ -139,7 +139,7 @@ impl Wakeful {
             records = opened.last,
             "opened the store"
         );
-        Ok(Self::run(config, state, ctx, opened.store_id, Some((opened.journal, opened.last))))
+        Ok(Self::run(config, state, ctx, opened.store_id, Some(opened)))
     }
 
     fn run(
@@ -147,13 +147,13 @@ impl Wakeful {
         mut state: State,
         ctx: Context<StoreActor>,
         store_id: u64,
-        journal: Option<(Box<dyn journal::Journal>, journal::Seq)>,
+        opened: Option<journal::Opened>,
     ) -> Self {
         let connections = Arc::new(AtomicU64::new(0));
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
         let failure = watch::Sender::new(None);
-        let ledger = journal.map(|(journal, last)| {
-            Ledger::new(journal, config.journal.clone(), last, failure.clone())
+        let ledger = opened.map(|opened| {
+            Ledger::new(opened, config.journal.clone(), state.revision(), failure.clone())
         });
         // So that an id from before a restart is not by chance that of somebody else's lease; 48
         // bits, as JSON readers keep no more than 53.

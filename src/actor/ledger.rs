@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::message::Later;
 use super::withheld::{Answered, Withheld};
 use crate::config::{Durability, JournalConfig};
 use crate::error::{Error, ErrorCode};
-use crate::journal::{Batch, Journal, JournalError, Progress, Seq};
-use crate::model::{Request, StatusReply, TxnOp, TxnRequest};
+use crate::journal::{
+    Batch, Journal, JournalError, Opened, Part, PartDone, Progress, Seq, SnapshotInfo,
+};
+use crate::model::{Reply, Request, Revision, StatusReply, TxnOp, TxnRequest};
 use crate::store::{Mark, StoreError};
+
+/// Most bytes of a snapshot's file in one answer.
+const PART_BYTES_MAX: usize = 256 * 1024;
 
 pub(crate) struct Ledger {
     /// `None` once it is closed.
@@ -27,20 +33,34 @@ pub(crate) struct Ledger {
     failure: watch::Sender<Option<Error>>,
     /// Whether there is room for what grows.
     room: bool,
+    /// Bytes of records behind the newest snapshot.
+    log_bytes: u64,
+    /// Of them, those before the snapshot under way.
+    log_bytes_covered: u64,
+    snapshot: Option<SnapshotInfo>,
+    /// The revisions of records that are not synced yet, and the newest one that is.
+    unsynced: VecDeque<(Seq, Revision)>,
+    durable_revision: Revision,
 }
 
 impl Ledger {
+    /// For a journal whose records, all of them durable, led to `revision`.
     pub(crate) fn new(
-        journal: Box<dyn Journal>,
+        opened: Opened,
         config: JournalConfig,
-        appended: Seq,
+        revision: Revision,
         failure: watch::Sender<Option<Error>>,
     ) -> Self {
         Self {
-            journal: Some(journal),
+            snapshot: opened.journal.stats().snapshot,
+            journal: Some(opened.journal),
             config,
-            appended,
+            appended: opened.last,
+            log_bytes: opened.log_bytes,
+            log_bytes_covered: 0,
             marks: VecDeque::new(),
+            unsynced: VecDeque::new(),
+            durable_revision: revision,
             withheld: Withheld::default(),
             failed: None,
             failure,
@@ -78,8 +98,64 @@ impl Ledger {
     pub(super) fn hand_over(&mut self, records: &mut Batch, mark: Mark) {
         let Some(journal) = &mut self.journal else { return };
         if !records.is_empty() {
+            self.log_bytes += records.bytes() as u64;
             self.appended = journal.append(records);
             self.marks.push_back((self.appended, mark));
+            self.unsynced.push_back((self.appended, mark.revision));
+        }
+    }
+
+    pub(super) fn config(&self) -> &JournalConfig {
+        &self.config
+    }
+
+    pub(super) fn journal(&mut self) -> Option<&mut dyn Journal> {
+        match &mut self.journal {
+            Some(journal) => Some(&mut **journal),
+            None => None,
+        }
+    }
+
+    /// Bytes of records behind the newest snapshot.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// Whether the log has grown so long, or the room so short, that a snapshot should replace it.
+    pub(super) fn wants_snapshot(&self) -> bool {
+        let JournalConfig { snapshot_log_bytes, segment_bytes, .. } = self.config;
+        let enough = snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes));
+        self.log_bytes >= if self.room { enough } else { segment_bytes }
+    }
+
+    /// A snapshot of everything handed over so far begins.
+    pub(super) fn begin_snapshot(&mut self) -> Option<&mut dyn Journal> {
+        self.log_bytes_covered = self.log_bytes;
+        self.journal()
+    }
+
+    pub(super) fn note_snapshot(&mut self, info: SnapshotInfo) {
+        self.snapshot = Some(info);
+        self.log_bytes -= std::mem::take(&mut self.log_bytes_covered);
+    }
+
+    pub(super) fn snapshot_failed(&mut self) {
+        self.log_bytes_covered = 0;
+    }
+
+    /// Has a part of a snapshot's file read.
+    pub(super) fn read_snapshot(&mut self, id: u64, offset: u64, limit: usize, later: Later) {
+        let bytes = if limit == 0 { PART_BYTES_MAX } else { limit.min(PART_BYTES_MAX) };
+        let done: PartDone = Box::new(move |read| {
+            later(read.map(|part| Reply::ReadSnapshot(part.into())).map_err(|error| {
+                let message = format!(
+                    "{error}; if another snapshot has replaced this one, ask for a new one"
+                );
+                Error::new(ErrorCode::Unavailable, message)
+            }));
+        });
+        if let Some(journal) = &mut self.journal {
+            journal.read_snapshot(Part { seq: id, offset, bytes, done });
         }
     }
 
@@ -91,10 +167,25 @@ impl Ledger {
     /// The journal has come further; tells where the state that may be shown stands then, and up
     /// to which record answers may be given.
     pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
+        if let Progress::Synced(synced) = progress {
+            while let Some((seq, revision)) = self.unsynced.front().copied()
+                && seq <= synced
+            {
+                self.unsynced.pop_front();
+                self.durable_revision = revision;
+            }
+        }
         let durable = match (progress, self.config.durability) {
             (Progress::Synced(seq), Durability::Fsync) => seq,
             (Progress::Written(seq), Durability::Interval) => seq,
-            (Progress::Synced(_) | Progress::Written(_), _) => return None,
+            (
+                Progress::Synced(_)
+                | Progress::Written(_)
+                | Progress::SnapshotTaken
+                | Progress::Snapshot(_)
+                | Progress::SnapshotFailed(_),
+                _,
+            ) => return None,
             (Progress::Space(room), _) => {
                 self.room = room;
                 return None;
@@ -137,7 +228,10 @@ impl Ledger {
         let stats = journal.stats();
         status.journal_records = stats.records;
         status.journal_commits = stats.commits;
-        status.journal_bytes = stats.bytes;
+        status.journal_bytes = stats.disk_bytes;
+        status.durable_revision = self.durable_revision;
+        status.snapshot_bytes = stats.snapshot.map_or(0, |it| it.bytes);
+        status.log_bytes = self.log_bytes;
         status.journal_sync = Duration::from_micros(stats.sync_micros_last);
     }
 

@@ -102,6 +102,9 @@ pub(crate) enum Answer {
     Withheld,
 }
 
+/// Gives an answer that others than the store make.
+pub(crate) type Later = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
+
 #[derive(Debug)]
 pub(crate) enum Done {
     Reply(Reply),

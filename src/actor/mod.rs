@@ -7,6 +7,7 @@
 mod ledger;
 pub mod message;
 mod session;
+mod snapshot;
 mod store;
 mod withheld;
 

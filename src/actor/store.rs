@@ -13,13 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::Ledger;
 use super::message::{
-    Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
+    Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, Later, LocalStream,
     LocalWait, ParkedWait, Progressed, Ready, Requests, Show, Stop, StreamRef, Task, WaitFor,
     WatchFor, Work,
 };
+use super::snapshot::Snapshots;
 use super::withheld;
-use super::{Outlet, WatchSession};
-use crate::error::Error;
+use super::{AnswerSink, Outlet, WatchSession};
+use crate::error::{Error, ErrorCode};
 use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner, WaitStart};
@@ -38,6 +39,7 @@ pub struct StoreActor {
     epoch: Micros,
     /// `None` when nothing is durable.
     ledger: Option<Ledger>,
+    snapshots: Snapshots,
     /// Who asks when it is this process.
     here: Arc<Owner>,
     connections: Arc<AtomicU64>,
@@ -72,6 +74,7 @@ impl StoreActor {
             store_id,
             started: Instant::now(),
             ledger,
+            snapshots: Snapshots::default(),
             here,
             connections,
             requests: 0,
@@ -113,9 +116,11 @@ impl StoreActor {
 
     /// Hands what was changed to the journal.
     fn hand_over(&mut self) {
+        let now = self.now();
         if let Some(ledger) = &mut self.ledger {
             let mark = self.hub.state().mark();
             ledger.hand_over(self.hub.records(), mark);
+            self.snapshots.begin(now, self.hub.state_mut(), ledger);
         }
     }
 
@@ -123,7 +128,8 @@ impl StoreActor {
     /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        let more = !self.closing.is_empty() || !self.answered.is_empty();
+        let more =
+            !self.closing.is_empty() || !self.answered.is_empty() || self.snapshots.must_tell();
         if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
@@ -162,6 +168,9 @@ impl StoreActor {
         self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
+        if let Some(ledger) = &mut self.ledger {
+            self.snapshots.tell(self.hub.state_mut(), ledger);
+        }
         self.finish(ctx);
     }
 
@@ -173,15 +182,51 @@ impl StoreActor {
         owner: &Arc<Owner>,
         work: Work,
         before: &[Answer],
+        sink: &Arc<dyn AnswerSink>,
         withheld: &mut Vec<(u64, Result<Done, Error>)>,
     ) -> Answer {
         let id = work.id;
+        if let Task::Store { request, .. } = &work.task
+            && is_of_disk(request)
+        {
+            let sink = Arc::clone(sink);
+            let later = Box::new(move |reply: Result<Reply, Error>| {
+                sink.take(vec![(id, reply.map(Done::Reply))]);
+            });
+            return match self.do_on_disk(request, later) {
+                Ok(()) => Answer::Withheld,
+                Err(error) => Answer::Now(Err(error)),
+            };
+        }
         let (answer, shows_pending) = self.work(now, owner, work, before);
         if !shows_pending {
             return Answer::Now(answer);
         }
         withheld.push((id, answer));
         Answer::Withheld
+    }
+
+    /// Has what concerns the files done; `later` gives the answer.
+    fn do_on_disk(&mut self, request: &Request, later: Later) -> Result<(), Error> {
+        self.requests += 1;
+        if self.stopping {
+            return Err(StoreError::Stopping { resume: None }.into());
+        }
+        let Some(ledger) = &mut self.ledger else {
+            let message = "the store is in memory: there are no files to back up; start the server \
+                           with a data directory";
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        };
+        if let Some(error) = ledger.failed() {
+            return Err(error.clone());
+        }
+        match request {
+            Request::ReadSnapshot { id, offset, limit } => {
+                ledger.read_snapshot(*id, *offset, *limit, later);
+            }
+            _ => self.snapshots.ask(later),
+        }
+        Ok(())
     }
 
     /// Does one piece of work, and tells whether its answer shows what is not durable yet;
@@ -329,6 +374,15 @@ impl StoreActor {
     }
 }
 
+/// Whether it is about the files, and answered when those are done with.
+fn is_of_disk(request: &Request) -> bool {
+    matches!(request, Request::Snapshot | Request::ReadSnapshot { .. })
+}
+
+async fn answer_of(answered: oneshot::Receiver<Result<Reply, Error>>) -> Result<Reply, Error> {
+    answered.await.unwrap_or_else(|_| Err(StoreError::Stopping { resume: None }.into()))
+}
+
 fn resolve(stream: StreamRef, before: &[Answer]) -> Result<Handle, StoreError> {
     match stream {
         StreamRef::Open(handle) => Ok(handle),
@@ -358,7 +412,8 @@ impl Handler<Requests> for StoreActor {
         while works.len() > 0 {
             self.warm(works.as_slice());
             for work in works.by_ref().take(WARM_GROUP) {
-                let answer = self.answer(now, &batch.owner, work, &answers, &mut withheld);
+                let (owner, sink) = (&batch.owner, &batch.sink);
+                let answer = self.answer(now, owner, work, &answers, sink, &mut withheld);
                 answers.push(answer);
             }
         }
@@ -376,6 +431,16 @@ impl Handler<Execute> for StoreActor {
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
         let now = self.now();
         let Execute { request, idempotency, deadline } = execute;
+        if is_of_disk(&request) {
+            let (caller, answered) = oneshot::channel();
+            // Whoever asked may have stopped waiting.
+            let later = Box::new(move |reply| drop(caller.send(reply)));
+            if let Err(error) = self.do_on_disk(&request, later) {
+                return Box::pin(std::future::ready(Err(error)));
+            }
+            self.finish(ctx);
+            return Box::pin(answer_of(answered));
+        }
         let here = Arc::clone(&self.here);
         let task = Task::Store { idempotency, request };
         let (done, shows_pending) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
@@ -388,11 +453,7 @@ impl Handler<Execute> for StoreActor {
             Some(ledger) if shows_pending => {
                 let (caller, answered) = oneshot::channel();
                 ledger.withhold(withheld::Answered::Local(caller, reply));
-                Box::pin(async {
-                    answered
-                        .await
-                        .unwrap_or_else(|_| Err(StoreError::Stopping { resume: None }.into()))
-                })
+                Box::pin(answer_of(answered))
             }
             _ => Box::pin(std::future::ready(reply)),
         }
@@ -490,7 +551,10 @@ impl Handler<Progressed> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
-        let Some((durable, mark)) = self.ledger.as_mut().and_then(|it| it.note(progress)) else {
+        let Some(ledger) = &mut self.ledger else { return };
+        self.snapshots.note(&progress, self.hub.state_mut(), ledger);
+        let Some((durable, mark)) = ledger.note(progress) else {
+            self.finish(ctx);
             return;
         };
         self.hub.show_up_to(mark);

@@ -43,11 +43,13 @@ impl JournalArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let JournalCommand::Verify(VerifyArgs { data_dir }) = self.command;
         let verified = journal::verify(&RealDisk, &data_dir).map_err(Error::from)?;
-        let Verified { store_id, segments, commits, records, bytes, torn_bytes, closed } = verified;
+        let Verified { store_id, snapshot, segments, commits, records, bytes, torn_bytes, closed } =
+            verified;
         if out.json() {
             out.object(
                 Object::new()
                     .number("store_id", store_id.unwrap_or(0))
+                    .number("snapshot", snapshot)
                     .number("segments", segments)
                     .number("commits", commits)
                     .number("records", records)
@@ -61,9 +63,13 @@ impl JournalArgs {
                 (false, 0) => "not closed, nothing torn".to_owned(),
                 (false, torn) => format!("a torn tail of {torn} bytes, which the next start cuts"),
             };
+            let snapshot = match snapshot {
+                0 => String::new(),
+                seq => format!("a snapshot of {seq} records, then "),
+            };
             out.line(format_args!(
-                "whole: {records} records of {bytes} bytes in {commits} commits and {segments} \
-                 segments; {end}"
+                "whole: {snapshot}{bytes} bytes in {commits} commits and {segments} segments up to \
+                 record {records}; {end}"
             ));
         }
         out.flush_blocking()?;

@@ -54,6 +54,9 @@ fn object(status: &StatusReply) -> Object {
         .number("journal_records", status.journal_records)
         .number("journal_commits", status.journal_commits)
         .number("journal_bytes", status.journal_bytes)
+        .number("durable_revision", status.durable_revision)
+        .number("snapshot_bytes", status.snapshot_bytes)
+        .number("log_bytes", status.log_bytes)
         .number(
             "journal_sync_us",
             u64::try_from(status.journal_sync.as_micros()).unwrap_or(u64::MAX),
@@ -73,6 +76,13 @@ fn journal(status: &StatusReply) -> String {
     )
 }
 
+fn snapshot(status: &StatusReply) -> String {
+    match status.snapshot_bytes {
+        0 => format!("none yet, {} bytes of log", status.log_bytes),
+        bytes => format!("{bytes} bytes, then {} bytes of log", status.log_bytes),
+    }
+}
+
 fn text(status: &StatusReply, out: &mut Output) {
     let mut fact = |name: &str, value: String| out.line(format_args!("{name:<12} {value}"));
     fact("revision", format!("{} (oldest {})", status.revision, status.oldest));
@@ -84,6 +94,10 @@ fn text(status: &StatusReply, out: &mut Output) {
     fact("connections", status.connections.to_string());
     fact("requests", status.requests.to_string());
     fact("journal", journal(status));
+    if status.journal_bytes > 0 {
+        fact("durable", format!("up to revision {}", status.durable_revision));
+        fact("snapshot", snapshot(status));
+    }
     fact("store", format!("{:016x}", status.store_id));
     fact("version", status.server_version.clone());
     fact("uptime", format!("{}s", status.uptime.as_secs()));

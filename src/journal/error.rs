@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Seq;
+use super::format::VERSION;
 
 /// What can be wrong with a journal; messages say what to do next.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,6 +58,18 @@ pub(crate) enum JournalError {
         /// On what.
         file: PathBuf,
     },
+    /// The journal takes all the room that it may.
+    #[error(
+        "the journal takes all of journal.disk_bytes_max ({max} bytes); raise it, or delete and \
+         compact"
+    )]
+    Quota {
+        /// The limit.
+        max: u64,
+    },
+    /// It was closed in the middle of something.
+    #[error("the journal was closed meanwhile")]
+    Closed,
     /// A record that no segment holds.
     #[error(
         "record {seq} of {bytes} bytes does not fit in a segment; raise journal.segment_bytes above \
@@ -117,6 +130,16 @@ impl JournalError {
 
     pub(super) fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> Self {
         Self::Damaged { file: file.to_owned(), offset, what: what.into() }
+    }
+
+    /// Of a format that this version does not read.
+    pub(super) fn version(file: &Path, version: u32) -> Self {
+        let age = if version > VERSION { "newer" } else { "older" };
+        let what = format!(
+            "its format is {version}, {age} than the {VERSION} known here; use the Wakeful that \
+             wrote it"
+        );
+        Self::format(file, what)
     }
 
     pub(super) fn format(file: &Path, what: impl Into<String>) -> Self {

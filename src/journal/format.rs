@@ -28,6 +28,8 @@ pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
 
 const MAGIC: &[u8; 16] = b"WAKEFUL\0LOG\0\0\0\0\0";
 const MARKER: &[u8; 4] = b"WKCM";
+const SNAPSHOT_MAGIC: &[u8; 16] = b"WAKEFUL\0SNAP\0\0\0\0";
+const END: &[u8; 4] = b"WKSE";
 
 /// The next multiple of [`ALIGN`].
 pub(super) fn padded(bytes: u64) -> u64 {
@@ -164,6 +166,97 @@ impl CommitHead {
 fn head_crc(rest: &[u8], salt: u64, offset: u64) -> u32 {
     let crc = crc32c::crc32c(&salt.to_le_bytes());
     crc32c::crc32c_append(crc32c::crc32c_append(crc, &offset.to_le_bytes()), rest)
+}
+
+/// The header of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) store_id: u64,
+    /// The last record it stands for.
+    pub(super) seq: Seq,
+}
+
+impl Snapshot {
+    pub(super) const BYTES: usize = 64;
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::BYTES);
+        bytes.extend_from_slice(SNAPSHOT_MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&0u32.to_le_bytes());
+        bytes.extend_from_slice(&self.store_id.to_le_bytes());
+        bytes.extend_from_slice(&self.seq.to_le_bytes());
+        bytes.resize(Self::BYTES - 4, 0);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHead> {
+        if bytes.get(..16) != Some(SNAPSHOT_MAGIC) {
+            return Err(BadHead::Foreign);
+        }
+        let version = u32_at(bytes, 16);
+        if version != VERSION {
+            return Err(BadHead::Version(version));
+        }
+        if crc32c::crc32c(bytes.get(..60).unwrap_or_default()) != u32_at(bytes, 60) {
+            return Err(BadHead::Damaged(60, "the checksum of the header is wrong"));
+        }
+        Ok(Self { store_id: u64_at(bytes, 24), seq: u64_at(bytes, 32) })
+    }
+}
+
+/// How a snapshot ends: what its records must be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Trailer {
+    /// The segment with the first record it does not stand for, or where that will be written.
+    pub(super) segment: u64,
+    /// The first record in that segment.
+    pub(super) first: Seq,
+    pub(super) records: u64,
+    /// Bytes of them, framing included.
+    pub(super) bytes: u64,
+    /// Over all of them, in order.
+    pub(super) crc: u32,
+}
+
+impl Trailer {
+    pub(super) const BYTES: usize = 64;
+
+    /// Counts framed records in.
+    pub(super) fn add(&mut self, framed: &[u8], records: u64) {
+        self.records += records;
+        self.bytes += framed.len() as u64;
+        self.crc = crc32c::crc32c_append(self.crc, framed);
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::BYTES);
+        bytes.extend_from_slice(END);
+        bytes.extend_from_slice(&self.crc.to_le_bytes());
+        for field in [self.segment, self.first, self.records, self.bytes] {
+            bytes.extend_from_slice(&field.to_le_bytes());
+        }
+        bytes.resize(Self::BYTES - 4, 0);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let crc = crc32c::crc32c(bytes.get(..60)?);
+        if bytes.get(..4) != Some(END) || crc != u32_at(bytes, 60) {
+            return None;
+        }
+        Some(Self {
+            segment: u64_at(bytes, 8),
+            first: u64_at(bytes, 16),
+            records: u64_at(bytes, 24),
+            bytes: u64_at(bytes, 32),
+            crc: u32_at(bytes, 4),
+        })
+    }
 }
 
 /// How many of the pieces that sector boundaries cut `body` into are all zero. `body` starts right

@@ -18,7 +18,7 @@ pub(super) struct Maker {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) size: u64,
-    store_id: u64,
+    pub(super) store_id: u64,
 }
 
 impl Maker {

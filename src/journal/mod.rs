@@ -7,12 +7,14 @@ mod batch;
 mod disk;
 mod error;
 mod format;
+mod keeper;
 mod maker;
 #[cfg(test)]
 mod memory;
 mod recovery;
 mod segment;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -49,10 +51,40 @@ pub(crate) enum Progress {
     Failed(JournalError),
     /// `false`: no successor segment could be made, refuse writes that grow; `true`: room again.
     Space(bool),
+    /// A part of a snapshot was written: there is room for another.
+    SnapshotTaken,
+    /// A snapshot is safe, and what it replaces is gone.
+    Snapshot(SnapshotInfo),
+    /// A snapshot was not made; the log is as it was.
+    SnapshotFailed(JournalError),
 }
 
+/// A snapshot that is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotInfo {
+    /// The last record it stands for.
+    pub(crate) seq: Seq,
+    /// Size of its file.
+    pub(crate) bytes: u64,
+}
+
+/// Asks for a part of a snapshot's file.
+pub(crate) struct Part {
+    /// Which snapshot.
+    pub(crate) seq: Seq,
+    /// Where in the file.
+    pub(crate) offset: u64,
+    /// Most bytes; fewer come only at the end of the file, none behind it.
+    pub(crate) bytes: usize,
+    /// Gets the bytes, or why not: another snapshot may have replaced this one.
+    pub(crate) done: PartDone,
+}
+
+/// Gets a part of a snapshot's file.
+pub(crate) type PartDone = Box<dyn FnOnce(Result<Vec<u8>, JournalError>) + Send>;
+
 /// Where the journal's thread reports to.
-pub(crate) type Report = Box<dyn Fn(Progress) + Send>;
+pub(crate) type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// Gets every record back; says what is wrong with one it cannot read.
 pub(crate) type Replay<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<(), String>;
@@ -65,6 +97,18 @@ pub(crate) trait Journal: Send {
     /// Asks for a sync now, of use with durability `interval`.
     #[cfg_attr(not(test), expect(dead_code, reason = "until requests may ask for it"))]
     fn sync(&mut self);
+    /// Begins a snapshot of every record handed over so far. Told by [`Progress`] when a part of it
+    /// is taken, and when it is safe or failed; one at a time.
+    fn begin_snapshot(&mut self);
+    /// Hands over records of the snapshot, never blocks; leaves the batch empty. Callers have only
+    /// few parts under way at once.
+    fn add_to_snapshot(&mut self, batch: &mut Batch);
+    /// The snapshot has all its records.
+    fn finish_snapshot(&mut self);
+    /// Gives the snapshot up.
+    fn abandon_snapshot(&mut self);
+    /// Reads from a snapshot.
+    fn read_snapshot(&mut self, part: Part);
     /// Bytes handed over and not yet written.
     fn pending_bytes(&self) -> usize;
     /// How it is going.
@@ -82,7 +126,7 @@ pub(crate) struct JournalStats {
     pub(crate) synced: Seq,
     /// Segments, those prepared included.
     pub(crate) segments: u64,
-    /// Their bytes.
+    /// Bytes of segments and snapshots.
     pub(crate) disk_bytes: u64,
     /// Commits since the journal was opened.
     pub(crate) commits: u64,
@@ -90,6 +134,8 @@ pub(crate) struct JournalStats {
     pub(crate) records: u64,
     /// Bytes written for them, headers and padding included.
     pub(crate) bytes: u64,
+    /// The newest snapshot.
+    pub(crate) snapshot: Option<SnapshotInfo>,
     /// How long the last sync took, microseconds.
     pub(crate) sync_micros_last: u64,
     /// How long the longest sync took, microseconds.
@@ -106,6 +152,8 @@ pub(crate) struct Opened {
     pub(crate) cut_bytes: u64,
     /// The last record replayed; 0 for none.
     pub(crate) last: Seq,
+    /// Bytes of the log's records behind the snapshot.
+    pub(crate) log_bytes: u64,
 }
 
 /// Opens or makes the journal in `dir`, replaying every record in order.
@@ -128,9 +176,9 @@ pub(crate) fn open(
     let store_id = found.store_id.unwrap_or(new_store_id);
     let maker = maker::Maker::new(Arc::clone(&disk), dir, store_id, config.segment_bytes);
     let ready = recovery::prepare(found, &maker)?;
-    let (last, cut_bytes) = (ready.last, ready.cut_bytes);
+    let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
     let journal = thread::FileJournal::start(ready, maker, config, report, lock)?;
-    Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last })
+    Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last, log_bytes })
 }
 
 /// Checks every byte of the journal in `dir`, changing nothing.

@@ -3,17 +3,20 @@
 //! A tear is what a power cut leaves of commits that were not yet synced: sectors that are still
 //! zero. Everything else that is wrong is damage, and damage is never cut away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskLock};
 use super::error::Action;
 use super::format::{
     BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
-    SEGMENT_HEAD, SegmentHead, Slot, VERSION, check_body, is_zero, zero_pieces,
+    SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
 };
+use super::keeper::remove_replaced;
 use super::maker::Maker;
 use super::segment::{self, Segment};
-use super::{JournalError, Replay, Seq};
+use super::shared::Used;
+use super::snapshot::{self, Checked, Reading};
+use super::{JournalError, Replay, Seq, SnapshotInfo};
 
 /// The file whose lock says that a journal is open.
 pub(super) const LOCK: &str = "lock";
@@ -24,13 +27,15 @@ pub(super) const LOCK: &str = "lock";
 pub(crate) struct Verified {
     /// The identity in the segments; `None` without segments.
     pub(crate) store_id: Option<u64>,
-    /// Files, the prepared ones included.
+    /// The last record that the newest snapshot stands for; 0 without one.
+    pub(crate) snapshot: Seq,
+    /// Segments, the prepared ones included.
     pub(crate) segments: u64,
     /// Writes they hold.
     pub(crate) commits: u64,
-    /// Records, which is also the number of the last.
+    /// The number of the last record.
     pub(crate) records: u64,
-    /// Bytes of their payloads.
+    /// Bytes of records behind the snapshot.
     pub(crate) bytes: u64,
     /// Bytes, zeros not counted, of a torn tail that opening would cut.
     pub(crate) torn_bytes: u64,
@@ -41,7 +46,10 @@ pub(crate) struct Verified {
 /// What a scan found.
 pub(super) struct Found {
     pub(super) store_id: Option<u64>,
+    snapshot: Option<Checked>,
     segments: Vec<Segment>,
+    /// The first record of each segment, as far as commits go.
+    firsts: Vec<Seq>,
     /// Index of the segment and place in it where the good commits end.
     end: (usize, u64),
     last: Seq,
@@ -57,10 +65,13 @@ pub(super) struct Found {
 pub(super) struct Ready {
     pub(super) current: Segment,
     pub(super) position: u64,
+    pub(super) used: Vec<Used>,
     pub(super) spares: Vec<Segment>,
     pub(super) segments: u64,
     pub(super) disk_bytes: u64,
+    pub(super) snapshot: Option<SnapshotInfo>,
     pub(super) last: Seq,
+    pub(super) log_bytes: u64,
     pub(super) cut_bytes: u64,
 }
 
@@ -86,19 +97,23 @@ pub(super) fn scan(
     access: Access,
     replay: Replay,
 ) -> Result<Found, JournalError> {
+    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    let snapshot = read_snapshot(disk, dir, &names, replay)?;
+    let segments = segments(disk, dir, &names, access, snapshot)?;
+    let store_id = segments.first().map(|segment| segment.head.store_id);
     let mut found = Found {
-        store_id: None,
-        segments: segments(disk, dir, access)?,
+        store_id: snapshot.map(|it| it.store_id).or(store_id),
+        snapshot,
+        segments: Vec::new(),
+        firsts: Vec::new(),
         end: (0, SEGMENT_HEAD as u64),
-        last: 0,
+        last: snapshot.map_or(0, |it| it.first.saturating_sub(1)),
         torn: None,
         commits: 0,
         bytes: 0,
         closed: false,
         promised: 0,
     };
-    found.store_id = found.segments.first().map(|segment| segment.head.store_id);
-    let segments = std::mem::take(&mut found.segments);
     let walked = found.walk(&segments, replay);
     found.segments = segments;
     walked?;
@@ -106,14 +121,51 @@ pub(super) fn scan(
     Ok(found)
 }
 
-/// Every segment, opened, with headers that fit together.
-fn segments(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Vec<Segment>, JournalError> {
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+/// Reads and replays the newest snapshot, if there is one.
+fn read_snapshot(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+    replay: Replay,
+) -> Result<Option<Checked>, JournalError> {
+    let mut newest = None;
+    for name in names {
+        match snapshot::seq_in(name) {
+            None => {}
+            Some(None) => {
+                let what = "the name is none that a snapshot has; move the file away";
+                return Err(JournalError::format(&dir.join(name), what));
+            }
+            Some(seq) => newest = newest.max(seq),
+        }
+    }
+    let Some(seq) = newest else { return Ok(None) };
+    let path = snapshot::path(dir, seq);
+    let reading = Reading::open(disk, &path)?;
+    let checked = reading.says();
+    if checked.seq != seq {
+        let what = format!("this is the snapshot of record {} under another's name", checked.seq);
+        return Err(JournalError::damaged(&path, 32, what));
+    }
+    reading.replay(replay)?;
+    Ok(Some(checked))
+}
+
+/// Every segment from where the snapshot says on, opened, with headers that fit together.
+fn segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+    access: Access,
+    snapshot: Option<Checked>,
+) -> Result<Vec<Segment>, JournalError> {
+    let begin = snapshot.map_or(1, |it| it.segment);
     let mut numbers = Vec::new();
     for name in names {
-        match segment::number_in(&name) {
+        match segment::number_in(name) {
             None => {}
-            Some(Some(number)) => numbers.push(number),
+            // What a snapshot replaced may be there still.
+            Some(Some(number)) => numbers.extend((number >= begin).then_some(number)),
             Some(None) => {
                 let what = "the name is none that a segment has; move the file away";
                 return Err(JournalError::format(&dir.join(name), what));
@@ -121,40 +173,55 @@ fn segments(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Vec<Segment>,
         }
     }
     numbers.sort_unstable();
+    if snapshot.is_some() && numbers.is_empty() {
+        let path = segment::path(dir, begin);
+        return Err(JournalError::damaged(&path, 0, "this segment is missing"));
+    }
+    let mut store_id = snapshot.map(|it| it.store_id);
     let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
-    for (number, expected) in numbers.into_iter().zip(1..) {
+    for (number, expected) in numbers.into_iter().zip(begin..) {
         let path = segment::path(dir, expected);
         if number != expected {
             return Err(JournalError::damaged(&path, 0, "this segment is missing"));
         }
-        let file = match access {
-            #[cfg(any(test, feature = "cli"))]
-            Access::Read => disk.open(&path),
-            Access::Write => disk.open_writable(&path),
-        };
-        let file = file.map_err(|error| JournalError::io(Action::Open, &path, &error))?;
-        let len = file.len().map_err(|error| JournalError::io(Action::Read, &path, &error))?;
-        if len < SEGMENT_HEAD as u64 {
-            return Err(JournalError::damaged(&path, len, "the file is shorter than its header"));
+        let segment = open_segment(disk, path, number, access)?;
+        if *store_id.get_or_insert(segment.head.store_id) != segment.head.store_id {
+            let what = "this segment is of another store";
+            return Err(segment.damaged(24, what));
         }
-        let mut sector = [0; SEGMENT_HEAD];
-        file.read_at(0, &mut sector)
-            .map_err(|error| JournalError::io(Action::Read, &path, &error))?;
-        let head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
-        if head.size != len {
-            let what = format!("the file has {len} bytes and should have {}", head.size);
-            return Err(JournalError::damaged(&path, len.min(head.size), what));
-        }
-        if head.number != number {
-            let what = format!("this is segment {} under another's name", head.number);
-            return Err(JournalError::damaged(&path, 32, what));
-        }
-        if segments.first().is_some_and(|first| first.head.store_id != head.store_id) {
-            return Err(JournalError::damaged(&path, 24, "this segment is of another store"));
-        }
-        segments.push(Segment { head, path, file });
+        segments.push(segment);
     }
     Ok(segments)
+}
+
+fn open_segment(
+    disk: &dyn Disk,
+    path: PathBuf,
+    number: u64,
+    access: Access,
+) -> Result<Segment, JournalError> {
+    let file = match access {
+        #[cfg(any(test, feature = "cli"))]
+        Access::Read => disk.open(&path),
+        Access::Write => disk.open_writable(&path),
+    };
+    let file = file.map_err(|error| JournalError::io(Action::Open, &path, &error))?;
+    let len = file.len().map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+    if len < SEGMENT_HEAD as u64 {
+        return Err(JournalError::damaged(&path, len, "the file is shorter than its header"));
+    }
+    let mut sector = [0; SEGMENT_HEAD];
+    file.read_at(0, &mut sector).map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+    let head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
+    if head.size != len {
+        let what = format!("the file has {len} bytes and should have {}", head.size);
+        return Err(JournalError::damaged(&path, len.min(head.size), what));
+    }
+    if head.number != number {
+        let what = format!("this is segment {} under another's name", head.number);
+        return Err(JournalError::damaged(&path, 32, what));
+    }
+    Ok(Segment { head, path, file })
 }
 
 fn refused(path: &Path, bad: BadHead) -> JournalError {
@@ -164,14 +231,7 @@ fn refused(path: &Path, bad: BadHead) -> JournalError {
                         this one from a backup";
             JournalError::format(path, what)
         }
-        BadHead::Version(version) => {
-            let age = if version > VERSION { "newer" } else { "older" };
-            let what = format!(
-                "its format is {version}, {age} than the {VERSION} known here; use the Wakeful that \
-                 wrote it"
-            );
-            JournalError::format(path, what)
-        }
+        BadHead::Version(version) => JournalError::version(path, version),
         BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
     }
 }
@@ -180,6 +240,7 @@ impl Found {
     fn walk(&mut self, segments: &[Segment], replay: Replay) -> Result<(), JournalError> {
         for (index, segment) in segments.iter().enumerate() {
             let Some(later) = segments.get(index + 1..) else { break };
+            self.firsts.push(self.last + 1);
             let mut at = SEGMENT_HEAD as u64;
             let mut head = [0; COMMIT_HEAD];
             while at < segment.head.size {
@@ -235,8 +296,19 @@ impl Found {
         Ok(())
     }
 
-    /// That the newest segment was the newest when its commits were written.
+    /// That the newest segment was the newest when its commits were written, and that the log has
+    /// everything the snapshot knows of.
     fn successor(&self) -> Result<(), JournalError> {
+        let (index, at) = self.end;
+        if let (Some(snapshot), Some(segment)) = (self.snapshot, self.segments.get(index))
+            && self.last < snapshot.seq
+        {
+            let what = format!(
+                "the log ends with record {}, and the snapshot stands for {} records",
+                self.last, snapshot.seq
+            );
+            return Err(segment.damaged(at, what));
+        }
         match self.segments.last() {
             Some(last) if self.promised == last.head.number => {
                 let dir = last.path.parent().unwrap_or(Path::new(""));
@@ -257,11 +329,14 @@ impl Found {
         replay: Replay,
     ) -> Result<(), JournalError> {
         let framed = body.get(..commit.bytes as usize).unwrap_or_default();
+        let in_snapshot = self.snapshot.map_or(0, |it| it.seq);
         for (place, payload) in Records::of(framed).flatten() {
-            replay(self.last + 1, payload)
-                .map_err(|what| segment.damaged(body_at + place as u64, what))?;
             self.last += 1;
-            self.bytes += payload.len() as u64;
+            if self.last > in_snapshot {
+                replay(self.last, payload)
+                    .map_err(|what| segment.damaged(body_at + place as u64, what))?;
+                self.bytes += payload.len() as u64;
+            }
         }
         self.commits += 1;
         self.closed = commit.flags & FLAG_CLOSED != 0;
@@ -300,6 +375,7 @@ impl Found {
     pub(super) fn verified(&self) -> Verified {
         Verified {
             store_id: self.store_id,
+            snapshot: self.snapshot.map_or(0, |it| it.seq),
             segments: self.segments.len() as u64,
             commits: self.commits,
             records: self.last,
@@ -353,20 +429,33 @@ fn witnessed(
 pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
     cut(&found)?;
     sweep(maker)?;
+    if let Some(snapshot) = found.snapshot {
+        remove_replaced(&*maker.disk, &maker.dir, snapshot.seq, snapshot.segment)?;
+    }
+    let log_bytes = found.bytes;
     // After a kill the newest name may be in memory only.
     let dir = &maker.dir;
     maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
-    let Found { mut segments, end: (index, position), last, torn, .. } = found;
+    let Found { mut segments, firsts, end: (index, position), last, torn, snapshot, .. } = found;
     if segments.is_empty() {
         segments.push(maker.make(1)?);
     }
     if segments.len() == index + 1 {
+        let newest = segments.last().map_or(0, |segment| segment.head.number);
         // A failure here is the journal's thread to report and to retry: reading must be possible
         // with a full disk.
-        segments.extend(maker.make(index as u64 + 2));
+        segments.extend(maker.make(newest + 1));
     }
-    let disk_bytes = segments.iter().map(|segment| segment.head.size).sum();
+    let snapshot = snapshot.map(|it| SnapshotInfo { seq: it.seq, bytes: it.bytes });
+    let log: u64 = segments.iter().map(|segment| segment.head.size).sum();
+    let disk_bytes = log + snapshot.map_or(0, |it| it.bytes);
     let count = segments.len() as u64;
+    let firsts = firsts.into_iter().chain(std::iter::repeat(last + 1));
+    let used = segments.iter().zip(firsts).take(index + 1).map(|(segment, first)| {
+        let SegmentHead { number, size: bytes, .. } = segment.head;
+        Used { number, first, bytes }
+    });
+    let used = used.collect();
     let mut rest = segments.into_iter().skip(index);
     let Some(current) = rest.next() else {
         let path = segment::path(&maker.dir, index as u64 + 1);
@@ -377,10 +466,13 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
     Ok(Ready {
         current,
         position,
+        used,
         spares: rest.collect(),
         segments: count,
         disk_bytes,
+        snapshot,
         last,
+        log_bytes,
         cut_bytes: torn.unwrap_or(0),
     })
 }

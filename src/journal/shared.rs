@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use parking_lot::{Condvar, Mutex};
 
 use super::segment::Segment;
-use super::{JournalError, JournalStats};
+use super::{JournalError, JournalStats, Seq};
 
 /// What the threads share.
 pub(super) struct Shared {
@@ -15,6 +15,8 @@ pub(super) struct Shared {
     pub(super) work: Condvar,
     /// Wakes the maker.
     pub(super) wanted: Condvar,
+    /// Wakes whoever waits for a sync.
+    pub(super) synced: Condvar,
     /// Bytes handed over and not yet written.
     pub(super) pending: AtomicUsize,
 }
@@ -37,6 +39,8 @@ pub(super) struct State {
     pub(super) failed: Option<JournalError>,
     /// Segments that wait for use, in order.
     pub(super) spares: VecDeque<Segment>,
+    /// The segments in use, oldest first; the last is the current one.
+    pub(super) used: VecDeque<Used>,
     /// The segment the maker shall make.
     pub(super) wanted: Option<u64>,
     /// Why the last attempt failed.
@@ -46,4 +50,13 @@ pub(super) struct State {
     /// The maker shall end.
     pub(super) done: bool,
     pub(super) stats: JournalStats,
+}
+
+/// A segment in use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Used {
+    pub(super) number: u64,
+    /// Its first record or, if it has none yet, the next.
+    pub(super) first: Seq,
+    pub(super) bytes: u64,
 }

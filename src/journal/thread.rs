@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::disk::DiskLock;
 use super::error::Action;
+use super::keeper::{Keeper, Order};
 use super::maker::Maker;
 use super::recovery::Ready;
 use super::shared::{Ending, Shared, State};
 use super::writer::Writer;
-use super::{Batch, Journal, JournalError, JournalStats, Report, Seq};
+use super::{Batch, Journal, JournalError, JournalStats, Part, Report, Seq};
 use crate::config::JournalConfig;
 
 /// How long after a segment could not be made it is tried again.
@@ -23,7 +25,10 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct FileJournal {
     shared: Arc<Shared>,
     last: Seq,
-    threads: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+    /// `None` once the keeper shall end.
+    keeper: Option<Sender<Order>>,
     // Goes last, when nothing writes any more.
     _lock: DiskLock,
 }
@@ -41,6 +46,7 @@ impl FileJournal {
             synced: ready.last,
             segments: ready.segments,
             disk_bytes: ready.disk_bytes,
+            snapshot: ready.snapshot,
             ..JournalStats::default()
         };
         let shared = Arc::new(Shared {
@@ -49,6 +55,7 @@ impl FileJournal {
                 sync: false,
                 ending: None,
                 failed: None,
+                used: ready.used.into(),
                 spares: ready.spares.into(),
                 wanted: None,
                 no_room: None,
@@ -58,28 +65,39 @@ impl FileJournal {
             }),
             work: Condvar::new(),
             wanted: Condvar::new(),
+            synced: Condvar::new(),
             pending: AtomicUsize::new(0),
         });
         let dir = maker.dir.clone();
+        let (keeper, orders) = channel();
         let mut journal = Self {
             shared: Arc::clone(&shared),
             last: ready.last,
-            threads: Vec::new(),
+            writer: None,
+            others: Vec::new(),
+            keeper: Some(keeper),
             _lock: lock,
         };
-        let size = maker.size;
+        let keeper = Keeper {
+            disk: Arc::clone(&maker.disk),
+            dir: dir.clone(),
+            store_id: maker.store_id,
+            shared: Arc::clone(&shared),
+            report: Arc::clone(&report),
+        };
         let making = Arc::clone(&shared);
-        let started = Builder::new()
-            .name("wakeful-segments".into())
-            .spawn(move || make_segments(&making, &maker))
-            .and_then(|maker| {
-                journal.threads.push(maker);
-                let writer =
-                    Writer::new(shared, report, config, size, ready.current, ready.position, stats);
-                Builder::new().name("wakeful-journal".into()).spawn(move || writer.run())
-            });
-        let writer = started.map_err(|error| JournalError::io(Action::Start, &dir, &error))?;
-        journal.threads.push(writer);
+        let size = maker.size;
+        let disk_bytes_max = config.disk_bytes_max;
+        let writer =
+            Writer::new(shared, report, config, size, ready.current, ready.position, stats);
+        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let started = Builder::new().name(name.into()).spawn(work);
+            started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
+        };
+        let make = Box::new(move || make_segments(&making, &maker, disk_bytes_max));
+        journal.others.push(start("wakeful-segments", make)?);
+        journal.others.push(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
+        journal.writer = Some(start("wakeful-journal", Box::new(move || writer.run()))?);
         Ok(journal)
     }
 
@@ -90,17 +108,22 @@ impl FileJournal {
             self.shared.work.notify_all();
         }
         // The writer first: until it has ended it may need a segment.
-        if let Some(writer) = self.threads.pop() {
-            if self.threads.is_empty() {
-                self.shared.state.lock().done = true;
-                self.shared.wanted.notify_all();
-            }
+        if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
         self.shared.state.lock().done = true;
         self.shared.wanted.notify_all();
-        for thread in self.threads.drain(..) {
+        self.shared.synced.notify_all();
+        self.keeper = None;
+        for thread in self.others.drain(..) {
             let _ = thread.join();
+        }
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(keeper) = &self.keeper {
+            // bound: the caller's, see `Journal`
+            let _ = keeper.send(order);
         }
     }
 }
@@ -134,6 +157,29 @@ impl Journal for FileJournal {
         self.shared.wanted.notify_all();
     }
 
+    fn begin_snapshot(&mut self) {
+        self.order(Order::Begin(self.last));
+    }
+
+    fn add_to_snapshot(&mut self, batch: &mut Batch) {
+        let records = batch.records();
+        let framed = std::mem::take(&mut batch.framed);
+        batch.clear();
+        self.order(Order::Add(framed, records));
+    }
+
+    fn finish_snapshot(&mut self) {
+        self.order(Order::Finish);
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.order(Order::Abandon);
+    }
+
+    fn read_snapshot(&mut self, part: Part) {
+        self.order(Order::Read(part));
+    }
+
     fn pending_bytes(&self) -> usize {
         self.shared.pending.load(Ordering::Relaxed)
     }
@@ -156,7 +202,7 @@ impl Drop for FileJournal {
 }
 
 /// Makes what the writer wants, until told to end.
-fn make_segments(shared: &Shared, maker: &Maker) {
+fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
     loop {
         if state.done {
@@ -167,9 +213,11 @@ fn make_segments(shared: &Shared, maker: &Maker) {
             continue;
         };
         state.retry = false;
-        drop(state);
-        let made = maker.make(number);
-        state = shared.state.lock();
+        let made = if state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max {
+            Err(JournalError::Quota { max: disk_bytes_max })
+        } else {
+            MutexGuard::unlocked(&mut state, || maker.make(number))
+        };
         match made {
             Ok(segment) => {
                 state.stats.segments += 1;

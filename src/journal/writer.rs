@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::format::SegmentHead;
 use super::format::{
     COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL,
     SEGMENT_HEAD, frame_len, padded, zero_pieces,
 };
 use super::segment::{Segment, capacity};
-use super::shared::{Ending, Shared};
+use super::shared::{Ending, Shared, Used};
 use super::{JournalError, JournalStats, Progress, Report, Seq};
 use crate::config::{Durability, JournalConfig};
 
@@ -82,6 +83,7 @@ impl Writer {
             let mut state = self.shared.state.lock();
             state.failed = Some(error.clone());
             state.handed = Vec::new();
+            self.shared.synced.notify_all();
             self.shared.pending.store(0, Ordering::Relaxed);
             drop(state);
             tracing::error!(%error, "the journal has failed; nothing more is written");
@@ -246,6 +248,7 @@ impl Writer {
             state.stats.synced = self.synced;
             state.stats.sync_micros_last = micros;
             state.stats.sync_micros_max = state.stats.sync_micros_max.max(micros);
+            self.shared.synced.notify_all();
         }
         (self.report)(Progress::Synced(self.synced));
         Ok(())
@@ -266,10 +269,14 @@ impl Writer {
         if self.dirty.is_some() {
             self.sync()?;
         }
-        if let Some(next) = self.shared.state.lock().spares.pop_front() {
+        let next = self.shared.state.lock().spares.pop_front();
+        if let Some(next) = next {
             self.current = next;
             self.position = SEGMENT_HEAD as u64;
             self.promised = false;
+            let SegmentHead { number, size: bytes, .. } = self.current.head;
+            let used = Used { number, first: self.written + 1, bytes };
+            self.shared.state.lock().used.push_back(used);
         }
         self.want();
         Ok(true)

@@ -15,7 +15,8 @@ pub use key_range::KeyRange;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{
     CompactReply, DeleteReply, GetReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
-    RangeReply, Reply, SetReply, StatusReply, TxnReply, WatcherInfo, WatcherKind, WatchersReply,
+    RangeReply, Reply, SetReply, SnapshotReply, StatusReply, TxnReply, WatcherInfo, WatcherKind,
+    WatchersReply,
 };
 pub use request::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, LeaseGrantRequest, RangeOrder,

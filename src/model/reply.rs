@@ -23,6 +23,19 @@ pub enum Reply {
     Status(Box<StatusReply>),
     Watchers(WatchersReply),
     EndWatcher,
+    Snapshot(SnapshotReply),
+    ReadSnapshot(Blob),
+}
+
+/// A snapshot that is safe on the server's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotReply {
+    /// The revision it has the store at.
+    pub revision: Revision,
+    /// Names it, to read it by; until another replaces it.
+    pub id: u64,
+    /// Size of its file.
+    pub bytes: u64,
 }
 
 /// What a set did.
@@ -165,10 +178,17 @@ pub struct StatusReply {
     pub journal_records: u64,
     /// Commits since the start; each is one sync, and any number of records.
     pub journal_commits: u64,
-    /// Bytes the journal takes on disk.
+    /// Bytes that the log and the snapshot take on disk.
     pub journal_bytes: u64,
     /// How long the last sync took, whole microseconds.
     pub journal_sync: Duration,
+    /// The newest revision that no power cut takes back. `revision` is higher only with durability
+    /// `interval`.
+    pub durable_revision: Revision,
+    /// Bytes of the newest snapshot; 0 without one.
+    pub snapshot_bytes: u64,
+    /// Bytes of records since then, which a start replays.
+    pub log_bytes: u64,
 }
 
 /// A page of waits and watches.

@@ -47,6 +47,17 @@ pub enum Request {
     /// Ends the wait or watch with this id (from the list) with
     /// [`EndedByOperator`](crate::ErrorCode::EndedByOperator).
     EndWatcher(u64),
+    /// Has a snapshot written of what there is now, or later, and waits until it is safe.
+    Snapshot,
+    /// Reads a part of a snapshot's file, for a backup.
+    ReadSnapshot {
+        /// Which, from the reply to [`Snapshot`](Self::Snapshot).
+        id: u64,
+        /// Where in the file.
+        offset: u64,
+        /// At most so many bytes; 0 for as many as a frame takes well.
+        limit: usize,
+    },
 }
 
 impl Request {

@@ -14,6 +14,9 @@ use crate::model::{
     Revision, SetReply, TxnReply,
 };
 
+/// What the first bytes of a record's payload say: whose it is, and of which version.
+pub(super) const STORE_RECORD: [u8; 2] = [1, 1];
+
 /// No record is larger: a decoder gives up beyond.
 const RECORD_BYTES_LIMIT: usize = crate::config::BODY_BYTES_LIMIT;
 
@@ -40,6 +43,13 @@ pub(crate) enum Change {
     Compacted { revision: Revision },
     /// A reply is remembered for its idempotency key.
     Remembered { key: IdempotencyKey, fingerprint: u64, reply: Reply },
+    /// A snapshot begins: history is readable from `oldest` on, the keys that follow are as of
+    /// `revision`.
+    Began { oldest: Revision, revision: Revision },
+    /// A key that a snapshot found.
+    Kept { kv: Arc<KeyValue> },
+    /// A lease that a snapshot found.
+    LeaseKept { id: LeaseId, ttl: Micros, deadline: Micros, private: bool },
 }
 
 /// What every record begins with.
@@ -62,6 +72,9 @@ enum WireChange<'a> {
     LeaseEnded(u64),
     Compacted(u64),
     Remembered(u128, u64, WireReply<'a>),
+    Began(u64, u64),
+    Kept(WireKeyValue<'a>),
+    LeaseKept(u64, u64, u64, bool),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,6 +127,11 @@ impl Change {
                 Some(reply) => WireChange::Remembered(*key, *fingerprint, reply),
                 None => return,
             },
+            Self::Began { oldest, revision } => WireChange::Began(*oldest, *revision),
+            Self::Kept { kv } => WireChange::Kept(WireKeyValue::of(kv)),
+            Self::LeaseKept { id, ttl, deadline, private } => {
+                WireChange::LeaseKept(*id, *ttl, *deadline, *private)
+            }
         };
         encode(&change, out);
     }
@@ -133,13 +151,13 @@ impl Change {
             WireChange::Remembered(key, fingerprint, reply) => {
                 Self::Remembered { key, fingerprint, reply: reply.into() }
             }
+            WireChange::Began(oldest, revision) => Self::Began { oldest, revision },
+            WireChange::Kept(kv) => Self::Kept { kv: kv.into() },
+            WireChange::LeaseKept(id, ttl, deadline, private) => {
+                Self::LeaseKept { id, ttl, deadline, private }
+            }
         };
         Ok((change, rest))
-    }
-
-    /// Whether it concerns a key, and so has a revision.
-    pub(super) fn is_event(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Delete { .. })
     }
 
     /// Whether it concerns a lease.

@@ -52,6 +52,8 @@ pub(crate) struct History {
     base: Seq,
     /// The first event that is not compacted.
     readable: Seq,
+    /// The first event that must stay whether compacted or not, if any.
+    pinned: Option<Seq>,
     /// The first event that is not shown yet.
     visible_end: Seq,
     /// Bytes of all events there ever were.
@@ -92,7 +94,15 @@ impl Trail {
 
 impl History {
     pub(crate) fn new(oldest: Revision) -> Self {
-        Self { entries: VecDeque::new(), base: 1, readable: 1, visible_end: 1, pushed: 0, oldest }
+        Self {
+            entries: VecDeque::new(),
+            base: 1,
+            readable: 1,
+            pinned: None,
+            visible_end: 1,
+            pushed: 0,
+            oldest,
+        }
     }
 
     /// The oldest revision that can be read.
@@ -224,7 +234,27 @@ impl History {
 
     /// Whether compacted events still take room.
     pub(crate) fn has_compacted(&self) -> bool {
-        self.base < self.readable && !self.entries.is_empty()
+        self.base < self.readable.min(self.pinned.unwrap_or(Seq::MAX)) && !self.entries.is_empty()
+    }
+
+    /// Lets no event from `seq` on be taken out until told otherwise.
+    pub(super) fn pin(&mut self, seq: Option<Seq>) {
+        self.pinned = seq;
+    }
+
+    /// The first event that must stay.
+    pub(super) fn pinned(&self) -> Seq {
+        self.pinned.unwrap_or(self.readable)
+    }
+
+    /// Bytes of compacted events that must stay.
+    pub(super) fn pinned_bytes(&self) -> u64 {
+        match self.pinned {
+            Some(pinned) if pinned < self.readable => {
+                self.bytes_from(pinned) - self.bytes_from(self.readable)
+            }
+            _ => 0,
+        }
     }
 
     /// Touches the newest event of a key, which the next one will be linked to.

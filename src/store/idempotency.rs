@@ -16,6 +16,8 @@ pub(crate) struct Remembered {
     /// Oldest first.
     order: VecDeque<(Micros, IdempotencyKey)>,
     bytes: usize,
+    /// How many were forgotten.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,19 @@ impl Remembered {
         self.order.push_back((now, key));
     }
 
+    /// Places of those remembered, the end not included: every one has a place of its own.
+    pub(super) fn span(&self) -> (u64, u64) {
+        (self.forgotten, self.forgotten + self.order.len() as u64)
+    }
+
+    /// What is remembered at a place: since when, under what key, with what fingerprint.
+    pub(super) fn get(&self, place: u64) -> Option<(Micros, IdempotencyKey, u64, &Reply)> {
+        let place = usize::try_from(place.checked_sub(self.forgotten)?).ok()?;
+        let (at, key) = self.order.get(place).copied()?;
+        let kept = self.replies.get(&key)?;
+        Some((at, key, kept.fingerprint, &kept.reply))
+    }
+
     /// Forgets what is too old or too much.
     pub(crate) fn forget(&mut self, now: Micros, config: &StoreConfig) {
         let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
@@ -69,6 +84,7 @@ impl Remembered {
                 return;
             }
             self.order.pop_front();
+            self.forgotten += 1;
             if let Some(kept) = self.replies.remove(&key) {
                 self.bytes -= kept.bytes;
             }

@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use super::change::{Change, Head};
+use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
 use crate::model::{Blob, Event, EventKind, KeyRange, KeyValue, Reply, Request, Revision, TxnOp};
-
-/// What the first bytes of a record's payload say: whose it is, and of which version.
-const STORE_RECORD: [u8; 2] = [1, 1];
 
 /// Pending events that a range is compared with; with more it counts as touched.
 const PENDING_COMPARED_MAX: usize = 1_024;
@@ -162,10 +159,12 @@ impl State {
         for _ in 0..head.changes {
             let (change, after) = Change::decode(rest)?;
             rest = after;
-            if change.is_event() {
-                events.push(change);
-            } else {
-                self.replay_change(head.time, change);
+            match change {
+                Change::Put { .. } | Change::Delete { .. } => events.push(change),
+                Change::Began { .. } | Change::Kept { .. } | Change::LeaseKept { .. } => {
+                    self.replay_kept(change)?;
+                }
+                _ => self.replay_change(head.time, change),
             }
         }
         if !rest.is_empty() {
@@ -196,7 +195,7 @@ impl State {
                 self.remembered.remember(time, key, fingerprint, reply);
                 self.remembered.forget(time, &self.config);
             }
-            Change::Put { .. } | Change::Delete { .. } => {}
+            _ => {}
         }
     }
 

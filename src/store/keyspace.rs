@@ -79,6 +79,16 @@ impl Keyspace {
         self.records.len()
     }
 
+    /// Every record is in a place before this one.
+    pub(super) fn places(&self) -> usize {
+        self.records.capacity()
+    }
+
+    /// Whether there is no record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Bytes of the keys that exist and their values.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

@@ -30,11 +30,35 @@ pub(crate) struct Leases {
     deadlines: BTreeSet<(Micros, LeaseId)>,
     /// The next id to pick.
     next: LeaseId,
+    frozen: Option<Frozen>,
+}
+
+/// What a snapshot tells of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) ttl: Micros,
+    pub(super) deadline: Micros,
+    pub(super) private: bool,
+}
+
+/// The leases as they were at one moment, being told in the order of their ids.
+#[derive(Debug, Default)]
+struct Frozen {
+    /// The last that was told.
+    told: LeaseId,
+    /// What those were that were changed before they were told; `None` for one that was not there.
+    before: BTreeMap<LeaseId, Option<Kept>>,
+}
+
+impl Lease {
+    fn kept(&self) -> Kept {
+        Kept { ttl: self.ttl, deadline: self.deadline, private: self.private }
+    }
 }
 
 impl Leases {
     pub(crate) fn new() -> Self {
-        Self { leases: BTreeMap::new(), deadlines: BTreeSet::new(), next: 1 }
+        Self { leases: BTreeMap::new(), deadlines: BTreeSet::new(), next: 1, frozen: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,13 +89,19 @@ impl Leases {
 
     /// Adds a lease under an id that is free.
     pub(crate) fn insert(&mut self, id: LeaseId, now: Micros, ttl: Micros, private: bool) {
-        let deadline = now.saturating_add(ttl);
+        self.put(id, ttl, now.saturating_add(ttl), private);
+    }
+
+    /// Adds a lease that ends at `deadline`.
+    pub(super) fn put(&mut self, id: LeaseId, ttl: Micros, deadline: Micros, private: bool) {
+        self.keep(id);
         self.deadlines.insert((deadline, id));
         self.leases.insert(id, Lease { ttl, deadline, keys: SmallVec::new(), private });
     }
 
     /// Starts the lease's time again, as `ttl` from now on.
     pub(crate) fn renew(&mut self, id: LeaseId, now: Micros, ttl: Micros) {
+        self.keep(id);
         if let Some(lease) = self.leases.get_mut(&id) {
             self.deadlines.remove(&(lease.deadline, id));
             lease.ttl = ttl;
@@ -81,9 +111,54 @@ impl Leases {
     }
 
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Lease> {
+        self.keep(id);
         let lease = self.leases.remove(&id)?;
         self.deadlines.remove(&(lease.deadline, id));
         Some(lease)
+    }
+
+    /// From now on what every lease is now can be told, whatever becomes of it.
+    pub(super) fn freeze(&mut self) {
+        self.frozen = Some(Frozen::default());
+    }
+
+    pub(super) fn thaw(&mut self) {
+        self.frozen = None;
+    }
+
+    /// Before a lease changes.
+    fn keep(&mut self, id: LeaseId) {
+        if let Some(frozen) = &mut self.frozen
+            && id > frozen.told
+        {
+            let kept = || self.leases.get(&id).map(Lease::kept);
+            frozen.before.entry(id).or_insert_with(kept);
+        }
+    }
+
+    /// Tells the next leases as they were when frozen; none when there are no more.
+    pub(super) fn tell(&mut self, slice: usize) -> Vec<(LeaseId, Kept)> {
+        let Some(frozen) = &mut self.frozen else { return Vec::new() };
+        let rest = (Bound::Excluded(frozen.told), Bound::Unbounded);
+        let mut now = self.leases.range(rest).peekable();
+        let mut told = Vec::with_capacity(slice);
+        while told.len() < slice {
+            let next = now.peek().map_or(LeaseId::MAX, |(id, _)| **id);
+            match frozen.before.first_key_value().map(|(id, _)| *id) {
+                Some(id) if id <= next => {
+                    now.next_if(|(at, _)| **at == id);
+                    frozen.told = id;
+                    let kept = frozen.before.pop_first().and_then(|(_, kept)| kept);
+                    told.extend(kept.map(|kept| (id, kept)));
+                }
+                _ => {
+                    let Some((id, lease)) = now.next() else { break };
+                    frozen.told = *id;
+                    told.push((*id, lease.kept()));
+                }
+            }
+        }
+        told
     }
 
     /// Gives every lease at least a third of its time from `now` on: the interval at which clients

@@ -12,6 +12,7 @@ mod keyspace;
 mod lease;
 mod read;
 mod room;
+mod snapshot;
 mod spare;
 mod state;
 mod txn;
@@ -23,6 +24,7 @@ pub(crate) mod tests;
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};
 pub(crate) use journaled::Mark;
+pub(crate) use snapshot::Snapshot;
 pub(crate) use state::State;
 
 /// Microseconds since the service started.

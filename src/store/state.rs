@@ -138,7 +138,11 @@ impl State {
                 self.lease_list(after, limit).map(Reply::LeaseList)
             }
             Request::Compact(revision) => self.compact(revision).map(Reply::Compact),
-            Request::Status | Request::Watchers { .. } | Request::EndWatcher(_) => {
+            Request::Status
+            | Request::Watchers { .. }
+            | Request::EndWatcher(_)
+            | Request::Snapshot
+            | Request::ReadSnapshot { .. } => {
                 Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
             }
         }

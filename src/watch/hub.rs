@@ -139,6 +139,10 @@ impl<P> Hub<P> {
         self.search(slice);
     }
 
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// What was changed since the journal was last handed something.
     pub(crate) fn records(&mut self) -> &mut Records {
         &mut self.records

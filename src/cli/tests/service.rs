@@ -224,7 +224,7 @@ fn compact_and_status() {
         status(),
         expect![[r#"
             > Status
-            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0}
+            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0,"journal_sync_us":0}
             exit 0
         "#]],
     );

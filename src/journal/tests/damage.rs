@@ -174,7 +174,7 @@ fn swapped_and_foreign_segments_are_found() {
         Path::new(DIR),
         &config,
         78,
-        Box::new(|_| ()),
+        Arc::new(|_| ()),
         &mut |_, _| Ok(()),
     );
     drop(opened.unwrap().journal);
@@ -196,7 +196,7 @@ fn a_payload_that_cannot_be_replayed_is_damage() {
     let before = disk.contents();
     let mut replay = |seq, _: &[u8]| if seq == 5 { Err("no such kind".to_owned()) } else { Ok(()) };
     let refused =
-        open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, Box::new(|_| ()), &mut replay);
+        open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, Arc::new(|_| ()), &mut replay);
     let error = refused.err().unwrap();
     assert!(matches!(&error, JournalError::Damaged { offset, .. } if *offset > 512), "{error}");
     assert!(error.to_string().contains("no such kind"));

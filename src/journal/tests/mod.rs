@@ -24,6 +24,7 @@ fn config(durability: Durability, segment_bytes: u64) -> JournalConfig {
         sync_interval: Duration::from_secs(600),
         segment_bytes,
         pending_bytes_max: 1 << 20,
+        ..crate::Config::new().journal
     }
 }
 
@@ -34,7 +35,7 @@ struct Reports(Arc<Mutex<Vec<Progress>>>);
 impl Reports {
     fn sink(&self) -> Report {
         let list = Arc::clone(&self.0);
-        Box::new(move |progress| list.lock().push(progress))
+        Arc::new(move |progress| list.lock().push(progress))
     }
 
     fn all(&self) -> Vec<Progress> {

@@ -166,12 +166,13 @@ fn names_the_store(request: &Request) -> bool {
         | Request::LeaseKeepAlive(_)
         | Request::LeaseRevoke(_)
         | Request::LeaseTimeToLive(_)
-        | Request::EndWatcher(_) => true,
+        | Request::EndWatcher(_)
+        | Request::ReadSnapshot { .. } => true,
         // The next page of a list that began in the old one.
         Request::LeaseList { after, .. } => *after != 0,
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
-        Request::Delete(_) | Request::LeaseGrant(_) | Request::Status => false,
+        Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
     }
 }
 
@@ -202,6 +203,8 @@ fn only_reads(request: &Request) -> bool {
             | Request::LeaseList { .. }
             | Request::Status
             | Request::Watchers { .. }
+            | Request::Snapshot
+            | Request::ReadSnapshot { .. }
     )
 }
 
@@ -219,6 +222,7 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
         Reply::Compact(reply) => reply.revision,
         Reply::Status(reply) => reply.revision,
         Reply::Watchers(reply) => reply.revision,
-        Reply::EndWatcher => 0,
+        Reply::Snapshot(reply) => reply.revision,
+        Reply::EndWatcher | Reply::ReadSnapshot(_) => 0,
     }
 }

@@ -196,6 +196,9 @@ fn requests(golden: &mut Golden) {
     golden.request("Status", Request::Status);
     golden.request("Watchers", Request::Watchers { after: 5, limit: 100 });
     golden.request("EndWatcher", Request::EndWatcher(5));
+    golden.request("Snapshot", Request::Snapshot);
+    let part = Request::ReadSnapshot { id: 5, offset: 4096, limit: 1024 };
+    golden.request("ReadSnapshot", part);
 }
 
 fn waits_and_watches(golden: &mut Golden) {
@@ -282,6 +285,9 @@ fn replies(golden: &mut Golden) {
         journal_commits: 13,
         journal_bytes: 14,
         journal_sync: Duration::from_micros(15),
+        durable_revision: 16,
+        snapshot_bytes: 17,
+        log_bytes: 18,
     };
     golden.reply("Status", &Reply::Status(Box::new(status)));
     let watcher = WatcherInfo {
@@ -294,6 +300,9 @@ fn replies(golden: &mut Golden) {
     let watchers = WatchersReply { revision: 9, watchers: vec![watcher], more: false };
     golden.reply("Watchers", &Reply::Watchers(watchers));
     golden.reply("EndWatcher", &Reply::EndWatcher);
+    let snapshot = SnapshotReply { revision: 9, id: 5, bytes: 4096 };
+    golden.reply("Snapshot", &Reply::Snapshot(snapshot));
+    golden.reply("ReadSnapshot", &Reply::ReadSnapshot("part".into()));
     let event = Some(Event { kv: kv(), previous: None });
     let met = WaitOutcome::Met { revision: 3, event };
     golden.wire_reply("Wait met", &WireReply::from(&met));

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
 use crate::model::{
     Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, RangeReply, Reply, SetReply, StatusReply, TxnReply, WaitOutcome,
-    WatcherInfo, WatcherKind, WatchersReply,
+    LeaseTimeToLiveReply, RangeReply, Reply, SetReply, SnapshotReply, StatusReply, TxnReply,
+    WaitOutcome, WatcherInfo, WatcherKind, WatchersReply,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,12 @@ pub(crate) enum WireReply<'a> {
         revision: u64,
     },
     WatchCancel,
+    Snapshot {
+        revision: u64,
+        id: u64,
+        bytes: u64,
+    },
+    ReadSnapshot(#[serde(borrow)] &'a serde_bytes::Bytes),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +143,9 @@ pub(crate) struct WireStatus<'a> {
     journal_commits: u64,
     journal_bytes: u64,
     journal_sync_us: u64,
+    durable_revision: u64,
+    snapshot_bytes: u64,
+    log_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,6 +205,10 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
                 more: list.more,
             },
             Reply::EndWatcher => Self::EndWatcher,
+            Reply::Snapshot(SnapshotReply { revision, id, bytes }) => {
+                Self::Snapshot { revision: *revision, id: *id, bytes: *bytes }
+            }
+            Reply::ReadSnapshot(part) => Self::ReadSnapshot(serde_bytes::Bytes::new(part)),
         }
     }
 }
@@ -251,6 +264,10 @@ impl WireReply<'_> {
                 more,
             }),
             Self::EndWatcher => Reply::EndWatcher,
+            Self::Snapshot { revision, id, bytes } => {
+                Reply::Snapshot(SnapshotReply { revision, id, bytes })
+            }
+            Self::ReadSnapshot(part) => Reply::ReadSnapshot(Blob::from(&**part)),
             Self::Wait { .. } | Self::StreamOpen | Self::WatchAdd { .. } | Self::WatchCancel => {
                 return None;
             }
@@ -392,6 +409,9 @@ impl<'a> From<&'a StatusReply> for WireStatus<'a> {
             journal_commits: status.journal_commits,
             journal_bytes: status.journal_bytes,
             journal_sync_us: u64::try_from(status.journal_sync.as_micros()).unwrap_or(u64::MAX),
+            durable_revision: status.durable_revision,
+            snapshot_bytes: status.snapshot_bytes,
+            log_bytes: status.log_bytes,
         }
     }
 }
@@ -418,6 +438,9 @@ impl From<WireStatus<'_>> for StatusReply {
             journal_commits: wire.journal_commits,
             journal_bytes: wire.journal_bytes,
             journal_sync: Duration::from_micros(wire.journal_sync_us),
+            durable_revision: wire.durable_revision,
+            snapshot_bytes: wire.snapshot_bytes,
+            log_bytes: wire.log_bytes,
         }
     }
 }

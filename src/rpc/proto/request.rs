@@ -85,6 +85,12 @@ pub(crate) enum WireRequest<'a> {
         stream: u64,
         watch_id: u64,
     },
+    Snapshot,
+    ReadSnapshot {
+        id: u64,
+        offset: u64,
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,6 +216,10 @@ impl From<WireCall<'_>> for Call {
                 Request::Watchers { after, limit: limit as usize }
             }
             WireRequest::EndWatcher { id } => Request::EndWatcher(id),
+            WireRequest::Snapshot => Request::Snapshot,
+            WireRequest::ReadSnapshot { id, offset, limit } => {
+                Request::ReadSnapshot { id, offset, limit: limit as usize }
+            }
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -277,6 +287,10 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
                 Self::Watchers { after: *after, limit: saturate(*limit) }
             }
             Request::EndWatcher(id) => Self::EndWatcher { id: *id },
+            Request::Snapshot => Self::Snapshot,
+            Request::ReadSnapshot { id, offset, limit } => {
+                Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
+            }
         }
     }
 }

@@ -40,8 +40,8 @@ pub(super) struct Exchange {
     cancelled: Vec<u64>,
     /// Not yet encoded, as output waits.
     answers: VecDeque<(u64, Result<Done, Error>)>,
-    /// Requests whose answers the store withholds until they are durable, in order.
-    withheld: VecDeque<u64>,
+    /// Requests whose answers come later, as what they show is not durable yet.
+    withheld: Withheld,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
     /// Streams by request id.
@@ -49,6 +49,42 @@ pub(super) struct Exchange {
     /// Streams that have a batch to write and credit to do so.
     sendable: VecDeque<u64>,
     frame_bytes_max: usize,
+}
+
+/// Requests whose answers come later, most of them in the order of the requests.
+#[derive(Default)]
+struct Withheld {
+    ids: VecDeque<u64>,
+    /// Those whose answer came before it was known that it comes later.
+    early: Vec<u64>,
+}
+
+impl Withheld {
+    fn begin(&mut self, id: u64) {
+        match self.early.iter().position(|early| *early == id) {
+            Some(at) => drop(self.early.swap_remove(at)),
+            None => self.ids.push_back(id),
+        }
+    }
+
+    fn end(&mut self, id: u64) {
+        match self.ids.iter().position(|withheld| *withheld == id) {
+            Some(at) => drop(self.ids.remove(at)),
+            None => self.early.push(id),
+        }
+    }
+
+    fn contains(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
 }
 
 /// A request handed to the store.
@@ -98,7 +134,7 @@ impl Exchange {
             asked: Vec::new(),
             cancelled: Vec::new(),
             answers: VecDeque::new(),
-            withheld: VecDeque::new(),
+            withheld: Withheld::default(),
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
@@ -159,7 +195,7 @@ impl Exchange {
     ) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
-            if open || self.withheld.contains(&id) {
+            if open || self.withheld.contains(id) {
                 return Err(in_flight(id));
             }
             self.unordered = true;
@@ -253,7 +289,7 @@ impl Exchange {
                         self.note(asked, &answer);
                         self.answers.push_back((asked.id, answer));
                     }
-                    Answer::Withheld => self.withheld.push_back(asked.id),
+                    Answer::Withheld => self.withheld.begin(asked.id),
                 }
             }
         }
@@ -425,7 +461,7 @@ impl Exchange {
                 }
             }
             Outgoing::Withheld(answers) => {
-                self.withheld.drain(..answers.len().min(self.withheld.len()));
+                answers.iter().for_each(|(id, _)| self.withheld.end(*id));
                 self.answers.extend(answers);
             }
             Outgoing::Show(id, handle, batch) => {

@@ -1,0 +1,152 @@
+//! [`Snapshots`]: when a snapshot is written, and how: a slice of it in each turn, while the store
+//! goes on.
+
+use super::ledger::Ledger;
+use super::message::Later;
+use crate::error::{Error, ErrorCode};
+use crate::journal::{Batch, JournalError, Progress, SnapshotInfo};
+use crate::model::{Reply, Revision, SnapshotReply};
+use crate::store::{Micros, Snapshot, State};
+
+/// Keys, events, leases or replies in a slice: tens of microseconds.
+const SLICE: usize = 128;
+
+/// A slice grows up to so many times when history that only the snapshot keeps does.
+const HURRY_MAX: u64 = 16;
+
+/// Bytes of records handed over at once.
+const PART_BYTES: usize = 256 * 1024;
+
+/// Parts under way at once.
+const PARTS_MAX: usize = 4;
+
+#[derive(Default)]
+pub(super) struct Snapshots {
+    step: Step,
+    /// The snapshot must not begin before the log has grown to this many bytes, after one failed.
+    not_before: u64,
+    /// Who waits for a snapshot that has not begun, and for the one under way.
+    asked: Vec<Later>,
+    waiting: Vec<Later>,
+}
+
+#[derive(Default)]
+enum Step {
+    #[default]
+    Idle,
+    Telling {
+        snapshot: Box<Snapshot>,
+        revision: Revision,
+        batch: Batch,
+        /// Parts under way.
+        parts: usize,
+    },
+    /// The journal makes it safe.
+    Finishing { revision: Revision },
+}
+
+impl Snapshots {
+    /// Has a snapshot of what there is now, or later, written, and `answer` told.
+    pub(super) fn ask(&mut self, answer: Later) {
+        self.asked.push(answer);
+    }
+
+    /// Begins one if it is time. The journal has been handed everything.
+    pub(super) fn begin(&mut self, now: Micros, state: &mut State, ledger: &mut Ledger) {
+        if !matches!(self.step, Step::Idle) || ledger.failed().is_some() {
+            return;
+        }
+        let asked = !self.asked.is_empty();
+        if !asked && (ledger.log_bytes() < self.not_before || !ledger.wants_snapshot()) {
+            return;
+        }
+        let Some(journal) = ledger.begin_snapshot() else { return };
+        journal.begin_snapshot();
+        self.waiting = std::mem::take(&mut self.asked);
+        self.step = Step::Telling {
+            snapshot: Box::new(state.begin_snapshot(now)),
+            revision: state.revision(),
+            batch: Batch::new(),
+            parts: 0,
+        };
+    }
+
+    /// Whether there is a slice to tell now.
+    pub(super) fn must_tell(&self) -> bool {
+        matches!(self.step, Step::Telling { parts, .. } if parts < PARTS_MAX)
+    }
+
+    /// Tells one slice.
+    pub(super) fn tell(&mut self, state: &mut State, ledger: &mut Ledger) {
+        let Step::Telling { snapshot, revision, batch, parts } = &mut self.step else { return };
+        let (Some(journal), true) = (ledger.journal(), *parts < PARTS_MAX) else { return };
+        let (pinned, max) = (state.pinned_bytes(), state.config().history_bytes_max.max(1));
+        if pinned > max {
+            journal.abandon_snapshot();
+            tracing::warn!(
+                "a snapshot was given up: more was written meanwhile than store.history_bytes_max"
+            );
+            self.failed(state, ledger, "more was written meanwhile than history may hold");
+            return;
+        }
+        let hurry = (pinned.saturating_mul(HURRY_MAX) / max).max(1) as usize;
+        let more = state.tell_snapshot(snapshot, SLICE * hurry, batch);
+        if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
+            journal.add_to_snapshot(batch);
+            *parts += 1;
+        }
+        if !more {
+            journal.finish_snapshot();
+            state.end_snapshot();
+            self.step = Step::Finishing { revision: *revision };
+        }
+    }
+
+    /// Takes note of what concerns a snapshot.
+    pub(super) fn note(&mut self, progress: &Progress, state: &mut State, ledger: &mut Ledger) {
+        match progress {
+            Progress::SnapshotTaken => {
+                if let Step::Telling { parts, .. } = &mut self.step {
+                    *parts = parts.saturating_sub(1);
+                }
+            }
+            Progress::Snapshot(info) => {
+                let Step::Finishing { revision } = self.step else { return };
+                self.step = Step::Idle;
+                self.not_before = 0;
+                ledger.note_snapshot(*info);
+                for answer in self.waiting.drain(..) {
+                    let SnapshotInfo { seq: id, bytes } = *info;
+                    answer(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));
+                }
+            }
+            Progress::SnapshotFailed(error) => self.failed(state, ledger, &error.to_string()),
+            Progress::Failed(error) => self.stop(state, error),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, state: &mut State, ledger: &mut Ledger, why: &str) {
+        state.end_snapshot();
+        self.step = Step::Idle;
+        ledger.snapshot_failed();
+        self.not_before = ledger.log_bytes().saturating_add(ledger.config().segment_bytes);
+        let message = format!("the snapshot failed, try again later: {why}; nothing was changed");
+        self.refuse(&Error::new(ErrorCode::Unavailable, message));
+    }
+
+    /// Nothing more is written.
+    fn stop(&mut self, state: &mut State, error: &JournalError) {
+        state.end_snapshot();
+        self.step = Step::Idle;
+        self.asked.drain(..).for_each(|answer| self.waiting.push(answer));
+        self.refuse(&Error::new(ErrorCode::JournalFailed, error.to_string()));
+    }
+
+    /// Refuses everyone who waits.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        for answer in self.waiting.drain(..) {
+            answer(Err(error.clone()));
+        }
+    }
+}

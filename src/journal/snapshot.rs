@@ -1,0 +1,252 @@
+//! One file of a snapshot: what every record up to a certain one led to, as records of its own.
+//! `docs/journal.md` has every byte.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use super::error::Action;
+use super::format::{BadHead, Records, Snapshot, Trailer, frame_len};
+use super::segment::TEMPORARY;
+use super::{JournalError, Seq};
+
+const SUFFIX: &str = ".snap";
+
+/// Read at once; a longer record has its own room.
+const CHUNK: usize = 1024 * 1024;
+
+/// Written between two syncs. A sync of much more would hold up those of the log.
+const SYNC_EVERY: u64 = 4 * 1024 * 1024;
+
+/// The name of the snapshot that stands for every record up to `seq`.
+pub(super) fn name(seq: Seq) -> String {
+    format!("{seq:016x}{SUFFIX}")
+}
+
+/// Where it is.
+pub(super) fn path(dir: &Path, seq: Seq) -> PathBuf {
+    dir.join(name(seq))
+}
+
+/// The record in a name: `None` for other files, `Some(None)` for a name no snapshot has.
+pub(super) fn seq_in(file: &str) -> Option<Option<Seq>> {
+    let digits = file.strip_suffix(SUFFIX)?;
+    let seq = Seq::from_str_radix(digits, 16).ok();
+    Some(seq.filter(|seq| name(*seq) == file))
+}
+
+/// A snapshot that is being written, under a temporary name.
+pub(super) struct Writing {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    temporary: PathBuf,
+    file: Box<dyn DiskFile>,
+    pub(super) seq: Seq,
+    at: u64,
+    synced: u64,
+    trailer: Trailer,
+    kept: bool,
+}
+
+impl Writing {
+    pub(super) fn begin(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        store_id: u64,
+        seq: Seq,
+    ) -> Result<Self, JournalError> {
+        let temporary = dir.join(format!("{}{TEMPORARY}", name(seq)));
+        let head = Snapshot { store_id, seq }.encode();
+        let made = disk.create(&temporary).and_then(|file| {
+            file.write_all_at(0, &head)?;
+            Ok(file)
+        });
+        let file = made.map_err(|error| JournalError::io(Action::Make, &temporary, &error))?;
+        Ok(Self {
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            temporary,
+            file,
+            seq,
+            at: head.len() as u64,
+            synced: 0,
+            trailer: Trailer::default(),
+            kept: false,
+        })
+    }
+
+    /// Appends framed records.
+    pub(super) fn append(&mut self, framed: &[u8], records: u64) -> Result<(), JournalError> {
+        self.trailer.add(framed, records);
+        self.write(framed)?;
+        if self.at - self.synced >= SYNC_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes it whole: the log goes on in `segment`, which begins with the record `first`. Tells
+    /// its size.
+    pub(super) fn finish(mut self, segment: u64, first: Seq) -> Result<u64, JournalError> {
+        (self.trailer.segment, self.trailer.first) = (segment, first);
+        let trailer = self.trailer.encode();
+        self.write(&trailer)?;
+        self.sync()?;
+        let path = path(&self.dir, self.seq);
+        let renamed = self.disk.rename(&self.temporary, &path);
+        renamed.map_err(|error| JournalError::io(Action::Make, &path, &error))?;
+        self.kept = true;
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
+        Ok(self.at)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let written = self.file.write_all_at(self.at, bytes);
+        written.map_err(|error| JournalError::io(Action::Write, &self.temporary, &error))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let synced = self.file.sync_data();
+        synced.map_err(|error| JournalError::io(Action::Sync, &self.temporary, &error))?;
+        self.synced = self.at;
+        Ok(())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Best effort: opening the journal removes it too.
+            let _ = self.disk.remove(&self.temporary);
+        }
+    }
+}
+
+/// What a snapshot says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) store_id: u64,
+    /// The last record it stands for.
+    pub(super) seq: Seq,
+    /// The segment where the log goes on.
+    pub(super) segment: u64,
+    /// The first record there.
+    pub(super) first: Seq,
+    /// Records it holds itself.
+    pub(super) records: u64,
+    /// Size of the file.
+    pub(super) bytes: u64,
+}
+
+/// A snapshot that is read: in full, as what comes last tells whether it is whole.
+pub(super) struct Reading {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    head: Snapshot,
+    trailer: Trailer,
+    len: u64,
+}
+
+impl Reading {
+    /// Opens the file at `path`, whatever its name, and reads its two ends.
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, JournalError> {
+        let failed = |action| move |error| JournalError::io(action, path, &error);
+        let file = disk.open(path).map_err(failed(Action::Open))?;
+        let len = file.len().map_err(failed(Action::Read))?;
+        let (mut head, mut trailer) = (vec![0; Snapshot::BYTES], vec![0; Trailer::BYTES]);
+        if len < (head.len() + trailer.len()) as u64 {
+            return Err(JournalError::damaged(path, len, "the file is cut short"));
+        }
+        file.read_at(0, &mut head).map_err(failed(Action::Read))?;
+        let head = Snapshot::decode(&head).map_err(|bad| match bad {
+            BadHead::Foreign => JournalError::format(path, "it is not a snapshot of a Wakeful"),
+            BadHead::Version(version) => JournalError::version(path, version),
+            BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
+        })?;
+        let end = len - trailer.len() as u64;
+        file.read_at(end, &mut trailer).map_err(failed(Action::Read))?;
+        let trailer = Trailer::decode(&trailer).ok_or_else(|| {
+            JournalError::damaged(path, end, "the file does not end as a whole snapshot does")
+        })?;
+        if trailer.bytes != end - Snapshot::BYTES as u64 {
+            let what = format!("it should have {} bytes of records", trailer.bytes);
+            return Err(JournalError::damaged(path, end, what));
+        }
+        Ok(Self { path: path.to_owned(), file, head, trailer, len })
+    }
+
+    pub(super) fn says(&self) -> Checked {
+        Checked {
+            store_id: self.head.store_id,
+            seq: self.head.seq,
+            segment: self.trailer.segment,
+            first: self.trailer.first,
+            records: self.trailer.records,
+            bytes: self.len,
+        }
+    }
+
+    /// Reads and checks everything; `see` gets every run of whole framed records with its place.
+    pub(super) fn read(
+        &self,
+        mut see: impl FnMut(u64, &[u8], u64) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let end = self.len - Trailer::BYTES as u64;
+        let mut at = Snapshot::BYTES as u64;
+        let mut buffer = Vec::new();
+        let Trailer { segment, first, .. } = self.trailer;
+        let mut found = Trailer { segment, first, ..Trailer::default() };
+        let mut want = CHUNK as u64;
+        while at < end {
+            buffer.resize(want.min(end - at) as usize, 0);
+            let read = self.file.read_at(at, &mut buffer);
+            read.map_err(|error| JournalError::io(Action::Read, &self.path, &error))?;
+            let (bytes, records) = whole_records(&buffer);
+            if records == 0 {
+                let needed = frame_len(&buffer);
+                if needed <= buffer.len() as u64 || needed > end - at {
+                    return Err(self.damaged(at, "what stands here is no record"));
+                }
+                want = needed;
+                continue;
+            }
+            want = CHUNK as u64;
+            let framed = buffer.get(..bytes).unwrap_or_default();
+            found.add(framed, records);
+            see(at, framed, records)?;
+            at += bytes as u64;
+        }
+        if found != self.trailer {
+            return Err(self.damaged(end, "the records are not those that were written"));
+        }
+        Ok(())
+    }
+
+    /// Reads and checks everything, giving every record to `replay`.
+    pub(super) fn replay(&self, replay: super::Replay) -> Result<(), JournalError> {
+        self.read(|at, framed, _| {
+            for (place, payload) in Records::of(framed).flatten() {
+                replay(self.head.seq, payload)
+                    .map_err(|what| self.damaged(at + place as u64, what))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn damaged(&self, offset: u64, what: impl Into<String>) -> JournalError {
+        JournalError::damaged(&self.path, offset, what)
+    }
+}
+
+/// How much of `bytes` is whole and right records, and how many.
+fn whole_records(bytes: &[u8]) -> (usize, u64) {
+    let (mut end, mut records) = (0, 0);
+    for (place, payload) in Records::of(bytes).map_while(Result::ok) {
+        end = place + super::format::FRAME_BYTES + payload.len();
+        records += 1;
+    }
+    (end, records)
+}

@@ -1,0 +1,218 @@
+//! A snapshot of [`State`]: records that lead to what it was at one moment, told a slice at a time
+//! while it goes on changing.
+//!
+//! First the leases, then every key as it was before the oldest revision that history has, then
+//! history itself, then the remembered replies. What keys were is known from history, whose events
+//! stay until they are told; of a lease that is changed before it is told, what it was is kept.
+
+use super::change::{Change, Head, STORE_RECORD};
+use super::history::{History, Seq};
+use super::journaled::change_of;
+use super::{Micros, State};
+use crate::journal::Batch;
+use crate::model::Revision;
+
+/// Most bytes of keys and values in one slice, one key more.
+const SLICE_BYTES_MAX: usize = 64 * 1024;
+
+/// How far a snapshot is.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    time: Micros,
+    /// The newest revision in it.
+    revision: Revision,
+    /// The oldest that is readable in it.
+    oldest: Revision,
+    phase: Phase,
+    /// The end of history in it.
+    history_end: Seq,
+    /// The end of the remembered replies in it.
+    replies_end: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Begin,
+    Leases,
+    /// From this place among all records of keys on.
+    Keys(usize),
+    /// From this event on.
+    History(Seq),
+    /// From this reply on.
+    Replies(u64),
+    Done,
+}
+
+impl State {
+    /// Begins a snapshot of what there is now. Until [`end_snapshot`](Self::end_snapshot), what it
+    /// needs of the past stays.
+    pub(crate) fn begin_snapshot(&mut self, now: Micros) -> Snapshot {
+        self.history.pin(Some(self.history.first_of(self.history.oldest())));
+        self.leases.freeze();
+        Snapshot {
+            time: now,
+            revision: self.revision,
+            oldest: self.history.oldest(),
+            phase: Phase::Begin,
+            history_end: self.history.applied_end(),
+            replies_end: self.remembered.span().1,
+        }
+    }
+
+    /// Lets go of the past.
+    pub(crate) fn end_snapshot(&mut self) {
+        self.history.pin(None);
+        self.leases.thaw();
+    }
+
+    /// Bytes of history that only a snapshot keeps.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        self.history.pinned_bytes()
+    }
+
+    /// Appends the next records of a snapshot, about `slice` keys, events, leases or replies;
+    /// false when there are no more.
+    pub(crate) fn tell_snapshot(
+        &mut self,
+        snapshot: &mut Snapshot,
+        slice: usize,
+        out: &mut Batch,
+    ) -> bool {
+        snapshot.phase = match snapshot.phase {
+            Phase::Begin => {
+                let Snapshot { oldest, .. } = *snapshot;
+                let change = Change::Began { oldest, revision: snapshot.base() };
+                snapshot.push(out, snapshot.base(), &[change]);
+                Phase::Leases
+            }
+            Phase::Leases => self.tell_leases(snapshot, slice, out),
+            Phase::Keys(from) => self.tell_keys(snapshot, from, slice, out),
+            Phase::History(from) => self.tell_history(snapshot, from, slice, out),
+            Phase::Replies(from) => self.tell_replies(snapshot, from, slice, out),
+            Phase::Done => Phase::Done,
+        };
+        !matches!(snapshot.phase, Phase::Done)
+    }
+
+    fn tell_leases(&mut self, snapshot: &Snapshot, slice: usize, out: &mut Batch) -> Phase {
+        let leases = self.leases.tell(slice);
+        if leases.is_empty() {
+            self.leases.thaw();
+            return Phase::Keys(0);
+        }
+        let changes: Vec<Change> = leases
+            .into_iter()
+            .map(|(id, kept)| Change::LeaseKept {
+                id,
+                ttl: kept.ttl,
+                deadline: kept.deadline,
+                private: kept.private,
+            })
+            .collect();
+        snapshot.push(out, snapshot.base(), &changes);
+        Phase::Leases
+    }
+
+    fn tell_keys(&self, snapshot: &Snapshot, from: usize, slice: usize, out: &mut Batch) -> Phase {
+        let end = self.keys.places();
+        let before = snapshot.oldest.saturating_sub(1);
+        let (mut changes, mut bytes, mut at) = (Vec::with_capacity(slice), 0, from);
+        while at < end && at < from + slice && bytes < SLICE_BYTES_MAX {
+            let record = self.keys.record(at as u32);
+            at += 1;
+            // A key that was new, or is in a place that was free, has no past before.
+            if let Some(kv) = record.and_then(|record| self.at(record, before)) {
+                bytes += kv.bytes();
+                changes.push(Change::Kept { kv: kv.clone() });
+            }
+        }
+        if !changes.is_empty() {
+            snapshot.push(out, snapshot.base(), &changes);
+        }
+        if at < end { Phase::Keys(at) } else { Phase::History(self.history.pinned()) }
+    }
+
+    /// Whole revisions, each a record as the log has it.
+    fn tell_history(
+        &mut self,
+        snapshot: &Snapshot,
+        from: Seq,
+        slice: usize,
+        out: &mut Batch,
+    ) -> Phase {
+        let (mut at, mut bytes) = (from, 0);
+        let stop = from + slice as Seq;
+        while at < snapshot.history_end && at < stop && bytes < SLICE_BYTES_MAX {
+            let Some(revision) = self.history.entry(at).map(|it| it.event.revision()) else {
+                break;
+            };
+            let mut changes = Vec::new();
+            while at < snapshot.history_end
+                && let Some(entry) = self.history.entry(at)
+                && entry.event.revision() == revision
+            {
+                bytes += entry.event.kv.bytes();
+                changes.push(change_of(&entry.event));
+                at += 1;
+            }
+            snapshot.push(out, revision, &changes);
+        }
+        if at < snapshot.history_end && at > from {
+            self.history.pin(Some(at));
+            return Phase::History(at);
+        }
+        self.history.pin(None);
+        Phase::Replies(self.remembered.span().0)
+    }
+
+    fn tell_replies(&self, snapshot: &Snapshot, from: u64, slice: usize, out: &mut Batch) -> Phase {
+        // Some may have been forgotten meanwhile.
+        let from = from.max(self.remembered.span().0);
+        let end = snapshot.replies_end.min(from + slice as u64);
+        for place in from..end {
+            let Some((at, key, fingerprint, reply)) = self.remembered.get(place) else { continue };
+            let change = Change::Remembered { key, fingerprint, reply: reply.clone() };
+            Snapshot { time: at, ..*snapshot }.push(out, snapshot.revision, &[change]);
+        }
+        if end < snapshot.replies_end { Phase::Replies(end) } else { Phase::Done }
+    }
+
+    /// Takes up what only a snapshot has; refuses it anywhere else.
+    pub(super) fn replay_kept(&mut self, change: Change) -> Result<(), String> {
+        let fresh = self.history.applied_end() == 1;
+        match change {
+            Change::Began { oldest, revision }
+                if fresh && self.keys.is_empty() && oldest <= revision + 1 && oldest > 0 =>
+            {
+                (self.revision, self.visible) = (revision, revision);
+                self.history = History::new(oldest);
+            }
+            Change::LeaseKept { id, ttl, deadline, private } if fresh => {
+                self.leases.put(id, ttl, deadline, private);
+            }
+            Change::Kept { kv } if fresh && self.keys.find(&kv.key).is_none() => {
+                let slot = self.keys.insert(&kv.key);
+                self.keys.put(slot, kv);
+            }
+            _ => return Err("a part of a snapshot where none can be".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// The revision before history.
+    fn base(&self) -> Revision {
+        // A new store is at revision 1, which no event made.
+        self.oldest.saturating_sub(1).max(1)
+    }
+
+    fn push(&self, out: &mut Batch, revision: Revision, changes: &[Change]) {
+        out.push_if(|out| {
+            out.extend_from_slice(&STORE_RECORD);
+            Head { time: self.time, revision, changes: changes.len() as u32 }.encode(out);
+            changes.iter().for_each(|change| change.encode(out));
+            true
+        });
+    }
+}
