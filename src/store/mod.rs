@@ -5,6 +5,7 @@
 
 mod change;
 mod error;
+mod fingerprint;
 mod history;
 mod idempotency;
 mod journaled;

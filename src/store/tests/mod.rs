@@ -4,6 +4,7 @@ pub(crate) mod model;
 pub(crate) mod strategy;
 
 mod against_the_model;
+mod hostile_records;
 mod promises;
 mod regressions;
 
