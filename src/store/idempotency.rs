@@ -84,6 +84,19 @@ impl Remembered {
     }
 }
 
+#[cfg(test)]
+impl Remembered {
+    /// Everything, oldest first.
+    pub(super) fn all(&self) -> Vec<(Micros, IdempotencyKey, u64, Reply)> {
+        assert_eq!(self.order.len(), self.replies.len());
+        let reply = |(at, key): &(Micros, IdempotencyKey)| {
+            let kept = &self.replies[key];
+            (*at, *key, kept.fingerprint, kept.reply.clone())
+        };
+        self.order.iter().map(reply).collect()
+    }
+}
+
 /// Bytes of a reply or a key beyond its key and value, roughly.
 const OVERHEAD_BYTES: usize = 128;
 

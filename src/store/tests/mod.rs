@@ -5,6 +5,7 @@ pub(crate) mod strategy;
 
 mod against_the_model;
 mod hostile_records;
+mod journaled;
 mod promises;
 mod regressions;
 
