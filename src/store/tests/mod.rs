@@ -7,6 +7,7 @@ mod against_the_model;
 mod hostile_records;
 mod journaled;
 mod promises;
+mod record_bounds;
 mod regressions;
 
 use std::time::Duration;
