@@ -3,10 +3,11 @@
 //! Nothing else in the crate holds a number that bounds something: a refusal names the field
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
+mod check;
+
 use std::time::Duration;
 
 use crate::duration;
-use crate::error::{Error, ErrorCode};
 
 /// No configuration allows larger frame bodies than this: the codec's own limit is a constant.
 pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
@@ -31,8 +32,8 @@ pub struct JournalConfig {
     pub durability: Durability,
     /// With `interval`: how often what was written is synced.
     pub sync_interval: Duration,
-    /// Bytes of one segment of the log, made in full before it is used. A transaction must fit in
-    /// one.
+    /// Bytes of one segment of the log, made in full before it is used. What one revision changes,
+    /// with its reply, must fit in one.
     pub segment_bytes: u64,
     /// Most bytes of records that are not yet written; writes beyond are refused.
     pub pending_bytes_max: usize,
@@ -75,6 +76,9 @@ pub struct StoreConfig {
     /// Most events one revision may hold, and most keys one lease may: what a range delete, a
     /// transaction or an expiry changes at once, and so the longest that one write holds up others.
     pub revision_events_max: usize,
+    /// Most bytes one revision may change (keys, values set, and up to 64 bytes for each), and most
+    /// that the end of one lease may: one record of the journal, which must fit in a segment.
+    pub revision_bytes_max: usize,
     /// Most keys in one page of a range; larger limits are refused, no limit means this.
     pub range_keys_max: usize,
     /// Bytes after which a page of a range ends early (with `more` set).
@@ -230,6 +234,7 @@ impl Config {
                 history_bytes_max: 512 * 1024 * 1024,
                 txn_ops_max: 1_024,
                 revision_events_max: 100_000,
+                revision_bytes_max: 12 * 1024 * 1024,
                 range_keys_max: 10_000,
                 range_bytes_max: 2 * 1024 * 1024,
                 leases_max: 4_000_000,
@@ -272,54 +277,6 @@ impl Config {
                 disk_bytes_max: 64 * 1024 * 1024 * 1024,
             },
         }
-    }
-}
-
-impl Config {
-    /// That the limits fit each other.
-    ///
-    /// # Errors
-    /// `InvalidArgument` naming the two that do not.
-    pub fn check(&self) -> Result<(), Error> {
-        let largest_item = 2 * (self.store.key_bytes_max + self.store.value_bytes_max);
-        let rows = self.store.range_keys_max + self.store.txn_ops_max;
-        let needed = self.store.range_bytes_max + largest_item + 64 * rows;
-        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
-        if self.rpc.frame_bytes_max < needed {
-            return refuse(format!(
-                "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
-                 largest keys and values, and 64 bytes for each of store.range_keys_max and \
-                 store.txn_ops_max"
-            ));
-        }
-        if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
-            return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));
-        }
-        if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
-            return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
-        }
-        let rpc = &self.rpc;
-        if rpc.requests_in_flight_max == 0 || rpc.heavy_requests_max == 0 {
-            return refuse(
-                "rpc.requests_in_flight_max and rpc.heavy_requests_max must be at least 1".into(),
-            );
-        }
-        if rpc.output_bytes_max == 0 {
-            return refuse("rpc.output_bytes_max must be at least 1".into());
-        }
-        let transaction = 2 * self.rpc.frame_bytes_max as u64;
-        if self.journal.segment_bytes < transaction {
-            return refuse(format!(
-                "journal.segment_bytes must be at least {transaction}, twice rpc.frame_bytes_max: a \
-                 transaction must fit in one segment"
-            ));
-        }
-        if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
-            return refuse(
-                "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),
-            );
-        }
-        Ok(())
     }
 }
 
@@ -372,8 +329,8 @@ impl Config {
         settings!(self,
             store: StoreConfig {
                 key_bytes_max, value_bytes_max, keys_max, total_bytes_max, history_revisions_max,
-                history_bytes_max, txn_ops_max, revision_events_max, range_keys_max,
-                range_bytes_max, leases_max, lease_ttl_min, lease_ttl_max, idempotency_keys_max,
+                history_bytes_max, txn_ops_max, revision_events_max, revision_bytes_max,
+                range_keys_max, range_bytes_max, leases_max, lease_ttl_min, lease_ttl_max, idempotency_keys_max,
                 idempotency_bytes_max, idempotency_ttl, slice_max,
             }
             watch: WatchConfig {

@@ -106,7 +106,8 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if the configuration contradicts itself; `DataDirLocked` if the
+    /// `InvalidArgument` if the configuration contradicts itself; `LimitExceeded` if a lease was
+    /// made under a larger `store.revision_bytes_max` than it can end under; `DataDirLocked` if the
     /// directory is open elsewhere; `Damaged`, naming file and offset, if it holds what was never
     /// written so; `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk
     /// was changed.
@@ -128,6 +129,7 @@ impl Wakeful {
         let replay = &mut |_, payload: &[u8]| state.replay(payload);
         let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
         state.finish_replay();
+        state.check_leases()?;
         state.set_journaled(true);
         if opened.cut_bytes > 0 {
             let bytes = opened.cut_bytes;

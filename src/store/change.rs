@@ -79,13 +79,20 @@ enum WireChange<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum WireReply<'a> {
+    One(#[serde(borrow)] WireResult<'a>),
+    Txn(u64, bool, Vec<WireResult<'a>>),
+    LeaseGrant(u64, u64, u64),
+    LeaseRevoke(u64, u64),
+}
+
+/// What one operation answers, alone or in a transaction. Apart from [`WireReply`], so that the
+/// decoder of a hostile record has nothing to recurse into.
+#[derive(Serialize, Deserialize)]
+enum WireResult<'a> {
     Set(u64, bool, u64, #[serde(borrow)] Option<WireKeyValue<'a>>),
     Get(u64, Option<WireKeyValue<'a>>),
     Range(u64, Vec<WireKeyValue<'a>>, bool, u64),
     Delete(u64, u64, Vec<WireKeyValue<'a>>),
-    Txn(u64, bool, Vec<WireReply<'a>>),
-    LeaseGrant(u64, u64, u64),
-    LeaseRevoke(u64, u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -213,6 +220,24 @@ impl From<WireKeyValue<'_>> for Arc<KeyValue> {
 impl<'a> WireReply<'a> {
     /// `None` for a reply that is never remembered.
     fn of(reply: &'a Reply) -> Option<Self> {
+        Some(match reply {
+            Reply::Txn(txn) => Self::Txn(
+                txn.revision,
+                txn.succeeded,
+                txn.results.iter().filter_map(WireResult::of).collect(),
+            ),
+            Reply::LeaseGrant(lease) => {
+                Self::LeaseGrant(lease.revision, lease.id, super::lease::micros(lease.ttl))
+            }
+            Reply::LeaseRevoke(reply) => Self::LeaseRevoke(reply.revision, reply.deleted),
+            reply => Self::One(WireResult::of(reply)?),
+        })
+    }
+}
+
+impl<'a> WireResult<'a> {
+    /// `None` for a reply that no operation of a transaction gives.
+    fn of(reply: &'a Reply) -> Option<Self> {
         let all = |kvs: &'a [Arc<KeyValue>]| kvs.iter().map(|kv| WireKeyValue::of(kv)).collect();
         let one = |kv: &'a Option<Arc<KeyValue>>| kv.as_deref().map(WireKeyValue::of);
         Some(match reply {
@@ -222,15 +247,6 @@ impl<'a> WireReply<'a> {
             Reply::Delete(reply) => {
                 Self::Delete(reply.revision, reply.deleted, all(&reply.previous))
             }
-            Reply::Txn(txn) => Self::Txn(
-                txn.revision,
-                txn.succeeded,
-                txn.results.iter().filter_map(Self::of).collect(),
-            ),
-            Reply::LeaseGrant(lease) => {
-                Self::LeaseGrant(lease.revision, lease.id, super::lease::micros(lease.ttl))
-            }
-            Reply::LeaseRevoke(reply) => Self::LeaseRevoke(reply.revision, reply.deleted),
             _ => return None,
         })
     }
@@ -238,21 +254,8 @@ impl<'a> WireReply<'a> {
 
 impl From<WireReply<'_>> for Reply {
     fn from(wire: WireReply<'_>) -> Self {
-        let all = |kvs: Vec<WireKeyValue<'_>>| kvs.into_iter().map(Into::into).collect();
         match wire {
-            WireReply::Set(revision, changed, lease, previous) => {
-                let previous = previous.map(Into::into);
-                Self::Set(SetReply { revision, changed, lease, previous })
-            }
-            WireReply::Get(revision, kv) => {
-                Self::Get(GetReply { revision, kv: kv.map(Into::into) })
-            }
-            WireReply::Range(revision, kvs, more, count) => {
-                Self::Range(RangeReply { revision, kvs: all(kvs), more, count })
-            }
-            WireReply::Delete(revision, deleted, previous) => {
-                Self::Delete(DeleteReply { revision, deleted, previous: all(previous) })
-            }
+            WireReply::One(result) => result.into(),
             WireReply::Txn(revision, succeeded, results) => {
                 let results = results.into_iter().map(Into::into).collect();
                 Self::Txn(TxnReply { revision, succeeded, results })
@@ -263,6 +266,27 @@ impl From<WireReply<'_>> for Reply {
             }
             WireReply::LeaseRevoke(revision, deleted) => {
                 Self::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
+            }
+        }
+    }
+}
+
+impl From<WireResult<'_>> for Reply {
+    fn from(wire: WireResult<'_>) -> Self {
+        let all = |kvs: Vec<WireKeyValue<'_>>| kvs.into_iter().map(Into::into).collect();
+        match wire {
+            WireResult::Set(revision, changed, lease, previous) => {
+                let previous = previous.map(Into::into);
+                Self::Set(SetReply { revision, changed, lease, previous })
+            }
+            WireResult::Get(revision, kv) => {
+                Self::Get(GetReply { revision, kv: kv.map(Into::into) })
+            }
+            WireResult::Range(revision, kvs, more, count) => {
+                Self::Range(RangeReply { revision, kvs: all(kvs), more, count })
+            }
+            WireResult::Delete(revision, deleted, previous) => {
+                Self::Delete(DeleteReply { revision, deleted, previous: all(previous) })
             }
         }
     }

@@ -53,6 +53,12 @@ impl StoreError {
         Self::Limit { name, value: value as u64, unit: "", what }
     }
 
+    /// A lease has, or would have, keys whose end no record of the journal holds.
+    pub(super) fn too_much_for_a_lease(max: usize) -> Self {
+        let what = "the keys of a lease have too many bytes to be deleted at once";
+        Self::limit("store.revision_bytes_max", max, what)
+    }
+
     /// Passing the duration `name` was asked for; `limit` is where it stands.
     pub(crate) fn limit_ms(name: &'static str, limit: Duration, what: &'static str) -> Self {
         let value = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);

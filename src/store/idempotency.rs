@@ -1,14 +1,13 @@
 //! [`Remembered`]: replies to writes that carried an idempotency key, for when they come again.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
 
 use super::{Micros, StoreError};
 use crate::config::StoreConfig;
-use crate::model::{IdempotencyKey, KeyValue, Reply, Request};
+use crate::model::{IdempotencyKey, KeyValue, Reply};
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
@@ -22,16 +21,10 @@ pub(crate) struct Remembered {
 
 #[derive(Debug)]
 struct Kept {
+    at: Micros,
     fingerprint: u64,
     reply: Reply,
     bytes: usize,
-}
-
-/// What tells two requests under one key apart.
-pub(crate) fn fingerprint(request: &Request) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    request.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Remembered {
@@ -48,6 +41,8 @@ impl Remembered {
         }
     }
 
+    /// Remembers a reply in the place of any that the key has, as when a record is replayed over
+    /// a state that knows it already.
     pub(crate) fn remember(
         &mut self,
         now: Micros,
@@ -57,8 +52,21 @@ impl Remembered {
     ) {
         let bytes = reply_bytes(&reply);
         self.bytes += bytes;
-        self.replies.insert(key, Kept { fingerprint, reply, bytes });
-        self.order.push_back((now, key));
+        let before = self.replies.insert(key, Kept { at: now, fingerprint, reply, bytes });
+        if let Some(before) = before {
+            self.bytes -= before.bytes;
+            if before.at == now {
+                return;
+            }
+            self.order.retain(|(_, queued)| *queued != key);
+        }
+        // At the end, unless it is replayed: the clock does not go back.
+        let is_last = self.order.back().is_none_or(|(at, _)| *at <= now);
+        let place = match is_last {
+            true => self.order.len(),
+            false => self.order.partition_point(|(at, _)| *at <= now),
+        };
+        self.order.insert(place, (now, key));
     }
 
     /// Places of those remembered, the end not included: every one has a place of its own.
@@ -92,6 +100,19 @@ impl Remembered {
     }
 }
 
+#[cfg(test)]
+impl Remembered {
+    /// Everything, oldest first.
+    pub(super) fn all(&self) -> Vec<(Micros, IdempotencyKey, u64, Reply)> {
+        assert_eq!(self.order.len(), self.replies.len());
+        let reply = |(at, key): &(Micros, IdempotencyKey)| {
+            let kept = &self.replies[key];
+            (*at, *key, kept.fingerprint, kept.reply.clone())
+        };
+        self.order.iter().map(reply).collect()
+    }
+}
+
 /// Bytes of a reply or a key beyond its key and value, roughly.
 const OVERHEAD_BYTES: usize = 128;
 
@@ -107,4 +128,52 @@ fn reply_bytes(reply: &Reply) -> usize {
         _ => 0,
     };
     OVERHEAD_BYTES + kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::model::SetReply;
+
+    fn reply(revision: u64) -> Reply {
+        Reply::Set(SetReply { revision, changed: true, lease: 0, previous: None })
+    }
+
+    fn remember(remembered: &mut Remembered, now: Micros, key: IdempotencyKey) {
+        remembered.remember(now, key, key as u64, reply(now));
+    }
+
+    #[test]
+    fn what_is_remembered_again_takes_the_room_of_one() {
+        let mut remembered = Remembered::default();
+        for (now, key) in [(1, 10), (2, 20), (2, 21), (3, 30)] {
+            remember(&mut remembered, now, key);
+        }
+        let (bytes, order) = (remembered.bytes, remembered.order.clone());
+        for (now, key) in [(1, 10), (2, 20), (2, 21), (3, 30)] {
+            remember(&mut remembered, now, key);
+        }
+        assert_eq!((remembered.bytes, &remembered.order), (bytes, &order));
+
+        remember(&mut remembered, 2, 10);
+        assert_eq!(remembered.bytes, bytes);
+        assert_eq!(remembered.order, [(2, 20), (2, 21), (2, 10), (3, 30)], "as old as it is now");
+        assert_eq!(remembered.recall(10, 10), Ok(Some(reply(2))));
+    }
+
+    #[test]
+    fn what_was_remembered_twice_is_forgotten_once() {
+        let mut remembered = Remembered::default();
+        for (now, key) in [(1, 10), (1, 10), (5, 10)] {
+            remember(&mut remembered, now, key);
+        }
+        let mut config = Config::new().store;
+        config.idempotency_ttl = std::time::Duration::from_micros(10);
+        remembered.forget(14, &config);
+        assert_eq!(remembered.recall(10, 10), Ok(Some(reply(5))));
+        remembered.forget(15, &config);
+        assert_eq!(remembered.recall(10, 10), Ok(None));
+        assert_eq!((remembered.bytes, remembered.order.len()), (0, 0));
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::bounds::DELETE_BYTES;
 use super::change::Change;
 use super::room::Demand;
 use super::{Micros, State, StoreError};
@@ -20,6 +21,8 @@ pub(crate) struct Lease {
     pub(crate) deadline: Micros,
     /// Records of its keys, in no order; each knows its place here.
     pub(crate) keys: SmallVec<[u32; 2]>,
+    /// What their end takes of a record of the journal, at most.
+    pub(crate) end_bytes: usize,
     /// Made by a set with a time to live: of that one key, and gone with it.
     pub(crate) private: bool,
 }
@@ -96,7 +99,8 @@ impl Leases {
     pub(super) fn put(&mut self, id: LeaseId, ttl: Micros, deadline: Micros, private: bool) {
         self.keep(id);
         self.deadlines.insert((deadline, id));
-        self.leases.insert(id, Lease { ttl, deadline, keys: SmallVec::new(), private });
+        let keys = SmallVec::new();
+        self.leases.insert(id, Lease { ttl, deadline, keys, end_bytes: 0, private });
     }
 
     /// Starts the lease's time again, as `ttl` from now on.
@@ -168,6 +172,11 @@ impl Leases {
             lease.deadline = lease.deadline.max(now.saturating_add(lease.ttl / 3));
         }
         self.deadlines = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).collect();
+    }
+
+    /// The most that the end of any takes of a record.
+    pub(crate) fn end_bytes_max(&self) -> usize {
+        self.leases.values().map(|lease| lease.end_bytes).max().unwrap_or(0)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
@@ -247,22 +256,21 @@ impl State {
 
     pub(super) fn attach(&mut self, slot: u32, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(id) else { return };
-        let position = lease.keys.len() as u32;
+        let Some(record) = self.keys.record_mut(slot) else { return };
+        record.lease_position = lease.keys.len() as u32;
+        lease.end_bytes += DELETE_BYTES + record.key.len();
         lease.keys.push(slot);
-        if let Some(record) = self.keys.record_mut(slot) {
-            record.lease_position = position;
-        }
     }
 
     pub(super) fn detach(&mut self, slot: u32, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(id) else { return };
-        let Some(position) = self.keys.record(slot).map(|record| record.lease_position) else {
-            return;
-        };
+        let Some(record) = self.keys.record(slot) else { return };
+        let position = record.lease_position;
         if lease.keys.get(position as usize) != Some(&slot) {
             return;
         }
         lease.keys.swap_remove(position as usize);
+        lease.end_bytes -= DELETE_BYTES + record.key.len();
         let moved = lease.keys.get(position as usize).copied();
         let over = lease.private && lease.keys.is_empty();
         if let Some(record) = moved.and_then(|moved| self.keys.record_mut(moved)) {

@@ -3,8 +3,10 @@
 //! [`State`] applies requests; [`History`] holds what past revisions did. Time comes in as an
 //! argument, events are read from the history; nothing here knows actix, tokio, a clock or I/O.
 
+mod bounds;
 mod change;
 mod error;
+mod fingerprint;
 mod history;
 mod idempotency;
 mod journaled;
@@ -21,6 +23,7 @@ mod warm;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use bounds::{change_bytes_max, record_bytes_max};
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};
 pub(crate) use journaled::Mark;

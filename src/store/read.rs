@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::bounds::key_value_bytes_max;
 use super::keyspace::Record;
 use super::{Seq, State, StoreError};
 use crate::model::{
@@ -16,11 +17,13 @@ pub(super) struct PageRoom {
     bytes: usize,
     /// Nothing was taken yet: the first key has room however large it is.
     whole: bool,
+    /// As long as it is no larger than this.
+    largest: usize,
 }
 
 impl PageRoom {
     fn fits(&self, bytes: usize) -> bool {
-        self.whole || bytes <= self.bytes
+        bytes <= self.bytes || (self.whole && bytes <= self.largest)
     }
 
     pub(super) fn take(&mut self, keys: usize, bytes: usize) {
@@ -37,7 +40,14 @@ impl State {
             keys: self.config.range_keys_max,
             bytes: self.config.range_bytes_max,
             whole: true,
+            largest: usize::MAX,
         }
+    }
+
+    /// The same for a transaction, whose reply may have to fit in a record of the journal: what
+    /// larger limits let in is not read in one.
+    pub(super) fn txn_page_room(&self) -> PageRoom {
+        PageRoom { largest: key_value_bytes_max(&self.config), ..self.page_room() }
     }
 
     pub(super) fn get(&self, request: &GetRequest) -> Result<GetReply, StoreError> {

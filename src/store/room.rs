@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::bounds::{DELETE_BYTES, PUT_BYTES};
 use super::{State, StoreError};
+use crate::config::StoreConfig;
 use crate::model::{DeleteRequest, LeaseId, RangeRequest, SetRequest, TxnOp};
 
 /// What a write and its reply need room for.
@@ -12,6 +14,8 @@ pub(super) struct Demand {
     pub(super) bytes: u64,
     pub(super) leases: usize,
     pub(super) events: usize,
+    /// What its changes take of a record of the journal, at most.
+    pub(super) record_bytes: usize,
     /// Keys that are only counted.
     pub(super) counted: usize,
     /// Deleted keys that the reply gives back.
@@ -25,6 +29,7 @@ impl Demand {
         self.bytes += more.bytes;
         self.leases += more.leases;
         self.events += more.events;
+        self.record_bytes += more.record_bytes;
         self.counted += more.counted;
         self.reply_keys += more.reply_keys;
         self.reply_bytes += more.reply_bytes;
@@ -54,6 +59,10 @@ impl State {
             let what = "one revision would change too many keys; change them in parts";
             return refuse("store.revision_events_max", config.revision_events_max, what);
         }
+        if demand.record_bytes > config.revision_bytes_max {
+            let what = "one revision would change too many bytes; change them in parts";
+            return refuse("store.revision_bytes_max", config.revision_bytes_max, what);
+        }
         if demand.counted > config.revision_events_max {
             let what = "the transaction counts too many keys; count them outside of it";
             return refuse("store.revision_events_max", config.revision_events_max, what);
@@ -74,27 +83,44 @@ impl State {
         &self,
         sets: impl Iterator<Item = &'a SetRequest>,
     ) -> Result<(), StoreError> {
-        let max = self.config.revision_events_max;
-        let mut more: BTreeMap<LeaseId, usize> = BTreeMap::new();
+        let StoreConfig { revision_events_max, revision_bytes_max, .. } = self.config;
+        let mut attached: BTreeMap<LeaseId, (usize, usize)> = BTreeMap::new();
         for set in sets.filter(|set| set.lease != 0) {
             if self.keys.current(&set.key).is_none_or(|kv| kv.lease != set.lease) {
-                *more.entry(set.lease).or_default() += 1;
+                let (keys, bytes) = attached.entry(set.lease).or_default();
+                *keys += 1;
+                *bytes += DELETE_BYTES + set.key.len();
             }
         }
-        for (id, more) in more {
-            if self.leases.get(id).map_or(0, |lease| lease.keys.len()) + more > max {
+        for (id, (more_keys, more_bytes)) in attached {
+            let lease = self.leases.get(id);
+            if lease.map_or(0, |lease| lease.keys.len()) + more_keys > revision_events_max {
                 let what = "the lease would have too many keys";
+                let max = revision_events_max;
                 return Err(StoreError::limit("store.revision_events_max", max, what));
+            }
+            if lease.map_or(0, |lease| lease.end_bytes) + more_bytes > revision_bytes_max {
+                return Err(StoreError::too_much_for_a_lease(revision_bytes_max));
             }
         }
         Ok(())
+    }
+
+    /// That each lease can end, which under larger limits it may have been made not to.
+    pub(crate) fn check_leases(&self) -> Result<(), StoreError> {
+        let max = self.config.revision_bytes_max;
+        match self.leases.end_bytes_max() {
+            bytes if bytes > max => Err(StoreError::too_much_for_a_lease(max)),
+            _ => Ok(()),
+        }
     }
 
     /// `slot` is where the key was found.
     pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> Demand {
         let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
         let leases = usize::from(request.ttl.is_some());
-        let demand = Demand { leases, events: 1, ..Demand::default() };
+        let record_bytes = PUT_BYTES + request.key.len() + request.value.len();
+        let demand = Demand { leases, events: 1, record_bytes, ..Demand::default() };
         let record = slot.and_then(|slot| self.keys.record(slot));
         match record.and_then(|record| record.current.as_ref()) {
             None => Demand { keys: 1, bytes: key_bytes + value_bytes, ..demand },
@@ -111,9 +137,11 @@ impl State {
     pub(super) fn demand_of_delete(&self, request: &DeleteRequest) -> Demand {
         let mut demand = Demand::default();
         for slot in self.slots_in(&request.range).take(self.config.revision_events_max + 1) {
+            let record = self.keys.record(slot);
             demand.events += 1;
+            demand.record_bytes += DELETE_BYTES + record.map_or(0, |record| record.key.len());
             if request.return_previous {
-                let kv = self.keys.record(slot).and_then(|record| record.current.as_ref());
+                let kv = record.and_then(|record| record.current.as_ref());
                 demand.reply_keys += 1;
                 demand.reply_bytes += kv.map_or(0, |kv| kv.bytes());
             }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::change::Change;
+use super::fingerprint::fingerprint;
 use super::history::History;
-use super::idempotency::{Remembered, fingerprint};
+use super::idempotency::Remembered;
 use super::journaled::change_of;
 use super::keyspace::Keyspace;
 use super::lease::{Leases, micros};

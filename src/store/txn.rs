@@ -15,7 +15,7 @@ impl State {
         let succeeded = self.holds(&request.compares)?;
         let ops = if succeeded { request.success } else { request.failure };
         let demand = self.check_ops_room(&ops)?;
-        let mut room = self.page_room();
+        let mut room = self.txn_page_room();
         room.take(demand.reply_keys, demand.reply_bytes);
         let mut results: Vec<Reply> = self.write(|state, revision| {
             ops.into_iter().map(|op| state.run_op(now, revision, op, &mut room)).collect()

@@ -46,12 +46,13 @@ pub(crate) struct TortureArgs {
 const WRITERS: usize = 8;
 
 /// Limits of the servers: small, so that segments change often.
-const LIMITS: [(&str, &str); 7] = [
+const LIMITS: [(&str, &str); 8] = [
     ("store.key_bytes_max", "128"),
     ("store.value_bytes_max", "1KiB"),
     ("store.range_keys_max", "128"),
     ("store.range_bytes_max", "8KiB"),
     ("store.txn_ops_max", "16"),
+    ("store.revision_bytes_max", "32KiB"),
     ("rpc.frame_bytes_max", "32KiB"),
     ("journal.segment_bytes", "64KiB"),
 ];

@@ -30,7 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Limits that are hit all the time.
-fn tight() -> StoreConfig {
+pub(super) fn tight() -> StoreConfig {
     StoreConfig {
         key_bytes_max: 3,
         value_bytes_max: 4,
@@ -40,6 +40,7 @@ fn tight() -> StoreConfig {
         history_bytes_max: 1_500,
         txn_ops_max: 3,
         revision_events_max: 3,
+        revision_bytes_max: 150,
         range_keys_max: 3,
         range_bytes_max: 9,
         leases_max: 4,
@@ -53,7 +54,7 @@ fn tight() -> StoreConfig {
 }
 
 /// Only the history is short; it is never compacted for its bytes.
-fn wide() -> StoreConfig {
+pub(super) fn wide() -> StoreConfig {
     StoreConfig {
         keys_max: 100,
         total_bytes_max: 1_000,
@@ -61,6 +62,7 @@ fn wide() -> StoreConfig {
         history_bytes_max: 1 << 20,
         txn_ops_max: 10,
         revision_events_max: 50,
+        revision_bytes_max: 10_000,
         range_keys_max: 50,
         range_bytes_max: 1_000,
         leases_max: 50,

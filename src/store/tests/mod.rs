@@ -4,7 +4,10 @@ pub(crate) mod model;
 pub(crate) mod strategy;
 
 mod against_the_model;
+mod hostile_records;
+mod journaled;
 mod promises;
+mod record_bounds;
 mod regressions;
 
 use std::time::Duration;

@@ -159,7 +159,8 @@ impl Model {
     pub(super) fn reasons_of_room(&self, ops: &[TxnOp], room: &mut Room) -> Reasons {
         let (mut keys, mut bytes, mut leases, mut events) = (0, 0, 0, 0);
         let (mut reply_keys, mut reply_bytes, mut counted) = (0, 0, 0);
-        let mut attached: BTreeMap<LeaseId, usize> = BTreeMap::new();
+        let mut changed_bytes = 0;
+        let mut attached: BTreeMap<LeaseId, Vec<&Blob>> = BTreeMap::new();
         for op in ops {
             match op {
                 TxnOp::Set(set) => {
@@ -172,16 +173,18 @@ impl Model {
                     };
                     leases += usize::from(set.ttl.is_some() && !self.is_private(lease));
                     events += 1;
+                    changed_bytes += 64 + set.key.len() + set.value.len();
                     if set.return_previous {
                         reply_bytes += before.map_or(0, |kv| kv.bytes());
                     }
                     if set.lease != 0 && set.lease != lease {
-                        *attached.entry(set.lease).or_default() += 1;
+                        attached.entry(set.lease).or_default().push(&set.key);
                     }
                 }
                 TxnOp::Delete(delete) => {
                     let gone = matching(&self.keys, &delete.range);
                     events += gone.len();
+                    changed_bytes += gone.iter().map(|kv| 24 + kv.key.len()).sum::<usize>();
                     if delete.return_previous {
                         reply_keys += gone.len();
                         reply_bytes += gone.iter().map(|kv| kv.bytes()).sum::<usize>();
@@ -218,12 +221,16 @@ impl Model {
         );
         refuse(leases > 0 && self.leases.len() + leases > config.leases_max, "store.leases_max");
         refuse(events > config.revision_events_max, "store.revision_events_max");
+        refuse(changed_bytes > config.revision_bytes_max, "store.revision_bytes_max");
         refuse(counted > config.revision_events_max, "store.revision_events_max");
         refuse(reply_bytes > config.range_bytes_max, "store.range_bytes_max");
         refuse(reply_keys > config.range_keys_max, "store.range_keys_max");
         for (id, more) in attached {
-            let full = self.keys_of(id).len() + more > config.revision_events_max;
+            let there = self.keys_of(id);
+            let full = there.len() + more.len() > config.revision_events_max;
             refuse(full, "store.revision_events_max");
+            let bytes: usize = there.iter().chain(more).map(|key| 24 + key.len()).sum();
+            refuse(bytes > config.revision_bytes_max, "store.revision_bytes_max");
         }
         room.keys = room.keys.saturating_sub(reply_keys);
         room.bytes = room.bytes.saturating_sub(reply_bytes);

@@ -1,0 +1,89 @@
+//! That the limits of a [`Config`] fit each other.
+
+use super::{BODY_BYTES_LIMIT, Config};
+use crate::error::{Error, ErrorCode};
+use crate::store::{change_bytes_max, record_bytes_max};
+
+/// What a segment has room for beside one record, and a little more.
+const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
+
+impl Config {
+    /// That the limits fit each other.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the two that do not.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        self.check_frames()?;
+        if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
+            return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
+        }
+        let rpc = &self.rpc;
+        if rpc.requests_in_flight_max == 0 || rpc.heavy_requests_max == 0 {
+            return refuse(
+                "rpc.requests_in_flight_max and rpc.heavy_requests_max must be at least 1".into(),
+            );
+        }
+        if rpc.output_bytes_max == 0 {
+            return refuse("rpc.output_bytes_max must be at least 1".into());
+        }
+        self.check_records()?;
+        if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
+            return refuse(
+                "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// That every request and every reply fits in a frame.
+    fn check_frames(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        let store = &self.store;
+        let largest_item = store.key_bytes_max.saturating_add(store.value_bytes_max);
+        let rows = store.range_keys_max.saturating_add(store.txn_ops_max);
+        let needed = [store.range_bytes_max, largest_item, largest_item, rows.saturating_mul(64)]
+            .into_iter()
+            .fold(0, usize::saturating_add);
+        if self.rpc.frame_bytes_max < needed {
+            return refuse(format!(
+                "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
+                 largest keys and values, and 64 bytes for each of store.range_keys_max and \
+                 store.txn_ops_max"
+            ));
+        }
+        if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
+            return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));
+        }
+        Ok(())
+    }
+
+    /// That every record fits in a segment of the journal, and can be read again.
+    fn check_records(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        let change = change_bytes_max(&self.store);
+        if self.store.revision_bytes_max < change {
+            return refuse(format!(
+                "store.revision_bytes_max must be at least {change}: the largest key and value, \
+                 and 64 bytes"
+            ));
+        }
+        let record = record_bytes_max(&self.store);
+        if record > BODY_BYTES_LIMIT {
+            return refuse(format!(
+                "store.revision_bytes_max and store.range_bytes_max are too large: with what one \
+                 revision changes and its reply, a record of the journal could have {record} \
+                 bytes, and {BODY_BYTES_LIMIT} is the most"
+            ));
+        }
+        let segment = record as u64 + SEGMENT_OVERHEAD_BYTES;
+        if self.journal.segment_bytes < segment {
+            return refuse(format!(
+                "journal.segment_bytes must be at least {segment}: store.revision_bytes_max, \
+                 store.range_bytes_max, 48 bytes for each of store.range_keys_max and 80 for each \
+                 of store.txn_ops_max, and a little more"
+            ));
+        }
+        Ok(())
+    }
+}

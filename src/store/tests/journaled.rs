@@ -1,0 +1,338 @@
+//! A journaled store against plain ones: its records make the same store again, at each of them,
+//! and what it shows is what a store shows that was asked only what is durable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::against_the_model::{tight, wide};
+use super::*;
+use crate::model::{Blob, Event, IdempotencyKey};
+use crate::store::{Mark, record_bytes_max};
+
+/// Makes a store again from records.
+pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {
+    let mut state = State::new(config);
+    state.begin_replay();
+    for record in records {
+        state.replay(record).unwrap();
+    }
+    state.finish_replay();
+    state
+}
+
+/// Everything that outlives a restart.
+#[derive(Debug, PartialEq)]
+struct Lasting {
+    revision: Revision,
+    oldest: Revision,
+    bytes: u64,
+    /// The keys at each readable revision.
+    keys: BTreeMap<Revision, Vec<KeyValue>>,
+    events: Vec<Event>,
+    leases: Vec<LastingLease>,
+    remembered: Vec<(Micros, IdempotencyKey, u64, Reply)>,
+    records: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct LastingLease {
+    id: LeaseId,
+    ttl: Micros,
+    deadline: Micros,
+    private: bool,
+    keys: Vec<Blob>,
+    end_bytes: usize,
+}
+
+impl Lasting {
+    /// What is there at `now`; leases as they are when they have grace from `grace` on.
+    fn of(state: &mut State, now: Micros, grace: Micros) -> Self {
+        state.reclaim(usize::MAX);
+        state.remembered.forget(now, &state.config);
+        let ids: Vec<LeaseId> = state.leases.ids_after(0).collect();
+        let leases = ids.into_iter().map(|id| lasting_lease(state, id, grace)).collect();
+        let oldest = state.history().oldest();
+        Self {
+            revision: state.revision(),
+            oldest,
+            bytes: state.keys.bytes(),
+            keys: (oldest..=state.revision()).map(|at| (at, keys_at(state, at))).collect(),
+            events: events_from(state, oldest),
+            leases,
+            remembered: state.remembered.all(),
+            records: state.keys.records(),
+        }
+    }
+}
+
+fn lasting_lease(state: &State, id: LeaseId, grace: Micros) -> LastingLease {
+    let lease = state.leases.get(id).unwrap();
+    let key = |slot: &u32| state.keys.record(*slot).unwrap().key.clone();
+    let mut keys: Vec<_> = lease.keys.iter().map(key).collect();
+    keys.sort_unstable();
+    let deadline = lease.deadline.max(grace + lease.ttl / 3);
+    let (ttl, private, end_bytes) = (lease.ttl, lease.private, lease.end_bytes);
+    LastingLease { id, ttl, deadline, private, keys, end_bytes }
+}
+
+/// Every key at a revision; the present is read by its own index, in both directions.
+fn keys_at(state: &State, revision: Revision) -> Vec<KeyValue> {
+    let bounds = || KeyRange::all().bounds();
+    let read = |descending| -> Vec<KeyValue> {
+        let slots = state.keys.all_within(bounds(), descending);
+        slots
+            .filter_map(|slot| {
+                state.at(state.keys.record(slot)?, revision).map(|kv| (**kv).clone())
+            })
+            .collect()
+    };
+    let mut backwards = read(true);
+    backwards.reverse();
+    assert_eq!(read(false), backwards);
+    if revision == state.revision() {
+        let current: Vec<_> = state.current_in(&KeyRange::all()).map(|kv| (**kv).clone()).collect();
+        assert_eq!(current, backwards);
+    }
+    backwards
+}
+
+fn events_from(state: &State, oldest: Revision) -> Vec<Event> {
+    let history = state.history();
+    (history.first_of(oldest)..history.end())
+        .map(|seq| history.get(seq).unwrap().event.clone())
+        .collect()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Ask(Option<IdempotencyKey>, Box<Request>),
+    /// So many milliseconds later; leases end, at most so many of them.
+    Later(u64, usize),
+    Reclaim(usize),
+    /// So many more records are durable.
+    Settle(usize),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let idempotency = option::weighted(0.2, 1..5u128);
+    prop_oneof![
+        28 => (idempotency, strategy::request()).prop_map(|(key, request)| {
+            Step::Ask(key.filter(|_| request.is_write()), Box::new(request))
+        }),
+        4 => (0..4_000u64, 0..4usize).prop_map(|(ms, leases)| Step::Later(ms, leases)),
+        2 => (0..4usize).prop_map(Step::Reclaim),
+        6 => (1..5usize).prop_map(Step::Settle),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// What made a record.
+#[derive(Debug, Clone)]
+enum Cause {
+    Asked(Option<IdempotencyKey>, Box<Request>),
+    Expired,
+}
+
+struct House {
+    config: StoreConfig,
+    now: Micros,
+    live: State,
+    records: Vec<Vec<u8>>,
+    /// Asked everything that made a record.
+    plain: State,
+    /// Asked what made a durable one.
+    settled: State,
+    pending: VecDeque<(Micros, Cause, Mark)>,
+}
+
+impl House {
+    fn new(config: StoreConfig) -> Self {
+        let mut live = State::new(config.clone());
+        live.set_journaled(true);
+        Self {
+            now: 0,
+            live,
+            records: Vec::new(),
+            plain: State::new(config.clone()),
+            settled: State::new(config.clone()),
+            pending: VecDeque::new(),
+            config,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Ask(idempotency, request) => self.ask(idempotency, *request),
+            Step::Later(ms, leases) => {
+                self.now += ms * 1_000;
+                for _ in 0..leases {
+                    if self.live.expire_one(self.now).is_some() {
+                        assert!(self.take_record(Cause::Expired), "the end of a lease is one");
+                    }
+                }
+            }
+            Step::Reclaim(slice) => self.live.reclaim(slice),
+            Step::Settle(records) => self.settle(records),
+            Step::Restart => self.restart(),
+        }
+    }
+
+    fn ask(&mut self, idempotency: Option<IdempotencyKey>, request: Request) {
+        if let Request::Txn(txn) = &request
+            && reads_the_past(txn)
+        {
+            // What is not shown cannot be read as past; the plain store shows everything.
+            self.settle(usize::MAX);
+        }
+        let touches_pending = self.live.touches_pending(&request);
+        let mut reply = self.live.apply(self.now, idempotency, request.clone());
+        if reply.is_ok() {
+            let cause = Cause::Asked(idempotency, Box::new(request.clone()));
+            if self.take_record(cause) {
+                return;
+            }
+        }
+        assert!(self.live.changes.is_empty(), "refused, or without a change");
+        if touches_pending || request.is_write() {
+            return;
+        }
+        // The promise of `touches_pending`.
+        if let Ok(reply) = &mut reply {
+            self.live.show_visible(reply);
+        }
+        let expected = self.settled.apply(self.now, None, request);
+        let compacted_ahead = self.live.history().oldest() > self.settled.history().oldest();
+        match reply {
+            // A compaction takes effect at once: it shows nothing.
+            Err(StoreError::Compacted { .. } | StoreError::Future { .. }) if compacted_ahead => {}
+            reply => assert_eq!(reply, expected),
+        }
+    }
+
+    /// Whether there is one. The plain store does the same, and each prefix of the records makes it.
+    fn take_record(&mut self, cause: Cause) -> bool {
+        let mut record = Vec::new();
+        if !self.live.take_record(self.now, &mut record) {
+            return false;
+        }
+        let largest = record_bytes_max(&self.config);
+        assert!(record.len() <= largest, "{} bytes are more than {largest}", record.len());
+        self.records.push(record);
+        repeat(&mut self.plain, self.now, &cause);
+        self.pending.push_back((self.now, cause, self.live.mark()));
+        let mut again = replayed(self.config.clone(), &self.records);
+        assert_eq!(again.time(), self.now);
+        assert_eq!(
+            Lasting::of(&mut again, self.now, 0),
+            Lasting::of(&mut self.plain, self.now, self.now)
+        );
+        true
+    }
+
+    fn settle(&mut self, records: usize) {
+        for _ in 0..records.min(self.pending.len()) {
+            let Some((now, cause, mark)) = self.pending.pop_front() else { return };
+            repeat(&mut self.settled, now, &cause);
+            self.live.settle(mark);
+        }
+        assert_eq!(self.live.is_pending(), !self.pending.is_empty());
+        if self.pending.is_empty() {
+            assert_eq!(self.live.history().oldest(), self.plain.history().oldest());
+        }
+    }
+
+    /// All that is durable is there again; leases have grace, of which no record tells.
+    fn restart(&mut self) {
+        self.settle(usize::MAX);
+        let next = self.live.leases.pick_id();
+        self.live = replayed(self.config.clone(), &self.records);
+        self.live.set_journaled(true);
+        for plain in [&mut self.plain, &mut self.settled] {
+            plain.leases.grant_grace(self.live.time());
+            plain.number_leases_from(next);
+        }
+        self.live.number_leases_from(next);
+    }
+
+    /// What can be seen is what is durable.
+    fn compare_shown(&mut self, range: &KeyRange) {
+        let (live, settled) = (&self.live, &self.settled);
+        assert_eq!(live.visible(), settled.revision());
+        assert!(live.seen_in(range).eq(settled.current_in(range)));
+        let oldest = live.history().oldest();
+        assert!(oldest >= settled.history().oldest());
+        assert_eq!(events_from(live, oldest), events_from(settled, oldest));
+        for revision in oldest..=live.visible() {
+            assert_eq!(keys_at(live, revision), keys_at(settled, revision));
+            assert_eq!(
+                live.count_at(range, revision, usize::MAX),
+                settled.count_at(range, revision, usize::MAX)
+            );
+            let next = |state: &State, key| state.first_event_after(key, revision);
+            for kv in settled.current_in(range) {
+                assert_eq!(next(live, &kv.key), next(settled, &kv.key));
+            }
+        }
+    }
+}
+
+fn repeat(plain: &mut State, now: Micros, cause: &Cause) {
+    match cause {
+        Cause::Expired => assert!(plain.expire_one(now).is_some()),
+        Cause::Asked(idempotency, request) => {
+            match plain.apply(now, *idempotency, (**request).clone()) {
+                // The journaled store compacts only what it shows, and so may have been asked to
+                // compact what this one has compacted on its own.
+                Err(StoreError::Compacted { .. }) if matches!(**request, Request::Compact(_)) => {}
+                reply => assert!(reply.is_ok(), "{reply:?}"),
+            }
+        }
+    }
+}
+
+fn reads_the_past(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match op {
+        TxnOp::Get(get) => get.revision != 0,
+        TxnOp::Range(range) => range.revision != 0,
+        TxnOp::Set(_) | TxnOp::Delete(_) => false,
+    })
+}
+
+fn run(config: StoreConfig, steps: Vec<Step>, ranges: &[KeyRange]) {
+    let mut house = House::new(config);
+    for (at, step) in steps.into_iter().enumerate() {
+        house.step(step);
+        let range = &ranges[at % ranges.len()];
+        if !range.is_empty() {
+            house.compare_shown(range);
+        }
+    }
+    house.settle(usize::MAX);
+    house.compare_shown(&KeyRange::all());
+    let now = house.now;
+    assert_eq!(Lasting::of(&mut house.live, now, 0), Lasting::of(&mut house.plain, now, 0));
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn d2_d3_records_make_the_same_store_again_at_tight_limits(
+        steps in vec(step(), 1..60),
+        ranges in vec(strategy::range(), 1..8),
+    ) {
+        run(tight(), steps, &ranges);
+    }
+
+    #[test]
+    fn d1_d2_d3_records_make_the_same_store_again(
+        steps in vec(step(), 1..60),
+        ranges in vec(strategy::range(), 1..8),
+    ) {
+        run(wide(), steps, &ranges);
+    }
+}
