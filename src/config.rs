@@ -7,6 +7,8 @@ mod check;
 
 use std::time::Duration;
 
+pub(crate) use check::PUSH_BYTES;
+
 use crate::duration;
 
 /// No configuration allows larger frame bodies than this: the codec's own limit is a constant.

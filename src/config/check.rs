@@ -4,6 +4,10 @@ use super::{BODY_BYTES_LIMIT, Config};
 use crate::error::{Error, ErrorCode};
 use crate::store::{change_bytes_max, record_bytes_max};
 
+/// Bytes of keys and values after which a push of events ends: small enough that streams take
+/// turns on one connection.
+pub(crate) const PUSH_BYTES: usize = 64 * 1024;
+
 /// What a segment has room for beside one record, and a little more.
 const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
 
@@ -36,7 +40,7 @@ impl Config {
         Ok(())
     }
 
-    /// That every request and every reply fits in a frame.
+    /// That every request, every reply and every push fits in a frame.
     fn check_frames(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let store = &self.store;
@@ -50,6 +54,22 @@ impl Config {
                 "rpc.frame_bytes_max must be at least {needed}: store.range_bytes_max, two of the \
                  largest keys and values, and 64 bytes for each of store.range_keys_max and \
                  store.txn_ops_max"
+            ));
+        }
+        let watch = &self.watch;
+        let needed = [
+            watch.batch_bytes_max.max(PUSH_BYTES),
+            largest_item,
+            largest_item,
+            store.range_keys_max.saturating_mul(64),
+            watch.batch_events_max.saturating_mul(128),
+        ];
+        let needed = needed.into_iter().fold(0, usize::saturating_add);
+        if self.rpc.frame_bytes_max < needed {
+            return refuse(format!(
+                "rpc.frame_bytes_max must be at least {needed}: watch.batch_bytes_max (at least \
+                 {PUSH_BYTES}), two of the largest keys and values, 64 bytes for each of \
+                 store.range_keys_max and 128 for each of watch.batch_events_max"
             ));
         }
         if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {

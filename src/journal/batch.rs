@@ -48,6 +48,13 @@ impl Batch {
         self.framed.len()
     }
 
+    /// What the records say.
+    #[cfg(test)]
+    pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
+        let records = super::format::Records::of(&self.framed);
+        records.map(|record| record.unwrap().1.to_vec()).collect()
+    }
+
     /// Empties it, keeping the buffer.
     pub(super) fn clear(&mut self) {
         self.framed.clear();

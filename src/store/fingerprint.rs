@@ -46,7 +46,9 @@ impl Print {
             | Request::Compact(_)
             | Request::Status
             | Request::Watchers { .. }
-            | Request::EndWatcher(_) => {
+            | Request::EndWatcher(_)
+            | Request::Snapshot
+            | Request::ReadSnapshot { .. } => {
                 self.tag(0);
             }
         }

@@ -53,8 +53,8 @@ const LIMITS: [(&str, &str); 8] = [
     ("store.range_bytes_max", "8KiB"),
     ("store.txn_ops_max", "16"),
     ("store.revision_bytes_max", "32KiB"),
-    ("rpc.frame_bytes_max", "32KiB"),
     ("journal.segment_bytes", "64KiB"),
+    ("journal.snapshot_log_bytes", "16KiB"),
 ];
 
 /// What a part of the torture has found.

@@ -1,15 +1,12 @@
 //! [`PushWriter`]: turns a batch into push frames, one at a time.
 
+use crate::config::PUSH_BYTES;
 use crate::error::Error;
 use crate::model::Event;
 use crate::rpc::codec::{CodecError, encode_frame};
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::{WireDelivery, WireError, WireEvent, WireKeyValue, WirePush};
 use crate::watch::{Batch, Delivery, News, View};
-
-/// Bytes of keys and values after which a frame of events ends: small enough that streams take
-/// turns on one connection.
-const FRAME_BYTES: usize = 64 * 1024;
 
 /// A batch and how far it is written.
 pub(super) struct PushWriter {
@@ -106,7 +103,7 @@ impl PushWriter {
                 at += 1;
                 continue;
             }
-            if bytes >= FRAME_BYTES {
+            if bytes >= PUSH_BYTES {
                 break;
             }
             let all = self.batch.events_of(first, count);
@@ -151,7 +148,7 @@ fn take_events<'a>(
 ) -> usize {
     let mut taken = 0;
     for event in rest {
-        if *bytes >= FRAME_BYTES {
+        if *bytes >= PUSH_BYTES {
             break;
         }
         *bytes += event.kv.bytes();

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::against_the_model::{tight, wide};
 use super::*;
+use crate::journal::Batch;
 use crate::model::{Blob, Event, IdempotencyKey};
-use crate::store::{Mark, record_bytes_max};
+use crate::store::{Mark, Snapshot, record_bytes_max};
 
 /// Makes a store again from records.
 pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {
@@ -115,6 +116,18 @@ enum Step {
     /// So many more records are durable.
     Settle(usize),
     Restart,
+    /// A snapshot begins, unless one is under way; in each step so many pieces of it are told.
+    Snapshot(usize),
+}
+
+/// A snapshot under way.
+struct Telling {
+    snapshot: Snapshot,
+    slice: usize,
+    batch: Batch,
+    /// How many records it stands for, and when it began.
+    records: usize,
+    began: Micros,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -127,6 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..4usize).prop_map(Step::Reclaim),
         6 => (1..5usize).prop_map(Step::Settle),
         1 => Just(Step::Restart),
+        4 => (1..6usize).prop_map(Step::Snapshot),
     ]
 }
 
@@ -147,6 +161,7 @@ struct House {
     /// Asked what made a durable one.
     settled: State,
     pending: VecDeque<(Micros, Cause, Mark)>,
+    telling: Option<Telling>,
 }
 
 impl House {
@@ -160,6 +175,7 @@ impl House {
             plain: State::new(config.clone()),
             settled: State::new(config.clone()),
             pending: VecDeque::new(),
+            telling: None,
             config,
         }
     }
@@ -178,7 +194,51 @@ impl House {
             Step::Reclaim(slice) => self.live.reclaim(slice),
             Step::Settle(records) => self.settle(records),
             Step::Restart => self.restart(),
+            Step::Snapshot(slice) => self.begin_snapshot(slice),
         }
+        self.tell();
+    }
+
+    fn begin_snapshot(&mut self, slice: usize) {
+        if self.telling.is_none() {
+            let snapshot = self.live.begin_snapshot(self.now);
+            let (records, began) = (self.records.len(), self.now);
+            self.telling = Some(Telling { snapshot, slice, batch: Batch::new(), records, began });
+        }
+    }
+
+    /// Tells a slice of the snapshot; when it is whole, it is what its records made, and with
+    /// those behind it what all of them make.
+    fn tell(&mut self) {
+        let Some(telling) = &mut self.telling else { return };
+        let Telling { snapshot, slice, batch, records, began } = telling;
+        if self.live.tell_snapshot(snapshot, *slice, batch) {
+            return;
+        }
+        self.live.end_snapshot();
+        let (records, began) = (*records, *began);
+        let mut all = batch.payloads();
+        self.telling = None;
+        let mut alone = replayed(self.config.clone(), &all);
+        let mut before = replayed(self.config.clone(), &self.records[..records]);
+        let now = began.max(alone.time());
+        let mut alone = Lasting::of(&mut alone, now, began);
+        let mut before = Lasting::of(&mut before, now, began);
+        // Replies that were forgotten while it was told are not in it.
+        let kept = std::mem::take(&mut alone.remembered);
+        before.remembered.retain(|reply| !kept.contains(reply));
+        let forgotten = std::mem::take(&mut before.remembered);
+        let live = self.live.remembered.all();
+        assert!(forgotten.iter().all(|reply| !live.contains(reply)), "{forgotten:?}");
+        assert_eq!(alone, before, "the snapshot");
+        all.extend_from_slice(&self.records[records..]);
+        let mut again = replayed(self.config.clone(), &all);
+        let now = self.now;
+        assert_eq!(
+            Lasting::of(&mut again, now, now),
+            Lasting::of(&mut self.plain, now, now),
+            "the snapshot and the log"
+        );
     }
 
     fn ask(&mut self, idempotency: Option<IdempotencyKey>, request: Request) {
@@ -248,6 +308,7 @@ impl House {
     /// All that is durable is there again; leases have grace, of which no record tells.
     fn restart(&mut self) {
         self.settle(usize::MAX);
+        self.telling = None;
         let next = self.live.leases.pick_id();
         self.live = replayed(self.config.clone(), &self.records);
         self.live.set_journaled(true);
@@ -313,6 +374,8 @@ fn run(config: StoreConfig, steps: Vec<Step>, ranges: &[KeyRange]) {
     }
     house.settle(usize::MAX);
     house.compare_shown(&KeyRange::all());
+    // One that is given up leaves nothing behind.
+    house.live.end_snapshot();
     let now = house.now;
     assert_eq!(Lasting::of(&mut house.live, now, 0), Lasting::of(&mut house.plain, now, 0));
 }

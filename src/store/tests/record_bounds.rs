@@ -66,7 +66,7 @@ fn write_and_read(config: &Config, records: &[Vec<u8>]) {
     let disk = FaultyDisk::new();
     let dir = Path::new("/journal");
     let open = |replay: journal::Replay<'_>| {
-        let report = Box::new(|_| {});
+        let report = Arc::new(|_| {});
         journal::open(Arc::new(disk.clone()), dir, &config.journal, 1, report, replay).unwrap()
     };
     let mut journal = open(&mut |_, _| Ok(())).journal;
