@@ -268,6 +268,7 @@ impl From<JournalError> for Error {
             JournalError::Locked { .. } => ErrorCode::DataDirLocked,
             JournalError::Damaged { .. } | JournalError::Format { .. } => ErrorCode::Damaged,
             JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+            JournalError::NotEmpty { .. } => ErrorCode::InvalidArgument,
             _ => ErrorCode::JournalFailed,
         };
         Self::new(code, error.to_string())

@@ -1,19 +1,21 @@
 //! `wakeful journal`
 
-use std::path::PathBuf;
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::json::Object;
-use super::output::Output;
-use crate::Error;
-use crate::journal::{self, RealDisk, Verified};
+use super::output::{Output, notice};
+use crate::journal::{self, Disk, Dropped, RealDisk, Verified};
+use crate::{Config, Error};
 
 /// Look at the data of a server that is not running
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wakeful journal verify
-  wakeful journal verify --data-dir /var/lib/wakeful")]
+  wakeful journal repair --truncate-at 0000000000000007.log:81920")]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
     command: JournalCommand,
@@ -22,6 +24,45 @@ pub(crate) struct JournalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum JournalCommand {
     Verify(VerifyArgs),
+    Repair(RepairArgs),
+}
+
+/// Drop the end of a damaged log
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The last way out, when there is no backup: what `journal verify` calls damaged, and everything that
+was written after it, is dropped for good. Says how much that is, and asks. Copy the directory first.
+A damaged snapshot cannot be repaired: restore a backup.
+
+Examples:
+  wakeful journal repair --truncate-at 0000000000000007.log:81920
+  wakeful journal repair --truncate-at 0000000000000007.log:81920 --data-dir /var/lib/wakeful --yes")]
+struct RepairArgs {
+    /// The file and the byte that `journal verify` names
+    #[arg(long, value_name = "FILE:OFFSET", value_parser = parse_place)]
+    truncate_at: Place,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Where the data is
+    #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
+    data_dir: PathBuf,
+}
+
+/// A byte of a file.
+#[derive(Debug, Clone)]
+struct Place {
+    file: String,
+    offset: u64,
+}
+
+fn parse_place(text: &str) -> Result<Place, String> {
+    let parsed = text.rsplit_once(':').and_then(|(file, offset)| {
+        // A path, as it is told, is as good as a name.
+        let file = Path::new(file).file_name()?.to_str()?.to_owned();
+        Some(Place { file, offset: offset.parse().ok()? })
+    });
+    parsed.ok_or_else(|| "write FILE:OFFSET, as in 0000000000000007.log:81920".to_owned())
 }
 
 /// Read the whole journal, and check every byte of it
@@ -41,7 +82,55 @@ struct VerifyArgs {
 
 impl JournalArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let JournalCommand::Verify(VerifyArgs { data_dir }) = self.command;
+        match self.command {
+            JournalCommand::Verify(args) => args.run(out),
+            JournalCommand::Repair(args) => args.run(out),
+        }
+    }
+}
+
+impl RepairArgs {
+    fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let Self { truncate_at: Place { file, offset }, yes, data_dir } = self;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let repair = journal::plan_repair(&disk, &data_dir, &file, offset).map_err(Error::from)?;
+        let Dropped { last, records, bytes, segments } = repair.dropped();
+        notice(format_args!(
+            "drops about {records} records after record {last}: {bytes} bytes, {segments} segments \
+             as a whole"
+        ));
+        if !yes && !confirmed()? {
+            return Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"));
+        }
+        repair.apply(&Config::new().journal).map_err(Error::from)?;
+        if out.json() {
+            out.object(
+                Object::new()
+                    .number("last", last)
+                    .number("dropped_records", records)
+                    .number("dropped_bytes", bytes)
+                    .number("dropped_segments", segments),
+            );
+        } else {
+            out.line(format_args!("the log ends with record {last} now"));
+        }
+        out.flush_blocking()?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Whether whoever is at the keyboard types `yes`.
+fn confirmed() -> Result<bool, Failure> {
+    notice("type yes to drop it for good:");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().take(1024).read_line(&mut answer);
+    read.map_err(|error| Failure::io("standard input", &error))?;
+    Ok(answer.trim() == "yes")
+}
+
+impl VerifyArgs {
+    fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let Self { data_dir } = self;
         let verified = journal::verify(&RealDisk, &data_dir).map_err(Error::from)?;
         let Verified { store_id, snapshot, segments, commits, records, bytes, torn_bytes, closed } =
             verified;

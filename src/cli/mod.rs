@@ -4,6 +4,7 @@
 //! module knows that it is a [`Client`].
 
 mod argument;
+mod backup;
 mod bench;
 mod compact;
 mod completions;
@@ -16,6 +17,7 @@ mod json;
 mod lease;
 mod output;
 mod range;
+mod restore;
 mod serve;
 mod set;
 mod signal;
@@ -105,6 +107,8 @@ enum Command {
     Watchers(watchers::WatchersArgs),
     Compact(compact::CompactArgs),
     Status(status::StatusArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Journal(journal::JournalArgs),
     Torture(torture::TortureArgs),
     Bench(bench::BenchArgs),
@@ -153,6 +157,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => args.run(&common.addr, out),
             Command::Completions(args) => args.run(&mut Cli::command(), out),
+            Command::Restore(args) => args.run(out),
             Command::Journal(args) => args.run(out),
             Command::Torture(args) => args.run(out),
             Command::Bench(args) => {
@@ -161,8 +166,9 @@ impl Cli {
             }
             command => {
                 let endless = command.endless();
+                let deadline = command.deadline(common.deadline);
                 in_runtime(endless, async {
-                    let client = common.connect(name).await?;
+                    let client = common.connect(name, deadline).await?;
                     let exit = command.run(&client, out).await?;
                     out.flush().await?;
                     Ok(exit)
@@ -173,13 +179,13 @@ impl Cli {
 }
 
 impl Common {
-    async fn connect(&self, command: &str) -> Result<Client, Error> {
+    async fn connect(&self, command: &str, deadline: Duration) -> Result<Client, Error> {
         let defaults = ClientConfig::new(&self.addr);
         let connect_timeout = defaults.connect_timeout.min(self.deadline);
         Client::connect_with(ClientConfig {
             name: format!("wakeful {command}"),
             connect_timeout,
-            call_deadline: Some(self.deadline),
+            call_deadline: Some(deadline),
             ..defaults
         })
         .await
@@ -230,10 +236,20 @@ impl Command {
             Self::Watchers(_) => "watchers",
             Self::Compact(_) => "compact",
             Self::Status(_) => "status",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
             Self::Journal(_) => "journal",
             Self::Torture(_) => "torture",
             Self::Bench(_) => "bench",
             Self::Completions(_) => "completions",
+        }
+    }
+
+    /// How long its calls may take, when `asked` is for most.
+    fn deadline(&self, asked: Duration) -> Duration {
+        match self {
+            Self::Backup(_) => asked.max(backup::PATIENCE),
+            _ => asked,
         }
     }
 
@@ -259,8 +275,10 @@ impl Command {
             Self::Watchers(args) => args.run(store, out).await,
             Self::Compact(args) => args.run(store, out).await,
             Self::Status(args) => args.run(store, out).await,
+            Self::Backup(args) => args.run(store, out).await,
             Self::Serve(_)
             | Self::Completions(_)
+            | Self::Restore(_)
             | Self::Journal(_)
             | Self::Torture(_)
             | Self::Bench(_) => {

@@ -18,8 +18,8 @@ pub(crate) enum JournalError {
     },
     /// Bytes that were durable are not what was written.
     #[error(
-        "{} is damaged at byte {offset}: {what}; nothing was changed, restore the directory from a \
-         backup", file.display()
+        "{} is damaged at byte {offset}: {what}; nothing was changed, restore a backup, or see `wakeful \
+         journal repair --help`", file.display()
     )]
     Damaged {
         /// The segment.
@@ -66,6 +66,12 @@ pub(crate) enum JournalError {
     Quota {
         /// The limit.
         max: u64,
+    },
+    /// Where a journal is to be made there is one.
+    #[error("{} is there already; name another directory", file.display())]
+    NotEmpty {
+        /// A file of it.
+        file: PathBuf,
     },
     /// It was closed in the middle of something.
     #[error("the journal was closed meanwhile")]

@@ -11,7 +11,12 @@ mod keeper;
 mod maker;
 #[cfg(test)]
 mod memory;
+mod ready;
 mod recovery;
+#[cfg(any(test, feature = "cli"))]
+mod repair;
+#[cfg(any(test, feature = "cli"))]
+mod restore;
 mod segment;
 mod shared;
 mod snapshot;
@@ -32,6 +37,10 @@ pub(crate) use error::JournalError;
 pub(crate) use memory::MemoryJournal;
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use recovery::Verified;
+#[cfg(any(test, feature = "cli"))]
+pub(crate) use repair::{Dropped, plan as plan_repair};
+#[cfg(any(test, feature = "cli"))]
+pub(crate) use restore::{Contents, check as check_snapshot, restore};
 
 use crate::config::JournalConfig;
 use error::Action;
@@ -175,7 +184,7 @@ pub(crate) fn open(
     let found = recovery::scan(&*disk, dir, Access::Write, replay)?;
     let store_id = found.store_id.unwrap_or(new_store_id);
     let maker = maker::Maker::new(Arc::clone(&disk), dir, store_id, config.segment_bytes);
-    let ready = recovery::prepare(found, &maker)?;
+    let ready = ready::prepare(found, &maker)?;
     let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
     let journal = thread::FileJournal::start(ready, maker, config, report, lock)?;
     Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last, log_bytes })

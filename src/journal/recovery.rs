@@ -11,12 +11,9 @@ use super::format::{
     BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
     SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
 };
-use super::keeper::remove_replaced;
-use super::maker::Maker;
 use super::segment::{self, Segment};
-use super::shared::Used;
 use super::snapshot::{self, Checked, Reading};
-use super::{JournalError, Replay, Seq, SnapshotInfo};
+use super::{JournalError, Replay, Seq};
 
 /// The file whose lock says that a journal is open.
 pub(super) const LOCK: &str = "lock";
@@ -46,33 +43,20 @@ pub(crate) struct Verified {
 /// What a scan found.
 pub(super) struct Found {
     pub(super) store_id: Option<u64>,
-    snapshot: Option<Checked>,
-    segments: Vec<Segment>,
+    pub(super) snapshot: Option<Checked>,
+    pub(super) segments: Vec<Segment>,
     /// The first record of each segment, as far as commits go.
-    firsts: Vec<Seq>,
+    pub(super) firsts: Vec<Seq>,
     /// Index of the segment and place in it where the good commits end.
-    end: (usize, u64),
-    last: Seq,
-    torn: Option<u64>,
-    commits: u64,
-    bytes: u64,
-    closed: bool,
-    /// The newest segment whose commits say that it has a successor.
-    promised: u64,
-}
-
-/// What the writer goes on with.
-pub(super) struct Ready {
-    pub(super) current: Segment,
-    pub(super) position: u64,
-    pub(super) used: Vec<Used>,
-    pub(super) spares: Vec<Segment>,
-    pub(super) segments: u64,
-    pub(super) disk_bytes: u64,
-    pub(super) snapshot: Option<SnapshotInfo>,
+    pub(super) end: (usize, u64),
     pub(super) last: Seq,
-    pub(super) log_bytes: u64,
-    pub(super) cut_bytes: u64,
+    pub(super) torn: Option<u64>,
+    pub(super) commits: u64,
+    pub(super) bytes: u64,
+    pub(super) closed: bool,
+    /// The newest segment whose commits say that it has a successor.
+    pub(super) promised: u64,
+    pub(super) stop: Option<Stop>,
 }
 
 /// What the segments are opened for.
@@ -97,7 +81,40 @@ pub(super) fn scan(
     access: Access,
     replay: Replay,
 ) -> Result<Found, JournalError> {
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    scan_files(disk, dir, access, None, replay)
+}
+
+/// Reads and checks the journal in `dir` up to `stop`, whatever is behind.
+#[cfg(any(test, feature = "cli"))]
+pub(super) fn scan_until(
+    disk: &dyn Disk,
+    dir: &Path,
+    stop: Stop,
+    replay: Replay,
+) -> Result<Found, JournalError> {
+    scan_files(disk, dir, Access::Write, Some(stop), replay)
+}
+
+/// The commit with the byte at `offset` of segment `number` is the first not to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    pub(super) number: u64,
+    pub(super) offset: u64,
+}
+
+fn scan_files(
+    disk: &dyn Disk,
+    dir: &Path,
+    access: Access,
+    stop: Option<Stop>,
+    replay: Replay,
+) -> Result<Found, JournalError> {
+    let mut names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    if let Some(Stop { number: stop, offset }) = stop {
+        // With a damaged header, the segment goes as a whole.
+        let keep = |number| number < stop || number == stop && offset >= SEGMENT_HEAD as u64;
+        names.retain(|name| segment::number_in(name).flatten().is_none_or(keep));
+    }
     let snapshot = read_snapshot(disk, dir, &names, replay)?;
     let segments = segments(disk, dir, &names, access, snapshot)?;
     let store_id = segments.first().map(|segment| segment.head.store_id);
@@ -113,11 +130,15 @@ pub(super) fn scan(
         bytes: 0,
         closed: false,
         promised: 0,
+        stop,
     };
     let walked = found.walk(&segments, replay);
     found.segments = segments;
     walked?;
-    found.successor()?;
+    found.has_snapshot()?;
+    if stop.is_none() {
+        found.has_successor()?;
+    }
     Ok(found)
 }
 
@@ -194,7 +215,7 @@ fn segments(
     Ok(segments)
 }
 
-fn open_segment(
+pub(super) fn open_segment(
     disk: &dyn Disk,
     path: PathBuf,
     number: u64,
@@ -245,6 +266,10 @@ impl Found {
             let mut head = [0; COMMIT_HEAD];
             while at < segment.head.size {
                 segment.read(at, &mut head)?;
+                if self.stops(segment, at, &head) {
+                    self.end = (index, at);
+                    return Ok(());
+                }
                 let commit = match CommitHead::decode(&head, segment.head.salt, at) {
                     Slot::Zero => break,
                     Slot::Bad => {
@@ -296,9 +321,19 @@ impl Found {
         Ok(())
     }
 
-    /// That the newest segment was the newest when its commits were written, and that the log has
-    /// everything the snapshot knows of.
-    fn successor(&self) -> Result<(), JournalError> {
+    /// Whether the commit at `at` is not to be read.
+    fn stops(&self, segment: &Segment, at: u64, head: &[u8]) -> bool {
+        let Some(stop) = self.stop.filter(|stop| stop.number == segment.head.number) else {
+            return false;
+        };
+        match CommitHead::decode(head, segment.head.salt, at) {
+            Slot::Commit(commit) => stop.offset < at + commit.span(),
+            Slot::Zero | Slot::Bad => true,
+        }
+    }
+
+    /// That the log has everything the snapshot knows of.
+    fn has_snapshot(&self) -> Result<(), JournalError> {
         let (index, at) = self.end;
         if let (Some(snapshot), Some(segment)) = (self.snapshot, self.segments.get(index))
             && self.last < snapshot.seq
@@ -309,6 +344,11 @@ impl Found {
             );
             return Err(segment.damaged(at, what));
         }
+        Ok(())
+    }
+
+    /// That the newest segment was the newest when its commits were written.
+    fn has_successor(&self) -> Result<(), JournalError> {
         match self.segments.last() {
             Some(last) if self.promised == last.head.number => {
                 let dir = last.path.parent().unwrap_or(Path::new(""));
@@ -372,6 +412,24 @@ impl Found {
     }
 
     #[cfg(any(test, feature = "cli"))]
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// Where the good commits end.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn end(&self) -> Option<(&Segment, u64)> {
+        let (index, at) = self.end;
+        self.segments.get(index).map(|segment| (segment, at))
+    }
+
+    /// The newest segment that was read.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn last_segment(&self) -> Option<u64> {
+        self.segments.last().map(|segment| segment.head.number)
+    }
+
+    #[cfg(any(test, feature = "cli"))]
     pub(super) fn verified(&self) -> Verified {
         Verified {
             store_id: self.store_id,
@@ -387,7 +445,10 @@ impl Found {
 }
 
 /// The segments from `end` on, each with where to start in it.
-fn behind(segments: &[Segment], end: (usize, u64)) -> impl Iterator<Item = (&Segment, u64)> {
+pub(super) fn behind(
+    segments: &[Segment],
+    end: (usize, u64),
+) -> impl Iterator<Item = (&Segment, u64)> {
     let (index, position) = end;
     let from = move |at| if at == index { position } else { SEGMENT_HEAD as u64 };
     segments.iter().enumerate().skip(index).map(move |(at, segment)| (segment, from(at)))
@@ -423,90 +484,4 @@ fn witnessed(
         })?;
     }
     Ok(witnessed)
-}
-
-/// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
-pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
-    cut(&found)?;
-    sweep(maker)?;
-    if let Some(snapshot) = found.snapshot {
-        remove_replaced(&*maker.disk, &maker.dir, snapshot.seq, snapshot.segment)?;
-    }
-    let log_bytes = found.bytes;
-    // After a kill the newest name may be in memory only.
-    let dir = &maker.dir;
-    maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
-    let Found { mut segments, firsts, end: (index, position), last, torn, snapshot, .. } = found;
-    if segments.is_empty() {
-        segments.push(maker.make(1)?);
-    }
-    if segments.len() == index + 1 {
-        let newest = segments.last().map_or(0, |segment| segment.head.number);
-        // A failure here is the journal's thread to report and to retry: reading must be possible
-        // with a full disk.
-        segments.extend(maker.make(newest + 1));
-    }
-    let snapshot = snapshot.map(|it| SnapshotInfo { seq: it.seq, bytes: it.bytes });
-    let log: u64 = segments.iter().map(|segment| segment.head.size).sum();
-    let disk_bytes = log + snapshot.map_or(0, |it| it.bytes);
-    let count = segments.len() as u64;
-    let firsts = firsts.into_iter().chain(std::iter::repeat(last + 1));
-    let used = segments.iter().zip(firsts).take(index + 1).map(|(segment, first)| {
-        let SegmentHead { number, size: bytes, .. } = segment.head;
-        Used { number, first, bytes }
-    });
-    let used = used.collect();
-    let mut rest = segments.into_iter().skip(index);
-    let Some(current) = rest.next() else {
-        let path = segment::path(&maker.dir, index as u64 + 1);
-        return Err(JournalError::damaged(&path, 0, "this segment is missing"));
-    };
-    // After a kill the last commits may be in memory only, and the next one will call them durable.
-    current.sync()?;
-    Ok(Ready {
-        current,
-        position,
-        used,
-        spares: rest.collect(),
-        segments: count,
-        disk_bytes,
-        snapshot,
-        last,
-        log_bytes,
-        cut_bytes: torn.unwrap_or(0),
-    })
-}
-
-fn cut(found: &Found) -> Result<(), JournalError> {
-    let Some(bytes) = found.torn else { return Ok(()) };
-    for (segment, from) in behind(&found.segments, found.end) {
-        let mut changed = false;
-        segment.chunks(from, |at, chunk| {
-            if !is_zero(chunk) {
-                segment.write(at, &vec![0; chunk.len()])?;
-                changed = true;
-            }
-            Ok(true)
-        })?;
-        if changed {
-            segment.sync()?;
-        }
-    }
-    let last = found.last;
-    tracing::warn!(bytes, last, "the log ended in a write that was never whole; cut it off");
-    Ok(())
-}
-
-/// Removes segments that were never finished.
-fn sweep(maker: &Maker) -> Result<(), JournalError> {
-    let listed = maker.disk.list(&maker.dir);
-    let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
-    for name in names.iter().filter(|name| name.ends_with(segment::TEMPORARY)) {
-        let path = maker.dir.join(name);
-        maker
-            .disk
-            .remove(&path)
-            .map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
-    }
-    Ok(())
 }

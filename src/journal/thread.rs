@@ -12,7 +12,7 @@ use super::disk::DiskLock;
 use super::error::Action;
 use super::keeper::{Keeper, Order};
 use super::maker::Maker;
-use super::recovery::Ready;
+use super::ready::Ready;
 use super::shared::{Ending, Shared, State};
 use super::writer::Writer;
 use super::{Batch, Journal, JournalError, JournalStats, Part, Report, Seq};

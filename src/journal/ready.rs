@@ -1,0 +1,113 @@
+//! What a journal that was read needs before it is written to again.
+
+use super::error::Action;
+use super::format::{SegmentHead, is_zero};
+use super::keeper::remove_replaced;
+use super::maker::Maker;
+use super::recovery::{Found, behind};
+use super::segment::{self, Segment};
+use super::shared::Used;
+use super::{JournalError, Seq, SnapshotInfo};
+
+/// What the writer goes on with.
+pub(super) struct Ready {
+    pub(super) current: Segment,
+    pub(super) position: u64,
+    pub(super) used: Vec<Used>,
+    pub(super) spares: Vec<Segment>,
+    pub(super) segments: u64,
+    pub(super) disk_bytes: u64,
+    pub(super) snapshot: Option<SnapshotInfo>,
+    pub(super) last: Seq,
+    pub(super) log_bytes: u64,
+    pub(super) cut_bytes: u64,
+}
+
+/// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
+pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
+    cut(&found)?;
+    sweep(maker)?;
+    if let Some(snapshot) = found.snapshot {
+        remove_replaced(&*maker.disk, &maker.dir, snapshot.seq, snapshot.segment)?;
+    }
+    let log_bytes = found.bytes;
+    // After a kill the newest name may be in memory only.
+    let dir = &maker.dir;
+    maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
+    let Found { mut segments, firsts, end: (index, position), last, torn, snapshot, .. } = found;
+    if segments.is_empty() {
+        segments.push(maker.make(1)?);
+    }
+    if segments.len() == index + 1 {
+        let newest = segments.last().map_or(0, |segment| segment.head.number);
+        // A failure here is the journal's thread to report and to retry: reading must be possible
+        // with a full disk.
+        segments.extend(maker.make(newest + 1));
+    }
+    let snapshot = snapshot.map(|it| SnapshotInfo { seq: it.seq, bytes: it.bytes });
+    let log: u64 = segments.iter().map(|segment| segment.head.size).sum();
+    let disk_bytes = log + snapshot.map_or(0, |it| it.bytes);
+    let count = segments.len() as u64;
+    let firsts = firsts.into_iter().chain(std::iter::repeat(last + 1));
+    let used = segments.iter().zip(firsts).take(index + 1).map(|(segment, first)| {
+        let SegmentHead { number, size: bytes, .. } = segment.head;
+        Used { number, first, bytes }
+    });
+    let used = used.collect();
+    let mut rest = segments.into_iter().skip(index);
+    let Some(current) = rest.next() else {
+        let path = segment::path(&maker.dir, index as u64 + 1);
+        return Err(JournalError::damaged(&path, 0, "this segment is missing"));
+    };
+    // After a kill the last commits may be in memory only, and the next one will call them durable.
+    current.sync()?;
+    Ok(Ready {
+        current,
+        position,
+        used,
+        spares: rest.collect(),
+        segments: count,
+        disk_bytes,
+        snapshot,
+        last,
+        log_bytes,
+        cut_bytes: torn.unwrap_or(0),
+    })
+}
+
+/// Sets everything from `from` on to zero, durably.
+pub(super) fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
+    let mut changed = false;
+    segment.chunks(from, |at, chunk| {
+        if !is_zero(chunk) {
+            segment.write(at, &vec![0; chunk.len()])?;
+            changed = true;
+        }
+        Ok(true)
+    })?;
+    if changed { segment.sync() } else { Ok(()) }
+}
+
+fn cut(found: &Found) -> Result<(), JournalError> {
+    let Some(bytes) = found.torn else { return Ok(()) };
+    for (segment, from) in behind(&found.segments, found.end) {
+        clear(segment, from)?;
+    }
+    let last = found.last;
+    tracing::warn!(bytes, last, "the log ended in a write that was never whole; cut it off");
+    Ok(())
+}
+
+/// Removes segments that were never finished.
+fn sweep(maker: &Maker) -> Result<(), JournalError> {
+    let listed = maker.disk.list(&maker.dir);
+    let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
+    for name in names.iter().filter(|name| name.ends_with(segment::TEMPORARY)) {
+        let path = maker.dir.join(name);
+        maker
+            .disk
+            .remove(&path)
+            .map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+    }
+    Ok(())
+}
