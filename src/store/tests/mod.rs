@@ -8,6 +8,7 @@ mod hostile_records;
 mod journaled;
 mod promises;
 mod record_bounds;
+mod record_bytes;
 mod regressions;
 
 use std::time::Duration;
