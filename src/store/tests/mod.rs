@@ -11,6 +11,8 @@ mod record_bounds;
 mod record_bytes;
 mod regressions;
 
+pub(crate) use record_bytes::{changes, first_record_of};
+
 use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};

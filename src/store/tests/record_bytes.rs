@@ -10,9 +10,18 @@ use crate::model::{DeleteReply, GetReply, LeaseReply, RangeReply, SetReply, TxnR
 use crate::store::change::Change;
 
 /// The payload of a record with one change.
-pub(super) fn payload(change: Change) -> Vec<u8> {
+fn payload(change: Change) -> Vec<u8> {
+    record_at(300, change)
+}
+
+/// The record of a change in a store where nothing was changed yet.
+pub(crate) fn first_record_of(change: Change) -> Vec<u8> {
+    record_at(if change.is_event() { 2 } else { 1 }, change)
+}
+
+fn record_at(revision: Revision, change: Change) -> Vec<u8> {
     let mut state = roomy();
-    state.revision = 300;
+    state.revision = revision;
     state.changes.push(change);
     let mut out = Vec::new();
     assert!(state.take_record(70_000, &mut out));
@@ -30,11 +39,11 @@ fn kv(key: &str, value: &str) -> Arc<KeyValue> {
     })
 }
 
-pub(super) fn remembered(reply: Reply) -> Change {
+fn remembered(reply: Reply) -> Change {
     Change::Remembered { key: 1 << 100, fingerprint: 0x0102_0304_0506_0708, reply }
 }
 
-pub(super) fn replies() -> Vec<(&'static str, Reply)> {
+fn replies() -> Vec<(&'static str, Reply)> {
     let set = SetReply { revision: 300, changed: true, lease: 9, previous: Some(kv("k", "v")) };
     let set_without = SetReply { previous: None, changed: false, lease: 0, ..set.clone() };
     let get = GetReply { revision: 300, kv: Some(kv("k", "v")) };
@@ -60,7 +69,7 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
 }
 
 /// One of each kind.
-pub(super) fn changes() -> Vec<(&'static str, Change)> {
+pub(crate) fn changes() -> Vec<(&'static str, Change)> {
     let second = SECOND;
     let mut changes = vec![
         ("put", Change::Put { key: "key".into(), value: "value".into(), lease: 0 }),
