@@ -154,6 +154,19 @@ fn encoded(change: &Change) -> Vec<u8> {
 }
 
 #[test]
+fn the_example_in_the_documents_is_what_is_written() {
+    let document = include_str!("../../../docs/journal.md");
+    let lines =
+        document.lines().skip_while(|line| !line.ends_with("the store's record, version 1"));
+    let example = lines.take_while(|line| !line.starts_with("```"));
+    let bytes = example.flat_map(|line| line.split("  ").next().unwrap().split(' '));
+    let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let put = Change::Put { key: "key".into(), value: "value".into(), lease: 0 };
+    assert_eq!(bytes, first_record_of(put));
+    roomy().replay(&bytes).unwrap();
+}
+
+#[test]
 fn a_record_of_another_version_is_refused() {
     let good = payload(Change::Delete { key: "key".into() });
     for other in [[1, 0], [1, 2], [0, 1], [2, 1]] {
