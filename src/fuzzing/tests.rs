@@ -103,7 +103,7 @@ fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
 
 fn some_records() -> Vec<Vec<u8>> {
     let set = |n: u64| SetRequest {
-        ttl: (n % 3 == 0).then_some(std::time::Duration::from_secs(n)),
+        ttl: n.is_multiple_of(3).then_some(std::time::Duration::from_secs(n)),
         return_previous: true,
         ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 5))
     };
