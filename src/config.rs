@@ -4,6 +4,7 @@
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
 mod check;
+pub(crate) mod record;
 
 use std::time::Duration;
 

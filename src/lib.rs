@@ -23,6 +23,9 @@ pub mod cli;
 pub mod config;
 mod duration;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod local_watch;
 mod model;

@@ -1,8 +1,8 @@
 //! That the limits of a [`Config`] fit each other.
 
+use super::record::{change_bytes_max, record_bytes_max};
 use super::{BODY_BYTES_LIMIT, Config};
 use crate::error::{Error, ErrorCode};
-use crate::store::{change_bytes_max, record_bytes_max};
 
 /// Bytes of keys and values after which a push of events ends: small enough that streams take
 /// turns on one connection.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::bounds::DELETE_BYTES;
 use super::change::Change;
 use super::room::Demand;
 use super::{Micros, State, StoreError};
+use crate::config::record::DELETE_BYTES;
 use crate::model::{
     DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
     LeaseTimeToLiveReply, SetRequest,

@@ -3,7 +3,6 @@
 //! [`State`] applies requests; [`History`] holds what past revisions did. Time comes in as an
 //! argument, events are read from the history; nothing here knows actix, tokio, a clock or I/O.
 
-mod bounds;
 mod change;
 mod error;
 mod fingerprint;
@@ -23,7 +22,6 @@ mod warm;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use bounds::{change_bytes_max, record_bytes_max};
 pub(crate) use error::StoreError;
 pub(crate) use history::{History, Seq};
 pub(crate) use journaled::Mark;

@@ -3,9 +3,9 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::bounds::key_value_bytes_max;
 use super::keyspace::Record;
 use super::{Seq, State, StoreError};
+use crate::config::record::key_value_bytes_max;
 use crate::model::{
     Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::bounds::{DELETE_BYTES, PUT_BYTES};
 use super::{State, StoreError};
 use crate::config::StoreConfig;
+use crate::config::record::{DELETE_BYTES, PUT_BYTES};
 use crate::model::{DeleteRequest, LeaseId, RangeRequest, SetRequest, TxnOp};
 
 /// What a write and its reply need room for.

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 
 use super::against_the_model::{tight, wide};
 use super::*;
+use crate::config::record::record_bytes_max;
 use crate::journal::Batch;
 use crate::model::{Blob, Event, IdempotencyKey};
-use crate::store::{Mark, Snapshot, record_bytes_max};
+use crate::store::{Mark, Snapshot};
 
 /// Makes a store again from records.
 pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {

@@ -8,7 +8,10 @@ mod hostile_records;
 mod journaled;
 mod promises;
 mod record_bounds;
+mod record_bytes;
 mod regressions;
+
+pub(crate) use record_bytes::{changes, first_record_of};
 
 use std::time::Duration;
 

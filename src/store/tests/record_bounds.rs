@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::journaled::replayed;
 use super::*;
+use crate::config::record::record_bytes_max;
 use crate::journal::{self, Batch, FaultyDisk};
-use crate::store::record_bytes_max;
 
 const KEY: usize = 100;
 const VALUE: usize = 300;

@@ -4,14 +4,14 @@
 //! done. So what a request changes is bounded before it is begun (`store.revision_bytes_max`), its
 //! remembered reply is by the limits of replies, and `Config::check` sees to it that both fit.
 
-use crate::config::StoreConfig;
+use super::StoreConfig;
 
 /// Most bytes of a put in a record beyond its key and value, the end of a private lease and the
 /// grant of another included.
-pub(super) const PUT_BYTES: usize = 64;
+pub(crate) const PUT_BYTES: usize = 64;
 
 /// Most bytes of a delete in a record beyond its key, the end of its private lease included.
-pub(super) const DELETE_BYTES: usize = 24;
+pub(crate) const DELETE_BYTES: usize = 24;
 
 /// Most bytes of a key and its value in a remembered reply, themselves excepted.
 const KEY_VALUE_BYTES: usize = 48;
@@ -38,12 +38,12 @@ pub(crate) fn record_bytes_max(config: &StoreConfig) -> usize {
 }
 
 /// The largest change of one key takes this much of `store.revision_bytes_max`.
-pub(crate) fn change_bytes_max(config: &StoreConfig) -> usize {
+pub(super) fn change_bytes_max(config: &StoreConfig) -> usize {
     key_value_bytes_max(config).saturating_add(PUT_BYTES)
 }
 
 /// The largest key with its value.
-pub(super) fn key_value_bytes_max(config: &StoreConfig) -> usize {
+pub(crate) fn key_value_bytes_max(config: &StoreConfig) -> usize {
     config.key_bytes_max.saturating_add(config.value_bytes_max)
 }
 

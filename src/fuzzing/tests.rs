@@ -1,0 +1,202 @@
+//! The same over valid inputs, and inputs that were valid once.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::journal::Batch;
+use crate::store::tests::{cases, changes, first_record_of, strategy};
+
+/// What is done to bytes.
+#[derive(Debug, Clone)]
+enum Mutation {
+    Set(usize, u8),
+    Flip(usize, u8),
+    Remove(usize, usize),
+    Insert(usize, Vec<u8>),
+    Copy(usize, usize, usize),
+    Zero(usize, usize),
+    Cut(usize),
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let at = || any::<usize>();
+    let byte = prop_oneof![any::<u8>(), 0..8u8, 250..=255u8];
+    prop_oneof![
+        (at(), byte).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        (at(), 0..8u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
+        (at(), 1..9usize).prop_map(|(at, count)| Mutation::Remove(at, count)),
+        (at(), vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
+        (at(), at(), 1..600usize).prop_map(|(from, to, count)| Mutation::Copy(from, to, count)),
+        (at(), 1..600usize).prop_map(|(at, count)| Mutation::Zero(at, count)),
+        at().prop_map(Mutation::Cut),
+    ]
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    let len = bytes.len();
+    let place = |at: usize| at % (len + 1);
+    let range = |at: usize, count: usize| place(at)..(place(at) + count).min(len);
+    match mutation {
+        Mutation::Set(at, byte) => bytes[range(*at, 1)].fill(*byte),
+        Mutation::Flip(at, bit) => bytes[range(*at, 1)].iter_mut().for_each(|it| *it ^= 1 << bit),
+        Mutation::Remove(at, count) => drop(bytes.drain(range(*at, *count))),
+        Mutation::Insert(at, more) => {
+            bytes.splice(place(*at)..place(*at), more.iter().copied());
+        }
+        Mutation::Copy(from, to, count) => {
+            let copied = bytes[range(*from, *count)].to_vec();
+            put(bytes, place(*to), &copied);
+        }
+        Mutation::Zero(at, count) => bytes[range(*at, *count)].fill(0),
+        Mutation::Cut(at) => bytes.truncate(place(*at)),
+    }
+}
+
+/// The records of a store that was asked all this.
+fn records_of(requests: Vec<(Option<u128>, Request)>) -> Vec<Vec<u8>> {
+    let mut state = State::new(Config::new().store);
+    state.set_journaled(true);
+    let mut records = Vec::new();
+    for (now, (idempotency, request)) in requests.into_iter().enumerate() {
+        let idempotency = idempotency.filter(|_| request.is_write());
+        let _ = state.apply(now as u64, idempotency, request);
+        let mut record = Vec::new();
+        if state.take_record(now as u64, &mut record) {
+            records.push(record);
+            state.settle(state.mark());
+        }
+    }
+    records
+}
+
+fn requests() -> impl Strategy<Value = Vec<(Option<u128>, Request)>> {
+    vec((proptest::option::weighted(0.4, any::<u128>()), strategy::request()), 1..20)
+}
+
+fn framed(records: &[Vec<u8>]) -> Vec<u8> {
+    let frame = |record: &Vec<u8>| [&(record.len() as u16).to_le_bytes(), &record[..]].concat();
+    records.iter().flat_map(frame).collect()
+}
+
+/// A journal of these records, as many to a commit, as the input of [`journal_segments`].
+fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
+    let disk = FaultyDisk::new();
+    let config = JournalConfig { segment_bytes: SEGMENT_BYTES as u64, ..Config::new().journal };
+    let report = Box::new(|_| {});
+    let replay = &mut |_, _: &[u8]| Ok(());
+    let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
+    let mut journal = opened.unwrap().journal;
+    for commit in records.chunks(in_commit) {
+        let mut batch = Batch::new();
+        for record in commit {
+            batch.push_if(|out| {
+                out.extend_from_slice(record);
+                true
+            });
+        }
+        journal.append(&mut batch);
+    }
+    journal.close().unwrap();
+    segments(&disk).into_iter().flat_map(|(_, bytes)| bytes).collect()
+}
+
+fn some_records() -> Vec<Vec<u8>> {
+    let set = |n: u64| SetRequest {
+        ttl: n.is_multiple_of(3).then_some(std::time::Duration::from_secs(n)),
+        return_previous: true,
+        ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 5))
+    };
+    let requests = (1..=60).map(|n| match n % 10 {
+        0 => Request::Delete(DeleteRequest::new(KeyRange::all())),
+        _ => Request::Set(set(n)),
+    });
+    records_of((1..).zip(requests).map(|(n, it)| ((n % 4 == 0).then_some(n), it)).collect())
+}
+
+/// Otherwise the others would try nothing but the first check there is.
+#[test]
+fn what_was_written_is_what_is_tried() {
+    let records = some_records();
+    assert_eq!(records.len(), 60);
+    let data = journal_of(&records, 3);
+    for choice in [0, 2, 7] {
+        let disk = lay_out(choice, &data);
+        assert_eq!(read_journal(&disk).unwrap(), (records.clone(), 0), "repaired: {choice}");
+        check_journal(&lay_out(choice, &data));
+    }
+    store_records(&framed(&records));
+}
+
+#[test]
+#[ignore = "writes fuzz/seeds"]
+fn writes_seeds_for_the_fuzz_targets() {
+    let write = |target: &str, name: String, bytes: Vec<u8>| {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(name), bytes).unwrap();
+    };
+    for count in [1, 5, 20, 60] {
+        let records = &some_records()[..count];
+        write("store_records", format!("{count}"), framed(records));
+        for choice in [0, 7] {
+            let journal = [&[choice][..], &journal_of(records, 3)].concat();
+            write("journal_segments", format!("{count}-{choice}"), journal);
+        }
+    }
+    for (number, (_, change)) in changes().into_iter().enumerate() {
+        write("store_records", format!("change-{number}"), framed(&[first_record_of(change)]));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn d6_records_that_nobody_wrote_harm_nobody(data in vec(any::<u8>(), 0..400)) {
+        store_records(&data);
+        let head = [&[1, 1, 0, 1, 2][..], &data].concat();
+        store_records(&framed(&[head]));
+    }
+
+    #[test]
+    fn d6_records_that_were_changed_harm_nobody(
+        requests in requests(),
+        which in any::<prop::sample::Index>(),
+        mutations in vec(mutation(), 0..4),
+    ) {
+        let mut records = records_of(requests);
+        if !records.is_empty() {
+            let record = which.get(&records).clone();
+            let at = which.index(records.len());
+            for mutation in &mutations {
+                mutate(&mut records[at], mutation);
+            }
+            records.push(record);
+        }
+        store_records(&framed(&records));
+    }
+
+    #[test]
+    fn d6_bytes_that_are_no_journal_are_refused_unchanged(
+        choice in any::<u8>(),
+        data in vec(any::<u8>(), 0..3_000),
+    ) {
+        journal_segments(&[&[choice][..], &data].concat());
+    }
+
+    #[test]
+    fn d6_a_journal_that_was_changed_is_refused_unchanged_or_cut_once(
+        requests in requests(),
+        in_commit in 1..4usize,
+        mutations in vec(mutation(), 0..3),
+        choice in 0..8u8,
+    ) {
+        let mut data = journal_of(&records_of(requests), in_commit);
+        for mutation in &mutations {
+            mutate(&mut data, mutation);
+        }
+        data.insert(0, choice);
+        journal_segments(&data);
+    }
+}

@@ -1,0 +1,177 @@
+//! The bytes of records, as `docs/journal.md` has them: a journal is read by later versions too.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use expect_test::expect;
+
+use super::*;
+use crate::model::{DeleteReply, GetReply, LeaseReply, RangeReply, SetReply, TxnReply};
+use crate::store::change::Change;
+
+/// The payload of a record with one change.
+fn payload(change: Change) -> Vec<u8> {
+    record_at(300, change)
+}
+
+/// The record of a change in a store where nothing was changed yet.
+pub(crate) fn first_record_of(change: Change) -> Vec<u8> {
+    record_at(if change.is_event() { 2 } else { 1 }, change)
+}
+
+fn record_at(revision: Revision, change: Change) -> Vec<u8> {
+    let mut state = roomy();
+    state.revision = revision;
+    state.changes.push(change);
+    let mut out = Vec::new();
+    assert!(state.take_record(70_000, &mut out));
+    out
+}
+
+fn kv(key: &str, value: &str) -> Arc<KeyValue> {
+    Arc::new(KeyValue {
+        key: key.into(),
+        value: value.into(),
+        create_revision: 2,
+        mod_revision: 300,
+        version: 3,
+        lease: 9,
+    })
+}
+
+fn remembered(reply: Reply) -> Change {
+    Change::Remembered { key: 1 << 100, fingerprint: 0x0102_0304_0506_0708, reply }
+}
+
+fn replies() -> Vec<(&'static str, Reply)> {
+    let set = SetReply { revision: 300, changed: true, lease: 9, previous: Some(kv("k", "v")) };
+    let set_without = SetReply { previous: None, changed: false, lease: 0, ..set.clone() };
+    let get = GetReply { revision: 300, kv: Some(kv("k", "v")) };
+    let get_without = GetReply { revision: 300, kv: None };
+    let page = RangeReply { revision: 300, kvs: vec![kv("k", "")], more: true, count: 1 };
+    let delete = DeleteReply { revision: 300, deleted: 2, previous: vec![kv("k", "v")] };
+    let results = vec![
+        Reply::Set(set_without),
+        Reply::Get(get),
+        Reply::Get(get_without),
+        Reply::Range(page),
+        Reply::Delete(delete.clone()),
+    ];
+    let grant = LeaseReply { revision: 300, id: 9, ttl: Duration::from_secs(60) };
+    let revoke = DeleteReply { revision: 300, deleted: 5, previous: Vec::new() };
+    vec![
+        ("set", Reply::Set(set)),
+        ("delete", Reply::Delete(delete)),
+        ("txn", Reply::Txn(TxnReply { revision: 300, succeeded: true, results })),
+        ("lease grant", Reply::LeaseGrant(grant)),
+        ("lease revoke", Reply::LeaseRevoke(revoke)),
+    ]
+}
+
+/// One of each kind.
+pub(crate) fn changes() -> Vec<(&'static str, Change)> {
+    let second = SECOND;
+    let mut changes = vec![
+        ("put", Change::Put { key: "key".into(), value: "value".into(), lease: 0 }),
+        ("put", Change::Put { key: "k".into(), value: vec![b'v'; 251].into(), lease: u64::MAX }),
+        ("delete", Change::Delete { key: "key".into() }),
+        ("lease granted", Change::LeaseGranted { id: 9, ttl: second, private: true }),
+        ("lease renewed", Change::LeaseRenewed { id: 9, ttl: 1 << 32 }),
+        ("lease ended", Change::LeaseEnded { id: 250 }),
+        ("compacted", Change::Compacted { revision: 251 }),
+    ];
+    changes.extend(replies().into_iter().map(|(name, reply)| (name, remembered(reply))));
+    changes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for line in bytes.chunks(32) {
+        let line: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(out, "{}", line.join(" ")).unwrap();
+    }
+    out
+}
+
+#[test]
+fn the_bytes_of_every_change_stay_as_they_are() {
+    let mut out = String::new();
+    for (name, change) in changes() {
+        let bytes = payload(change.clone());
+        writeln!(out, "{name}").unwrap();
+        out.push_str(&hex(&bytes));
+        let at = bytes.len() - encoded(&change).len();
+        let (read, rest) = Change::decode(&bytes[at..]).unwrap();
+        assert_eq!((read, rest), (change, &[][..]));
+    }
+    expect![[r#"
+        put
+        01 01 fc 70 11 01 00 fb 2c 01 01 00 03 6b 65 79 05 76 61 6c 75 65 00
+        put
+        01 01 fc 70 11 01 00 fb 2c 01 01 00 01 6b fb fb 00 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76 76
+        76 76 76 76 76 76 76 76 76 76 76 76 fd ff ff ff ff ff ff ff ff
+        delete
+        01 01 fc 70 11 01 00 fb 2c 01 01 01 03 6b 65 79
+        lease granted
+        01 01 fc 70 11 01 00 fb 2c 01 01 02 09 fc 40 42 0f 00 01
+        lease renewed
+        01 01 fc 70 11 01 00 fb 2c 01 01 03 09 fd 00 00 00 00 01 00 00 00
+        lease ended
+        01 01 fc 70 11 01 00 fb 2c 01 01 04 fa
+        compacted
+        01 01 fc 70 11 01 00 fb 2c 01 01 05 fb fb 00
+        set
+        01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
+        06 05 04 03 02 01 00 00 fb 2c 01 01 09 01 01 6b 01 76 02 fb 2c 01 03 09
+        delete
+        01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
+        06 05 04 03 02 01 00 03 fb 2c 01 02 01 01 6b 01 76 02 fb 2c 01 03 09
+        txn
+        01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
+        06 05 04 03 02 01 01 fb 2c 01 01 05 00 fb 2c 01 00 00 00 01 fb 2c 01 01 01 6b 01 76 02 fb 2c 01
+        03 09 01 fb 2c 01 00 02 fb 2c 01 01 01 6b 00 02 fb 2c 01 03 09 01 01 03 fb 2c 01 02 01 01 6b 01
+        76 02 fb 2c 01 03 09
+        lease grant
+        01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
+        06 05 04 03 02 01 02 fb 2c 01 09 fc 00 87 93 03
+        lease revoke
+        01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
+        06 05 04 03 02 01 03 fb 2c 01 05
+    "#]].assert_eq(&out);
+}
+
+fn encoded(change: &Change) -> Vec<u8> {
+    let mut out = Vec::new();
+    change.encode(&mut out);
+    out
+}
+
+#[test]
+fn the_example_in_the_documents_is_what_is_written() {
+    let document = include_str!("../../../docs/journal.md");
+    let lines =
+        document.lines().skip_while(|line| !line.ends_with("the store's record, version 1"));
+    let example = lines.take_while(|line| !line.starts_with("```"));
+    let bytes = example.flat_map(|line| line.split("  ").next().unwrap().split(' '));
+    let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let put = Change::Put { key: "key".into(), value: "value".into(), lease: 0 };
+    assert_eq!(bytes, first_record_of(put));
+    roomy().replay(&bytes).unwrap();
+}
+
+#[test]
+fn a_record_of_another_version_is_refused() {
+    let good = payload(Change::Delete { key: "key".into() });
+    for other in [[1, 0], [1, 2], [0, 1], [2, 1]] {
+        let record = [&other, &good[2..]].concat();
+        let refusal = roomy().replay(&record).unwrap_err();
+        assert!(refusal.contains("another version"), "{refusal}");
+    }
+}
