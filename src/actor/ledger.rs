@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::withheld::{Answered, Withheld};
+use super::withheld::{Answered, Until, Withheld};
 use crate::config::{Durability, JournalConfig};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{Batch, Journal, JournalError, Progress, Seq};
@@ -20,7 +20,13 @@ pub(crate) struct Ledger {
     appended: Seq,
     /// Where the state stood at the end of each hand-over that is not durable yet.
     marks: VecDeque<(Seq, Mark)>,
+    /// The last record that may be shown, and the last that the disk is known to have.
+    shown: Seq,
+    synced: Seq,
+    /// Answers that wait until what they show may be shown.
     withheld: Withheld,
+    /// Answers that wait for more than that: until the disk has it.
+    unsynced: Withheld,
     /// Why nothing is written any more.
     failed: Option<Error>,
     /// Tells the service so.
@@ -41,7 +47,11 @@ impl Ledger {
             config,
             appended,
             marks: VecDeque::new(),
+            // Whoever opens a journal syncs what is in it.
+            shown: appended,
+            synced: appended,
             withheld: Withheld::default(),
+            unsynced: Withheld::default(),
             failed: None,
             failure,
             room: true,
@@ -83,14 +93,46 @@ impl Ledger {
         }
     }
 
-    /// Keeps answers until everything handed over so far is durable.
-    pub(super) fn withhold(&mut self, answered: Answered) {
-        self.withheld.push(self.appended, answered);
+    /// How durable the answer will be of a request that asks for `asked`.
+    pub(super) fn level(&self, asked: Option<Durability>) -> Durability {
+        asked.map_or(self.config.durability, |asked| asked.max(self.config.durability))
+    }
+
+    /// What the answer to a request that was promised `level` waits for, which may
+    /// `show_pending`: what may not be shown yet.
+    ///
+    /// Which keys have changed since the last sync is not known: who asks for more than the
+    /// default waits for all of them.
+    pub(super) fn until(&self, level: Durability, show_pending: bool) -> Option<Until> {
+        if level == self.config.durability {
+            return show_pending.then_some(Until::Shown);
+        }
+        (show_pending || self.synced < self.shown).then_some(Until::Synced)
+    }
+
+    /// Keeps answers until everything handed over so far is as durable as they need it.
+    pub(super) fn withhold(&mut self, until: Until, answered: Answered) {
+        match until {
+            Until::Shown => self.withheld.push(self.appended, answered),
+            Until::Synced => {
+                self.unsynced.push(self.appended, answered);
+                // The sync that is under way may have begun before the records were written. All
+                // who ask until it ends share the next one.
+                if let Some(journal) = &mut self.journal {
+                    journal.sync();
+                }
+            }
+        }
     }
 
     /// The journal has come further; tells where the state that may be shown stands then, and up
     /// to which record answers may be given.
     pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
+        if let Progress::Synced(seq) = &progress {
+            self.synced = *seq;
+            // All of it was written before, so its events are on their way.
+            self.unsynced.release(*seq);
+        }
         let durable = match (progress, self.config.durability) {
             (Progress::Synced(seq), Durability::Fsync) => seq,
             (Progress::Written(seq), Durability::Interval) => seq,
@@ -104,6 +146,7 @@ impl Ledger {
                 return None;
             }
         };
+        self.shown = durable;
         let mut shown = None;
         while let Some((seq, mark)) = self.marks.front().copied()
             && seq <= durable
@@ -127,6 +170,7 @@ impl Ledger {
         );
         let error = Error::new(ErrorCode::JournalFailed, message);
         self.withheld.fail(&error);
+        self.unsynced.fail(&error);
         self.failure.send_replace(Some(error.clone()));
         self.failed = Some(error);
     }
@@ -145,7 +189,10 @@ impl Ledger {
     pub(super) fn close(&mut self) {
         let Some(journal) = self.journal.take() else { return };
         match journal.close() {
-            Ok(()) => self.withheld.release(self.appended),
+            Ok(()) => {
+                self.withheld.release(self.appended);
+                self.unsynced.release(self.appended);
+            }
             Err(error) => self.fail(&error),
         }
     }

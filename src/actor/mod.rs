@@ -8,6 +8,8 @@ mod ledger;
 pub mod message;
 mod session;
 mod store;
+#[cfg(test)]
+mod tests;
 mod withheld;
 
 pub use session::WatchSession;
@@ -15,4 +17,4 @@ pub use store::StoreActor;
 
 pub(crate) use ledger::Ledger;
 pub(crate) use session::Outlet;
-pub(crate) use withheld::AnswerSink;
+pub(crate) use withheld::{AnswerSink, Until};

@@ -62,8 +62,7 @@ pub(crate) trait Journal: Send {
     /// Hands over records, never blocks; tells the number of the last. Takes the content and
     /// leaves the batch empty. After a failure nothing is written any more.
     fn append(&mut self, batch: &mut Batch) -> Seq;
-    /// Asks for a sync now, of use with durability `interval`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until requests may ask for it"))]
+    /// Asks for a sync, now, of everything handed over; of use with durability `interval`.
     fn sync(&mut self);
     /// Bytes handed over and not yet written.
     fn pending_bytes(&self) -> usize;

@@ -58,7 +58,7 @@ impl Golden {
     }
 
     fn request(&mut self, name: &str, request: Request) {
-        self.call(name, &Call::Store { idempotency: None, request });
+        self.call(name, &Call::from(request));
     }
 
     fn reply(&mut self, name: &str, reply: &Reply) {
@@ -154,8 +154,8 @@ fn requests(golden: &mut Golden) {
         return_previous: true,
         ..set
     };
-    let idempotency = Some(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let call = Call::Store { idempotency, request: Request::Set(everything) };
+    let options = CallOptions::once(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let call = Call::Store { options, request: Request::Set(everything) };
     golden.call("Set with everything", &call);
     golden.request("Get", Request::Get(GetRequest { key: "a".into(), revision: 3 }));
     let range = RangeRequest {

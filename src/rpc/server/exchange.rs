@@ -13,11 +13,13 @@ use super::push_writer::PushWriter;
 use crate::actor::message::{
     Answer, Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
 };
-use crate::actor::{AnswerSink, Outlet};
+use crate::actor::{AnswerSink, Outlet, Until};
+use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
-use crate::rpc::codec::{CodecError, encode_bare, encode_frame};
-use crate::rpc::frame::Kind;
-use crate::rpc::proto::{Call, WireError, WirePush, WireReply};
+use crate::model::CallReply;
+use crate::rpc::codec::{CodecError, encode_bare, encode_frame, encode_headed};
+use crate::rpc::frame::{Header, Kind};
+use crate::rpc::proto::{Call, WireError, WirePush, WireReply, durability_byte};
 use crate::service::Wakeful;
 use crate::store::StoreError;
 use crate::watch::{Handle, Owner};
@@ -40,8 +42,10 @@ pub(super) struct Exchange {
     cancelled: Vec<u64>,
     /// Not yet encoded, as output waits.
     answers: VecDeque<(u64, Result<Done, Error>)>,
-    /// Requests whose answers the store withholds until they are durable, in order.
+    /// Requests whose answers the store withholds until they may be shown, in order.
     withheld: VecDeque<u64>,
+    /// Those whose answers it withholds until they are on the disk, in order.
+    unsynced: VecDeque<u64>,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
     /// Streams by request id.
@@ -99,6 +103,7 @@ impl Exchange {
             cancelled: Vec::new(),
             answers: VecDeque::new(),
             withheld: VecDeque::new(),
+            unsynced: VecDeque::new(),
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
@@ -126,13 +131,13 @@ impl Exchange {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
-            && self.withheld.is_empty()
+            && self.withheld() == 0
             && self.streams.values().all(|stream| stream.watches == 0)
     }
 
     /// Requests whose answers the store withholds.
     pub(super) fn withheld(&self) -> usize {
-        self.withheld.len()
+        self.withheld.len() + self.unsynced.len()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -159,7 +164,7 @@ impl Exchange {
     ) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
-            if open || self.withheld.contains(&id) {
+            if open || self.withheld.contains(&id) || self.unsynced.contains(&id) {
                 return Err(in_flight(id));
             }
             self.unordered = true;
@@ -190,8 +195,8 @@ impl Exchange {
             Ok(_) if self.leaving => {
                 (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
             }
-            Ok(Call::Store { idempotency, request }) => {
-                (About::Plain, Task::Store { idempotency, request })
+            Ok(Call::Store { options, request }) => {
+                (About::Plain, Task::Store { options, request })
             }
             Ok(Call::Wait(request)) => {
                 let outbox = Arc::clone(&self.outbox);
@@ -253,7 +258,8 @@ impl Exchange {
                         self.note(asked, &answer);
                         self.answers.push_back((asked.id, answer));
                     }
-                    Answer::Withheld => self.withheld.push_back(asked.id),
+                    Answer::Withheld(Until::Shown) => self.withheld.push_back(asked.id),
+                    Answer::Withheld(Until::Synced) => self.unsynced.push_back(asked.id),
                 }
             }
         }
@@ -373,23 +379,36 @@ impl Exchange {
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
         match answer {
-            Ok(Done::Reply(reply)) => self.encode_reply(out, id, &WireReply::from(&reply)),
-            Ok(Done::Waited(outcome)) => self.encode_reply(out, id, &WireReply::from(&outcome)),
+            Ok(Done::Reply(CallReply { reply, durability })) => {
+                self.encode_reply(out, id, durability, &WireReply::from(&reply))
+            }
+            Ok(Done::Waited(outcome)) => {
+                let durability = self.service.durability();
+                self.encode_reply(out, id, durability, &WireReply::from(&outcome))
+            }
             Ok(Done::Parked(_, revision)) => {
                 let parked = WirePush::Parked { revision };
                 self.framed(encode_frame(out, Kind::Push, id, 0, &parked, self.frame_bytes_max))
             }
-            Ok(Done::StreamOpened(_)) => self.encode_reply(out, id, &WireReply::StreamOpen),
+            Ok(Done::StreamOpened(_)) => self.encode_reply(out, id, None, &WireReply::StreamOpen),
             Ok(Done::Watching(revision)) => {
-                self.encode_reply(out, id, &WireReply::WatchAdd { revision })
+                self.encode_reply(out, id, None, &WireReply::WatchAdd { revision })
             }
-            Ok(Done::WatchCancelled) => self.encode_reply(out, id, &WireReply::WatchCancel),
+            Ok(Done::WatchCancelled) => self.encode_reply(out, id, None, &WireReply::WatchCancel),
             Err(error) => self.encode_error(out, id, &error),
         }
     }
 
-    fn encode_reply(&self, out: &mut Vec<u8>, id: u64, reply: &WireReply<'_>) -> Result<(), End> {
-        match encode_frame(out, Kind::Reply, id, 0, reply, self.frame_bytes_max) {
+    fn encode_reply(
+        &self,
+        out: &mut Vec<u8>,
+        id: u64,
+        durability: Option<Durability>,
+        reply: &WireReply<'_>,
+    ) -> Result<(), End> {
+        let durability = durability_byte(durability);
+        let header = Header { durability, ..Header::bare(Kind::Reply, id) };
+        match encode_headed(out, header, reply, self.frame_bytes_max) {
             Err(CodecError::TooLarge { bytes, max }) => {
                 // The limits of the store are checked to make this impossible.
                 tracing::error!(bytes, max, "a reply does not fit in a frame");
@@ -425,7 +444,13 @@ impl Exchange {
                 }
             }
             Outgoing::Withheld(answers) => {
-                self.withheld.drain(..answers.len().min(self.withheld.len()));
+                // Answers that wait for the same come in order, so the first tells which these are.
+                let first = answers.first().map(|(id, _)| id);
+                for queue in [&mut self.withheld, &mut self.unsynced] {
+                    if queue.front() == first {
+                        queue.drain(..answers.len().min(queue.len()));
+                    }
+                }
                 self.answers.extend(answers);
             }
             Outgoing::Show(id, handle, batch) => {
