@@ -31,7 +31,7 @@ pub struct Config {
 /// How and when what is written becomes durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// What a reply waits for. Of no effect without a data directory: nothing is durable then.
+    /// What a reply waits for, unless its request asks for more. Of no effect without a data directory: nothing is durable then.
     pub durability: Durability,
     /// With `interval`: how often what was written is synced.
     pub sync_interval: Duration,

@@ -165,7 +165,7 @@ fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), JournalError> 
         Ok(())
     };
     let disk = Arc::new(disk.clone());
-    let opened = journal::open(disk, Path::new(DIR), &config, 1, Box::new(|_| {}), replay)?;
+    let opened = journal::open(disk, Path::new(DIR), &config, 1, Arc::new(|_| {}), replay)?;
     opened.journal.close()?;
     Ok((records, opened.cut_bytes))
 }

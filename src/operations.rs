@@ -7,10 +7,11 @@ use futures_core::Stream;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Blob, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest, IdempotencyKey, KeyRange,
-    LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeReply,
-    RangeRequest, Reply, Request, Revision, SetReply, SetRequest, SnapshotReply, StatusReply,
-    TxnReply, TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatchersReply,
+    Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest,
+    KeyRange, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
+    RangeReply, RangeRequest, Reply, Request, Revision, SetReply, SetRequest, SnapshotReply,
+    StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+    WatchersReply,
 };
 
 /// What can be done with a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process,
@@ -24,19 +25,21 @@ pub trait Operations: Sync {
     /// The stream that [`watch`](Self::watch) gives.
     type Watch: Stream<Item = Result<WatchItem, Error>> + Send + Unpin;
 
-    /// Does one request.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send;
-
-    /// Does one write at most once, however often it is sent: a request with a `key` that was
-    /// done before gets the same reply again, while it is remembered (`store.idempotency_ttl`).
+    /// Does one request as `options` say: at most once, however often it is sent, or answered
+    /// only when it is as durable as that. The reply says how durable it is.
     ///
-    /// Errors: `InvalidArgument` if the request is not a write; `IdempotencyMismatch` if the key
-    /// was used for another request.
-    fn call_once(
+    /// Errors: with an idempotency key, `InvalidArgument` if the request is not a write,
+    /// `IdempotencyMismatch` if the key was used for another request.
+    fn call_with(
         &self,
-        key: IdempotencyKey,
         request: Request,
-    ) -> impl Future<Output = Result<Reply, Error>> + Send;
+        options: CallOptions,
+    ) -> impl Future<Output = Result<CallReply, Error>> + Send;
+
+    /// Does one request.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
+        async { Ok(self.call_with(request, CallOptions::default()).await?.reply) }
+    }
 
     /// Waits for one change; see [`WaitRequest`].
     fn wait(&self, request: WaitRequest)

@@ -13,11 +13,11 @@ use crate::actor::message::{
     Execute, Halt, LocalWait, Progressed, Stop, WaitFor, WatchFor, Watched,
 };
 use crate::actor::{Ledger, Outlet, StoreActor};
-use crate::config::Config;
+use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_watch::{LocalWatch, WatchInto};
-use crate::model::{IdempotencyKey, Reply, Request, WaitOutcome, WaitRequest, WatchRequest};
+use crate::model::{CallOptions, CallReply, Request, WaitOutcome, WaitRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rpc::server::Server;
 use crate::store::State;
@@ -36,6 +36,8 @@ struct Inner {
     store: Addr<StoreActor>,
     config: Config,
     store_id: u64,
+    /// `None` in memory.
+    durability: Option<Durability>,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
     /// Why nothing is written any more, once that is so.
@@ -154,6 +156,7 @@ impl Wakeful {
         let connections = Arc::new(AtomicU64::new(0));
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
         let failure = watch::Sender::new(None);
+        let durability = opened.is_some().then_some(config.journal.durability);
         let ledger = opened.map(|opened| {
             Ledger::new(opened, config.journal.clone(), state.revision(), failure.clone())
         });
@@ -167,7 +170,8 @@ impl Wakeful {
         let store = ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
         let stopped = watch::Sender::new(false);
-        let inner = Inner { store, config, store_id, connections, house, failure, stopped };
+        let inner =
+            Inner { store, config, store_id, durability, connections, house, failure, stopped };
         Self { inner: Arc::new(inner) }
     }
 
@@ -233,6 +237,12 @@ impl Wakeful {
         &self.inner.config
     }
 
+    /// How durable what it shows is, if a request does not [ask](CallOptions::durability) for more;
+    /// `None` in memory.
+    pub fn durability(&self) -> Option<Durability> {
+        self.inner.durability
+    }
+
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
     /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace` (and a second
     /// for last words), the end of every connection, task and actor. Stopping twice is harmless,
@@ -265,21 +275,15 @@ impl Wakeful {
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
     }
-
-    async fn execute(&self, execute: Execute) -> Result<Reply, Error> {
-        self.inner.store.send(execute).await.map_err(closed)?
-    }
 }
 
 impl Operations for Wakeful {
     type Watch = LocalWatch;
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        self.execute(Execute { request, idempotency: None, deadline: None }).await
-    }
-
-    async fn call_once(&self, key: IdempotencyKey, request: Request) -> Result<Reply, Error> {
-        self.execute(Execute { request, idempotency: Some(key), deadline: None }).await
+    async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
+        let CallOptions { idempotency, durability } = options;
+        let execute = Execute { request, idempotency, durability, deadline: None };
+        self.inner.store.send(execute).await.map_err(closed)?
     }
 
     async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::message::Later;
-use super::withheld::{Answered, Withheld};
+use super::withheld::{Answered, Until, Withheld};
 use crate::config::{Durability, JournalConfig};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{
@@ -26,7 +26,13 @@ pub(crate) struct Ledger {
     appended: Seq,
     /// Where the state stood at the end of each hand-over that is not durable yet.
     marks: VecDeque<(Seq, Mark)>,
+    /// The last record that may be shown, and the last that the disk is known to have.
+    shown: Seq,
+    synced: Seq,
+    /// Answers that wait until what they show may be shown.
     withheld: Withheld,
+    /// Answers that wait for more than that: until the disk has it.
+    unsynced: Withheld,
     /// Why nothing is written any more.
     failed: Option<Error>,
     /// Tells the service so.
@@ -39,7 +45,7 @@ pub(crate) struct Ledger {
     log_bytes_covered: u64,
     snapshot: Option<SnapshotInfo>,
     /// The revisions of records that are not synced yet, and the newest one that is.
-    unsynced: VecDeque<(Seq, Revision)>,
+    revisions: VecDeque<(Seq, Revision)>,
     durable_revision: Revision,
 }
 
@@ -59,9 +65,13 @@ impl Ledger {
             log_bytes: opened.log_bytes,
             log_bytes_covered: 0,
             marks: VecDeque::new(),
-            unsynced: VecDeque::new(),
+            revisions: VecDeque::new(),
             durable_revision: revision,
+            // Whoever opens a journal syncs what is in it.
+            shown: opened.last,
+            synced: opened.last,
             withheld: Withheld::default(),
+            unsynced: Withheld::default(),
             failed: None,
             failure,
             room: true,
@@ -101,7 +111,7 @@ impl Ledger {
             self.log_bytes += records.bytes() as u64;
             self.appended = journal.append(records);
             self.marks.push_back((self.appended, mark));
-            self.unsynced.push_back((self.appended, mark.revision));
+            self.revisions.push_back((self.appended, mark.revision));
         }
     }
 
@@ -159,21 +169,51 @@ impl Ledger {
         }
     }
 
-    /// Keeps answers until everything handed over so far is durable.
-    pub(super) fn withhold(&mut self, answered: Answered) {
-        self.withheld.push(self.appended, answered);
+    /// How durable the answer will be of a request that asks for `asked`.
+    pub(super) fn level(&self, asked: Option<Durability>) -> Durability {
+        asked.map_or(self.config.durability, |asked| asked.max(self.config.durability))
+    }
+
+    /// What the answer to a request that was promised `level` waits for, which may
+    /// `show_pending`: what may not be shown yet.
+    ///
+    /// Which keys have changed since the last sync is not known: who asks for more than the
+    /// default waits for all of them.
+    pub(super) fn until(&self, level: Durability, show_pending: bool) -> Option<Until> {
+        if level == self.config.durability {
+            return show_pending.then_some(Until::Shown);
+        }
+        (show_pending || self.synced < self.shown).then_some(Until::Synced)
+    }
+
+    /// Keeps answers until everything handed over so far is as durable as they need it.
+    pub(super) fn withhold(&mut self, until: Until, answered: Answered) {
+        match until {
+            Until::Shown => self.withheld.push(self.appended, answered),
+            Until::Synced => {
+                self.unsynced.push(self.appended, answered);
+                // The sync that is under way may have begun before the records were written. All
+                // who ask until it ends share the next one.
+                if let Some(journal) = &mut self.journal {
+                    journal.sync();
+                }
+            }
+        }
     }
 
     /// The journal has come further; tells where the state that may be shown stands then, and up
     /// to which record answers may be given.
     pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
-        if let Progress::Synced(synced) = progress {
-            while let Some((seq, revision)) = self.unsynced.front().copied()
-                && seq <= synced
+        if let Progress::Synced(seq) = &progress {
+            self.synced = *seq;
+            while let Some((at, revision)) = self.revisions.front().copied()
+                && at <= *seq
             {
-                self.unsynced.pop_front();
+                self.revisions.pop_front();
                 self.durable_revision = revision;
             }
+            // All of it was written before, so its events are on their way.
+            self.unsynced.release(*seq);
         }
         let durable = match (progress, self.config.durability) {
             (Progress::Synced(seq), Durability::Fsync) => seq,
@@ -195,6 +235,7 @@ impl Ledger {
                 return None;
             }
         };
+        self.shown = durable;
         let mut shown = None;
         while let Some((seq, mark)) = self.marks.front().copied()
             && seq <= durable
@@ -218,6 +259,7 @@ impl Ledger {
         );
         let error = Error::new(ErrorCode::JournalFailed, message);
         self.withheld.fail(&error);
+        self.unsynced.fail(&error);
         self.failure.send_replace(Some(error.clone()));
         self.failed = Some(error);
     }
@@ -239,7 +281,10 @@ impl Ledger {
     pub(super) fn close(&mut self) {
         let Some(journal) = self.journal.take() else { return };
         match journal.close() {
-            Ok(()) => self.withheld.release(self.appended),
+            Ok(()) => {
+                self.withheld.release(self.appended);
+                self.unsynced.release(self.appended);
+            }
             Err(error) => self.fail(&error),
         }
     }

@@ -10,10 +10,12 @@ use std::time::Instant;
 use actix::{Message, MessageResponse};
 
 use super::{AnswerSink, Outlet};
+use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
 use crate::model::{
-    IdempotencyKey, Reply, Request, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+    CallOptions, CallReply, IdempotencyKey, Reply, Request, Revision, WaitOutcome, WaitRequest,
+    WatchItem, WatchRequest,
 };
 use crate::service::Wakeful;
 use crate::watch::{Batch, Handle, Owner};
@@ -22,12 +24,14 @@ use crate::watch::{Batch, Handle, Owner};
 ///
 /// Cancel: dropping the reply future before the store comes to it means it is not done.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Reply, Error>")]
+#[rtype(result = "Result<CallReply, Error>")]
 pub struct Execute {
     /// What to do.
     pub request: Request,
     /// The caller's name for a write, so that sending it twice does it once.
     pub idempotency: Option<IdempotencyKey>,
+    /// How durable what the answer shows is to be, where the service would be content with less.
+    pub durability: Option<Durability>,
     /// Not to be done after this.
     pub deadline: Option<Instant>,
 }
@@ -61,7 +65,7 @@ pub(crate) struct Work {
 
 pub(crate) enum Task {
     Store {
-        idempotency: Option<IdempotencyKey>,
+        options: CallOptions,
         request: Request,
     },
     Wait {
@@ -98,7 +102,7 @@ pub(crate) struct Answers(pub(crate) Vec<Answer>);
 #[derive(Debug)]
 pub(crate) enum Answer {
     Now(Result<Done, Error>),
-    /// It shows what is not durable yet: it comes by the message's sink when that is.
+    /// It shows what is not durable enough yet: it comes by the message's sink when that is.
     Withheld,
 }
 
@@ -107,7 +111,7 @@ pub(crate) type Later = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
 #[derive(Debug)]
 pub(crate) enum Done {
-    Reply(Reply),
+    Reply(CallReply),
     /// The wait was answered at once.
     Waited(WaitOutcome),
     /// The wait's outlet will have its answer.

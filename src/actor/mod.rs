@@ -9,6 +9,8 @@ pub mod message;
 mod session;
 mod snapshot;
 mod store;
+#[cfg(test)]
+mod tests;
 mod withheld;
 
 pub use session::WatchSession;

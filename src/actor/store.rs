@@ -18,10 +18,11 @@ use super::message::{
     WatchFor, Work,
 };
 use super::snapshot::Snapshots;
-use super::withheld;
+use super::withheld::{self, Until};
 use super::{AnswerSink, Outlet, WatchSession};
+use crate::config::Durability;
 use crate::error::{Error, ErrorCode};
-use crate::model::{IdempotencyKey, Reply, Request, WaitRequest};
+use crate::model::{CallOptions, CallReply, IdempotencyKey, Reply, Request, WaitRequest};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner, WaitStart};
 
@@ -174,8 +175,8 @@ impl StoreActor {
         self.finish(ctx);
     }
 
-    /// Does one piece of work of a connection; an answer that shows what is not durable yet is put
-    /// with those to be withheld.
+    /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
+    /// is put with those to be withheld.
     fn answer(
         &mut self,
         now: Micros,
@@ -183,7 +184,7 @@ impl StoreActor {
         work: Work,
         before: &[Answer],
         sink: &Arc<dyn AnswerSink>,
-        withheld: &mut Vec<(u64, Result<Done, Error>)>,
+        withheld: &mut withheld::Held,
     ) -> Answer {
         let id = work.id;
         if let Task::Store { request, .. } = &work.task
@@ -191,18 +192,16 @@ impl StoreActor {
         {
             let sink = Arc::clone(sink);
             let later = Box::new(move |reply: Result<Reply, Error>| {
-                sink.take(vec![(id, reply.map(Done::Reply))]);
+                sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
             });
             return match self.do_on_disk(request, later) {
                 Ok(()) => Answer::Withheld,
                 Err(error) => Answer::Now(Err(error)),
             };
         }
-        let (answer, shows_pending) = self.work(now, owner, work, before);
-        if !shows_pending {
-            return Answer::Now(answer);
-        }
-        withheld.push((id, answer));
+        let (answer, until) = self.work(now, owner, work, before);
+        let Some(until) = until else { return Answer::Now(answer) };
+        withheld.push(until, id, answer);
         Answer::Withheld
     }
 
@@ -229,29 +228,29 @@ impl StoreActor {
         Ok(())
     }
 
-    /// Does one piece of work, and tells whether its answer shows what is not durable yet;
-    /// `before` are the answers to those before it in the same message.
+    /// Does one piece of work, and tells what its answer waits for; `before` are the answers to
+    /// those before it in the same message.
     fn work(
         &mut self,
         now: Micros,
         owner: &Arc<Owner>,
         work: Work,
         before: &[Answer],
-    ) -> (Result<Done, Error>, bool) {
+    ) -> (Result<Done, Error>, Option<Until>) {
         self.requests += 1;
         if self.stopping {
-            return (Err(StoreError::Stopping { resume: None }.into()), false);
+            return (Err(StoreError::Stopping { resume: None }.into()), None);
         }
         // By the clock of this moment: what came before in the same message may have taken long.
         if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return (Err(StoreError::DeadlineExceeded.into()), false);
+            return (Err(StoreError::DeadlineExceeded.into()), None);
         }
         match work.task {
-            Task::Store { idempotency, request } => {
-                let (reply, shows_pending) = self.apply(now, idempotency, request);
-                (reply.map(Done::Reply), shows_pending)
+            Task::Store { options, request } => {
+                let (reply, until) = self.apply(now, options, request);
+                (reply.map(Done::Reply), until)
             }
-            task => (self.attend(now, owner, work.deadline, task, before), false),
+            task => (self.attend(now, owner, work.deadline, task, before), None),
         }
     }
 
@@ -296,26 +295,29 @@ impl StoreActor {
     fn apply(
         &mut self,
         now: Micros,
-        idempotency: Option<IdempotencyKey>,
+        options: CallOptions,
         request: Request,
-    ) -> (Result<Reply, Error>, bool) {
+    ) -> (Result<CallReply, Error>, Option<Until>) {
         let Some(ledger) = &self.ledger else {
-            return (self.apply_to_hub(now, idempotency, request), false);
+            let reply = self.apply_to_hub(now, options.idempotency, request);
+            return (reply.map(|reply| CallReply { reply, durability: None }), None);
         };
         if let Err(error) = ledger.check(&request) {
-            return (Err(error), false);
+            return (Err(error), None);
         }
+        let level = ledger.level(options.durability);
         let touches_pending = self.hub.state().touches_pending(&request);
-        if let (true, Some(error)) = (touches_pending, ledger.failed()) {
-            return (Err(error.clone()), false);
+        if let (Some(_), Some(error)) = (ledger.until(level, touches_pending), ledger.failed()) {
+            return (Err(error.clone()), None);
         }
         let records = self.hub.records().records();
-        let mut reply = self.apply_to_hub(now, idempotency, request);
+        let mut reply = self.apply_to_hub(now, options.idempotency, request);
         let shows_pending = touches_pending || self.hub.records().records() > records;
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
         }
-        (reply, shows_pending)
+        let until = self.ledger.as_ref().and_then(|it| it.until(level, shows_pending));
+        (reply.map(|reply| CallReply { reply, durability: Some(level) }), until)
     }
 
     fn apply_to_hub(
@@ -379,7 +381,14 @@ fn is_of_disk(request: &Request) -> bool {
     matches!(request, Request::Snapshot | Request::ReadSnapshot { .. })
 }
 
-async fn answer_of(answered: oneshot::Receiver<Result<Reply, Error>>) -> Result<Reply, Error> {
+/// The reply to a request about the files, which are on the disk.
+fn on_disk(reply: Reply) -> CallReply {
+    CallReply { reply, durability: Some(Durability::Fsync) }
+}
+
+async fn answer_of(
+    answered: oneshot::Receiver<Result<CallReply, Error>>,
+) -> Result<CallReply, Error> {
     answered.await.unwrap_or_else(|_| Err(StoreError::Stopping { resume: None }.into()))
 }
 
@@ -407,7 +416,7 @@ impl Handler<Requests> for StoreActor {
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
         let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
-        let mut withheld = Vec::new();
+        let mut withheld = withheld::Held::default();
         let mut works = batch.works.into_iter();
         while works.len() > 0 {
             self.warm(works.as_slice());
@@ -418,23 +427,27 @@ impl Handler<Requests> for StoreActor {
             }
         }
         self.finish(ctx);
-        if let (false, Some(ledger)) = (withheld.is_empty(), &mut self.ledger) {
-            ledger.withhold(withheld::Answered::Connection(batch.sink, withheld));
+        if let Some(ledger) = &mut self.ledger {
+            for (until, answered) in withheld.into_answered(&batch.sink) {
+                ledger.withhold(until, answered);
+            }
         }
         Answers(answers)
     }
 }
 
 impl Handler<Execute> for StoreActor {
-    type Result = ResponseFuture<Result<Reply, Error>>;
+    type Result = ResponseFuture<Result<CallReply, Error>>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
         let now = self.now();
-        let Execute { request, idempotency, deadline } = execute;
+        let Execute { request, idempotency, durability, deadline } = execute;
         if is_of_disk(&request) {
             let (caller, answered) = oneshot::channel();
             // Whoever asked may have stopped waiting.
-            let later = Box::new(move |reply| drop(caller.send(reply)));
+            let later = Box::new(move |reply: Result<Reply, Error>| {
+                drop(caller.send(reply.map(on_disk)));
+            });
             if let Err(error) = self.do_on_disk(&request, later) {
                 return Box::pin(std::future::ready(Err(error)));
             }
@@ -442,17 +455,18 @@ impl Handler<Execute> for StoreActor {
             return Box::pin(answer_of(answered));
         }
         let here = Arc::clone(&self.here);
-        let task = Task::Store { idempotency, request };
-        let (done, shows_pending) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
+        let options = CallOptions { idempotency, durability };
+        let task = Task::Store { options, request };
+        let (done, until) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
         self.finish(ctx);
         let reply = done.and_then(|done| match done {
             Done::Reply(reply) => Ok(reply),
             _ => Err(StoreError::Cancelled.into()),
         });
-        match &mut self.ledger {
-            Some(ledger) if shows_pending => {
+        match (until, &mut self.ledger) {
+            (Some(until), Some(ledger)) => {
                 let (caller, answered) = oneshot::channel();
-                ledger.withhold(withheld::Answered::Local(caller, reply));
+                ledger.withhold(until, withheld::Answered::Local(caller, reply));
                 Box::pin(answer_of(answered))
             }
             _ => Box::pin(std::future::ready(reply)),

@@ -8,9 +8,19 @@ use tokio::sync::oneshot;
 use super::message::Done;
 use crate::error::Error;
 use crate::journal::Seq;
-use crate::model::Reply;
+use crate::model::CallReply;
 
-/// Takes answers that were withheld, each with the id of its request.
+/// What an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// What it shows is as durable as the service has it, and so may be shown to anyone.
+    Shown,
+    /// The disk has what it shows, which its request asked for.
+    Synced,
+}
+
+/// Takes answers that were withheld, each with the id of its request. Those that wait for the same
+/// come in order.
 pub(crate) trait AnswerSink: Send + Sync {
     fn take(&self, answers: Vec<(u64, Result<Done, Error>)>);
 }
@@ -28,7 +38,34 @@ pub(super) enum Answered {
     /// Of one message of a connection.
     Connection(Arc<dyn AnswerSink>, Vec<(u64, Result<Done, Error>)>),
     /// Of a caller in this process.
-    Local(oneshot::Sender<Result<Reply, Error>>, Result<Reply, Error>),
+    Local(oneshot::Sender<Result<CallReply, Error>>, Result<CallReply, Error>),
+}
+
+/// Answers of one message of a connection that are to be withheld.
+#[derive(Default)]
+pub(super) struct Held {
+    shown: Vec<(u64, Result<Done, Error>)>,
+    synced: Vec<(u64, Result<Done, Error>)>,
+}
+
+impl Held {
+    pub(super) fn push(&mut self, until: Until, id: u64, answer: Result<Done, Error>) {
+        match until {
+            Until::Shown => self.shown.push((id, answer)),
+            Until::Synced => self.synced.push((id, answer)),
+        }
+    }
+
+    /// What there is, for `sink`.
+    pub(super) fn into_answered(
+        self,
+        sink: &Arc<dyn AnswerSink>,
+    ) -> impl Iterator<Item = (Until, Answered)> {
+        [(Until::Shown, self.shown), (Until::Synced, self.synced)]
+            .into_iter()
+            .filter(|(_, answers)| !answers.is_empty())
+            .map(|(until, answers)| (until, Answered::Connection(Arc::clone(sink), answers)))
+    }
 }
 
 impl Withheld {

@@ -3,10 +3,11 @@
 use clap::ArgGroup;
 
 use super::argument::Selection;
+use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::Output;
-use crate::{DeleteReply, DeleteRequest, Error, ErrorCode, Operations, Reply, Request};
+use crate::{DeleteReply, DeleteRequest, Operations, Reply, Request};
 
 /// Delete keys, all in one revision
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,8 @@ pub(crate) struct DelArgs {
     /// Print the keys as they were before: one a line, a tab between key and value
     #[arg(long)]
     previous: bool,
+    #[command(flatten)]
+    asks: Asks,
 }
 
 impl DelArgs {
@@ -38,14 +41,11 @@ impl DelArgs {
         let range = self.selection.range();
         let shown = range.to_string();
         let request = DeleteRequest { range, return_previous: self.previous };
-        let reply = match store.call(Request::Delete(request)).await? {
-            Reply::Delete(reply) => reply,
-            _ => {
-                return Err(Error::new(ErrorCode::Internal, "the reply is not for a delete").into());
-            }
-        };
+        let done = self.asks.call(store, Request::Delete(request), out.json()).await?;
+        let Reply::Delete(reply) = done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
-            out.object(object(Object::new(), &reply, self.previous));
+            let object = object(Object::new(), &reply, self.previous);
+            out.object(asks::durable(object, done.durability));
         } else {
             out.line(reply.deleted);
             for kv in &reply.previous {

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::argument::parse_duration;
+use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::{Output, notice};
-use crate::{
-    Error, ErrorCode, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration,
-};
+use crate::{LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
 
 /// Make, keep and end leases: keys set with one are deleted when it ends
 #[derive(Debug, clap::Args)]
@@ -37,6 +36,8 @@ Examples:
         /// The id to have; without it, the store picks one
         #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
         id: LeaseId,
+        #[command(flatten)]
+        asks: Asks,
     },
     /// Start a lease's time again, and again, until Ctrl-C
     #[command(after_help = "\
@@ -65,6 +66,8 @@ Example:
         /// The lease
         #[arg(value_name = "ID")]
         id: LeaseId,
+        #[command(flatten)]
+        asks: Asks,
     },
     /// Print what time a lease has left
     #[command(after_help = "\
@@ -100,20 +103,12 @@ impl LeaseArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         match self.action {
-            Action::Grant { ttl, id } => grant(id, ttl, store, out).await?,
+            Action::Grant { ttl, id, asks } => grant(id, ttl, asks, store, out).await?,
             Action::KeepAlive { id, once: true } => {
                 renewed(&store.lease_keep_alive(id).await?, out).await?;
             }
             Action::KeepAlive { id, once: false } => keep_alive(id, store, out).await?,
-            Action::Revoke { id } => {
-                let reply = store.lease_revoke(id).await?;
-                if out.json() {
-                    let object = Object::new().number("revision", reply.revision);
-                    out.object(object.number("lease", id).number("deleted", reply.deleted));
-                } else {
-                    out.line(reply.deleted);
-                }
-            }
+            Action::Revoke { id, asks } => revoke(id, asks, store, out).await?,
             Action::Ttl { id, keys } => ttl(id, keys, store, out).await?,
             Action::List => list(store, out).await?,
         }
@@ -124,17 +119,34 @@ impl LeaseArgs {
 async fn grant(
     id: LeaseId,
     ttl: Duration,
+    asks: Asks,
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let reply = match store.call(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).await? {
-        Reply::LeaseGrant(reply) => reply,
-        _ => return Err(Error::new(ErrorCode::Internal, "the reply is not for a lease").into()),
-    };
+    let request = Request::LeaseGrant(LeaseGrantRequest { id, ttl });
+    let done = asks.call(store, request, out.json()).await?;
+    let Reply::LeaseGrant(reply) = done.reply else { return Err(asks::unfit().into()) };
     if out.json() {
-        out.object(object(&reply));
+        out.object(asks::durable(object(&reply), done.durability));
     } else {
         out.line(reply.id);
+    }
+    Ok(())
+}
+
+async fn revoke(
+    id: LeaseId,
+    asks: Asks,
+    store: &impl Operations,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let done = asks.call(store, Request::LeaseRevoke(id), out.json()).await?;
+    let Reply::LeaseRevoke(reply) = done.reply else { return Err(asks::unfit().into()) };
+    if out.json() {
+        let object = Object::new().number("revision", reply.revision).number("lease", id);
+        out.object(asks::durable(object.number("deleted", reply.deleted), done.durability));
+    } else {
+        out.line(reply.deleted);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! module knows that it is a [`Client`].
 
 mod argument;
+mod asks;
 mod backup;
 mod bench;
 mod compact;

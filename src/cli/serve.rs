@@ -40,7 +40,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
     /// What the answer to a write waits for: `fsync`, that the disk has it; `interval`, that the
-    /// operating system has it, which is synced every journal.sync_interval; `memory`, nothing
+    /// operating system has it, which is synced every journal.sync_interval; `memory`, nothing.
+    /// A write may ask for more (`wakeful set --durability fsync`), except of `memory`
     #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = Level::Fsync)]
     durability: Level,
     /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::argument::{bytes, parse_duration};
+use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::input;
 use super::json::Object;
 use super::output::Output;
-use crate::{Blob, LeaseId, Operations, SetReply, SetRequest};
+use crate::{Blob, LeaseId, Operations, Reply, Request, SetReply, SetRequest};
 
 /// Set a key, unless it has that value already
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,8 @@ Examples:
   wakeful set config - < config.toml       the value from standard input, byte by byte
   wakeful set beat now --always            a new revision even if nothing changes
   wakeful set worker/1 up --lease 42       deleted when lease 42 ends
+  wakeful set order/7 paid --durability fsync
+                                           answered when the disk has it
   wakeful set flags -- --verbose           a value that looks like an option")]
 pub(crate) struct SetArgs {
     /// The key
@@ -40,6 +43,8 @@ pub(crate) struct SetArgs {
     /// Print what the key was before
     #[arg(long)]
     previous: bool,
+    #[command(flatten)]
+    asks: Asks,
 }
 
 impl SetArgs {
@@ -57,9 +62,11 @@ impl SetArgs {
             only_if_changed: !self.always,
             return_previous: self.previous,
         };
-        let reply = store.set(request).await?;
+        let done = self.asks.call(store, Request::Set(request), out.json()).await?;
+        let Reply::Set(reply) = done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
-            out.object(object(Object::new(), &reply, self.previous));
+            let object = object(Object::new(), &reply, self.previous);
+            out.object(asks::durable(object, done.durability));
         } else {
             out.line(format_args!("revision {}{}", reply.revision, unchanged(&reply)));
             match &reply.previous {

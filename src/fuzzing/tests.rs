@@ -83,7 +83,7 @@ fn framed(records: &[Vec<u8>]) -> Vec<u8> {
 fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     let disk = FaultyDisk::new();
     let config = JournalConfig { segment_bytes: SEGMENT_BYTES as u64, ..Config::new().journal };
-    let report = Box::new(|_| {});
+    let report = Arc::new(|_| {});
     let replay = &mut |_, _: &[u8]| Ok(());
     let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
     let mut journal = opened.unwrap().journal;

@@ -103,8 +103,7 @@ pub(crate) trait Journal: Send {
     /// Hands over records, never blocks; tells the number of the last. Takes the content and
     /// leaves the batch empty. After a failure nothing is written any more.
     fn append(&mut self, batch: &mut Batch) -> Seq;
-    /// Asks for a sync now, of use with durability `interval`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until requests may ask for it"))]
+    /// Asks for a sync, now, of everything handed over; of use with durability `interval`.
     fn sync(&mut self);
     /// Begins a snapshot of every record handed over so far. Told by [`Progress`] when a part of it
     /// is taken, and when it is safe or failed; one at a time.

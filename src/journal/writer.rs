@@ -100,6 +100,10 @@ impl Writer {
                 (self.report)(Progress::Space(self.space));
             }
             self.write_taken()?;
+            if turn.sync && !self.taken.is_empty() {
+                // What is left, for which there is no segment yet, was asked for too.
+                self.shared.state.lock().sync = true;
+            }
             let due = self.dirty.is_some_and(|since| since.elapsed() >= self.sync_interval);
             if self.dirty.is_some() && (turn.sync || due) {
                 self.sync()?;
@@ -134,13 +138,15 @@ impl Writer {
             let ready = !self.taken.is_empty() && !blocked;
             // What is asked for includes what was taken just now.
             let sync = state.sync && (self.dirty.is_some() || ready);
+            // What cannot be written in this turn was asked for too.
+            let later = blocked || !state.handed.is_empty();
             let until = self.dirty.map(|since| since + self.sync_interval);
             let due = until.is_some_and(|until| until <= Instant::now());
             if ready || sync || due || ending.is_some() || space != self.space {
-                state.sync = false;
+                state.sync &= later;
                 return Turn { sync, ending, blocked, no_room: state.no_room.clone() };
             }
-            state.sync = false;
+            state.sync &= later;
             match until {
                 Some(until) => {
                     self.shared.work.wait_until(&mut state, until);

@@ -4,6 +4,7 @@
 //! mirror types in `rpc::proto`.
 
 mod blob;
+mod call;
 mod key_range;
 mod key_value;
 mod reply;
@@ -11,6 +12,7 @@ mod request;
 mod watch;
 
 pub use blob::Blob;
+pub use call::{CallOptions, CallReply};
 pub use key_range::KeyRange;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{

@@ -33,6 +33,9 @@ pub enum CodecError {
         /// The limit.
         max: usize,
     },
+    /// The header of a request or a reply names a durability this version does not know.
+    #[error("unknown durability {0}; there are 0 (the default), 1 (interval) and 2 (fsync)")]
+    UnknownDurability(u8),
     /// The body is not the type expected.
     #[error("malformed body: {0}")]
     Malformed(String),
@@ -58,12 +61,26 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
 /// Appends a whole frame with `body` to `out`; tells the bytes of the body.
 ///
 /// # Errors
-/// [`CodecError::TooLarge`] if the body is above `body_bytes_max`; `out` is as before.
+/// As [`encode_headed`].
 pub fn encode_frame<T: Serialize>(
     out: &mut Vec<u8>,
     kind: Kind,
     id: u64,
     deadline_ms: u32,
+    body: &T,
+    body_bytes_max: usize,
+) -> Result<usize, CodecError> {
+    let header = Header { deadline_ms, ..Header::bare(kind, id) };
+    encode_headed(out, header, body, body_bytes_max)
+}
+
+/// Appends a whole frame with `body` to `out`, its length filled in; tells that length.
+///
+/// # Errors
+/// [`CodecError::TooLarge`] if the body is above `body_bytes_max`; `out` is as before.
+pub fn encode_headed<T: Serialize>(
+    out: &mut Vec<u8>,
+    header: Header,
     body: &T,
     body_bytes_max: usize,
 ) -> Result<usize, CodecError> {
@@ -78,7 +95,7 @@ pub fn encode_frame<T: Serialize>(
         out.truncate(start);
         return Err(CodecError::TooLarge { bytes, max: body_bytes_max });
     }
-    let header = Header { body_bytes: bytes as u32, kind, deadline_ms, id }.encode();
+    let header = Header { body_bytes: bytes as u32, ..header }.encode();
     if let Some(place) = out.get_mut(start..start + HEADER_BYTES) {
         place.copy_from_slice(&header);
     }

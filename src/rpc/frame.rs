@@ -48,6 +48,9 @@ pub struct Header {
     pub body_bytes: u32,
     /// What the frame is for.
     pub kind: Kind,
+    /// Requests: how durable the answer is to be; replies: how durable it is. As on the wire, since
+    /// a number that is not known concerns one request, not the framing. Else 0.
+    pub durability: u8,
     /// Requests: how long the caller will wait from when the server has read it; 0 for ever.
     pub deadline_ms: u32,
     /// The request or stream it belongs to; 0 for the connection itself.
@@ -76,7 +79,7 @@ impl Kind {
 impl Header {
     /// The header of a frame without a body.
     pub fn bare(kind: Kind, id: u64) -> Self {
-        Self { body_bytes: 0, kind, deadline_ms: 0, id }
+        Self { body_bytes: 0, kind, durability: 0, deadline_ms: 0, id }
     }
 
     /// The bytes on the wire.
@@ -91,7 +94,7 @@ impl Header {
             l3,
             self.kind as u8,
             CODEC_BINCODE,
-            0,
+            self.durability,
             0, //
             d0,
             d1,
@@ -121,8 +124,8 @@ impl Header {
             l3,
             kind,
             codec,
-            r0,
-            r1, //
+            durability,
+            reserved, //
             d0,
             d1,
             d2,
@@ -137,12 +140,14 @@ impl Header {
             i7,
         ] = *bytes;
         let kind = Kind::from_u8(kind).ok_or(CodecError::UnknownKind(kind))?;
-        if codec != CODEC_BINCODE || r0 != 0 || r1 != 0 {
+        let durable = matches!(kind, Kind::Request | Kind::Reply);
+        if codec != CODEC_BINCODE || reserved != 0 || (durability != 0 && !durable) {
             return Err(CodecError::UnknownCodec(codec));
         }
         Ok(Self {
             body_bytes: u32::from_le_bytes([l0, l1, l2, l3]),
             kind,
+            durability,
             deadline_ms: u32::from_le_bytes([d0, d1, d2, d3]),
             id: u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
         })
@@ -192,13 +197,16 @@ mod tests {
     #[test]
     fn r1_headers_are_as_documented() {
         for (kind, number) in KINDS.into_iter().zip(1..) {
+            let durability = if matches!(kind, Kind::Request | Kind::Reply) { 2 } else { 0 };
             let header = Header {
                 body_bytes: 0x0102_0304,
                 kind,
+                durability,
                 deadline_ms: 0x0506_0708,
                 id: 0x090a << 48,
             };
-            let bytes = [4, 3, 2, 1, number, 1, 0, 0, 8, 7, 6, 5, 0, 0, 0, 0, 0, 0, 0x0a, 0x09];
+            let bytes =
+                [4, 3, 2, 1, number, 1, durability, 0, 8, 7, 6, 5, 0, 0, 0, 0, 0, 0, 0x0a, 0x09];
             assert_eq!(header.encode(), bytes);
             assert_eq!(Header::decode(&bytes), Ok(header));
         }

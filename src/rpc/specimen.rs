@@ -25,7 +25,7 @@ impl Specimen {
     pub fn set() -> Self {
         let request = Request::Set(SetRequest::new("key:000000012345", vec![b'x'; 64]));
         let reply = SetReply { revision: 1_000_000, changed: true, lease: 0, previous: None };
-        Self { call: Call::Store { idempotency: None, request }, reply: Reply::Set(reply) }
+        Self { call: Call::from(request), reply: Reply::Set(reply) }
     }
 
     /// A get that finds 64 bytes.
@@ -40,7 +40,7 @@ impl Specimen {
             lease: 0,
         };
         let reply = GetReply { revision: 1_000_000, kv: Some(Arc::new(kv)) };
-        Self { call: Call::Store { idempotency: None, request }, reply: Reply::Get(reply) }
+        Self { call: Call::from(request), reply: Reply::Get(reply) }
     }
 
     /// Appends the request's frame, as a client does.

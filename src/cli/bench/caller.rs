@@ -51,7 +51,7 @@ impl Caller {
 
     /// Does one request of the store.
     pub(super) fn request(&mut self, request: Request) -> Result<Reply, Error> {
-        let id = self.send(&Call::Store { idempotency: None, request })?;
+        let id = self.send(&Call::from(request))?;
         let body = self.answer(id)?;
         codec::decode::<WireReply<'_>>(&body)
             .map_err(|error| broken(&error.to_string()))?
@@ -75,7 +75,7 @@ impl Caller {
         let mut output = Vec::new();
         let mut awaiting = 0;
         for request in requests {
-            encode_call(&mut output, self.next_id, &Call::Store { idempotency: None, request })?;
+            encode_call(&mut output, self.next_id, &Call::from(request))?;
             self.next_id += 1;
             awaiting += 1;
         }

@@ -107,7 +107,7 @@ impl Source {
         match self {
             Self::Wakeful(caller, value_bytes) => {
                 let set = SetRequest::new(Watched::ONE, vec![b'x'; *value_bytes]);
-                caller.send(&Call::Store { idempotency: None, request: Request::Set(set) })
+                caller.send(&Call::from(Request::Set(set)))
             }
             Self::Redis(publisher) => publisher.publish().map(|()| 0),
         }

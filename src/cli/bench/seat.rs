@@ -111,7 +111,7 @@ impl Seat {
             self.asked += 1;
         }
         if self.kind == WatcherKind::Wait {
-            let fence = Call::Store { idempotency: None, request: Request::Status };
+            let fence = Call::from(Request::Status);
             encode_call(output, FENCE, &fence)?;
             self.awaiting += 1;
         }

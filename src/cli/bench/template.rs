@@ -39,10 +39,10 @@ impl Template {
             Operation::Get => Request::Get(GetRequest { key: marked.into(), revision: 0 }),
         };
         let mut frame = Vec::new();
-        encode_call(&mut frame, 0, &Call::Store { idempotency: None, request })?;
+        encode_call(&mut frame, 0, &Call::from(request))?;
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         let body_bytes = body.len() as u32;
-        let header = Header { body_bytes, kind: Kind::Request, deadline_ms: 0, id: 0 };
+        let header = Header { body_bytes, ..Header::bare(Kind::Request, 0) };
         Self::around_mark(Some(header), body)
     }
 
@@ -152,7 +152,7 @@ mod tests {
                     Request::Get(GetRequest { key: "key:000000012345".into(), revision: 0 })
                 }
             };
-            assert_eq!(call, Call::Store { idempotency: None, request });
+            assert_eq!(call, Call::from(request));
         }
     }
 

@@ -40,19 +40,81 @@ fn set() {
         "set a 1 --json",
         [reply(false, None)],
         expect![[r#"
-        > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false })
-        {"revision":2,"changed":false}
-        exit 0
-    "#]],
+            > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false })
+            {"revision":2,"changed":false,"durability":"memory"}
+            exit 0
+        "#]],
     );
     check(
         "set a 1 --json --previous",
         [reply(true, Some(kv("a", "0", 2)))],
         expect![[r#"
-        > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: true })
-        {"revision":2,"changed":true,"previous":{"value":"0","create_revision":2,"mod_revision":2,"version":1}}
+            > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: true })
+            {"revision":2,"changed":true,"previous":{"value":"0","create_revision":2,"mod_revision":2,"version":1},"durability":"memory"}
+            exit 0
+        "#]],
+    );
+}
+
+#[test]
+fn d9_a_write_asks_and_json_says_what_it_got() {
+    let set = Reply::Set(SetReply { revision: 2, changed: true, lease: 0, previous: None });
+    check(
+        "set a 1 --durability fsync --json",
+        [Answer::Reply(set.clone())],
+        expect![[r#"
+        > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false }) as Fsync
+        {"revision":2,"changed":true,"durability":"fsync"}
         exit 0
     "#]],
+    );
+    check(
+        "set a 1 --durability interval",
+        [Answer::Reply(set)],
+        expect![[r#"
+        > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false }) as Interval
+        revision 2
+        exit 0
+    "#]],
+    );
+    let deleted = DeleteReply { revision: 4, deleted: 1, previous: vec![] };
+    check(
+        "del a --durability fsync --json",
+        [Answer::Reply(Reply::Delete(deleted.clone()))],
+        expect![[r#"
+            > Delete(DeleteRequest { range: Key("a"), return_previous: false }) as Fsync
+            {"revision":4,"deleted":1,"durability":"fsync"}
+            exit 0
+        "#]],
+    );
+    let txn = TxnReply { revision: 5, succeeded: true, results: vec![] };
+    check(
+        "txn --durability interval --delete a --json",
+        [Answer::Reply(Reply::Txn(txn))],
+        expect![[r#"
+            > Txn(TxnRequest { compares: [], success: [Delete(DeleteRequest { range: Key("a"), return_previous: false })], failure: [] }) as Interval
+            {"revision":5,"succeeded":true,"results":[],"durability":"interval"}
+            exit 0
+        "#]],
+    );
+    let granted = LeaseReply { revision: 3, id: 42, ttl: Duration::from_secs(30) };
+    check(
+        "lease grant 30s --durability fsync --json",
+        [Answer::Reply(Reply::LeaseGrant(granted))],
+        expect![[r#"
+            > LeaseGrant(LeaseGrantRequest { id: 0, ttl: 30s }) as Fsync
+            {"revision":3,"lease":42,"ttl_ms":30000,"durability":"fsync"}
+            exit 0
+        "#]],
+    );
+    check(
+        "lease revoke 42 --durability fsync --json",
+        [Answer::Reply(Reply::LeaseRevoke(deleted))],
+        expect![[r#"
+            > LeaseRevoke(42) as Fsync
+            {"revision":4,"lease":42,"deleted":1,"durability":"fsync"}
+            exit 0
+        "#]],
     );
 }
 
@@ -135,20 +197,20 @@ fn del() {
         "del a --range-end c --json",
         reply(0, vec![]),
         expect![[r#"
-        > Delete(DeleteRequest { range: Range { from: "a", to: "c" }, return_previous: false })
-        {"revision":4,"deleted":0}
-        {"error":{"code":"NotFound","message":"nothing deleted: there is no key `[a, c)`"}}
-        exit 3
-    "#]],
+            > Delete(DeleteRequest { range: Range { from: "a", to: "c" }, return_previous: false })
+            {"revision":4,"deleted":0,"durability":"memory"}
+            {"error":{"code":"NotFound","message":"nothing deleted: there is no key `[a, c)`"}}
+            exit 3
+        "#]],
     );
     check(
         "del a --json --previous",
         reply(1, vec![kv("a", "1", 2)]),
         expect![[r#"
-        > Delete(DeleteRequest { range: Key("a"), return_previous: true })
-        {"revision":4,"deleted":1,"previous":[{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}]}
-        exit 0
-    "#]],
+            > Delete(DeleteRequest { range: Key("a"), return_previous: true })
+            {"revision":4,"deleted":1,"previous":[{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}],"durability":"memory"}
+            exit 0
+        "#]],
     );
     check(
         "del --all",
@@ -250,7 +312,7 @@ fn txn() {
         reply(true, vec![set, deleted, got(Some(kv("a", "2", 5)))]),
         expect![[r#"
             > Txn(TxnRequest { compares: [Compare { range: Key("a"), op: Equal, target: Value("1") }, Compare { range: Key("a"), op: Equal, target: ModRevision(4) }], success: [Set(SetRequest { key: "a", value: "2", lease: 0, ttl: None, only_if_changed: true, return_previous: false }), Delete(DeleteRequest { range: Key("b"), return_previous: false }), Get(GetRequest { key: "a", revision: 0 })], failure: [Get(GetRequest { key: "a", revision: 0 })] })
-            {"revision":5,"succeeded":true,"results":[{"type":"set","revision":5,"changed":true},{"type":"delete","revision":5,"deleted":1},{"type":"get","revision":5,"key":"a","value":"2","create_revision":2,"mod_revision":5,"version":4}]}
+            {"revision":5,"succeeded":true,"results":[{"type":"set","revision":5,"changed":true},{"type":"delete","revision":5,"deleted":1},{"type":"get","revision":5,"key":"a","value":"2","create_revision":2,"mod_revision":5,"version":4}],"durability":"memory"}
             exit 0
         "#]],
     );

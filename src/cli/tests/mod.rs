@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    Blob, CompactReply, DeleteReply, Details, ErrorCode, Event, GetReply, IdempotencyKey, KeyRange,
-    KeyValue, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, Operations, RangeReply, Reply,
-    Request, Revision, SetReply, StatusReply, TxnReply, WaitOutcome, WaitRequest, WatchItem,
+    Blob, CallOptions, CallReply, CompactReply, DeleteReply, Details, ErrorCode, Event, GetReply,
+    KeyRange, KeyValue, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, Operations, RangeReply,
+    Reply, Request, Revision, SetReply, StatusReply, TxnReply, WaitOutcome, WaitRequest, WatchItem,
     WatchRequest, WatcherInfo, WatcherKind, WatchersReply,
 };
 
@@ -48,15 +48,16 @@ impl Scripted {
 impl Operations for Scripted {
     type Watch = stream::Iter<std::vec::IntoIter<Result<WatchItem, Error>>>;
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        match self.next(format!("{request:?}"))? {
-            Answer::Reply(reply) => Ok(reply),
+    async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
+        let CallOptions { idempotency: None, durability } = options else {
+            panic!("no command draws idempotency keys");
+        };
+        let asked = durability.map_or_else(String::new, |level| format!(" as {level:?}"));
+        match self.next(format!("{request:?}{asked}"))? {
+            // What it asks for is what it gets.
+            Answer::Reply(reply) => Ok(CallReply { reply, durability }),
             _ => panic!("the script has no reply here"),
         }
-    }
-
-    async fn call_once(&self, _: IdempotencyKey, request: Request) -> Result<Reply, Error> {
-        self.call(request).await
     }
 
     async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {

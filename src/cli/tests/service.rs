@@ -19,10 +19,10 @@ fn lease() {
         "lease grant 30s --id 42 --json",
         granted(),
         expect![[r#"
-        > LeaseGrant(LeaseGrantRequest { id: 42, ttl: 30s })
-        {"revision":3,"lease":42,"ttl_ms":30000}
-        exit 0
-    "#]],
+            > LeaseGrant(LeaseGrantRequest { id: 42, ttl: 30s })
+            {"revision":3,"lease":42,"ttl_ms":30000,"durability":"memory"}
+            exit 0
+        "#]],
     );
     let kept = || [Answer::Reply(Reply::LeaseKeepAlive(reply.clone()))];
     check(

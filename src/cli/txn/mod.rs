@@ -6,13 +6,14 @@ mod form;
 use std::path::PathBuf;
 
 use super::argument::bytes;
+use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::json::{self, Object};
 use super::output::Output;
 use super::{del, input, set};
 use crate::{
     Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, Operations,
-    Reply, SetRequest, TxnOp, TxnReply, TxnRequest,
+    Reply, Request, SetRequest, TxnOp, TxnReply, TxnRequest,
 };
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,8 @@ pub(crate) struct TxnArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     steps: Steps,
+    #[command(flatten)]
+    asks: Asks,
 }
 
 /// The flags instead of the form.
@@ -81,10 +84,11 @@ impl TxnArgs {
         let by_flags = self.steps.request().map_err(Failure::usage)?;
         let request =
             if by_flags == TxnRequest::default() { read_form(self.file).await? } else { by_flags };
-        let reply = store.txn(request.clone()).await?;
+        let done = self.asks.call(store, Request::Txn(request.clone()), out.json()).await?;
+        let Reply::Txn(reply) = done.reply else { return Err(asks::unfit().into()) };
         let operations = if reply.succeeded { &request.success } else { &request.failure };
         if out.json() {
-            out.object(object(&reply, operations));
+            out.object(asks::durable(object(&reply, operations), done.durability));
         } else {
             text(&reply, operations, out);
         }

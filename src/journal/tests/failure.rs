@@ -70,6 +70,24 @@ fn no_room_for_a_successor_is_told_and_so_is_room_again() {
 }
 
 #[test]
+fn d9_a_sync_asked_for_without_room_comes_when_there_is_room() {
+    let disk = FaultyDisk::new();
+    let config = config(Durability::Interval, 4096);
+    disk.limit_space(Some(2 * 4096));
+    let mut open = open_on(&disk, &config).unwrap();
+    let last = append(&mut *open.journal, 1, 40);
+    until("told", || open.reports.all().contains(&Progress::Space(false)));
+    let written = open.reports.written();
+    assert!(written < last && open.journal.pending_bytes() > 0);
+    open.journal.sync();
+    until("what is written is synced", || open.reports.synced() == written);
+    disk.limit_space(None);
+    // By its own next attempt to make a segment, without being asked again.
+    until("all synced", || open.reports.synced() == last);
+    open.journal.close().unwrap();
+}
+
+#[test]
 fn a_full_disk_can_be_opened_and_closed_and_loses_nothing_synced() {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);

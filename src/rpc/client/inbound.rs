@@ -1,16 +1,16 @@
 //! [`Inbound`]: what the server says, decoded and owned, so that no lock is held for it.
 
 use crate::error::{Error, ErrorCode};
-use crate::model::{Event, KeyValue, Reply, Revision, WaitOutcome};
+use crate::model::{CallReply, Event, KeyValue, Revision, WaitOutcome};
 use crate::rpc::codec::{self, CodecError};
 use crate::rpc::frame::{Header, Kind};
-use crate::rpc::proto::{WireDelivery, WireError, WirePush, WireReply};
+use crate::rpc::proto::{WireDelivery, WireError, WirePush, WireReply, read_durability};
 use std::sync::Arc;
 
 /// The answer to a request of any kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
-    Reply(Reply),
+    Reply(CallReply),
     Wait(WaitOutcome),
     StreamOpen,
     WatchAdd(Revision),
@@ -78,7 +78,7 @@ impl Inbound {
     pub(super) fn decode(header: &Header, body: &[u8]) -> Result<Self, Error> {
         let id = header.id;
         Ok(match header.kind {
-            Kind::Reply => Self::Answer { id, outcome: answer(body) },
+            Kind::Reply => Self::Answer { id, outcome: answer(header, body) },
             Kind::Error if id == 0 => return Err(refusal(body)),
             Kind::Error => Self::Answer { id, outcome: Err(refusal(body)) },
             Kind::Push => Self::Push { id, push: push(body), bytes: header.body_bytes },
@@ -115,7 +115,8 @@ pub(super) fn unreadable(error: &CodecError) -> Error {
     Error::new(code, format!("the server's answer cannot be read: {error}"))
 }
 
-fn answer(body: &[u8]) -> Outcome {
+fn answer(header: &Header, body: &[u8]) -> Outcome {
+    let durability = read_durability(header.durability).map_err(|error| unreadable(&error))?;
     let reply = codec::decode::<WireReply<'_>>(body).map_err(|error| unreadable(&error))?;
     Ok(match reply {
         WireReply::Wait { met: true, revision, event } => {
@@ -128,7 +129,7 @@ fn answer(body: &[u8]) -> Outcome {
         WireReply::WatchAdd { revision } => Answer::WatchAdd(revision),
         WireReply::WatchCancel => Answer::WatchCancel,
         other => match other.into_store_reply() {
-            Some(reply) => Answer::Reply(reply),
+            Some(reply) => Answer::Reply(CallReply { reply, durability }),
             None => return Err(protocol("a reply of no kind")),
         },
     })

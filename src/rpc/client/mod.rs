@@ -40,7 +40,9 @@ use self::inbound::{Answer, protocol};
 use self::shared::{Handle, Shared};
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
-use crate::model::{IdempotencyKey, Reply, Request, WaitOutcome, WaitRequest, WatchRequest};
+use crate::model::{
+    CallOptions, CallReply, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
+};
 use crate::operations::Operations;
 use crate::rpc::proto;
 
@@ -49,8 +51,9 @@ use crate::rpc::proto;
 ///
 /// A lost connection is found anew for as long as anything waits for it. What happens to a
 /// request that it was lost with:
-/// - one that was not sent yet, a read, a wait, and a write made with
-///   [`call_once`](Operations::call_once) are sent again by themselves, until their deadline;
+/// - one that was not sent yet, a read, a wait, and a write with an
+///   [idempotency key](CallOptions::idempotency) are sent again by themselves, until their
+///   deadline;
 /// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
 /// - a watch goes on exactly where it was;
 /// - where the server has another store than before, watches, and what names a revision of the
@@ -123,13 +126,13 @@ impl Client {
     ///
     /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
     pub fn go(&self, request: Request) -> Call<Reply> {
-        self.start(proto::Call::Store { idempotency: None, request }, reply)
+        self.start(proto::Call::from(request), |answer| reply(answer).map(|reply| reply.reply))
     }
 
-    /// As [`go`](Self::go), for [`Operations::call_once`].
-    pub fn go_once(&self, key: IdempotencyKey, request: Request) -> Call<Reply> {
-        if request.is_write() {
-            return self.start(proto::Call::Store { idempotency: Some(key), request }, reply);
+    /// As [`go`](Self::go), for [`Operations::call_with`].
+    pub fn go_with(&self, request: Request, options: CallOptions) -> Call<CallReply> {
+        if options.idempotency.is_none() || request.is_write() {
+            return self.start(proto::Call::Store { options, request }, reply);
         }
         let (answer, receiver) = oneshot::channel();
         let message = "only a write can be done at most once: an idempotency key has no meaning";
@@ -176,7 +179,7 @@ impl Client {
     }
 }
 
-fn reply(answer: Answer) -> Result<Reply, Error> {
+fn reply(answer: Answer) -> Result<CallReply, Error> {
     match answer {
         Answer::Reply(reply) => Ok(reply),
         other => Err(protocol(format!("the reply does not fit the request: {other:?}"))),
@@ -187,12 +190,8 @@ fn reply(answer: Answer) -> Result<Reply, Error> {
 impl Operations for Client {
     type Watch = WatchStream;
 
-    async fn call(&self, request: Request) -> Result<Reply, Error> {
-        self.go(request).await
-    }
-
-    async fn call_once(&self, key: IdempotencyKey, request: Request) -> Result<Reply, Error> {
-        self.go_once(key, request).await
+    async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
+        self.go_with(request, options).await
     }
 
     async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::inbound::Outcome;
 use crate::model::{CompareTarget, Reply, Request, Revision, TxnOp, WaitCondition};
-use crate::rpc::proto::{Call, millis};
+use crate::rpc::proto::{Call, durability_byte, millis};
 
 /// A request that has no answer yet.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ impl Pending {
             | (_, Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. }) => {
                 Resend::Stream
             }
-            (_, Call::Wait(_) | Call::Store { idempotency: Some(_), .. }) => Resend::Always,
+            (_, Call::Wait(_)) => Resend::Always,
+            (_, Call::Store { options, .. }) if options.idempotency.is_some() => Resend::Always,
             (_, Call::Store { request, .. }) if only_reads(request) => Resend::Always,
             _ => Resend::Never,
         }
@@ -124,12 +125,20 @@ impl Pending {
                 wait.after = None;
                 true
             }
-            Call::Store { idempotency, request } => {
-                let done_maybe = idempotency.is_some() && self.tried;
+            Call::Store { options, request } => {
+                let done_maybe = options.idempotency.is_some() && self.tried;
                 !done_maybe && !names_the_store(request)
             }
             // Of streams, which end with the store.
             Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
+        }
+    }
+
+    /// How durable the answer is to be, for the header.
+    pub(super) fn durability(&self) -> u8 {
+        match &self.call {
+            Call::Store { options, .. } => durability_byte(options.durability),
+            _ => 0,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Revision, WaitOutcome};
 use crate::rpc::codec;
-use crate::rpc::frame::Kind;
+use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::{Call, WireCall};
 
 /// Each look at the deadlines looks at everything that is pending; so often at most, and a
@@ -201,7 +201,9 @@ impl Session {
         let body = WireCall::from(&pending.call);
         self.wake |= self.out.is_empty();
         let max = self.frame_bytes_max;
-        match codec::encode_frame(&mut self.out, Kind::Request, id, deadline_ms, &body, max) {
+        let durability = pending.durability();
+        let header = Header { durability, deadline_ms, ..Header::bare(Kind::Request, id) };
+        match codec::encode_headed(&mut self.out, header, &body, max) {
             Ok(_) => {
                 pending.at = Some(at);
                 let wait = pending.is_wait();
@@ -378,7 +380,7 @@ pub(super) fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
 
 fn seen(answer: &Answer) -> Revision {
     match answer {
-        Answer::Reply(reply) => revision_of(reply),
+        Answer::Reply(reply) => revision_of(&reply.reply),
         Answer::Wait(WaitOutcome::Met { revision, .. } | WaitOutcome::Timeout { revision }) => {
             *revision
         }

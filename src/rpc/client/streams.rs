@@ -12,7 +12,7 @@ use super::reason::closed;
 use super::session::Session;
 use super::stream::{Need, Stream, Taken};
 use crate::error::Error;
-use crate::model::{Reply, Request, WatchRequest};
+use crate::model::{CallReply, Reply, Request, WatchRequest};
 use crate::rpc::codec;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::{Call, WireCredit};
@@ -118,10 +118,9 @@ impl Session {
                     Call::WatchAdd { stream: id, watch_id: watch, watch: request },
                     Target::Add { stream: id, watch },
                 ),
-                Need::Page(range) => (
-                    Call::Store { idempotency: None, request: Request::Range(range) },
-                    Target::Page { stream: id, watch },
-                ),
+                Need::Page(range) => {
+                    (Call::from(Request::Range(range)), Target::Page { stream: id, watch })
+                }
             };
             let request = self.new_id();
             self.ask(request, call, to, now);
@@ -194,7 +193,9 @@ impl Session {
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match outcome {
-            Ok(Answer::Reply(Reply::Range(page))) => stream.page(watch, page),
+            Ok(Answer::Reply(CallReply { reply: Reply::Range(page), .. })) => {
+                stream.page(watch, page)
+            }
             Ok(other) => {
                 let error = protocol(format!("the reply does not fit a range: {other:?}"));
                 stream.end_watch(watch, error);

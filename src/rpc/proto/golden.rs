@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::*;
-use crate::rpc::codec::{decode, encode_frame};
-use crate::rpc::frame::{HEADER_BYTES, Kind};
+use crate::rpc::codec::{CodecError, decode, encode_frame};
+use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
@@ -19,10 +20,10 @@ const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 struct Golden(BTreeMap<&'static str, Vec<u8>>);
 
 impl Golden {
-    fn read() -> Self {
-        let (_, bodies) = DOCUMENT.split_once("```bodies\n").unwrap();
-        let (bodies, _) = bodies.split_once("```").unwrap();
-        let mut lines = bodies.lines();
+    fn read(block: &str) -> Self {
+        let (_, lines) = DOCUMENT.split_once(&format!("```{block}\n")).unwrap();
+        let (lines, _) = lines.split_once("```").unwrap();
+        let mut lines = lines.lines();
         let mut golden = BTreeMap::new();
         while let (Some(name), Some(hex)) = (lines.next(), lines.next()) {
             let hex: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -57,8 +58,16 @@ impl Golden {
         assert_eq!(Call::from(decode::<WireCall<'_>>(&golden).unwrap()), *call, "{name}");
     }
 
+    fn header(&mut self, name: &str, header: Header, durability: Option<Durability>) {
+        let golden = self.0.remove(name).unwrap_or_else(|| panic!("{name} is not documented"));
+        let header = Header { durability: durability_byte(durability), ..header };
+        assert_eq!(hex(&header.encode()), hex(&golden), "{name}");
+        let decoded = Header::decode(golden.first_chunk().unwrap()).unwrap();
+        assert_eq!((decoded, read_durability(decoded.durability)), (header, Ok(durability)));
+    }
+
     fn request(&mut self, name: &str, request: Request) {
-        self.call(name, &Call::Store { idempotency: None, request });
+        self.call(name, &Call::from(request));
     }
 
     fn reply(&mut self, name: &str, reply: &Reply) {
@@ -113,7 +122,7 @@ fn error(code: ErrorCode, details: Details) -> Error {
 
 #[test]
 fn r1_bodies_are_as_documented() {
-    let mut golden = Golden::read();
+    let mut golden = Golden::read("bodies");
     connection(&mut golden);
     requests(&mut golden);
     waits_and_watches(&mut golden);
@@ -154,8 +163,8 @@ fn requests(golden: &mut Golden) {
         return_previous: true,
         ..set
     };
-    let idempotency = Some(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let call = Call::Store { idempotency, request: Request::Set(everything) };
+    let options = CallOptions::once(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let call = Call::Store { options, request: Request::Set(everything) };
     golden.call("Set with everything", &call);
     golden.request("Get", Request::Get(GetRequest { key: "a".into(), revision: 3 }));
     let range = RangeRequest {
@@ -353,5 +362,26 @@ fn r1_error_codes_are_as_documented() {
     for (row, code) in rows.iter().zip(ErrorCode::ALL) {
         let again = if code.retryable() { "yes" } else { "no" };
         assert_eq!(row[1..4], [&(code as u16).to_string(), &code.to_string(), again]);
+    }
+}
+
+#[test]
+fn d9_headers_are_as_documented() {
+    let mut golden = Golden::read("headers");
+    let request = Header { body_bytes: 0x34, ..Header::bare(Kind::Request, 7) };
+    let reply = Header { body_bytes: 0x16, ..Header::bare(Kind::Reply, 7) };
+    let (interval, fsync) = (Some(Durability::Interval), Some(Durability::Fsync));
+    let in_a_second = Header { deadline_ms: 1000, ..request };
+    let plain =
+        "Request 7, with a deadline of a second, that asks for nothing more than the default";
+    golden.header(plain, in_a_second, None);
+    golden.header("Request 7 that asks for interval", request, interval);
+    golden.header("Request 7 that asks for fsync", request, fsync);
+    golden.header("Reply 7 of a store in memory", reply, None);
+    golden.header("Reply 7 that the operating system has", reply, interval);
+    golden.header("Reply 7 that the disk has", reply, fsync);
+    golden.end();
+    for unknown in 3..=u8::MAX {
+        assert_eq!(read_durability(unknown), Err(CodecError::UnknownDurability(unknown)));
     }
 }

@@ -3,6 +3,7 @@
 //! Wire types borrow from the frame, are never recursive, and grow only at the end of their
 //! enums; their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
 
+mod durability;
 #[cfg(test)]
 mod golden;
 mod hello;
@@ -12,6 +13,7 @@ mod reply;
 mod request;
 mod txn;
 
+pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
 pub(crate) use push::{WireDelivery, WirePush};

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
 use crate::model::{
-    Blob, Compare, DeleteRequest, Delivery, GetRequest, IdempotencyKey, LeaseGrantRequest,
-    RangeOrder, RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest,
-    WatchFrom, WatchRequest,
+    Blob, CallOptions, Compare, DeleteRequest, Delivery, GetRequest, LeaseGrantRequest, RangeOrder,
+    RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom,
+    WatchRequest,
 };
 
 /// Body of a `Request` frame.
@@ -171,7 +171,7 @@ pub(crate) enum WireFrom {
 pub(crate) enum Call {
     /// For the store, answered at once.
     Store {
-        idempotency: Option<IdempotencyKey>,
+        options: CallOptions,
         request: Request,
     },
     Wait(WaitRequest),
@@ -187,6 +187,12 @@ pub(crate) enum Call {
         stream: u64,
         watch_id: u64,
     },
+}
+
+impl From<Request> for Call {
+    fn from(request: Request) -> Self {
+        Self::Store { options: CallOptions::default(), request }
+    }
 }
 
 impl From<WireCall<'_>> for Call {
@@ -236,14 +242,16 @@ impl From<WireCall<'_>> for Call {
                 return Call::WatchCancel { stream, watch_id };
             }
         };
-        Call::Store { idempotency: wire.idempotency, request }
+        // The durability is in the header.
+        let options = CallOptions { idempotency: wire.idempotency, durability: None };
+        Call::Store { options, request }
     }
 }
 
 impl<'a> From<&'a Call> for WireCall<'a> {
     fn from(call: &'a Call) -> Self {
         let (idempotency, request) = match call {
-            Call::Store { idempotency, request } => (*idempotency, WireRequest::from(request)),
+            Call::Store { options, request } => (options.idempotency, WireRequest::from(request)),
             Call::Wait(wait) => (None, WireRequest::from(wait)),
             Call::StreamOpen { window_bytes } => {
                 (None, WireRequest::StreamOpen { window_bytes: *window_bytes })

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::RandomState;
 
 use super::connection::{End, protocol};
+use super::encoder::Encoder;
 use super::inbox::Fatal;
 use super::outbox::{Outbox, Outgoing};
 use super::push_writer::PushWriter;
@@ -14,10 +15,10 @@ use crate::actor::message::{
     Answer, Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
 };
 use crate::actor::{AnswerSink, Outlet};
-use crate::error::{Details, Error, ErrorCode};
-use crate::rpc::codec::{CodecError, encode_bare, encode_frame};
+use crate::error::Error;
+use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
-use crate::rpc::proto::{Call, WireError, WirePush, WireReply};
+use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::store::StoreError;
 use crate::watch::{Handle, Owner};
@@ -48,7 +49,7 @@ pub(super) struct Exchange {
     streams: HashMap<u64, StreamOut, RandomState>,
     /// Streams that have a batch to write and credit to do so.
     sendable: VecDeque<u64>,
-    frame_bytes_max: usize,
+    encoder: Encoder,
 }
 
 /// Requests whose answers come later, most of them in the order of the requests.
@@ -76,10 +77,6 @@ impl Withheld {
 
     fn contains(&self, id: u64) -> bool {
         self.ids.contains(&id)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
     }
 
     fn len(&self) -> usize {
@@ -121,7 +118,7 @@ fn in_flight(id: u64) -> End {
 
 impl Exchange {
     pub(super) fn new(service: Wakeful, owner: Arc<Owner>, outbox: Arc<Outbox>) -> Self {
-        let frame_bytes_max = service.config().rpc.frame_bytes_max;
+        let encoder = Encoder::new(&service);
         Self {
             service,
             owner,
@@ -138,7 +135,7 @@ impl Exchange {
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
-            frame_bytes_max,
+            encoder,
         }
     }
 
@@ -162,7 +159,7 @@ impl Exchange {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
-            && self.withheld.is_empty()
+            && self.withheld() == 0
             && self.streams.values().all(|stream| stream.watches == 0)
     }
 
@@ -226,8 +223,8 @@ impl Exchange {
             Ok(_) if self.leaving => {
                 (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
             }
-            Ok(Call::Store { idempotency, request }) => {
-                (About::Plain, Task::Store { idempotency, request })
+            Ok(Call::Store { options, request }) => {
+                (About::Plain, Task::Store { options, request })
             }
             Ok(Call::Wait(request)) => {
                 let outbox = Arc::clone(&self.outbox);
@@ -382,7 +379,7 @@ impl Exchange {
         while out.len() < full
             && let Some((id, answer)) = self.answers.pop_front()
         {
-            self.encode_answer(out, id, answer)?;
+            self.encoder.answer(out, id, answer)?;
         }
         if room > 0 && self.answers.is_empty() {
             for item in self.outbox.take() {
@@ -391,7 +388,7 @@ impl Exchange {
             while out.len() < full
                 && let Some((id, answer)) = self.answers.pop_front()
             {
-                self.encode_answer(out, id, answer)?;
+                self.encoder.answer(out, id, answer)?;
             }
         }
         while out.len() < push_full
@@ -400,56 +397,6 @@ impl Exchange {
             self.write_push(out, id)?;
         }
         Ok(())
-    }
-
-    fn encode_answer(
-        &self,
-        out: &mut Vec<u8>,
-        id: u64,
-        answer: Result<Done, Error>,
-    ) -> Result<(), End> {
-        match answer {
-            Ok(Done::Reply(reply)) => self.encode_reply(out, id, &WireReply::from(&reply)),
-            Ok(Done::Waited(outcome)) => self.encode_reply(out, id, &WireReply::from(&outcome)),
-            Ok(Done::Parked(_, revision)) => {
-                let parked = WirePush::Parked { revision };
-                self.framed(encode_frame(out, Kind::Push, id, 0, &parked, self.frame_bytes_max))
-            }
-            Ok(Done::StreamOpened(_)) => self.encode_reply(out, id, &WireReply::StreamOpen),
-            Ok(Done::Watching(revision)) => {
-                self.encode_reply(out, id, &WireReply::WatchAdd { revision })
-            }
-            Ok(Done::WatchCancelled) => self.encode_reply(out, id, &WireReply::WatchCancel),
-            Err(error) => self.encode_error(out, id, &error),
-        }
-    }
-
-    fn encode_reply(&self, out: &mut Vec<u8>, id: u64, reply: &WireReply<'_>) -> Result<(), End> {
-        match encode_frame(out, Kind::Reply, id, 0, reply, self.frame_bytes_max) {
-            Err(CodecError::TooLarge { bytes, max }) => {
-                // The limits of the store are checked to make this impossible.
-                tracing::error!(bytes, max, "a reply does not fit in a frame");
-                let message = format!("the reply of {bytes} bytes does not fit in a frame");
-                let name = "rpc.frame_bytes_max".to_owned();
-                let details = Details::Limit { name, value: max as u64 };
-                let error = Error::new(ErrorCode::Internal, message).with_details(details);
-                self.encode_error(out, id, &error)
-            }
-            encoded => self.framed(encoded),
-        }
-    }
-
-    fn encode_error(&self, out: &mut Vec<u8>, id: u64, error: &Error) -> Result<(), End> {
-        let wire = WireError::from(error);
-        self.framed(encode_frame(out, Kind::Error, id, 0, &wire, self.frame_bytes_max))
-    }
-
-    /// Our own bodies encode; one that does not is a defect that ends this connection alone.
-    fn framed(&self, encoded: Result<usize, CodecError>) -> Result<(), End> {
-        encoded.map(|_| ()).map_err(|error| {
-            tracing::error!(%error, "a frame could not be encoded");
-            End::Gone
-        })
     }
 
     fn encode_outgoing(&mut self, out: &mut Vec<u8>, item: Outgoing) -> Result<(), End> {
@@ -486,7 +433,7 @@ impl Exchange {
 
     /// Writes one frame of a stream's batch.
     fn write_push(&mut self, out: &mut Vec<u8>, id: u64) -> Result<(), End> {
-        let frame_bytes_max = self.frame_bytes_max;
+        let frame_bytes_max = self.encoder.frame_bytes_max;
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         stream.listed = false;
         let Some(writer) = stream.batches.front_mut() else { return Ok(()) };

@@ -8,7 +8,7 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::model::{KeyRange, Request};
 use crate::rpc::codec::{CodecError, decode};
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
-use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello};
+use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest name a client may give itself, bytes.
 const CLIENT_NAME_BYTES_MAX: usize = 256;
@@ -190,9 +190,7 @@ impl Inbox {
             Kind::Request => {
                 let wait = Duration::from_millis(u64::from(header.deadline_ms));
                 let deadline = (header.deadline_ms > 0).then(|| now + wait);
-                let call = decode::<WireCall<'_>>(body).map(Call::from).map_err(|error| {
-                    Error::new(ErrorCode::Protocol, format!("request refused: {error}"))
-                });
+                let call = call(&header, body);
                 self.heavy += usize::from(call.as_ref().is_ok_and(is_heavy));
                 Received::Request { id, deadline, call }
             }
@@ -223,6 +221,19 @@ impl Inbox {
         let printable = client_name.chars().filter(|c| !c.is_control()).collect();
         Ok(Received::Hello(printable))
     }
+}
+
+/// What a request asks for; an error concerns it alone.
+fn call(header: &Header, body: &[u8]) -> Result<Call, Error> {
+    let refused = |code, error| Error::new(code, format!("request refused: {error}"));
+    let call = decode::<WireCall<'_>>(body).map(Call::from);
+    let mut call = call.map_err(|error| refused(ErrorCode::Protocol, error))?;
+    let durability = read_durability(header.durability);
+    let durability = durability.map_err(|error| refused(ErrorCode::InvalidArgument, error))?;
+    if let Call::Store { options, .. } = &mut call {
+        options.durability = durability;
+    }
+    Ok(call)
 }
 
 /// Whether it may take much longer than a look-up.
@@ -298,7 +309,7 @@ mod tests {
     }
 
     fn request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: Request) {
-        let call = Call::Store { idempotency: None, request };
+        let call = Call::from(request);
         let wire = WireCall::from(&call);
         encode_frame(out, Kind::Request, id, deadline_ms, &wire, usize::MAX).unwrap();
     }

@@ -1,6 +1,7 @@
 //! The TCP door: accepts connections and runs each as a task.
 
 mod connection;
+mod encoder;
 mod exchange;
 mod inbox;
 mod outbox;

@@ -16,7 +16,8 @@ fn payload(change: Change) -> Vec<u8> {
 
 /// The record of a change in a store where nothing was changed yet.
 pub(crate) fn first_record_of(change: Change) -> Vec<u8> {
-    record_at(if change.is_event() { 2 } else { 1 }, change)
+    let is_event = matches!(change, Change::Put { .. } | Change::Delete { .. });
+    record_at(if is_event { 2 } else { 1 }, change)
 }
 
 fn record_at(revision: Revision, change: Change) -> Vec<u8> {

@@ -25,14 +25,17 @@ fn a_set_that_changes_nothing_makes_no_revision() {
     assert_eq!(server.ok(&["set", "a", "1"]), "revision 2 (unchanged)\n");
     assert_eq!(server.ok(&["set", "a", "1", "--always"]), "revision 3\n");
     let unchanged = server.run(&["set", "a", "1", "--json"]).json();
-    assert_eq!(unchanged, json!({"revision": 3, "changed": false}));
+    assert_eq!(unchanged, json!({"revision": 3, "changed": false, "durability": "memory"}));
 }
 
 #[test]
 fn json_has_every_fact() {
     let server = Server::start();
     let set = server.run(&["set", "a", "1", "--json", "--previous"]).json();
-    assert_eq!(set, json!({"revision": 2, "changed": true, "previous": null}));
+    let durability = "memory";
+    let expected = json!({"revision": 2, "changed": true, "previous": null,
+        "durability": durability});
+    assert_eq!(set, expected);
     let set = server.run(&["set", "a", "2", "--json", "--previous"]).json();
     assert_eq!(
         set["previous"],
@@ -46,11 +49,14 @@ fn json_has_every_fact() {
     assert_eq!(
         del,
         json!({"revision": 4, "deleted": 1, "previous": [{"key": "a", "value": "2",
-            "create_revision": 2, "mod_revision": 3, "version": 2}]})
+            "create_revision": 2, "mod_revision": 3, "version": 2}], "durability": durability})
     );
     let none = server.run(&["del", "a", "--json"]);
     assert_eq!(none.code, Some(3));
-    assert_eq!(String::from_utf8(none.stdout).unwrap(), "{\"revision\":4,\"deleted\":0}\n");
+    assert_eq!(
+        String::from_utf8(none.stdout).unwrap(),
+        "{\"revision\":4,\"deleted\":0,\"durability\":\"memory\"}\n"
+    );
 }
 
 #[test]
@@ -141,7 +147,7 @@ fn del_takes_many_in_one_revision_and_needs_to_be_told() {
         server.ok(&["set", key, "x"]);
     }
     let deleted = server.run(&["del", "b/", "--prefix", "--json"]).json();
-    assert_eq!(deleted, json!({"revision": 6, "deleted": 2}));
+    assert_eq!(deleted, json!({"revision": 6, "deleted": 2, "durability": "memory"}));
     assert!(server.run(&["del"]).fails(2).contains("required"));
     assert_eq!(server.ok(&["del", "--all"]), "2\n");
     let none = server.run(&["del", "--all"]);

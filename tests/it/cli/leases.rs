@@ -32,7 +32,8 @@ fn a_lease_ends_its_keys_in_one_revision() {
 fn leases_have_json_forms_and_ids_of_choice() {
     let server = Server::start();
     let lease = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).json();
-    assert_eq!(lease, json!({"revision": 1, "lease": 42, "ttl_ms": 60_000}));
+    let granted = json!({"revision": 1, "lease": 42, "ttl_ms": 60_000, "durability": "memory"});
+    assert_eq!(lease, granted);
     let taken = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).fails(1);
     assert!(taken.contains("LeaseExists"), "{taken}");
     let renewed = server.run(&["lease", "keep-alive", "42", "--once", "--json"]).json();
@@ -44,7 +45,8 @@ fn leases_have_json_forms_and_ids_of_choice() {
     let listed = server.run(&["lease", "list", "--json"]).json();
     assert_eq!(listed, json!({"revision": 2, "lease": 42}));
     let revoked = server.run(&["lease", "revoke", "42", "--json"]).json();
-    assert_eq!(revoked, json!({"revision": 3, "lease": 42, "deleted": 1}));
+    let ended = json!({"revision": 3, "lease": 42, "deleted": 1, "durability": "memory"});
+    assert_eq!(revoked, ended);
     for arguments in [&["revoke", "42"][..], &["keep-alive", "42"], &["keep-alive", "42", "--once"]]
     {
         assert_eq!(server.run(&[&["lease"], arguments].concat()).code, Some(3), "{arguments:?}");

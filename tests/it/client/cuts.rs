@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use wakeful::{
-    Client, ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, TxnOp, TxnRequest,
-    WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
+    CallOptions, Client, ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, TxnOp,
+    TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
 use super::proxy::Proxy;
@@ -221,11 +221,11 @@ async fn s9_writes_with_a_key_are_done_exactly_once() {
                     let value = format!("{round}-{nth}");
                     let key = u128::from(round * 10 + nth + 1);
                     let set = Request::Set(SetRequest::new("k", &value));
-                    (value, client.go_once(key, set))
+                    (value, client.go_with(set, CallOptions::once(key)))
                 })
                 .collect();
             for (value, set) in writes {
-                let Reply::Set(reply) = within(set).await.unwrap() else { panic!("no set") };
+                let Reply::Set(reply) = within(set).await.unwrap().reply else { panic!("no set") };
                 assert!(revisions.insert(reply.revision, value).is_none());
             }
         }

@@ -1,5 +1,6 @@
 //! What outlives the process: a durable server that is killed, stopped, damaged and started again.
 
+mod asked;
 mod damage;
 mod kills;
 mod restarts;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use wakeful::{
-    KeyRange, LeaseGrantRequest, Operations, Request, SetRequest, WatchFrom, WatchItem,
-    WatchRequest,
+    CallOptions, KeyRange, LeaseGrantRequest, Operations, Request, SetRequest, WatchFrom,
+    WatchItem, WatchRequest,
 };
 
 use super::{Home, connect, within};
@@ -90,12 +90,12 @@ async fn d5_a_write_that_is_sent_again_after_a_restart_is_done_once() {
     let server = home.server();
     let client = connect(server.addr()).await;
     let write = || Request::Set(SetRequest { return_previous: true, ..SetRequest::new("a", "1") });
-    let first = within(client.call_once(42, write())).await.unwrap();
+    let first = within(client.call_with(write(), CallOptions::once(42))).await.unwrap();
     server.signal("KILL");
     server.finish();
     let server = home.server();
     let client = connect(server.addr()).await;
-    assert_eq!(within(client.call_once(42, write())).await.unwrap(), first);
+    assert_eq!(within(client.call_with(write(), CallOptions::once(42))).await.unwrap(), first);
     assert_eq!(server.status("revision"), 2);
 }
 

@@ -9,8 +9,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wakeful::actor::message::{Execute, Watched};
 use wakeful::{
-    ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, WaitOutcome, WaitRequest, Wakeful,
-    WatchFrom, WatchRequest,
+    Durability, ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, WaitOutcome,
+    WaitRequest, Wakeful, WatchFrom, WatchRequest,
 };
 
 use super::{events, held, start, within};
@@ -183,10 +183,17 @@ async fn t5_timed_out_waits_leave_nothing_and_the_eleventh_event_blocks_nobody()
 #[actix_rt::test]
 async fn e1_the_store_takes_messages() {
     let wakeful = start();
-    let execute = |request| Execute { request, idempotency: Some(5), deadline: None };
+    let execute = |request| Execute {
+        request,
+        idempotency: Some(5),
+        durability: Some(Durability::Fsync),
+        deadline: None,
+    };
     let set = || execute(Request::Set(SetRequest::new("a", "1")));
     let first = within(wakeful.store().send(set())).await.unwrap().unwrap();
-    assert!(matches!(&first, Reply::Set(reply) if reply.revision == 2));
+    assert!(matches!(&first.reply, Reply::Set(reply) if reply.revision == 2));
+    // In memory nothing is durable, whatever was asked for, and the answer says so.
+    assert_eq!(first.durability, None);
     assert_eq!(within(wakeful.store().send(set())).await.unwrap().unwrap(), first);
     // R2: what is too late is not done.
     let late = Execute {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use wakeful::{
-    Client, Compare, CompareOp, CompareTarget, Details, ErrorCode, EventKind, KeyRange, Operations,
-    RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest,
-    WatchFrom, WatchItem, WatchRequest,
+    CallOptions, Client, Compare, CompareOp, CompareTarget, Details, ErrorCode, EventKind,
+    KeyRange, Operations, RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition,
+    WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
 use super::{events, start, within};
@@ -79,9 +79,10 @@ async fn transactions(store: &impl Operations) {
     let done = store.txn(take).await.unwrap();
     assert_eq!((done.succeeded, done.revision, done.results.len()), (false, 6, 1));
     let write = Request::Set(SetRequest::new("once", "1"));
-    let first = store.call_once(77, write.clone()).await.unwrap();
-    assert_eq!(store.call_once(77, write).await.unwrap(), first);
-    let other = store.call_once(77, Request::Set(SetRequest::new("once", "2"))).await;
+    let first = store.call_with(write.clone(), CallOptions::once(77)).await.unwrap();
+    assert_eq!(store.call_with(write, CallOptions::once(77)).await.unwrap(), first);
+    let other =
+        store.call_with(Request::Set(SetRequest::new("once", "2")), CallOptions::once(77)).await;
     assert_eq!(other.unwrap_err().code, ErrorCode::IdempotencyMismatch);
 }
 
@@ -155,7 +156,7 @@ async fn refusals(store: &impl Operations) {
     let expected = Details::Limit { name: "store.key_bytes_max".into(), value: 4_096 };
     assert_eq!(long.details, expected);
     assert!(long.message.contains("store.key_bytes_max"), "{long}");
-    let once = store.call_once(1, Request::Status).await.unwrap_err();
+    let once = store.call_with(Request::Status, CallOptions::once(1)).await.unwrap_err();
     assert_eq!(once.code, ErrorCode::InvalidArgument);
     let current = store.status().await.unwrap().revision;
     let compacted = store.compact(current).await.unwrap();

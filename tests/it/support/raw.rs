@@ -35,6 +35,13 @@ pub(crate) fn request(id: u64, body: Body) -> Vec<u8> {
     frame(REQUEST, 0, id, &body.into_bytes())
 }
 
+/// A request that asks to be so durable.
+pub(crate) fn asking(durability: u8, id: u64, body: Body) -> Vec<u8> {
+    let mut bytes = request(id, body);
+    bytes[6] = durability;
+    bytes
+}
+
 pub(crate) fn hello(name: &str) -> Vec<u8> {
     frame(HELLO, 0, 0, &Body::new().bytes(name.as_bytes()).into_bytes())
 }
@@ -48,6 +55,8 @@ pub(crate) fn credit(stream: u64, bytes: u32) -> Vec<u8> {
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) id: u64,
+    /// Of a reply: how durable it is.
+    pub(crate) durability: u8,
     pub(crate) body: Vec<u8>,
 }
 
@@ -182,10 +191,12 @@ impl Raw {
     pub(crate) fn next_or_end(&mut self) -> Option<Frame> {
         let header = self.take(20)?;
         let body_bytes = u32::from_le_bytes(header[..4].try_into().unwrap());
-        assert_eq!(header[5..12], [1, 0, 0, 0, 0, 0, 0], "codec, reserved bytes and deadline");
+        let (kind, codec, durability) = (header[4], header[5], header[6]);
+        assert_eq!((codec, &header[7..12]), (1, &[0; 5][..]), "codec, reserved byte and deadline");
+        assert!(durability == 0 || kind == REPLY, "only replies say how durable they are");
         let id = u64::from_le_bytes(header[12..].try_into().unwrap());
         let body = self.take(body_bytes as usize).expect("a body behind the header");
-        Some(Frame { kind: header[4], id, body })
+        Some(Frame { kind, id, durability, body })
     }
 
     /// The next frame is an error about the connection, and the last.

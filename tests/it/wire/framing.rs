@@ -92,8 +92,12 @@ fn r4_broken_framing_is_one_error_then_the_end() {
         ("kind 255", with(4, 255)),
         ("codec 0", with(5, 0)),
         ("codec 2", with(5, 2)),
-        ("reserved", with(6, 1)),
         ("reserved", with(7, 1)),
+        ("a ping that is to be durable", {
+            let mut bytes = frame(PING, 0, 1, b"");
+            bytes[6] = 1;
+            bytes
+        }),
         ("a request with id 0", request(0, get(b"a"))),
         ("a welcome", frame(WELCOME, 0, 0, b"")),
         ("a reply", frame(REPLY, 0, 1, b"")),

@@ -20,7 +20,7 @@ use crate::rpc::codec;
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
 use crate::rpc::proto::{
     Call, WireCall, WireCredit, WireDelivery, WireError, WireEvent, WireHello, WirePush, WireReply,
-    WireWelcome,
+    WireWelcome, read_durability,
 };
 
 const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -118,7 +118,11 @@ impl Peer {
     async fn request(&mut self) -> (u64, Call) {
         let (header, body) = self.frame().await;
         assert_eq!(header.kind, Kind::Request, "{header:?}");
-        (header.id, codec::decode::<WireCall<'_>>(&body).unwrap().into())
+        let mut call = codec::decode::<WireCall<'_>>(&body).unwrap().into();
+        if let Call::Store { options, .. } = &mut call {
+            options.durability = read_durability(header.durability).unwrap();
+        }
+        (header.id, call)
     }
 
     /// The next frame, of this kind without much of a body: its id.
@@ -156,6 +160,14 @@ impl Peer {
 
     async fn reply(&mut self, id: u64, reply: &Reply) {
         self.send(Kind::Reply, id, &WireReply::from(reply)).await;
+    }
+
+    async fn durable_reply(&mut self, id: u64, durability: u8, reply: &Reply) {
+        let mut out = Vec::new();
+        let header = Header { durability, ..Header::bare(Kind::Reply, id) };
+        let body = WireReply::from(reply);
+        codec::encode_headed(&mut out, header, &body, FRAME_BYTES_MAX).unwrap();
+        self.raw(&out).await;
     }
 
     async fn refuse(&mut self, id: u64, code: ErrorCode) {

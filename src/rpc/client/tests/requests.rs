@@ -1,9 +1,11 @@
 //! Requests and waits, and what a lost connection means for them.
 
 use super::*;
+use crate::config::Durability;
 use crate::model::{
-    Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, LeaseGrantRequest,
-    RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest,
+    CallOptions, CallReply, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange,
+    LeaseGrantRequest, RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition,
+    WaitOutcome, WaitRequest,
 };
 use crate::operations::Operations;
 
@@ -103,17 +105,48 @@ async fn a_read_is_sent_again() {
 async fn a_write_with_a_key_is_sent_again_with_it_but_not_to_another_store() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
-    let write = client.go_once(5, put("a"));
+    let write = client.go_with(put("a"), CallOptions::once(5));
     let (_, sent) = peer.request().await;
     drop(peer);
     let mut peer = server.accept(7, 10).await;
     assert_eq!(peer.request().await.1, sent);
-    assert_eq!(sent, Call::Store { idempotency: Some(5), request: put("a") });
+    assert_eq!(sent, Call::Store { options: CallOptions::once(5), request: put("a") });
     drop(peer);
     let _peer = server.accept(8, 1).await;
     assert_eq!(within(write).await.unwrap_err().code, ErrorCode::StoreChanged);
-    let error = within(client.call_once(6, get("a"))).await.unwrap_err();
+    let error = within(client.call_with(get("a"), CallOptions::once(6))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::InvalidArgument);
+}
+
+#[tokio::test]
+async fn d9_what_is_asked_is_sent_again_with_the_request_and_what_it_got_is_told() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let asked = CallOptions { durability: Some(Durability::Fsync), ..CallOptions::once(5) };
+    let write = client.go_with(put("a"), asked);
+    let expected = Call::Store { options: asked, request: put("a") };
+    assert_eq!(peer.request().await.1, expected);
+    drop(peer);
+    let mut peer = server.accept(7, 10).await;
+    let (id, again) = peer.request().await;
+    assert_eq!(again, expected);
+    peer.durable_reply(id, 2, &set(3)).await;
+    let done = within(write).await.unwrap();
+    assert_eq!(done, CallReply { reply: set(3), durability: Some(Durability::Fsync) });
+    // Without asking, nothing is asked; what it got is told all the same.
+    let plain = client.go_with(put("b"), CallOptions::default());
+    let (id, sent) = peer.request().await;
+    assert_eq!(sent, Call::from(put("b")));
+    peer.durable_reply(id, 1, &set(4)).await;
+    assert_eq!(within(plain).await.unwrap().durability, Some(Durability::Interval));
+    // A level that is not known fails only the call it belongs to.
+    let (first, second) = (client.go(get("a")), client.go(get("a")));
+    let (id, _) = peer.request().await;
+    peer.durable_reply(id, 3, &got(4)).await;
+    assert_eq!(within(first).await.unwrap_err().code, ErrorCode::Protocol);
+    let (id, _) = peer.request().await;
+    peer.reply(id, &got(4)).await;
+    assert_eq!(within(second).await.unwrap(), got(4));
 }
 
 #[tokio::test]
@@ -165,14 +198,15 @@ async fn what_names_things_of_a_store_is_not_sent_to_another() {
         tokio::task::yield_now().await;
     }
     let refused: Vec<_> = of_one.into_iter().chain(lists(5)).map(|one| client.go(one)).collect();
-    let keyed = client.go_once(6, Request::Set(leased(5)));
+    let keyed = client.go_with(Request::Set(leased(5)), CallOptions::once(6));
     let sent: Vec<Request> = of_any.into_iter().chain(lists(0)).collect();
     let _calls: Vec<_> = sent.iter().map(|one| client.go(one.clone())).collect();
     let mut peer = server.accept(8, 1).await;
-    for (nth, call) in refused.into_iter().chain([keyed]).enumerate() {
+    for (nth, call) in refused.into_iter().enumerate() {
         let error = within(call).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::StoreChanged, "{nth}");
     }
+    assert_eq!(within(keyed).await.unwrap_err().code, ErrorCode::StoreChanged);
     for request in &sent {
         assert_eq!(asks(&peer.request().await.1), request);
     }

@@ -224,7 +224,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
         after: Some("a".into()),
         ..RangeRequest::new(KeyRange::all())
     };
-    assert_eq!(call, Call::Store { idempotency: None, request: Request::Range(rest) });
+    assert_eq!(call, Call::from(Request::Range(rest)));
     let kvs = vec![key_value("b", 6).into()];
     let page = RangeReply { revision: 20, kvs: kvs.clone(), more: false, count: 1 };
     peer.reply(id, &Reply::Range(page)).await;

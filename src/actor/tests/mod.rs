@@ -1,0 +1,3 @@
+//! The actors on a journal whose disk does as it is told.
+
+mod asked;

@@ -1,0 +1,89 @@
+//! [`Encoder`]: turns answers into frames.
+
+use super::connection::End;
+use crate::actor::message::Done;
+use crate::config::Durability;
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::CallReply;
+use crate::rpc::codec::{CodecError, encode_frame, encode_headed};
+use crate::rpc::frame::{Header, Kind};
+use crate::rpc::proto::{WireError, WirePush, WireReply, durability_byte};
+use crate::service::Wakeful;
+
+/// What all answers of a connection are encoded with.
+pub(super) struct Encoder {
+    pub(super) frame_bytes_max: usize,
+    /// Of what waits show.
+    durability: Option<Durability>,
+}
+
+impl Encoder {
+    pub(super) fn new(service: &Wakeful) -> Self {
+        let frame_bytes_max = service.config().rpc.frame_bytes_max;
+        Self { frame_bytes_max, durability: service.durability() }
+    }
+
+    /// Appends the answer to the request `id`, in one frame.
+    pub(super) fn answer(
+        &self,
+        out: &mut Vec<u8>,
+        id: u64,
+        answer: Result<Done, Error>,
+    ) -> Result<(), End> {
+        match answer {
+            Ok(Done::Reply(CallReply { reply, durability })) => {
+                self.reply(out, id, durability, &WireReply::from(&reply))
+            }
+            Ok(Done::Waited(outcome)) => {
+                let durability = self.durability;
+                self.reply(out, id, durability, &WireReply::from(&outcome))
+            }
+            Ok(Done::Parked(_, revision)) => {
+                let parked = WirePush::Parked { revision };
+                framed(encode_frame(out, Kind::Push, id, 0, &parked, self.frame_bytes_max))
+            }
+            Ok(Done::StreamOpened(_)) => self.reply(out, id, None, &WireReply::StreamOpen),
+            Ok(Done::Watching(revision)) => {
+                self.reply(out, id, None, &WireReply::WatchAdd { revision })
+            }
+            Ok(Done::WatchCancelled) => self.reply(out, id, None, &WireReply::WatchCancel),
+            Err(error) => self.error(out, id, &error),
+        }
+    }
+
+    fn reply(
+        &self,
+        out: &mut Vec<u8>,
+        id: u64,
+        durability: Option<Durability>,
+        reply: &WireReply<'_>,
+    ) -> Result<(), End> {
+        let durability = durability_byte(durability);
+        let header = Header { durability, ..Header::bare(Kind::Reply, id) };
+        match encode_headed(out, header, reply, self.frame_bytes_max) {
+            Err(CodecError::TooLarge { bytes, max }) => {
+                // The limits of the store are checked to make this impossible.
+                tracing::error!(bytes, max, "a reply does not fit in a frame");
+                let message = format!("the reply of {bytes} bytes does not fit in a frame");
+                let name = "rpc.frame_bytes_max".to_owned();
+                let details = Details::Limit { name, value: max as u64 };
+                let error = Error::new(ErrorCode::Internal, message).with_details(details);
+                self.error(out, id, &error)
+            }
+            encoded => framed(encoded),
+        }
+    }
+
+    fn error(&self, out: &mut Vec<u8>, id: u64, error: &Error) -> Result<(), End> {
+        let wire = WireError::from(error);
+        framed(encode_frame(out, Kind::Error, id, 0, &wire, self.frame_bytes_max))
+    }
+}
+
+/// Our own bodies encode; one that does not is a defect that ends this connection alone.
+fn framed(encoded: Result<usize, CodecError>) -> Result<(), End> {
+    encoded.map(|_| ()).map_err(|error| {
+        tracing::error!(%error, "a frame could not be encoded");
+        End::Gone
+    })
+}
