@@ -243,7 +243,8 @@ impl State {
         &'a self,
         range: &'a KeyRange,
     ) -> Box<dyn Iterator<Item = &'a Arc<KeyValue>> + 'a> {
-        if !self.is_pending() {
+        // Not whether records are pending: they are shown revision by revision.
+        if self.visible == self.revision {
             return Box::new(self.current_in(range));
         }
         let revision = self.visible;

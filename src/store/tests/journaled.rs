@@ -295,11 +295,19 @@ impl House {
     }
 
     fn settle(&mut self, records: usize) {
-        for _ in 0..records.min(self.pending.len()) {
-            let Some((now, cause, mark)) = self.pending.pop_front() else { return };
+        let group: Vec<_> = self.pending.drain(..records.min(self.pending.len())).collect();
+        let Some((_, _, last)) = group.last() else { return };
+        let last = *last;
+        for (now, cause, mark) in group {
             repeat(&mut self.settled, now, &cause);
-            self.live.settle(mark);
+            // As the hub does: what is shown on the way is each revision, not the last.
+            if mark.revision > self.live.visible() {
+                self.live.settle(Mark { revision: mark.revision, ..last });
+                let all = KeyRange::all();
+                assert!(self.live.seen_in(&all).eq(self.settled.current_in(&all)));
+            }
         }
+        self.live.settle(last);
         assert_eq!(self.live.is_pending(), !self.pending.is_empty());
         if self.pending.is_empty() {
             assert_eq!(self.live.history().oldest(), self.plain.history().oldest());

@@ -31,7 +31,7 @@ enum Step {
     Turn,
 }
 
-fn wait_request() -> impl Strategy<Value = WaitRequest> {
+pub(super) fn wait_request() -> impl Strategy<Value = WaitRequest> {
     let condition = prop_oneof![
         2 => Just(WaitCondition::Changed),
         1 => Just(WaitCondition::Exists),
@@ -49,7 +49,7 @@ fn wait_request() -> impl Strategy<Value = WaitRequest> {
     })
 }
 
-fn watch_request() -> impl Strategy<Value = WatchRequest> {
+pub(super) fn watch_request() -> impl Strategy<Value = WatchRequest> {
     let from = select(vec![WatchFrom::Now, WatchFrom::Revision(0), WatchFrom::Snapshot]);
     let mostly = || prop::bool::weighted(0.8);
     let progress = option::weighted(0.3, (400..4_000u64).prop_map(Duration::from_millis));

@@ -1,6 +1,7 @@
 //! The hub against a model of its promises, the promises one by one, and what once went wrong.
 
 mod against_the_model;
+mod journaled;
 mod promises;
 mod regressions;
 mod world;

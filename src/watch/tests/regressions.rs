@@ -201,3 +201,21 @@ impl WaitRequest {
         Self { condition: WaitCondition::Equals("never".into()), ..self }
     }
 }
+
+/// A range that was empty between two writes of one group commit was judged by its state after
+/// both.
+#[test]
+fn absent_between_two_writes_of_one_commit() {
+    let config = Config::new();
+    let mut state = State::new(config.store);
+    state.set_journaled(true);
+    let mut hub = TestHub::new(state, config.watch);
+    hub.set_to("a/1", "v");
+    hub.show_up_to(hub.state().mark());
+    hub.parked(7, wait(prefix("a/"), WaitCondition::Absent));
+    hub.delete_in(KeyRange::key("a/1"));
+    hub.set_to("a/2", "v");
+    assert!(hub.answers().is_empty(), "nothing is durable yet");
+    hub.show_up_to(hub.state().mark());
+    assert_eq!(hub.answers(), ["7: met at 3: 3-a/1"]);
+}
