@@ -253,6 +253,9 @@ pub(crate) fn read_status(body: &[u8]) -> Status {
         _journal_commits,
         _journal_bytes,
         _journal_sync,
+        _durable_revision,
+        _snapshot_bytes,
+        _log_bytes,
     ] = std::array::from_fn(|_| reader.u64());
     reader.end();
     Status { revision, oldest, store_id, keys, waits, watches, streams, connections }

@@ -185,7 +185,7 @@ fn r4_a_malformed_body_is_an_error_to_its_request_alone() {
     let nested = Body::request(4).u64(1 << 60);
     for (what, body) in [
         ("empty", Body::new()),
-        ("no such request", Body::request(18)),
+        ("no such request", Body::request(20)),
         ("no such request", Body::request(u32::MAX)),
         ("cut short", Body::request(1).u64(3)),
         ("trailing", get(b"a").u8(0)),
