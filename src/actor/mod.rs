@@ -12,6 +12,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod withheld;
+mod work;
 
 pub use session::WatchSession;
 pub use store::StoreActor;

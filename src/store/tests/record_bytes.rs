@@ -80,6 +80,9 @@ pub(crate) fn changes() -> Vec<(&'static str, Change)> {
         ("lease renewed", Change::LeaseRenewed { id: 9, ttl: 1 << 32 }),
         ("lease ended", Change::LeaseEnded { id: 250 }),
         ("compacted", Change::Compacted { revision: 251 }),
+        ("began", Change::Began { oldest: 251, revision: 250 }),
+        ("kept", Change::Kept { kv: kv("k", "v") }),
+        ("lease kept", Change::LeaseKept { id: 9, ttl: second, deadline: 300, private: true }),
     ];
     changes.extend(replies().into_iter().map(|(name, reply)| (name, remembered(reply))));
     changes
@@ -128,6 +131,12 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         01 01 fc 70 11 01 00 fb 2c 01 01 04 fa
         compacted
         01 01 fc 70 11 01 00 fb 2c 01 01 05 fb fb 00
+        began
+        01 01 fc 70 11 01 00 fb 2c 01 01 07 fb fb 00 fa
+        kept
+        01 01 fc 70 11 01 00 fb 2c 01 01 08 01 6b 01 76 02 fb 2c 01 03 09
+        lease kept
+        01 01 fc 70 11 01 00 fb 2c 01 01 09 09 fc 40 42 0f 00 fb 2c 01 01
         set
         01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
         06 05 04 03 02 01 00 00 fb 2c 01 01 09 01 01 6b 01 76 02 fb 2c 01 03 09

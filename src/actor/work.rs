@@ -1,0 +1,232 @@
+//! What [`StoreActor`] does of one piece of work, and what its answer waits for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::message::{Answer, Done, Later, StreamRef, Task, Work};
+use super::store::{StoreActor, WARM_GROUP, start_session};
+use super::withheld::{self, Until};
+use super::{AnswerSink, Outlet};
+use crate::config::Durability;
+use crate::error::{Error, ErrorCode};
+use crate::model::{CallOptions, CallReply, IdempotencyKey, Reply, Request, WaitRequest};
+use crate::store::{Micros, StoreError};
+use crate::watch::{Handle, Owner, WaitStart};
+
+impl StoreActor {
+    /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
+    /// is put with those to be withheld.
+    pub(super) fn answer(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        work: Work,
+        before: &[Answer],
+        sink: &Arc<dyn AnswerSink>,
+        withheld: &mut withheld::Held,
+    ) -> Answer {
+        let id = work.id;
+        if let Task::Store { request, .. } = &work.task
+            && is_of_disk(request)
+        {
+            let sink = Arc::clone(sink);
+            let later = Box::new(move |reply: Result<Reply, Error>| {
+                sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
+            });
+            return match self.do_on_disk(request, later) {
+                Ok(()) => Answer::Withheld,
+                Err(error) => Answer::Now(Err(error)),
+            };
+        }
+        let (answer, until) = self.work(now, owner, work, before);
+        let Some(until) = until else { return Answer::Now(answer) };
+        withheld.push(until, id, answer);
+        Answer::Withheld
+    }
+
+    /// Has what concerns the files done; `later` gives the answer.
+    pub(super) fn do_on_disk(&mut self, request: &Request, later: Later) -> Result<(), Error> {
+        self.requests += 1;
+        if self.stopping {
+            return Err(StoreError::Stopping { resume: None }.into());
+        }
+        let Some(ledger) = &mut self.ledger else {
+            let message = "the store is in memory: there are no files to back up; start the server \
+                           with a data directory";
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        };
+        if let Some(error) = ledger.failed() {
+            return Err(error.clone());
+        }
+        match request {
+            Request::ReadSnapshot { id, offset, limit } => {
+                ledger.read_snapshot(*id, *offset, *limit, later);
+            }
+            _ => self.snapshots.ask(later),
+        }
+        Ok(())
+    }
+
+    /// Does one piece of work, and tells what its answer waits for; `before` are the answers to
+    /// those before it in the same message.
+    pub(super) fn work(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        work: Work,
+        before: &[Answer],
+    ) -> (Result<Done, Error>, Option<Until>) {
+        self.requests += 1;
+        if self.stopping {
+            return (Err(StoreError::Stopping { resume: None }.into()), None);
+        }
+        // By the clock of this moment: what came before in the same message may have taken long.
+        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return (Err(StoreError::DeadlineExceeded.into()), None);
+        }
+        match work.task {
+            Task::Store { options, request } => {
+                let (reply, until) = self.apply(now, options, request);
+                (reply.map(Done::Reply), until)
+            }
+            task => (self.attend(now, owner, work.deadline, task, before), None),
+        }
+    }
+
+    /// Does a piece of work that is about waits and watches. They are shown nothing that is not
+    /// durable.
+    fn attend(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        deadline: Option<Instant>,
+        task: Task,
+        before: &[Answer],
+    ) -> Result<Done, Error> {
+        Ok(match task {
+            Task::Store { .. } => return Err(StoreError::Cancelled.into()),
+            Task::Wait { mut request, outlet } => {
+                if let Some(deadline) = deadline {
+                    let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
+                    request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
+                }
+                match self.wait(now, owner, request, outlet)? {
+                    WaitStart::Answered(outcome) => Done::Waited(outcome),
+                    WaitStart::Parked(handle, revision) => Done::Parked(handle, revision),
+                }
+            }
+            Task::OpenStream { outlet } => {
+                let alive = self.alive.clone();
+                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet, alive))?)
+            }
+            Task::Watch { stream, watch_id, request } => {
+                let stream = resolve(stream, before)?;
+                Done::Watching(self.hub.watch(now, stream, watch_id, request)?)
+            }
+            Task::CancelWatch { stream, watch_id } => {
+                self.hub.cancel_watch(resolve(stream, before)?, watch_id)?;
+                Done::WatchCancelled
+            }
+            Task::Refused(error) => return Err(error),
+        })
+    }
+
+    fn apply(
+        &mut self,
+        now: Micros,
+        options: CallOptions,
+        request: Request,
+    ) -> (Result<CallReply, Error>, Option<Until>) {
+        let Some(ledger) = &self.ledger else {
+            let reply = self.apply_to_hub(now, options.idempotency, request);
+            return (reply.map(|reply| CallReply { reply, durability: None }), None);
+        };
+        if let Err(error) = ledger.check(&request) {
+            return (Err(error), None);
+        }
+        let level = ledger.level(options.durability);
+        let touches_pending = self.hub.state().touches_pending(&request);
+        if let (Some(_), Some(error)) = (ledger.until(level, touches_pending), ledger.failed()) {
+            return (Err(error.clone()), None);
+        }
+        let records = self.hub.records().records();
+        let mut reply = self.apply_to_hub(now, options.idempotency, request);
+        let shows_pending = touches_pending || self.hub.records().records() > records;
+        if let (false, Ok(reply)) = (shows_pending, &mut reply) {
+            self.hub.state().show_visible(reply);
+        }
+        let until = self.ledger.as_ref().and_then(|it| it.until(level, shows_pending));
+        (reply.map(|reply| CallReply { reply, durability: Some(level) }), until)
+    }
+
+    fn apply_to_hub(
+        &mut self,
+        now: Micros,
+        idempotency: Option<IdempotencyKey>,
+        request: Request,
+    ) -> Result<Reply, Error> {
+        let mut reply = self.hub.apply(now, idempotency, request)?;
+        if let Reply::Status(status) = &mut reply {
+            status.store_id = self.store_id;
+            status.server_version = env!("CARGO_PKG_VERSION").to_owned();
+            status.uptime = self.started.elapsed();
+            status.connections = self.connections.load(Ordering::Relaxed);
+            status.requests = self.requests;
+            if let Some(ledger) = &self.ledger {
+                ledger.describe(status);
+            }
+        }
+        Ok(reply)
+    }
+
+    fn wait(
+        &mut self,
+        now: Micros,
+        owner: &Arc<Owner>,
+        request: WaitRequest,
+        outlet: Outlet,
+    ) -> Result<WaitStart, StoreError> {
+        let alive = self.alive.clone();
+        self.hub.wait(now, owner, request, || start_session(outlet, alive))
+    }
+
+    /// Has the store look ahead to the next requests.
+    pub(super) fn warm(&self, works: &[Work]) {
+        if works.len() < 2 {
+            return;
+        }
+        let next = works.get(..WARM_GROUP).unwrap_or(works);
+        let mut writes = 0;
+        let keys = next.iter().filter_map(|work| match &work.task {
+            Task::Store { request: Request::Get(get), .. } => Some(&*get.key),
+            Task::Store { request: Request::Set(set), .. } => {
+                writes += 1;
+                Some(&*set.key)
+            }
+            _ => None,
+        });
+        let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
+        self.hub.warm(keys.into_iter(), writes);
+    }
+}
+
+/// Whether it is about the files, and answered when those are done with.
+pub(super) fn is_of_disk(request: &Request) -> bool {
+    matches!(request, Request::Snapshot | Request::ReadSnapshot { .. })
+}
+
+/// The reply to a request about the files, which are on the disk.
+pub(super) fn on_disk(reply: Reply) -> CallReply {
+    CallReply { reply, durability: Some(Durability::Fsync) }
+}
+
+fn resolve(stream: StreamRef, before: &[Answer]) -> Result<Handle, StoreError> {
+    match stream {
+        StreamRef::Open(handle) => Ok(handle),
+        StreamRef::OpenedBy(index) => match before.get(index) {
+            Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => Ok(*handle),
+            _ => Err(StoreError::WatchNotFound(0)),
+        },
+    }
+}
