@@ -115,6 +115,11 @@ impl Ledger {
         }
     }
 
+    /// The last record handed over.
+    pub(super) fn appended(&self) -> Seq {
+        self.appended
+    }
+
     pub(super) fn config(&self) -> &JournalConfig {
         &self.config
     }

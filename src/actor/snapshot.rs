@@ -1,10 +1,12 @@
 //! [`Snapshots`]: when a snapshot is written, and how: a slice of it in each turn, while the store
 //! goes on.
 
+use std::time::Duration;
+
 use super::ledger::Ledger;
 use super::message::Later;
 use crate::error::{Error, ErrorCode};
-use crate::journal::{Batch, JournalError, Progress, SnapshotInfo};
+use crate::journal::{Batch, JournalError, Progress, Seq, SnapshotInfo};
 use crate::model::{Reply, Revision, SnapshotReply};
 use crate::store::{Micros, Snapshot, State};
 
@@ -18,7 +20,11 @@ const HURRY_MAX: u64 = 16;
 const PART_BYTES: usize = 256 * 1024;
 
 /// Parts under way at once.
-const PARTS_MAX: usize = 4;
+const PARTS_MAX: usize = 2;
+
+/// How long a part takes at least while others write: 64 MiB a second, a fraction of what disks
+/// write, so that commits need not wait long for theirs.
+const PACE: Duration = Duration::from_millis(4);
 
 #[derive(Default)]
 pub(super) struct Snapshots {
@@ -40,6 +46,8 @@ enum Step {
         batch: Batch,
         /// Parts under way.
         parts: usize,
+        /// The last record handed over when the last part was.
+        appended: Seq,
     },
     /// The journal makes it safe.
     Finishing { revision: Revision },
@@ -68,6 +76,7 @@ impl Snapshots {
             revision: state.revision(),
             batch: Batch::new(),
             parts: 0,
+            appended: ledger.appended(),
         };
     }
 
@@ -78,7 +87,10 @@ impl Snapshots {
 
     /// Tells one slice.
     pub(super) fn tell(&mut self, state: &mut State, ledger: &mut Ledger) {
-        let Step::Telling { snapshot, revision, batch, parts } = &mut self.step else { return };
+        let Step::Telling { snapshot, revision, batch, parts, appended } = &mut self.step else {
+            return;
+        };
+        let newest = ledger.appended();
         let (Some(journal), true) = (ledger.journal(), *parts < PARTS_MAX) else { return };
         let (pinned, max) = (state.pinned_bytes(), state.config().history_bytes_max.max(1));
         if pinned > max {
@@ -92,7 +104,9 @@ impl Snapshots {
         let hurry = (pinned.saturating_mul(HURRY_MAX) / max).max(1) as usize;
         let more = state.tell_snapshot(snapshot, SLICE * hurry, batch);
         if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
-            journal.add_to_snapshot(batch);
+            let pace = if *appended < newest { PACE / hurry as u32 } else { Duration::ZERO };
+            journal.add_to_snapshot(batch, pace);
+            *appended = newest;
             *parts += 1;
         }
         if !more {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::disk::Disk;
 use super::error::Action;
@@ -16,8 +16,8 @@ use super::{JournalError, Part, Progress, Report, Seq, SnapshotInfo, segment};
 pub(super) enum Order {
     /// Begin a snapshot of every record up to this one.
     Begin(Seq),
-    /// Framed records of it, and how many.
-    Add(Vec<u8>, u64),
+    /// Framed records of it, how many, and how long they are to take at least.
+    Add(Vec<u8>, u64, Duration),
     /// There are no more.
     Finish,
     /// Forget about it.
@@ -45,8 +45,10 @@ impl Keeper {
                     Writing::begin(&self.disk, &self.dir, self.store_id, seq)
                         .map(|begin| writing = Some(begin))
                 }
-                Order::Add(framed, records) => {
+                Order::Add(framed, records, pace) => {
+                    let taken = Instant::now();
                     let added = writing.as_mut().map_or(Ok(()), |it| it.append(&framed, records));
+                    self.rest(pace.saturating_sub(taken.elapsed()));
                     (self.report)(Progress::SnapshotTaken);
                     added
                 }
@@ -68,6 +70,16 @@ impl Keeper {
                 writing = None;
                 tracing::warn!(%error, "a snapshot could not be written; another is tried later");
                 (self.report)(Progress::SnapshotFailed(error));
+            }
+        }
+    }
+
+    /// Lets the disk be, unless the journal ends.
+    fn rest(&self, pause: Duration) {
+        if !pause.is_zero() {
+            let mut state = self.shared.state.lock();
+            if !state.done {
+                self.shared.ended.wait_for(&mut state, pause);
             }
         }
     }

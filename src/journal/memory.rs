@@ -1,5 +1,7 @@
 //! A journal without a disk: everything is durable at once.
 
+use std::time::Duration;
+
 use super::{
     Batch, Journal, JournalError, JournalStats, Part, Progress, Report, Seq, SnapshotInfo,
 };
@@ -45,7 +47,7 @@ impl Journal for MemoryJournal {
 
     fn begin_snapshot(&mut self) {}
 
-    fn add_to_snapshot(&mut self, batch: &mut Batch) {
+    fn add_to_snapshot(&mut self, batch: &mut Batch, _: Duration) {
         batch.clear();
         (self.report)(Progress::SnapshotTaken);
     }

@@ -27,6 +27,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use batch::Batch;
 #[cfg(any(test, feature = "cli"))]
@@ -109,8 +110,9 @@ pub(crate) trait Journal: Send {
     /// is taken, and when it is safe or failed; one at a time.
     fn begin_snapshot(&mut self);
     /// Hands over records of the snapshot, never blocks; leaves the batch empty. Callers have only
-    /// few parts under way at once.
-    fn add_to_snapshot(&mut self, batch: &mut Batch);
+    /// few parts under way at once. Each takes `pace` at least, so that the disk has time for
+    /// commits.
+    fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration);
     /// The snapshot has all its records.
     fn finish_snapshot(&mut self);
     /// Gives the snapshot up.

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     pub(super) wanted: Condvar,
     /// Wakes whoever waits for a sync.
     pub(super) synced: Condvar,
+    /// Wakes whoever would otherwise rest.
+    pub(super) ended: Condvar,
     /// Bytes handed over and not yet written.
     pub(super) pending: AtomicUsize,
 }

@@ -16,7 +16,7 @@ const SUFFIX: &str = ".snap";
 const CHUNK: usize = 1024 * 1024;
 
 /// Written between two syncs. A sync of much more would hold up those of the log.
-const SYNC_EVERY: u64 = 4 * 1024 * 1024;
+const SYNC_EVERY: u64 = 1024 * 1024;
 
 /// The name of the snapshot that stands for every record up to `seq`.
 pub(super) fn name(seq: Seq) -> String {

@@ -66,6 +66,7 @@ impl FileJournal {
             work: Condvar::new(),
             wanted: Condvar::new(),
             synced: Condvar::new(),
+            ended: Condvar::new(),
             pending: AtomicUsize::new(0),
         });
         let dir = maker.dir.clone();
@@ -114,6 +115,7 @@ impl FileJournal {
         self.shared.state.lock().done = true;
         self.shared.wanted.notify_all();
         self.shared.synced.notify_all();
+        self.shared.ended.notify_all();
         self.keeper = None;
         for thread in self.others.drain(..) {
             let _ = thread.join();
@@ -161,11 +163,11 @@ impl Journal for FileJournal {
         self.order(Order::Begin(self.last));
     }
 
-    fn add_to_snapshot(&mut self, batch: &mut Batch) {
+    fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration) {
         let records = batch.records();
         let framed = std::mem::take(&mut batch.framed);
         batch.clear();
-        self.order(Order::Add(framed, records));
+        self.order(Order::Add(framed, records, pace));
     }
 
     fn finish_snapshot(&mut self) {
