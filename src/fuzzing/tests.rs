@@ -82,7 +82,7 @@ fn framed(records: &[Vec<u8>]) -> Vec<u8> {
 /// A journal of these records, as many to a commit, as the input of [`journal_segments`].
 fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     let disk = FaultyDisk::new();
-    let config = JournalConfig { segment_bytes: SEGMENT_BYTES as u64, ..Config::new().journal };
+    let config = small_segments();
     let report = Arc::new(|_| {});
     let replay = &mut |_, _: &[u8]| Ok(());
     let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
@@ -99,6 +99,31 @@ fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     }
     journal.close().unwrap();
     segments(&disk).into_iter().flat_map(|(_, bytes)| bytes).collect()
+}
+
+/// The file of a snapshot of these records, as the input of [`journal_snapshot`].
+fn snapshot_of(records: &[Vec<u8>]) -> Vec<u8> {
+    let disk = FaultyDisk::new();
+    let report = Arc::new(|_| {});
+    let replay = &mut |_, _: &[u8]| Ok(());
+    let config = small_segments();
+    let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
+    let mut journal = opened.unwrap().journal;
+    journal.begin_snapshot();
+    let mut batch = Batch::new();
+    for record in records {
+        batch.push_if(|out| {
+            out.extend_from_slice(record);
+            true
+        });
+    }
+    journal.add_to_snapshot(&mut batch, std::time::Duration::ZERO);
+    journal.finish_snapshot();
+    journal.close().unwrap();
+    let file = disk.open(&Path::new(DIR).join(format!("{:016x}.snap", 0))).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
 }
 
 fn some_records() -> Vec<Vec<u8>> {
@@ -126,13 +151,35 @@ fn what_was_written_is_what_is_tried() {
         check_journal(&lay_out(choice, &data));
     }
     store_records(&framed(&records));
+    let snapshot = snapshot_of(&records);
+    for choice in [0, 1, 3] {
+        let input = [&[choice][..], &snapshot].concat();
+        journal_snapshot(&input);
+    }
+    let disk = FaultyDisk::new();
+    write(&disk, Path::new("/backup"), &snapshot).unwrap();
+    let mut count = 0;
+    let replay = &mut |_, _: &[u8]| {
+        count += 1;
+        Ok(())
+    };
+    journal::check_snapshot(&disk, Path::new("/backup"), replay).unwrap();
+    assert_eq!(count, records.len());
 }
 
+/// Writes them where `FUZZ_SEEDS` says.
 #[test]
-#[ignore = "writes fuzz/seeds"]
-fn writes_seeds_for_the_fuzz_targets() {
+fn seeds_are_inputs_of_the_fuzz_targets() {
+    let temporary = tempfile::tempdir().unwrap();
+    let seeds = std::env::var_os("FUZZ_SEEDS").map(PathBuf::from);
+    let seeds = seeds.unwrap_or_else(|| temporary.path().to_owned());
     let write = |target: &str, name: String, bytes: Vec<u8>| {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        match target {
+            "store_records" => store_records(&bytes),
+            "journal_segments" => journal_segments(&bytes),
+            _ => journal_snapshot(&bytes),
+        }
+        let dir = seeds.join(target);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join(name), bytes).unwrap();
     };
@@ -142,6 +189,10 @@ fn writes_seeds_for_the_fuzz_targets() {
         for choice in [0, 7] {
             let journal = [&[choice][..], &journal_of(records, 3)].concat();
             write("journal_segments", format!("{count}-{choice}"), journal);
+        }
+        for choice in [0, 3] {
+            let snapshot = [&[choice][..], &snapshot_of(records)].concat();
+            write("journal_snapshot", format!("{count}-{choice}"), snapshot);
         }
     }
     for (number, (_, change)) in changes().into_iter().enumerate() {
@@ -175,6 +226,25 @@ proptest! {
             records.push(record);
         }
         store_records(&framed(&records));
+    }
+
+    #[test]
+    fn d6_bytes_that_are_no_snapshot_are_refused(
+        choice in any::<u8>(),
+        data in vec(any::<u8>(), 0..600),
+    ) {
+        journal_snapshot(&[&[choice][..], &data].concat());
+    }
+
+    #[test]
+    fn d6_snapshots_that_were_changed_are_refused_or_whole(
+        choice in any::<u8>(),
+        requests in requests(),
+        mutations in vec(mutation(), 0..4),
+    ) {
+        let mut snapshot = snapshot_of(&records_of(requests));
+        mutations.iter().for_each(|mutation| mutate(&mut snapshot, mutation));
+        journal_snapshot(&[&[choice][..], &snapshot].concat());
     }
 
     #[test]

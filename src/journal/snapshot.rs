@@ -18,6 +18,9 @@ const CHUNK: usize = 1024 * 1024;
 /// Written between two syncs. A sync of much more would hold up those of the log.
 const SYNC_EVERY: u64 = 1024 * 1024;
 
+/// No journal comes to so many records or segments.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// The name of the snapshot that stands for every record up to `seq`.
 pub(super) fn name(seq: Seq) -> String {
     format!("{seq:016x}{SUFFIX}")
@@ -174,6 +177,11 @@ impl Reading {
         if trailer.bytes != end - Snapshot::BYTES as u64 {
             let what = format!("it should have {} bytes of records", trailer.bytes);
             return Err(JournalError::damaged(path, end, what));
+        }
+        let Trailer { segment, first, .. } = trailer;
+        let numbers = head.seq < NUMBER_MAX && (1..NUMBER_MAX).contains(&segment);
+        if !numbers || first == 0 || first > head.seq + 1 {
+            return Err(JournalError::damaged(path, end, "the log cannot go on where it says"));
         }
         Ok(Self { path: path.to_owned(), file, head, trailer, len })
     }

@@ -18,12 +18,16 @@ impl Disk for RealDisk {
         if dir.is_dir() {
             return Ok(());
         }
-        fs::create_dir_all(dir)?;
-        // The entry must be as durable as what will be in the directory.
-        match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => self.sync_dir(parent),
-            None => self.sync_dir(Path::new(".")),
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.make_dir(parent)?;
         }
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // The entry must be as durable as what will be in the directory.
+        self.sync_dir(parent.unwrap_or(Path::new(".")))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
