@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
 use tokio::net::ToSocketAddrs;
@@ -54,6 +55,11 @@ struct House {
     /// What `ended` waits for to be dropped; `None` once stopped.
     alive: Option<mpsc::Sender<()>>,
 }
+
+/// How often it is said how far the journal is read, and after how many records it is looked at
+/// the clock for that.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+const SAY_RECORDS: u64 = 1 << 14;
 
 impl Wakeful {
     /// Starts the actors on the current arbiter. No door is open yet: see [`listen`](Self::listen).
@@ -128,7 +134,15 @@ impl Wakeful {
         // bound: one for each commit
         let report = Arc::new(move |progress| store.do_send(Progressed(progress)));
         state.begin_replay();
-        let replay = &mut |_, payload: &[u8]| state.replay(payload);
+        let (mut records, mut said) = (0_u64, Instant::now());
+        let replay = &mut |_, payload: &[u8]| {
+            records += 1;
+            if records.is_multiple_of(SAY_RECORDS) && said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                tracing::info!(records, "reading the journal");
+            }
+            state.replay(payload)
+        };
         let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
         state.finish_replay();
         state.check_leases()?;

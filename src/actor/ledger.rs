@@ -136,11 +136,15 @@ impl Ledger {
         self.log_bytes
     }
 
-    /// Whether the log has grown so long, or the room so short, that a snapshot should replace it.
-    pub(super) fn wants_snapshot(&self) -> bool {
-        let JournalConfig { snapshot_log_bytes, segment_bytes, .. } = self.config;
-        let enough = snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes));
-        self.log_bytes >= if self.room { enough } else { segment_bytes }
+    /// Whether there is room for what grows.
+    pub(super) fn has_room(&self) -> bool {
+        self.room
+    }
+
+    /// Whether the log has grown so long that a snapshot should replace it.
+    pub(super) fn is_long(&self) -> bool {
+        let JournalConfig { snapshot_log_bytes, .. } = self.config;
+        self.log_bytes >= snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes))
     }
 
     /// A snapshot of everything handed over so far begins.

@@ -26,11 +26,16 @@ const PARTS_MAX: usize = 2;
 /// write, so that commits need not wait long for theirs.
 const PACE: Duration = Duration::from_millis(4);
 
+/// Without room for the log, snapshots begin so far apart at least: microseconds.
+const REST: Micros = 5_000_000;
+
 #[derive(Default)]
 pub(super) struct Snapshots {
     step: Step,
     /// The snapshot must not begin before the log has grown to this many bytes, after one failed.
     not_before: u64,
+    /// Without room for the log, the next is tried from then on.
+    rested: Micros,
     /// Who waits for a snapshot that has not begun, and for the one under way.
     asked: Vec<Later>,
     waiting: Vec<Later>,
@@ -64,10 +69,15 @@ impl Snapshots {
         if !matches!(self.step, Step::Idle) || ledger.failed().is_some() {
             return;
         }
-        let asked = !self.asked.is_empty();
-        if !asked && (ledger.log_bytes() < self.not_before || !ledger.wants_snapshot()) {
+        let due = match ledger.has_room() {
+            true => ledger.log_bytes() >= self.not_before && ledger.is_long(),
+            // What was deleted since the last one may be just what is missing.
+            false => ledger.log_bytes() > 0 && now >= self.rested,
+        };
+        if self.asked.is_empty() && !due {
             return;
         }
+        self.rested = now.saturating_add(REST);
         let Some(journal) = ledger.begin_snapshot() else { return };
         journal.begin_snapshot();
         self.waiting = std::mem::take(&mut self.asked);
