@@ -43,9 +43,9 @@ pub(crate) enum Change {
     Compacted { revision: Revision },
     /// A reply is remembered for its idempotency key.
     Remembered { key: IdempotencyKey, fingerprint: u64, reply: Reply },
-    /// A snapshot begins: history is readable from `oldest` on, the keys that follow are as of
-    /// `revision`.
-    Began { oldest: Revision, revision: Revision },
+    /// A snapshot begins: history is readable from `oldest` on, the keys that follow, about `keys`
+    /// of them, are as of `revision`.
+    Began { oldest: Revision, revision: Revision, keys: u64 },
     /// A key that a snapshot found.
     Kept { kv: Arc<KeyValue> },
     /// A lease that a snapshot found.
@@ -72,7 +72,7 @@ enum WireChange<'a> {
     LeaseEnded(u64),
     Compacted(u64),
     Remembered(u128, u64, WireReply<'a>),
-    Began(u64, u64),
+    Began(u64, u64, u64),
     Kept(WireKeyValue<'a>),
     LeaseKept(u64, u64, u64, bool),
 }
@@ -134,7 +134,7 @@ impl Change {
                 Some(reply) => WireChange::Remembered(*key, *fingerprint, reply),
                 None => return,
             },
-            Self::Began { oldest, revision } => WireChange::Began(*oldest, *revision),
+            Self::Began { oldest, revision, keys } => WireChange::Began(*oldest, *revision, *keys),
             Self::Kept { kv } => WireChange::Kept(WireKeyValue::of(kv)),
             Self::LeaseKept { id, ttl, deadline, private } => {
                 WireChange::LeaseKept(*id, *ttl, *deadline, *private)
@@ -158,7 +158,7 @@ impl Change {
             WireChange::Remembered(key, fingerprint, reply) => {
                 Self::Remembered { key, fingerprint, reply: reply.into() }
             }
-            WireChange::Began(oldest, revision) => Self::Began { oldest, revision },
+            WireChange::Began(oldest, revision, keys) => Self::Began { oldest, revision, keys },
             WireChange::Kept(kv) => Self::Kept { kv: kv.into() },
             WireChange::LeaseKept(id, ttl, deadline, private) => {
                 Self::LeaseKept { id, ttl, deadline, private }

@@ -74,7 +74,6 @@ impl Keyspace {
     }
 
     /// Keys that exist or that history speaks of.
-    #[cfg(test)]
     pub(crate) fn records(&self) -> usize {
         self.records.len()
     }
@@ -82,6 +81,13 @@ impl Keyspace {
     /// Every record is in a place before this one.
     pub(super) fn places(&self) -> usize {
         self.records.capacity()
+    }
+
+    /// Makes room for so many records at once.
+    pub(super) fn reserve(&mut self, records: usize) {
+        self.records.reserve_exact(records);
+        // None is there yet that could need another place.
+        self.index.reserve(records, |_| 0);
     }
 
     /// Whether there is no record.

@@ -15,6 +15,9 @@ use crate::model::Revision;
 /// Most bytes of keys and values in one slice, one key more.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
 
+/// Most keys for which room is made before they are seen: a hostile file must not take all memory.
+const RESERVE_MAX: usize = 1 << 20;
+
 /// How far a snapshot is.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -81,7 +84,8 @@ impl State {
         snapshot.phase = match snapshot.phase {
             Phase::Begin => {
                 let Snapshot { oldest, .. } = *snapshot;
-                let change = Change::Began { oldest, revision: snapshot.base() };
+                let keys = self.keys.records() as u64;
+                let change = Change::Began { oldest, revision: snapshot.base(), keys };
                 snapshot.push(out, snapshot.base(), &[change]);
                 Phase::Leases
             }
@@ -181,11 +185,12 @@ impl State {
     pub(super) fn replay_kept(&mut self, change: Change) -> Result<(), String> {
         let fresh = self.history.applied_end() == 1;
         match change {
-            Change::Began { oldest, revision }
+            Change::Began { oldest, revision, keys }
                 if fresh && self.keys.is_empty() && oldest <= revision + 1 && oldest > 0 =>
             {
                 (self.revision, self.visible) = (revision, revision);
                 self.history = History::new(oldest);
+                self.keys.reserve(usize::try_from(keys).unwrap_or(usize::MAX).min(RESERVE_MAX));
             }
             Change::LeaseKept { id, ttl, deadline, private } if fresh => {
                 self.leases.put(id, ttl, deadline, private);

@@ -80,7 +80,7 @@ pub(crate) fn changes() -> Vec<(&'static str, Change)> {
         ("lease renewed", Change::LeaseRenewed { id: 9, ttl: 1 << 32 }),
         ("lease ended", Change::LeaseEnded { id: 250 }),
         ("compacted", Change::Compacted { revision: 251 }),
-        ("began", Change::Began { oldest: 251, revision: 250 }),
+        ("began", Change::Began { oldest: 251, revision: 250, keys: 3 }),
         ("kept", Change::Kept { kv: kv("k", "v") }),
         ("lease kept", Change::LeaseKept { id: 9, ttl: second, deadline: 300, private: true }),
     ];
@@ -132,7 +132,7 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         compacted
         01 01 fc 70 11 01 00 fb 2c 01 01 05 fb fb 00
         began
-        01 01 fc 70 11 01 00 fb 2c 01 01 07 fb fb 00 fa
+        01 01 fc 70 11 01 00 fb 2c 01 01 07 fb fb 00 fa 03
         kept
         01 01 fc 70 11 01 00 fb 2c 01 01 08 01 6b 01 76 02 fb 2c 01 03 09
         lease kept
