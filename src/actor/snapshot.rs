@@ -22,9 +22,9 @@ const PART_BYTES: usize = 256 * 1024;
 /// Parts under way at once.
 const PARTS_MAX: usize = 2;
 
-/// How long a part takes at least while others write: 64 MiB a second, a fraction of what disks
+/// How long a part takes at least while others write: 32 MiB a second, a fraction of what disks
 /// write, so that commits need not wait long for theirs.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(8);
 
 /// Without room for the log, snapshots begin so far apart at least: microseconds.
 const REST: Micros = 5_000_000;
