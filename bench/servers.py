@@ -243,8 +243,9 @@ def data_dir():
 
 def filesystem(path):
     """What kind of filesystem `path` is on."""
-    command = ["stat", "--file-system", "--format", "%T", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["df", "--output=fstype", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return said.split()[-1]
 
 
 def sync_micros(data, times=300):

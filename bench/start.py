@@ -61,7 +61,7 @@ def starts(run, options, data):
     cases = []
     with DurableWakeful(data) as server:
         fill(run, server, options)
-        cases.append(("as filled, running", [], [server.rss_bytes()], facts(run, server)))
+        cases.append(("as filled, running", [], [], [server.rss_bytes()], facts(run, server)))
     cases.append(("from the log alone", *restarts(run, options, data, "log")))
     with DurableWakeful(data) as server:
         backup(run, server, data.parent / "with-history")
@@ -70,17 +70,18 @@ def starts(run, options, data):
         revision = facts(run, server)["revision"]
         run.call("compact", server.command_line("compact", revision), 60)
         compacted(run, server)
-        cases.append(("compacted, running", [], [server.rss_bytes()], facts(run, server)))
+        cases.append(("compacted, running", [], [], [server.rss_bytes()], facts(run, server)))
         backup(run, server, data.parent / "without-history")
     cases.append(("from a snapshot, no history", *restarts(run, options, data, "no history")))
     rows = []
-    for case, seconds, memory, state in cases:
+    for case, seconds, cpu, memory, state in cases:
         bytes_per_key = median(memory) / state["keys"] - KEY_BYTES - VALUE_BYTES
         bound = FROM_LOG_SECONDS if "log" in case else FROM_SNAPSHOT_SECONDS
         rows.append(
             [
                 case,
                 verdict(median(seconds), bound, False) if seconds else "",
+                f"{median(cpu):.2f}" if cpu else "",
                 verdict(bytes_per_key, BYTES_PER_KEY, False),
                 f"{median(memory) / 2**20:,.0f}",
                 f"{state['history_events']:,}",
@@ -94,45 +95,49 @@ def starts(run, options, data):
         "512 MiB), and each key is set once: one event of history for each key, which shares key "
         "and value with it; then without any, after `wakeful compact` of everything."
     )
-    header = ["", "start, seconds", "bytes a key more", "RSS MiB", "events of history", "files MiB"]
+    header = ["", "start, s", "its CPU, s", "bytes a key more", "RSS MiB", "events kept", "files MiB"]
     run.table(header, rows)
 
 
 def restarts(run, options, data, label):
-    """Seconds of each start, and the memory after it."""
-    seconds, memory, state = [], [], None
+    """Seconds of each start, its processor time, the memory after it, and what was there."""
+    seconds, cpu, memory, state = [], [], [], None
     for round_ in range(options.rounds):
         say(f"start from {label}, {round_ + 1}/{options.rounds}")
         run.note("cpu busy before a round", share=cpu_busy())
         with DurableWakeful(data) as server:
             seconds.append(server.start_seconds)
+            cpu.append(server.cpu_seconds())
             memory.append(server.rss_bytes())
             state = facts(run, server)
-        run.note("start", of=label, seconds=seconds[-1], rss=memory[-1])
+        run.note("start", of=label, seconds=seconds[-1], cpu=cpu[-1], rss=memory[-1])
     if state["keys"] != options.keys:
         raise RuntimeError(f"{state['keys']} keys after a start")
-    return seconds, memory, state
+    return seconds, cpu, memory, state
 
 
 def snapshots(run, options, data, scratch):
     """Sets beside a snapshot, and without one."""
     # how sets come: reports without and beside a snapshot, and how long the snapshots took
     without, beside, took = ({name: [] for name, _ in LOADS} for _ in range(3))
+    outlasted = 0
     with open(scratch / "log", "w+", encoding="utf-8") as log:
         with DurableWakeful(data, log=log) as server:
             fill(run, server, options)
             backup(run, server, scratch / "first")
+            first = snapshot_seconds(log)[-1]
             for round_ in range(options.rounds):
                 run.note("cpu busy before a round", share=cpu_busy())
                 for name, words in LOADS:
                     say(f"round {round_ + 1}/{options.rounds}: sets, {name}")
                     plain = sets(run, server, options, f"sets, {name}", words, options.seconds)
                     without[name].append(plain)
-                    seconds = PART * snapshot_seconds(log)[-1]
+                    seconds = PART * (took[name] or [first])[-1]
                     report = beside_snapshot(run, server, options, name, words, seconds, scratch)
                     beside[name].append(report)
                     took[name].append(snapshot_seconds(log)[-1])
                     run.note("snapshot", load=name, seconds=took[name][-1], load_seconds=seconds)
+                    outlasted += seconds > took[name][-1]
     rows = []
     for name, _ in LOADS:
         p99s = ([one["p99_us"] for one in of[name]] for of in (beside, without))
@@ -145,7 +150,7 @@ def snapshots(run, options, data, scratch):
     run.write(
         "## Sets during a snapshot\n\nLatencies in microseconds, of durable sets of the same keys. "
         "The snapshot is asked for by `wakeful backup`, just before the sets begin; they end before "
-        "the snapshot does."
+        f"the snapshot does, but for {outlasted} of {len(LOADS) * options.rounds} times."
     )
     header = ["sets", "snapshot", "per second", "p50", "p99", "max", "it took, s", "p99 ratio"]
     run.table(header, rows)
