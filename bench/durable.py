@@ -128,7 +128,8 @@ def against_redis(run, options, data):
     rows, ratios = [], []
     for connections, pipeline, bound in SHAPES:
         shape = f"set {connections} x {pipeline}"
-        of = {driver.name: measured[(driver.name, connections, pipeline)] for driver in taking_turns}
+        names = [driver.name for driver in taking_turns]
+        of = {name: measured[(name, connections, pipeline)] for name in names}
         rows += [[shape, name, *figures.cells()] for name, figures in of.items()]
         ours = of.pop("Wakeful").per_second
         against = [verdict(ratio(ours, it.per_second), bound, True) for it in of.values()]
@@ -196,8 +197,8 @@ def reads(run, options, data):
         f"{drivers.KEYS:,} keys, while {WRITERS} connections set {options.write_rate:,} times a "
         f"second: only the first {WRITTEN_KEYS} keys, so that one get in "
         f"{drivers.KEYS // WRITTEN_KEYS:,} can touch what is pending. The writers, too, use the "
-        "processors, the same of both as they write at a rate. What a sync costs in processor time, "
-        "and not the wait for it, is in the ratio."
+        "processors, the same of both as they write at a rate. The processor time of a sync, and "
+        "not the wait for it, is in the ratio."
     )
     run.table(
         ["gets beside sets", "per second", "p50", "p99"],

@@ -89,13 +89,13 @@ def starts(run, options, data):
             ]
         )
     run.write(
-        "## Start and memory\n\nSeconds from before the process was made to its line `listening on`, "
-        "files in the page cache. Memory is all the process has in RAM (VmRSS), divided by the keys, "
-        "less the bytes of key and value. History has its defaults (at most 1,000,000 revisions, "
+        "## Start and memory\n\nSeconds from before the process was made to its `listening on`, files "
+        "in the page cache. Memory is all the process has in RAM (VmRSS), divided by the keys, less "
+        "the bytes of key and value. History has its defaults (at most 1,000,000 revisions, "
         "512 MiB), and each key is set once: one event of history for each key, which shares key "
         "and value with it; then without any, after `wakeful compact` of everything."
     )
-    header = ["", "start, s", "its CPU, s", "bytes a key more", "RSS MiB", "events kept", "files MiB"]
+    header = ["", "start, s", "its CPU, s", "bytes a key more", "RSS MiB", "events", "files MiB"]
     run.table(header, rows)
 
 
@@ -149,8 +149,8 @@ def snapshots(run, options, data, scratch):
             rows.append([name, case, *cells, *last])
     run.write(
         "## Sets during a snapshot\n\nLatencies in microseconds, of durable sets of the same keys. "
-        "The snapshot is asked for by `wakeful backup`, just before the sets begin; they end before "
-        f"the snapshot does, but for {outlasted} of {len(LOADS) * options.rounds} times."
+        "The snapshot is asked for by `wakeful backup`, just before the sets begin; they end "
+        f"before the snapshot does, but for {outlasted} of {len(LOADS) * options.rounds} times."
     )
     header = ["sets", "snapshot", "per second", "p50", "p99", "max", "it took, s", "p99 ratio"]
     run.table(header, rows)
