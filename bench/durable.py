@@ -173,7 +173,7 @@ def against_etcd(run, options, data):
 
 def reads(run, options, data):
     """Gets of keys that hardly anybody sets, while others are set durably and in memory."""
-    measured = {}
+    measured, cpu = {}, {}
     with ExitStack() as running:
         durable = running.enter_context(DurableWakeful(data / "reads-wakeful"))
         memory = running.enter_context(Wakeful())
@@ -190,8 +190,12 @@ def reads(run, options, data):
             for case, server, write in cases if round_ % 2 == 0 else cases[::-1]:
                 with writing(run, server, options) if write else ExitStack():
                     load = drivers.Bench(f"gets, {case}", run, server, server)
+                    before = server.cpu_seconds()
                     got = load.load("get", READERS, 1, options.seconds)
+                    used = (server.cpu_seconds() - before) / options.seconds
+                    run.note("server cpu", driver=case, share=used)
                     measured.setdefault(case, Measured()).add(got)
+                    cpu.setdefault(case, []).append(used)
     run.write(
         f"## Reads beside durable writes\n\nGets in a closed loop on {READERS} connections, of "
         f"{drivers.KEYS:,} keys, while {WRITERS} connections set {options.write_rate:,} times a "
@@ -201,8 +205,8 @@ def reads(run, options, data):
         "not the wait for it, is in the ratio."
     )
     run.table(
-        ["gets beside sets", "per second", "p50", "p99"],
-        [[case, *measured[case].cells()] for case, _, _ in cases],
+        ["gets beside sets", "per second", "p50", "p99", "server's CPU, cores"],
+        [[case, *measured[case].cells(), f"{median(cpu[case]):.2f}"] for case, _, _ in cases],
     )
     rates, p50, p99 = (
         ratio(getattr(measured["fsync"], of), getattr(measured["memory"], of))
