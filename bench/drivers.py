@@ -5,6 +5,8 @@ import io
 import json
 from dataclasses import dataclass
 
+from servers import ETCD_LOAD
+
 KEYS = 100_000
 VALUE_BYTES = 64
 FILL_SECONDS_MAX = 120
@@ -60,10 +62,12 @@ class Bench(Driver):
 class RedisBenchmark(Driver):
     """redis-benchmark, of one thread, as it is by default."""
 
-    def __init__(self, name, run, server):
+    # It takes a number of requests, not a time: the last rate tells how many are enough.
+    RATES = {(1, 1): 30_000, (50, 1): 90_000, (50, 16): 400_000, (1, 64): 400_000}
+
+    def __init__(self, name, run, server, rates=None):
         super().__init__(name, run, server)
-        # It takes a number of requests, not a time: the last rate tells how many are enough.
-        self.rates = {(1, 1): 30_000, (50, 1): 90_000, (50, 16): 400_000, (1, 64): 400_000}
+        self.rates = dict(rates or self.RATES)
 
     def fill(self):
         self.server.fill(KEYS, VALUE_BYTES)
@@ -78,6 +82,21 @@ class RedisBenchmark(Driver):
         self.rates[shape] = per_second = float(row["rps"])
         p50, p99 = (float(row[f"{name}_latency_ms"]) * 1e3 for name in ["p50", "p99"])
         return Load(requests, per_second, p50, p99)
+
+
+class EtcdLoad(Driver):
+    """The load of `peers/etcd`: etcd's client, or Wakeful's, in the same tasks."""
+
+    def __init__(self, name, run, server, connections):
+        super().__init__(name, run, server)
+        self.connections = connections
+
+    def load(self, op, connections, pipeline, seconds):
+        """`connections` tasks, which share fewer connections."""
+        kind = self.server.name.lower()
+        command = [ETCD_LOAD, kind, self.server.addr, connections, self.connections]
+        command += [KEYS, VALUE_BYTES, seconds]
+        return said(self.call(op, connections, pipeline, seconds, command))
 
 
 class GoLoad(Driver):

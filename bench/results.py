@@ -93,6 +93,7 @@ def conditions(began, name, arguments):
         "rustc": version(["rustc", "--version"]),
         "redis": version(["redis-server", "--version"]),
         "go": version(["go", "version"]),
+        "etcd": version(["etcd", "--version"]),
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 

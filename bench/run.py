@@ -6,11 +6,13 @@ import resource
 import subprocess
 import sys
 
+import durable
 import fanout
 import keys
 import lag
 import leases
 import memory
+import start
 from results import Run
 from servers import Missing, say
 
@@ -20,6 +22,8 @@ BENCHMARKS = {
     "memory": memory,
     "lag": lag,
     "leases": leases,
+    "durable": durable,
+    "start": start,
 }
 OPEN_FILES = 65_536
 

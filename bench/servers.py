@@ -9,13 +9,18 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 # Another binary can be named, to compare two versions.
 WAKEFUL = Path(os.environ.get("WAKEFUL", "target/release/wakeful"))
 NETRPC = Path("target/bench/netrpc")
+ETCD_LOAD = Path("target/bench/etcd/release/etcd-load")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS_MAX = 10
 
@@ -29,14 +34,15 @@ class Server:
 
     name = "server"
 
-    def __init__(self, command):
+    def __init__(self, command, log=None):
+        """Starts it; what it says on standard error goes to the file `log`."""
         self.command = [str(word) for word in command]
         self.process = subprocess.Popen(
             self.command,
             cwd=REPO,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log or subprocess.DEVNULL,
         )
 
     def __enter__(self):
@@ -51,9 +57,9 @@ class Server:
             self.process.wait()
         self.process.stdout.close()
 
-    def said_address(self):
+    def said_address(self, seconds_max=START_SECONDS_MAX):
         """The address in its first line, `listening on ADDR`."""
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS_MAX)
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds_max)
         line = self.process.stdout.readline().decode() if ready else ""
         if not line.startswith("listening on "):
             self.__exit__()
@@ -82,8 +88,17 @@ class Wakeful(Server):
     def __init__(self, *options):
         if not (REPO / WAKEFUL).exists():
             raise Missing(f"{WAKEFUL} is not built: run `cargo build --release`")
-        super().__init__([WAKEFUL, "serve", "--listen", "127.0.0.1:0", *options])
+        super().__init__(self.serve_command(*options))
         self.addr = self.said_address()
+
+    def serve_command(self, *options):
+        """The command line of a server on a free port."""
+        memory = [] if "--durability" in options else ["--durability", "memory"]
+        return [WAKEFUL, "serve", "--listen", "127.0.0.1:0", *memory, *options]
+
+    def command_line(self, *words):
+        """A command of its own, asked of itself."""
+        return [str(word) for word in [WAKEFUL, *words, "--addr", self.addr]]
 
     def bench_command(self, *options):
         """The command line of its own load generator, against itself."""
@@ -91,19 +106,32 @@ class Wakeful(Server):
         return [str(word) for word in words]
 
 
+class DurableWakeful(Wakeful):
+    """Wakeful that answers a write when the disk has it; it snapshots only when asked to."""
+
+    def __init__(self, data, *options, log=None, seconds_max=120):
+        durable = ["--durability", "fsync", "--data-dir", data]
+        limits = ["--limit", "journal.snapshot_log_bytes=64GiB"]
+        begun = time.monotonic()
+        Server.__init__(self, self.serve_command(*durable, *limits, *options), log)
+        self.addr = self.said_address(seconds_max)
+        # From before the process was made to its first line, which is printed once it listens.
+        self.start_seconds = time.monotonic() - begun
+
+
 class Redis(Server):
     """Redis that keeps everything in memory, as Wakeful does, and writes no file."""
 
     name = "Redis"
+    persistence = ["--save", "", "--appendonly", "no"]
 
     def __init__(self):
         for program in ["redis-server", "redis-benchmark"]:
             if shutil.which(program) is None:
                 raise Missing(f"{program} is not installed: it is in Debian's redis packages")
         self.port = free_port()
-        quiet = ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
-        bind = ["--bind", "127.0.0.1", "--port", self.port]
-        super().__init__(["redis-server", *bind, *quiet])
+        bind = ["--bind", "127.0.0.1", "--port", self.port, "--loglevel", "warning"]
+        super().__init__(["redis-server", *bind, *self.persistence])
         self.addr = f"127.0.0.1:{self.port}"
         self.await_start()
 
@@ -135,6 +163,58 @@ class Redis(Server):
                         raise RuntimeError("Redis refused a SET")
 
 
+class DurableRedis(Redis):
+    """Redis that answers a write when the disk has it; it never rewrites its log meanwhile."""
+
+    def __init__(self, data):
+        data.mkdir(parents=True)
+        log = ["--appendonly", "yes", "--appendfsync", "always"]
+        log += ["--auto-aof-rewrite-percentage", "0", "--dir", data]
+        self.persistence = ["--save", "", *log]
+        super().__init__()
+
+
+class Etcd(Server):
+    """One etcd with its defaults, which answers a write when the disk has it."""
+
+    name = "etcd"
+
+    def __init__(self, data):
+        if shutil.which("etcd") is None:
+            raise Missing("etcd is not installed: it is in Debian's package etcd-server")
+        clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        command = ["etcd", "--data-dir", data, "--listen-client-urls", clients]
+        command += ["--advertise-client-urls", clients, "--listen-peer-urls", peers]
+        command += ["--initial-advertise-peer-urls", peers, "--log-level", "error"]
+        command += ["--initial-cluster", f"default={peers}"]
+        super().__init__(command)
+        self.addr = clients.removeprefix("http://")
+        self.await_start(f"{clients}/health")
+
+    def await_start(self, url):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(url, timeout=1) as answer:
+                    if b"true" in answer.read():
+                        return
+            except (OSError, urllib.error.URLError):
+                pass
+            time.sleep(0.05)
+        self.__exit__()
+        raise RuntimeError("etcd did not start")
+
+
+def build_etcd_load():
+    """Builds the load of `peers/etcd`."""
+    build = ["cargo", "build", "--release", "--locked", "--quiet"]
+    build += ["--target-dir", str(REPO / "target/bench/etcd")]
+    try:
+        subprocess.run(build, cwd=REPO / "bench/peers/etcd", check=True, timeout=900)
+    except subprocess.CalledProcessError as failed:
+        raise Missing("peers/etcd does not build: it needs protobuf-compiler") from failed
+
+
 class NetRpc(Server):
     """The key-value service on Go's net/rpc of `peers/netrpc`."""
 
@@ -147,6 +227,62 @@ class NetRpc(Server):
         subprocess.run(build, cwd=REPO / "bench/peers/netrpc", check=True, timeout=300)
         super().__init__([NETRPC, "serve"])
         self.addr = self.said_address()
+
+
+@contextmanager
+def data_dir():
+    """An empty directory on a disk, removed in the end; `BENCH_DATA` says on which."""
+    chosen = Path(os.environ.get("BENCH_DATA", REPO / "target/bench"))
+    chosen.mkdir(parents=True, exist_ok=True)
+    kind = filesystem(chosen)
+    if kind in ("tmpfs", "ramfs"):
+        raise Missing(f"{chosen} is a {kind}: name a directory on a disk with BENCH_DATA")
+    with tempfile.TemporaryDirectory(prefix="data-", dir=chosen) as made:
+        yield Path(made)
+
+
+def filesystem(path):
+    """What kind of filesystem `path` is on."""
+    command = ["df", "--output=fstype", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return said.split()[-1]
+
+
+def sync_micros(data, times=300):
+    """How long a disk takes to have 4 KiB that overwrite zeros of a file: median, microseconds."""
+    block, taken = bytes(4096), []
+    with open(data / "sync", "wb+", buffering=0) as file:
+        file.write(bytes(len(block) * times))
+        os.fsync(file.fileno())
+        for at in range(times):
+            begun = time.perf_counter()
+            os.pwrite(file.fileno(), block, at * len(block))
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - begun)
+    (data / "sync").unlink()
+    return sorted(taken)[times // 2] * 1e6
+
+
+def cpu_busy(seconds=0.5):
+    """The share of the processors' time that somebody uses, now."""
+
+    def times():
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        numbers = [int(field) for field in fields]
+        return sum(numbers), numbers[3] + numbers[4]
+
+    whole, idle = times()
+    time.sleep(seconds)
+    whole_after, idle_after = times()
+    return 1 - (idle_after - idle) / max(whole_after - whole, 1)
+
+
+def await_quiet(seconds_max):
+    """Waits until nobody else works here, but not for ever."""
+    deadline = time.monotonic() + seconds_max
+    while os.getloadavg()[0] >= 1 and time.monotonic() < deadline:
+        time.sleep(2)
+    say(f"beginning with a load average of {os.getloadavg()[0]:.2f}")
 
 
 def free_port():

@@ -37,6 +37,8 @@ mod watch;
 
 pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
+#[doc(hidden)]
+pub use journal::specimen as journal_specimen;
 pub use local_watch::{LocalWatch, WatchInto};
 pub use model::*;
 pub use operations::Operations;

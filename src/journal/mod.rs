@@ -20,6 +20,7 @@ mod restore;
 mod segment;
 mod shared;
 mod snapshot;
+pub mod specimen;
 #[cfg(test)]
 mod tests;
 mod thread;
