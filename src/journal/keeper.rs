@@ -42,6 +42,8 @@ impl Keeper {
             let done = match order {
                 Order::Begin(seq) => {
                     begun = Instant::now();
+                    // One that was given up goes first: the new one's file may have its name.
+                    writing = None;
                     Writing::begin(&self.disk, &self.dir, self.store_id, seq)
                         .map(|begin| writing = Some(begin))
                 }
