@@ -311,7 +311,9 @@ impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         let code = match &error {
             JournalError::Locked { .. } => ErrorCode::DataDirLocked,
-            JournalError::Damaged { .. } | JournalError::Format { .. } => ErrorCode::Damaged,
+            JournalError::Damaged { .. }
+            | JournalError::Format { .. }
+            | JournalError::Needed { .. } => ErrorCode::Damaged,
             JournalError::NoSpace { .. } => ErrorCode::NoSpace,
             JournalError::NotEmpty { .. } => ErrorCode::InvalidArgument,
             _ => ErrorCode::JournalFailed,

@@ -77,7 +77,7 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
 }
 
 /// Sets everything from `from` on to zero, durably.
-pub(super) fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
+fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
     let mut changed = false;
     segment.chunks(from, |at, chunk| {
         if !is_zero(chunk) {
