@@ -39,6 +39,8 @@ pub(crate) struct Ledger {
     failure: watch::Sender<Option<Error>>,
     /// Whether there is room for what grows.
     room: bool,
+    /// Without room, history was given up since the last snapshot: the next is smaller.
+    shrunk: bool,
     /// Bytes of records behind the newest snapshot.
     log_bytes: u64,
     /// Of them, those before the snapshot under way.
@@ -75,6 +77,7 @@ impl Ledger {
             failed: None,
             failure,
             room: true,
+            shrunk: false,
         }
     }
 
@@ -115,10 +118,6 @@ impl Ledger {
         }
     }
 
-    pub(super) fn config(&self) -> &JournalConfig {
-        &self.config
-    }
-
     pub(super) fn journal(&mut self) -> Option<&mut dyn Journal> {
         match &mut self.journal {
             Some(journal) => Some(&mut **journal),
@@ -133,14 +132,35 @@ impl Ledger {
 
     /// Whether the log has grown so long, or the room so short, that a snapshot should replace it.
     pub(super) fn wants_snapshot(&self) -> bool {
-        let JournalConfig { snapshot_log_bytes, segment_bytes, .. } = self.config;
-        let enough = snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes));
-        self.log_bytes >= if self.room { enough } else { segment_bytes }
+        let enough = self.config.snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes));
+        self.log_bytes >= if self.room { enough } else { self.snapshot_step() }
+    }
+
+    /// Bytes by which the log grows before it is tried again to replace it by a snapshot. Without
+    /// room there is little that it can grow by.
+    pub(super) fn snapshot_step(&self) -> u64 {
+        self.config.segment_bytes / if self.room { 1 } else { 8 }
+    }
+
+    /// Takes note of a request that was done.
+    pub(super) fn note_done(&mut self, request_compacts: bool) {
+        self.shrunk |= request_compacts && !self.room;
+    }
+
+    /// Whether a snapshot would make room, as there was none and history was given up.
+    pub(super) fn has_shrunk(&self) -> bool {
+        self.shrunk
+    }
+
+    /// The newest snapshot, if nothing has changed since.
+    pub(super) fn newest_snapshot(&self) -> Option<SnapshotInfo> {
+        self.snapshot.filter(|it| it.seq == self.appended)
     }
 
     /// A snapshot of everything handed over so far begins.
     pub(super) fn begin_snapshot(&mut self) -> Option<&mut dyn Journal> {
         self.log_bytes_covered = self.log_bytes;
+        self.shrunk = false;
         self.journal()
     }
 

@@ -57,7 +57,13 @@ impl Snapshots {
             return;
         }
         let asked = !self.asked.is_empty();
-        if !asked && (ledger.log_bytes() < self.not_before || !ledger.wants_snapshot()) {
+        if let Some(info) = ledger.newest_snapshot().filter(|_| asked) {
+            // Another one would say the same, and take the file away from those who read it.
+            answer(self.asked.drain(..), state.revision(), info);
+            return;
+        }
+        let due = ledger.wants_snapshot() && ledger.log_bytes() >= self.not_before;
+        if !asked && !due && !ledger.has_shrunk() {
             return;
         }
         let Some(journal) = ledger.begin_snapshot() else { return };
@@ -115,10 +121,7 @@ impl Snapshots {
                 self.step = Step::Idle;
                 self.not_before = 0;
                 ledger.note_snapshot(*info);
-                for answer in self.waiting.drain(..) {
-                    let SnapshotInfo { seq: id, bytes } = *info;
-                    answer(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));
-                }
+                answer(self.waiting.drain(..), revision, *info);
             }
             Progress::SnapshotFailed(error) => self.failed(state, ledger, &error.to_string()),
             Progress::Failed(error) => self.stop(state, error),
@@ -130,7 +133,7 @@ impl Snapshots {
         state.end_snapshot();
         self.step = Step::Idle;
         ledger.snapshot_failed();
-        self.not_before = ledger.log_bytes().saturating_add(ledger.config().segment_bytes);
+        self.not_before = ledger.log_bytes().saturating_add(ledger.snapshot_step());
         let message = format!("the snapshot failed, try again later: {why}; nothing was changed");
         self.refuse(&Error::new(ErrorCode::Unavailable, message));
     }
@@ -148,5 +151,13 @@ impl Snapshots {
         for answer in self.waiting.drain(..) {
             answer(Err(error.clone()));
         }
+    }
+}
+
+/// Tells everyone who asked for a snapshot of it.
+fn answer(asked: impl Iterator<Item = Later>, revision: Revision, info: SnapshotInfo) {
+    let SnapshotInfo { seq: id, bytes } = info;
+    for later in asked {
+        later(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));
     }
 }

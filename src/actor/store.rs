@@ -311,7 +311,11 @@ impl StoreActor {
             return (Err(error.clone()), None);
         }
         let records = self.hub.records().records();
+        let compacts = matches!(request, Request::Compact(_));
         let mut reply = self.apply_to_hub(now, options.idempotency, request);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note_done(compacts && reply.is_ok());
+        }
         let shows_pending = touches_pending || self.hub.records().records() > records;
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
