@@ -95,8 +95,9 @@ impl Ledger {
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
         if !self.room && grows(request) {
-            let message = "there is no room on the disk for the next segment of the journal; \
-                           delete or compact, or make room; nothing was changed";
+            let message = "there is no room for the next segment of the journal, on the disk or \
+                           within journal.disk_bytes_max; delete and compact, or make room; \
+                           nothing was changed";
             return Err(Error::new(ErrorCode::NoSpace, message));
         }
         Ok(())

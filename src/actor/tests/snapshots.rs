@@ -18,7 +18,7 @@ async fn whole(wakeful: &Wakeful, id: u64, bytes: u64) -> Vec<u8> {
 }
 
 #[actix_rt::test]
-async fn a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is() {
+async fn d11_a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is() {
     let disk = FaultyDisk::new();
     let wakeful = open(&disk, Durability::Fsync);
     // Before the first write too.
@@ -43,7 +43,7 @@ async fn a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is() {
 }
 
 #[actix_rt::test]
-async fn a_snapshot_shows_nothing_that_a_power_cut_could_take() {
+async fn d10_a_snapshot_shows_nothing_that_a_power_cut_could_take() {
     let disk = FaultyDisk::new();
     let wakeful = open_quiet(&disk, Durability::Interval).await;
     done(start(&wakeful, set("a"), None)).await;
@@ -65,7 +65,7 @@ async fn a_snapshot_shows_nothing_that_a_power_cut_could_take() {
 }
 
 #[actix_rt::test]
-async fn a_snapshot_that_fails_is_told_and_the_next_is_made() {
+async fn d10_a_snapshot_that_fails_is_told_and_the_next_is_made() {
     let disk = FaultyDisk::new();
     let wakeful = open_quiet(&disk, Durability::Fsync).await;
     done(start(&wakeful, set("a"), None)).await;
@@ -84,7 +84,7 @@ async fn a_snapshot_that_fails_is_told_and_the_next_is_made() {
 }
 
 #[actix_rt::test]
-async fn the_log_is_replaced_as_it_grows_and_nothing_is_lost() {
+async fn d10_the_log_is_replaced_as_it_grows_and_nothing_is_lost() {
     let disk = FaultyDisk::new();
     let mut small = config(Durability::Fsync);
     small.journal.snapshot_log_bytes = 64 * 1024;
@@ -110,7 +110,7 @@ async fn the_log_is_replaced_as_it_grows_and_nothing_is_lost() {
 }
 
 #[actix_rt::test]
-async fn a_store_in_memory_has_no_snapshots() {
+async fn d11_a_store_in_memory_has_no_snapshots() {
     let wakeful = Wakeful::start(Config::new()).unwrap();
     for error in [
         within(wakeful.snapshot()).await.unwrap_err(),

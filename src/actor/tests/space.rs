@@ -147,7 +147,7 @@ async fn d8_more_writes_at_once_than_there_is_room_for_are_answered_in_the_end()
 }
 
 #[actix_rt::test]
-async fn a_full_disk_can_be_opened_and_read() {
+async fn d8_a_full_disk_can_be_opened_and_read() {
     let (disk, config) = limited(false);
     let wakeful = open_with(&disk, config.clone());
     let have = fill(&wakeful).await;

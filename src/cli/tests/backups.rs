@@ -53,7 +53,7 @@ async fn back_up(times: u64, to: &Path) -> (Result<Exit, Failure>, u64) {
 }
 
 #[actix_rt::test]
-async fn a_snapshot_that_is_replaced_while_it_is_fetched_is_asked_for_again() {
+async fn d11_a_snapshot_that_is_replaced_while_it_is_fetched_is_asked_for_again() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("backup");
     let (done, revision) = back_up(3, &file).await;
@@ -63,7 +63,7 @@ async fn a_snapshot_that_is_replaced_while_it_is_fetched_is_asked_for_again() {
 }
 
 #[actix_rt::test]
-async fn when_none_stays_long_enough_it_is_given_up_and_nothing_is_left() {
+async fn d11_when_none_stays_long_enough_it_is_given_up_and_nothing_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let (done, _) = back_up(1000, &dir.path().join("backup")).await;
     assert_eq!(done.unwrap_err().exit(), Exit::Unreachable);

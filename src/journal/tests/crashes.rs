@@ -150,7 +150,7 @@ fn random_life(seed: u64, durability: Durability) {
 }
 
 #[test]
-fn d2_a_snapshots_name_that_a_kill_left_in_memory_is_durable_before_the_log_goes() {
+fn d10_a_snapshots_name_that_a_kill_left_in_memory_is_durable_before_the_log_goes() {
     let config = config(Durability::Fsync, 2048);
     let disk = FaultyDisk::new();
     let mut open = open_on(&disk, &config).unwrap();

@@ -38,7 +38,7 @@ fn open_restored(disk: &FaultyDisk, config: &JournalConfig) -> Result<Open, Jour
 }
 
 #[test]
-fn a_restored_journal_has_every_record_and_goes_on() {
+fn d11_a_restored_journal_has_every_record_and_goes_on() {
     for last in [0, 1, 9] {
         let (disk, config) = backup(last);
         let (restored, records) = restore_on(&disk, &config);
@@ -53,7 +53,7 @@ fn a_restored_journal_has_every_record_and_goes_on() {
 }
 
 #[test]
-fn d6_every_flipped_byte_and_every_truncation_of_a_backup_is_found() {
+fn d11_every_flipped_byte_and_every_truncation_of_a_backup_is_found() {
     let (disk, config) = backup(9);
     let bytes = content(&disk, Path::new("/backup"));
     for at in 0..bytes.len() {
@@ -71,7 +71,7 @@ fn d6_every_flipped_byte_and_every_truncation_of_a_backup_is_found() {
 }
 
 #[test]
-fn a_directory_with_a_journal_is_refused() {
+fn d11_a_directory_with_a_journal_is_refused() {
     let (disk, config) = backup(9);
     restore_on(&disk, &config).0.unwrap();
     let before = disk.contents();
@@ -102,7 +102,7 @@ fn d6_a_restored_journal_that_lost_its_snapshot_is_no_empty_store() {
 }
 
 #[test]
-fn d6_a_crash_while_restoring_leaves_all_or_what_is_refused() {
+fn d11_a_crash_while_restoring_leaves_all_or_what_is_refused() {
     let (disk, config) = backup(9);
     for changes in 0.. {
         let copy = disk.kill();

@@ -180,7 +180,7 @@ fn replaced() -> (FaultyDisk, JournalConfig, Vec<(PathBuf, Vec<u8>)>) {
 }
 
 #[test]
-fn d2_what_is_left_of_what_a_snapshot_replaced_means_nothing() {
+fn d10_what_is_left_of_what_a_snapshot_replaced_means_nothing() {
     let (disk, config, gone) = replaced();
     let after = names(&disk);
     for subset in 0..1_u32 << gone.len() {
@@ -227,7 +227,7 @@ fn d6_an_older_snapshot_never_stands_in_for_a_newer_one() {
 }
 
 #[test]
-fn a_snapshot_that_fails_harms_nothing_and_the_next_succeeds() {
+fn d10_a_snapshot_that_fails_harms_nothing_and_the_next_succeeds() {
     let config = config(Durability::Fsync, 4096);
     // Beginning it, a part of it, its end; a write or a sync of it, or there is no room.
     for fault in 0..9 {
@@ -261,7 +261,7 @@ fn a_snapshot_that_fails_harms_nothing_and_the_next_succeeds() {
 }
 
 #[test]
-fn an_abandoned_snapshot_leaves_nothing_and_the_next_may_be_of_the_same_record() {
+fn d10_an_abandoned_snapshot_leaves_nothing_and_the_next_may_be_of_the_same_record() {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
     let mut open = open_on(&disk, &config).unwrap();

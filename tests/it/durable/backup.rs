@@ -38,7 +38,7 @@ fn backup(home: &Home) -> PathBuf {
 }
 
 #[tokio::test]
-async fn d2_a_backup_under_load_has_what_was_acknowledged_before_and_transactions_whole() {
+async fn d11_a_backup_under_load_has_what_was_acknowledged_before_and_transactions_whole() {
     let home = Home::new();
     let server = home.server();
     let client = connect(server.addr()).await;
@@ -88,7 +88,7 @@ async fn d2_a_backup_under_load_has_what_was_acknowledged_before_and_transaction
 }
 
 #[tokio::test]
-async fn d3_a_restored_store_has_the_same_keys_history_leases_and_replies_under_a_new_id() {
+async fn d11_a_restored_store_has_the_same_keys_history_leases_and_replies_under_a_new_id() {
     let home = Home::new();
     let server = home.server();
     let client = connect(server.addr()).await;
@@ -139,7 +139,7 @@ async fn d3_a_restored_store_has_the_same_keys_history_leases_and_replies_under_
 }
 
 #[test]
-fn d6_a_damaged_or_truncated_backup_is_refused_and_nothing_made() {
+fn d11_a_damaged_or_truncated_backup_is_refused_and_nothing_made() {
     let home = Home::new();
     let file = backup(&home);
     let bytes = fs::read(&file).unwrap();
@@ -168,7 +168,7 @@ fn files(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_directory_with_a_store_is_not_restored_into() {
+fn d11_a_directory_with_a_store_is_not_restored_into() {
     let home = Home::new();
     let file = backup(&home);
     let before = files(&home);
@@ -181,7 +181,7 @@ fn a_directory_with_a_store_is_not_restored_into() {
 }
 
 #[test]
-fn a_file_that_exists_is_not_overwritten() {
+fn d11_a_file_that_exists_is_not_overwritten() {
     let home = Home::new();
     let server = home.server();
     let file = file(&home, "backup");
@@ -194,7 +194,7 @@ fn a_file_that_exists_is_not_overwritten() {
 }
 
 #[test]
-fn a_server_in_memory_has_no_backups() {
+fn d11_a_server_in_memory_has_no_backups() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start();
     let told = server.run(&["backup", text(&dir.path().join("backup"))]).fails(2);

@@ -97,3 +97,30 @@ fn d6_a_repair_says_what_it_drops_asks_and_the_rest_is_there() {
     // Never of a directory in use.
     run(&[&repair[..], &["--yes"]].concat()).fails(7);
 }
+
+#[test]
+fn d6_a_torn_tail_is_cut_and_the_log_says_how_many_bytes() {
+    let home = written("KILL");
+    let server = home.server();
+    server.ok(&["set", "torn", &"v".repeat(3000)]);
+    server.signal("KILL");
+    server.finish();
+    // As a power cut leaves the last write: one of its sectors never came to the disk.
+    let segment = home.segments()[0].clone();
+    let mut bytes = fs::read(&segment).unwrap();
+    let begin = bytes.windows(4).rposition(|mark| mark == b"WKCM").unwrap();
+    let sector = (begin + 1024) / 512 * 512;
+    bytes[sector..sector + 512].fill(0);
+    fs::write(&segment, &bytes).unwrap();
+    let torn = bytes[begin..].iter().filter(|byte| **byte != 0).count();
+    let dir = home.dir();
+    let told = run(&["journal", "verify", "--data-dir", dir.to_str().unwrap()]).ok();
+    assert!(told.contains(&format!("a torn tail of {torn} bytes")), "{told}");
+
+    let server = home.server();
+    assert_eq!(server.status("keys"), 5);
+    server.run(&["get", "torn"]).fails(3);
+    server.signal("TERM");
+    let told = server.finish().stderr;
+    assert!(told.contains(&format!("bytes={torn}")) && told.contains("cut"), "{told}");
+}
