@@ -336,6 +336,7 @@ impl From<JournalError> for Error {
             | JournalError::Format { .. }
             | JournalError::Needed { .. } => ErrorCode::Damaged,
             JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+            #[cfg(any(test, feature = "cli"))]
             JournalError::NotEmpty { .. } => ErrorCode::InvalidArgument,
             _ => ErrorCode::JournalFailed,
         };

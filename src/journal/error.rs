@@ -79,6 +79,7 @@ pub(crate) enum JournalError {
         seq: Seq,
     },
     /// Where a journal is to be made there is one.
+    #[cfg(any(test, feature = "cli"))]
     #[error("{} is there already; name another directory", file.display())]
     NotEmpty {
         /// A file of it.
