@@ -45,7 +45,8 @@ pub struct JournalConfig {
     /// takes.
     pub snapshot_log_bytes: u64,
     /// Most bytes that segments and snapshots take; writes beyond are refused, deletes are not as
-    /// long as the last segment has room. A snapshot that is being written comes on top.
+    /// long as the last segment has room. A snapshot that is being written comes on top, and what was
+    /// accepted before it.
     pub disk_bytes_max: u64,
 }
 

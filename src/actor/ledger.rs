@@ -92,8 +92,9 @@ impl Ledger {
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
         if !self.room && grows(request) {
-            let message = "there is no room on the disk for the next segment of the journal; \
-                           delete or compact, or make room; nothing was changed";
+            let message = "there is no room for the next segment of the journal, on the disk or \
+                           within journal.disk_bytes_max; delete and compact, or make room; \
+                           nothing was changed";
             return Err(Error::new(ErrorCode::NoSpace, message));
         }
         Ok(())
@@ -145,6 +146,11 @@ impl Ledger {
     pub(super) fn is_long(&self) -> bool {
         let JournalConfig { snapshot_log_bytes, .. } = self.config;
         self.log_bytes >= snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes))
+    }
+
+    /// The newest snapshot, if nothing has changed since.
+    pub(super) fn newest_snapshot(&self) -> Option<SnapshotInfo> {
+        self.snapshot.filter(|it| it.seq == self.appended)
     }
 
     /// A snapshot of everything handed over so far begins.
@@ -320,8 +326,11 @@ impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         let code = match &error {
             JournalError::Locked { .. } => ErrorCode::DataDirLocked,
-            JournalError::Damaged { .. } | JournalError::Format { .. } => ErrorCode::Damaged,
+            JournalError::Damaged { .. }
+            | JournalError::Format { .. }
+            | JournalError::Needed { .. } => ErrorCode::Damaged,
             JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+            #[cfg(any(test, feature = "cli"))]
             JournalError::NotEmpty { .. } => ErrorCode::InvalidArgument,
             _ => ErrorCode::JournalFailed,
         };

@@ -27,7 +27,7 @@ const PARTS_MAX: usize = 2;
 const PACE: Duration = Duration::from_millis(8);
 
 /// Without room for the log, snapshots begin so far apart at least: microseconds.
-const REST: Micros = 5_000_000;
+const REST: Micros = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Snapshots {
@@ -69,12 +69,18 @@ impl Snapshots {
         if !matches!(self.step, Step::Idle) || ledger.failed().is_some() {
             return;
         }
+        let asked = !self.asked.is_empty();
+        if let Some(info) = ledger.newest_snapshot().filter(|_| asked) {
+            // Another one would say the same, and take the file away from those who read it.
+            answer(self.asked.drain(..), state.revision(), info);
+            return;
+        }
         let due = match ledger.has_room() {
             true => ledger.log_bytes() >= self.not_before && ledger.is_long(),
             // What was deleted since the last one may be just what is missing.
             false => ledger.log_bytes() > 0 && now >= self.rested,
         };
-        if self.asked.is_empty() && !due {
+        if !asked && !due {
             return;
         }
         self.rested = now.saturating_add(REST);
@@ -139,10 +145,7 @@ impl Snapshots {
                 self.step = Step::Idle;
                 self.not_before = 0;
                 ledger.note_snapshot(*info);
-                for answer in self.waiting.drain(..) {
-                    let SnapshotInfo { seq: id, bytes } = *info;
-                    answer(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));
-                }
+                answer(self.waiting.drain(..), revision, *info);
             }
             Progress::SnapshotFailed(error) => self.failed(state, ledger, &error.to_string()),
             Progress::Failed(error) => self.stop(state, error),
@@ -172,5 +175,13 @@ impl Snapshots {
         for answer in self.waiting.drain(..) {
             answer(Err(error.clone()));
         }
+    }
+}
+
+/// Tells everyone who asked for a snapshot of it.
+fn answer(asked: impl Iterator<Item = Later>, revision: Revision, info: SnapshotInfo) {
+    let SnapshotInfo { seq: id, bytes } = info;
+    for later in asked {
+        later(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));
     }
 }

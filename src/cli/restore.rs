@@ -32,6 +32,8 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let failed = |error| Failure::io(&self.file.display().to_string(), &error);
+        std::fs::metadata(&self.file).map_err(failed)?;
         let config = Config::new();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let mut state = State::new(config.store.clone());

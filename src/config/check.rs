@@ -104,6 +104,12 @@ impl Config {
                  of store.txn_ops_max, and a little more"
             ));
         }
+        let disk = self.journal.segment_bytes.saturating_mul(4);
+        if self.journal.disk_bytes_max < disk {
+            return refuse(format!(
+                "journal.disk_bytes_max must be at least {disk}: four of journal.segment_bytes"
+            ));
+        }
         Ok(())
     }
 }

@@ -67,7 +67,19 @@ pub(crate) enum JournalError {
         /// The limit.
         max: u64,
     },
+    /// What a repair would drop is needed.
+    #[error(
+        "{0} stands for {seq} records, and the log would end before them; nothing was changed; \
+         `wakeful restore {0} --data-dir NEW` makes a store of that snapshot alone", snapshot.display()
+    )]
+    Needed {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// The last record it stands for.
+        seq: Seq,
+    },
     /// Where a journal is to be made there is one.
+    #[cfg(any(test, feature = "cli"))]
     #[error("{} is there already; name another directory", file.display())]
     NotEmpty {
         /// A file of it.
@@ -132,6 +144,10 @@ impl JournalError {
             }
             _ => Self::Io { what, file, error: error.to_string() },
         }
+    }
+
+    pub(super) fn needed(dir: &Path, seq: Seq) -> Self {
+        Self::Needed { snapshot: super::snapshot::path(dir, seq), seq }
     }
 
     pub(super) fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> Self {

@@ -157,6 +157,12 @@ impl CommitHead {
         })
     }
 
+    /// Number of its last record; with no record, of the one before.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn last(&self) -> Seq {
+        self.first.saturating_add(u64::from(self.records)).saturating_sub(1)
+    }
+
     /// Bytes in the segment, header and padding included.
     pub(super) fn span(&self) -> u64 {
         COMMIT_HEAD as u64 + padded(u64::from(self.bytes))

@@ -42,6 +42,8 @@ impl Keeper {
             let done = match order {
                 Order::Begin(seq) => {
                     begun = Instant::now();
+                    // One that was given up goes first: the new one's file may have its name.
+                    writing = None;
                     Writing::begin(&self.disk, &self.dir, self.store_id, seq)
                         .map(|begin| writing = Some(begin))
                 }
@@ -89,11 +91,15 @@ impl Keeper {
         // It must not know what a power cut could still take back from the log.
         let (segment, first) = {
             let mut state = self.shared.state.lock();
-            state.sync |= state.stats.synced < seq;
-            self.shared.work.notify_all();
+            if state.stats.synced < seq {
+                (state.sync, state.owed, state.retry) = (true, true, true);
+                self.shared.work.notify_all();
+                self.shared.wanted.notify_all();
+            }
             while state.stats.synced < seq && state.failed.is_none() && !state.done {
                 self.shared.synced.wait(&mut state);
             }
+            state.owed = false;
             if state.stats.synced < seq {
                 return Err(state.failed.clone().unwrap_or(JournalError::Closed));
             }

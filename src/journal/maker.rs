@@ -29,11 +29,16 @@ impl Maker {
 
     /// Makes a segment; when it is there under its name it is there whole, and durable.
     pub(super) fn make(&self, number: u64) -> Result<Segment, JournalError> {
-        let path = segment::path(&self.dir, number);
-        let temporary = self.dir.join(format!("{}{TEMPORARY}", segment::name(number)));
-        let head =
-            SegmentHead { store_id: self.store_id, number, size: self.size, salt: rand::random() };
-        let made = self.fill(&temporary, &head).and_then(|file| {
+        let (store_id, size) = (self.store_id, self.size);
+        self.put(SegmentHead { store_id, number, size, salt: rand::random() }, &[])
+    }
+
+    /// Puts a segment with this header, and behind it these bytes, in the place of any that is
+    /// there: before that one goes, or not at all.
+    pub(super) fn put(&self, head: SegmentHead, commits: &[u8]) -> Result<Segment, JournalError> {
+        let path = segment::path(&self.dir, head.number);
+        let temporary = self.dir.join(format!("{}{TEMPORARY}", segment::name(head.number)));
+        let made = self.fill(&temporary, &head, commits).and_then(|file| {
             self.disk.rename(&temporary, &path)?;
             self.disk.sync_dir(&self.dir)?;
             Ok(file)
@@ -48,20 +53,27 @@ impl Maker {
         }
     }
 
-    fn fill(&self, temporary: &Path, head: &SegmentHead) -> io::Result<Box<dyn DiskFile>> {
+    fn fill(
+        &self,
+        temporary: &Path,
+        head: &SegmentHead,
+        commits: &[u8],
+    ) -> io::Result<Box<dyn DiskFile>> {
         let file = self.disk.create(temporary)?;
-        file.reserve(self.size)?;
+        file.reserve(head.size)?;
         // Real zeros: a sync after overwriting them has no metadata to write, unlike one after
         // growing the file or filling what is merely reserved.
-        let zeros = vec![0; ZEROS.min(self.size as usize)];
+        let zeros = vec![0; ZEROS.min(head.size as usize)];
         let mut at = 0;
-        while at < self.size {
-            let bytes = zeros.get(..(self.size - at).min(zeros.len() as u64) as usize);
+        while at < head.size {
+            let bytes = zeros.get(..(head.size - at).min(zeros.len() as u64) as usize);
             let bytes = bytes.unwrap_or(&zeros);
             file.write_all_at(at, bytes)?;
             at += bytes.len() as u64;
         }
-        file.write_all_at(0, &head.encode())?;
+        let head = head.encode();
+        file.write_all_at(0, &head)?;
+        file.write_all_at(head.len() as u64, commits)?;
         file.sync_data()?;
         Ok(file)
     }

@@ -7,6 +7,7 @@ use super::maker::Maker;
 use super::recovery::{Found, behind};
 use super::segment::{self, Segment};
 use super::shared::Used;
+use super::snapshot;
 use super::{JournalError, Seq, SnapshotInfo};
 
 /// What the writer goes on with.
@@ -27,13 +28,13 @@ pub(super) struct Ready {
 pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
     cut(&found)?;
     sweep(maker)?;
-    if let Some(snapshot) = found.snapshot {
-        remove_replaced(&*maker.disk, &maker.dir, snapshot.seq, snapshot.segment)?;
-    }
-    let log_bytes = found.bytes;
-    // After a kill the newest name may be in memory only.
+    // After a kill the newest names may be in memory only: a segment's, or that of the snapshot.
     let dir = &maker.dir;
     maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
+    if let Some(snapshot) = found.snapshot {
+        remove_replaced(&*maker.disk, dir, snapshot.seq, snapshot.segment)?;
+    }
+    let log_bytes = found.bytes;
     let Found { mut segments, firsts, end: (index, position), last, torn, snapshot, .. } = found;
     if segments.is_empty() {
         segments.push(maker.make(1)?);
@@ -76,7 +77,7 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
 }
 
 /// Sets everything from `from` on to zero, durably.
-pub(super) fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
+fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
     let mut changed = false;
     segment.chunks(from, |at, chunk| {
         if !is_zero(chunk) {
@@ -98,11 +99,16 @@ fn cut(found: &Found) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Removes segments that were never finished.
+/// Removes segments and snapshots that were never finished.
 fn sweep(maker: &Maker) -> Result<(), JournalError> {
     let listed = maker.disk.list(&maker.dir);
     let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
-    for name in names.iter().filter(|name| name.ends_with(segment::TEMPORARY)) {
+    let ours = |name: &&String| {
+        name.strip_suffix(segment::TEMPORARY).is_some_and(|name| {
+            segment::number_in(name).is_some() || snapshot::seq_in(name).is_some()
+        })
+    };
+    for name in names.iter().filter(ours) {
         let path = maker.dir.join(name);
         maker
             .disk

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, DiskLock};
 use super::error::Action;
 use super::format::{
-    BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
+    ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
     SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
 };
 use super::segment::{self, Segment};
@@ -92,7 +92,7 @@ pub(super) fn scan_until(
     stop: Stop,
     replay: Replay,
 ) -> Result<Found, JournalError> {
-    scan_files(disk, dir, Access::Write, Some(stop), replay)
+    scan_files(disk, dir, Access::Read, Some(stop), replay)
 }
 
 /// The commit with the byte at `offset` of segment `number` is the first not to be read.
@@ -116,7 +116,7 @@ fn scan_files(
         names.retain(|name| segment::number_in(name).flatten().is_none_or(keep));
     }
     let snapshot = read_snapshot(disk, dir, &names, replay)?;
-    let segments = segments(disk, dir, &names, access, snapshot)?;
+    let segments = segments(disk, dir, &names, access, snapshot, stop)?;
     let store_id = segments.first().map(|segment| segment.head.store_id);
     let mut found = Found {
         store_id: snapshot.map(|it| it.store_id).or(store_id),
@@ -135,9 +135,15 @@ fn scan_files(
     let walked = found.walk(&segments, replay);
     found.segments = segments;
     walked?;
-    found.has_snapshot()?;
-    if stop.is_none() {
-        found.has_successor()?;
+    match (stop, snapshot) {
+        (None, _) => {
+            found.has_snapshot()?;
+            found.has_successor()?;
+        }
+        (Some(_), Some(snapshot)) if found.last < snapshot.seq => {
+            return Err(JournalError::needed(dir, snapshot.seq));
+        }
+        (Some(_), _) => {}
     }
     Ok(found)
 }
@@ -179,6 +185,7 @@ fn segments(
     names: &[String],
     access: Access,
     snapshot: Option<Checked>,
+    stop: Option<Stop>,
 ) -> Result<Vec<Segment>, JournalError> {
     let begin = snapshot.map_or(1, |it| it.segment);
     let mut numbers = Vec::new();
@@ -194,7 +201,10 @@ fn segments(
         }
     }
     numbers.sort_unstable();
-    if snapshot.is_some() && numbers.is_empty() {
+    if let Some(snapshot) = snapshot.filter(|_| numbers.is_empty()) {
+        if stop.is_some_and(|stop| stop.number <= begin) {
+            return Err(JournalError::needed(dir, snapshot.seq));
+        }
         let path = segment::path(dir, begin);
         return Err(JournalError::damaged(&path, 0, "this segment is missing"));
     }
@@ -205,7 +215,8 @@ fn segments(
         if number != expected {
             return Err(JournalError::damaged(&path, 0, "this segment is missing"));
         }
-        let segment = open_segment(disk, path, number, access)?;
+        let any_length = stop.is_some_and(|stop| stop.number == number);
+        let segment = open_segment(disk, path, number, access, any_length)?;
         if *store_id.get_or_insert(segment.head.store_id) != segment.head.store_id {
             let what = "this segment is of another store";
             return Err(segment.damaged(24, what));
@@ -215,11 +226,13 @@ fn segments(
     Ok(segments)
 }
 
-pub(super) fn open_segment(
+/// Opens a segment and checks its header; with `any_length`, as much of it as is there.
+fn open_segment(
     disk: &dyn Disk,
     path: PathBuf,
     number: u64,
     access: Access,
+    any_length: bool,
 ) -> Result<Segment, JournalError> {
     let file = match access {
         #[cfg(any(test, feature = "cli"))]
@@ -233,8 +246,10 @@ pub(super) fn open_segment(
     }
     let mut sector = [0; SEGMENT_HEAD];
     file.read_at(0, &mut sector).map_err(|error| JournalError::io(Action::Read, &path, &error))?;
-    let head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
-    if head.size != len {
+    let mut head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
+    if head.size != len && any_length {
+        head.size = head.size.min(len / ALIGN * ALIGN);
+    } else if head.size != len {
         let what = format!("the file has {len} bytes and should have {}", head.size);
         return Err(JournalError::damaged(&path, len.min(head.size), what));
     }
@@ -326,10 +341,11 @@ impl Found {
         let Some(stop) = self.stop.filter(|stop| stop.number == segment.head.number) else {
             return false;
         };
-        match CommitHead::decode(head, segment.head.salt, at) {
-            Slot::Commit(commit) => stop.offset < at + commit.span(),
-            Slot::Zero | Slot::Bad => true,
-        }
+        let span = match CommitHead::decode(head, segment.head.salt, at) {
+            Slot::Commit(commit) => commit.span(),
+            Slot::Zero | Slot::Bad => COMMIT_HEAD as u64,
+        };
+        stop.offset < at + span
     }
 
     /// That the log has everything the snapshot knows of.
@@ -421,12 +437,6 @@ impl Found {
     pub(super) fn end(&self) -> Option<(&Segment, u64)> {
         let (index, at) = self.end;
         self.segments.get(index).map(|segment| (segment, at))
-    }
-
-    /// The newest segment that was read.
-    #[cfg(any(test, feature = "cli"))]
-    pub(super) fn last_segment(&self) -> Option<u64> {
-        self.segments.last().map(|segment| segment.head.number)
     }
 
     #[cfg(any(test, feature = "cli"))]

@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskLock};
 use super::error::Action;
-use super::format::{COMMIT_HEAD, CommitHead, SEGMENT_HEAD, Slot};
+use super::format::{COMMIT_HEAD, CommitHead, SEGMENT_HEAD, SegmentHead, Slot};
 use super::maker::Maker;
-use super::ready;
-use super::recovery::{self, Found, Stop};
-use super::segment::{self, Segment};
+use super::recovery::{self, Stop};
+use super::segment;
 use super::{JournalError, Seq};
 use crate::config::JournalConfig;
+
+/// Read at once; a multiple of where commits may start.
+const CHUNK: u64 = 64 * 1024;
 
 /// What is to be dropped; nothing has changed yet.
 pub(crate) struct Repair {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    found: Found,
+    /// The segment where the log shall end, and its commits that stay; `None` if none does.
+    end: Option<(SegmentHead, Vec<u8>)>,
     /// Segments that go as a whole.
     later: Vec<u64>,
     dropped: Dropped,
@@ -55,41 +58,61 @@ pub(crate) fn plan(
     let lock = recovery::lock(&**disk, dir)?;
     let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
     let found = recovery::scan_until(&**disk, dir, Stop { number, offset }, &mut |_, _| Ok(()))?;
-    let last_kept = found.last_segment().unwrap_or(0);
-    let mut later: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment::number_in(name).flatten())
-        .filter(|number| *number > last_kept)
-        .collect();
-    later.sort_unstable();
-    let mut dropped =
-        Dropped { last: found.last(), segments: later.len() as u64, ..Dropped::default() };
+    let last = found.last();
+    let mut dropped = Dropped { last, ..Dropped::default() };
+    let mut newest = last;
+    let mut end = None;
     if let Some((segment, at)) = found.end() {
-        count(segment, at, &mut dropped)?;
+        let mut commits = vec![0; at.saturating_sub(SEGMENT_HEAD as u64) as usize];
+        segment.read(SEGMENT_HEAD as u64, &mut commits)?;
+        let head = count(&**disk, dir, segment.head.number, at, &mut dropped, &mut newest)?;
+        end = Some((head.unwrap_or(segment.head), commits));
     }
+    let kept = end.as_ref().map_or(0, |(head, _)| head.number);
+    let numbers = names.iter().filter_map(|name| segment::number_in(name).flatten());
+    let mut later: Vec<u64> = numbers.filter(|number| *number > kept).collect();
+    later.sort_unstable();
     for number in &later {
-        let path = segment::path(dir, *number);
-        // What cannot even be opened cannot be counted.
-        if let Ok(segment) = recovery::open_segment(&**disk, path, *number, recovery::Access::Read)
-        {
-            count(&segment, SEGMENT_HEAD as u64, &mut dropped)?;
-        }
+        count(&**disk, dir, *number, SEGMENT_HEAD as u64, &mut dropped, &mut newest)?;
     }
-    Ok(Repair { disk: Arc::clone(disk), dir: dir.to_owned(), found, later, dropped, _lock: lock })
+    dropped.segments = later.len() as u64;
+    dropped.records = newest - last;
+    Ok(Repair { disk: Arc::clone(disk), dir: dir.to_owned(), end, later, dropped, _lock: lock })
 }
 
-/// Counts what is in a segment from `from` on.
-fn count(segment: &Segment, from: u64, dropped: &mut Dropped) -> Result<(), JournalError> {
-    segment.chunks(from, |start, chunk| {
+/// Counts what is in a segment's file, whatever its state, from `from` on, and notes the newest
+/// record; gives its header if it has one.
+fn count(
+    disk: &dyn Disk,
+    dir: &Path,
+    number: u64,
+    from: u64,
+    dropped: &mut Dropped,
+    newest: &mut Seq,
+) -> Result<Option<SegmentHead>, JournalError> {
+    let path = segment::path(dir, number);
+    let failed = |error| JournalError::io(Action::Read, &path, &error);
+    let file = disk.open(&path).map_err(failed)?;
+    let len = file.len().map_err(failed)?;
+    let read = |at: u64, bytes: u64| -> Result<Vec<u8>, JournalError> {
+        let mut chunk = vec![0; len.saturating_sub(at).min(bytes) as usize];
+        file.read_at(at, &mut chunk).map_err(failed)?;
+        Ok(chunk)
+    };
+    let head = SegmentHead::decode(&read(0, SEGMENT_HEAD as u64)?).ok();
+    let mut at = from;
+    while at < len {
+        let chunk = read(at, CHUNK)?;
         dropped.bytes += chunk.iter().filter(|byte| **byte != 0).count() as u64;
-        let slots = chunk.chunks(COMMIT_HEAD).zip((start..).step_by(COMMIT_HEAD));
-        for (slot, at) in slots {
-            if let Slot::Commit(commit) = CommitHead::decode(slot, segment.head.salt, at) {
-                dropped.records += u64::from(commit.records);
+        for (slot, place) in chunk.chunks(COMMIT_HEAD).zip((at..).step_by(COMMIT_HEAD)) {
+            let salt = head.map_or(0, |head| head.salt);
+            if let Slot::Commit(commit) = CommitHead::decode(slot, salt, place) {
+                *newest = commit.last().max(*newest);
             }
         }
-        Ok(true)
-    })
+        at += CHUNK;
+    }
+    Ok(head)
 }
 
 impl Repair {
@@ -108,16 +131,15 @@ impl Repair {
             let path = segment::path(&self.dir, *number);
             let removed = self.disk.remove(&path);
             removed.map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+            let synced = self.disk.sync_dir(&self.dir);
+            synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
         }
-        let synced = self.disk.sync_dir(&self.dir);
-        synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
-        if let Some((segment, at)) = self.found.end() {
-            ready::clear(segment, at)?;
-            let store_id = segment.head.store_id;
-            let maker =
-                Maker::new(Arc::clone(&self.disk), &self.dir, store_id, config.segment_bytes);
-            maker.make(segment.head.number + 1)?;
-        }
+        let Some((head, commits)) = self.end else { return Ok(()) };
+        let Self { disk, dir, .. } = self;
+        let maker = Maker::new(disk, &dir, head.store_id, config.segment_bytes);
+        // A copy, as the file may be too short or too long, too.
+        maker.put(head, &commits)?;
+        maker.make(head.number + 1)?;
         Ok(())
     }
 }

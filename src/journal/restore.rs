@@ -10,6 +10,10 @@ use super::snapshot::{self, Checked, Reading, Writing};
 use super::{JournalError, Replay, recovery, segment};
 use crate::config::JournalConfig;
 
+/// Where the log of a restored store begins. Not with 1: should the snapshot ever be missing, that
+/// would be the log of an empty store.
+const FIRST_SEGMENT: u64 = 2;
+
 /// What a snapshot's file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Contents {
@@ -62,8 +66,8 @@ pub(crate) fn restore(
     reading.read(|_, framed, records| writing.append(framed, records))?;
     // The snapshot first: without a segment it is refused, a segment without it would be an empty
     // store.
-    writing.finish(1, seq + 1)?;
-    Maker::new(Arc::clone(disk), dir, store_id, config.segment_bytes).make(1)?;
+    writing.finish(FIRST_SEGMENT, seq + 1)?;
+    Maker::new(Arc::clone(disk), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
     Ok(contents)
 }
 

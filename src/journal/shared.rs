@@ -47,6 +47,9 @@ pub(super) struct State {
     pub(super) wanted: Option<u64>,
     /// Why the last attempt failed.
     pub(super) no_room: Option<JournalError>,
+    /// A snapshot, which will make room, waits for what is handed over to be synced: that is written
+    /// whatever room it takes.
+    pub(super) owed: bool,
     /// Retry now.
     pub(super) retry: bool,
     /// The maker shall end.

@@ -64,7 +64,11 @@ impl Writing {
             file.write_all_at(0, &head)?;
             Ok(file)
         });
-        let file = made.map_err(|error| JournalError::io(Action::Make, &temporary, &error))?;
+        let file = made.map_err(|error| {
+            // Best effort: opening the journal removes it too.
+            let _ = disk.remove(&temporary);
+            JournalError::io(Action::Make, &temporary, &error)
+        })?;
         Ok(Self {
             disk: Arc::clone(disk),
             dir: dir.to_owned(),

@@ -59,6 +59,7 @@ impl FileJournal {
                 spares: ready.spares.into(),
                 wanted: None,
                 no_room: None,
+                owed: false,
                 retry: false,
                 done: false,
                 stats,
@@ -215,7 +216,8 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
             continue;
         };
         state.retry = false;
-        let made = if state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max {
+        let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
+        let made = if used_up && !(state.owed && state.spares.is_empty()) {
             Err(JournalError::Quota { max: disk_bytes_max })
         } else {
             MutexGuard::unlocked(&mut state, || maker.make(number))

@@ -1,3 +1,104 @@
 //! The actors on a journal whose disk does as it is told.
 
 mod asked;
+mod poison;
+mod snapshots;
+mod space;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::task::JoinHandle;
+
+use crate::journal::FaultyDisk;
+use crate::{
+    CallOptions, CallReply, Config, Durability, Error, GetRequest, Operations, Request, SetRequest,
+    Wakeful,
+};
+
+/// After this, what was waited for does not come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+}
+
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let polled = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, polled).await.is_ok(), "{what}");
+}
+
+/// A configuration with small limits, whose journal syncs only when it is asked to.
+fn config(durability: Durability) -> Config {
+    let mut config = Config::new();
+    for (name, value) in [
+        ("store.key_bytes_max", "256"),
+        ("store.value_bytes_max", "4KiB"),
+        ("store.range_keys_max", "128"),
+        ("store.range_bytes_max", "8KiB"),
+        ("store.txn_ops_max", "16"),
+        ("store.revision_bytes_max", "64KiB"),
+        ("journal.segment_bytes", "128KiB"),
+        ("journal.sync_interval", "600s"),
+    ] {
+        config.set(name, value).unwrap();
+    }
+    config.journal.durability = durability;
+    config
+}
+
+fn open_with(disk: &FaultyDisk, config: Config) -> Wakeful {
+    Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data")).unwrap()
+}
+
+/// A service with this default.
+fn open(disk: &FaultyDisk, durability: Durability) -> Wakeful {
+    open_with(disk, config(durability))
+}
+
+/// As [`open`]; from now on the only syncs are those of what is written.
+async fn open_quiet(disk: &FaultyDisk, durability: Durability) -> Wakeful {
+    let wakeful = open(disk, durability);
+    let made = |path: &Path| path.extension().is_some_and(|it| it == "log");
+    until("the next segment is made", || {
+        disk.contents().iter().filter(|(path, _)| made(path)).count() == 2
+    })
+    .await;
+    wakeful
+}
+
+fn set(key: &str) -> Request {
+    Request::Set(SetRequest::new(key, "v"))
+}
+
+fn get(key: &str) -> Request {
+    Request::Get(GetRequest { key: key.into(), revision: 0 })
+}
+
+/// Starts a request; those started one after the other come to the store in that order.
+fn start(
+    wakeful: &Wakeful,
+    request: Request,
+    durability: Option<Durability>,
+) -> JoinHandle<Result<CallReply, Error>> {
+    let wakeful = wakeful.clone();
+    let options = CallOptions { durability, ..CallOptions::default() };
+    actix_rt::spawn(async move { wakeful.call_with(request, options).await })
+}
+
+async fn done(call: JoinHandle<Result<CallReply, Error>>) -> CallReply {
+    within(call).await.unwrap().unwrap()
+}
+
+/// Waits until the store has done everything that was started; tells whether `call` has no answer.
+async fn is_withheld(wakeful: &Wakeful, call: &JoinHandle<Result<CallReply, Error>>) -> bool {
+    within(wakeful.status()).await.unwrap();
+    within(wakeful.status()).await.unwrap();
+    !call.is_finished()
+}

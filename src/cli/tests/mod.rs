@@ -1,6 +1,7 @@
 //! Transcripts: a command line, what it asks of the store, what it prints, how it exits.
 
 mod awaiting;
+mod backups;
 mod keys;
 mod service;
 mod usage;

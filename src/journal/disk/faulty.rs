@@ -54,6 +54,14 @@ impl FaultyDisk {
         self.inner.state.lock().faults.sync_pause = pause;
     }
 
+    /// Counts a change; an error when the process is to have ended before it.
+    fn changing(state: &mut State) -> io::Result<()> {
+        match Faults::strikes(&mut state.faults.changes_left) {
+            true => Err(FaultyFile::fault("the process has ended")),
+            false => Ok(()),
+        }
+    }
+
     fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let found = self.inner.state.lock().names.get(path).copied();
         let file = found.ok_or(io::ErrorKind::NotFound)?;
@@ -71,6 +79,17 @@ impl FaultyDisk {
     /// After so many more syncs of files, each fails.
     pub(crate) fn fail_syncs_after(&self, syncs: Option<u64>) {
         self.inner.state.lock().faults.syncs_left = syncs;
+    }
+
+    /// After so many more changes (writes, syncs, names), nothing changes any more, as if the process
+    /// had ended; [`kill`](Self::kill) and [`cut_power`](Self::cut_power) give what is left.
+    pub(crate) fn end_after(&self, changes: Option<u64>) {
+        self.inner.state.lock().faults.changes_left = changes;
+    }
+
+    /// Whether the process has ended as [`end_after`](Self::end_after) has it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner.state.lock().faults.changes_left == Some(0)
     }
 
     /// How many bytes all files may have together.
@@ -126,7 +145,10 @@ impl Disk for FaultyDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.inner.state.lock().add(path, Content::default());
+        let mut state = self.inner.state.lock();
+        Self::changing(&mut state)?;
+        state.add(path, Content::default());
+        drop(state);
         self.file(path)
     }
 
@@ -135,6 +157,7 @@ impl Disk for FaultyDisk {
         if !state.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        Self::changing(&mut state)?;
         state.change(Change::Remove(path.to_owned()));
         Ok(())
     }
@@ -144,12 +167,15 @@ impl Disk for FaultyDisk {
         if !state.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        Self::changing(&mut state)?;
         state.change(Change::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.state.lock().sync_dir(dir);
+        let mut state = self.inner.state.lock();
+        Self::changing(&mut state)?;
+        state.sync_dir(dir);
         Ok(())
     }
 
@@ -199,6 +225,7 @@ impl DiskFile for FaultyFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.inner.state.lock();
+        FaultyDisk::changing(&mut state)?;
         if Faults::strikes(&mut state.faults.writes_left) {
             return Err(Self::fault("a write"));
         }
@@ -233,6 +260,7 @@ impl DiskFile for FaultyFile {
             }
             state.faults.syncs_held -= 1;
         }
+        FaultyDisk::changing(&mut state)?;
         if Faults::strikes(&mut state.faults.syncs_left) {
             return Err(Self::fault("a sync"));
         }

@@ -138,6 +138,8 @@ pub(super) struct Faults {
     pub(super) short_writes: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) syncs_left: Option<u64>,
+    /// Changes of any kind until the process is as if it had ended.
+    pub(super) changes_left: Option<u64>,
     pub(super) space: Option<u64>,
     pub(super) sync_pause: std::time::Duration,
     pub(super) hold_syncs: bool,

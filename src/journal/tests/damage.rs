@@ -33,42 +33,6 @@ fn killed(unsynced: u64) -> (FaultyDisk, JournalConfig) {
     (left, config)
 }
 
-fn is_damage(error: &JournalError) -> bool {
-    matches!(error, JournalError::Damaged { .. } | JournalError::Format { .. })
-}
-
-/// Opens a copy with one file changed; nothing may change when that is refused.
-fn open_changed(
-    disk: &FaultyDisk,
-    config: &JournalConfig,
-    path: &Path,
-    bytes: Vec<u8>,
-) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
-    let copy = disk.kill();
-    copy.put(path, bytes);
-    let before = copy.contents();
-    let verified = verify(&copy, Path::new(DIR));
-    assert_eq!(copy.contents(), before);
-    match open_on(&copy, config) {
-        Ok(open) => {
-            let verified = verified.unwrap();
-            assert_eq!(verified.records, open.records.len() as u64);
-            assert_eq!(verified.torn_bytes, open.cut_bytes);
-            Ok((open.records, open.cut_bytes))
-        }
-        Err(error) => {
-            assert!(is_damage(&error), "{error}");
-            assert_eq!(verified.unwrap_err(), error);
-            assert_eq!(copy.contents(), before);
-            Err(error)
-        }
-    }
-}
-
-fn segments(disk: &FaultyDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    disk.contents().into_iter().filter(|(path, _)| path.extension().is_some()).collect()
-}
-
 #[test]
 fn every_flipped_byte_of_a_closed_journal_is_found_or_means_nothing() {
     let (disk, config, last) = closed();

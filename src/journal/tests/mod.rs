@@ -1,9 +1,13 @@
 //! The promises of the journal, one file for each kind.
 
+mod crashes;
 mod damage;
 mod failure;
 mod power;
+mod repairs;
+mod restores;
 mod round_trip;
+mod snapshots;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +57,16 @@ impl Reports {
         self.0.lock().iter().rev().find_map(written).unwrap_or(0)
     }
 
+    fn snapshots(&self) -> Vec<SnapshotInfo> {
+        let safe =
+            |it: &Progress| if let Progress::Snapshot(info) = it { Some(*info) } else { None };
+        self.0.lock().iter().filter_map(safe).collect()
+    }
+
+    fn snapshot_failures(&self) -> usize {
+        self.0.lock().iter().filter(|it| matches!(it, Progress::SnapshotFailed(_))).count()
+    }
+
     fn failures(&self) -> usize {
         self.0.lock().iter().filter(|it| matches!(it, Progress::Failed(_))).count()
     }
@@ -78,8 +92,11 @@ struct Open {
 fn open_dir(disk: Arc<dyn Disk>, dir: &Path, config: &JournalConfig) -> Result<Open, JournalError> {
     let reports = Reports::default();
     let mut records = Vec::new();
+    let mut snapshot = None;
     let opened = open(disk, dir, config, 77, reports.sink(), &mut |seq, payload: &[u8]| {
-        assert_eq!(seq, records.len() as u64 + 1);
+        let next = records.len() as u64 + 1;
+        // Those of a snapshot, which here has one for each record it stands for, come with its own.
+        assert!(seq == next || (seq > next && *snapshot.get_or_insert(seq) == seq));
         records.push(payload.to_vec());
         Ok(())
     })?;
@@ -125,4 +142,70 @@ fn segment(number: u64) -> PathBuf {
 
 fn content(disk: &FaultyDisk, path: &Path) -> Vec<u8> {
     disk.contents().into_iter().find(|(name, _)| name == path).unwrap().1
+}
+
+/// Hands over the snapshot of records 1 to `last`, a few at a time, and does not finish it.
+fn tell_snapshot(journal: &mut dyn Journal, last: Seq) {
+    journal.begin_snapshot();
+    for from in (1..=last).step_by(4) {
+        let mut batch = Batch::new();
+        for seq in from..=last.min(from + 3) {
+            batch.push_if(|to| {
+                to.extend_from_slice(&payload(seq));
+                true
+            });
+        }
+        journal.add_to_snapshot(&mut batch, Duration::ZERO);
+        assert!(batch.is_empty() && batch.bytes() == 0);
+    }
+}
+
+/// Has a snapshot of records 1 to `last`, which are all, written.
+fn take_snapshot(open: &mut Open, last: Seq) {
+    let before = open.reports.snapshots().len();
+    tell_snapshot(&mut *open.journal, last);
+    open.journal.finish_snapshot();
+    // One that was finished before may come first.
+    let safe = || open.reports.snapshots().iter().skip(before).any(|it| it.seq == last);
+    until("the snapshot is safe", safe);
+}
+
+fn snapshot_of(seq: Seq) -> PathBuf {
+    Path::new(DIR).join(format!("{seq:016x}.snap"))
+}
+
+fn is_damage(error: &JournalError) -> bool {
+    matches!(error, JournalError::Damaged { .. } | JournalError::Format { .. })
+}
+
+/// Opens a copy with one file changed; nothing may change when that is refused.
+fn open_changed(
+    disk: &FaultyDisk,
+    config: &JournalConfig,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
+    let copy = disk.kill();
+    copy.put(path, bytes);
+    let before = copy.contents();
+    let verified = verify(&copy, Path::new(DIR));
+    assert_eq!(copy.contents(), before);
+    match open_on(&copy, config) {
+        Ok(open) => {
+            let verified = verified.unwrap();
+            assert_eq!(verified.records, open.records.len() as u64);
+            assert_eq!(verified.torn_bytes, open.cut_bytes);
+            Ok((open.records, open.cut_bytes))
+        }
+        Err(error) => {
+            assert!(is_damage(&error), "{error}");
+            assert_eq!(verified.unwrap_err(), error);
+            assert_eq!(copy.contents(), before);
+            Err(error)
+        }
+    }
+}
+
+fn segments(disk: &FaultyDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    disk.contents().into_iter().filter(|(path, _)| path.extension().is_some()).collect()
 }

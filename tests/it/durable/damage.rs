@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use super::{Home, serve_in};
-use crate::process::run;
+use crate::process::{run, wakeful};
 
 /// A directory with some sets in its log, closed or killed.
 fn written(signal: &str) -> Home {
@@ -65,4 +65,62 @@ fn d6_a_foreign_file_refuses_to_start() {
     let home = written("TERM");
     fs::write(&home.segments()[0], b"SQLite format 3\0").unwrap();
     refused(&home);
+}
+
+#[test]
+fn d6_a_repair_says_what_it_drops_asks_and_the_rest_is_there() {
+    let home = written("TERM");
+    let segment = home.segments()[0].clone();
+    let dir = home.dir();
+    let dir = dir.to_str().unwrap();
+    // The record of the third key.
+    let bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(4).position(|name| name == b"key2").unwrap();
+    flip(&segment, at);
+    let verify = ["journal", "verify", "--data-dir", dir];
+    let told = run(&verify).fails(6);
+    let place = told.split("at byte ").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let place = format!("{name}:{place}");
+    let repair = ["journal", "repair", "--truncate-at", &place, "--data-dir", dir];
+    // Nobody says yes.
+    let before = fs::read(&segment).unwrap();
+    let told = run(&repair).fails(1);
+    assert!(told.contains("drops about 3 records after record 2"), "{told}");
+    assert!(told.contains("type yes"), "{told}");
+    assert_eq!(fs::read(&segment).unwrap(), before);
+    let answered = crate::process::Running::start_with_input(wakeful(&repair), b"yes\n").finish();
+    assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+    run(&verify).ok();
+    let server = home.server();
+    assert_eq!((server.ok(&["get", "key1"]), server.status("keys")), ("some value\n".into(), 2));
+    // Never of a directory in use.
+    run(&[&repair[..], &["--yes"]].concat()).fails(7);
+}
+
+#[test]
+fn d6_a_torn_tail_is_cut_and_the_log_says_how_many_bytes() {
+    let home = written("KILL");
+    let server = home.server();
+    server.ok(&["set", "torn", &"v".repeat(3000)]);
+    server.signal("KILL");
+    server.finish();
+    // As a power cut leaves the last write: one of its sectors never came to the disk.
+    let segment = home.segments()[0].clone();
+    let mut bytes = fs::read(&segment).unwrap();
+    let begin = bytes.windows(4).rposition(|mark| mark == b"WKCM").unwrap();
+    let sector = (begin + 1024) / 512 * 512;
+    bytes[sector..sector + 512].fill(0);
+    fs::write(&segment, &bytes).unwrap();
+    let torn = bytes[begin..].iter().filter(|byte| **byte != 0).count();
+    let dir = home.dir();
+    let told = run(&["journal", "verify", "--data-dir", dir.to_str().unwrap()]).ok();
+    assert!(told.contains(&format!("a torn tail of {torn} bytes")), "{told}");
+
+    let server = home.server();
+    assert_eq!(server.status("keys"), 5);
+    server.run(&["get", "torn"]).fails(3);
+    server.signal("TERM");
+    let told = server.finish().stderr;
+    assert!(told.contains(&format!("bytes={torn}")) && told.contains("cut"), "{told}");
 }

@@ -15,7 +15,12 @@ const WRITERS: u64 = 8;
 
 /// Counts up `writer`'s two keys in one transaction after another until the server is gone; tells
 /// the last count that was acknowledged, and its revision.
-async fn write(client: Client, writer: u64, from: u64, acknowledged: Arc<AtomicU64>) -> (u64, u64) {
+pub(super) async fn write(
+    client: Client,
+    writer: u64,
+    from: u64,
+    acknowledged: Arc<AtomicU64>,
+) -> (u64, u64) {
     let (mut count, mut revision) = (from, 0);
     loop {
         let value = (count + 1).to_string();
@@ -47,7 +52,7 @@ async fn watch(client: Client) -> Vec<(u64, String, String)> {
     shown
 }
 
-async fn count_of(client: &Client, key: String) -> Result<u64, Error> {
+pub(super) async fn count_of(client: &Client, key: String) -> Result<u64, Error> {
     let kv = client.get(key).await?.kv;
     Ok(kv.map_or(0, |kv| String::from_utf8(kv.value.to_vec()).unwrap().parse().unwrap()))
 }

@@ -1,9 +1,12 @@
 //! What outlives the process: a durable server that is killed, stopped, damaged and started again.
 
 mod asked;
+mod backup;
 mod damage;
+mod failure;
 mod kills;
 mod restarts;
+mod torture;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,16 @@
+//! The proof for anyone to run, in short.
+
+use crate::process::run;
+
+#[test]
+fn d2_torture_finds_nothing_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let dir = dir.to_str().unwrap();
+    let rounds = ["--rounds", "2", "--power-cuts", "20", "--seed", "7", "--json"];
+    let ran = run(&[&["torture", "--data-dir", dir][..], &rounds].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((told["losses"].as_u64(), told["kills"].as_u64()), (Some(0), Some(2)));
+    assert!(told["acknowledged"].as_u64().unwrap() > 0, "{told}");
+}
