@@ -69,6 +69,8 @@ impl Maker {
             let bytes = zeros.get(..(head.size - at).min(zeros.len() as u64) as usize);
             let bytes = bytes.unwrap_or(&zeros);
             file.write_all_at(at, bytes)?;
+            // Piece by piece: one sync of it all would hold up those of the log.
+            file.sync_data()?;
             at += bytes.len() as u64;
         }
         let head = head.encode();

@@ -14,6 +14,9 @@ use super::shared::{Ending, Shared, Used};
 use super::{JournalError, JournalStats, Progress, Report, Seq};
 use crate::config::{Durability, JournalConfig};
 
+/// How long it is worth to wait for the next records without sleeping.
+const SPIN: Duration = Duration::from_micros(250);
+
 /// The state of the thread that writes.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -36,6 +39,8 @@ pub(super) struct Writer {
     promised: bool,
     /// What was last reported of it.
     space: bool,
+    /// The last records came soon after those before.
+    brisk: bool,
 }
 
 /// What a wait ended with.
@@ -74,6 +79,7 @@ impl Writer {
             // As long as it is not known.
             promised: false,
             space: true,
+            brisk: false,
         }
     }
 
@@ -124,6 +130,10 @@ impl Writer {
 
     /// Waits for something to do; takes what was handed over, unless something taken is left.
     fn wait(&mut self) -> Turn {
+        let idle_since = Instant::now();
+        if self.brisk {
+            self.spin(idle_since);
+        }
         let mut state = self.shared.state.lock();
         loop {
             let no_segment = state.spares.is_empty();
@@ -144,6 +154,7 @@ impl Writer {
             let due = until.is_some_and(|until| until <= Instant::now());
             if ready || sync || due || ending.is_some() || space != self.space {
                 state.sync &= later;
+                self.brisk = idle_since.elapsed() < SPIN;
                 return Turn { sync, ending, blocked, no_room: state.no_room.clone() };
             }
             state.sync &= later;
@@ -153,6 +164,14 @@ impl Writer {
                 }
                 None => self.shared.work.wait(&mut state),
             }
+        }
+    }
+
+    /// Waits a moment without going to sleep, out of which it takes longer to wake than most
+    /// answers take to make their client ask again.
+    fn spin(&self, since: Instant) {
+        while self.shared.pending.load(Ordering::Relaxed) == 0 && since.elapsed() < SPIN {
+            std::thread::yield_now();
         }
     }
 
