@@ -51,7 +51,7 @@ enum Step {
         batch: Batch,
         /// Parts under way.
         parts: usize,
-        /// The last record handed over when the last part was.
+        /// The last record handed over when it began.
         appended: Seq,
     },
     /// The journal makes it safe.
@@ -122,7 +122,6 @@ impl Snapshots {
         if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
             let pace = if *appended < newest { PACE / hurry as u32 } else { Duration::ZERO };
             journal.add_to_snapshot(batch, pace);
-            *appended = newest;
             *parts += 1;
         }
         if !more {

@@ -15,8 +15,8 @@ const SUFFIX: &str = ".snap";
 /// Read at once; a longer record has its own room.
 const CHUNK: usize = 1024 * 1024;
 
-/// Written between two syncs. A sync of much more would hold up those of the log.
-const SYNC_EVERY: u64 = 1024 * 1024;
+/// Written between two syncs. A sync of more would hold up those of the log for longer.
+const SYNC_EVERY: u64 = 256 * 1024;
 
 /// No journal comes to so many records or segments.
 const NUMBER_MAX: u64 = 1 << 62;
