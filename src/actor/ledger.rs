@@ -15,8 +15,8 @@ use crate::journal::{
 use crate::model::{Reply, Request, Revision, StatusReply, TxnOp, TxnRequest};
 use crate::store::{Mark, StoreError};
 
-/// Most bytes of a snapshot's file in one answer.
-const PART_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of a snapshot's file in one answer: they wait in memory for a peer that does not read.
+const PART_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) struct Ledger {
     /// `None` once it is closed.

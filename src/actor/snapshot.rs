@@ -64,8 +64,24 @@ impl Snapshots {
         self.asked.push(answer);
     }
 
+    /// Gives the one under way up if it keeps too much of the past.
+    fn give_up(&mut self, state: &mut State, ledger: &mut Ledger) {
+        let Step::Telling { .. } = self.step else { return };
+        if state.pinned_bytes() <= history_bytes_max(state) {
+            return;
+        }
+        if let Some(journal) = ledger.journal() {
+            journal.abandon_snapshot();
+        }
+        tracing::warn!(
+            "a snapshot was given up: more was written meanwhile than store.history_bytes_max"
+        );
+        self.failed(state, ledger, "more was written meanwhile than history may hold");
+    }
+
     /// Begins one if it is time. The journal has been handed everything.
     pub(super) fn begin(&mut self, now: Micros, state: &mut State, ledger: &mut Ledger) {
+        self.give_up(state, ledger);
         if !matches!(self.step, Step::Idle) || ledger.failed().is_some() {
             return;
         }
@@ -108,15 +124,7 @@ impl Snapshots {
         };
         let newest = ledger.appended();
         let (Some(journal), true) = (ledger.journal(), *parts < PARTS_MAX) else { return };
-        let (pinned, max) = (state.pinned_bytes(), state.config().history_bytes_max.max(1));
-        if pinned > max {
-            journal.abandon_snapshot();
-            tracing::warn!(
-                "a snapshot was given up: more was written meanwhile than store.history_bytes_max"
-            );
-            self.failed(state, ledger, "more was written meanwhile than history may hold");
-            return;
-        }
+        let (pinned, max) = (state.pinned_bytes(), history_bytes_max(state));
         let hurry = (pinned.saturating_mul(HURRY_MAX) / max).max(1) as usize;
         let more = state.tell_snapshot(snapshot, SLICE * hurry, batch);
         if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
@@ -175,6 +183,10 @@ impl Snapshots {
             answer(Err(error.clone()));
         }
     }
+}
+
+fn history_bytes_max(state: &State) -> u64 {
+    state.config().history_bytes_max.max(1)
 }
 
 /// Tells everyone who asked for a snapshot of it.

@@ -32,6 +32,7 @@ enum JournalCommand {
 #[command(after_help = "\
 The last way out, when there is no backup: what `journal verify` calls damaged, and everything that
 was written after it, is dropped for good. Says how much that is, and asks. Copy the directory first.
+The revisions that are dropped will be given again: restart every client that may have seen them.
 A damaged snapshot cannot be repaired: restore a backup.
 
 Examples:

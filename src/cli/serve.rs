@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::{Exit, Failure};
@@ -158,7 +159,11 @@ async fn serve(
     };
     tracing::info!(grace_ms = grace.as_millis(), "stopping; a second signal stops at once");
     tokio::select! {
-        () = wakeful.stop() => failed.map_or(Ok(Exit::Done), |error| Err(error.into())),
+        () = wakeful.stop() => {
+            // The last sync may fail too.
+            let failed = failed.or_else(|| wakeful.failed().now_or_never());
+            failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
+        }
         // `stop` keeps to the grace itself; this is for the day it does not.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
             notice("error: stopping took too long; stopped at once");

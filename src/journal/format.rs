@@ -86,10 +86,14 @@ impl SegmentHead {
             let what = "something stands behind the segment's header";
             return Err(BadHead::Damaged(64 + at as u64, what));
         }
+        let size = u64_at(bytes, 40);
+        if !size.is_multiple_of(SECTOR) {
+            return Err(BadHead::Damaged(40, "the size is no multiple of 512"));
+        }
         Ok(Self {
             store_id: u64_at(bytes, 24),
             number: u64_at(bytes, 32),
-            size: u64_at(bytes, 40),
+            size,
             salt: u64_at(bytes, 48),
         })
     }

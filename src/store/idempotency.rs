@@ -19,12 +19,13 @@ pub(crate) struct Remembered {
     forgotten: u64,
 }
 
+/// A reply that is remembered.
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
     at: Micros,
-    fingerprint: u64,
-    reply: Reply,
-    bytes: usize,
+    pub(super) fingerprint: u64,
+    pub(super) reply: Reply,
+    pub(super) bytes: usize,
 }
 
 impl Remembered {
@@ -74,12 +75,12 @@ impl Remembered {
         (self.forgotten, self.forgotten + self.order.len() as u64)
     }
 
-    /// What is remembered at a place: since when, under what key, with what fingerprint.
-    pub(super) fn get(&self, place: u64) -> Option<(Micros, IdempotencyKey, u64, &Reply)> {
+    /// What is remembered at a place: since when, under what key, and what.
+    pub(super) fn get(&self, place: u64) -> Option<(Micros, IdempotencyKey, &Kept)> {
         let place = usize::try_from(place.checked_sub(self.forgotten)?).ok()?;
         let (at, key) = self.order.get(place).copied()?;
         let kept = self.replies.get(&key)?;
-        Some((at, key, kept.fingerprint, &kept.reply))
+        Some((at, key, kept))
     }
 
     /// Forgets what is too old or too much.

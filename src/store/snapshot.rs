@@ -18,6 +18,15 @@ const SLICE_BYTES_MAX: usize = 64 * 1024;
 /// Most keys for which room is made before they are seen: a hostile file must not take all memory.
 const RESERVE_MAX: usize = 1 << 20;
 
+/// No store comes to so many revisions.
+const REVISION_MAX: Revision = 1 << 62;
+
+/// The revision before the `oldest` that history has. A new store is at revision 1, which no event
+/// made.
+fn base_of(oldest: Revision) -> Revision {
+    oldest.saturating_sub(1).max(1)
+}
+
 /// How far a snapshot is.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -173,12 +182,17 @@ impl State {
         // Some may have been forgotten meanwhile.
         let from = from.max(self.remembered.span().0);
         let end = snapshot.replies_end.min(from + slice as u64);
-        for place in from..end {
-            let Some((at, key, fingerprint, reply)) = self.remembered.get(place) else { continue };
-            let change = Change::Remembered { key, fingerprint, reply: reply.clone() };
-            Snapshot { time: at, ..*snapshot }.push(out, snapshot.revision, &[change]);
+        let (mut place, mut bytes) = (from, 0);
+        while place < end && bytes < SLICE_BYTES_MAX {
+            if let Some((at, key, kept)) = self.remembered.get(place) {
+                bytes += kept.bytes;
+                let (fingerprint, reply) = (kept.fingerprint, kept.reply.clone());
+                let change = Change::Remembered { key, fingerprint, reply };
+                Snapshot { time: at, ..*snapshot }.push(out, snapshot.revision, &[change]);
+            }
+            place += 1;
         }
-        if end < snapshot.replies_end { Phase::Replies(end) } else { Phase::Done }
+        if place < snapshot.replies_end { Phase::Replies(place) } else { Phase::Done }
     }
 
     /// Takes up what only a snapshot has; refuses it anywhere else.
@@ -186,7 +200,10 @@ impl State {
         let fresh = self.history.applied_end() == 1;
         match change {
             Change::Began { oldest, revision, keys }
-                if fresh && self.keys.is_empty() && oldest <= revision + 1 && oldest > 0 =>
+                if fresh
+                    && self.keys.is_empty()
+                    && (1..REVISION_MAX).contains(&oldest)
+                    && revision == base_of(oldest) =>
             {
                 (self.revision, self.visible) = (revision, revision);
                 self.history = History::new(oldest);
@@ -195,7 +212,12 @@ impl State {
             Change::LeaseKept { id, ttl, deadline, private } if fresh => {
                 self.leases.put(id, ttl, deadline, private);
             }
-            Change::Kept { kv } if fresh && self.keys.find(&kv.key).is_none() => {
+            Change::Kept { kv }
+                if fresh
+                    && kv.version <= kv.mod_revision
+                    && kv.mod_revision <= self.revision
+                    && self.keys.find(&kv.key).is_none() =>
+            {
                 let slot = self.keys.insert(&kv.key);
                 self.keys.put(slot, kv);
             }
@@ -208,8 +230,7 @@ impl State {
 impl Snapshot {
     /// The revision before history.
     fn base(&self) -> Revision {
-        // A new store is at revision 1, which no event made.
-        self.oldest.saturating_sub(1).max(1)
+        base_of(self.oldest)
     }
 
     fn push(&self, out: &mut Batch, revision: Revision, changes: &[Change]) {

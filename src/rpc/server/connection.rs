@@ -191,8 +191,7 @@ impl Connection {
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
             more = go_on && self.room() > 0 && wrote > 0;
         }
-        let allowed = self.exchange.withheld() < self.config().requests_in_flight_max;
-        if allowed && self.room() > 0 && !self.exchange.has_answers() {
+        if self.may_read() && self.room() > 0 && !self.exchange.has_answers() {
             if self.inbox.full {
                 return Poll::Ready(Ok(Event::Received));
             }
@@ -286,6 +285,11 @@ impl Connection {
         self.arm(now + self.config().write_timeout);
     }
 
+    /// Whether more may be asked.
+    fn may_read(&self) -> bool {
+        !self.exchange.is_full(self.config().requests_in_flight_max)
+    }
+
     /// Sees to it that deadlines are checked at `deadline`, if not before.
     fn arm(&mut self, deadline: Instant) {
         if deadline < self.timer.deadline().into_std() {
@@ -296,6 +300,11 @@ impl Connection {
     /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
     fn check_deadlines(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        if !self.may_read() {
+            // It is this side that does not read: the peer may have said all it should.
+            (self.heard, self.pinged) = (now, None);
+            self.inbox.partial_since = self.inbox.partial_since.map(|_| now);
+        }
         let config = self.config();
         let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
         if !self.service.store().connected() {

@@ -16,6 +16,7 @@ use crate::actor::message::{
 };
 use crate::actor::{AnswerSink, Outlet};
 use crate::error::Error;
+use crate::model::Request;
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::Call;
@@ -58,17 +59,26 @@ struct Withheld {
     ids: VecDeque<u64>,
     /// Those whose answer came before it was known that it comes later.
     early: Vec<u64>,
+    /// Those that read files: their answers are large.
+    files: Vec<u64>,
 }
 
 impl Withheld {
-    fn begin(&mut self, id: u64) {
+    fn begin(&mut self, asked: Asked) {
+        let id = asked.id;
         match self.early.iter().position(|early| *early == id) {
             Some(at) => drop(self.early.swap_remove(at)),
-            None => self.ids.push_back(id),
+            None => {
+                self.ids.push_back(id);
+                if matches!(asked.about, About::File) {
+                    self.files.push(id);
+                }
+            }
         }
     }
 
     fn end(&mut self, id: u64) {
+        self.files.retain(|file| *file != id);
         match self.ids.iter().position(|withheld| *withheld == id) {
             Some(at) => drop(self.ids.remove(at)),
             None => self.early.push(id),
@@ -77,6 +87,10 @@ impl Withheld {
 
     fn contains(&self, id: u64) -> bool {
         self.ids.contains(&id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 
     fn len(&self) -> usize {
@@ -94,9 +108,17 @@ struct Asked {
 #[derive(Clone, Copy)]
 enum About {
     Plain,
-    Open { window_bytes: u32 },
-    Add { stream: u64 },
-    Cancel { stream: u64 },
+    /// Reads a part of a file.
+    File,
+    Open {
+        window_bytes: u32,
+    },
+    Add {
+        stream: u64,
+    },
+    Cancel {
+        stream: u64,
+    },
 }
 
 /// A stream of watches, as the connection sees it.
@@ -159,13 +181,14 @@ impl Exchange {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
-            && self.withheld() == 0
+            && self.withheld.is_empty()
             && self.streams.values().all(|stream| stream.watches == 0)
     }
 
-    /// Requests whose answers the store withholds.
-    pub(super) fn withheld(&self) -> usize {
-        self.withheld.len()
+    /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
+    /// those that are large.
+    pub(super) fn is_full(&self, max: usize) -> bool {
+        self.withheld.len() >= max || !self.withheld.files.is_empty()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -222,6 +245,9 @@ impl Exchange {
             Err(error) => (About::Plain, Task::Refused(error)),
             Ok(_) if self.leaving => {
                 (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
+            }
+            Ok(Call::Store { options, request: request @ Request::ReadSnapshot { .. } }) => {
+                (About::File, Task::Store { options, request })
             }
             Ok(Call::Store { options, request }) => {
                 (About::Plain, Task::Store { options, request })
@@ -286,7 +312,7 @@ impl Exchange {
                         self.note(asked, &answer);
                         self.answers.push_back((asked.id, answer));
                     }
-                    Answer::Withheld => self.withheld.begin(asked.id),
+                    Answer::Withheld => self.withheld.begin(asked),
                 }
             }
         }

@@ -242,7 +242,7 @@ fn is_heavy(call: &Call) -> bool {
         Call::Store { request, .. } => match request {
             Request::Range(_) | Request::Txn(_) | Request::LeaseRevoke(_) => true,
             Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
-            Request::Watchers { .. } => true,
+            Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
             Request::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
             _ => false,
         },
