@@ -10,7 +10,9 @@ use wakeful::{CallOptions, KeyRange, LeaseGrantRequest, Operations, Request, Set
 
 use super::kills::{count_of, write};
 use super::{Home, connect, within};
-use crate::process::{Ran, Server, run};
+use crate::process::{Ran, Server, run, until};
+use crate::support::body::Body;
+use crate::support::raw::Raw;
 
 const WRITERS: u64 = 4;
 
@@ -218,4 +220,34 @@ fn d6_the_snapshot_of_a_damaged_directory_restores() {
     let to = Home::new();
     restore(&snapshot, &to).ok();
     assert_eq!(to.server().ok(&["get", "a"]), "1\n");
+}
+
+#[test]
+fn d11_a_peer_that_asks_for_parts_and_takes_none_is_not_served_ahead() {
+    const ASKED: u64 = 4_000;
+    let home = Home::new();
+    let server = home.server();
+    let mut raw = Raw::open(server.addr().parse().unwrap());
+    for key in [b"a", b"b", b"c", b"d"] {
+        raw.set(key, &vec![7; 512 * 1024]);
+    }
+    let made = raw.call(Body::request(18));
+    let mut reply = made.reply(18);
+    let (_, id, bytes) = (reply.u64(), reply.u64(), reply.u64());
+    assert!(bytes > 2 * 1024 * 1024);
+    let before = server.status("requests");
+    // What asking for the number adds to it.
+    let asking = server.status("requests") - before;
+    for _ in 0..ASKED {
+        raw.ask(Body::request(19).u64(id).u64(0).u32(0));
+    }
+    // What the sockets take is served; then nothing more until it is read.
+    let mut last = 0;
+    until("nothing more is served", || {
+        let now = server.status("requests");
+        now == std::mem::replace(&mut last, now) + asking && now > before + 2 * asking
+    });
+    let served = last - before;
+    assert!(served < ASKED / 4, "{served} parts of 64 KiB were made for nobody");
+    assert_eq!(server.ok(&["set", "e", "others are served"]).lines().count(), 1);
 }
