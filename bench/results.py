@@ -69,12 +69,14 @@ class Run:
             "The first command of each kind (addresses and numbers differ from run to run):",
             "\n".join(f"- {line}" for line in commands),
         ]
-        report = "\n\n".join(parts) + "\n"
+        # Where it is checked out tells nothing.
+        here = f"{servers.REPO}/"
+        report = ("\n\n".join(parts) + "\n").replace(here, "")
         stem = f"{self.began:%Y-%m-%dT%H%M%S}-{self.name}"
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{stem}.md").write_text(report)
         raw = "".join(json.dumps(line) + "\n" for line in self.raw)
-        (RESULTS / f"{stem}.jsonl").write_text(raw)
+        (RESULTS / f"{stem}.jsonl").write_text(raw.replace(here, ""))
         print(report)
         servers.say(f"kept in bench/results/{stem}.md and .jsonl")
 

@@ -11,6 +11,7 @@ use super::encoder::Encoder;
 use super::inbox::Fatal;
 use super::outbox::{Outbox, Outgoing};
 use super::push_writer::PushWriter;
+use super::withheld::Withheld;
 use crate::actor::message::{
     Answer, Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
 };
@@ -51,51 +52,6 @@ pub(super) struct Exchange {
     /// Streams that have a batch to write and credit to do so.
     sendable: VecDeque<u64>,
     encoder: Encoder,
-}
-
-/// Requests whose answers come later, most of them in the order of the requests.
-#[derive(Default)]
-struct Withheld {
-    ids: VecDeque<u64>,
-    /// Those whose answer came before it was known that it comes later.
-    early: Vec<u64>,
-    /// Those that read files: their answers are large.
-    files: Vec<u64>,
-}
-
-impl Withheld {
-    fn begin(&mut self, asked: Asked) {
-        let id = asked.id;
-        match self.early.iter().position(|early| *early == id) {
-            Some(at) => drop(self.early.swap_remove(at)),
-            None => {
-                self.ids.push_back(id);
-                if matches!(asked.about, About::File) {
-                    self.files.push(id);
-                }
-            }
-        }
-    }
-
-    fn end(&mut self, id: u64) {
-        self.files.retain(|file| *file != id);
-        match self.ids.iter().position(|withheld| *withheld == id) {
-            Some(at) => drop(self.ids.remove(at)),
-            None => self.early.push(id),
-        }
-    }
-
-    fn contains(&self, id: u64) -> bool {
-        self.ids.contains(&id)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.ids.len()
-    }
 }
 
 /// A request handed to the store.
@@ -188,7 +144,7 @@ impl Exchange {
     /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
     /// those that are large.
     pub(super) fn is_full(&self, max: usize) -> bool {
-        self.withheld.len() >= max || !self.withheld.files.is_empty()
+        self.withheld.len() >= max || self.withheld.has_large()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -312,7 +268,10 @@ impl Exchange {
                         self.note(asked, &answer);
                         self.answers.push_back((asked.id, answer));
                     }
-                    Answer::Withheld => self.withheld.begin(asked),
+                    Answer::Withheld => {
+                        let large = matches!(asked.about, About::File);
+                        self.withheld.begin(asked.id, large);
+                    }
                 }
             }
         }

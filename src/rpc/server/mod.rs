@@ -7,6 +7,7 @@ mod inbox;
 mod outbox;
 mod output;
 mod push_writer;
+mod withheld;
 
 use std::collections::HashMap;
 use std::io;
