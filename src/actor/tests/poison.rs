@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::{done, get, is_withheld, open, open_quiet, set, start, until, within};
 use crate::journal::FaultyDisk;
 use crate::{
@@ -101,4 +103,16 @@ async fn d8_after_a_failed_write_or_sync_nothing_pending_is_shown_and_nothing_mo
         assert!(within(again.get("d")).await.unwrap().kv.is_none());
         within(again.stop()).await;
     }
+}
+
+#[actix_rt::test]
+async fn d8_a_last_sync_that_fails_is_known_after_the_stop() {
+    let disk = FaultyDisk::new();
+    let wakeful = open_quiet(&disk, Durability::Interval).await;
+    done(start(&wakeful, set("a"), None)).await;
+    disk.fail_syncs_after(Some(0));
+    within(wakeful.stop()).await;
+    // At once, as `serve` asks for its exit code.
+    let failed = wakeful.failed().now_or_never();
+    assert_eq!(failed.map(|error| error.code), Some(ErrorCode::JournalFailed));
 }
