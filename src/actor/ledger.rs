@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
     config: JournalConfig,
     /// The last record handed over.
     appended: Seq,
-    /// Where the state stood at the end of each hand-over that is not durable yet.
+    /// Where the state stood at the end of each hand-over that is not synced yet.
     marks: VecDeque<(Seq, Mark)>,
     /// The last record that may be shown, and the last that the disk is known to have.
     shown: Seq,
@@ -44,8 +44,7 @@ pub(crate) struct Ledger {
     /// Of them, those before the snapshot under way.
     log_bytes_covered: u64,
     snapshot: Option<SnapshotInfo>,
-    /// The revisions of records that are not synced yet, and the newest one that is.
-    revisions: VecDeque<(Seq, Revision)>,
+    /// The newest revision that is synced.
     durable_revision: Revision,
 }
 
@@ -65,7 +64,6 @@ impl Ledger {
             log_bytes: opened.log_bytes,
             log_bytes_covered: 0,
             marks: VecDeque::new(),
-            revisions: VecDeque::new(),
             durable_revision: revision,
             // Whoever opens a journal syncs what is in it.
             shown: opened.last,
@@ -112,7 +110,6 @@ impl Ledger {
             self.log_bytes += records.bytes() as u64;
             self.appended = journal.append(records);
             self.marks.push_back((self.appended, mark));
-            self.revisions.push_back((self.appended, mark.revision));
         }
     }
 
@@ -153,10 +150,12 @@ impl Ledger {
         self.snapshot.filter(|it| it.seq == self.appended)
     }
 
-    /// A snapshot of everything handed over so far begins.
-    pub(super) fn begin_snapshot(&mut self) -> Option<&mut dyn Journal> {
+    /// Begins a snapshot of everything handed over so far; false once the journal is closed.
+    pub(super) fn begin_snapshot(&mut self) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
+        journal.begin_snapshot();
         self.log_bytes_covered = self.log_bytes;
-        self.journal()
+        true
     }
 
     pub(super) fn note_snapshot(&mut self, info: SnapshotInfo) {
@@ -219,20 +218,18 @@ impl Ledger {
     /// The journal has come further; tells where the state that may be shown stands then, and up
     /// to which record answers may be given.
     pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
-        if let Progress::Synced(seq) = &progress {
-            self.synced = *seq;
-            while let Some((at, revision)) = self.revisions.front().copied()
-                && at <= *seq
-            {
-                self.revisions.pop_front();
-                self.durable_revision = revision;
+        let synced = if let Progress::Synced(seq) = progress { Some(seq) } else { None };
+        let shown = match (progress, self.config.durability) {
+            (Progress::Synced(seq), Durability::Fsync) => self.show(seq),
+            (Progress::Written(seq), Durability::Interval) => self.show(seq),
+            (Progress::Space(room), _) => {
+                self.room = room;
+                None
             }
-            // All of it was written before, so its events are on their way.
-            self.unsynced.release(*seq);
-        }
-        let durable = match (progress, self.config.durability) {
-            (Progress::Synced(seq), Durability::Fsync) => seq,
-            (Progress::Written(seq), Durability::Interval) => seq,
+            (Progress::Failed(error), _) => {
+                self.fail(&error);
+                None
+            }
             (
                 Progress::Synced(_)
                 | Progress::Written(_)
@@ -240,25 +237,33 @@ impl Ledger {
                 | Progress::Snapshot(_)
                 | Progress::SnapshotFailed(_),
                 _,
-            ) => return None,
-            (Progress::Space(room), _) => {
-                self.room = room;
-                return None;
-            }
-            (Progress::Failed(error), _) => {
-                self.fail(&error);
-                return None;
-            }
+            ) => None,
         };
-        self.shown = durable;
-        let mut shown = None;
-        while let Some((seq, mark)) = self.marks.front().copied()
-            && seq <= durable
+        if let Some(seq) = synced {
+            self.note_synced(seq);
+        }
+        shown
+    }
+
+    /// What may be shown now that records up to `durable` are as durable as the default wants.
+    fn show(&mut self, durable: Seq) -> Option<(Seq, Mark)> {
+        let before = std::mem::replace(&mut self.shown, durable);
+        let after = self.marks.partition_point(|(seq, _)| *seq <= durable);
+        let (seq, mark) = self.marks.get(after.checked_sub(1)?).copied()?;
+        (seq > before).then_some((durable, mark))
+    }
+
+    /// The disk has every record up to `seq`. All of them were written before, so their events are
+    /// on their way.
+    fn note_synced(&mut self, seq: Seq) {
+        self.synced = seq;
+        while let Some((at, mark)) = self.marks.front().copied()
+            && at <= seq
         {
             self.marks.pop_front();
-            shown = Some(mark);
+            self.durable_revision = mark.revision;
         }
-        Some((durable, shown?))
+        self.unsynced.release(seq);
     }
 
     /// Gives the answers that waited for records up to `durable`.

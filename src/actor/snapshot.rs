@@ -100,8 +100,9 @@ impl Snapshots {
             return;
         }
         self.rested = now.saturating_add(REST);
-        let Some(journal) = ledger.begin_snapshot() else { return };
-        journal.begin_snapshot();
+        if !ledger.begin_snapshot() {
+            return;
+        }
         self.waiting = std::mem::take(&mut self.asked);
         self.step = Step::Telling {
             snapshot: Box::new(state.begin_snapshot(now)),
@@ -173,12 +174,12 @@ impl Snapshots {
     fn stop(&mut self, state: &mut State, error: &JournalError) {
         state.end_snapshot();
         self.step = Step::Idle;
-        self.asked.drain(..).for_each(|answer| self.waiting.push(answer));
+        self.waiting.append(&mut self.asked);
         self.refuse(&Error::new(ErrorCode::JournalFailed, error.to_string()));
     }
 
     /// Refuses everyone who waits.
-    pub(super) fn refuse(&mut self, error: &Error) {
+    fn refuse(&mut self, error: &Error) {
         for answer in self.waiting.drain(..) {
             answer(Err(error.clone()));
         }

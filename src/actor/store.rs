@@ -116,6 +116,9 @@ impl StoreActor {
 
     /// Hands what was changed to the journal.
     fn hand_over(&mut self) {
+        if self.ledger.is_none() {
+            return;
+        }
         let now = self.now();
         if let Some(ledger) = &mut self.ledger {
             let mark = self.hub.state().mark();

@@ -9,8 +9,6 @@ mod error;
 mod format;
 mod keeper;
 mod maker;
-#[cfg(test)]
-mod memory;
 mod ready;
 mod recovery;
 #[cfg(any(test, feature = "cli"))]
@@ -35,8 +33,6 @@ pub(crate) use batch::Batch;
 pub(crate) use disk::FaultyDisk;
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use error::JournalError;
-#[cfg(test)]
-pub(crate) use memory::MemoryJournal;
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use recovery::Verified;
 #[cfg(any(test, feature = "cli"))]
@@ -149,8 +145,6 @@ pub(crate) struct JournalStats {
     pub(crate) snapshot: Option<SnapshotInfo>,
     /// How long the last sync took, microseconds.
     pub(crate) sync_micros_last: u64,
-    /// How long the longest sync took, microseconds.
-    pub(crate) sync_micros_max: u64,
 }
 
 /// An open journal and what was found.

@@ -155,9 +155,7 @@ impl Journal for FileJournal {
     fn sync(&mut self) {
         let mut state = self.shared.state.lock();
         state.sync = true;
-        state.retry = true;
         self.shared.work.notify_all();
-        self.shared.wanted.notify_all();
     }
 
     fn begin_snapshot(&mut self) {

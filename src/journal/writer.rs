@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::format::SegmentHead;
 use super::format::{
     COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL,
-    SEGMENT_HEAD, frame_len, padded, zero_pieces,
+    SEGMENT_HEAD, SegmentHead, frame_len, padded, zero_pieces,
 };
 use super::segment::{Segment, capacity};
 use super::shared::{Ending, Shared, Used};
@@ -272,7 +271,6 @@ impl Writer {
             let mut state = self.shared.state.lock();
             state.stats.synced = self.synced;
             state.stats.sync_micros_last = micros;
-            state.stats.sync_micros_max = state.stats.sync_micros_max.max(micros);
             self.shared.synced.notify_all();
         }
         (self.report)(Progress::Synced(self.synced));

@@ -73,6 +73,8 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
                 });
                 watches.push((running, output));
             }
+            // It says its seed where errors go.
+            "torture" => assert_eq!(running.finish().code, Some(0), "{command}"),
             _ => {
                 let printed = running.finish().ok();
                 assert!(output.is_empty() || output == printed, "{command} prints {printed}");
@@ -105,6 +107,21 @@ fn the_first_screen_is_true() {
     let example = include_str!("../../examples/embed.rs");
     let code = example.find("use wakeful").map(|start| &example[start..]).unwrap();
     assert!(text.contains(code.trim_end()), "README.md does not show examples/embed.rs");
+}
+
+#[test]
+fn the_commands_about_data_are_true() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, data) = text.split_once("## Data").unwrap();
+    let (data, _) = data.split_once("\n## ").unwrap();
+    let about_data = steps(data);
+    for name in ["backup", "restore", "journal", "torture"] {
+        let begins = format!("wakeful {name}");
+        assert!(about_data.iter().any(|step| step.command.starts_with(&begins)), "{name}");
+    }
+    let server = steps("```sh\n$ wakeful serve\n$ wakeful set greeting hello\n```\n");
+    follow(server.into_iter().chain(about_data).collect());
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! D9: a request asks for more than the service's default, and its reply says what it got.
 
-use std::time::Duration;
-
 use futures_util::StreamExt;
 
 use super::{done, get, is_withheld, open, open_quiet, set, start, until, within};
 use crate::journal::FaultyDisk;
 use crate::{
-    Config, Durability, ErrorCode, KeyRange, Operations, Reply, Wakeful, WatchItem, WatchRequest,
+    Config, Durability, ErrorCode, KeyRange, Operations, Reply, WaitRequest, Wakeful, WatchItem,
+    WatchRequest,
 };
 
 const FSYNC: Option<Durability> = Some(Durability::Fsync);
@@ -122,12 +121,17 @@ async fn d9_a_stop_syncs_what_was_asked_for() {
     until("a sync begins", || disk.syncs_held() == 1).await;
     let later = start(&wakeful, set("b"), FSYNC);
     assert!(is_withheld(&wakeful, &later).await);
-    let theirs = disk.clone();
+    let (theirs, waiting) = (disk.clone(), wakeful.clone());
+    // On a thread of its own: the stop blocks this one until the syncs are done.
     let released = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let until_stopped = waiting.wait(WaitRequest::new(KeyRange::key("never")));
+        let stopping = runtime.block_on(async { within(until_stopped).await.is_err() });
         theirs.hold_syncs(false);
+        stopping
     });
+    within(async { while wakeful.status().await.unwrap().waits == 0 {} }).await;
     within(wakeful.stop()).await;
-    released.join().unwrap();
+    assert!(released.join().unwrap(), "the wait was answered by the stop");
     assert_eq!((done(asked).await.durability, done(later).await.durability), (FSYNC, FSYNC));
 }

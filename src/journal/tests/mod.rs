@@ -119,6 +119,29 @@ fn payload(seq: Seq) -> Vec<u8> {
     }
 }
 
+/// Numbers below what is asked for, the same for the same seed.
+fn choices(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut choices = seed;
+    move |bound| {
+        choices = choices.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+        (choices >> 33) % bound
+    }
+}
+
+/// Opens what must have its first records, so many of them; tells how many.
+fn open_with(
+    disk: &FaultyDisk,
+    config: &JournalConfig,
+    expected: std::ops::RangeInclusive<Seq>,
+    seed: u64,
+) -> (Open, Seq) {
+    let open = open_on(disk, config).unwrap_or_else(|error| panic!("{seed}: {error}"));
+    let have = open.records.len() as u64;
+    assert!(expected.contains(&have), "{seed}: {have} of {expected:?}");
+    assert_eq!(open.records, payloads(have), "{seed}");
+    (open, have)
+}
+
 fn append(journal: &mut dyn Journal, from: Seq, records: u64) -> Seq {
     let mut batch = Batch::new();
     for seq in from..from + records {

@@ -4,20 +4,13 @@ use super::*;
 
 /// Appends on one disk until a cut, a kill or neither, again and again.
 fn live_through(seed: u64, durability: Durability) {
-    let mut choices = seed;
-    let mut below = |bound: u64| {
-        choices = choices.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
-        (choices >> 33) % bound
-    };
+    let mut below = choices(seed);
     let config = config(durability, 4096);
     let mut disk = FaultyDisk::new();
     let (mut last, mut safe) = (0, 0);
     for _ in 0..4 {
         disk.short_writes(below(4) == 0);
-        let mut open = open_on(&disk, &config).unwrap_or_else(|error| panic!("{seed}: {error}"));
-        let have = open.records.len() as u64;
-        assert!((safe..=last).contains(&have), "{seed}: {have} of {safe}..={last}");
-        assert_eq!(open.records, payloads(have), "{seed}");
+        let (mut open, have) = open_with(&disk, &config, safe..=last, seed);
         last = have;
         safe = have;
         // Sometimes in the middle of opening's own writes.

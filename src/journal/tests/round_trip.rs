@@ -87,15 +87,3 @@ fn a_change_of_the_segment_size_loses_nothing() {
     }
     assert_eq!(verify(&disk, Path::new(DIR)).unwrap().records, last);
 }
-
-#[test]
-fn memory_reports_at_once() {
-    let reports = Reports::default();
-    let mut journal = MemoryJournal::new(Durability::Interval, reports.sink());
-    append(&mut journal, 1, 3);
-    assert_eq!(reports.all(), [Progress::Written(3)]);
-    journal.sync();
-    journal.sync();
-    assert_eq!(reports.all(), [Progress::Written(3), Progress::Synced(3)]);
-    Box::new(journal).close().unwrap();
-}
