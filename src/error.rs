@@ -73,6 +73,23 @@ pub enum ErrorCode {
     /// The data directory holds damage, or a format that is not this version's; the message names
     /// file and offset. Nothing changed.
     Damaged = 24,
+    /// The caller no longer holds the job under this epoch: it was settled, cancelled, or not
+    /// touched in time and is somebody else's. Nothing changed.
+    StaleReservation = 25,
+    /// The topic has no room for more jobs; [`Details::Limit`] names the limit. Nothing changed.
+    Full = 26,
+    /// No job is known by this id or index: it was never pushed, or its outcome is no longer kept.
+    JobNotFound = 27,
+    /// No topic has this name. Nothing changed.
+    TopicNotFound = 28,
+    /// No schedule has this name. Nothing changed.
+    ScheduleNotFound = 29,
+    /// The job is finished, so that it cannot be cancelled. Nothing changed.
+    JobFinished = 30,
+    /// The job whose result was asked for is a dead letter; the message says why.
+    JobDead = 31,
+    /// The job whose result was asked for was cancelled.
+    JobCancelled = 32,
 }
 
 /// Facts that go with an [`Error`].
@@ -110,7 +127,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 24] = [
+    pub const ALL: [ErrorCode; 32] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -135,13 +152,25 @@ impl ErrorCode {
         Self::NoSpace,
         Self::DataDirLocked,
         Self::Damaged,
+        Self::StaleReservation,
+        Self::Full,
+        Self::JobNotFound,
+        Self::TopicNotFound,
+        Self::ScheduleNotFound,
+        Self::JobFinished,
+        Self::JobDead,
+        Self::JobCancelled,
     ];
 
     /// Whether the same request may succeed later without a change (after a pause).
     pub fn retryable(self) -> bool {
         matches!(
             self,
-            Self::Unavailable | Self::DeadlineExceeded | Self::Unreachable | Self::NoSpace
+            Self::Unavailable
+                | Self::DeadlineExceeded
+                | Self::Unreachable
+                | Self::NoSpace
+                | Self::Full
         )
     }
 }

@@ -26,6 +26,7 @@ pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod jobs;
 mod journal;
 mod local_watch;
 mod model;
@@ -37,6 +38,7 @@ mod watch;
 
 pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
+pub use jobs::Jobs;
 #[doc(hidden)]
 pub use journal::specimen as journal_specimen;
 pub use local_watch::{LocalWatch, WatchInto};

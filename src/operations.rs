@@ -260,6 +260,7 @@ pub trait Operations: Sync {
     }
 }
 
-fn unexpected(reply: &Reply) -> Error {
+/// A reply of another kind than its request.
+pub(crate) fn unexpected(reply: &Reply) -> Error {
     Error::new(ErrorCode::Internal, format!("the reply does not fit the request: {reply:?}"))
 }

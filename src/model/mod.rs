@@ -5,6 +5,7 @@
 
 mod blob;
 mod call;
+mod job;
 mod key_range;
 mod key_value;
 mod reply;
@@ -13,6 +14,11 @@ mod watch;
 
 pub use blob::Blob;
 pub use call::{CallOptions, CallReply};
+pub use job::{
+    Backoff, JobId, JobInfo, JobPage, JobRef, JobReply, JobRequest, JobState, OrderRetry,
+    OutcomeSeq, PushOptions, PushRequest, Pushed, Rate, Reservation, ReserveRequest, ReservedJob,
+    Schedule, ScheduleInfo, Settlement, TopicInfo, TopicSettings, Unique, UnixMillis, Verdict,
+};
 pub use key_range::KeyRange;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{

@@ -1,9 +1,9 @@
-//! What the store answers. Every reply carries the revision it was made at.
+//! What the store answers. Every reply of the store carries the revision it was made at.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Blob, KeyRange, KeyValue, LeaseId, Revision};
+use super::{Blob, JobReply, KeyRange, KeyValue, LeaseId, Revision};
 
 /// The answer to the [`Request`](super::Request) of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub enum Reply {
     EndWatcher,
     Snapshot(SnapshotReply),
     ReadSnapshot(Blob),
+    Job(JobReply),
 }
 
 /// A snapshot that is safe on the server's disk.

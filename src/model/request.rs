@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Blob, KeyRange, LeaseId, Revision};
+use super::{Blob, JobRequest, KeyRange, LeaseId, Revision};
 
 /// One request to the store, answered at once by the [`Reply`](super::Reply) of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,6 +58,8 @@ pub enum Request {
         /// At most so many bytes; 0 for as many as a frame takes well.
         limit: usize,
     },
+    /// Asks the queue.
+    Job(JobRequest),
 }
 
 impl Request {

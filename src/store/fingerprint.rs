@@ -48,7 +48,8 @@ impl Print {
             | Request::Watchers { .. }
             | Request::EndWatcher(_)
             | Request::Snapshot
-            | Request::ReadSnapshot { .. } => {
+            | Request::ReadSnapshot { .. }
+            | Request::Job(_) => {
                 self.tag(0);
             }
         }

@@ -106,6 +106,10 @@ impl State {
 
     fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, StoreError> {
         match request {
+            Request::Job(_) => {
+                let message = "a request to the queue came to the store";
+                Err(StoreError::InvalidArgument(message.to_owned()))
+            }
             Request::Set(request) => {
                 self.check_set(&request)?;
                 if request.lease != 0 {

@@ -179,6 +179,8 @@ fn names_the_store(request: &Request) -> bool {
         | Request::ReadSnapshot { .. } => true,
         // The next page of a list that began in the old one.
         Request::LeaseList { after, .. } => *after != 0,
+        // Jobs too are numbered by one store.
+        Request::Job(_) => true,
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
         Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
@@ -232,6 +234,6 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
         Reply::Status(reply) => reply.revision,
         Reply::Watchers(reply) => reply.revision,
         Reply::Snapshot(reply) => reply.revision,
-        Reply::EndWatcher | Reply::ReadSnapshot(_) => 0,
+        Reply::EndWatcher | Reply::ReadSnapshot(_) | Reply::Job(_) => 0,
     }
 }

@@ -183,6 +183,7 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             Reply::LeaseGrant(lease) => Self::LeaseGrant(lease.into()),
             Reply::LeaseKeepAlive(lease) => Self::LeaseKeepAlive(lease.into()),
             Reply::LeaseRevoke(delete) => Self::LeaseRevoke(delete.into()),
+            Reply::Job(_) => Self::EndWatcher,
             Reply::LeaseTimeToLive(lease) => Self::LeaseTimeToLive {
                 revision: lease.revision,
                 id: lease.id,

@@ -299,6 +299,7 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
             Request::ReadSnapshot { id, offset, limit } => {
                 Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
             }
+            Request::Job(_) => Self::Status,
         }
     }
 }
