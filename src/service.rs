@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
+use actix::{Actor, Addr, AsyncContext, Context, MailboxError, Recipient};
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
-    Execute, Halt, LocalWait, Progressed, Stop, WaitFor, WatchFor, Watched,
+    Execute, ExecuteJob, Halt, HaltQueue, LocalWait, Progressed, Stop, WaitFor, WatchFor, Watched,
 };
-use crate::actor::{Ledger, Outlet, StoreActor};
+use crate::actor::{Ledger, Outlet, QueueActor, StoreActor};
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
@@ -35,6 +35,7 @@ pub struct Wakeful {
 
 struct Inner {
     store: Addr<StoreActor>,
+    queue: Addr<QueueActor>,
     config: Config,
     store_id: u64,
     /// `None` in memory.
@@ -180,12 +181,22 @@ impl Wakeful {
         let hub = Hub::new(state, config.watch.clone());
         let (alive, ended) = mpsc::channel(1);
         let still = Some(alive.clone());
+        let queue = QueueActor::new(alive.clone()).start();
         let actor = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive, ledger);
         let store = ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
         let stopped = watch::Sender::new(false);
-        let inner =
-            Inner { store, config, store_id, durability, connections, house, failure, stopped };
+        let inner = Inner {
+            store,
+            queue,
+            config,
+            store_id,
+            durability,
+            connections,
+            house,
+            failure,
+            stopped,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -246,6 +257,11 @@ impl Wakeful {
         &self.inner.store
     }
 
+    /// The actor that owns the jobs.
+    pub(crate) fn queue(&self) -> &Addr<QueueActor> {
+        &self.inner.queue
+    }
+
     /// The configuration it was started with.
     pub fn config(&self) -> &Config {
         &self.inner.config
@@ -276,6 +292,7 @@ impl Wakeful {
         }
         house.doors.clear();
         self.inner.stopped.send_replace(true);
+        let _ = self.inner.queue.send(HaltQueue).await;
         if self.inner.store.send(Halt).await.is_ok() {
             // `None`, as nothing is ever sent: all have gone.
             let _ = house.ended.recv().await;
@@ -296,6 +313,12 @@ impl Operations for Wakeful {
 
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
         let CallOptions { idempotency, durability } = options;
+        if let Request::Job(request) = request {
+            let (answer, answered) = oneshot::channel();
+            let job = ExecuteJob { owner: 0, durability, request, answer };
+            self.inner.queue.send(job).await.map_err(closed)?;
+            return answered.await.map_err(|_| gone())?;
+        }
         let execute = Execute { request, idempotency, durability, deadline: None };
         self.inner.store.send(execute).await.map_err(closed)?
     }

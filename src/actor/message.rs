@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Message, MessageResponse};
+use tokio::sync::oneshot;
 
 use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, Reply, Request, Revision, WaitOutcome, WaitRequest,
-    WatchItem, WatchRequest,
+    CallOptions, CallReply, IdempotencyKey, JobRequest, Reply, Request, Revision, WaitOutcome,
+    WaitRequest, WatchItem, WatchRequest,
 };
 use crate::service::Wakeful;
 use crate::watch::{Batch, Handle, Owner};
@@ -212,3 +213,56 @@ pub(crate) struct Answered(pub(crate) Result<WaitOutcome, Error>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Show(pub(crate) Handle, pub(crate) Batch);
+
+/// Who asks the queue, and holds jobs: a connection by its number, a worker of this process by one
+/// of the same numbers; 0 for any other caller in this process.
+pub(crate) type OwnerId = u64;
+
+/// What one read of a connection asks of the queue. Each answer comes by the sink, some later.
+///
+/// bound: a connection has only so many requests in flight.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct JobWorks {
+    pub(crate) owner: OwnerId,
+    pub(crate) works: Vec<JobWork>,
+    pub(crate) sink: Arc<dyn AnswerSink>,
+}
+
+/// A request to the queue.
+pub(crate) struct JobWork {
+    /// The request's, for its answer.
+    pub(crate) id: u64,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) request: JobRequest,
+}
+
+/// A request to the queue from this process. A dropped receiver takes a parked one back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ExecuteJob {
+    pub(crate) owner: OwnerId,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) request: JobRequest,
+    pub(crate) answer: oneshot::Sender<Result<CallReply, Error>>,
+}
+
+/// The owner gives up requests that are parked, by their ids. Each still gets its one answer:
+/// `Cancelled`, if it was parked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CancelJobs {
+    pub(crate) owner: OwnerId,
+    pub(crate) ids: Vec<u64>,
+}
+
+/// The owner is gone: its jobs are lost to it, its parked requests are dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct OwnerGone(pub(crate) OwnerId);
+
+/// Ends the queue's actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HaltQueue;

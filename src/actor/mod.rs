@@ -6,6 +6,7 @@
 
 mod ledger;
 pub mod message;
+mod queue;
 mod session;
 mod snapshot;
 mod store;
@@ -14,6 +15,7 @@ mod tests;
 mod withheld;
 mod work;
 
+pub use queue::QueueActor;
 pub use session::WatchSession;
 pub use store::StoreActor;
 
