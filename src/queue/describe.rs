@@ -67,13 +67,7 @@ impl State {
         Ok(if limit == 0 { max } else { limit })
     }
 
-    pub(super) fn list(
-        &self,
-        topic: &Blob,
-        state: JobState,
-        after: JobId,
-        limit: usize,
-    ) -> Answer {
+    pub(super) fn list(&self, topic: &Blob, state: JobState, after: JobId, limit: usize) -> Answer {
         let checked = self.topic_named(topic).and_then(|it| Ok((it, self.page_limit(limit)?)));
         let (number, limit) = match checked {
             Ok(checked) => checked,
@@ -150,6 +144,18 @@ impl State {
             output: None,
             outcome: None,
         }
+    }
+
+    /// The dead letters of the last time, for those who may not have heard of them: the newest, as
+    /// many as one turn allows.
+    pub(crate) fn dead_letters(&self) -> Vec<Box<JobInfo>> {
+        let newest = self.dead.newest(self.config.slice_max);
+        let mut letters: Vec<Box<JobInfo>> = newest
+            .filter_map(|slot| self.job(slot))
+            .map(|job| Box::new(self.info(job, false)))
+            .collect();
+        letters.reverse();
+        letters
     }
 
     /// What became of a job.

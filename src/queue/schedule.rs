@@ -61,9 +61,8 @@ fn next_time(cron: &str, timezone: &str, after: UnixMillis) -> Result<Option<Uni
     let pattern = Cron::from_str(cron).map_err(|error| {
         format!("`{cron}` is no cron expression ({error}); write it as in `0 3 * * 1-5`")
     })?;
-    let zone = Tz::from_str(timezone).map_err(|_| {
-        format!("`{timezone}` is no time zone; name it as in Europe/Berlin or UTC")
-    })?;
+    let zone = Tz::from_str(timezone)
+        .map_err(|_| format!("`{timezone}` is no time zone; name it as in Europe/Berlin or UTC"))?;
     let after = i64::try_from(after).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
     let after = after.ok_or("the time of day is out of range")?.with_timezone(&zone);
     let next = pattern.find_next_occurrence(&after, false).ok();
