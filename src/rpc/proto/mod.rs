@@ -7,10 +7,14 @@ mod durability;
 #[cfg(test)]
 mod golden;
 mod hello;
+mod job;
+mod job_reply;
+mod job_request;
 mod key;
 mod push;
 mod reply;
 mod request;
+mod topic;
 mod txn;
 
 pub(crate) use durability::{durability_byte, read_durability};
