@@ -6,8 +6,12 @@
 mod durability;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_jobs;
 mod hello;
 mod job;
+#[cfg(test)]
+mod job_bounds;
 mod job_reply;
 mod job_request;
 mod key;

@@ -170,3 +170,88 @@ pub(super) fn is_large(request: &JobRequest) -> bool {
             | JobRequest::Schedules
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::model::{Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
+
+    fn ask(jobs: &mut Jobs, id: u64, request: JobRequest) {
+        jobs.ask(JobWork { id, deadline: None, durability: None, request });
+    }
+
+    fn reserve(wait: Duration) -> JobRequest {
+        JobRequest::Reserve(ReserveRequest { wait: Some(wait), ..ReserveRequest::new("t") })
+    }
+
+    fn settle(reservation: Reservation) -> JobRequest {
+        JobRequest::Settle(vec![Settlement { reservation, verdict: Verdict::Release }])
+    }
+
+    fn reply(reply: JobReply) -> Result<Done, Error> {
+        Ok(Done::Reply(CallReply { reply: Reply::Job(reply), durability: None }))
+    }
+
+    fn given(reservations: &[Reservation]) -> Result<Done, Error> {
+        let job = |reservation: &Reservation| ReservedJob {
+            reservation: *reservation,
+            topic: "t".into(),
+            payload: "p".into(),
+            index: None,
+            order_key: None,
+            failures: 0,
+            losses: 0,
+            pushed: 0,
+        };
+        reply(JobReply::Reserved(reservations.iter().map(job).collect()))
+    }
+
+    const FIRST: Reservation = Reservation { id: 1, epoch: 1 };
+    const AGAIN: Reservation = Reservation { id: 1, epoch: 2 };
+    const OTHER: Reservation = Reservation { id: 2, epoch: 1 };
+
+    #[test]
+    fn r1_only_requests_that_do_not_park_take_the_place_of_others() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        ask(&mut jobs, 2, reserve(Duration::from_secs(1)));
+        ask(&mut jobs, 3, JobRequest::Schedules);
+        assert_eq!((jobs.counted(), jobs.has_large()), (2, true));
+        assert!(jobs.contains(2) && !jobs.contains(4));
+        assert!(jobs.answered(3, &reply(JobReply::Schedules(Vec::new()))));
+        assert_eq!((jobs.counted(), jobs.has_large()), (1, false));
+        assert!(!jobs.answered(3, &given(&[])), "once");
+        assert!(jobs.answered(1, &given(&[])));
+        assert!(jobs.counted() == 0 && !jobs.is_done(), "one is parked");
+        let refused = Err(Error::new(ErrorCode::Cancelled, "cancelled"));
+        assert!(jobs.answered(2, &refused));
+        assert!(jobs.is_done());
+    }
+
+    #[test]
+    fn r5_a_worker_is_done_when_its_jobs_are_settled() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        jobs.answered(1, &given(&[FIRST, OTHER]));
+        assert!(!jobs.is_done());
+        ask(&mut jobs, 2, settle(FIRST));
+        let failed = Err(Error::new(ErrorCode::JournalFailed, "no"));
+        jobs.answered(2, &failed);
+        ask(&mut jobs, 3, settle(OTHER));
+        jobs.answered(3, &reply(JobReply::Settled(vec![None])));
+        assert!(!jobs.is_done(), "the first is not settled");
+        // It was not touched in time, and came again.
+        ask(&mut jobs, 4, reserve(Duration::ZERO));
+        jobs.answered(4, &given(&[AGAIN]));
+        ask(&mut jobs, 5, settle(FIRST));
+        let stale = Error::new(ErrorCode::StaleReservation, "stale");
+        jobs.answered(5, &reply(JobReply::Settled(vec![Some(stale)])));
+        assert!(!jobs.is_done(), "a settlement of an old epoch settles nothing");
+        ask(&mut jobs, 6, JobRequest::Revoked { wait: Some(Duration::ZERO) });
+        jobs.answered(6, &reply(JobReply::Revoked(vec![AGAIN])));
+        assert!(jobs.is_done());
+    }
+}
