@@ -31,6 +31,7 @@ mod journal;
 mod local_watch;
 mod model;
 mod operations;
+mod queue;
 pub mod rpc;
 mod service;
 mod store;

@@ -298,14 +298,15 @@ pub enum JobRequest {
         /// `None` for `queue.wait_default`.
         wait: Option<Duration>,
     },
-    /// Lists jobs of a topic that are in one state, in order of id.
+    /// Lists jobs of a topic that are in one state, in order of id; those that are done or
+    /// cancelled in the order in which they became so.
     List {
         /// The topic.
         topic: Blob,
         /// The state.
         state: JobState,
-        /// Only ids above this.
-        after: JobId,
+        /// What the page before said; 0 for the first.
+        after: u64,
         /// At most so many; 0 for `queue.list_jobs_max`.
         limit: usize,
     },

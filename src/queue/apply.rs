@@ -1,0 +1,487 @@
+//! How a [`Change`] is done: in the same way when it happens and when it is read back.
+
+use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare};
+use super::job::{Extra, Job, Phase};
+use super::topic::{Index, Taken, Topic};
+use super::{Slot, State, TopicNo, millis};
+use crate::model::{Backoff, Blob, JobId, OrderRetry, Unique, UnixMillis};
+
+impl State {
+    pub(super) fn apply(&mut self, at: UnixMillis, change: &Change) {
+        match change {
+            Change::TopicMade { name } => self.make_topic(name.clone()),
+            Change::TopicSet { topic, settings } => {
+                if let Some(it) = self.topics.get_mut(*topic as usize) {
+                    it.settings = settings.into();
+                }
+                self.fill_all_places(at, *topic);
+                self.heat(*topic);
+                self.room = true;
+            }
+            Change::TopicPaused { topic, paused } => {
+                if let Some(it) = self.topics.get_mut(*topic as usize) {
+                    it.paused = *paused;
+                }
+                self.heat(*topic);
+            }
+            Change::Pushed(new) => self.apply_pushed(at, new),
+            Change::Started { id } => self.on(*id, |state, slot| state.apply_started(at, slot)),
+            Change::Again { id, again, cost, error } => self.on(*id, |state, slot| {
+                state.charge(slot, *cost, error.as_ref());
+                state.apply_again(at, slot, *again);
+            }),
+            Change::Woken { id } => self.on(*id, |state, slot| state.wake(slot)),
+            Change::Done { id } => self.on(*id, |state, slot| {
+                state.total(slot, |totals| totals.done += 1);
+                state.finish(at, slot);
+                state.remove(slot);
+            }),
+            Change::Dead { id, cost, error } => self.on(*id, |state, slot| {
+                state.charge(slot, *cost, Some(error));
+                state.total(slot, |totals| totals.dead += 1);
+                state.finish(at, slot);
+                state.bury(at, slot);
+            }),
+            Change::Cancelled { id } => self.on(*id, |state, slot| {
+                state.total(slot, |totals| totals.cancelled += 1);
+                state.finish(at, slot);
+                state.remove(slot);
+            }),
+            Change::Replayed { id } => self.on(*id, |state, slot| state.apply_replayed(at, slot)),
+            Change::Evicted { id } => self.on(*id, |state, slot| {
+                state.total(slot, |totals| totals.evicted += 1);
+                state.remove(slot);
+            }),
+            Change::ScheduleSet(set) => self.schedules.put(set),
+            Change::ScheduleRemoved { name } => self.schedules.remove(name),
+            Change::ScheduleCame { name, next, missed } => {
+                self.schedules.came(name, *next, *missed);
+            }
+            Change::Began { next_id } => self.next_id = *next_id,
+            Change::TopicKept { name, settings, paused, totals } => {
+                self.make_topic(name.clone());
+                if let Some(it) = self.topics.last_mut() {
+                    (it.settings, it.paused, it.totals) = (settings.into(), *paused, *totals);
+                }
+            }
+            Change::JobKept(kept) => self.apply_kept(kept),
+            Change::IndexKept { topic, index, id, until } => {
+                self.keep_index(*topic, index.clone(), *id, *until);
+            }
+        }
+    }
+
+    fn on(&mut self, id: JobId, what: impl FnOnce(&mut Self, Slot)) {
+        if let Some(slot) = self.ids.get(&id).copied() {
+            self.keep_frozen(slot);
+            what(self, slot);
+        }
+    }
+
+    fn make_topic(&mut self, name: Blob) {
+        let number = self.topics.len() as TopicNo;
+        self.names.insert(name.clone(), number);
+        self.topics.push(Topic::named(name));
+    }
+
+    fn apply_pushed(&mut self, at: UnixMillis, new: &New) {
+        self.next_id = self.next_id.max(new.id + 1);
+        let job = job_of(at, new);
+        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(new.topic as usize)) {
+            topic.indexes.insert(index.clone(), Index { id: new.id, taken: Taken::Yes });
+        }
+        let Some(slot) = self.insert(job) else { return };
+        self.total(slot, |totals| totals.pushed += 1);
+        if new.due > at { self.delay(slot, new.due) } else { self.make_ready(at, slot) }
+    }
+
+    /// Takes a job in, that is nowhere yet.
+    fn insert(&mut self, job: Job) -> Option<Slot> {
+        let (id, bytes) = (job.id, job.bytes());
+        let topic = self.topics.get_mut(job.topic as usize)?;
+        topic.jobs += 1;
+        topic.bytes += bytes;
+        self.unfinished += 1;
+        self.bytes += bytes;
+        let slot = self.jobs.insert(job) as Slot;
+        self.ids.insert(id, slot);
+        Some(slot)
+    }
+
+    fn apply_kept(&mut self, kept: &Kept) {
+        let new = &kept.new;
+        let mut job = job_of(kept.pushed, new);
+        (job.epoch, job.failures, job.losses) = (kept.epoch, kept.failures, kept.losses);
+        (job.rank, job.started, job.holds_place) = (kept.rank, kept.started, kept.holds_place);
+        if !kept.errors.is_empty() {
+            job.extra().errors = kept.errors.iter().cloned().collect();
+        }
+        let waits = kept.epoch == 0 || kept.new.rare.as_ref().is_none_or(|rare| {
+            Unique::from(rare.unique) != Unique::Waiting
+        });
+        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(new.topic as usize))
+            && kept.state != KeptState::Dead
+        {
+            let taken = if waits { Taken::Yes } else { Taken::No };
+            let before = topic.indexes.get(index).map_or(0, |before| before.id);
+            if before < job.id {
+                topic.indexes.insert(index.clone(), Index { id: job.id, taken });
+            }
+        }
+        if job.holds_place
+            && let (Some(key), Some(topic)) =
+                (job.order_key(), self.topics.get_mut(new.topic as usize))
+        {
+            topic.lanes.entry(key.clone()).or_default().busy += 1;
+        }
+        let id = job.id;
+        let Some(slot) = self.insert(job) else { return };
+        match kept.state {
+            KeptState::Ready => self.put_ready(slot),
+            KeptState::Waiting => self.put_waiting(slot),
+            KeptState::Delayed => self.delay(slot, new.due),
+            KeptState::Reserved => self.hold(slot),
+            KeptState::Dead => {
+                self.leave(slot);
+                self.bury(new.due, slot);
+            }
+        }
+        self.next_id = self.next_id.max(id + 1);
+    }
+
+    fn apply_started(&mut self, at: UnixMillis, slot: Slot) {
+        self.detach(slot);
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.epoch = job.epoch.saturating_add(1);
+        job.started = at;
+        self.release_index(slot, |unique| unique == Unique::Waiting);
+        self.hold(slot);
+    }
+
+    /// Ready from when it was due.
+    pub(super) fn wake(&mut self, slot: Slot) {
+        if let Some(Phase::Delayed(due)) = self.job(slot).map(|job| job.phase) {
+            self.detach(slot);
+            self.make_ready(due, slot);
+        }
+    }
+
+    /// It is somebody's now; who, and until when, is not in the journal.
+    fn hold(&mut self, slot: Slot) {
+        if let Some(job) = self.jobs.get_mut(slot as usize) {
+            job.phase = Phase::Reserved(0);
+            (job.owner, job.visibility) = (0, 0);
+            if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+                topic.reserved += 1;
+            }
+            self.deadlines.insert((0, slot));
+        }
+    }
+
+    /// The index only names the job from now on, if it was pushed so.
+    fn release_index(&mut self, slot: Slot, releases: impl FnOnce(Unique) -> bool) {
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        let Some(extra) = job.extra.as_ref().filter(|extra| releases(extra.unique)) else { return };
+        if let (Some(index), Some(topic)) = (&extra.index, self.topics.get_mut(job.topic as usize))
+            && let Some(entry) = topic.indexes.get_mut(index)
+            && entry.id == job.id
+        {
+            entry.taken = Taken::No;
+        }
+    }
+
+    fn charge(&mut self, slot: Slot, cost: Cost, error: Option<&String>) {
+        let kept_max = self.config.errors_kept_max;
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        match cost {
+            Cost::Nothing => {}
+            Cost::Failure => job.failures = job.failures.saturating_add(1),
+            Cost::Loss => job.losses = job.losses.saturating_add(1),
+        }
+        if let Some(error) = error {
+            job.note_error(error.clone(), kept_max);
+        }
+        if let Some(extra) = &mut job.extra {
+            extra.progress = None;
+        }
+    }
+
+    fn apply_again(&mut self, at: UnixMillis, slot: Slot, again: Again) {
+        self.detach(slot);
+        match again {
+            Again::Head => self.put_ready(slot),
+            Again::At(due) => {
+                let topic = self.job(slot).and_then(|job| self.topic(job.topic));
+                if topic.is_some_and(|it| it.settings.order_retry == OrderRetry::Skip) {
+                    self.give_up_place(at, slot);
+                }
+                if due > at { self.delay(slot, due) } else { self.make_ready(at, slot) }
+            }
+        }
+    }
+
+    fn apply_replayed(&mut self, at: UnixMillis, slot: Slot) {
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        let bytes = job.bytes();
+        let index = job.index().cloned();
+        self.detach(slot);
+        self.total(slot, |totals| totals.dead = totals.dead.saturating_sub(1));
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        (job.failures, job.losses) = (0, 0);
+        let id = job.id;
+        if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+            topic.jobs += 1;
+            topic.bytes += bytes;
+            // Taken by another meanwhile: that one keeps it.
+            if let Some(index) = index {
+                topic.indexes.entry(index).or_insert(Index { id, taken: Taken::Yes });
+            }
+        }
+        self.unfinished += 1;
+        self.bytes += bytes;
+        self.make_ready(at, slot);
+    }
+
+    pub(super) fn total(&mut self, slot: Slot, add: impl FnOnce(&mut super::change::Totals)) {
+        if let Some(job) = self.jobs.get(slot as usize)
+            && let Some(topic) = self.topics.get_mut(job.topic as usize)
+        {
+            add(&mut topic.totals);
+        }
+    }
+
+    /// Ready from now on: behind those of its priority that are.
+    pub(super) fn make_ready(&mut self, at: UnixMillis, slot: Slot) {
+        let step = millis(self.config.priority_step);
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        let lead = step.saturating_mul(u64::from(job.priority));
+        let ms = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        job.rank = ms(at).saturating_sub(ms(lead));
+        if job.holds_place || job.order_key().is_none() || self.take_place(slot) {
+            self.put_ready(slot);
+        } else {
+            self.put_waiting(slot);
+        }
+    }
+
+    /// Takes a place of its order key, if there is one that nobody waits for.
+    fn take_place(&mut self, slot: Slot) -> bool {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return false };
+        let Some(topic) = self.topics.get_mut(job.topic as usize) else { return false };
+        let Some(key) = job.extra.as_ref().and_then(|extra| extra.order_key.as_ref()) else {
+            return false;
+        };
+        let limit = topic.settings.order_limit.unwrap_or(1).max(1);
+        // Looked up before it is made: most keys are there already.
+        let lane = match topic.lanes.get_mut(key) {
+            Some(lane) => lane,
+            None => topic.lanes.entry(key.clone()).or_default(),
+        };
+        let free = lane.busy < limit && lane.waiting.is_empty();
+        lane.busy += u32::from(free);
+        job.holds_place = free;
+        free
+    }
+
+    fn put_ready(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.phase = Phase::Ready;
+        let number = job.topic;
+        if let Some(topic) = self.topics.get_mut(number as usize) {
+            topic.ready.insert((job.rank, job.id, slot));
+        }
+        self.heat(number);
+    }
+
+    fn put_waiting(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.phase = Phase::Waiting;
+        if let Some(topic) = self.topics.get_mut(job.topic as usize)
+            && let Some(key) = job.extra.as_ref().and_then(|extra| extra.order_key.clone())
+        {
+            topic.waiting += 1;
+            topic.lanes.entry(key).or_default().waiting.insert((job.id, slot));
+        }
+    }
+
+    fn delay(&mut self, slot: Slot, due: UnixMillis) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.phase = Phase::Delayed(due);
+        if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+            topic.delayed += 1;
+        }
+        self.delayed.insert((due, job.id, slot));
+    }
+
+    /// Takes a job out of where it is.
+    pub(super) fn detach(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        let Some(topic) = self.topics.get_mut(job.topic as usize) else { return };
+        match job.phase {
+            Phase::Ready => {
+                topic.ready.remove(&(job.rank, job.id, slot));
+            }
+            Phase::Waiting => {
+                topic.waiting = topic.waiting.saturating_sub(1);
+                if let Some(key) = job.order_key()
+                    && let Some(lane) = topic.lanes.get_mut(key)
+                {
+                    lane.waiting.remove(&(job.id, slot));
+                    if lane.is_idle() {
+                        topic.lanes.remove(key);
+                    }
+                }
+            }
+            Phase::Delayed(due) => {
+                topic.delayed = topic.delayed.saturating_sub(1);
+                self.delayed.remove(&(due, job.id, slot));
+            }
+            Phase::Reserved(_) | Phase::Recording => {
+                topic.reserved = topic.reserved.saturating_sub(1);
+                if let Phase::Reserved(deadline) = job.phase {
+                    self.deadlines.remove(&(deadline, slot));
+                }
+                let (owner, number) = (job.owner, job.topic);
+                if let Some(it) = self.parties.owners.get_mut(&owner) {
+                    it.reserved.remove(&slot);
+                    self.parties.tidy(owner);
+                }
+                self.heat(number);
+            }
+            Phase::Dead(since) => {
+                topic.dead.remove(&job.id);
+                self.dead.remove(since, slot, job.bytes_dead());
+            }
+        }
+    }
+
+    /// The job is unfinished no more: it leaves where it is, its place and its index are free.
+    fn finish(&mut self, at: UnixMillis, slot: Slot) {
+        self.detach(slot);
+        self.give_up_place(at, slot);
+        self.leave(slot);
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        let Some(extra) = &job.extra else { return };
+        let Some(index) = extra.index.clone() else { return };
+        let (id, topic, unique) = (job.id, job.topic, extra.unique);
+        let Some(it) = self.topics.get_mut(topic as usize) else { return };
+        if it.indexes.get(&index).is_none_or(|entry| entry.id != id) {
+            return;
+        }
+        it.indexes.remove(&index);
+        if let Unique::Finished(after) = unique {
+            self.keep_index(topic, index, id, at.saturating_add(millis(after)));
+        }
+    }
+
+    fn keep_index(&mut self, topic: TopicNo, index: Blob, id: JobId, until: UnixMillis) {
+        if let Some(it) = self.topics.get_mut(topic as usize) {
+            let taken = Taken::Until(until);
+            if it.indexes.get(&index).is_none_or(|entry| entry.id <= id) {
+                it.indexes.insert(index.clone(), Index { id, taken });
+                self.finished_indexes.insert((until, id), (topic, index));
+            }
+        }
+    }
+
+    /// Counts against limits no more.
+    fn leave(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        let bytes = job.bytes();
+        if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+            topic.jobs = topic.jobs.saturating_sub(1);
+            topic.bytes = topic.bytes.saturating_sub(bytes);
+        }
+        self.unfinished = self.unfinished.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.room = true;
+    }
+
+    /// Gives its place of the order key to the next.
+    fn give_up_place(&mut self, at: UnixMillis, slot: Slot) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        if !std::mem::take(&mut job.holds_place) {
+            return;
+        }
+        let number = job.topic;
+        let Some(key) = job.order_key().cloned() else { return };
+        let Some(topic) = self.topics.get_mut(number as usize) else { return };
+        if let Some(lane) = topic.lanes.get_mut(&key) {
+            lane.busy = lane.busy.saturating_sub(1);
+        }
+        self.fill_places(at, number, &key);
+    }
+
+    fn fill_all_places(&mut self, at: UnixMillis, number: TopicNo) {
+        let Some(topic) = self.topic(number) else { return };
+        let waited = topic.lanes.iter().filter(|(_, lane)| !lane.waiting.is_empty());
+        let keys: Vec<Blob> = waited.map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.fill_places(at, number, key));
+    }
+
+    /// Gives free places of an order key to those who wait for one.
+    pub(super) fn fill_places(&mut self, at: UnixMillis, number: TopicNo, key: &Blob) {
+        loop {
+            let Some(topic) = self.topics.get_mut(number as usize) else { return };
+            let limit = topic.settings.order_limit.unwrap_or(1).max(1);
+            let Some(lane) = topic.lanes.get_mut(key) else { return };
+            if lane.is_idle() {
+                topic.lanes.remove(key);
+                return;
+            }
+            if lane.busy >= limit {
+                return;
+            }
+            let Some((_, next)) = lane.waiting.pop_first() else { return };
+            lane.busy += 1;
+            topic.waiting = topic.waiting.saturating_sub(1);
+            self.keep_frozen(next);
+            if let Some(job) = self.jobs.get_mut(next as usize) {
+                job.holds_place = true;
+                job.rank = i64::try_from(at).unwrap_or(i64::MAX);
+            }
+            self.put_ready(next);
+        }
+    }
+
+    /// Forgets a job that is in no list any more.
+    fn remove(&mut self, slot: Slot) {
+        self.detach_dead(slot);
+        if let Some(job) = self.jobs.try_remove(slot as usize) {
+            self.ids.remove(&job.id);
+        }
+    }
+
+    fn detach_dead(&mut self, slot: Slot) {
+        if self.job(slot).is_some_and(|job| matches!(job.phase, Phase::Dead(_))) {
+            self.detach(slot);
+        }
+    }
+}
+
+fn job_of(at: UnixMillis, new: &New) -> Job {
+    let extra = new.rare.as_deref().map(|rare| {
+        let Rare { index, unique, order_key, backoff } = rare.clone();
+        let backoff = backoff.as_ref().map(Backoff::from);
+        Box::new(Extra { index, unique: unique.into(), order_key, backoff, ..Extra::default() })
+    });
+    Job {
+        id: new.id,
+        topic: new.topic,
+        priority: new.priority,
+        phase: Phase::Ready,
+        holds_place: false,
+        epoch: 0,
+        failures: 0,
+        losses: 0,
+        retry_max: new.retry_max,
+        loss_max: new.loss_max,
+        rank: 0,
+        pushed: at,
+        started: 0,
+        payload: new.payload.clone(),
+        owner: 0,
+        visibility: 0,
+        extra,
+    }
+}

@@ -1,0 +1,222 @@
+//! [`Change`]: what happened to a job or a topic, as it is applied and as the journal has it.
+//!
+//! Effects, not requests: when a job runs again was drawn once, and is read back. `docs/journal.md`
+//! has the layout.
+
+use serde::{Deserialize, Serialize};
+
+use super::TopicNo;
+use super::record::{StoredBackoff, StoredSettings, StoredUnique, blob, blobs};
+use crate::model::{Blob, JobId, UnixMillis};
+
+/// What a run that ended without a result has cost its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Cost {
+    Nothing,
+    Failure,
+    Loss,
+}
+
+/// Where a job goes that is to run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Again {
+    /// At once, where it stood before.
+    Head,
+    /// At this time, behind those that are ready by then.
+    At(UnixMillis),
+}
+
+/// A job as it was pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct New {
+    pub(super) id: JobId,
+    pub(super) topic: TopicNo,
+    #[serde(with = "blob")]
+    pub(super) payload: Blob,
+    /// When it is ready.
+    pub(super) due: UnixMillis,
+    pub(super) priority: u8,
+    pub(super) retry_max: Option<u32>,
+    pub(super) loss_max: Option<u32>,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What most jobs have not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Rare {
+    #[serde(with = "blobs")]
+    pub(super) index: Option<Blob>,
+    pub(super) unique: StoredUnique,
+    #[serde(with = "blobs")]
+    pub(super) order_key: Option<Blob>,
+    pub(super) backoff: Option<StoredBackoff>,
+}
+
+/// A job as a snapshot found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// Its due time is that of its state, if that has one.
+    pub(super) new: New,
+    pub(super) state: KeptState,
+    pub(super) epoch: u32,
+    pub(super) failures: u32,
+    pub(super) losses: u32,
+    pub(super) rank: i64,
+    pub(super) pushed: UnixMillis,
+    pub(super) started: UnixMillis,
+    pub(super) holds_place: bool,
+    pub(super) errors: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum KeptState {
+    Ready,
+    Waiting,
+    Delayed,
+    Reserved,
+    Dead,
+}
+
+/// What a topic has counted, ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) pushed: u64,
+    pub(super) done: u64,
+    pub(super) dead: u64,
+    pub(super) cancelled: u64,
+    pub(super) evicted: u64,
+}
+
+/// What a schedule pushes, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Set {
+    #[serde(with = "blob")]
+    pub(super) name: Blob,
+    pub(super) cron: String,
+    pub(super) timezone: String,
+    #[serde(with = "blob")]
+    pub(super) topic: Blob,
+    #[serde(with = "blob")]
+    pub(super) payload: Blob,
+    pub(super) delay_ms: u64,
+    pub(super) priority: u8,
+    pub(super) retry_max: Option<u32>,
+    pub(super) loss_max: Option<u32>,
+    pub(super) rare: Rare,
+    pub(super) next: Option<UnixMillis>,
+    pub(super) pushed: u64,
+    pub(super) missed: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Change {
+    /// A topic was made; they are numbered from 0 in this order.
+    TopicMade {
+        #[serde(with = "blob")]
+        name: Blob,
+    },
+    TopicSet {
+        topic: TopicNo,
+        settings: StoredSettings,
+    },
+    TopicPaused {
+        topic: TopicNo,
+        paused: bool,
+    },
+    Pushed(New),
+    /// A job was handed out, under the next epoch.
+    Started {
+        id: JobId,
+    },
+    /// A job is to run again.
+    Again {
+        id: JobId,
+        again: Again,
+        cost: Cost,
+        error: Option<String>,
+    },
+    /// The delay of a job with an order key is over. Of others it makes no difference when.
+    Woken {
+        id: JobId,
+    },
+    /// A job is done, and its result recorded.
+    Done {
+        id: JobId,
+    },
+    Dead {
+        id: JobId,
+        cost: Cost,
+        error: String,
+    },
+    Cancelled {
+        id: JobId,
+    },
+    /// A dead letter is ready again, its budgets full.
+    Replayed {
+        id: JobId,
+    },
+    /// A dead letter was given up for room or age.
+    Evicted {
+        id: JobId,
+    },
+    ScheduleSet(Set),
+    ScheduleRemoved {
+        #[serde(with = "blob")]
+        name: Blob,
+    },
+    /// A schedule's time came; what it pushed is told apart.
+    ScheduleCame {
+        #[serde(with = "blob")]
+        name: Blob,
+        next: Option<UnixMillis>,
+        missed: bool,
+    },
+    /// A snapshot begins: topics, jobs and schedules follow.
+    Began {
+        next_id: JobId,
+    },
+    TopicKept {
+        #[serde(with = "blob")]
+        name: Blob,
+        settings: StoredSettings,
+        paused: bool,
+        totals: Totals,
+    },
+    JobKept(Box<Kept>),
+    /// The index of a finished job that stays taken.
+    IndexKept {
+        topic: TopicNo,
+        #[serde(with = "blob")]
+        index: Blob,
+        id: JobId,
+        until: UnixMillis,
+    },
+}
+
+impl Change {
+    /// About how many it is encoded in, and no fewer than half as many.
+    pub(super) fn bytes(&self) -> usize {
+        let rare = |rare: &Rare| {
+            let names = [&rare.index, &rare.order_key].into_iter().flatten();
+            names.map(|name| name.len()).sum::<usize>()
+        };
+        let new = |new: &New| new.payload.len() + new.rare.as_deref().map_or(0, rare);
+        32 + match self {
+            Self::Pushed(pushed) => new(pushed),
+            Self::Again { error, .. } => error.as_ref().map_or(0, String::len),
+            Self::Dead { error, .. } => error.len(),
+            Self::TopicMade { name } | Self::ScheduleRemoved { name } => name.len(),
+            Self::ScheduleSet(set) => set.payload.len() + rare(&set.rare),
+            _ => 0,
+        }
+    }
+
+    /// Whether it stands in snapshots only.
+    pub(super) fn is_of_snapshot(&self) -> bool {
+        matches!(
+            self,
+            Self::Began { .. } | Self::TopicKept { .. } | Self::JobKept(_) | Self::IndexKept { .. }
+        )
+    }
+}

@@ -1,0 +1,91 @@
+//! Dead letters: how many are kept, and how they come back.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use super::job::Phase;
+use super::live::no_topic;
+use super::{Now, QueueError, Slot, State, millis};
+use crate::config::QueueConfig;
+use crate::model::{Blob, JobId, JobReply, UnixMillis};
+
+/// All dead letters, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct DeadLetters {
+    order: BTreeSet<(UnixMillis, Slot)>,
+    bytes: u64,
+}
+
+impl DeadLetters {
+    pub(super) fn remove(&mut self, since: UnixMillis, slot: Slot, bytes: u64) {
+        if self.order.remove(&(since, slot)) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// When the oldest is too old.
+    pub(super) fn next_age(&self, config: &QueueConfig) -> Option<UnixMillis> {
+        let (since, _) = self.order.first()?;
+        Some(since.saturating_add(millis(config.dead_age_max)))
+    }
+
+    /// The oldest, if it is not to be kept.
+    fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
+        let (_, slot) = self.order.first().copied()?;
+        let too_many = self.order.len() > config.dead_max || self.bytes > config.dead_bytes_max;
+        let too_old = self.next_age(config).is_some_and(|at| at <= utc);
+        (too_many || too_old).then_some(slot)
+    }
+}
+
+impl State {
+    /// A finished job is a dead letter now.
+    pub(super) fn bury(&mut self, at: UnixMillis, slot: Slot) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.phase = Phase::Dead(at);
+        self.dead.order.insert((at, slot));
+        self.dead.bytes += job.bytes_dead();
+        if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+            topic.dead.insert(job.id, slot);
+        }
+    }
+
+    /// Gives up what is too much, or too old: a slice of it.
+    pub(super) fn evict_dead(&mut self) {
+        for _ in 0..self.config.slice_max {
+            let Some(slot) = self.dead.surplus(&self.config, self.utc) else { return };
+            let Some(id) = self.job(slot).map(|job| job.id) else { return };
+            self.commit(Change::Evicted { id });
+        }
+    }
+
+    pub(super) fn replay_dead(
+        &mut self,
+        now: Now,
+        name: &Blob,
+        id: Option<JobId>,
+    ) -> Result<JobReply, QueueError> {
+        let Some(topic) = self.topic(self.topic_named(name)?) else { return Err(no_topic(name)) };
+        let max = self.config.slice_max;
+        let ids: Vec<JobId> = match id {
+            Some(id) if topic.dead.contains_key(&id) => vec![id],
+            Some(id) => {
+                let what = format!("among the dead letters of {name} by the id {id}");
+                return Err(QueueError::JobNotFound(what));
+            }
+            None => topic.dead.keys().copied().take(max).collect(),
+        };
+        let more = id.is_none() && topic.dead.len() > ids.len();
+        let count = ids.len() as u64;
+        for id in ids {
+            self.commit(Change::Replayed { id });
+        }
+        if let Some(number) = self.names.get(name).copied()
+            && let Some(topic) = self.topics.get_mut(number as usize)
+        {
+            // For rates they are pushed again; totals know better.
+            topic.pushed.add(now.steady, count as u32);
+        }
+        Ok(JobReply::Changed { count, more })
+    }
+}

@@ -1,0 +1,250 @@
+//! What is told of jobs and topics.
+
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::job::{Job, Phase};
+use super::live::no_topic;
+use super::outcomes::Sought;
+use super::state::Answer;
+use super::topic::Topic;
+use super::{Now, QueueError, Slot, State, millis};
+use crate::model::{
+    Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, TopicInfo,
+};
+
+/// Jobs looked at for one that is listed: of other topics, or in other states.
+const LOOKED_AT: usize = 16;
+
+impl State {
+    pub(super) fn find(&self, job: &JobRef) -> Option<Slot> {
+        let id = match job {
+            JobRef::Id(id) => *id,
+            JobRef::Index { topic, index } => {
+                let topic = self.topic(*self.names.get(topic)?)?;
+                topic.indexes.get(index)?.id
+            }
+        };
+        self.ids.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, job: &JobRef) -> Answer {
+        match self.find(job).and_then(|slot| self.job(slot)) {
+            Some(found) => Answer::Now(Ok(JobReply::Job(Box::new(self.info(found, true))))),
+            None => self.not_here(job, false),
+        }
+    }
+
+    /// Whoever is not here may be finished.
+    pub(super) fn not_here(&self, job: &JobRef, to_cancel: bool) -> Answer {
+        Answer::Ask(Sought::Job { job: job.clone(), to_cancel })
+    }
+
+    pub(super) fn await_finished(&self, job: &JobRef) -> Answer {
+        let found = self.find(job).and_then(|slot| self.job(slot));
+        let live = found.map(|job| Box::new(self.info(job, false)));
+        match live {
+            Some(dead) if dead.state == JobState::Dead => Answer::Now(Ok(JobReply::Job(dead))),
+            live => Answer::Ask(Sought::Finish { job: job.clone(), live }),
+        }
+    }
+
+    pub(super) fn ask_outcomes(
+        &self,
+        topic: Blob,
+        after: Option<OutcomeSeq>,
+        limit: usize,
+    ) -> Answer {
+        match self.topic_named(&topic).and_then(|_| self.page_limit(limit)) {
+            Ok(limit) => Answer::Ask(Sought::Outcomes { topic, after, limit }),
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    fn page_limit(&self, limit: usize) -> Result<usize, QueueError> {
+        let max = self.config.list_jobs_max;
+        QueueError::limit("queue.list_jobs_max", max, limit, "too many in one page")?;
+        Ok(if limit == 0 { max } else { limit })
+    }
+
+    pub(super) fn list(
+        &self,
+        topic: &Blob,
+        state: JobState,
+        after: JobId,
+        limit: usize,
+    ) -> Answer {
+        let checked = self.topic_named(topic).and_then(|it| Ok((it, self.page_limit(limit)?)));
+        let (number, limit) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        if matches!(state, JobState::Done | JobState::Cancelled) {
+            let topic = topic.clone();
+            return Answer::Ask(Sought::List { topic, state, after, limit });
+        }
+        let from = (Bound::Excluded(after), Bound::Unbounded);
+        let page = match self.topic(number) {
+            Some(topic) if state == JobState::Dead => {
+                let dead = topic.dead.range(from).map(|(id, slot)| (*id, *slot));
+                self.page(dead, |_| true, limit)
+            }
+            _ => {
+                let all = self.ids.range(from).map(|(id, slot)| (*id, *slot));
+                self.page(all, |job| job.topic == number && job.state() == state, limit)
+            }
+        };
+        Answer::Now(Ok(JobReply::Jobs(page)))
+    }
+
+    fn page(
+        &self,
+        slots: impl Iterator<Item = (JobId, Slot)>,
+        fits: impl Fn(&Job) -> bool,
+        limit: usize,
+    ) -> JobPage {
+        let (mut page, mut bytes) = (JobPage::default(), 0);
+        let mut looked = 0;
+        for (id, slot) in slots {
+            looked += 1;
+            let full = page.jobs.len() >= limit || bytes >= self.config.list_bytes_max;
+            if full || looked > self.config.list_jobs_max * LOOKED_AT {
+                page.more = true;
+                break;
+            }
+            page.after = id;
+            if let Some(job) = self.job(slot).filter(|job| fits(job)) {
+                let info = self.info(job, false);
+                bytes += bytes_of(&info);
+                page.jobs.push(info);
+            }
+        }
+        page
+    }
+
+    pub(super) fn retry_max(&self, job: &Job) -> u32 {
+        let topics = || self.topic(job.topic).and_then(|topic| topic.settings.retry_max);
+        job.retry_max.or_else(topics).unwrap_or(self.config.retry_max)
+    }
+
+    fn info(&self, job: &Job, with_payload: bool) -> JobInfo {
+        let extra = job.extra.as_deref();
+        JobInfo {
+            id: job.id,
+            topic: self.name_of(job.topic),
+            state: job.state(),
+            payload: with_payload.then(|| job.payload.clone()),
+            index: job.index().cloned(),
+            order_key: job.order_key().cloned(),
+            priority: job.priority,
+            epoch: job.epoch,
+            failures: job.failures,
+            losses: job.losses,
+            retry_max: self.retry_max(job),
+            pushed: job.pushed,
+            due: if let Phase::Delayed(due) = job.phase { Some(due) } else { None },
+            started: (job.epoch > 0).then_some(job.started),
+            finished: if let Phase::Dead(since) = job.phase { Some(since) } else { None },
+            progress: extra.and_then(|extra| extra.progress.clone()),
+            errors: extra.map(|extra| extra.errors.iter().cloned().collect()).unwrap_or_default(),
+            output: None,
+            outcome: None,
+        }
+    }
+
+    /// What became of a job.
+    pub(super) fn outcome(
+        &self,
+        slot: Slot,
+        state: JobState,
+        output: Option<Blob>,
+    ) -> Box<JobInfo> {
+        let Some(job) = self.job(slot) else { return Box::new(no_info()) };
+        let mut info = self.info(job, false);
+        (info.state, info.output) = (state, output);
+        (info.due, info.progress, info.finished) = (None, None, Some(self.utc));
+        Box::new(info)
+    }
+
+    pub(super) fn tell_topic(&self, now: Now, name: &Blob) -> Result<JobReply, QueueError> {
+        let topic = self.topic(self.topic_named(name)?).ok_or_else(|| no_topic(name))?;
+        Ok(JobReply::Topic(Box::new(self.topic_info(now, topic))))
+    }
+
+    pub(super) fn tell_topics(
+        &self,
+        now: Now,
+        after: &Blob,
+        limit: usize,
+    ) -> Result<JobReply, QueueError> {
+        let limit = self.page_limit(limit)?;
+        let from = (Bound::Excluded(after.clone()), Bound::Unbounded);
+        let mut names = self.names.range(from).peekable();
+        let mut topics = Vec::new();
+        while topics.len() < limit
+            && let Some((_, number)) = names.next()
+        {
+            topics.extend(self.topic(*number).map(|topic| self.topic_info(now, topic)));
+        }
+        Ok(JobReply::Topics { topics, more: names.peek().is_some() })
+    }
+
+    fn topic_info(&self, now: Now, topic: &Topic) -> TopicInfo {
+        let oldest = topic.ready.first().and_then(|(rank, _, slot)| {
+            let lead = millis(self.config.priority_step) * u64::from(self.job(*slot)?.priority);
+            let since = rank.saturating_add(i64::try_from(lead).unwrap_or(i64::MAX));
+            Some(self.utc.saturating_sub(u64::try_from(since).unwrap_or(0)))
+        });
+        TopicInfo {
+            name: topic.name.clone(),
+            settings: topic.settings.clone(),
+            paused: topic.paused,
+            ready: topic.ready_jobs(),
+            delayed: topic.delayed,
+            reserved: topic.reserved,
+            dead: topic.dead.len() as u64,
+            bytes: topic.bytes,
+            pushed_total: topic.totals.pushed,
+            done_total: topic.totals.done,
+            dead_total: topic.totals.dead,
+            cancelled_total: topic.totals.cancelled,
+            evicted_total: topic.totals.evicted,
+            oldest: Duration::from_millis(oldest.unwrap_or(0)),
+            pushed_recent: topic.pushed.recent(now.steady),
+            finished_recent: topic.finished.recent(now.steady),
+            waiting_workers: topic.reserves.len() as u64,
+        }
+    }
+}
+
+/// What counts against the limits of pages, and of outcomes that are kept.
+pub(super) fn bytes_of(info: &JobInfo) -> usize {
+    let blobs = [Some(&info.topic), info.index.as_ref(), info.order_key.as_ref()];
+    let values = [info.payload.as_ref(), info.progress.as_ref(), info.output.as_ref()];
+    let blobs = blobs.into_iter().chain(values).flatten().map(|blob| blob.len()).sum::<usize>();
+    blobs + info.errors.iter().map(|it| it.len() + 24).sum::<usize>() + size_of::<JobInfo>()
+}
+
+pub(super) fn no_info() -> JobInfo {
+    JobInfo {
+        id: 0,
+        topic: Blob::default(),
+        state: JobState::Cancelled,
+        payload: None,
+        index: None,
+        order_key: None,
+        priority: 0,
+        epoch: 0,
+        failures: 0,
+        losses: 0,
+        retry_max: 0,
+        pushed: 0,
+        due: None,
+        started: None,
+        finished: None,
+        progress: None,
+        errors: Vec::new(),
+        output: None,
+        outcome: None,
+    }
+}

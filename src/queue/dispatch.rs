@@ -1,0 +1,244 @@
+//! Who gets which job: reserves, and the hand-out at the end of each turn.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::change::Change;
+use super::park::{Ask, What};
+use super::state::Answer;
+use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, micros};
+use crate::model::{Reservation, ReserveRequest, ReservedJob};
+use crate::store::Micros;
+
+/// Someone who gets jobs in this turn.
+struct Taker {
+    park: ParkId,
+    owner: u64,
+    ask: Ask,
+    jobs: Vec<ReservedJob>,
+    bytes: usize,
+}
+
+impl State {
+    pub(super) fn reserve(&mut self, now: Now, owner: u64, request: &ReserveRequest) -> Answer {
+        match self.park_reserve(now, owner, request) {
+            Ok(park) => Answer::Parked(park),
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    fn park_reserve(
+        &mut self,
+        now: Now,
+        owner: u64,
+        request: &ReserveRequest,
+    ) -> Result<ParkId, QueueError> {
+        if self.draining {
+            return Err(QueueError::Stopping);
+        }
+        let (credits, max) = (request.credits, self.config.credits_max);
+        if credits == 0 {
+            return QueueError::invalid("credits must be at least 1: how many jobs may come");
+        }
+        let what = "too many credits; ask for fewer jobs at once";
+        QueueError::limit("queue.credits_max", max as usize, credits as usize, what)?;
+        let wait = self.check_wait(request.wait)?;
+        let visibility = request.visibility.unwrap_or(self.config.visibility_default);
+        let visibility = self.check_visibility(visibility)?;
+        self.check_parked()?;
+        let topic = self.topic_or_make(&request.topic)?;
+        let ask = Ask { topic, credits, visibility };
+        let park = self.parties.park(owner, deadline(now, wait), What::Reserve(ask));
+        if let Some(it) = self.topics.get_mut(topic as usize) {
+            it.reserves.insert(park);
+        }
+        self.heat(topic);
+        Ok(park)
+    }
+
+    /// Hands jobs out, to those who have waited longest first, one to each in turn.
+    pub(super) fn dispatch(&mut self, now: Now) {
+        for topic in std::mem::take(&mut self.hot) {
+            if let Some(it) = self.topics.get_mut(topic as usize) {
+                it.is_hot = false;
+            }
+            if !self.draining {
+                self.dispatch_topic(now, topic);
+            }
+        }
+    }
+
+    fn dispatch_topic(&mut self, now: Now, number: TopicNo) {
+        let mut round: VecDeque<Taker> = VecDeque::new();
+        let mut full: Vec<Taker> = Vec::new();
+        while let Some(slot) = self.next_ready(now, number, !round.is_empty()) {
+            let Some(mut taker) = self.next_taker(number).or_else(|| round.pop_front()) else {
+                break;
+            };
+            let Some(job) = self.start(now, slot, &taker) else { break };
+            taker.bytes += job.payload.len();
+            taker.jobs.push(job);
+            let done = taker.jobs.len() >= taker.ask.credits as usize
+                || taker.bytes >= self.config.push_bytes_max;
+            if done { full.push(taker) } else { round.push_back(taker) }
+        }
+        for taker in full.into_iter().chain(round) {
+            self.parties.unpark(taker.park);
+            self.effects.push(Effect::Reserved(taker.park, taker.jobs));
+        }
+    }
+
+    /// The next job of a topic, if it may start and there is someone for it.
+    fn next_ready(&mut self, now: Now, number: TopicNo, has_takers: bool) -> Option<Slot> {
+        let topic = self.topics.get_mut(number as usize)?;
+        if !topic.may_start() || (topic.reserves.is_empty() && !has_takers) {
+            return None;
+        }
+        if let Some(rate) = topic.settings.rate {
+            let opens = topic.bucket.opens(rate, now);
+            if opens > 0 {
+                self.throttled.insert((opens, number));
+                return None;
+            }
+            topic.bucket.take(rate, now);
+        }
+        topic.ready.first().map(|(_, _, slot)| *slot)
+    }
+
+    fn next_taker(&mut self, number: TopicNo) -> Option<Taker> {
+        let park = self.topics.get_mut(number as usize)?.reserves.pop_first()?;
+        let parked = self.parties.parked.get(&park)?;
+        let What::Reserve(ask) = parked.what else { return None };
+        Some(Taker { park, owner: parked.owner, ask, jobs: Vec::new(), bytes: 0 })
+    }
+
+    fn start(&mut self, now: Now, slot: Slot, taker: &Taker) -> Option<ReservedJob> {
+        let id = self.job(slot)?.id;
+        self.commit(Change::Started { id });
+        self.jobs.get_mut(slot as usize)?.owner = taker.owner;
+        self.hold_until(slot, now, Some(taker.ask.visibility));
+        // Whoever is no owner of its own cannot be gone.
+        if taker.owner != 0 {
+            self.parties.owners.entry(taker.owner).or_default().reserved.insert(slot);
+        }
+        let job = self.job(slot)?;
+        Some(ReservedJob {
+            reservation: job.reservation(),
+            topic: self.name_of(job.topic),
+            payload: job.payload.clone(),
+            index: job.index().cloned(),
+            order_key: job.order_key().cloned(),
+            failures: job.failures,
+            losses: job.losses,
+            pushed: job.pushed,
+        })
+    }
+
+    pub(super) fn ask_revoked(&mut self, now: Now, owner: u64, wait: Option<Duration>) -> Answer {
+        let asked = self.check_wait(wait).and_then(|wait| self.check_parked().map(|()| wait));
+        let wait = match asked {
+            Ok(wait) => wait,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        let park = self.parties.park(owner, deadline(now, wait), What::Revoked);
+        let it = self.parties.owners.entry(owner).or_default();
+        it.listens = true;
+        // The newest is the one that somebody still waits for.
+        let before = it.asks.replace(park);
+        let known = !it.revoked.is_empty();
+        if let Some(before) = before {
+            self.answer_with(before, Vec::new());
+        }
+        if known {
+            self.answer_revoked(park);
+        }
+        Answer::Parked(park)
+    }
+
+    pub(super) fn answer_revoked(&mut self, park: ParkId) {
+        let Some(parked) = self.parties.parked.get(&park) else { return };
+        let Some(owner) = self.parties.owners.get_mut(&parked.owner) else { return };
+        let revoked = std::mem::take(&mut owner.revoked).into();
+        self.answer_with(park, revoked);
+    }
+
+    fn answer_with(&mut self, park: ParkId, revoked: Vec<Reservation>) {
+        if self.unpark(park) {
+            self.effects.push(Effect::Revoked(park, revoked));
+        }
+    }
+
+    /// Takes one that waits out; false if it waits no more.
+    pub(crate) fn unpark(&mut self, park: ParkId) -> bool {
+        let Some(parked) = self.parties.unpark(park) else { return false };
+        let topic = match parked.what {
+            What::Reserve(ask) => Some(ask.topic),
+            What::Push { blocked, .. } => {
+                // Those behind it may fit.
+                self.room = true;
+                blocked
+            }
+            What::Revoked => None,
+        };
+        if let Some(it) = topic.and_then(|topic| self.topics.get_mut(topic as usize)) {
+            it.reserves.remove(&park);
+            it.pushes.remove(&park);
+        }
+        true
+    }
+
+    /// Answers those who have waited long enough.
+    pub(super) fn expire_parked(&mut self, now: Now) {
+        for _ in 0..self.config.slice_max {
+            let Some((deadline, park)) = self.parties.deadlines.first().copied() else { return };
+            if deadline > now.steady {
+                return;
+            }
+            self.end_parked(park, None);
+        }
+    }
+
+    /// Ends one that waits, with what it is told when its time is over, or with `error`.
+    fn end_parked(&mut self, park: ParkId, error: Option<QueueError>) {
+        let Some(parked) = self.parties.parked.get(&park) else { return };
+        let effect = match &parked.what {
+            What::Reserve(_) => Effect::Reserved(park, Vec::new()),
+            What::Revoked => Effect::Revoked(park, Vec::new()),
+            What::Push { jobs, blocked, .. } => {
+                let topic = jobs.first().map(|job| job.topic.clone()).unwrap_or_default();
+                let full = || self.full(*blocked, topic);
+                Effect::Pushed(park, Err(error.unwrap_or_else(full)))
+            }
+        };
+        self.unpark(park);
+        self.effects.push(effect);
+    }
+
+    /// Hands out no more jobs, and lets nobody wait for any.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        let parked: Vec<ParkId> = self.parties.parked.keys().copied().collect();
+        for park in parked {
+            self.end_parked(park, Some(QueueError::Stopping));
+        }
+    }
+
+    /// Keeps what was handed out for somebody who is not there any more from being lost: it goes
+    /// back without cost.
+    pub(crate) fn undeliver(&mut self, now: Now, jobs: &[ReservedJob]) {
+        self.utc = self.utc.max(now.utc);
+        for job in jobs {
+            let slot = self.ids.get(&job.reservation.id).copied();
+            let held = |slot: &Slot| {
+                self.job(*slot).is_some_and(|it| it.reservation() == job.reservation)
+            };
+            if let Some(slot) = slot.filter(held) {
+                self.release(slot);
+            }
+        }
+    }
+}
+
+pub(super) fn deadline(now: Now, wait: Duration) -> Micros {
+    now.steady.saturating_add(micros(wait))
+}

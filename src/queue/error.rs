@@ -1,0 +1,88 @@
+//! [`QueueError`]: why the queue refuses something. It has changed nothing then.
+
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::{Blob, JobId, JobRef, Reservation};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QueueError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{what}: the limit {name} is {max}; nothing was changed")]
+    Limit { name: &'static str, max: u64, what: &'static str },
+    #[error("topic {topic} is full: {name} is {max}; push with a wait, or when jobs are done")]
+    Full { topic: Blob, name: &'static str, max: u64 },
+    #[error(
+        "job {} is no longer held under epoch {}: it was settled, cancelled, or not touched in time",
+        .0.id, .0.epoch
+    )]
+    Stale(Reservation),
+    #[error("no job is known {0}; it was never pushed, or its outcome is no longer kept")]
+    JobNotFound(String),
+    #[error("there is no topic `{0}`; `topics` lists them")]
+    TopicNotFound(Blob),
+    #[error("there is no schedule `{0}`; `schedules` lists them")]
+    ScheduleNotFound(Blob),
+    #[error("job {0} is finished; only one that waits or runs can be cancelled")]
+    JobFinished(JobId),
+    #[error("outcomes before number {first} are no longer kept; go on after {}", first - 1)]
+    OutcomesGone { first: u64 },
+    #[error("the service is stopping; nothing was changed")]
+    Stopping,
+    #[error("the deadline passed before the request was begun; nothing was changed")]
+    DeadlineExceeded,
+    #[error("cancelled by the caller")]
+    Cancelled,
+}
+
+impl QueueError {
+    pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Self> {
+        Err(Self::Invalid(message.into()))
+    }
+
+    /// That `value` is at most `max`.
+    pub(super) fn limit(
+        name: &'static str,
+        max: usize,
+        value: usize,
+        what: &'static str,
+    ) -> Result<(), Self> {
+        if value <= max {
+            return Ok(());
+        }
+        Err(Self::Limit { name, max: max as u64, what })
+    }
+
+    pub(crate) fn not_found(job: &JobRef) -> Self {
+        Self::JobNotFound(match job {
+            JobRef::Id(id) => format!("by the id {id}"),
+            JobRef::Index { topic, index } => format!("by the index `{index}` in topic {topic}"),
+        })
+    }
+}
+
+impl From<QueueError> for Error {
+    fn from(error: QueueError) -> Self {
+        let message = error.to_string();
+        let (code, details) = match error {
+            QueueError::Invalid(_) => (ErrorCode::InvalidArgument, Details::None),
+            QueueError::Limit { name, max, .. } => {
+                (ErrorCode::LimitExceeded, Details::Limit { name: name.to_owned(), value: max })
+            }
+            QueueError::Full { name, max, .. } => {
+                (ErrorCode::Full, Details::Limit { name: name.to_owned(), value: max })
+            }
+            QueueError::Stale(_) => (ErrorCode::StaleReservation, Details::None),
+            QueueError::JobNotFound(_) => (ErrorCode::JobNotFound, Details::None),
+            QueueError::TopicNotFound(_) => (ErrorCode::TopicNotFound, Details::None),
+            QueueError::ScheduleNotFound(_) => (ErrorCode::ScheduleNotFound, Details::None),
+            QueueError::JobFinished(_) => (ErrorCode::JobFinished, Details::None),
+            QueueError::OutcomesGone { first } => {
+                (ErrorCode::Compacted, Details::Resume { revision: first - 1 })
+            }
+            QueueError::Stopping => (ErrorCode::Unavailable, Details::None),
+            QueueError::DeadlineExceeded => (ErrorCode::DeadlineExceeded, Details::None),
+            QueueError::Cancelled => (ErrorCode::Cancelled, Details::None),
+        };
+        Self::new(code, message).with_details(details)
+    }
+}

@@ -1,0 +1,428 @@
+//! What is done to jobs and topics as it is asked for: pushes, cancels, settings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::change::{Change, New, Rare};
+use super::job::Phase;
+use super::park::What;
+use super::record::StoredBackoff;
+use super::state::Answer;
+use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, dispatch, millis};
+use crate::model::{
+    Blob, JobId, JobRef, JobReply, JobState, PushOptions, PushRequest, Pushed, TopicSettings,
+};
+
+/// Why pushes do not fit.
+enum Unfit {
+    /// In this topic there is no room; in none: `None`.
+    Room(Option<TopicNo>),
+    Refused(QueueError),
+}
+
+impl From<QueueError> for Unfit {
+    fn from(error: QueueError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl State {
+    pub(super) fn push_or_park(
+        &mut self,
+        now: Now,
+        owner: u64,
+        jobs: Vec<PushRequest>,
+        wait: Duration,
+    ) -> Answer {
+        if self.draining {
+            return Answer::Now(Err(QueueError::Stopping));
+        }
+        let (unfit, jobs) = match self.push(now, jobs) {
+            Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
+            Err(unfit) => unfit,
+        };
+        let blocked = match unfit {
+            Unfit::Refused(error) => return Answer::Now(Err(error)),
+            Unfit::Room(blocked) => blocked,
+        };
+        let topic = jobs.first().map(|job| job.topic.clone()).unwrap_or_default();
+        if wait.is_zero() {
+            return Answer::Now(Err(self.full(blocked, topic)));
+        }
+        match self.park_push(now, owner, jobs, wait, blocked) {
+            Ok(park) => Answer::Parked(park),
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    fn park_push(
+        &mut self,
+        now: Now,
+        owner: u64,
+        jobs: Vec<PushRequest>,
+        wait: Duration,
+        blocked: Option<TopicNo>,
+    ) -> Result<ParkId, QueueError> {
+        let wait = self.check_wait(Some(wait))?;
+        self.check_parked()?;
+        let bytes = jobs.iter().map(bytes_of).sum();
+        let (max, what) = (self.config.parked_bytes_max, "pushes that wait for room take too much");
+        QueueError::limit(
+            "queue.parked_bytes_max",
+            max,
+            self.parties.push_bytes.saturating_add(bytes),
+            what,
+        )?;
+        let what = What::Push { jobs, bytes, blocked };
+        let park = self.parties.park(owner, dispatch::deadline(now, wait), what);
+        self.wait_for_room(park, blocked);
+        Ok(park)
+    }
+
+    fn wait_for_room(&mut self, park: ParkId, blocked: Option<TopicNo>) {
+        match blocked.and_then(|topic| self.topics.get_mut(topic as usize)) {
+            Some(topic) => topic.pushes.insert(park),
+            None => self.parties.pushes.insert(park),
+        };
+    }
+
+    /// What a push is refused with for which there is no room.
+    pub(super) fn full(&self, blocked: Option<TopicNo>, topic: Blob) -> QueueError {
+        let Some(it) = blocked.and_then(|topic| self.topic(topic)) else {
+            let (name, max) = if self.unfinished >= self.config.jobs_max {
+                ("queue.jobs_max", self.config.jobs_max as u64)
+            } else {
+                ("queue.bytes_max", self.config.bytes_max)
+            };
+            return QueueError::Full { topic, name, max };
+        };
+        let (jobs_max, bytes_max) = self.room_of(it);
+        let (name, max) = if it.jobs >= jobs_max {
+            ("queue.topic_jobs_max", jobs_max)
+        } else {
+            ("queue.topic_bytes_max", bytes_max)
+        };
+        QueueError::Full { topic: it.name.clone(), name, max }
+    }
+
+    fn room_of(&self, topic: &super::topic::Topic) -> (u64, u64) {
+        let TopicSettings { jobs_max, bytes_max, .. } = topic.settings;
+        let config = &self.config;
+        (jobs_max.unwrap_or(config.topic_jobs_max), bytes_max.unwrap_or(config.topic_bytes_max))
+    }
+
+    /// Pushes all, or none.
+    #[expect(clippy::type_complexity, reason = "what does not fit is given back")]
+    fn push(
+        &mut self,
+        now: Now,
+        jobs: Vec<PushRequest>,
+    ) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
+        match self.check_pushes(&jobs) {
+            Ok(()) => {}
+            Err(unfit) => return Err((unfit, jobs)),
+        }
+        let mut pushed = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            // All was checked: none can be refused now.
+            if let Ok(one) = self.push_one(now, job) {
+                pushed.push(one);
+            }
+        }
+        Ok(pushed)
+    }
+
+    fn check_pushes(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
+        if jobs.is_empty() {
+            return Err(QueueError::Invalid("a push needs one job at least".to_owned()).into());
+        }
+        self.check_count(jobs.len())?;
+        jobs.iter().try_for_each(|job| self.check_push(job))?;
+        let bytes = jobs.iter().map(bytes_of).sum();
+        if jobs.len() > 1 {
+            let what = "too many bytes in one push; push in several";
+            QueueError::limit("queue.push_bytes_max", self.config.push_bytes_max, bytes, what)?;
+        }
+        self.check_topics(jobs)?;
+        self.check_room(jobs)
+    }
+
+    fn check_topics(&self, jobs: &[PushRequest]) -> Result<(), QueueError> {
+        let unknown = jobs.iter().map(|job| &job.topic).filter(|it| !self.names.contains_key(*it));
+        let mut names: Vec<&Blob> = unknown.collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort_unstable();
+        names.dedup();
+        let topics = self.topics.len() + names.len();
+        QueueError::limit("queue.topics_max", self.config.topics_max, topics, "too many topics")
+    }
+
+    /// That there is room, counting those too whose index may turn out to be taken.
+    fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
+        let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
+        let (mut count, mut total) = (0_usize, 0_u64);
+        for job in jobs {
+            if self.taken(job).is_some() {
+                continue;
+            }
+            let (jobs, bytes) = more.entry(&job.topic).or_default();
+            *jobs += 1;
+            *bytes += bytes_of(job) as u64;
+            count += 1;
+            total += bytes_of(job) as u64;
+        }
+        for (name, (jobs, bytes)) in more {
+            let number = self.names.get(name).copied();
+            let none = super::topic::Topic::default();
+            let topic = number.and_then(|number| self.topic(number)).unwrap_or(&none);
+            let (jobs_max, bytes_max) = self.room_of(topic);
+            for (name, max, more) in
+                [("queue.topic_jobs_max", jobs_max, jobs), ("queue.topic_bytes_max", bytes_max, bytes)]
+            {
+                // What never fits need not wait.
+                if more > max {
+                    let what = "that many never fit in the topic";
+                    return Err(QueueError::Limit { name, max, what }.into());
+                }
+            }
+            if topic.jobs + jobs > jobs_max || topic.bytes + bytes > bytes_max {
+                return Err(Unfit::Room(number));
+            }
+        }
+        let config = &self.config;
+        if self.unfinished + count > config.jobs_max || self.bytes + total > config.bytes_max {
+            return Err(Unfit::Room(None));
+        }
+        Ok(())
+    }
+
+    /// The job that has the index of this push.
+    fn taken(&self, push: &PushRequest) -> Option<JobId> {
+        let topic = self.topic(*self.names.get(&push.topic)?)?;
+        let index = topic.indexes.get(push.options.index.as_ref()?)?;
+        index.is_taken(self.utc).then_some(index.id)
+    }
+
+    fn push_one(&mut self, now: Now, push: PushRequest) -> Result<Pushed, QueueError> {
+        if let Some(id) = self.taken(&push) {
+            let state = self.ids.get(&id).and_then(|slot| self.job(*slot)).map(|job| job.state());
+            return Ok(Pushed { id, state: state.unwrap_or(JobState::Done), existing: true });
+        }
+        let topic = self.topic_or_make(&push.topic)?;
+        let id = self.next_id;
+        let PushOptions { priority, delay, retry_max, loss_max, .. } = push.options;
+        let new = New {
+            id,
+            topic,
+            payload: push.payload,
+            due: self.utc.saturating_add(millis(delay)),
+            priority,
+            retry_max,
+            loss_max,
+            rare: rare_of(&push.options).map(Box::new),
+        };
+        self.commit(Change::Pushed(new));
+        if let Some(it) = self.topics.get_mut(topic as usize) {
+            it.pushed.add(now.steady, 1);
+        }
+        let state = if delay.is_zero() { JobState::Ready } else { JobState::Delayed };
+        Ok(Pushed { id, state, existing: false })
+    }
+
+    /// Lets in pushes that wait for room, the longest first, none before those ahead of it.
+    pub(super) fn admit_pushes(&mut self, now: Now) {
+        if !std::mem::take(&mut self.room) {
+            return;
+        }
+        let mut budget = self.config.slice_max;
+        let topics = self.topics.iter().enumerate().filter(|(_, topic)| !topic.pushes.is_empty());
+        let topics: Vec<TopicNo> = topics.map(|(number, _)| number as TopicNo).collect();
+        for queue in std::iter::once(None).chain(topics.into_iter().map(Some)) {
+            while let Some(park) = self.first_push(queue) {
+                if budget == 0 {
+                    // The next turn goes on.
+                    self.room = true;
+                    return;
+                }
+                budget -= 1;
+                if !self.admit(now, park, queue) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn first_push(&self, queue: Option<TopicNo>) -> Option<ParkId> {
+        match queue {
+            None => self.parties.pushes.first().copied(),
+            Some(topic) => self.topic(topic)?.pushes.first().copied(),
+        }
+    }
+
+    /// Lets a push in; false if it waits on where it is.
+    fn admit(&mut self, now: Now, park: ParkId, queue: Option<TopicNo>) -> bool {
+        let Some(parked) = self.parties.parked.get_mut(&park) else { return false };
+        let What::Push { jobs, .. } = &mut parked.what else { return false };
+        let taken = std::mem::take(jobs);
+        let result = match self.push(now, taken) {
+            Ok(pushed) => Ok(pushed),
+            Err((Unfit::Refused(error), _)) => Err(error),
+            Err((Unfit::Room(blocked), jobs)) => {
+                self.block_on(park, jobs, queue, blocked);
+                return blocked != queue;
+            }
+        };
+        let room = self.room;
+        self.unpark(park);
+        self.room = room;
+        self.effects.push(Effect::Pushed(park, result));
+        true
+    }
+
+    /// The push waits for room elsewhere.
+    fn block_on(
+        &mut self,
+        park: ParkId,
+        jobs: Vec<PushRequest>,
+        queue: Option<TopicNo>,
+        blocked: Option<TopicNo>,
+    ) {
+        if let Some(parked) = self.parties.parked.get_mut(&park)
+            && let What::Push { jobs: place, blocked: at, .. } = &mut parked.what
+        {
+            (*place, *at) = (jobs, blocked);
+        }
+        if blocked != queue {
+            match queue.and_then(|topic| self.topics.get_mut(topic as usize)) {
+                Some(topic) => topic.pushes.remove(&park),
+                None => self.parties.pushes.remove(&park),
+            };
+            self.wait_for_room(park, blocked);
+        }
+    }
+
+    /// Makes jobs ready whose delay is over: a slice of them.
+    pub(super) fn wake_delayed(&mut self) {
+        for _ in 0..self.config.slice_max {
+            let Some((due, id, slot)) = self.delayed.first().copied() else { return };
+            if due > self.utc {
+                return;
+            }
+            if self.job(slot).is_some_and(|job| job.order_key().is_some()) {
+                self.commit(Change::Woken { id });
+            } else {
+                self.keep_frozen(slot);
+                self.wake(slot);
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, now: Now, job: &JobRef) -> Answer {
+        let Some(slot) = self.find(job) else { return self.not_here(job, true) };
+        match self.job(slot).map(|job| (job.id, job.phase)) {
+            Some((id, Phase::Dead(_) | Phase::Recording)) => {
+                Answer::Now(Err(QueueError::JobFinished(id)))
+            }
+            Some((id, _)) => {
+                let outcome = self.cancel_slot(now, slot, id);
+                Answer::Now(Ok(JobReply::Job(outcome)))
+            }
+            None => Answer::Now(Err(QueueError::not_found(job))),
+        }
+    }
+
+    fn cancel_slot(&mut self, now: Now, slot: Slot, id: JobId) -> Box<crate::model::JobInfo> {
+        self.revoke(slot);
+        self.meter_finished(slot, now.steady);
+        let outcome = self.outcome(slot, JobState::Cancelled, None);
+        self.commit(Change::Cancelled { id });
+        self.effects.push(Effect::Note(outcome.clone()));
+        outcome
+    }
+
+    pub(super) fn clear_topic(&mut self, now: Now, name: &Blob) -> Result<JobReply, QueueError> {
+        let number = self.topic_named(name)?;
+        let max = self.config.slice_max;
+        let Some(topic) = self.topic(number) else { return Err(no_topic(name)) };
+        let waits = |slot: &Slot| {
+            self.job(*slot).is_some_and(|job| {
+                job.topic == number
+                    && matches!(job.phase, Phase::Ready | Phase::Waiting | Phase::Delayed(_))
+            })
+        };
+        // The ready are at hand; only for the others all jobs are looked through.
+        let ready = topic.ready.iter().map(|(_, _, slot)| *slot).take(max + 1);
+        let mut slots: Vec<Slot> = ready.collect();
+        if slots.is_empty() && topic.waiting + topic.delayed > 0 {
+            slots = self.ids.values().copied().filter(waits).take(max + 1).collect();
+        }
+        let left = slots.len() > max;
+        slots.truncate(max);
+        let count = slots.len() as u64;
+        for slot in slots {
+            if let Some(id) = self.job(slot).map(|job| job.id) {
+                self.cancel_slot(now, slot, id);
+            }
+        }
+        let waits =
+            self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0 && count > 0);
+        Ok(JobReply::Changed { count, more: left || waits })
+    }
+
+    pub(super) fn set_topic(
+        &mut self,
+        now: Now,
+        name: &Blob,
+        settings: &TopicSettings,
+    ) -> Result<JobReply, QueueError> {
+        self.check_settings(settings)?;
+        let topic = self.topic_or_make(name)?;
+        self.commit(Change::TopicSet { topic, settings: settings.into() });
+        self.tell_topic(now, name)
+    }
+
+    pub(super) fn pause_topic(
+        &mut self,
+        now: Now,
+        name: &Blob,
+        paused: bool,
+    ) -> Result<JobReply, QueueError> {
+        let topic = self.topic_or_make(name)?;
+        if self.topic(topic).is_some_and(|it| it.paused != paused) {
+            self.commit(Change::TopicPaused { topic, paused });
+        }
+        self.tell_topic(now, name)
+    }
+
+    /// Pushes what a schedule has; false if there is no room.
+    pub(super) fn push_scheduled(&mut self, push: PushRequest) -> bool {
+        let now = Now { steady: 0, utc: self.utc };
+        self.push(now, vec![push]).is_ok()
+    }
+}
+
+/// What most jobs have not; `None` if this one has not either.
+pub(super) fn rare_of(options: &PushOptions) -> Option<Rare> {
+    let PushOptions { index, unique, order_key, backoff, .. } = options;
+    if index.is_none() && order_key.is_none() && backoff.is_none() {
+        return None;
+    }
+    Some(Rare {
+        index: index.clone(),
+        unique: (*unique).into(),
+        order_key: order_key.clone(),
+        backoff: backoff.as_ref().map(StoredBackoff::from),
+    })
+}
+
+pub(super) fn no_topic(name: &Blob) -> QueueError {
+    QueueError::TopicNotFound(name.clone())
+}
+
+/// What counts against limits of bytes.
+fn bytes_of(push: &PushRequest) -> usize {
+    let names = [&push.options.index, &push.options.order_key].into_iter().flatten();
+    push.payload.len() + names.map(|name| name.len()).sum::<usize>()
+}

@@ -1,0 +1,133 @@
+//! Who waits for the queue, and what they are told.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use ahash::RandomState;
+
+use super::{QueueError, Slot, TopicNo};
+use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
+use crate::store::Micros;
+
+/// Names a request that waits; never given twice.
+pub(crate) type ParkId = u64;
+
+/// Most revoked reservations kept for an owner who asks for them; it learns of others when it
+/// touches or settles them.
+const REVOKED_KEPT_MAX: usize = 1_024;
+
+/// What is to be told.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// A reserve has its answer.
+    Reserved(ParkId, Vec<ReservedJob>),
+    /// A push that waited for room has its answer.
+    Pushed(ParkId, Result<Vec<Pushed>, QueueError>),
+    /// So does one who asked for what was revoked.
+    Revoked(ParkId, Vec<Reservation>),
+    /// A job is done: its result is to be recorded, then [`recorded`](super::State::recorded).
+    Record(Box<JobInfo>),
+    /// A job is dead or cancelled.
+    Note(Box<JobInfo>),
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) owner: u64,
+    pub(super) deadline: Micros,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Reserve(Ask),
+    /// For room in this topic; `None`: in the queue.
+    Push { jobs: Vec<PushRequest>, bytes: usize, blocked: Option<TopicNo> },
+    Revoked,
+}
+
+/// Who asks for jobs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask {
+    pub(super) topic: TopicNo,
+    pub(super) credits: u32,
+    pub(super) visibility: Micros,
+}
+
+/// What an owner has in the queue.
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    pub(super) reserved: BTreeSet<Slot>,
+    pub(super) parked: BTreeSet<ParkId>,
+    /// It asked once, so it is told.
+    pub(super) listens: bool,
+    pub(super) revoked: VecDeque<Reservation>,
+    pub(super) asks: Option<ParkId>,
+}
+
+/// Everyone who waits.
+#[derive(Debug, Default)]
+pub(super) struct Parties {
+    pub(super) parked: HashMap<ParkId, Parked, RandomState>,
+    pub(super) deadlines: BTreeSet<(Micros, ParkId)>,
+    pub(super) owners: HashMap<u64, Owner, RandomState>,
+    /// Pushes that wait for room in the queue, whatever their topic.
+    pub(super) pushes: BTreeSet<ParkId>,
+    /// Bytes of all pushes that wait for room.
+    pub(super) push_bytes: usize,
+    next: ParkId,
+}
+
+impl Parties {
+    pub(super) fn park(&mut self, owner: u64, deadline: Micros, what: What) -> ParkId {
+        self.next += 1;
+        let id = self.next;
+        if let What::Push { bytes, .. } = &what {
+            self.push_bytes += bytes;
+        }
+        self.deadlines.insert((deadline, id));
+        self.owners.entry(owner).or_default().parked.insert(id);
+        self.parked.insert(id, Parked { owner, deadline, what });
+        id
+    }
+
+    /// Takes one that waited out, but for where its topic has it.
+    pub(super) fn unpark(&mut self, id: ParkId) -> Option<Parked> {
+        let parked = self.parked.remove(&id)?;
+        self.deadlines.remove(&(parked.deadline, id));
+        if let What::Push { bytes, blocked, .. } = &parked.what {
+            self.push_bytes = self.push_bytes.saturating_sub(*bytes);
+            if blocked.is_none() {
+                self.pushes.remove(&id);
+            }
+        }
+        if let Some(owner) = self.owners.get_mut(&parked.owner) {
+            owner.parked.remove(&id);
+            if owner.asks == Some(id) {
+                owner.asks = None;
+            }
+        }
+        self.tidy(parked.owner);
+        Some(parked)
+    }
+
+    /// Forgets an owner who has nothing here.
+    pub(super) fn tidy(&mut self, owner: u64) {
+        let idle = |it: &Owner| {
+            it.reserved.is_empty() && it.parked.is_empty() && it.revoked.is_empty() && !it.listens
+        };
+        if self.owners.get(&owner).is_some_and(idle) {
+            self.owners.remove(&owner);
+        }
+    }
+
+    /// Keeps, for its owner, that a reservation ended; tells who is to be answered.
+    pub(super) fn revoke(&mut self, owner: u64, reservation: Reservation) -> Option<ParkId> {
+        let owner = self.owners.get_mut(&owner).filter(|owner| owner.listens)?;
+        if owner.revoked.len() >= REVOKED_KEPT_MAX {
+            owner.revoked.pop_front();
+        }
+        owner.revoked.push_back(reservation);
+        owner.asks
+    }
+}

@@ -1,0 +1,193 @@
+//! The bytes of the queue's records: a head, then changes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::Change;
+use super::millis;
+use crate::model::{Backoff, OrderRetry, Rate, TopicSettings, Unique, UnixMillis};
+
+/// What the first bytes of a record's payload say: whose it is, and of which version.
+pub(super) const QUEUE_RECORD: [u8; 2] = [2, 1];
+
+/// The same of the records of outcomes.
+pub(super) const OUTCOME_RECORD: [u8; 2] = [3, 1];
+
+/// No record is larger: a decoder gives up beyond.
+const RECORD_BYTES_LIMIT: usize = crate::config::BODY_BYTES_LIMIT;
+
+const CODEC: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<RECORD_BYTES_LIMIT>,
+> = bincode::config::standard().with_limit::<RECORD_BYTES_LIMIT>();
+
+/// What every record begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The time of day.
+    pub(super) at: UnixMillis,
+    /// How many changes follow.
+    pub(super) changes: u32,
+}
+
+pub(super) fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
+    // Plain data into memory: there is nothing that can be refused.
+    let _ = bincode::serde::encode_into_std_write(value, out, CODEC);
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), String> {
+    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, CODEC)
+        .map_err(|error: bincode::error::DecodeError| error.to_string())?;
+    Ok((value, bytes.get(used..).unwrap_or_default()))
+}
+
+/// Appends one record of `changes`.
+pub(super) fn encode_record<'a>(
+    at: UnixMillis,
+    changes: impl ExactSizeIterator<Item = &'a Change>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(&QUEUE_RECORD);
+    encode(&Head { at, changes: changes.len() as u32 }, out);
+    changes.for_each(|change| encode(change, out));
+}
+
+/// A blob as bytes.
+pub(super) mod blob {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::Blob;
+
+    pub(crate) fn serialize<S: Serializer>(blob: &Blob, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(blob)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Blob, D::Error> {
+        <&serde_bytes::Bytes>::deserialize(from).map(|bytes| Blob::from(&**bytes))
+    }
+}
+
+/// A blob as bytes, or none.
+pub(super) mod blobs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::model::Blob;
+
+    pub(crate) fn serialize<S: Serializer>(blob: &Option<Blob>, to: S) -> Result<S::Ok, S::Error> {
+        blob.as_deref().map(serde_bytes::Bytes::new).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Blob>, D::Error> {
+        let bytes = Option::<&serde_bytes::Bytes>::deserialize(from)?;
+        Ok(bytes.map(|bytes| Blob::from(&**bytes)))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StoredUnique {
+    Waiting,
+    #[default]
+    Unfinished,
+    Finished(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StoredBackoff {
+    Constant(Duration),
+    Exponential(Duration, Duration, Duration),
+    List(Vec<Duration>),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredSettings {
+    concurrency: Option<u32>,
+    /// Jobs, per so many nanoseconds, burst.
+    rate: Option<(u32, u64, u32)>,
+    jobs_max: Option<u64>,
+    bytes_max: Option<u64>,
+    retry_max: Option<u32>,
+    loss_max: Option<u32>,
+    backoff: Option<StoredBackoff>,
+    order_limit: Option<u32>,
+    skip: bool,
+}
+
+impl From<Unique> for StoredUnique {
+    fn from(unique: Unique) -> Self {
+        match unique {
+            Unique::Waiting => Self::Waiting,
+            Unique::Unfinished => Self::Unfinished,
+            Unique::Finished(after) => Self::Finished(millis(after)),
+        }
+    }
+}
+
+impl From<StoredUnique> for Unique {
+    fn from(unique: StoredUnique) -> Self {
+        match unique {
+            StoredUnique::Waiting => Self::Waiting,
+            StoredUnique::Unfinished => Self::Unfinished,
+            StoredUnique::Finished(after) => Self::Finished(Duration::from_millis(after)),
+        }
+    }
+}
+
+impl From<&Backoff> for StoredBackoff {
+    fn from(backoff: &Backoff) -> Self {
+        match backoff {
+            Backoff::Constant(pause) => Self::Constant(*pause),
+            Backoff::Exponential { base, cap, floor } => Self::Exponential(*base, *cap, *floor),
+            Backoff::List(pauses) => Self::List(pauses.clone()),
+        }
+    }
+}
+
+impl From<&StoredBackoff> for Backoff {
+    fn from(backoff: &StoredBackoff) -> Self {
+        match backoff {
+            StoredBackoff::Constant(pause) => Self::Constant(*pause),
+            StoredBackoff::Exponential(base, cap, floor) => {
+                Self::Exponential { base: *base, cap: *cap, floor: *floor }
+            }
+            StoredBackoff::List(pauses) => Self::List(pauses.clone()),
+        }
+    }
+}
+
+impl From<&TopicSettings> for StoredSettings {
+    fn from(settings: &TopicSettings) -> Self {
+        let nanos = |per: Duration| u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            concurrency: settings.concurrency,
+            rate: settings.rate.map(|rate| (rate.jobs, nanos(rate.per), rate.burst)),
+            jobs_max: settings.jobs_max,
+            bytes_max: settings.bytes_max,
+            retry_max: settings.retry_max,
+            loss_max: settings.loss_max,
+            backoff: settings.backoff.as_ref().map(StoredBackoff::from),
+            order_limit: settings.order_limit,
+            skip: settings.order_retry == OrderRetry::Skip,
+        }
+    }
+}
+
+impl From<&StoredSettings> for TopicSettings {
+    fn from(settings: &StoredSettings) -> Self {
+        let rate = |(jobs, per, burst)| Rate { jobs, per: Duration::from_nanos(per), burst };
+        Self {
+            concurrency: settings.concurrency,
+            rate: settings.rate.map(rate),
+            jobs_max: settings.jobs_max,
+            bytes_max: settings.bytes_max,
+            retry_max: settings.retry_max,
+            loss_max: settings.loss_max,
+            backoff: settings.backoff.as_ref().map(Backoff::from),
+            order_limit: settings.order_limit,
+            order_retry: if settings.skip { OrderRetry::Skip } else { OrderRetry::Block },
+        }
+    }
+}

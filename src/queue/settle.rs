@@ -1,0 +1,291 @@
+//! What becomes of jobs that were handed out.
+
+use std::time::Duration;
+
+use super::change::{Again, Change, Cost};
+use super::job::Phase;
+use super::{Now, QueueError, Slot, State, micros, millis, retry};
+use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict};
+use crate::store::Micros;
+
+/// How far a settlement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is done with.
+    Now,
+    /// The result is to be recorded first: see [`Effect::Record`](super::Effect::Record).
+    Recording,
+}
+
+impl State {
+    /// Settles one job.
+    pub(crate) fn settle(
+        &mut self,
+        now: Now,
+        settlement: Settlement,
+    ) -> Result<Settled, QueueError> {
+        self.utc = self.utc.max(now.utc);
+        let Settlement { reservation, verdict } = settlement;
+        let slot = self.held(reservation)?;
+        match verdict {
+            Verdict::Done { output } => {
+                let max = self.config.output_bytes_max;
+                let what = "the result is too large; store it elsewhere and give its place";
+                QueueError::limit("queue.output_bytes_max", max, output.len(), what)?;
+                self.begin_recording(slot, output);
+                return Ok(Settled::Recording);
+            }
+            Verdict::Retry { after, error } => {
+                self.check_delay(after.unwrap_or_default())?;
+                self.fail(slot, error, after);
+            }
+            Verdict::Fail { error } => {
+                let error = self.cut(error);
+                self.die(slot, Cost::Failure, error);
+            }
+            Verdict::Snooze { after } => {
+                self.check_delay(after)?;
+                let again = Again::At(self.utc.saturating_add(millis(after)));
+                let id = reservation.id;
+                self.commit(Change::Again { id, again, cost: Cost::Nothing, error: None });
+            }
+            Verdict::Release => self.release(slot),
+        }
+        Ok(Settled::Now)
+    }
+
+    /// The result of a job is recorded; or why not: then it has failed.
+    pub(crate) fn recorded(
+        &mut self,
+        now: Now,
+        reservation: Reservation,
+        recorded: Result<(), String>,
+    ) {
+        self.utc = self.utc.max(now.utc);
+        let Some(slot) = self.ids.get(&reservation.id).copied() else { return };
+        let recording = |job: &super::job::Job| {
+            job.phase == Phase::Recording && job.epoch == reservation.epoch
+        };
+        if !self.job(slot).is_some_and(recording) {
+            return;
+        }
+        match recorded {
+            Ok(()) => {
+                self.meter_finished(slot, now.steady);
+                self.commit(Change::Done { id: reservation.id });
+            }
+            Err(error) => self.fail(slot, format!("recording failed: {error}"), None),
+        }
+    }
+
+    pub(super) fn meter_finished(&mut self, slot: Slot, steady: Micros) {
+        if let Some(job) = self.jobs.get(slot as usize)
+            && let Some(topic) = self.topics.get_mut(job.topic as usize)
+        {
+            topic.finished.add(steady, 1);
+        }
+    }
+
+    fn held(&self, reservation: Reservation) -> Result<Slot, QueueError> {
+        let slot = self.ids.get(&reservation.id).copied();
+        let held = |slot: &Slot| {
+            self.job(*slot).is_some_and(|job| {
+                job.epoch == reservation.epoch && matches!(job.phase, Phase::Reserved(_))
+            })
+        };
+        slot.filter(held).ok_or(QueueError::Stale(reservation))
+    }
+
+    fn begin_recording(&mut self, slot: Slot, output: Blob) {
+        self.keep_frozen(slot);
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        if let Phase::Reserved(deadline) = std::mem::replace(&mut job.phase, Phase::Recording) {
+            self.deadlines.remove(&(deadline, slot));
+        }
+        let outcome = self.outcome(slot, JobState::Done, Some(output));
+        self.effects.push(super::Effect::Record(outcome));
+    }
+
+    /// A failure: another run after the pause its backoff has, or `after`; or none.
+    fn fail(&mut self, slot: Slot, error: String, after: Option<Duration>) {
+        let error = self.cut(error);
+        let Some(job) = self.job(slot) else { return };
+        let (id, failures) = (job.id, job.failures.saturating_add(1));
+        if failures > self.retry_max(job) {
+            self.die(slot, Cost::Failure, error);
+            return;
+        }
+        let after = after.unwrap_or_else(|| {
+            let own = job.extra.as_ref().and_then(|extra| extra.backoff.clone());
+            let topics = || self.topic(job.topic).and_then(|topic| topic.settings.backoff.clone());
+            let backoff =
+                own.or_else(topics).unwrap_or_else(|| retry::default_backoff(&self.config));
+            let random = self.draw.clone().next();
+            retry::pause(&backoff, failures, random)
+        });
+        self.draw.next();
+        let again = Again::At(self.utc.saturating_add(millis(after)));
+        self.commit(Change::Again { id, again, cost: Cost::Failure, error: Some(error) });
+    }
+
+    /// A loss: another run at once, or none.
+    pub(super) fn lose(&mut self, slot: Slot, why: &str) {
+        let Some(job) = self.job(slot) else { return };
+        if job.phase == Phase::Recording {
+            // Its fate is decided.
+            return;
+        }
+        let topics = || self.topic(job.topic).and_then(|topic| topic.settings.loss_max);
+        let loss_max = job.loss_max.or_else(topics).unwrap_or(self.config.loss_max);
+        let (id, losses) = (job.id, job.losses.saturating_add(1));
+        if losses > loss_max {
+            self.die(slot, Cost::Loss, format!("lost {losses} times, at last: {why}"));
+            return;
+        }
+        let (again, cost) = (Again::Head, Cost::Loss);
+        self.commit(Change::Again { id, again, cost, error: Some(why.to_owned()) });
+    }
+
+    /// Back to the head, without cost.
+    pub(super) fn release(&mut self, slot: Slot) {
+        let Some(id) = self.job(slot).map(|job| job.id) else { return };
+        let (again, cost) = (Again::Head, Cost::Nothing);
+        self.commit(Change::Again { id, again, cost, error: None });
+    }
+
+    fn die(&mut self, slot: Slot, cost: Cost, error: String) {
+        let Some(id) = self.job(slot).map(|job| job.id) else { return };
+        self.meter_finished(slot, 0);
+        self.commit(Change::Dead { id, cost, error });
+        let outcome = self.outcome(slot, JobState::Dead, None);
+        self.effects.push(super::Effect::Note(outcome));
+    }
+
+    /// Cut off where it is too long, between characters.
+    fn cut(&self, mut error: String) -> String {
+        let max = self.config.error_bytes_max;
+        if error.len() > max {
+            let end = (0..=max).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);
+            error.truncate(end);
+        }
+        error
+    }
+
+    pub(super) fn touch(
+        &mut self,
+        now: Now,
+        reservations: &[Reservation],
+        visibility: Option<Duration>,
+    ) -> Result<JobReply, QueueError> {
+        self.check_count(reservations.len())?;
+        let visibility = visibility.map(|it| self.check_visibility(it)).transpose()?;
+        let touched = reservations.iter().map(|reservation| {
+            let slot = self.held(*reservation)?;
+            self.hold_until(slot, now, visibility);
+            Ok(())
+        });
+        let touched: Vec<Result<(), QueueError>> = touched.collect();
+        Ok(JobReply::Settled(touched.into_iter().map(|it| it.err().map(Into::into)).collect()))
+    }
+
+    /// The visibility timeout starts anew.
+    pub(super) fn hold_until(&mut self, slot: Slot, now: Now, visibility: Option<Micros>) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
+        job.visibility = visibility.unwrap_or(job.visibility);
+        let deadline = now.steady.saturating_add(job.visibility);
+        if let Phase::Reserved(before) = std::mem::replace(&mut job.phase, Phase::Reserved(deadline))
+        {
+            self.deadlines.remove(&(before, slot));
+        }
+        self.deadlines.insert((deadline, slot));
+    }
+
+    pub(super) fn progress(
+        &mut self,
+        reservation: Reservation,
+        progress: Blob,
+    ) -> Result<JobReply, QueueError> {
+        let max = self.config.progress_bytes_max;
+        let what = "the progress note is too long";
+        QueueError::limit("queue.progress_bytes_max", max, progress.len(), what)?;
+        let answer = match self.held(reservation) {
+            Ok(slot) => {
+                if let Some(job) = self.jobs.get_mut(slot as usize) {
+                    job.extra().progress = Some(progress);
+                }
+                None
+            }
+            Err(error) => Some(error.into()),
+        };
+        Ok(JobReply::Settled(vec![answer]))
+    }
+
+    /// Takes back jobs that were not touched in time: a slice of them.
+    pub(super) fn expire_reservations(&mut self, now: Now) {
+        for _ in 0..self.config.slice_max {
+            let Some((deadline, slot)) = self.deadlines.first().copied() else { return };
+            if deadline > now.steady {
+                return;
+            }
+            self.revoke(slot);
+            self.lose(slot, "it was not touched within its visibility timeout");
+        }
+    }
+
+    /// Tells its owner that a reservation ends.
+    pub(super) fn revoke(&mut self, slot: Slot) {
+        let Some(job) = self.job(slot) else { return };
+        let (owner, reservation) = (job.owner, job.reservation());
+        if !matches!(job.phase, Phase::Reserved(_)) {
+            return;
+        }
+        if let Some(park) = self.parties.revoke(owner, reservation) {
+            self.answer_revoked(park);
+        }
+    }
+
+    /// The owner is gone, and with it its right to what it holds. What waits for it is forgotten:
+    /// those requests are told.
+    pub(crate) fn owner_gone(&mut self, now: Now, owner: u64) -> Vec<super::ParkId> {
+        self.utc = self.utc.max(now.utc);
+        let Some(it) = self.parties.owners.get_mut(&owner) else { return Vec::new() };
+        it.listens = false;
+        it.revoked.clear();
+        let (reserved, parked) = (std::mem::take(&mut it.reserved), it.parked.clone());
+        for slot in reserved {
+            if self.job(slot).is_none_or(|job| job.phase == Phase::Recording) {
+                continue;
+            }
+            match self.draining {
+                true => self.release(slot),
+                false => self.lose(slot, "its worker's connection was lost"),
+            }
+        }
+        for park in &parked {
+            self.unpark(*park);
+        }
+        self.parties.tidy(owner);
+        parked.into_iter().collect()
+    }
+
+    /// Gives back everything that is handed out: the service stops.
+    pub(crate) fn release_all(&mut self, now: Now) {
+        self.utc = self.utc.max(now.utc);
+        let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
+        held.into_iter().for_each(|slot| self.release(slot));
+    }
+
+    /// After a restart: whatever was handed out is lost, but for those of whom `is_done` knows
+    /// that their result is recorded.
+    pub(crate) fn recover(&mut self, now: Now, is_done: impl Fn(Reservation) -> bool) {
+        self.utc = self.utc.max(now.utc);
+        let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
+        for slot in held {
+            match self.job(slot).map(|job| job.reservation()) {
+                Some(held) if is_done(held) => self.commit(Change::Done { id: held.id }),
+                Some(_) => self.lose(slot, "the server ended while it ran"),
+                None => {}
+            }
+        }
+    }
+}

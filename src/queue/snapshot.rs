@@ -1,0 +1,266 @@
+//! A snapshot of the queue: changes that lead to what it was at one moment, told a slice at a time
+//! while it goes on changing. Of a job that changes before it is told, what it was is kept.
+
+use super::change::{Again, Change, Kept, KeptState, New, Rare};
+use super::job::{Job, Phase};
+use super::record::{Head, QUEUE_RECORD, StoredBackoff, decode, encode_record};
+use super::topic::Taken;
+use super::{Slot, State};
+use crate::journal::Batch;
+use crate::model::{JobId, UnixMillis};
+
+/// Most bytes of jobs in one slice, one job more.
+const SLICE_BYTES_MAX: usize = 64 * 1024;
+
+/// What a snapshot that is under way needs of the past.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    at: UnixMillis,
+    /// Jobs from here on came later.
+    next_id: JobId,
+    /// Everything but jobs, as it was.
+    head: Vec<Change>,
+    /// Slots before this one are told.
+    cursor: Slot,
+    end: Slot,
+    /// Jobs that changed before they were told.
+    kept: Vec<Kept>,
+    /// Their slots, a bit each.
+    changed: Vec<u64>,
+}
+
+impl State {
+    /// Begins a snapshot of what there is now. Until [`end_snapshot`](Self::end_snapshot), what it
+    /// needs of the past stays.
+    pub(crate) fn begin_snapshot(&mut self) {
+        let end = self.jobs.capacity() as Slot;
+        self.frozen = Some(Frozen {
+            at: self.utc,
+            next_id: self.next_id,
+            head: self.tell_head(),
+            cursor: 0,
+            end,
+            kept: Vec::new(),
+            changed: vec![0; (end as usize).div_ceil(64)],
+        });
+    }
+
+    /// Lets go of the past.
+    pub(crate) fn end_snapshot(&mut self) {
+        self.frozen = None;
+    }
+
+    fn tell_head(&self) -> Vec<Change> {
+        let mut head = vec![Change::Began { next_id: self.next_id }];
+        head.extend(self.topics.iter().map(|topic| Change::TopicKept {
+            name: topic.name.clone(),
+            settings: (&topic.settings).into(),
+            paused: topic.paused,
+            totals: topic.totals,
+        }));
+        for ((until, id), (topic, index)) in &self.finished_indexes {
+            let entry = self.topic(*topic).and_then(|it| it.indexes.get(index));
+            if entry.is_some_and(|it| it.id == *id && it.taken == Taken::Until(*until)) {
+                let (topic, index, id, until) = (*topic, index.clone(), *id, *until);
+                head.push(Change::IndexKept { topic, index, id, until });
+            }
+        }
+        head.extend(self.schedules.all().cloned().map(Change::ScheduleSet));
+        head
+    }
+
+    /// A job is about to change.
+    pub(super) fn keep_frozen(&mut self, slot: Slot) {
+        let Some(frozen) = &mut self.frozen else { return };
+        if slot < frozen.cursor || slot >= frozen.end {
+            return;
+        }
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        if job.id < frozen.next_id && frozen.mark(slot) {
+            frozen.kept.push(kept_of(job));
+        }
+    }
+
+    /// Appends the next records of the snapshot, about `slice` jobs; false when there are no more.
+    pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
+        let Some(frozen) = &mut self.frozen else { return false };
+        let mut changes: Vec<Change> = frozen.head.drain(..frozen.head.len().min(slice)).collect();
+        let mut bytes = 0;
+        while changes.len() < slice
+            && bytes < SLICE_BYTES_MAX
+            && let Some(kept) = frozen.kept.pop()
+        {
+            bytes += kept.new.payload.len();
+            changes.push(Change::JobKept(Box::new(kept)));
+        }
+        // A little further than the slice, over slots that have nothing to tell.
+        let stop = frozen.cursor.saturating_add(8 * slice as Slot).min(frozen.end);
+        while frozen.head.is_empty()
+            && changes.len() < slice
+            && bytes < SLICE_BYTES_MAX
+            && frozen.cursor < stop
+        {
+            let slot = frozen.cursor;
+            frozen.cursor += 1;
+            if let Some(job) = self.jobs.get(slot as usize)
+                && job.id < frozen.next_id
+                && !frozen.is_marked(slot)
+            {
+                bytes += job.payload.len();
+                changes.push(Change::JobKept(Box::new(kept_of(job))));
+            }
+        }
+        let at = frozen.at;
+        let more =
+            !frozen.head.is_empty() || !frozen.kept.is_empty() || frozen.cursor < frozen.end;
+        if !changes.is_empty() {
+            out.push_if(|out| {
+                encode_record(at, changes.iter(), out);
+                true
+            });
+        }
+        more
+    }
+
+    /// Whether `payload` is a record of the queue.
+    pub(crate) fn owns(payload: &[u8]) -> bool {
+        payload.starts_with(&QUEUE_RECORD)
+    }
+
+    /// Does again what a record says was done.
+    ///
+    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
+        let Some(rest) = payload.strip_prefix(&QUEUE_RECORD) else {
+            return Err("not a record of the queue, or of another version".to_owned());
+        };
+        let (head, mut rest) = decode::<Head>(rest)?;
+        self.utc = self.utc.max(head.at);
+        for _ in 0..head.changes {
+            let (change, after) = decode::<Change>(rest)?;
+            rest = after;
+            self.check_replayed(&change)?;
+            self.apply(head.at, &change);
+        }
+        if !rest.is_empty() {
+            return Err(format!("{} bytes follow the changes", rest.len()));
+        }
+        Ok(())
+    }
+
+    /// That a change can have happened to what there is.
+    fn check_replayed(&self, change: &Change) -> Result<(), String> {
+        let fresh = self.next_id == 1 && self.topics.is_empty();
+        let topic_of = |topic: &super::TopicNo| match self.topic(*topic) {
+            Some(_) => Ok(()),
+            None => Err(format!("topic {topic} was never made")),
+        };
+        let job_of = |id: &JobId| match self.ids.get(id).and_then(|slot| self.job(*slot)) {
+            Some(job) => Ok(job),
+            None => Err(format!("job {id} is not there")),
+        };
+        let alive = |id: &JobId| match job_of(id)?.phase {
+            Phase::Dead(_) => Err(format!("job {id} is dead")),
+            _ => Ok(()),
+        };
+        match change {
+            Change::TopicMade { name } | Change::TopicKept { name, .. } => {
+                let double = self.names.contains_key(name);
+                if double { Err(format!("topic {name} is made twice")) } else { Ok(()) }
+            }
+            Change::TopicSet { topic, .. }
+            | Change::TopicPaused { topic, .. }
+            | Change::IndexKept { topic, .. } => topic_of(topic),
+            Change::Pushed(new) if new.id < self.next_id || new.id == JobId::MAX => {
+                Err(format!("job {} does not follow", new.id))
+            }
+            Change::Pushed(new) => topic_of(&new.topic),
+            Change::JobKept(kept) if self.ids.contains_key(&kept.new.id) => {
+                Err(format!("job {} is there twice", kept.new.id))
+            }
+            Change::JobKept(kept) if kept.new.id >= self.next_id => {
+                Err(format!("job {} is of a later time", kept.new.id))
+            }
+            Change::JobKept(kept) => topic_of(&kept.new.topic),
+            Change::Again { again: Again::At(at), id, .. } if *at == UnixMillis::MAX => {
+                Err(format!("job {id} is never ready"))
+            }
+            Change::Started { id }
+            | Change::Again { id, .. }
+            | Change::Done { id }
+            | Change::Dead { id, .. }
+            | Change::Cancelled { id }
+            | Change::Woken { id } => alive(id),
+            Change::Replayed { id } | Change::Evicted { id } => match job_of(id)?.phase {
+                Phase::Dead(_) => Ok(()),
+                _ => Err(format!("job {id} is no dead letter")),
+            },
+            Change::Began { .. } if !fresh => {
+                Err("a snapshot begins where none can be".to_owned())
+            }
+            Change::Began { next_id } if *next_id == 0 || *next_id > (1 << 62) => {
+                Err("a snapshot of no queue".to_owned())
+            }
+            Change::Began { .. }
+            | Change::ScheduleSet(_)
+            | Change::ScheduleRemoved { .. }
+            | Change::ScheduleCame { .. } => Ok(()),
+        }
+    }
+}
+
+impl Frozen {
+    /// Marks a slot as changed; false if it was.
+    fn mark(&mut self, slot: Slot) -> bool {
+        let Some(word) = self.changed.get_mut(slot as usize / 64) else { return false };
+        let bit = 1 << (slot % 64);
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        fresh
+    }
+
+    fn is_marked(&self, slot: Slot) -> bool {
+        let word = self.changed.get(slot as usize / 64).copied().unwrap_or(0);
+        word & (1 << (slot % 64)) != 0
+    }
+}
+
+fn kept_of(job: &Job) -> Kept {
+    let rare = job.extra.as_deref().map(|extra| {
+        Box::new(Rare {
+            index: extra.index.clone(),
+            unique: extra.unique.into(),
+            order_key: extra.order_key.clone(),
+            backoff: extra.backoff.as_ref().map(StoredBackoff::from),
+        })
+    });
+    let (state, due) = match job.phase {
+        Phase::Ready => (KeptState::Ready, job.pushed),
+        Phase::Waiting => (KeptState::Waiting, job.pushed),
+        Phase::Delayed(due) => (KeptState::Delayed, due),
+        Phase::Reserved(_) | Phase::Recording => (KeptState::Reserved, job.pushed),
+        Phase::Dead(since) => (KeptState::Dead, since),
+    };
+    let errors = job.extra.as_ref().map(|it| it.errors.iter().cloned().collect());
+    Kept {
+        new: New {
+            id: job.id,
+            topic: job.topic,
+            payload: job.payload.clone(),
+            due,
+            priority: job.priority,
+            retry_max: job.retry_max,
+            loss_max: job.loss_max,
+            rare,
+        },
+        state,
+        epoch: job.epoch,
+        failures: job.failures,
+        losses: job.losses,
+        rank: job.rank,
+        pushed: job.pushed,
+        started: job.started,
+        holds_place: job.holds_place,
+        errors: errors.unwrap_or_default(),
+    }
+}

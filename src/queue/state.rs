@@ -1,0 +1,277 @@
+//! [`State`]: every topic and job, and everyone who waits for them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ahash::RandomState;
+use slab::Slab;
+
+use super::change::Change;
+use super::dead::DeadLetters;
+use super::job::Job;
+use super::outcomes::Sought;
+use super::park::{Effect, ParkId, Parties};
+use super::record::encode_record;
+use super::retry::Draw;
+use super::schedule::Schedules;
+use super::snapshot::Frozen;
+use super::topic::{Index, Taken, Topic};
+use super::{Now, QueueError, Slot, TopicNo};
+use crate::config::QueueConfig;
+use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
+use crate::store::Micros;
+
+/// The pure state machine of jobs: requests in; answers, effects and records out.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(super) config: QueueConfig,
+    pub(super) jobs: Slab<Job>,
+    /// Unfinished jobs and dead letters.
+    pub(super) ids: BTreeMap<JobId, Slot>,
+    pub(super) next_id: JobId,
+    pub(super) topics: Vec<Topic>,
+    pub(super) names: BTreeMap<Blob, TopicNo>,
+    pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
+    /// Of reservations.
+    pub(super) deadlines: BTreeSet<(Micros, Slot)>,
+    /// Unfinished jobs, and their bytes.
+    pub(super) unfinished: usize,
+    pub(super) bytes: u64,
+    pub(super) dead: DeadLetters,
+    /// Indexes of finished jobs that are still taken, by the time at which they are free.
+    pub(super) finished_indexes: BTreeMap<(UnixMillis, JobId), (TopicNo, Blob)>,
+    pub(super) schedules: Schedules,
+    pub(super) parties: Parties,
+    /// Topics to be looked at when the turn ends.
+    pub(super) hot: Vec<TopicNo>,
+    /// Topics whose next job waits for its rate, by the time, nanoseconds.
+    pub(super) throttled: BTreeSet<(u64, TopicNo)>,
+    /// There may be room for pushes that wait for it.
+    pub(super) room: bool,
+    pub(super) draw: Draw,
+    /// No more jobs are handed out.
+    pub(super) draining: bool,
+    /// The newest time of day seen: it does not go back.
+    pub(super) utc: UnixMillis,
+    journaled: bool,
+    /// What happened and was not taken as a record yet.
+    changes: Vec<Change>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) frozen: Option<Frozen>,
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Now(Result<JobReply, QueueError>),
+    /// The answer comes as an [`Effect`].
+    Parked(ParkId),
+    /// The outcomes have the answer.
+    Ask(Sought),
+}
+
+impl State {
+    /// An empty queue; `seed` is what jitter is drawn from.
+    pub(crate) fn new(config: QueueConfig, seed: u64) -> Self {
+        Self {
+            config,
+            jobs: Slab::new(),
+            ids: BTreeMap::new(),
+            next_id: 1,
+            topics: Vec::new(),
+            names: BTreeMap::new(),
+            delayed: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            unfinished: 0,
+            bytes: 0,
+            dead: DeadLetters::default(),
+            finished_indexes: BTreeMap::new(),
+            schedules: Schedules::default(),
+            parties: Parties::default(),
+            hot: Vec::new(),
+            throttled: BTreeSet::new(),
+            room: false,
+            draw: Draw::new(seed),
+            draining: false,
+            utc: 0,
+            journaled: false,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            frozen: None,
+        }
+    }
+
+    /// Whether what happens is told as records.
+    pub(crate) fn set_journaled(&mut self, journaled: bool) {
+        self.journaled = journaled;
+    }
+
+    pub(crate) fn config(&self) -> &QueueConfig {
+        &self.config
+    }
+
+    /// The time of day at the last change that was read back.
+    pub(crate) fn utc(&self) -> UnixMillis {
+        self.utc
+    }
+
+    /// Whether anyone holds a job.
+    pub(crate) fn has_reserved(&self) -> bool {
+        self.topics.iter().any(|topic| topic.reserved > 0)
+    }
+
+    /// Does what `owner` asks for. Settlements are done one by one, see
+    /// [`settle`](Self::settle).
+    ///
+    /// `now` must be the same until the turn is finished and its record taken.
+    pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
+        self.utc = self.utc.max(now.utc);
+        let done = match request {
+            JobRequest::Push { jobs, wait } => return self.push_or_park(now, owner, jobs, wait),
+            JobRequest::Reserve(reserve) => return self.reserve(now, owner, &reserve),
+            JobRequest::Revoked { wait } => return self.ask_revoked(now, owner, wait),
+            JobRequest::Get(job) => return self.get(&job),
+            JobRequest::Await { job, .. } => return self.await_finished(&job),
+            JobRequest::Outcomes { topic, after, limit, .. } => {
+                return self.ask_outcomes(topic, after, limit);
+            }
+            JobRequest::List { topic, state, after, limit } => {
+                return self.list(&topic, state, after, limit);
+            }
+            JobRequest::Cancel(job) => return self.cancel(now, &job),
+            JobRequest::Settle(_) => {
+                QueueError::invalid("settlements are settled one by one, not here")
+            }
+            JobRequest::Touch { reservations, visibility } => {
+                self.touch(now, &reservations, visibility)
+            }
+            JobRequest::Progress { reservation, progress } => self.progress(reservation, progress),
+            JobRequest::Replay { topic, id } => self.replay_dead(now, &topic, id),
+            JobRequest::SetTopic { topic, settings } => self.set_topic(now, &topic, &settings),
+            JobRequest::PauseTopic { topic, paused } => self.pause_topic(now, &topic, paused),
+            JobRequest::ClearTopic(topic) => self.clear_topic(now, &topic),
+            JobRequest::Topic(topic) => self.tell_topic(now, &topic),
+            JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
+            JobRequest::SetSchedule(schedule) => self.set_schedule(now, schedule),
+            JobRequest::RemoveSchedule(name) => self.remove_schedule(now, &name),
+            JobRequest::Schedules => Ok(self.tell_schedules()),
+        };
+        Answer::Now(done)
+    }
+
+    /// Lets what happened since the last call have its effects: hands jobs out, lets pushes in,
+    /// gives up what is late. To be called at the end of each turn.
+    pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<Effect> {
+        self.advance(now);
+        self.admit_pushes(now);
+        self.dispatch(now);
+        self.expire_parked(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Does what is due: a slice of it.
+    fn advance(&mut self, now: Now) {
+        self.utc = self.utc.max(now.utc);
+        self.wake_delayed();
+        self.fire_schedules();
+        self.expire_reservations(now);
+        self.evict_dead();
+        self.free_indexes(self.utc);
+        while let Some((opens, topic)) = self.throttled.first().copied()
+            && opens <= now.steady.saturating_mul(1_000)
+        {
+            self.throttled.remove(&(opens, topic));
+            self.heat(topic);
+        }
+    }
+
+    /// How long until something is due; `None` for never.
+    pub(crate) fn next_due(&self, now: Now) -> Option<std::time::Duration> {
+        let micros = |until: Micros| until.saturating_sub(now.steady);
+        let millis = |until: UnixMillis| until.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000);
+        let due = [
+            self.delayed.first().map(|(due, ..)| millis(*due)),
+            self.schedules.next().map(millis),
+            self.dead.next_age(&self.config).map(millis),
+            self.deadlines.first().map(|(deadline, _)| micros(*deadline)),
+            self.parties.deadlines.first().map(|(deadline, _)| micros(*deadline)),
+            self.throttled.first().map(|(opens, _)| micros(opens.div_ceil(1_000))),
+        ];
+        due.into_iter().flatten().min().map(std::time::Duration::from_micros)
+    }
+
+    /// Does a change, and keeps it for the journal.
+    pub(super) fn commit(&mut self, change: Change) {
+        self.apply(self.utc, &change);
+        if self.journaled {
+            self.changes.push(change);
+        }
+    }
+
+    /// Whether something happened that is not in a record yet.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Appends a record of what happened since the last to `out`: of all of it, or as much as
+    /// fits well into one; false if there is nothing.
+    pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
+        let mut bytes = 0;
+        let fitting = self.changes.iter().take_while(|change| {
+            let fits = bytes < RECORD_BYTES;
+            bytes += change.bytes();
+            fits
+        });
+        let count = fitting.count();
+        if count == 0 {
+            return false;
+        }
+        let rest = self.changes.split_off(count);
+        encode_record(self.utc, self.changes.iter(), out);
+        self.changes = rest;
+        true
+    }
+
+    /// Has the topic looked at when the turn ends.
+    pub(super) fn heat(&mut self, topic: TopicNo) {
+        if let Some(it) = self.topics.get_mut(topic as usize)
+            && !std::mem::replace(&mut it.is_hot, true)
+        {
+            self.hot.push(topic);
+        }
+    }
+
+    pub(super) fn job(&self, slot: Slot) -> Option<&Job> {
+        self.jobs.get(slot as usize)
+    }
+
+    pub(super) fn topic(&self, number: TopicNo) -> Option<&Topic> {
+        self.topics.get(number as usize)
+    }
+
+    pub(super) fn topic_named(&self, name: &Blob) -> Result<TopicNo, QueueError> {
+        self.names.get(name).copied().ok_or_else(|| QueueError::TopicNotFound(name.clone()))
+    }
+
+    pub(super) fn name_of(&self, number: TopicNo) -> Blob {
+        self.topic(number).map(|topic| topic.name.clone()).unwrap_or_default()
+    }
+
+    /// Frees indexes that were taken long enough, and those that are too many.
+    fn free_indexes(&mut self, utc: UnixMillis) {
+        while let Some(((until, id), _)) = self.finished_indexes.first_key_value() {
+            let (until, id) = (*until, *id);
+            if until > utc && self.finished_indexes.len() <= self.config.finished_indexes_max {
+                break;
+            }
+            let Some((_, (topic, index))) = self.finished_indexes.pop_first() else { break };
+            if let Some(topic) = self.topics.get_mut(topic as usize)
+                && topic.indexes.get(&index) == Some(&Index { id, taken: Taken::Until(until) })
+            {
+                topic.indexes.remove(&index);
+            }
+        }
+    }
+}
+
+/// Bytes of changes after which a record ends.
+const RECORD_BYTES: usize = 256 * 1024;

@@ -1,0 +1,1 @@
+//! Transcripts and models of the queue.
