@@ -116,9 +116,12 @@ impl State {
         if !kept.errors.is_empty() {
             job.extra().errors = kept.errors.iter().cloned().collect();
         }
-        let waits = kept.epoch == 0 || kept.new.rare.as_ref().is_none_or(|rare| {
-            Unique::from(rare.unique) != Unique::Waiting
-        });
+        let waits = kept.epoch == 0
+            || kept
+                .new
+                .rare
+                .as_ref()
+                .is_none_or(|rare| Unique::from(rare.unique) != Unique::Waiting);
         if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(new.topic as usize))
             && kept.state != KeptState::Dead
         {

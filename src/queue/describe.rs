@@ -67,13 +67,7 @@ impl State {
         Ok(if limit == 0 { max } else { limit })
     }
 
-    pub(super) fn list(
-        &self,
-        topic: &Blob,
-        state: JobState,
-        after: JobId,
-        limit: usize,
-    ) -> Answer {
+    pub(super) fn list(&self, topic: &Blob, state: JobState, after: JobId, limit: usize) -> Answer {
         let checked = self.topic_named(topic).and_then(|it| Ok((it, self.page_limit(limit)?)));
         let (number, limit) = match checked {
             Ok(checked) => checked,

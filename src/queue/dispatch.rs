@@ -229,9 +229,8 @@ impl State {
         self.utc = self.utc.max(now.utc);
         for job in jobs {
             let slot = self.ids.get(&job.reservation.id).copied();
-            let held = |slot: &Slot| {
-                self.job(*slot).is_some_and(|it| it.reservation() == job.reservation)
-            };
+            let held =
+                |slot: &Slot| self.job(*slot).is_some_and(|it| it.reservation() == job.reservation);
             if let Some(slot) = slot.filter(held) {
                 self.release(slot);
             }

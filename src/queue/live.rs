@@ -178,9 +178,10 @@ impl State {
             let none = super::topic::Topic::default();
             let topic = number.and_then(|number| self.topic(number)).unwrap_or(&none);
             let (jobs_max, bytes_max) = self.room_of(topic);
-            for (name, max, more) in
-                [("queue.topic_jobs_max", jobs_max, jobs), ("queue.topic_bytes_max", bytes_max, bytes)]
-            {
+            for (name, max, more) in [
+                ("queue.topic_jobs_max", jobs_max, jobs),
+                ("queue.topic_bytes_max", bytes_max, bytes),
+            ] {
                 // What never fits need not wait.
                 if more > max {
                     let what = "that many never fit in the topic";

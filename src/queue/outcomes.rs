@@ -27,11 +27,26 @@ const RECORD_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) enum Sought {
     /// A job that is not in the queue (any more).
-    Job { job: JobRef, to_cancel: bool },
+    Job {
+        job: JobRef,
+        to_cancel: bool,
+    },
     /// The finish of a job; `live` is what it is if it has not come yet.
-    Finish { job: JobRef, live: Option<Box<JobInfo>> },
-    Outcomes { topic: Blob, after: Option<OutcomeSeq>, limit: usize },
-    List { topic: Blob, state: JobState, after: OutcomeSeq, limit: usize },
+    Finish {
+        job: JobRef,
+        live: Option<Box<JobInfo>>,
+    },
+    Outcomes {
+        topic: Blob,
+        after: Option<OutcomeSeq>,
+        limit: usize,
+    },
+    List {
+        topic: Blob,
+        state: JobState,
+        after: OutcomeSeq,
+        limit: usize,
+    },
 }
 
 /// What was sought comes now, or later.
@@ -215,12 +230,7 @@ impl Outcomes {
     }
 
     /// Answers, or parks until `wait` is over.
-    pub(crate) fn seek(
-        &mut self,
-        now: Now,
-        sought: Sought,
-        wait: std::time::Duration,
-    ) -> Found {
+    pub(crate) fn seek(&mut self, now: Now, sought: Sought, wait: std::time::Duration) -> Found {
         match sought {
             Sought::Job { job, to_cancel } => Found::Now(match self.find(&job) {
                 Some(info) if to_cancel => Err(QueueError::JobFinished(info.id)),
@@ -242,7 +252,8 @@ impl Outcomes {
                     return Found::Now(Ok(JobReply::Jobs(page)));
                 }
                 self.by_topic.entry(topic.clone()).or_default();
-                let park = self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit });
+                let park =
+                    self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit });
                 match park {
                     Err(error) => Found::Now(Err(error)),
                     Ok(park) => {
@@ -265,9 +276,11 @@ impl Outcomes {
     ) -> Found {
         let found = match &live {
             // Of an earlier life, before it was replayed, or of an earlier job of its index.
-            Some(live) => self.by_id.get(&live.id).and_then(|seq| self.get(*seq)).filter(|it| {
-                it.epoch >= live.epoch && it.state != JobState::Dead
-            }),
+            Some(live) => self
+                .by_id
+                .get(&live.id)
+                .and_then(|seq| self.get(*seq))
+                .filter(|it| it.epoch >= live.epoch && it.state != JobState::Dead),
             None => self.find(job),
         };
         if let Some(info) = found {
@@ -467,7 +480,9 @@ impl Outcomes {
             let (change, after) = decode::<StoredChange>(rest)?;
             rest = after;
             match change {
-                StoredChange::Began { first } if self.end() == 1 && (1..1 << 62).contains(&first) => {
+                StoredChange::Began { first }
+                    if self.end() == 1 && (1..1 << 62).contains(&first) =>
+                {
                     self.first = first;
                 }
                 StoredChange::Began { .. } => {

@@ -42,7 +42,11 @@ pub(super) struct Parked {
 pub(super) enum What {
     Reserve(Ask),
     /// For room in this topic; `None`: in the queue.
-    Push { jobs: Vec<PushRequest>, bytes: usize, blocked: Option<TopicNo> },
+    Push {
+        jobs: Vec<PushRequest>,
+        bytes: usize,
+        blocked: Option<TopicNo>,
+    },
     Revoked,
 }
 

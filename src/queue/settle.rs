@@ -63,9 +63,8 @@ impl State {
     ) {
         self.utc = self.utc.max(now.utc);
         let Some(slot) = self.ids.get(&reservation.id).copied() else { return };
-        let recording = |job: &super::job::Job| {
-            job.phase == Phase::Recording && job.epoch == reservation.epoch
-        };
+        let recording =
+            |job: &super::job::Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
         if !self.job(slot).is_some_and(recording) {
             return;
         }
@@ -193,7 +192,8 @@ impl State {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.visibility = visibility.unwrap_or(job.visibility);
         let deadline = now.steady.saturating_add(job.visibility);
-        if let Phase::Reserved(before) = std::mem::replace(&mut job.phase, Phase::Reserved(deadline))
+        if let Phase::Reserved(before) =
+            std::mem::replace(&mut job.phase, Phase::Reserved(deadline))
         {
             self.deadlines.remove(&(before, slot));
         }

@@ -111,8 +111,7 @@ impl State {
             }
         }
         let at = frozen.at;
-        let more =
-            !frozen.head.is_empty() || !frozen.kept.is_empty() || frozen.cursor < frozen.end;
+        let more = !frozen.head.is_empty() || !frozen.kept.is_empty() || frozen.cursor < frozen.end;
         if !changes.is_empty() {
             out.push_if(|out| {
                 encode_record(at, changes.iter(), out);
@@ -195,9 +194,7 @@ impl State {
                 Phase::Dead(_) => Ok(()),
                 _ => Err(format!("job {id} is no dead letter")),
             },
-            Change::Began { .. } if !fresh => {
-                Err("a snapshot begins where none can be".to_owned())
-            }
+            Change::Began { .. } if !fresh => Err("a snapshot begins where none can be".to_owned()),
             Change::Began { next_id } if *next_id == 0 || *next_id > (1 << 62) => {
                 Err("a snapshot of no queue".to_owned())
             }

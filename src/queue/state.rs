@@ -187,7 +187,8 @@ impl State {
     /// How long until something is due; `None` for never.
     pub(crate) fn next_due(&self, now: Now) -> Option<std::time::Duration> {
         let micros = |until: Micros| until.saturating_sub(now.steady);
-        let millis = |until: UnixMillis| until.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000);
+        let millis =
+            |until: UnixMillis| until.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000);
         let due = [
             self.delayed.first().map(|(due, ..)| millis(*due)),
             self.schedules.next().map(millis),
