@@ -32,6 +32,7 @@ mod local_watch;
 mod model;
 mod operations;
 mod queue;
+mod rooms;
 pub mod rpc;
 mod service;
 mod store;

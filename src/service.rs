@@ -1,27 +1,34 @@
 //! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, MailboxError, Recipient};
+use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
-    Execute, ExecuteJob, Halt, HaltQueue, LocalWait, Progressed, Stop, WaitFor, WatchFor, Watched,
+    CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerId,
+    Progressed, Stop, StopStorage, WaitFor, WatchFor, Watched,
 };
-use crate::actor::{Ledger, Outlet, QueueActor, StoreActor};
+use crate::actor::{
+    Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
+};
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_watch::{LocalWatch, WatchInto};
-use crate::model::{CallOptions, CallReply, Request, WaitOutcome, WaitRequest, WatchRequest};
+use crate::model::{
+    CallOptions, CallReply, JobRequest, Request, WaitOutcome, WaitRequest, WatchRequest,
+};
 use crate::operations::Operations;
+use crate::rooms::Rooms;
 use crate::rpc::server::Server;
-use crate::store::State;
 use crate::watch::{Hub, Owner};
 
 /// A running Wakeful; cheap to clone. Its [`Operations`] are done in this process.
@@ -36,6 +43,9 @@ pub struct Wakeful {
 struct Inner {
     store: Addr<StoreActor>,
     queue: Addr<QueueActor>,
+    storage: Addr<StorageActor>,
+    /// Names requests to the queue of this process.
+    calls: AtomicU64,
     config: Config,
     store_id: u64,
     /// `None` in memory.
@@ -55,6 +65,32 @@ struct House {
     ended: mpsc::Receiver<()>,
     /// What `ended` waits for to be dropped; `None` once stopped.
     alive: Option<mpsc::Sender<()>>,
+}
+
+/// Where the actors will run: their addresses are known before they do.
+struct Contexts {
+    store: Context<StoreActor>,
+    queue: Context<QueueActor>,
+    storage: Context<StorageActor>,
+}
+
+impl Contexts {
+    fn new() -> Self {
+        Self { store: Context::new(), queue: Context::new(), storage: Context::new() }
+    }
+
+    /// Tells all of them how far the journal is.
+    fn report(&self) -> journal::Report {
+        let store: Addr<StoreActor> = self.store.address();
+        let queue: Addr<QueueActor> = self.queue.address();
+        let storage: Addr<StorageActor> = self.storage.address();
+        Arc::new(move |progress: journal::Progress| {
+            // bound: one for each commit
+            storage.do_send(Progressed(progress.clone()));
+            queue.do_send(Progressed(progress.clone()));
+            store.do_send(Progressed(progress));
+        })
+    }
 }
 
 /// How often it is said how far the journal is read, and after how many records it is looked at
@@ -86,8 +122,8 @@ impl Wakeful {
     /// Outside an actix system, as every actor does.
     pub fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let state = State::new(config.store.clone());
-        Ok(Self::run(config, state, Context::new(), rand::random(), None))
+        let rooms = Rooms::new(&config, rand::random());
+        Ok(Self::run(config, rooms, Contexts::new(), rand::random(), None))
     }
 
     /// Opens the durable store in the directory `dir`, or makes one there, and starts the actors
@@ -129,12 +165,10 @@ impl Wakeful {
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: Config, dir: &Path) -> Result<Self, Error> {
         config.check()?;
-        let mut state = State::new(config.store.clone());
-        let ctx = Context::new();
-        let store: Addr<StoreActor> = ctx.address();
-        // bound: one for each commit
-        let report = Arc::new(move |progress| store.do_send(Progressed(progress)));
-        state.begin_replay();
+        let mut rooms = Rooms::new(&config, rand::random());
+        let contexts = Contexts::new();
+        let report = contexts.report();
+        rooms.begin_replay();
         let (mut records, mut said) = (0_u64, Instant::now());
         let replay = &mut |_, payload: &[u8]| {
             records += 1;
@@ -142,29 +176,28 @@ impl Wakeful {
                 said = Instant::now();
                 tracing::info!(records, "reading the journal");
             }
-            state.replay(payload)
+            rooms.replay(payload)
         };
         let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
-        state.finish_replay();
-        state.check_leases()?;
-        state.set_journaled(true);
+        rooms.finish_replay();
+        rooms.store.check_leases()?;
         if opened.cut_bytes > 0 {
             let bytes = opened.cut_bytes;
             tracing::warn!(bytes, "cut a torn tail of the journal, as a crash leaves it");
         }
         tracing::info!(
             dir = %dir.display(),
-            revision = state.revision(),
+            revision = rooms.store.revision(),
             records = opened.last,
             "opened the store"
         );
-        Ok(Self::run(config, state, ctx, opened.store_id, Some(opened)))
+        Ok(Self::run(config, rooms, contexts, opened.store_id, Some(opened)))
     }
 
     fn run(
         config: Config,
-        mut state: State,
-        ctx: Context<StoreActor>,
+        mut rooms: Rooms,
+        contexts: Contexts,
         store_id: u64,
         opened: Option<journal::Opened>,
     ) -> Self {
@@ -172,23 +205,36 @@ impl Wakeful {
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
         let failure = watch::Sender::new(None);
         let durability = opened.is_some().then_some(config.journal.durability);
-        let ledger = opened.map(|opened| {
-            Ledger::new(opened, config.journal.clone(), state.revision(), failure.clone())
-        });
+        if opened.is_some() {
+            let now = Clock::new(rooms.queue.utc()).now();
+            rooms.recover(now);
+        }
         // So that an id from before a restart is not by chance that of somebody else's lease; 48
         // bits, as JSON readers keep no more than 53.
-        state.number_leases_from(rand::random::<u64>() >> 16);
-        let hub = Hub::new(state, config.watch.clone());
+        rooms.store.number_leases_from(rand::random::<u64>() >> 16);
+        let log = opened.map(|it| SharedLog::new(it, config.journal.clone(), failure.clone()));
+        let Rooms { store, queue, outcomes } = rooms;
+        let (queue, outcomes) = (Rc::new(RefCell::new(queue)), Rc::new(RefCell::new(outcomes)));
+        let told = Told { queue: Rc::clone(&queue), outcomes: Rc::clone(&outcomes) };
         let (alive, ended) = mpsc::channel(1);
         let still = Some(alive.clone());
-        let queue = QueueActor::new(alive.clone()).start();
-        let actor = StoreActor::new(hub, store_id, here, Arc::clone(&connections), alive, ledger);
-        let store = ctx.run(actor);
+        let ledger = || log.clone().map(|log| Ledger::new(log, ()));
+        let Contexts { store: store_ctx, queue: queue_ctx, storage: storage_ctx } = contexts;
+        let storage = StorageActor::new(outcomes, queue_ctx.address(), ledger(), alive.clone());
+        let queue = QueueActor::new(queue, storage_ctx.address(), ledger(), alive.clone());
+        let ledger = log.map(|log| Ledger::new(log, store.mark()));
+        let hub = Hub::new(store, config.watch.clone());
+        let counted = Arc::clone(&connections);
+        let actor = StoreActor::new(hub, store_id, here, counted, alive, ledger, told);
+        let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));
+        let store = store_ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
         let stopped = watch::Sender::new(false);
         let inner = Inner {
             store,
             queue,
+            storage,
+            calls: AtomicU64::new(0),
             config,
             store_id,
             durability,
@@ -285,18 +331,45 @@ impl Wakeful {
         for door in &house.doors {
             door.say_goodbye();
         }
+        let grace = self.inner.config.rpc.shutdown_grace;
+        let over = tokio::time::Instant::now() + grace;
         // Closed already means stopped already.
         let _ = self.inner.store.send(Stop).await;
+        let drained = self.inner.queue.send(DrainQueue);
+        let _ = self.inner.storage.send(StopStorage).await;
         for door in &mut house.doors {
-            door.finish(self.inner.config.rpc.shutdown_grace).await;
+            door.finish(over.saturating_duration_since(tokio::time::Instant::now())).await;
         }
         house.doors.clear();
+        // Workers of this process have what is left of the grace.
+        let _ = tokio::time::timeout_at(over, drained).await;
         self.inner.stopped.send_replace(true);
         let _ = self.inner.queue.send(HaltQueue).await;
-        if self.inner.store.send(Halt).await.is_ok() {
+        let halted = self.inner.store.send(Halt).await.is_ok();
+        let _ = self.inner.queue.send(EndJobs).await;
+        let _ = self.inner.storage.send(EndJobs).await;
+        if halted {
             // `None`, as nothing is ever sent: all have gone.
             let _ = house.ended.recv().await;
         }
+    }
+
+    /// Asks the queue for `owner`. Dropping the future takes back what waits.
+    pub(crate) async fn ask_queue(
+        &self,
+        owner: OwnerId,
+        request: JobRequest,
+        durability: Option<Durability>,
+    ) -> Result<CallReply, Error> {
+        let id = self.inner.calls.fetch_add(1, Ordering::Relaxed);
+        let parked = request.parks().then_some(ParkedJob { service: self, owner, id });
+        let (answer, answered) = oneshot::channel();
+        let job = ExecuteJob { owner, id, durability, request, answer };
+        // bound: the caller awaits each
+        self.inner.queue.do_send(job);
+        let reply = answered.await.map_err(|_| gone())?;
+        std::mem::forget(parked);
+        reply
     }
 
     pub(crate) fn store_id(&self) -> u64 {
@@ -308,16 +381,36 @@ impl Wakeful {
     }
 }
 
+/// A request to the queue that may wait; taken back when dropped.
+struct ParkedJob<'a> {
+    service: &'a Wakeful,
+    owner: OwnerId,
+    id: u64,
+}
+
+impl Drop for ParkedJob<'_> {
+    fn drop(&mut self) {
+        // bound: one for each request
+        self.service.inner.queue.do_send(CancelJobs { owner: self.owner, ids: vec![self.id] });
+    }
+}
+
+/// A push takes an index instead.
+pub(crate) fn no_idempotency() -> Error {
+    let message = "requests to the queue take no idempotency key; give a push an index instead";
+    Error::new(ErrorCode::InvalidArgument, message)
+}
+
 impl Operations for Wakeful {
     type Watch = LocalWatch;
 
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
         let CallOptions { idempotency, durability } = options;
         if let Request::Job(request) = request {
-            let (answer, answered) = oneshot::channel();
-            let job = ExecuteJob { owner: 0, durability, request, answer };
-            self.inner.queue.send(job).await.map_err(closed)?;
-            return answered.await.map_err(|_| gone())?;
+            if idempotency.is_some() {
+                return Err(no_idempotency());
+            }
+            return self.ask_queue(0, request, durability).await;
         }
         let execute = Execute { request, idempotency, durability, deadline: None };
         self.inner.store.send(execute).await.map_err(closed)?

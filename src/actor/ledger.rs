@@ -1,191 +1,75 @@
-//! [`Ledger`]: what was handed to the journal, and what waits for it to be durable.
+//! [`Ledger`]: what an actor handed to the journal, and what waits for it to be durable.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use tokio::sync::watch;
+use super::log::SharedLog;
+use super::withheld::{Until, Withheld};
+use crate::config::Durability;
+use crate::error::Error;
+use crate::journal::{Batch, JournalError, Progress, Seq};
 
-use super::message::Later;
-use super::withheld::{Answered, Until, Withheld};
-use crate::config::{Durability, JournalConfig};
-use crate::error::{Error, ErrorCode};
-use crate::journal::{
-    Batch, Journal, JournalError, Opened, Part, PartDone, Progress, Seq, SnapshotInfo,
-};
-use crate::model::{Reply, Request, Revision, StatusReply, TxnOp, TxnRequest};
-use crate::store::{Mark, StoreError};
-
-/// Most bytes of a snapshot's file in one answer: they wait in memory for a peer that does not read.
-const PART_BYTES_MAX: usize = 64 * 1024;
-
-pub(crate) struct Ledger {
-    /// `None` once it is closed.
-    journal: Option<Box<dyn Journal>>,
-    config: JournalConfig,
-    /// The last record handed over.
-    appended: Seq,
+/// `M` says where the actor's state stands, `A` is an answer that waits.
+pub(crate) struct Ledger<M, A> {
+    pub(super) log: SharedLog,
     /// Where the state stood at the end of each hand-over that is not synced yet.
-    marks: VecDeque<(Seq, Mark)>,
+    marks: VecDeque<(Seq, M)>,
     /// The last record that may be shown, and the last that the disk is known to have.
     shown: Seq,
     synced: Seq,
     /// Answers that wait until what they show may be shown.
-    withheld: Withheld,
+    withheld: Withheld<A>,
     /// Answers that wait for more than that: until the disk has it.
-    unsynced: Withheld,
-    /// Why nothing is written any more.
-    failed: Option<Error>,
-    /// Tells the service so.
-    failure: watch::Sender<Option<Error>>,
-    /// Whether there is room for what grows.
-    room: bool,
-    /// Bytes of records behind the newest snapshot.
-    log_bytes: u64,
-    /// Of them, those before the snapshot under way.
-    log_bytes_covered: u64,
-    snapshot: Option<SnapshotInfo>,
-    /// The newest revision that is synced.
-    durable_revision: Revision,
+    unsynced: Withheld<A>,
+    /// Where the state stood that is synced.
+    durable: M,
 }
 
-impl Ledger {
-    /// For a journal whose records, all of them durable, led to `revision`.
-    pub(crate) fn new(
-        opened: Opened,
-        config: JournalConfig,
-        revision: Revision,
-        failure: watch::Sender<Option<Error>>,
-    ) -> Self {
+/// An answer that waits.
+pub(crate) trait Answered {
+    /// It shows what will never be durable, as far as is known.
+    fn fail(&mut self, error: &Error);
+    /// Gives it to whoever asked.
+    fn give(self);
+}
+
+impl<M: Copy, A: Answered> Ledger<M, A> {
+    /// For a log whose records, all of them durable, led to `durable`.
+    pub(crate) fn new(log: SharedLog, durable: M) -> Self {
+        let last = log.get().appended();
         Self {
-            snapshot: opened.journal.stats().snapshot,
-            journal: Some(opened.journal),
-            config,
-            appended: opened.last,
-            log_bytes: opened.log_bytes,
-            log_bytes_covered: 0,
+            log,
             marks: VecDeque::new(),
-            durable_revision: revision,
+            durable,
             // Whoever opens a journal syncs what is in it.
-            shown: opened.last,
-            synced: opened.last,
+            shown: last,
+            synced: last,
             withheld: Withheld::default(),
             unsynced: Withheld::default(),
-            failed: None,
-            failure,
-            room: true,
         }
-    }
-
-    /// That what `request` changes can be written.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
-        if !changes(request) {
-            return Ok(());
-        }
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        let max = self.config.pending_bytes_max;
-        if self.journal.as_ref().is_none_or(|journal| journal.pending_bytes() >= max) {
-            let what = "the disk does not keep up with what is written; try again later";
-            return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
-        }
-        if !self.room && grows(request) {
-            let message = "there is no room for the next segment of the journal, on the disk or \
-                           within journal.disk_bytes_max; delete and compact, or make room; \
-                           nothing was changed";
-            return Err(Error::new(ErrorCode::NoSpace, message));
-        }
-        Ok(())
     }
 
     /// Whether what is not durable yet never will be, as far as is known.
-    pub(super) fn failed(&self) -> Option<&Error> {
-        self.failed.as_ref()
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.log.get().failed().cloned()
     }
 
     /// Hands records over; `mark` is where the state stands after them.
-    pub(super) fn hand_over(&mut self, records: &mut Batch, mark: Mark) {
-        let Some(journal) = &mut self.journal else { return };
-        if !records.is_empty() {
-            self.log_bytes += records.bytes() as u64;
-            self.appended = journal.append(records);
-            self.marks.push_back((self.appended, mark));
+    pub(super) fn hand_over(&mut self, records: &mut Batch, mark: M) {
+        let mut log = self.log.get_mut();
+        if log.append(records) {
+            self.marks.push_back((log.appended(), mark));
         }
     }
 
-    /// The last record handed over.
-    pub(super) fn appended(&self) -> Seq {
-        self.appended
-    }
-
-    pub(super) fn config(&self) -> &JournalConfig {
-        &self.config
-    }
-
-    pub(super) fn journal(&mut self) -> Option<&mut dyn Journal> {
-        match &mut self.journal {
-            Some(journal) => Some(&mut **journal),
-            None => None,
-        }
-    }
-
-    /// Bytes of records behind the newest snapshot.
-    pub(super) fn log_bytes(&self) -> u64 {
-        self.log_bytes
-    }
-
-    /// Whether there is room for what grows.
-    pub(super) fn has_room(&self) -> bool {
-        self.room
-    }
-
-    /// Whether the log has grown so long that a snapshot should replace it.
-    pub(super) fn is_long(&self) -> bool {
-        let JournalConfig { snapshot_log_bytes, .. } = self.config;
-        self.log_bytes >= snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes))
-    }
-
-    /// The newest snapshot, if nothing has changed since.
-    pub(super) fn newest_snapshot(&self) -> Option<SnapshotInfo> {
-        self.snapshot.filter(|it| it.seq == self.appended)
-    }
-
-    /// Begins a snapshot of everything handed over so far; false once the journal is closed.
-    pub(super) fn begin_snapshot(&mut self) -> bool {
-        let Some(journal) = &mut self.journal else { return false };
-        journal.begin_snapshot();
-        self.log_bytes_covered = self.log_bytes;
-        true
-    }
-
-    pub(super) fn note_snapshot(&mut self, info: SnapshotInfo) {
-        self.snapshot = Some(info);
-        self.log_bytes -= std::mem::take(&mut self.log_bytes_covered);
-    }
-
-    pub(super) fn snapshot_failed(&mut self) {
-        self.log_bytes_covered = 0;
-    }
-
-    /// Has a part of a snapshot's file read.
-    pub(super) fn read_snapshot(&mut self, id: u64, offset: u64, limit: usize, later: Later) {
-        let bytes = if limit == 0 { PART_BYTES_MAX } else { limit.min(PART_BYTES_MAX) };
-        let done: PartDone = Box::new(move |read| {
-            later(read.map(|part| Reply::ReadSnapshot(part.into())).map_err(|error| {
-                let message = format!(
-                    "{error}; if another snapshot has replaced this one, ask for a new one"
-                );
-                Error::new(ErrorCode::Unavailable, message)
-            }));
-        });
-        if let Some(journal) = &mut self.journal {
-            journal.read_snapshot(Part { seq: id, offset, bytes, done });
-        }
+    /// Whether something was handed over that may not be shown yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.marks.back().is_some_and(|(seq, _)| *seq > self.shown)
     }
 
     /// How durable the answer will be of a request that asks for `asked`.
     pub(super) fn level(&self, asked: Option<Durability>) -> Durability {
-        asked.map_or(self.config.durability, |asked| asked.max(self.config.durability))
+        let default = self.log.get().durability();
+        asked.map_or(default, |asked| asked.max(default))
     }
 
     /// What the answer to a request that was promised `level` waits for, which may
@@ -194,63 +78,56 @@ impl Ledger {
     /// Which keys have changed since the last sync is not known: who asks for more than the
     /// default waits for all of them.
     pub(super) fn until(&self, level: Durability, show_pending: bool) -> Option<Until> {
-        if level == self.config.durability {
+        if level == self.log.get().durability() {
             return show_pending.then_some(Until::Shown);
         }
         (show_pending || self.synced < self.shown).then_some(Until::Synced)
     }
 
     /// Keeps answers until everything handed over so far is as durable as they need it.
-    pub(super) fn withhold(&mut self, until: Until, answered: Answered) {
+    pub(super) fn withhold(&mut self, until: Until, answered: A) {
+        let appended = self.log.get().appended();
         match until {
-            Until::Shown => self.withheld.push(self.appended, answered),
+            Until::Shown => self.withheld.push(appended, answered),
             Until::Synced => {
-                self.unsynced.push(self.appended, answered);
+                self.unsynced.push(appended, answered);
                 // The sync that is under way may have begun before the records were written. All
                 // who ask until it ends share the next one.
-                if let Some(journal) = &mut self.journal {
-                    journal.sync();
-                }
+                self.log.get_mut().sync();
             }
         }
     }
 
     /// The journal has come further; tells where the state that may be shown stands then, and up
     /// to which record answers may be given.
-    pub(super) fn note(&mut self, progress: Progress) -> Option<(Seq, Mark)> {
-        let synced = if let Progress::Synced(seq) = progress { Some(seq) } else { None };
-        let shown = match (progress, self.config.durability) {
-            (Progress::Synced(seq), Durability::Fsync) => self.show(seq),
-            (Progress::Written(seq), Durability::Interval) => self.show(seq),
+    pub(super) fn note(&mut self, progress: &Progress) -> Option<(Seq, Option<M>)> {
+        let default = self.log.get().durability();
+        let shown = match (progress, default) {
+            (Progress::Synced(seq), Durability::Fsync) => self.show(*seq),
+            (Progress::Written(seq), Durability::Interval) => self.show(*seq),
             (Progress::Space(room), _) => {
-                self.room = room;
+                self.log.get_mut().set_room(*room);
                 None
             }
             (Progress::Failed(error), _) => {
-                self.fail(&error);
+                self.fail(error);
                 None
             }
-            (
-                Progress::Synced(_)
-                | Progress::Written(_)
-                | Progress::SnapshotTaken
-                | Progress::Snapshot(_)
-                | Progress::SnapshotFailed(_),
-                _,
-            ) => None,
+            _ => None,
         };
-        if let Some(seq) = synced {
-            self.note_synced(seq);
+        if let Progress::Synced(seq) = progress {
+            self.note_synced(*seq);
         }
         shown
     }
 
     /// What may be shown now that records up to `durable` are as durable as the default wants.
-    fn show(&mut self, durable: Seq) -> Option<(Seq, Mark)> {
+    fn show(&mut self, durable: Seq) -> Option<(Seq, Option<M>)> {
         let before = std::mem::replace(&mut self.shown, durable);
         let after = self.marks.partition_point(|(seq, _)| *seq <= durable);
-        let (seq, mark) = self.marks.get(after.checked_sub(1)?).copied()?;
-        (seq > before).then_some((durable, mark))
+        let mark = after.checked_sub(1).and_then(|at| self.marks.get(at));
+        let mark = mark.filter(|(seq, _)| *seq > before).map(|(_, mark)| *mark);
+        (mark.is_some() || self.withheld.is_due(durable)).then_some((durable, mark))
     }
 
     /// The disk has every record up to `seq`. All of them were written before, so their events are
@@ -261,7 +138,7 @@ impl Ledger {
             && at <= seq
         {
             self.marks.pop_front();
-            self.durable_revision = mark.revision;
+            self.durable = mark;
         }
         self.unsynced.release(seq);
     }
@@ -272,73 +149,31 @@ impl Ledger {
     }
 
     fn fail(&mut self, error: &JournalError) {
-        tracing::error!(%error, "the journal failed: nothing is written any more");
-        let message = format!(
-            "the journal failed, so nothing more is written: {error}; whether the writes under \
-             way were done shows when the store is opened again"
-        );
-        let error = Error::new(ErrorCode::JournalFailed, message);
+        let error = self.log.get_mut().fail(error);
         self.withheld.fail(&error);
         self.unsynced.fail(&error);
-        self.failure.send_replace(Some(error.clone()));
-        self.failed = Some(error);
     }
 
-    /// Fills in what the journal knows.
-    pub(super) fn describe(&self, status: &mut StatusReply) {
-        let Some(journal) = &self.journal else { return };
-        let stats = journal.stats();
-        status.journal_records = stats.records;
-        status.journal_commits = stats.commits;
-        status.journal_bytes = stats.disk_bytes;
-        status.durable_revision = self.durable_revision;
-        status.snapshot_bytes = stats.snapshot.map_or(0, |it| it.bytes);
-        status.log_bytes = self.log_bytes;
-        status.journal_sync = Duration::from_micros(stats.sync_micros_last);
+    /// Where the state stood that is synced.
+    pub(super) fn durable(&self) -> M {
+        self.durable
     }
 
-    /// Writes and syncs everything, and gives the answers that waited for it.
-    pub(super) fn close(&mut self) {
-        let Some(journal) = self.journal.take() else { return };
-        match journal.close() {
-            Ok(()) => {
-                self.withheld.release(self.appended);
-                self.unsynced.release(self.appended);
-            }
-            Err(error) => self.fail(&error),
+    /// Everything was written and synced, or was not: gives the answers that waited for it.
+    pub(super) fn closed(&mut self, closed: &Result<(), JournalError>) {
+        if let Err(error) = closed {
+            self.log.get_mut().fail(error);
         }
+        self.end();
     }
-}
 
-/// Whether a request may change something, leases and history included.
-fn changes(request: &Request) -> bool {
-    request.is_write() || matches!(request, Request::LeaseKeepAlive(_) | Request::Compact(_))
-}
-
-/// Whether a request may make the store larger.
-fn grows(request: &Request) -> bool {
-    let sets = |op: &TxnOp| matches!(op, TxnOp::Set(_));
-    match request {
-        Request::Set(_) | Request::LeaseGrant(_) => true,
-        Request::Txn(TxnRequest { success, failure, .. }) => {
-            success.iter().chain(failure).any(sets)
+    /// The journal is closed: gives the answers that waited.
+    pub(super) fn end(&mut self) {
+        if let Some(error) = self.failed() {
+            self.withheld.fail(&error);
+            self.unsynced.fail(&error);
         }
-        _ => false,
-    }
-}
-
-impl From<JournalError> for Error {
-    fn from(error: JournalError) -> Self {
-        let code = match &error {
-            JournalError::Locked { .. } => ErrorCode::DataDirLocked,
-            JournalError::Damaged { .. }
-            | JournalError::Format { .. }
-            | JournalError::Needed { .. } => ErrorCode::Damaged,
-            JournalError::NoSpace { .. } => ErrorCode::NoSpace,
-            #[cfg(any(test, feature = "cli"))]
-            JournalError::NotEmpty { .. } => ErrorCode::InvalidArgument,
-            _ => ErrorCode::JournalFailed,
-        };
-        Self::new(code, error.to_string())
+        self.withheld.release(Seq::MAX);
+        self.unsynced.release(Seq::MAX);
     }
 }

@@ -5,19 +5,21 @@
 //! [`Wakeful`], which also cleans up when its future is dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Message, MessageResponse};
 use tokio::sync::oneshot;
 
+use super::caller::Caller;
 use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, JobRequest, Reply, Request, Revision, WaitOutcome,
-    WaitRequest, WatchItem, WatchRequest,
+    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobRequest, Reply, Request,
+    Reservation, ReservedJob, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
+use crate::queue::Sought;
 use crate::service::Wakeful;
 use crate::watch::{Batch, Handle, Owner};
 
@@ -195,7 +197,7 @@ pub(crate) struct Ready(pub(crate) Handle);
 pub(crate) struct Stop;
 
 /// The journal has come further.
-#[derive(Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Progressed(pub(crate) Progress);
 
@@ -243,6 +245,8 @@ pub(crate) struct JobWork {
 #[rtype(result = "()")]
 pub(crate) struct ExecuteJob {
     pub(crate) owner: OwnerId,
+    /// The owner's name for the request.
+    pub(crate) id: u64,
     pub(crate) durability: Option<Durability>,
     pub(crate) request: JobRequest,
     pub(crate) answer: oneshot::Sender<Result<CallReply, Error>>,
@@ -262,7 +266,54 @@ pub(crate) struct CancelJobs {
 #[rtype(result = "()")]
 pub(crate) struct OwnerGone(pub(crate) OwnerId);
 
-/// Ends the queue's actor.
+/// What became of jobs, for the storage; of some it is to confirm that it is recorded.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Record(pub(crate) Vec<(Option<Reservation>, Box<JobInfo>)>);
+
+/// Results are recorded, or why not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Recorded(pub(crate) Vec<(Reservation, Result<(), String>)>);
+
+/// Seeks what became of jobs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Seek {
+    pub(crate) caller: Caller,
+    pub(crate) sought: Sought,
+    pub(crate) wait: Duration,
+}
+
+/// Whoever waited for the finish of this job waits no more, and is told what it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StillUnfinished {
+    pub(crate) id: JobId,
+    pub(crate) caller: Caller,
+}
+
+/// Jobs that were handed out to somebody who is not there any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Undelivered(pub(crate) Vec<ReservedJob>);
+
+/// Hands out no more jobs; answered when none is handed out any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DrainQueue;
+
+/// Ends every wait for what becomes of jobs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopStorage;
+
+/// Ends an actor of jobs, when the journal is closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EndJobs;
+
+/// Takes back what is handed out: nothing changes any more.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct HaltQueue;

@@ -4,21 +4,31 @@
 //! and each stream of watches has a [`WatchSession`], which hands its answer or its batches to
 //! whoever waits: a connection, a future or another actor. [`message`] lists what they take.
 
+mod caller;
+mod clock;
 mod ledger;
+mod log;
 pub mod message;
 mod queue;
 mod session;
+mod settling;
 mod snapshot;
+mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod withheld;
 mod work;
 
 pub use queue::QueueActor;
 pub use session::WatchSession;
+pub use storage::StorageActor;
 pub use store::StoreActor;
 
+pub(crate) use clock::Clock;
 pub(crate) use ledger::Ledger;
+pub(crate) use log::SharedLog;
 pub(crate) use session::Outlet;
+pub(crate) use snapshot::Rooms;
 pub(crate) use withheld::AnswerSink;

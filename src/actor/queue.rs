@@ -1,59 +1,350 @@
 //! [`QueueActor`]: the owner of the jobs.
 
-use actix::{Actor, ActorContext, Context, Handler};
-use tokio::sync::mpsc;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use super::message::{CancelJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone};
-use crate::error::{Error, ErrorCode};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StorageActor;
+use super::caller::{Caller, Callers, To};
+use super::clock::Clock;
+use super::message::{
+    CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, Progressed,
+    Record, Recorded, Seek, StillUnfinished, Undelivered,
+};
+use super::settling::Settling;
+use super::storage::{JobLedger, give, hand_over};
+use super::turn::Turns;
+use crate::error::Error;
+use crate::journal::{Batch, Progress};
+use crate::model::{JobInfo, JobRef, JobReply, JobRequest, Reservation, Settlement};
+use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
+
+/// The queue, which a snapshot tells too.
+pub(crate) type SharedQueue = Rc<RefCell<State>>;
 
 /// Owns the jobs, and hands them out to whoever asks for them.
+///
+/// Crash-only: its state is consistent after every message.
 pub struct QueueActor {
+    queue: SharedQueue,
+    storage: Addr<StorageActor>,
+    ledger: Option<JobLedger>,
+    records: Batch,
+    clock: Clock,
+    callers: Callers<ParkId>,
+    settling: Settling,
+    answers: Vec<(Caller, Result<JobReply, Error>)>,
+    /// What became of jobs in this turn, for the storage: of some it confirms that it is recorded.
+    outcomes: Vec<(Option<Reservation>, Box<JobInfo>)>,
+    turns: Turns,
+    /// Those who wait until nothing is handed out any more.
+    drained: Vec<oneshot::Sender<()>>,
     _alive: mpsc::Sender<()>,
 }
 
 impl QueueActor {
-    pub(crate) fn new(alive: mpsc::Sender<()>) -> Self {
-        Self { _alive: alive }
+    pub(crate) fn new(
+        queue: SharedQueue,
+        storage: Addr<StorageActor>,
+        ledger: Option<JobLedger>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        let clock = Clock::new(queue.borrow().utc());
+        Self {
+            queue,
+            storage,
+            ledger,
+            records: Batch::new(),
+            clock,
+            callers: Callers::default(),
+            settling: Settling::default(),
+            answers: Vec::new(),
+            outcomes: Vec::new(),
+            turns: Turns::default(),
+            drained: Vec::new(),
+            _alive: alive,
+        }
+    }
+
+    fn ask(&mut self, now: Now, caller: Caller, request: JobRequest) {
+        if let Err(error) = self.check(&request) {
+            self.answers.push((caller, Err(error)));
+            return;
+        }
+        let wait = match &request {
+            JobRequest::Await { wait, .. } | JobRequest::Outcomes { wait, .. } => *wait,
+            _ => Some(Duration::ZERO),
+        };
+        if let JobRequest::Settle(settlements) = request {
+            self.settle(now, caller, settlements);
+            return;
+        }
+        let answer = self.queue.borrow_mut().request(now, caller.owner, request);
+        match answer {
+            Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
+            Answer::Parked(park) => self.callers.park(park, caller),
+            Answer::Ask(sought) => match self.queue.borrow().check_wait(wait) {
+                // bound: one for each request
+                Ok(wait) => self.storage.do_send(Seek { caller, sought, wait }),
+                Err(error) => self.answers.push((caller, Err(error.into()))),
+            },
+        }
+    }
+
+    /// That what a request changes can be written. Whoever gives jobs back is never refused for
+    /// want of room.
+    fn check(&self, request: &JobRequest) -> Result<(), Error> {
+        let Some(ledger) = self.ledger.as_ref().filter(|_| !request.only_reads()) else {
+            return Ok(());
+        };
+        let log = ledger.log.get();
+        if request.concludes() {
+            return log.failed().cloned().map_or(Ok(()), Err);
+        }
+        let grows = matches!(
+            request,
+            JobRequest::Push { .. } | JobRequest::SetTopic { .. } | JobRequest::SetSchedule(_)
+        );
+        log.check(grows)
+    }
+
+    fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>) {
+        let mut queue = self.queue.borrow_mut();
+        if let Err(error) = queue.check_count(settlements.len()) {
+            self.answers.push((caller, Err(error.into())));
+            return;
+        }
+        let settled = settlements.into_iter().map(|settlement| {
+            let reservation = settlement.reservation;
+            (reservation, queue.settle(now, settlement).map_err(Error::from))
+        });
+        let settled: Vec<(Reservation, Result<Settled, Error>)> = settled.collect();
+        self.answers.extend(self.settling.begin(caller, settled));
+    }
+
+    /// Ends a turn: jobs are handed out, what happened is handed to the journal, then answers go
+    /// out as far as they may.
+    fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
+        let effects = self.queue.borrow_mut().finish_turn(now);
+        for effect in effects {
+            self.take_effect(effect);
+        }
+        hand_over(&mut self.ledger, &mut self.records, |out| {
+            self.queue.borrow_mut().take_record(out)
+        });
+        if !self.outcomes.is_empty() {
+            // bound: one for each turn
+            self.storage.do_send(Record(std::mem::take(&mut self.outcomes)));
+        }
+        give(&mut self.ledger, &mut self.answers);
+        let queue = self.queue.borrow();
+        if !self.drained.is_empty() && !queue.has_reserved() {
+            // Whoever asked may have stopped waiting.
+            for drained in self.drained.drain(..) {
+                let _ = drained.send(());
+            }
+        }
+        let due = queue.next_due(now);
+        drop(queue);
+        self.turns.arm(ctx, due, |actor, ctx| {
+            actor.turns.fired();
+            let now = actor.clock.now();
+            actor.finish(now, ctx);
+        });
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        let (park, result) = match effect {
+            Effect::Reserved(park, jobs) => (park, Ok(JobReply::Reserved(jobs))),
+            Effect::Pushed(park, pushed) => (park, pushed.map(JobReply::Pushed)),
+            Effect::Revoked(park, reservations) => (park, Ok(JobReply::Revoked(reservations))),
+            Effect::Record(info) => {
+                let reservation = Reservation { id: info.id, epoch: info.epoch };
+                self.outcomes.push((Some(reservation), info));
+                return;
+            }
+            Effect::Note(info) => {
+                self.outcomes.push((None, info));
+                return;
+            }
+        };
+        if let Some(caller) = self.callers.take(park) {
+            self.answers.push((caller, result.map_err(Error::from)));
+        }
     }
 }
 
 impl Actor for QueueActor {
     type Context = Context<Self>;
+
+    /// What was found at the start may be due.
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        self.finish(now, ctx);
+    }
 }
 
 impl Handler<JobWorks> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, works: JobWorks, _: &mut Self::Context) {
-        let refused = |id| (id, Err(Error::new(ErrorCode::Unavailable, "not yet")));
-        works.sink.take(works.works.iter().map(|work| refused(work.id)).collect());
+    fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let JobWorks { owner, works, sink } = works;
+        for work in works {
+            let to = To::Connection(sink.clone());
+            let caller = Caller { owner, id: work.id, asked: work.durability, to };
+            if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
+            } else {
+                self.ask(now, caller, work.request);
+            }
+        }
+        self.finish(now, ctx);
     }
 }
 
 impl Handler<ExecuteJob> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, job: ExecuteJob, _: &mut Self::Context) {
-        drop(job.answer.send(Err(Error::new(ErrorCode::Unavailable, "not yet"))));
+    fn handle(&mut self, job: ExecuteJob, ctx: &mut Self::Context) {
+        let ExecuteJob { owner, id, durability, request, answer } = job;
+        if answer.is_closed() {
+            return;
+        }
+        let now = self.clock.now();
+        let to = To::Local(answer, ctx.address());
+        self.ask(now, Caller { owner, id, asked: durability, to }, request);
+        self.finish(now, ctx);
     }
 }
 
 impl Handler<CancelJobs> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, _: CancelJobs, _: &mut Self::Context) {}
+    fn handle(&mut self, CancelJobs { owner, ids }: CancelJobs, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let mut elsewhere = Vec::new();
+        for id in ids {
+            let Some(park) = self.callers.named(owner, id) else {
+                elsewhere.push(id);
+                continue;
+            };
+            if self.queue.borrow_mut().unpark(park)
+                && let Some(caller) = self.callers.take(park)
+            {
+                self.answers.push((caller, Err(QueueError::Cancelled.into())));
+            }
+        }
+        if !elsewhere.is_empty() {
+            // bound: one for each message
+            self.storage.do_send(CancelJobs { owner, ids: elsewhere });
+        }
+        self.finish(now, ctx);
+    }
 }
 
 impl Handler<OwnerGone> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, _: OwnerGone, _: &mut Self::Context) {}
+    fn handle(&mut self, OwnerGone(owner): OwnerGone, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let parks = self.queue.borrow_mut().owner_gone(now, owner);
+        for park in parks {
+            drop(self.callers.take(park));
+        }
+        // bound: once for each owner
+        self.storage.do_send(OwnerGone(owner));
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<Recorded> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Recorded(recorded): Recorded, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        for (reservation, recorded) in recorded {
+            let error = recorded.clone().err().map(QueueError::NotRecorded);
+            self.queue.borrow_mut().recorded(now, reservation, recorded);
+            self.answers.extend(self.settling.end(reservation, error.map(Error::from)));
+        }
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<StillUnfinished> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, StillUnfinished { id, caller }: StillUnfinished, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        self.ask(now, caller, JobRequest::Get(JobRef::Id(id)));
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<Undelivered> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Undelivered(jobs): Undelivered, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        self.queue.borrow_mut().undeliver(now, &jobs);
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<Progressed> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
+        let Some(ledger) = &mut self.ledger else { return };
+        if let Some((durable, _)) = ledger.note(&progress) {
+            ledger.release(durable);
+        }
+        if matches!(progress, Progress::Failed(_)) {
+            // Nothing more can be recorded of them.
+            let now = self.clock.now();
+            self.queue.borrow_mut().drain();
+            self.finish(now, ctx);
+        }
+    }
+}
+
+impl Handler<DrainQueue> for QueueActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: DrainQueue, ctx: &mut Self::Context) -> Self::Result {
+        let now = self.clock.now();
+        let (drained, waits) = oneshot::channel();
+        self.drained.push(drained);
+        self.queue.borrow_mut().drain();
+        self.finish(now, ctx);
+        Box::pin(async move {
+            let _ = waits.await;
+        })
+    }
 }
 
 impl Handler<HaltQueue> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, _: HaltQueue, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        self.queue.borrow_mut().drain();
+        self.queue.borrow_mut().release_all(now);
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<EndJobs> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, EndJobs: EndJobs, ctx: &mut Self::Context) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end();
+        }
         ctx.stop();
     }
 }

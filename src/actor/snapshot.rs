@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use super::ledger::Ledger;
+use super::log::Log;
 use super::message::Later;
+use super::queue::SharedQueue;
+use super::storage::SharedOutcomes;
 use crate::error::{Error, ErrorCode};
 use crate::journal::{Batch, JournalError, Progress, Seq, SnapshotInfo};
 use crate::model::{Reply, Revision, SnapshotReply};
@@ -41,12 +43,28 @@ pub(super) struct Snapshots {
     waiting: Vec<Later>,
 }
 
+/// What a snapshot tells besides the store. Its moment is one for all of them: they run on one
+/// thread, and each has handed over what it changed.
+pub(crate) struct Rooms {
+    pub(crate) queue: SharedQueue,
+    pub(crate) outcomes: SharedOutcomes,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    Store,
+    Queue,
+    Outcomes,
+}
+
 #[derive(Default)]
 enum Step {
     #[default]
     Idle,
     Telling {
         snapshot: Box<Snapshot>,
+        /// Whose turn it is.
+        room: Room,
         revision: Revision,
         batch: Batch,
         /// Parts under way.
@@ -65,51 +83,58 @@ impl Snapshots {
     }
 
     /// Gives the one under way up if it keeps too much of the past.
-    fn give_up(&mut self, state: &mut State, ledger: &mut Ledger) {
+    fn give_up(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log) {
         let Step::Telling { .. } = self.step else { return };
         if state.pinned_bytes() <= history_bytes_max(state) {
             return;
         }
-        if let Some(journal) = ledger.journal() {
-            journal.abandon_snapshot();
-        }
+        log.abandon_snapshot();
         tracing::warn!(
             "a snapshot was given up: more was written meanwhile than store.history_bytes_max"
         );
-        self.failed(state, ledger, "more was written meanwhile than history may hold");
+        self.failed(state, rooms, log, "more was written meanwhile than history may hold");
     }
 
     /// Begins one if it is time. The journal has been handed everything.
-    pub(super) fn begin(&mut self, now: Micros, state: &mut State, ledger: &mut Ledger) {
-        self.give_up(state, ledger);
-        if !matches!(self.step, Step::Idle) || ledger.failed().is_some() {
+    pub(super) fn begin(
+        &mut self,
+        now: Micros,
+        state: &mut State,
+        rooms: &mut Rooms,
+        log: &mut Log,
+    ) {
+        self.give_up(state, rooms, log);
+        if !matches!(self.step, Step::Idle) || log.failed().is_some() {
             return;
         }
         let asked = !self.asked.is_empty();
-        if let Some(info) = ledger.newest_snapshot().filter(|_| asked) {
+        if let Some(info) = log.newest_snapshot().filter(|_| asked) {
             // Another one would say the same, and take the file away from those who read it.
             answer(self.asked.drain(..), state.revision(), info);
             return;
         }
-        let due = match ledger.has_room() {
-            true => ledger.log_bytes() >= self.not_before && ledger.is_long(),
+        let due = match log.has_room() {
+            true => log.log_bytes() >= self.not_before && log.is_long(),
             // What was deleted since the last one may be just what is missing.
-            false => ledger.log_bytes() > 0 && now >= self.rested,
+            false => log.log_bytes() > 0 && now >= self.rested,
         };
         if !asked && !due {
             return;
         }
         self.rested = now.saturating_add(REST);
-        if !ledger.begin_snapshot() {
+        if !log.begin_snapshot() {
             return;
         }
         self.waiting = std::mem::take(&mut self.asked);
+        rooms.queue.borrow_mut().begin_snapshot();
+        rooms.outcomes.borrow_mut().begin_snapshot();
         self.step = Step::Telling {
             snapshot: Box::new(state.begin_snapshot(now)),
+            room: Room::Store,
             revision: state.revision(),
             batch: Batch::new(),
             parts: 0,
-            appended: ledger.appended(),
+            appended: log.appended(),
         };
     }
 
@@ -119,29 +144,53 @@ impl Snapshots {
     }
 
     /// Tells one slice.
-    pub(super) fn tell(&mut self, state: &mut State, ledger: &mut Ledger) {
-        let Step::Telling { snapshot, revision, batch, parts, appended } = &mut self.step else {
+    pub(super) fn tell(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log) {
+        let Step::Telling { snapshot, room, revision, batch, parts, appended } = &mut self.step
+        else {
             return;
         };
-        let newest = ledger.appended();
-        let (Some(journal), true) = (ledger.journal(), *parts < PARTS_MAX) else { return };
+        let newest = log.appended();
+        if *parts >= PARTS_MAX {
+            return;
+        }
         let (pinned, max) = (state.pinned_bytes(), history_bytes_max(state));
         let hurry = (pinned.saturating_mul(HURRY_MAX) / max).max(1) as usize;
-        let more = state.tell_snapshot(snapshot, SLICE * hurry, batch);
+        let slice = SLICE * hurry;
+        let more = match *room {
+            Room::Store => {
+                if !state.tell_snapshot(snapshot, slice, batch) {
+                    *room = Room::Queue;
+                }
+                true
+            }
+            Room::Queue => {
+                if !rooms.queue.borrow_mut().tell_snapshot(slice, batch) {
+                    *room = Room::Outcomes;
+                }
+                true
+            }
+            Room::Outcomes => rooms.outcomes.borrow_mut().tell_snapshot(slice, batch),
+        };
         if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
             let pace = if *appended < newest { PACE / hurry as u32 } else { Duration::ZERO };
-            journal.add_to_snapshot(batch, pace);
+            log.add_to_snapshot(batch, pace);
             *parts += 1;
         }
         if !more {
-            journal.finish_snapshot();
-            state.end_snapshot();
+            log.finish_snapshot();
+            end(state, rooms);
             self.step = Step::Finishing { revision: *revision };
         }
     }
 
     /// Takes note of what concerns a snapshot.
-    pub(super) fn note(&mut self, progress: &Progress, state: &mut State, ledger: &mut Ledger) {
+    pub(super) fn note(
+        &mut self,
+        progress: &Progress,
+        state: &mut State,
+        rooms: &mut Rooms,
+        log: &mut Log,
+    ) {
         match progress {
             Progress::SnapshotTaken => {
                 if let Step::Telling { parts, .. } = &mut self.step {
@@ -152,27 +201,27 @@ impl Snapshots {
                 let Step::Finishing { revision } = self.step else { return };
                 self.step = Step::Idle;
                 self.not_before = 0;
-                ledger.note_snapshot(*info);
+                log.note_snapshot(*info);
                 answer(self.waiting.drain(..), revision, *info);
             }
-            Progress::SnapshotFailed(error) => self.failed(state, ledger, &error.to_string()),
-            Progress::Failed(error) => self.stop(state, error),
+            Progress::SnapshotFailed(error) => self.failed(state, rooms, log, &error.to_string()),
+            Progress::Failed(error) => self.stop(state, rooms, error),
             _ => {}
         }
     }
 
-    fn failed(&mut self, state: &mut State, ledger: &mut Ledger, why: &str) {
-        state.end_snapshot();
+    fn failed(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log, why: &str) {
+        end(state, rooms);
         self.step = Step::Idle;
-        ledger.snapshot_failed();
-        self.not_before = ledger.log_bytes().saturating_add(ledger.config().segment_bytes);
+        log.snapshot_failed();
+        self.not_before = log.log_bytes().saturating_add(log.config().segment_bytes);
         let message = format!("the snapshot failed, try again later: {why}; nothing was changed");
         self.refuse(&Error::new(ErrorCode::Unavailable, message));
     }
 
     /// Nothing more is written.
-    fn stop(&mut self, state: &mut State, error: &JournalError) {
-        state.end_snapshot();
+    fn stop(&mut self, state: &mut State, rooms: &mut Rooms, error: &JournalError) {
+        end(state, rooms);
         self.step = Step::Idle;
         self.waiting.append(&mut self.asked);
         self.refuse(&Error::new(ErrorCode::JournalFailed, error.to_string()));
@@ -184,6 +233,13 @@ impl Snapshots {
             answer(Err(error.clone()));
         }
     }
+}
+
+/// Lets go of the past.
+fn end(state: &mut State, rooms: &mut Rooms) {
+    state.end_snapshot();
+    rooms.queue.borrow_mut().end_snapshot();
+    rooms.outcomes.borrow_mut().end_snapshot();
 }
 
 fn history_bytes_max(state: &State) -> u64 {

@@ -16,17 +16,21 @@ use super::message::{
     Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
     ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
 };
+use super::snapshot::Rooms;
 use super::snapshot::Snapshots;
-use super::withheld;
+use super::withheld::{self, StoreAnswered};
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
 use crate::error::Error;
 use crate::model::{CallOptions, CallReply, Reply};
-use crate::store::{Micros, StoreError};
+use crate::store::{Mark, Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner};
 
 /// Requests that the store looks ahead to at once.
 pub(super) const WARM_GROUP: usize = 64;
+
+/// What the store handed to the journal.
+pub(crate) type StoreLedger = Ledger<Mark, StoreAnswered>;
 
 /// Owns the keys and the watcher registry, and does everything that concerns them.
 ///
@@ -38,8 +42,10 @@ pub struct StoreActor {
     /// What the clock of the store showed then: where it stood at the last record.
     pub(super) epoch: Micros,
     /// `None` when nothing is durable.
-    pub(super) ledger: Option<Ledger>,
+    pub(super) ledger: Option<StoreLedger>,
     pub(super) snapshots: Snapshots,
+    /// What a snapshot tells besides the store.
+    pub(super) rooms: Rooms,
     /// Who asks when it is this process.
     pub(super) here: Arc<Owner>,
     pub(super) connections: Arc<AtomicU64>,
@@ -66,7 +72,8 @@ impl StoreActor {
         here: Arc<Owner>,
         connections: Arc<AtomicU64>,
         alive: mpsc::Sender<()>,
-        ledger: Option<Ledger>,
+        ledger: Option<StoreLedger>,
+        rooms: Rooms,
     ) -> Self {
         Self {
             epoch: hub.state().time(),
@@ -75,6 +82,7 @@ impl StoreActor {
             started: Instant::now(),
             ledger,
             snapshots: Snapshots::default(),
+            rooms,
             here,
             connections,
             requests: 0,
@@ -123,7 +131,8 @@ impl StoreActor {
         if let Some(ledger) = &mut self.ledger {
             let mark = self.hub.state().mark();
             ledger.hand_over(self.hub.records(), mark);
-            self.snapshots.begin(now, self.hub.state_mut(), ledger);
+            let rooms = &mut self.rooms;
+            self.snapshots.begin(now, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
         }
     }
 
@@ -172,7 +181,8 @@ impl StoreActor {
         let now = self.now();
         self.hub.advance(now);
         if let Some(ledger) = &mut self.ledger {
-            self.snapshots.tell(self.hub.state_mut(), ledger);
+            let rooms = &mut self.rooms;
+            self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
         }
         self.finish(ctx);
     }
@@ -253,7 +263,7 @@ impl Handler<Execute> for StoreActor {
         match (until, &mut self.ledger) {
             (Some(until), Some(ledger)) => {
                 let (caller, answered) = oneshot::channel();
-                ledger.withhold(until, withheld::Answered::Local(caller, reply));
+                ledger.withhold(until, StoreAnswered::Local(caller, reply));
                 Box::pin(answer_of(answered))
             }
             _ => Box::pin(std::future::ready(reply)),
@@ -353,12 +363,15 @@ impl Handler<Progressed> for StoreActor {
 
     fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
         let Some(ledger) = &mut self.ledger else { return };
-        self.snapshots.note(&progress, self.hub.state_mut(), ledger);
-        let Some((durable, mark)) = ledger.note(progress) else {
+        let rooms = &mut self.rooms;
+        self.snapshots.note(&progress, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
+        let Some((durable, mark)) = ledger.note(&progress) else {
             self.finish(ctx);
             return;
         };
-        self.hub.show_up_to(mark);
+        if let Some(mark) = mark {
+            self.hub.show_up_to(mark);
+        }
         // Events before the replies of those who caused them.
         self.finish(ctx);
         if let Some(ledger) = &mut self.ledger {
@@ -372,7 +385,11 @@ impl Handler<Halt> for StoreActor {
 
     fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.close();
+            // Not while the log is borrowed: the journal reports to whoever has it.
+            let journal = ledger.log.get_mut().take_journal();
+            if let Some(journal) = journal {
+                ledger.closed(&journal.close());
+            }
         }
         ctx.stop();
     }

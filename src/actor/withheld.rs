@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::ledger::Answered;
 use super::message::Done;
 use crate::error::Error;
 use crate::journal::Seq;
@@ -28,13 +29,18 @@ pub(crate) trait AnswerSink: Send + Sync {
 /// Answers in the order of the records they wait for.
 ///
 /// Bounded by those who ask: each has only so many requests in flight.
-#[derive(Default)]
-pub(super) struct Withheld {
-    queue: VecDeque<(Seq, Answered)>,
+pub(super) struct Withheld<A> {
+    queue: VecDeque<(Seq, A)>,
 }
 
-/// Answers, and who is to have them.
-pub(super) enum Answered {
+impl<A> Default for Withheld<A> {
+    fn default() -> Self {
+        Self { queue: VecDeque::new() }
+    }
+}
+
+/// Answers of the store, and who is to have them.
+pub(crate) enum StoreAnswered {
     /// Of one message of a connection.
     Connection(Arc<dyn AnswerSink>, Vec<(u64, Result<Done, Error>)>),
     /// Of a caller in this process.
@@ -60,18 +66,23 @@ impl Held {
     pub(super) fn into_answered(
         self,
         sink: &Arc<dyn AnswerSink>,
-    ) -> impl Iterator<Item = (Until, Answered)> {
+    ) -> impl Iterator<Item = (Until, StoreAnswered)> {
         [(Until::Shown, self.shown), (Until::Synced, self.synced)]
             .into_iter()
             .filter(|(_, answers)| !answers.is_empty())
-            .map(|(until, answers)| (until, Answered::Connection(Arc::clone(sink), answers)))
+            .map(|(until, answers)| (until, StoreAnswered::Connection(Arc::clone(sink), answers)))
     }
 }
 
-impl Withheld {
+impl<A: Answered> Withheld<A> {
     /// Keeps answers until the record `until` is durable.
-    pub(super) fn push(&mut self, until: Seq, answered: Answered) {
+    pub(super) fn push(&mut self, until: Seq, answered: A) {
         self.queue.push_back((until, answered));
+    }
+
+    /// Whether an answer waits for no record after `durable`.
+    pub(super) fn is_due(&self, durable: Seq) -> bool {
+        self.queue.front().is_some_and(|(until, _)| *until <= durable)
     }
 
     /// Gives every answer that waits for no record after `durable`.
@@ -92,7 +103,7 @@ impl Withheld {
     }
 }
 
-impl Answered {
+impl Answered for StoreAnswered {
     fn fail(&mut self, error: &Error) {
         match self {
             Self::Connection(_, answers) => {

@@ -5,12 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, Done, Later, StreamRef, Task, Work};
-use super::store::{StoreActor, WARM_GROUP, start_session};
+use super::store::{StoreActor, StoreLedger, WARM_GROUP, start_session};
 use super::withheld::{self, Until};
 use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::error::{Error, ErrorCode};
-use crate::model::{CallOptions, CallReply, IdempotencyKey, Reply, Request, WaitRequest};
+use crate::model::{
+    CallOptions, CallReply, IdempotencyKey, Reply, Request, StatusReply, TxnOp, TxnRequest,
+    WaitRequest,
+};
 use crate::store::{Micros, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
 
@@ -51,17 +54,17 @@ impl StoreActor {
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
-        let Some(ledger) = &mut self.ledger else {
+        let Some(ledger) = &self.ledger else {
             let message = "the store is in memory: there are no files to back up; start the server \
                            with a data directory";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         };
         if let Some(error) = ledger.failed() {
-            return Err(error.clone());
+            return Err(error);
         }
         match request {
             Request::ReadSnapshot { id, offset, limit } => {
-                ledger.read_snapshot(*id, *offset, *limit, later);
+                ledger.log.get_mut().read_snapshot(*id, *offset, *limit, later);
             }
             _ => self.snapshots.ask(later),
         }
@@ -142,13 +145,15 @@ impl StoreActor {
             let reply = self.apply_to_hub(now, options.idempotency, request);
             return (reply.map(|reply| CallReply { reply, durability: None }), None);
         };
-        if let Err(error) = ledger.check(&request) {
+        if changes(&request)
+            && let Err(error) = ledger.log.get().check(grows(&request))
+        {
             return (Err(error), None);
         }
         let level = ledger.level(options.durability);
         let touches_pending = self.hub.state().touches_pending(&request);
         if let (Some(_), Some(error)) = (ledger.until(level, touches_pending), ledger.failed()) {
-            return (Err(error.clone()), None);
+            return (Err(error), None);
         }
         let records = self.hub.records().records();
         let mut reply = self.apply_to_hub(now, options.idempotency, request);
@@ -174,7 +179,7 @@ impl StoreActor {
             status.connections = self.connections.load(Ordering::Relaxed);
             status.requests = self.requests;
             if let Some(ledger) = &self.ledger {
-                ledger.describe(status);
+                describe(ledger, status);
             }
         }
         Ok(reply)
@@ -208,6 +213,36 @@ impl StoreActor {
         });
         let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
         self.hub.warm(keys.into_iter(), writes);
+    }
+}
+
+/// Fills in what the journal knows.
+fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
+    let log = ledger.log.get();
+    let Some(stats) = log.stats() else { return };
+    status.journal_records = stats.records;
+    status.journal_commits = stats.commits;
+    status.journal_bytes = stats.disk_bytes;
+    status.durable_revision = ledger.durable().revision;
+    status.snapshot_bytes = stats.snapshot.map_or(0, |it| it.bytes);
+    status.log_bytes = log.log_bytes();
+    status.journal_sync = Duration::from_micros(stats.sync_micros_last);
+}
+
+/// Whether a request may change something, leases and history included.
+fn changes(request: &Request) -> bool {
+    request.is_write() || matches!(request, Request::LeaseKeepAlive(_) | Request::Compact(_))
+}
+
+/// Whether a request may make the store larger.
+fn grows(request: &Request) -> bool {
+    let sets = |op: &TxnOp| matches!(op, TxnOp::Set(_));
+    match request {
+        Request::Set(_) | Request::LeaseGrant(_) => true,
+        Request::Txn(TxnRequest { success, failure, .. }) => {
+            success.iter().chain(failure).any(sets)
+        }
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::Output;
 use crate::journal::{self, Contents, Disk, RealDisk};
-use crate::store::State;
+use crate::rooms::Rooms;
 use crate::{Config, Error};
 
 /// Make a data directory from a backup
@@ -36,9 +36,9 @@ impl RestoreArgs {
         std::fs::metadata(&self.file).map_err(failed)?;
         let config = Config::new();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let mut state = State::new(config.store.clone());
-        state.begin_replay();
-        let mut replay = |_, payload: &[u8]| state.replay(payload);
+        let mut rooms = Rooms::new(&config, 0);
+        rooms.begin_replay();
+        let mut replay = |_, payload: &[u8]| rooms.replay(payload);
         let store_id = rand::random();
         let contents = journal::restore(
             &disk,
@@ -50,7 +50,7 @@ impl RestoreArgs {
         )
         .map_err(Error::from)?;
         let Contents { bytes, .. } = contents;
-        let revision = state.revision();
+        let revision = rooms.store.revision();
         if out.json() {
             out.object(
                 Object::new()

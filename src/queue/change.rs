@@ -211,12 +211,4 @@ impl Change {
             _ => 0,
         }
     }
-
-    /// Whether it stands in snapshots only.
-    pub(super) fn is_of_snapshot(&self) -> bool {
-        matches!(
-            self,
-            Self::Began { .. } | Self::TopicKept { .. } | Self::JobKept(_) | Self::IndexKept { .. }
-        )
-    }
 }

@@ -82,7 +82,7 @@ impl State {
         Ok(micros(visibility))
     }
 
-    pub(super) fn check_wait(&self, wait: Option<Duration>) -> Result<Duration, QueueError> {
+    pub(crate) fn check_wait(&self, wait: Option<Duration>) -> Result<Duration, QueueError> {
         let wait = wait.unwrap_or(self.config.wait_default.min(self.config.wait_max));
         self.check_duration("queue.wait_max", self.config.wait_max, wait)?;
         Ok(wait)
@@ -101,7 +101,7 @@ impl State {
         Err(QueueError::Limit { name, max, what: "the time is too long (the limit is in ms)" })
     }
 
-    pub(super) fn check_count(&self, count: usize) -> Result<(), QueueError> {
+    pub(crate) fn check_count(&self, count: usize) -> Result<(), QueueError> {
         let what = "too many at once; ask in several requests";
         QueueError::limit("queue.push_jobs_max", self.config.push_jobs_max, count, what)
     }

@@ -23,6 +23,11 @@ impl DeadLetters {
         }
     }
 
+    /// The last ones, the newest first.
+    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = Slot> {
+        self.order.iter().rev().map(|(_, slot)| *slot).take(count)
+    }
+
     /// When the oldest is too old.
     pub(super) fn next_age(&self, config: &QueueConfig) -> Option<UnixMillis> {
         let (since, _) = self.order.first()?;

@@ -146,6 +146,18 @@ impl State {
         }
     }
 
+    /// The dead letters of the last time, for those who may not have heard of them: the newest, as
+    /// many as one turn allows.
+    pub(crate) fn dead_letters(&self) -> Vec<Box<JobInfo>> {
+        let newest = self.dead.newest(self.config.slice_max);
+        let mut letters: Vec<Box<JobInfo>> = newest
+            .filter_map(|slot| self.job(slot))
+            .map(|job| Box::new(self.info(job, false)))
+            .collect();
+        letters.reverse();
+        letters
+    }
+
     /// What became of a job.
     pub(super) fn outcome(
         &self,

@@ -26,6 +26,8 @@ pub(crate) enum QueueError {
     JobFinished(JobId),
     #[error("outcomes before number {first} are no longer kept; go on after {}", first - 1)]
     OutcomesGone { first: u64 },
+    #[error("the result was not recorded, so the job runs again: {0}")]
+    NotRecorded(String),
     #[error("the service is stopping; nothing was changed")]
     Stopping,
     #[error("the deadline passed before the request was begun; nothing was changed")]
@@ -79,7 +81,9 @@ impl From<QueueError> for Error {
             QueueError::OutcomesGone { first } => {
                 (ErrorCode::Compacted, Details::Resume { revision: first - 1 })
             }
-            QueueError::Stopping => (ErrorCode::Unavailable, Details::None),
+            QueueError::NotRecorded(_) | QueueError::Stopping => {
+                (ErrorCode::Unavailable, Details::None)
+            }
             QueueError::DeadlineExceeded => (ErrorCode::DeadlineExceeded, Details::None),
             QueueError::Cancelled => (ErrorCode::Cancelled, Details::None),
         };

@@ -29,7 +29,7 @@ mod tests;
 mod topic;
 
 pub(crate) use error::QueueError;
-pub(crate) use outcomes::{Outcomes, Sought};
+pub(crate) use outcomes::{Found, Outcomes, Sought, Told};
 pub(crate) use park::{Effect, ParkId};
 pub(crate) use settle::Settled;
 pub(crate) use state::{Answer, State};

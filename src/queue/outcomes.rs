@@ -509,7 +509,7 @@ impl Outcomes {
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
         let Some((cursor, end, begun)) = self.telling else { return false };
         let from = cursor.max(self.first).min(end);
-        if !begun {
+        if !begun || from > cursor {
             self.telling = Some((from, end, true));
             out.push_if(|out| {
                 out.extend_from_slice(&OUTCOME_RECORD);
@@ -518,11 +518,6 @@ impl Outcomes {
                 true
             });
             return true;
-        }
-        if from > cursor {
-            // Numbers must go on without a hole: what follows begins with the first there is.
-            // Those in between were given up, and would be at the next start.
-            tracing::trace!(from, cursor, "outcomes were given up while a snapshot told them");
         }
         let (mut to, mut bytes) = (from, 0);
         while to < end && to - from < slice as u64 && bytes < SLICE_BYTES_MAX {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::change::{Again, Change, Cost};
 use super::job::Phase;
-use super::{Now, QueueError, Slot, State, micros, millis, retry};
+use super::{Now, QueueError, Slot, State, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict};
 use crate::store::Micros;
 

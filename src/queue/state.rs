@@ -1,8 +1,7 @@
 //! [`State`]: every topic and job, and everyone who waits for them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use ahash::RandomState;
 use slab::Slab;
 
 use super::change::Change;
@@ -105,10 +104,6 @@ impl State {
         self.journaled = journaled;
     }
 
-    pub(crate) fn config(&self) -> &QueueConfig {
-        &self.config
-    }
-
     /// The time of day at the last change that was read back.
     pub(crate) fn utc(&self) -> UnixMillis {
         self.utc
@@ -206,11 +201,6 @@ impl State {
         if self.journaled {
             self.changes.push(change);
         }
-    }
-
-    /// Whether something happened that is not in a record yet.
-    pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
     }
 
     /// Appends a record of what happened since the last to `out`: of all of it, or as much as

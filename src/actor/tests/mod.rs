@@ -1,6 +1,7 @@
 //! The actors on a journal whose disk does as it is told.
 
 mod asked;
+mod jobs;
 mod poison;
 mod snapshots;
 mod space;

@@ -1,0 +1,100 @@
+//! [`Caller`]: who asked the queue something, and how the answer gets there.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use actix::Addr;
+use ahash::RandomState;
+use tokio::sync::oneshot;
+
+use super::ledger::Answered;
+use super::message::{Done, OwnerId, Undelivered};
+use super::{AnswerSink, QueueActor};
+use crate::config::Durability;
+use crate::error::Error;
+use crate::model::{CallReply, JobReply, Reply};
+
+/// Who asked.
+pub(crate) struct Caller {
+    pub(super) owner: OwnerId,
+    /// The owner's name for the request.
+    pub(super) id: u64,
+    /// How durable the answer is to be.
+    pub(super) asked: Option<Durability>,
+    pub(super) to: To,
+}
+
+pub(super) enum To {
+    Connection(Arc<dyn AnswerSink>),
+    /// In this process. What it does not take goes back to the queue.
+    Local(oneshot::Sender<Result<CallReply, Error>>, Addr<QueueActor>),
+}
+
+/// An answer on its way to who asked.
+pub(crate) struct JobAnswered {
+    pub(super) caller: Caller,
+    pub(super) result: Result<JobReply, Error>,
+    /// How durable it is; `None` in memory.
+    pub(super) durability: Option<Durability>,
+}
+
+impl Answered for JobAnswered {
+    fn fail(&mut self, error: &Error) {
+        self.result = Err(error.clone());
+    }
+
+    fn give(self) {
+        let Self { caller: Caller { id, to, .. }, result, durability } = self;
+        let result = result.map(|reply| CallReply { reply: Reply::Job(reply), durability });
+        match to {
+            To::Connection(sink) => sink.take(vec![(id, result.map(Done::Reply))]),
+            To::Local(caller, queue) => {
+                if let Err(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) =
+                    caller.send(result)
+                {
+                    // bound: once for each request of this process
+                    queue.do_send(Undelivered(jobs));
+                }
+            }
+        }
+    }
+}
+
+/// Callers that wait, by what they wait for and by their own names for it.
+pub(super) struct Callers<P> {
+    waiting: HashMap<P, Caller, RandomState>,
+    by_name: HashMap<(OwnerId, u64), P, RandomState>,
+}
+
+impl<P> Default for Callers<P> {
+    fn default() -> Self {
+        Self { waiting: HashMap::default(), by_name: HashMap::default() }
+    }
+}
+
+impl<P: Copy + Eq + Hash> Callers<P> {
+    pub(super) fn park(&mut self, park: P, caller: Caller) {
+        self.by_name.insert((caller.owner, caller.id), park);
+        self.waiting.insert(park, caller);
+    }
+
+    pub(super) fn take(&mut self, park: P) -> Option<Caller> {
+        let caller = self.waiting.remove(&park)?;
+        self.by_name.remove(&(caller.owner, caller.id));
+        Some(caller)
+    }
+
+    /// What the owner's request of this name waits for.
+    pub(super) fn named(&self, owner: OwnerId, id: u64) -> Option<P> {
+        self.by_name.get(&(owner, id)).copied()
+    }
+
+    /// Forgets every caller of an owner; gives what they waited for.
+    pub(super) fn forget(&mut self, owner: OwnerId) -> Vec<P> {
+        let of_owner = self.waiting.iter().filter(|(_, caller)| caller.owner == owner);
+        let parks: Vec<P> = of_owner.map(|(park, _)| *park).collect();
+        parks.iter().for_each(|park| drop(self.take(*park)));
+        parks
+    }
+}

@@ -1,0 +1,239 @@
+//! [`StorageActor`]: the owner of what became of jobs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, Context, Handler};
+use tokio::sync::mpsc;
+
+use super::QueueActor;
+use super::caller::{Caller, Callers, JobAnswered};
+use super::clock::Clock;
+use super::ledger::Ledger;
+use super::message::{
+    CancelJobs, EndJobs, OwnerGone, Progressed, Record, Recorded, Seek, StillUnfinished,
+    StopStorage,
+};
+use super::turn::Turns;
+use crate::error::Error;
+use crate::journal::Batch;
+use crate::model::JobReply;
+use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
+
+/// The outcomes, which a snapshot tells too.
+pub(crate) type SharedOutcomes = Rc<RefCell<Outcomes>>;
+
+/// What the actors of jobs handed to the journal.
+pub(crate) type JobLedger = Ledger<(), JobAnswered>;
+
+/// Records what became of jobs, and tells it to whoever asks or waits.
+pub struct StorageActor {
+    outcomes: SharedOutcomes,
+    queue: Addr<QueueActor>,
+    ledger: Option<JobLedger>,
+    records: Batch,
+    clock: Clock,
+    callers: Callers<ParkId>,
+    answers: Vec<(Caller, Result<JobReply, Error>)>,
+    turns: Turns,
+    stopping: bool,
+    _alive: mpsc::Sender<()>,
+}
+
+impl StorageActor {
+    pub(crate) fn new(
+        outcomes: SharedOutcomes,
+        queue: Addr<QueueActor>,
+        ledger: Option<JobLedger>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        let clock = Clock::new(outcomes.borrow().utc());
+        Self {
+            outcomes,
+            queue,
+            ledger,
+            records: Batch::new(),
+            clock,
+            callers: Callers::default(),
+            answers: Vec::new(),
+            turns: Turns::default(),
+            stopping: false,
+            _alive: alive,
+        }
+    }
+
+    /// Ends a turn: what happened is handed to the journal, then answers go out as far as they may.
+    fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
+        let told = self.outcomes.borrow_mut().finish_turn(now);
+        for (park, told) in told {
+            let Some(caller) = self.callers.take(park) else { continue };
+            match told {
+                Told::Reply(reply) => self.answers.push((caller, Ok(reply))),
+                // bound: once for each wait
+                Told::Late(id) => self.queue.do_send(StillUnfinished { id, caller }),
+            }
+        }
+        hand_over(&mut self.ledger, &mut self.records, |out| {
+            self.outcomes.borrow_mut().take_record(out)
+        });
+        give(&mut self.ledger, &mut self.answers);
+        let due = self.outcomes.borrow().next_due(now);
+        self.turns.arm(ctx, due, |actor, ctx| {
+            actor.turns.fired();
+            let now = actor.clock.now();
+            actor.finish(now, ctx);
+        });
+    }
+
+    fn cancel(&mut self, parks: impl IntoIterator<Item = ParkId>, error: &QueueError) {
+        for park in parks {
+            self.outcomes.borrow_mut().unpark(park);
+            if let Some(caller) = self.callers.take(park) {
+                self.answers.push((caller, Err(error.clone().into())));
+            }
+        }
+    }
+}
+
+/// Hands what happened to the journal, as many records as it takes.
+pub(super) fn hand_over(
+    ledger: &mut Option<JobLedger>,
+    records: &mut Batch,
+    mut take: impl FnMut(&mut Vec<u8>) -> bool,
+) {
+    let Some(ledger) = ledger else { return };
+    let mut more = true;
+    while more {
+        records.push_if(|out| {
+            more = take(out);
+            more
+        });
+    }
+    ledger.hand_over(records, ());
+}
+
+/// Gives answers, or keeps them until they are as durable as they need to be.
+pub(super) fn give(
+    ledger: &mut Option<JobLedger>,
+    answers: &mut Vec<(Caller, Result<JobReply, Error>)>,
+) {
+    use super::ledger::Answered;
+    for (caller, result) in answers.drain(..) {
+        let Some(ledger) = ledger.as_mut() else {
+            JobAnswered { caller, result, durability: None }.give();
+            continue;
+        };
+        let level = ledger.level(caller.asked);
+        let mut answered = JobAnswered { caller, result, durability: Some(level) };
+        match ledger.until(level, ledger.is_pending()) {
+            None => answered.give(),
+            Some(until) => match ledger.failed() {
+                Some(error) => {
+                    answered.fail(&error);
+                    answered.give();
+                }
+                None => ledger.withhold(until, answered),
+            },
+        }
+    }
+}
+
+impl Actor for StorageActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Record> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, Record(outcomes): Record, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let mut recorded = Vec::new();
+        {
+            let mut room = self.outcomes.borrow_mut();
+            for (confirm, info) in outcomes {
+                if let Some(reservation) = confirm {
+                    recorded.push((reservation, Ok(())));
+                }
+                room.record(now, *info);
+            }
+        }
+        self.finish(now, ctx);
+        if !recorded.is_empty() {
+            // bound: one for each message that was recorded
+            self.queue.do_send(Recorded(recorded));
+        }
+    }
+}
+
+impl Handler<Seek> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, Seek { caller, sought, wait }: Seek, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let wait = if self.stopping { Duration::ZERO } else { wait };
+        let found = self.outcomes.borrow_mut().seek(now, sought, wait);
+        match found {
+            Found::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
+            Found::Parked(park) => self.callers.park(park, caller),
+        }
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<CancelJobs> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, CancelJobs { owner, ids }: CancelJobs, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        let parks: Vec<ParkId> =
+            ids.into_iter().filter_map(|id| self.callers.named(owner, id)).collect();
+        self.cancel(parks, &QueueError::Cancelled);
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<OwnerGone> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, OwnerGone(owner): OwnerGone, _: &mut Self::Context) {
+        for park in self.callers.forget(owner) {
+            self.outcomes.borrow_mut().unpark(park);
+        }
+    }
+}
+
+impl Handler<Progressed> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, Progressed(progress): Progressed, _: &mut Self::Context) {
+        if let Some(ledger) = &mut self.ledger
+            && let Some((durable, _)) = ledger.note(&progress)
+        {
+            ledger.release(durable);
+        }
+    }
+}
+
+impl Handler<StopStorage> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopStorage, ctx: &mut Self::Context) {
+        self.stopping = true;
+        let now = self.clock.now();
+        let parked = self.outcomes.borrow_mut().stop();
+        self.cancel(parked, &QueueError::Stopping);
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<EndJobs> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, EndJobs: EndJobs, ctx: &mut Self::Context) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end();
+        }
+        ctx.stop();
+    }
+}
