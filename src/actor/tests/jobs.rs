@@ -9,6 +9,12 @@ use crate::{
     ReserveRequest, ReservedJob, Settlement, Unique, Verdict, Wakeful,
 };
 
+/// Jobs that are still held are given back at once when the service stops.
+fn hasty(mut config: Config) -> Config {
+    config.rpc.shutdown_grace = Duration::ZERO;
+    config
+}
+
 const SOON: Option<Duration> = Some(Duration::from_millis(1));
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -28,7 +34,7 @@ fn done(job: &ReservedJob, output: &str) -> Settlement {
 
 #[actix_rt::test]
 async fn j1_a_job_is_pushed_handed_out_and_done() {
-    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let wakeful = Wakeful::start(hasty(Config::new())).unwrap();
     let id = push(&wakeful, "work").await;
     let jobs = take(&wakeful, 5, LONG).await;
     assert_eq!(jobs.len(), 1);
@@ -48,7 +54,7 @@ async fn j1_a_job_is_pushed_handed_out_and_done() {
 
 #[actix_rt::test]
 async fn j1_a_reserve_waits_for_a_push() {
-    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let wakeful = Wakeful::start(hasty(Config::new())).unwrap();
     let waiting = wakeful.clone();
     let taken = actix_rt::spawn(async move { take(&waiting, 1, LONG).await });
     let waits = || async {
@@ -64,7 +70,7 @@ async fn j1_a_reserve_waits_for_a_push() {
 
 #[actix_rt::test]
 async fn j3_a_dropped_reserve_gives_its_jobs_back_without_cost() {
-    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let wakeful = Wakeful::start(hasty(Config::new())).unwrap();
     let waiting = wakeful.clone();
     let taken = actix_rt::spawn(async move { take(&waiting, 1, LONG).await });
     let count = || async { wakeful.topic_info("t").await.map_or(0, |it| it.waiting_workers) };
@@ -80,7 +86,7 @@ async fn j3_a_dropped_reserve_gives_its_jobs_back_without_cost() {
 #[actix_rt::test]
 async fn j2_what_was_acknowledged_is_there_after_a_restart() {
     let disk = FaultyDisk::new();
-    let wakeful = open_with(&disk, config(Durability::Fsync));
+    let wakeful = open_with(&disk, hasty(config(Durability::Fsync)));
     let ids: Vec<u64> = {
         let mut ids = Vec::new();
         for payload in ["a", "b", "c", "d"] {
@@ -93,7 +99,7 @@ async fn j2_what_was_acknowledged_is_there_after_a_restart() {
     // One is done, one handed out, two wait: and the power is cut.
     let left = disk.cut_power(7);
     drop(wakeful);
-    let again = open_with(&left, config(Durability::Fsync));
+    let again = open_with(&left, hasty(config(Durability::Fsync)));
     let info = within(again.get_job(JobRef::Id(ids[0]))).await.unwrap();
     assert_eq!((info.state, info.output), (JobState::Done, Some("out".into())));
     let jobs = take(&again, 5, LONG).await;
@@ -102,7 +108,7 @@ async fn j2_what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(found, [(ids[1], 2, 1), (ids[2], 1, 0), (ids[3], 1, 0)]);
     within(again.stop()).await;
     // A stop costs nothing.
-    let third = open_with(&left, config(Durability::Fsync));
+    let third = open_with(&left, hasty(config(Durability::Fsync)));
     let jobs = take(&third, 5, LONG).await;
     let losses: Vec<u32> = jobs.iter().map(|job| job.losses).collect();
     assert_eq!(losses, [1, 0, 0]);
@@ -112,7 +118,7 @@ async fn j2_what_was_acknowledged_is_there_after_a_restart() {
 #[actix_rt::test]
 async fn j2_a_snapshot_has_jobs_and_outcomes() {
     let disk = FaultyDisk::new();
-    let wakeful = open_with(&disk, config(Durability::Fsync));
+    let wakeful = open_with(&disk, hasty(config(Durability::Fsync)));
     let first = push(&wakeful, "first").await;
     let jobs = take(&wakeful, 1, LONG).await;
     within(wakeful.settle(vec![done(&jobs[0], "out")])).await.unwrap();
@@ -126,7 +132,7 @@ async fn j2_a_snapshot_has_jobs_and_outcomes() {
     within(crate::Operations::snapshot(&wakeful)).await.unwrap();
     let second = push(&wakeful, "second").await;
     within(wakeful.stop()).await;
-    let again = open_with(&disk, config(Durability::Fsync));
+    let again = open_with(&disk, hasty(config(Durability::Fsync)));
     let info = within(again.get_job(JobRef::Id(first))).await.unwrap();
     assert_eq!((info.state, info.outcome), (JobState::Done, Some(1)));
     let twice = within(again.push("t", "later", options)).await.unwrap();
@@ -139,7 +145,7 @@ async fn j2_a_snapshot_has_jobs_and_outcomes() {
 #[actix_rt::test]
 async fn j2_nothing_is_answered_or_handed_out_before_it_is_durable() {
     let disk = FaultyDisk::new();
-    let wakeful = open_with(&disk, config(Durability::Fsync));
+    let wakeful = open_with(&disk, hasty(config(Durability::Fsync)));
     push(&wakeful, "first").await;
     disk.hold_syncs(true);
     let pushing = wakeful.clone();
@@ -158,7 +164,7 @@ async fn j2_nothing_is_answered_or_handed_out_before_it_is_durable() {
 async fn j9_a_push_waits_for_room() {
     let mut config = Config::new();
     config.queue.topic_jobs_max = 1;
-    let wakeful = Wakeful::start(config).unwrap();
+    let wakeful = Wakeful::start(hasty(config)).unwrap();
     push(&wakeful, "first").await;
     let full = within(wakeful.push("t", "second", PushOptions::default())).await.unwrap_err();
     assert_eq!(full.code, ErrorCode::Full);
