@@ -134,7 +134,7 @@ async fn a_client_that_closes_gives_its_jobs_back_at_no_cost() {
 }
 
 #[tokio::test]
-async fn a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
+async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
     let server = Server::start();
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
     let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);

@@ -19,7 +19,7 @@ const TOPIC: &[u8] = b"resize";
 const MINUTE: u64 = 60_000;
 
 #[test]
-fn r1_a_job_is_pushed_reserved_and_done() {
+fn j1_a_job_is_pushed_reserved_and_done() {
     let server = Server::start();
     let mut raw = Raw::open(server.addr());
     let id = raw.push_job(TOPIC, b"photo");
@@ -59,7 +59,7 @@ fn r1_requests_of_one_read_are_done_in_order() {
 }
 
 #[test]
-fn a_parked_reserve_is_answered_when_a_job_comes() {
+fn r1_a_parked_reserve_is_answered_when_a_job_comes() {
     let server = Server::start();
     let (mut worker, mut pusher) = (Raw::open(server.addr()), Raw::open(server.addr()));
     let id = worker.ask(reserve(TOPIC, 4, MINUTE));
@@ -73,14 +73,14 @@ fn a_parked_reserve_is_answered_when_a_job_comes() {
 }
 
 #[test]
-fn a_reserve_has_its_answer_when_its_time_is_over() {
+fn r1_a_reserve_has_its_answer_when_its_time_is_over() {
     let server = Server::start();
     let mut worker = Raw::open(server.addr());
     assert!(worker.call(reserve(TOPIC, 1, 50)).reserved().is_empty());
 }
 
 #[test]
-fn a_settlement_of_an_old_epoch_is_refused_and_changes_nothing() {
+fn j3_a_settlement_of_an_old_epoch_is_refused_and_changes_nothing() {
     let server = Server::start();
     let mut raw = Raw::open(server.addr());
     raw.push_job(TOPIC, b"photo");
@@ -143,7 +143,7 @@ fn requests_to_the_queue_take_no_idempotency_key() {
 
 /// Closed as a whole, or only by who sends no more.
 #[test]
-fn a_closed_connection_gives_its_jobs_to_another() {
+fn j17_a_closed_connection_gives_its_jobs_to_another() {
     for half in [false, true] {
         let server = Server::start();
         let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
@@ -165,7 +165,7 @@ fn a_closed_connection_gives_its_jobs_to_another() {
 }
 
 #[test]
-fn requests_that_wait_leave_with_their_connection() {
+fn j17_requests_that_wait_leave_with_their_connection() {
     let server = Server::start();
     let mut gone = Raw::open(server.addr());
     gone.ask(reserve(TOPIC, 1, MINUTE));
@@ -180,7 +180,7 @@ fn requests_that_wait_leave_with_their_connection() {
 }
 
 #[test]
-fn r5_goodbye_lets_a_worker_finish() {
+fn j19_goodbye_lets_a_worker_finish() {
     let mut server =
         Server::start_with(|config| config.rpc.shutdown_grace = Duration::from_secs(60));
     let mut worker = Raw::open(server.addr());
