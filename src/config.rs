@@ -4,11 +4,14 @@
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
 mod check;
+mod job_frames;
 pub(crate) mod record;
 
 use std::time::Duration;
 
 pub(crate) use check::PUSH_BYTES;
+#[cfg(test)]
+pub(crate) use job_frames::job_frames;
 
 use crate::duration;
 
@@ -186,6 +189,8 @@ pub struct QueueConfig {
     pub backoff_cap: Duration,
     /// Shortest pause.
     pub backoff_floor: Duration,
+    /// Most pauses in a list of them.
+    pub backoff_pauses_max: usize,
     /// How much sooner than another pushed at the same time a job of one more priority is.
     pub priority_step: Duration,
     /// Most dead letters kept; the oldest are given up past this.
@@ -204,7 +209,8 @@ pub struct QueueConfig {
     pub finished_indexes_max: usize,
     /// Most jobs in one page of a list.
     pub list_jobs_max: usize,
-    /// Bytes after which a page of a list ends early.
+    /// Bytes after which a page of a list ends early, and most bytes (names, expressions,
+    /// payloads) of all schedules.
     pub list_bytes_max: usize,
     /// Jobs handled in one turn before other work gets its turn.
     pub slice_max: usize,
@@ -393,6 +399,7 @@ impl Config {
                 backoff_base: Duration::from_secs(1),
                 backoff_cap: Duration::from_secs(600),
                 backoff_floor: Duration::from_millis(100),
+                backoff_pauses_max: 32,
                 priority_step: Duration::from_secs(10),
                 dead_max: 100_000,
                 dead_bytes_max: 256 * 1024 * 1024,
@@ -481,7 +488,7 @@ impl Config {
                 topic_jobs_max, topic_bytes_max, push_jobs_max, push_bytes_max, credits_max, parked_max,
                 parked_bytes_max, wait_max, wait_default, visibility_default, visibility_max,
                 delay_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
-                priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
+                backoff_pauses_max, priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
                 outcomes_bytes_max, outcomes_age_max, finished_indexes_max, list_jobs_max,
                 list_bytes_max, slice_max,
             }

@@ -161,6 +161,7 @@ impl QueueActor {
             Effect::Reserved(park, jobs) => (park, Ok(JobReply::Reserved(jobs))),
             Effect::Pushed(park, pushed) => (park, pushed.map(JobReply::Pushed)),
             Effect::Revoked(park, reservations) => (park, Ok(JobReply::Revoked(reservations))),
+            Effect::Refused(park, error) => (park, Err(error)),
             Effect::Record(info) => {
                 let reservation = Reservation { id: info.id, epoch: info.epoch };
                 self.outcomes.push((Some(reservation), info));

@@ -1,5 +1,6 @@
 //! That the limits of a [`Config`] fit each other.
 
+use super::job_frames::job_frames;
 use super::record::{change_bytes_max, record_bytes_max};
 use super::{BODY_BYTES_LIMIT, Config};
 use crate::error::{Error, ErrorCode};
@@ -71,6 +72,11 @@ impl Config {
                  {PUSH_BYTES}), two of the largest keys and values, 64 bytes for each of \
                  store.range_keys_max and 128 for each of watch.batch_events_max"
             ));
+        }
+        for (needed, parts) in job_frames(&self.queue) {
+            if self.rpc.frame_bytes_max < needed {
+                return refuse(format!("rpc.frame_bytes_max must be at least {needed}: {parts}"));
+            }
         }
         if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
             return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));

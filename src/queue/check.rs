@@ -62,7 +62,9 @@ impl State {
                 QueueError::invalid("a list of pauses needs one at least")
             }
             Backoff::List(pauses) => {
-                self.check_count(pauses.len())?;
+                let (max, count) = (self.config.backoff_pauses_max, pauses.len());
+                let what = "too many pauses; after the last it is always that one";
+                QueueError::limit("queue.backoff_pauses_max", max, count, what)?;
                 pauses.iter().try_for_each(|it| self.check_delay(*it))
             }
         }

@@ -201,13 +201,13 @@ impl State {
     /// Ends one that waits, with what it is told when its time is over, or with `error`.
     fn end_parked(&mut self, park: ParkId, error: Option<QueueError>) {
         let Some(parked) = self.parties.parked.get(&park) else { return };
-        let effect = match &parked.what {
-            What::Reserve(_) => Effect::Reserved(park, Vec::new()),
-            What::Revoked => Effect::Revoked(park, Vec::new()),
-            What::Push { jobs, blocked, .. } => {
+        let effect = match (&parked.what, error) {
+            (_, Some(error)) => Effect::Refused(park, error),
+            (What::Reserve(_), None) => Effect::Reserved(park, Vec::new()),
+            (What::Revoked, None) => Effect::Revoked(park, Vec::new()),
+            (What::Push { jobs, blocked, .. }, None) => {
                 let topic = jobs.first().map(|job| job.topic.clone()).unwrap_or_default();
-                let full = || self.full(*blocked, topic);
-                Effect::Pushed(park, Err(error.unwrap_or_else(full)))
+                Effect::Pushed(park, Err(self.full(*blocked, topic)))
             }
         };
         self.unpark(park);

@@ -24,6 +24,8 @@ pub(crate) enum Effect {
     Pushed(ParkId, Result<Vec<Pushed>, QueueError>),
     /// So does one who asked for what was revoked.
     Revoked(ParkId, Vec<Reservation>),
+    /// A request that waits is refused.
+    Refused(ParkId, QueueError),
     /// A job is done: its result is to be recorded, then [`recorded`](super::State::recorded).
     Record(Box<JobInfo>),
     /// A job is dead or cancelled.

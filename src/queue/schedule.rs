@@ -77,6 +77,7 @@ impl State {
     ) -> Result<JobReply, QueueError> {
         self.utc = self.utc.max(now.utc);
         self.check_name("schedule", &schedule.name)?;
+        self.check_schedule_bytes(&schedule)?;
         let Schedule { name, cron, timezone, push } = schedule;
         let max = self.config.name_bytes_max;
         for text in [&cron, &timezone] {
@@ -107,6 +108,14 @@ impl State {
         self.commit(Change::ScheduleSet(set));
         let set = self.schedules.by_name.get(&name);
         Ok(JobReply::Schedules(set.map(info_of).into_iter().collect()))
+    }
+
+    /// That all schedules can be told of in one reply.
+    fn check_schedule_bytes(&self, schedule: &Schedule) -> Result<(), QueueError> {
+        let others = self.schedules.all().filter(|set| set.name != schedule.name);
+        let others: usize = others.map(|set| bytes_of(&info_of(set).schedule)).sum();
+        let (max, bytes) = (self.config.list_bytes_max, others + bytes_of(schedule));
+        QueueError::limit("queue.list_bytes_max", max, bytes, "the schedules are too large in all")
     }
 
     pub(super) fn remove_schedule(
@@ -169,6 +178,14 @@ fn info_of(set: &Set) -> ScheduleInfo {
     ScheduleInfo { schedule, next: set.next, pushed: set.pushed, missed: set.missed }
 }
 
+/// Of names, expressions and the payload.
+fn bytes_of(schedule: &Schedule) -> usize {
+    let PushRequest { topic, payload, options } = &schedule.push;
+    let names = [&options.index, &options.order_key].into_iter().flatten().map(|name| name.len());
+    let texts = schedule.name.len() + schedule.cron.len() + schedule.timezone.len();
+    texts + topic.len() + payload.len() + names.sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +209,30 @@ mod tests {
         assert!(cron.contains("every day") && cron.contains("0 3 * * 1-5"), "{cron}");
         let zone = next_time("0 3 * * *", "Berlin", 0).unwrap_err();
         assert!(zone.contains("Berlin") && zone.contains("Europe/Berlin"), "{zone}");
+    }
+
+    #[test]
+    fn s10_all_schedules_fit_in_one_reply() {
+        let mut config = crate::Config::new().queue;
+        config.list_bytes_max = 100;
+        let mut state = State::new(config, 1);
+        let now = Now { steady: 1, utc: 1 };
+        let mut set = |name: &str, payload: usize| {
+            let schedule = Schedule {
+                name: name.into(),
+                cron: "0 3 * * *".to_owned(),
+                timezone: "UTC".to_owned(),
+                push: PushRequest::new("t", vec![b'x'; payload]),
+            };
+            state.set_schedule(now, schedule)
+        };
+        // 14 bytes of names and expressions, each.
+        assert!(set("a", 36).is_ok() && set("b", 36).is_ok());
+        let full = matches!(
+            set("a", 37),
+            Err(QueueError::Limit { name: "queue.list_bytes_max", max: 100, .. })
+        );
+        assert!(full, "what is there counts");
+        assert!(set("a", 36).is_ok(), "but not what is replaced");
     }
 }

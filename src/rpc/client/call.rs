@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::inbound::{Answer, Outcome};
+use super::jobs::reserved;
 use super::reason::closed;
 use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
@@ -77,10 +78,17 @@ impl<T> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        if let Some(handle) = &self.handle
-            && self.receiver.is_empty()
-        {
-            handle.with(|session, _| session.abandon(self.id));
+        let Some(handle) = &self.handle else { return };
+        // From here on an answer either is there or finds nobody.
+        self.receiver.close();
+        match self.receiver.try_recv() {
+            Ok(outcome) => {
+                let jobs: Vec<_> = reserved(&outcome).iter().map(|job| job.reservation).collect();
+                if !jobs.is_empty() {
+                    handle.with(|session, now| session.give_back(jobs, now));
+                }
+            }
+            Err(_) => handle.with(|session, _| session.abandon(self.id)),
         }
     }
 }

@@ -62,6 +62,8 @@ impl Session {
             true
         });
         self.out.clear();
+        // They go back by themselves.
+        self.held.clear();
         (self.taken, self.requests_sent, self.waits_sent) = (0, 0, 0);
         for stream in self.streams.values_mut() {
             stream.detach();
@@ -110,7 +112,8 @@ impl Session {
     }
 
     /// Says goodbye: waits, watches and what was not sent yet end now, requests in flight may
-    /// take `close_timeout`.
+    /// take `close_timeout`. Jobs that are held go back, those of a reservation that is under way
+    /// too.
     pub(super) fn close(&mut self, now: Instant) {
         self.wake = true;
         let until = now.checked_add(self.config.close_timeout).unwrap_or(now);
@@ -120,18 +123,27 @@ impl Session {
         }
         self.link = if was_up { Link::Closing(until) } else { Link::Closed };
         let effects = &mut self.effects;
-        self.pending.retain(|_, pending| {
-            let stays = was_up && pending.at.is_some() && !pending.is_wait();
-            if !stays {
-                let to = mem::replace(&mut pending.to, Target::Nobody);
-                answer(effects, to, Err(closed()));
+        let mut reserving = Vec::new();
+        self.pending.retain(|id, pending| {
+            let sent = was_up && pending.at.is_some();
+            if sent && !pending.is_wait() {
+                return true;
+            }
+            let to = mem::replace(&mut pending.to, Target::Nobody);
+            answer(effects, to, Err(closed()));
+            let stays = sent && pending.reserves();
+            if stays {
+                pending.deadline = None;
+                reserving.push(*id);
             }
             stays
         });
         self.queue.clear();
-        self.waits_sent = 0;
+        self.waits_sent = reserving.len();
         self.end_streams(&closed());
         if was_up {
+            reserving.into_iter().for_each(|id| self.say(Kind::Cancel, id));
+            self.give_back(self.held.iter().copied().collect(), now);
             self.say(Kind::Goodbye, 0);
         }
     }
@@ -151,7 +163,7 @@ impl Session {
         self.abandoned
             || match self.link {
                 Link::Closed => true,
-                Link::Closing(at) => self.requests_sent == 0 || now >= at,
+                Link::Closing(at) => self.requests_sent + self.waits_sent == 0 || now >= at,
                 _ => false,
             }
     }
@@ -160,6 +172,7 @@ impl Session {
     pub(super) fn is_left(&self) -> bool {
         self.link == Link::Leaving
             && self.requests_sent + self.waits_sent == 0
+            && self.held.is_empty()
             && !self.streams.values().any(|stream| stream.opened)
     }
 

@@ -14,6 +14,7 @@ mod call;
 mod driver;
 mod handshake;
 mod inbound;
+mod jobs;
 mod link;
 mod pending;
 mod pulse;

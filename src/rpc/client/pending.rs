@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::inbound::Outcome;
-use crate::model::{CompareTarget, Reply, Request, Revision, TxnOp, WaitCondition};
+use super::jobs::{self, job_of};
+use crate::model::{CompareTarget, JobRequest, Reply, Request, Revision, TxnOp, WaitCondition};
 use crate::rpc::proto::{Call, durability_byte, millis};
 
 /// A request that has no answer yet.
@@ -69,9 +70,28 @@ impl Pending {
         Self { call, to, deadline: None, at: None, tried: false, resume: Resume::default() }
     }
 
-    /// Whether it is a wait, which takes none of the places for requests in flight.
+    /// Whether it is a wait, of whatever kind, which takes none of the places for requests in
+    /// flight.
     pub(super) fn is_wait(&self) -> bool {
-        matches!(self.call, Call::Wait(_))
+        matches!(self.call, Call::Wait(_)) || job_of(&self.call).is_some_and(JobRequest::parks)
+    }
+
+    /// Whether its answer may hand out jobs.
+    pub(super) fn reserves(&self) -> bool {
+        matches!(job_of(&self.call), Some(JobRequest::Reserve(_)))
+    }
+
+    /// Whether it settles or holds on to jobs, which a server that leaves still takes.
+    pub(super) fn concludes(&self) -> bool {
+        job_of(&self.call).is_some_and(JobRequest::concludes)
+    }
+
+    /// How long a wait takes by itself; `None` if only the server knows.
+    pub(super) fn own_wait(&self) -> Option<Duration> {
+        match &self.call {
+            Call::Wait(wait) => wait.timeout,
+            call => job_of(call).and_then(jobs::own_wait),
+        }
     }
 
     pub(super) fn resend(&self) -> Resend {
@@ -82,7 +102,7 @@ impl Pending {
             }
             (_, Call::Wait(_)) => Resend::Always,
             (_, Call::Store { options, .. }) if options.idempotency.is_some() => Resend::Always,
-            (_, Call::Store { request, .. }) if only_reads(request) => Resend::Always,
+            (_, Call::Store { request, .. }) if may_repeat(request) => Resend::Always,
             _ => Resend::Never,
         }
     }
@@ -126,7 +146,8 @@ impl Pending {
                 true
             }
             Call::Store { options, request } => {
-                let done_maybe = options.idempotency.is_some() && self.tried;
+                let once = options.idempotency.is_some() || jobs::is_push(request);
+                let done_maybe = once && self.tried;
                 !done_maybe && !names_the_store(request)
             }
             // Of streams, which end with the store.
@@ -144,11 +165,15 @@ impl Pending {
 
     /// The deadline for the header; a wait's own timeout shrinks to what is left of it.
     pub(super) fn set_out(&mut self, now: Instant) -> u32 {
-        if let Call::Wait(wait) = &mut self.call {
+        if self.is_wait() {
             if let Some(ends) = self.resume.ends {
-                // At least a moment: the server then looks once and answers.
                 let left = ends.saturating_duration_since(now);
-                wait.timeout = Some(left.max(Duration::from_millis(1)));
+                match &mut self.call {
+                    // At least a moment: the server then looks once and answers.
+                    Call::Wait(wait) => wait.timeout = Some(left.max(Duration::from_millis(1))),
+                    Call::Store { request: Request::Job(job), .. } => jobs::shorten(job, left),
+                    _ => {}
+                }
             }
             return 0;
         }
@@ -179,8 +204,7 @@ fn names_the_store(request: &Request) -> bool {
         | Request::ReadSnapshot { .. } => true,
         // The next page of a list that began in the old one.
         Request::LeaseList { after, .. } => *after != 0,
-        // Jobs too are numbered by one store.
-        Request::Job(_) => true,
+        Request::Job(job) => jobs::names_the_store(job),
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
         Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
@@ -205,7 +229,10 @@ fn op_names_the_store(op: &TxnOp) -> bool {
     }
 }
 
-fn only_reads(request: &Request) -> bool {
+fn may_repeat(request: &Request) -> bool {
+    if let Request::Job(job) = request {
+        return jobs::may_repeat(job);
+    }
     matches!(
         request,
         Request::Get(_)

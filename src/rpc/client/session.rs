@@ -9,17 +9,18 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::oneshot;
 
 use super::inbound::{Answer, Inbound, Outcome, Push};
+use super::jobs::reserved;
 use super::link::{Link, Welcome};
 use super::pending::{Pending, Resend, Target, revision_of};
 use super::reason::{closed, overdue, queue_full, unsendable};
 use super::stream::Stream;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Revision, WaitOutcome};
+use crate::model::{Reservation, Revision, WaitOutcome};
 use crate::rpc::codec;
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::{Call, WireCall};
@@ -55,6 +56,8 @@ pub(super) struct Session {
     pub(super) requests_in_flight_max: usize,
     pub(super) store_id: u64,
     pub(super) revision: Revision,
+    /// Jobs that were handed out on this connection and not settled yet.
+    pub(super) held: HashSet<Reservation, RandomState>,
 }
 
 /// What is to be done without the lock.
@@ -65,15 +68,19 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    /// Tells everyone.
-    pub(super) fn deliver(self) {
+    /// Tells everyone; gives the jobs that came too late for whoever had asked for them.
+    pub(super) fn deliver(self) -> Vec<Reservation> {
+        let mut unwanted = Vec::new();
         for (to, outcome) in self.answers {
             // A caller that has gone needs no answer.
-            let _ = to.send(outcome);
+            if let Err(outcome) = to.send(outcome) {
+                unwanted.extend(reserved(&outcome).iter().map(|job| job.reservation));
+            }
         }
         for waker in self.wakers {
             waker.wake();
         }
+        unwanted
     }
 }
 
@@ -98,6 +105,7 @@ impl Session {
             requests_in_flight_max: 0,
             store_id: welcome.store_id,
             revision: 0,
+            held: HashSet::default(),
             config,
         };
         session.meet(welcome);
@@ -117,7 +125,9 @@ impl Session {
         pending.deadline = within.and_then(|within| now.checked_add(within));
         if let Call::Wait(wait) = &pending.call {
             pending.resume.after_given = wait.after.is_some();
-            pending.resume.ends = wait.timeout.and_then(|timeout| now.checked_add(timeout));
+        }
+        if pending.is_wait() {
+            pending.resume.ends = pending.own_wait().and_then(|wait| now.checked_add(wait));
             let grace = self.config.wait_grace;
             pending.deadline = pending.resume.ends.and_then(|ends| ends.checked_add(grace));
         }
@@ -155,8 +165,9 @@ impl Session {
         (self.queue.len() >= max).then(|| queue_full(max))
     }
 
-    fn enter(&mut self, id: u64, pending: Pending, now: Instant) {
-        let at_once = self.queue.is_empty() && self.admits(pending.is_wait());
+    pub(super) fn enter(&mut self, id: u64, pending: Pending, now: Instant) {
+        let at_once = self.queue.is_empty() && self.admits(pending.is_wait())
+            || self.is_parting() && pending.concludes();
         self.pending.insert(id, pending);
         if at_once {
             self.send(id, now);
@@ -171,6 +182,23 @@ impl Session {
         self.link == Link::Up
             && self.out.len() < self.config.output_bytes_max
             && (wait || self.requests_sent < self.requests_in_flight_max)
+    }
+
+    /// Whether nothing new begins on this connection; what settles jobs of it still goes out.
+    fn is_parting(&self) -> bool {
+        matches!(self.link, Link::Leaving | Link::Closing(_))
+    }
+
+    /// The server takes nothing new any more: what settles jobs of this connection goes out now, as
+    /// on the next it would be too late.
+    fn part(&mut self, now: Instant) {
+        self.link = Link::Leaving;
+        let concludes = |id: &&u64| self.pending.get(*id).is_some_and(Pending::concludes);
+        let last: Vec<u64> = self.queue.iter().filter(concludes).copied().collect();
+        for id in last {
+            self.queue.remove(&id);
+            self.send(id, now);
+        }
     }
 
     /// Sends what waits for its turn, oldest first, as far as it may.
@@ -273,7 +301,7 @@ impl Session {
             Inbound::Ping(_) | Inbound::Pong => {}
             Inbound::Goodbye => {
                 if self.link == Link::Up {
-                    self.link = Link::Leaving;
+                    self.part(now);
                 }
             }
         }
@@ -301,13 +329,18 @@ impl Session {
         if let Ok(answer) = &outcome {
             self.revision = self.revision.max(seen(answer));
         }
+        self.note_jobs(&pending.call, &outcome);
         match (pending.to, outcome) {
             (Target::Caller(to), Err(error)) if self.next_server_may(&error) => {
                 pending.to = Target::Caller(to);
                 self.leave(id, pending, error);
             }
             (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
-            (Target::Nobody, _) | (Target::Open, Ok(_)) => {}
+            (Target::Nobody, outcome) => {
+                let unwanted = reserved(&outcome).iter().map(|job| job.reservation).collect();
+                self.give_back(unwanted, now);
+            }
+            (Target::Open, Ok(_)) => {}
             (Target::Open, Err(error)) => self.stream_ended(id, error),
             (Target::Add { stream, watch }, outcome) => {
                 self.watch_added(stream, watch, outcome, now);

@@ -49,10 +49,15 @@ impl Shared {
         let now = Instant::now();
         let mut session = self.session.lock();
         let value = step(&mut session, now);
-        let wake = std::mem::take(&mut session.wake);
+        let mut wake = std::mem::take(&mut session.wake);
         let effects = std::mem::take(&mut session.effects);
         drop(session);
-        effects.deliver();
+        let unwanted = effects.deliver();
+        if !unwanted.is_empty() {
+            let mut session = self.session.lock();
+            session.give_back(unwanted, now);
+            wake |= std::mem::take(&mut session.wake);
+        }
         (value, wake)
     }
 }

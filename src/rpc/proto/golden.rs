@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::golden_jobs::{job_replies, job_requests};
 use super::*;
 use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
@@ -17,7 +18,7 @@ use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
 /// The bodies of the document by name; each is taken out as it is checked.
-struct Golden(BTreeMap<&'static str, Vec<u8>>);
+pub(super) struct Golden(BTreeMap<&'static str, Vec<u8>>);
 
 impl Golden {
     fn read(block: &str) -> Self {
@@ -66,11 +67,11 @@ impl Golden {
         assert_eq!((decoded, read_durability(decoded.durability)), (header, Ok(durability)));
     }
 
-    fn request(&mut self, name: &str, request: Request) {
+    pub(super) fn request(&mut self, name: &str, request: Request) {
         self.call(name, &Call::from(request));
     }
 
-    fn reply(&mut self, name: &str, reply: &Reply) {
+    pub(super) fn reply(&mut self, name: &str, reply: &Reply) {
         let golden = self.encode(&format!("Reply {name}"), &WireReply::from(reply));
         let decoded = decode::<WireReply<'_>>(&golden).unwrap().into_store_reply();
         assert_eq!(decoded.as_ref(), Some(reply), "{name}");
@@ -101,7 +102,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn ms(millis: u64) -> Duration {
+pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -116,7 +117,7 @@ fn kv() -> Arc<KeyValue> {
     })
 }
 
-fn error(code: ErrorCode, details: Details) -> Error {
+pub(super) fn error(code: ErrorCode, details: Details) -> Error {
     Error::new(code, "no").with_details(details)
 }
 
@@ -127,6 +128,8 @@ fn r1_bodies_are_as_documented() {
     requests(&mut golden);
     waits_and_watches(&mut golden);
     replies(&mut golden);
+    job_requests(&mut golden);
+    job_replies(&mut golden);
     pushes(&mut golden);
     golden.end();
 }

@@ -6,11 +6,19 @@
 mod durability;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_jobs;
 mod hello;
+mod job;
+#[cfg(test)]
+mod job_bounds;
+mod job_reply;
+mod job_request;
 mod key;
 mod push;
 mod reply;
 mod request;
+mod topic;
 mod txn;
 
 pub(crate) use durability::{durability_byte, read_durability};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::job_reply::WireJobReply;
 use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
 use crate::model::{
     Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseListReply, LeaseReply,
@@ -71,6 +72,7 @@ pub(crate) enum WireReply<'a> {
         bytes: u64,
     },
     ReadSnapshot(#[serde(borrow)] &'a serde_bytes::Bytes),
+    Job(#[serde(borrow)] WireJobReply<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,7 +185,6 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             Reply::LeaseGrant(lease) => Self::LeaseGrant(lease.into()),
             Reply::LeaseKeepAlive(lease) => Self::LeaseKeepAlive(lease.into()),
             Reply::LeaseRevoke(delete) => Self::LeaseRevoke(delete.into()),
-            Reply::Job(_) => Self::EndWatcher,
             Reply::LeaseTimeToLive(lease) => Self::LeaseTimeToLive {
                 revision: lease.revision,
                 id: lease.id,
@@ -210,6 +211,7 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
                 Self::Snapshot { revision: *revision, id: *id, bytes: *bytes }
             }
             Reply::ReadSnapshot(part) => Self::ReadSnapshot(serde_bytes::Bytes::new(part)),
+            Reply::Job(reply) => Self::Job(reply.into()),
         }
     }
 }
@@ -269,6 +271,7 @@ impl WireReply<'_> {
                 Reply::Snapshot(SnapshotReply { revision, id, bytes })
             }
             Self::ReadSnapshot(part) => Reply::ReadSnapshot(Blob::from(&**part)),
+            Self::Job(reply) => Reply::Job(reply.into()),
             Self::Wait { .. } | Self::StreamOpen | Self::WatchAdd { .. } | Self::WatchCancel => {
                 return None;
             }

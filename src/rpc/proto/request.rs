@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::job_request::WireJobRequest;
 use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
 use crate::model::{
@@ -91,6 +92,7 @@ pub(crate) enum WireRequest<'a> {
         offset: u64,
         limit: u32,
     },
+    Job(#[serde(borrow)] WireJobRequest<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,6 +228,7 @@ impl From<WireCall<'_>> for Call {
             WireRequest::ReadSnapshot { id, offset, limit } => {
                 Request::ReadSnapshot { id, offset, limit: limit as usize }
             }
+            WireRequest::Job(job) => Request::Job(job.into()),
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -299,7 +302,7 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
             Request::ReadSnapshot { id, offset, limit } => {
                 Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
             }
-            Request::Job(_) => Self::Status,
+            Request::Job(job) => Self::Job(job.into()),
         }
     }
 }
@@ -453,6 +456,6 @@ impl<'a> From<&'a WatchRequest> for WireWatch<'a> {
     }
 }
 
-fn saturate(limit: usize) -> u32 {
+pub(super) fn saturate(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }

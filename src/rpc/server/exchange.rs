@@ -9,14 +9,16 @@ use ahash::RandomState;
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
 use super::inbox::Fatal;
+use super::jobs::Jobs;
 use super::outbox::{Outbox, Outgoing};
 use super::push_writer::PushWriter;
 use super::withheld::Withheld;
 use crate::actor::message::{
-    Answer, Answers, CancelWaits, CloseStream, Done, Ready, Requests, StreamRef, Task, Work,
+    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, StreamRef, Task,
+    Work,
 };
 use crate::actor::{AnswerSink, Outlet};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::model::Request;
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
@@ -45,6 +47,8 @@ pub(super) struct Exchange {
     answers: VecDeque<(u64, Result<Done, Error>)>,
     /// Requests whose answers come later, as what they show is not durable yet.
     withheld: Withheld,
+    /// Requests to the queue, and the jobs that it gave.
+    jobs: Jobs,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
     /// Streams by request id.
@@ -97,6 +101,7 @@ fn in_flight(id: u64) -> End {
 impl Exchange {
     pub(super) fn new(service: Wakeful, owner: Arc<Owner>, outbox: Arc<Outbox>) -> Self {
         let encoder = Encoder::new(&service);
+        let jobs = Jobs::new(owner.id);
         Self {
             service,
             owner,
@@ -110,6 +115,7 @@ impl Exchange {
             cancelled: Vec::new(),
             answers: VecDeque::new(),
             withheld: Withheld::default(),
+            jobs,
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
@@ -138,13 +144,16 @@ impl Exchange {
             && self.waits.is_empty()
             && self.answers.is_empty()
             && self.withheld.is_empty()
+            && self.jobs.is_done()
             && self.streams.values().all(|stream| stream.watches == 0)
     }
 
     /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
     /// those that are large.
     pub(super) fn is_full(&self, max: usize) -> bool {
-        self.withheld.len() >= max || self.withheld.has_large()
+        self.withheld.len() + self.jobs.counted() >= max
+            || self.withheld.has_large()
+            || self.jobs.has_large()
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -171,16 +180,40 @@ impl Exchange {
     ) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
-            if open || self.withheld.contains(id) {
+            if open || self.withheld.contains(id) || self.jobs.contains(id) {
                 return Err(in_flight(id));
             }
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
+        let call = match self.ask_queue(id, deadline, call) {
+            Some(call) => call,
+            None => return Ok(()),
+        };
         let (about, task) = self.task(id, call);
         self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about });
         Ok(())
+    }
+
+    /// Takes a request to the queue for its next message; gives back any other.
+    fn ask_queue(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        call: Result<Call, Error>,
+    ) -> Option<Result<Call, Error>> {
+        match call {
+            // Whoever holds jobs is still to settle them.
+            Ok(Call::Store { options, request: Request::Job(request) })
+                if options.idempotency.is_none() && (!self.leaving || request.concludes()) =>
+            {
+                let durability = options.durability;
+                self.jobs.ask(JobWork { id, deadline, durability, request });
+                None
+            }
+            call => Some(call),
+        }
     }
 
     /// That no id was asked for twice in the same message. Ids that rise need no look.
@@ -189,6 +222,9 @@ impl Exchange {
             return Ok(());
         }
         let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
+        if let Some(id) = ids.iter().find(|id| self.jobs.contains(**id)) {
+            return Err(in_flight(*id));
+        }
         ids.sort_unstable();
         match ids.windows(2).find(|pair| pair.first() == pair.last()) {
             Some(pair) => Err(in_flight(pair.first().copied().unwrap_or_default())),
@@ -201,6 +237,11 @@ impl Exchange {
             Err(error) => (About::Plain, Task::Refused(error)),
             Ok(_) if self.leaving => {
                 (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
+            }
+            Ok(Call::Store { request: Request::Job(_), .. }) => {
+                let message = "a request to the queue takes no idempotency key: give each job of \
+                    a push an index instead";
+                (About::Plain, Task::Refused(Error::new(ErrorCode::InvalidArgument, message)))
             }
             Ok(Call::Store { options, request: request @ Request::ReadSnapshot { .. } }) => {
                 (About::File, Task::Store { options, request })
@@ -250,10 +291,11 @@ impl Exchange {
         self.cancelled.push(id);
     }
 
-    /// Hands everything asked for to the store, as one message, and takes the answers.
+    /// Hands everything asked for to the store and to the queue, as one message each, and takes
+    /// the answers of the store.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
+        self.check_ids()?;
         if !self.works.is_empty() {
-            self.check_ids()?;
             // What is given up makes room for what is asked for in the same breath.
             self.do_cancel();
             let works = std::mem::take(&mut self.works);
@@ -275,9 +317,11 @@ impl Exchange {
                 }
             }
         }
+        // After the store: what a job is about is set before a worker has it.
+        self.jobs.hand_over(&self.service, Arc::clone(&self.outbox) as Arc<dyn AnswerSink>);
         self.do_cancel();
-        // What is left has ended by itself.
-        self.cancelled.clear();
+        // What is left is the queue's, or has ended by itself.
+        self.jobs.cancel(&self.service, std::mem::take(&mut self.cancelled));
         Ok(())
     }
 
@@ -393,7 +437,11 @@ impl Exchange {
                 }
             }
             Outgoing::Withheld(answers) => {
-                answers.iter().for_each(|(id, _)| self.withheld.end(*id));
+                for (id, answer) in &answers {
+                    if !self.jobs.answered(*id, answer) {
+                        self.withheld.end(*id);
+                    }
+                }
                 self.answers.extend(answers);
             }
             Outgoing::Show(id, handle, batch) => {
@@ -439,6 +487,7 @@ impl Exchange {
 
     /// Frees everything the connection held, a little at a time.
     pub(super) async fn free(&mut self) {
+        self.jobs.end(&self.service);
         let slice = self.service.config().store.slice_max;
         let store = self.service.store();
         let waits: Vec<Handle> = std::mem::take(&mut self.waits).into_values().collect();
@@ -459,6 +508,7 @@ impl Exchange {
 /// For the day a connection ends by a panic: what it held is freed all the same.
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.jobs.end(&self.service);
         let store = self.service.store();
         if !self.waits.is_empty() {
             // bound: once for each connection

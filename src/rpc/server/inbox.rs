@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::connection::protocol;
+use super::jobs::is_large;
 use crate::config::RpcConfig;
 use crate::error::{Details, Error, ErrorCode};
-use crate::model::{KeyRange, Request};
+use crate::model::{JobRequest, KeyRange, Request};
 use crate::rpc::codec::{CodecError, decode};
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
@@ -243,11 +244,22 @@ fn is_heavy(call: &Call) -> bool {
             Request::Range(_) | Request::Txn(_) | Request::LeaseRevoke(_) => true,
             Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
             Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
+            Request::Job(job) => is_heavy_job(job),
             Request::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
             _ => false,
         },
         Call::Wait(wait) => wait.after.is_some() || !matches!(wait.range, KeyRange::Key(_)),
         Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => false,
+    }
+}
+
+/// Whether it may concern many jobs while it is short itself: a read has room for many of those.
+fn is_heavy_job(job: &JobRequest) -> bool {
+    match job {
+        JobRequest::Reserve(reserve) => reserve.credits > 1,
+        JobRequest::Replay { id, .. } => id.is_none(),
+        JobRequest::ClearTopic(_) => true,
+        job => is_large(job),
     }
 }
 

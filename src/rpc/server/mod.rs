@@ -4,6 +4,7 @@ mod connection;
 mod encoder;
 mod exchange;
 mod inbox;
+mod jobs;
 mod outbox;
 mod output;
 mod push_writer;

@@ -25,7 +25,6 @@ fn small() -> Config {
     config.store.revision_bytes_max = OPS * (64 + KEY + VALUE);
     config.store.revision_events_max = 1_000;
     config.store.lease_ttl_max = Duration::from_micros(u64::MAX);
-    config.rpc.frame_bytes_max = 1 << 20;
     config.journal.segment_bytes = record_bytes_max(&config.store) as u64 + 1024;
     config.check().unwrap();
     config

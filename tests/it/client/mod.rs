@@ -2,6 +2,7 @@
 
 mod calls;
 mod cuts;
+mod jobs;
 mod linearizable;
 mod proxy;
 mod register;

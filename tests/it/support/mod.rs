@@ -1,6 +1,7 @@
 //! What tests stand on: a server to talk to, and someone who talks to it.
 
 pub(crate) mod body;
+pub(crate) mod jobs;
 pub(crate) mod raw;
 pub(crate) mod server;
 

@@ -3,6 +3,7 @@
 mod deadlines;
 mod document;
 mod framing;
+mod jobs;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod memory;
 mod requests;

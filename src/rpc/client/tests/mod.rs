@@ -1,6 +1,7 @@
 //! The client against a scripted server on a real socket.
 
 mod handshake;
+mod jobs;
 mod real;
 mod requests;
 mod watches;

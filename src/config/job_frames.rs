@@ -1,0 +1,56 @@
+//! How large the bodies can be that are about jobs.
+
+use super::QueueConfig;
+
+/// What a job, a topic or an outcome takes in a body beside its bytes and pauses, at most.
+const FIXED_BYTES: usize = 256;
+
+/// What a refusal takes that is one of many, at most.
+const REFUSAL_BYTES: usize = 512;
+
+/// The largest bodies, and what they are made of: each must fit in a frame.
+pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 6] {
+    let sum = |parts: &[usize]| parts.iter().copied().fold(0, usize::saturating_add);
+    let names = queue.name_bytes_max.saturating_mul(3);
+    let pauses = FIXED_BYTES.saturating_add(queue.backoff_pauses_max.saturating_mul(8));
+    let errors = queue.error_bytes_max.saturating_add(8).saturating_mul(queue.errors_kept_max);
+    let told = sum(&[queue.output_bytes_max, queue.progress_bytes_max, errors, names]);
+    let credits = queue.credits_max as usize;
+    [
+        (
+            sum(&[queue.push_bytes_max, queue.push_jobs_max.saturating_mul(pauses)]),
+            "queue.push_bytes_max, 256 bytes and queue.backoff_pauses_max numbers for each of \
+             queue.push_jobs_max",
+        ),
+        (
+            sum(&[
+                queue.push_bytes_max,
+                queue.payload_bytes_max,
+                credits.saturating_mul(names.saturating_add(FIXED_BYTES)),
+            ]),
+            "queue.push_bytes_max, queue.payload_bytes_max, 256 bytes and three of \
+             queue.name_bytes_max for each of queue.credits_max",
+        ),
+        (
+            queue.push_jobs_max.saturating_mul(REFUSAL_BYTES),
+            "512 bytes for each of queue.push_jobs_max",
+        ),
+        (
+            sum(&[queue.payload_bytes_max, told, FIXED_BYTES]),
+            "queue.payload_bytes_max, queue.output_bytes_max, queue.progress_bytes_max, \
+             queue.errors_kept_max of queue.error_bytes_max, three of queue.name_bytes_max and \
+             256 bytes",
+        ),
+        (
+            sum(&[queue.list_bytes_max, told, queue.list_jobs_max.saturating_mul(pauses)]),
+            "queue.list_bytes_max, queue.output_bytes_max, queue.progress_bytes_max, \
+             queue.errors_kept_max of queue.error_bytes_max, three of queue.name_bytes_max, and \
+             256 bytes and queue.backoff_pauses_max numbers for each of queue.list_jobs_max",
+        ),
+        (
+            sum(&[queue.list_bytes_max, queue.schedules_max.saturating_mul(pauses)]),
+            "queue.list_bytes_max, 256 bytes and queue.backoff_pauses_max numbers for each of \
+             queue.schedules_max",
+        ),
+    ]
+}

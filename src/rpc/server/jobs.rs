@@ -1,0 +1,257 @@
+//! [`Jobs`]: what a connection has asked of the queue, and the jobs it holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use crate::actor::AnswerSink;
+use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, OwnerId};
+use crate::error::Error;
+use crate::model::{CallReply, JobId, JobReply, JobRequest, Reply};
+use crate::service::Wakeful;
+
+/// What a connection has asked of the queue, and the jobs it holds.
+///
+/// Each request goes to the queue once, and its one answer comes by the outbox. Bounded by
+/// `rpc.requests_in_flight_max`; requests that park by `queue.parked_max`, which the queue keeps,
+/// and jobs held by what the queue has.
+pub(super) struct Jobs {
+    owner: OwnerId,
+    /// Requests without an answer.
+    pending: HashMap<u64, Pending, RandomState>,
+    /// How many of them do not park.
+    counted: usize,
+    /// How many of those have large answers.
+    large: usize,
+    /// Jobs that the peer was given and has not settled, each with its epoch.
+    held: HashMap<JobId, u32, RandomState>,
+    /// For the next message to the queue.
+    works: Vec<JobWork>,
+    /// The queue has heard of this connection, and not of its end.
+    known: bool,
+}
+
+struct Pending {
+    parks: bool,
+    large: bool,
+    /// Jobs that its answer settles.
+    settles: Vec<(JobId, u32)>,
+}
+
+impl Jobs {
+    pub(super) fn new(owner: OwnerId) -> Self {
+        Self {
+            owner,
+            pending: HashMap::default(),
+            counted: 0,
+            large: 0,
+            held: HashMap::default(),
+            works: Vec::new(),
+            known: false,
+        }
+    }
+
+    /// Takes a request for the next message to the queue.
+    pub(super) fn ask(&mut self, work: JobWork) {
+        let request = &work.request;
+        let (parks, large) = (request.parks(), is_large(request));
+        let settles = match request {
+            JobRequest::Settle(settlements) => {
+                let reservations = settlements.iter().map(|settlement| settlement.reservation);
+                reservations.map(|reservation| (reservation.id, reservation.epoch)).collect()
+            }
+            _ => Vec::new(),
+        };
+        if !parks {
+            self.counted += 1;
+            self.large += usize::from(large);
+        }
+        self.pending.insert(work.id, Pending { parks, large, settles });
+        self.works.push(work);
+    }
+
+    /// Whether the request `id` has no answer yet.
+    pub(super) fn contains(&self, id: u64) -> bool {
+        !self.pending.is_empty() && self.pending.contains_key(&id)
+    }
+
+    /// Hands everything asked for to the queue, as one message.
+    pub(super) fn hand_over(&mut self, service: &Wakeful, sink: Arc<dyn AnswerSink>) {
+        if self.works.is_empty() {
+            return;
+        }
+        self.known = true;
+        let works = std::mem::take(&mut self.works);
+        // bound: one for each read, and requests in flight are limited
+        service.queue().do_send(JobWorks { owner: self.owner, works, sink });
+    }
+
+    /// Gives up those of `ids` that are parked, which get their answers from the queue all the
+    /// same.
+    pub(super) fn cancel(&mut self, service: &Wakeful, mut ids: Vec<u64>) {
+        ids.retain(|id| self.pending.get(id).is_some_and(|pending| pending.parks));
+        if !ids.is_empty() {
+            // bound: one for each read
+            service.queue().do_send(CancelJobs { owner: self.owner, ids });
+        }
+    }
+
+    /// Notes the answer to `id`; whether that is a request to the queue.
+    pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) -> bool {
+        if self.pending.is_empty() {
+            return false;
+        }
+        let Some(pending) = self.pending.remove(&id) else { return false };
+        if !pending.parks {
+            self.counted -= 1;
+            self.large -= usize::from(pending.large);
+        }
+        let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer else {
+            return true;
+        };
+        match reply {
+            JobReply::Reserved(jobs) => {
+                self.held.extend(jobs.iter().map(|job| (job.reservation.id, job.reservation.epoch)))
+            }
+            // Settled, or no longer this connection's to settle.
+            JobReply::Settled(_) => self.let_go(pending.settles),
+            JobReply::Revoked(lost) => {
+                self.let_go(lost.iter().map(|reservation| (reservation.id, reservation.epoch)));
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn let_go(&mut self, reservations: impl IntoIterator<Item = (JobId, u32)>) {
+        for (id, epoch) in reservations {
+            if self.held.get(&id) == Some(&epoch) {
+                self.held.remove(&id);
+            }
+        }
+    }
+
+    /// Requests in flight that take the place of others.
+    pub(super) fn counted(&self) -> usize {
+        self.counted
+    }
+
+    /// Whether the answer to any of those will be large.
+    pub(super) fn has_large(&self) -> bool {
+        self.large > 0
+    }
+
+    /// Whether nothing is pending, and the peer has settled what it was given.
+    pub(super) fn is_done(&self) -> bool {
+        self.pending.is_empty() && self.held.is_empty()
+    }
+
+    /// Tells the queue that the connection is gone, once.
+    pub(super) fn end(&mut self, service: &Wakeful) {
+        if std::mem::take(&mut self.known) {
+            // bound: once for each connection
+            service.queue().do_send(OwnerGone(self.owner));
+        }
+        self.pending = HashMap::default();
+        self.held = HashMap::default();
+        (self.counted, self.large) = (0, 0);
+    }
+}
+
+/// Whether its answer may be a page, of which one at a time is enough. (What is reserved only
+/// refers to what the queue has.)
+pub(super) fn is_large(request: &JobRequest) -> bool {
+    matches!(
+        request,
+        JobRequest::Outcomes { .. }
+            | JobRequest::List { .. }
+            | JobRequest::Topics { .. }
+            | JobRequest::Schedules
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::model::{Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
+
+    fn ask(jobs: &mut Jobs, id: u64, request: JobRequest) {
+        jobs.ask(JobWork { id, deadline: None, durability: None, request });
+    }
+
+    fn reserve(wait: Duration) -> JobRequest {
+        JobRequest::Reserve(ReserveRequest { wait: Some(wait), ..ReserveRequest::new("t") })
+    }
+
+    fn settle(reservation: Reservation) -> JobRequest {
+        JobRequest::Settle(vec![Settlement { reservation, verdict: Verdict::Release }])
+    }
+
+    fn reply(reply: JobReply) -> Result<Done, Error> {
+        Ok(Done::Reply(CallReply { reply: Reply::Job(reply), durability: None }))
+    }
+
+    fn given(reservations: &[Reservation]) -> Result<Done, Error> {
+        let job = |reservation: &Reservation| ReservedJob {
+            reservation: *reservation,
+            topic: "t".into(),
+            payload: "p".into(),
+            index: None,
+            order_key: None,
+            failures: 0,
+            losses: 0,
+            pushed: 0,
+        };
+        reply(JobReply::Reserved(reservations.iter().map(job).collect()))
+    }
+
+    const FIRST: Reservation = Reservation { id: 1, epoch: 1 };
+    const AGAIN: Reservation = Reservation { id: 1, epoch: 2 };
+    const OTHER: Reservation = Reservation { id: 2, epoch: 1 };
+
+    #[test]
+    fn r1_only_requests_that_do_not_park_take_the_place_of_others() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        ask(&mut jobs, 2, reserve(Duration::from_secs(1)));
+        ask(&mut jobs, 3, JobRequest::Schedules);
+        assert_eq!((jobs.counted(), jobs.has_large()), (2, true));
+        assert!(jobs.contains(2) && !jobs.contains(4));
+        assert!(jobs.answered(3, &reply(JobReply::Schedules(Vec::new()))));
+        assert_eq!((jobs.counted(), jobs.has_large()), (1, false));
+        assert!(!jobs.answered(3, &given(&[])), "once");
+        assert!(jobs.answered(1, &given(&[])));
+        assert!(jobs.counted() == 0 && !jobs.is_done(), "one is parked");
+        let refused = Err(Error::new(ErrorCode::Cancelled, "cancelled"));
+        assert!(jobs.answered(2, &refused));
+        assert!(jobs.is_done());
+    }
+
+    #[test]
+    fn r5_a_worker_is_done_when_its_jobs_are_settled() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        jobs.answered(1, &given(&[FIRST, OTHER]));
+        assert!(!jobs.is_done());
+        ask(&mut jobs, 2, settle(FIRST));
+        let failed = Err(Error::new(ErrorCode::JournalFailed, "no"));
+        jobs.answered(2, &failed);
+        ask(&mut jobs, 3, settle(OTHER));
+        jobs.answered(3, &reply(JobReply::Settled(vec![None])));
+        assert!(!jobs.is_done(), "the first is not settled");
+        // It was not touched in time, and came again.
+        ask(&mut jobs, 4, reserve(Duration::ZERO));
+        jobs.answered(4, &given(&[AGAIN]));
+        ask(&mut jobs, 5, settle(FIRST));
+        let stale = Error::new(ErrorCode::StaleReservation, "stale");
+        jobs.answered(5, &reply(JobReply::Settled(vec![Some(stale)])));
+        assert!(!jobs.is_done(), "a settlement of an old epoch settles nothing");
+        ask(&mut jobs, 6, JobRequest::Revoked { wait: Some(Duration::ZERO) });
+        jobs.answered(6, &reply(JobReply::Revoked(vec![AGAIN])));
+        assert!(jobs.is_done());
+    }
+}

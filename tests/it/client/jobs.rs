@@ -1,0 +1,162 @@
+//! Jobs through the client: the same methods as in process, and no job is lost with a caller.
+
+use std::time::Duration;
+
+use wakeful::{
+    Backoff, ErrorCode, JobRef, JobRequest, JobState, Jobs, Operations, PushOptions, PushRequest,
+    Request, ReserveRequest, Schedule, Settlement, TopicSettings, Verdict,
+};
+
+use super::proxy::Proxy;
+use super::{connect, within};
+use crate::process::Server;
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+const LONG: Option<Duration> = Some(Duration::from_secs(60));
+
+fn named(index: &str) -> PushOptions {
+    PushOptions { index: Some(index.into()), ..PushOptions::default() }
+}
+
+fn reserve(wait: Option<Duration>) -> ReserveRequest {
+    ReserveRequest { wait, ..ReserveRequest::new("resize") }
+}
+
+fn done(reservation: wakeful::Reservation) -> Settlement {
+    Settlement { reservation, verdict: Verdict::Done { output: "url".into() } }
+}
+
+#[tokio::test]
+async fn e1_jobs_are_done_over_the_wire_as_in_process() {
+    let server = Server::start();
+    let client = connect(server.addr()).await;
+    let pushed = within(client.push("resize", "photo", named("p1"))).await.unwrap();
+    assert_eq!((pushed.state, pushed.existing), (JobState::Ready, false));
+    let again = within(client.push("resize", "other", named("p1"))).await.unwrap();
+    assert_eq!((again.id, again.existing), (pushed.id, true));
+    let job = within(client.reserve(reserve(LONG))).await.unwrap().remove(0);
+    assert_eq!((job.payload.as_ref(), job.reservation.id), (&b"photo"[..], pushed.id));
+    within(client.progress(job.reservation, "half")).await.unwrap();
+    assert_eq!(within(client.touch(vec![job.reservation], LONG)).await.unwrap(), [None]);
+    let index = JobRef::Index { topic: "resize".into(), index: "p1".into() };
+    let info = within(client.get_job(index.clone())).await.unwrap();
+    assert_eq!((info.state, info.epoch), (JobState::Reserved, 1));
+    assert_eq!(info.progress.as_deref(), Some(&b"half"[..]));
+    let (finished, settled) = within(async {
+        tokio::join!(client.await_job(index, LONG), client.settle(vec![done(job.reservation)]))
+    })
+    .await;
+    assert_eq!(settled.unwrap(), [None]);
+    let finished = finished.unwrap();
+    assert_eq!((finished.state, finished.output), (JobState::Done, Some("url".into())));
+    let stale = within(client.settle(vec![done(job.reservation)])).await.unwrap().remove(0);
+    assert_eq!(stale.unwrap().code, ErrorCode::StaleReservation);
+    let page = within(client.outcomes("resize", Some(0), 0, NOW)).await.unwrap();
+    assert_eq!(page.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [pushed.id]);
+}
+
+#[tokio::test]
+async fn e1_topics_and_schedules_are_run_over_the_wire() {
+    let server = Server::start();
+    let client = connect(server.addr()).await;
+    let settings = TopicSettings {
+        concurrency: Some(1),
+        retry_max: Some(0),
+        backoff: Some(Backoff::Constant(Duration::from_millis(5))),
+        ..TopicSettings::default()
+    };
+    let topic = within(client.set_topic("resize", settings.clone())).await.unwrap();
+    assert_eq!(topic.settings, settings);
+    assert!(within(client.pause_topic("resize", true)).await.unwrap().paused);
+    let job = within(client.push("resize", "photo", PushOptions::default())).await.unwrap();
+    assert!(within(client.reserve(reserve(NOW))).await.unwrap().is_empty(), "it is paused");
+    within(client.pause_topic("resize", false)).await.unwrap();
+    let reserved = within(client.reserve(reserve(LONG))).await.unwrap().remove(0);
+    let verdict = Verdict::Retry { after: None, error: "no".to_owned() };
+    let failed = vec![Settlement { reservation: reserved.reservation, verdict }];
+    assert_eq!(within(client.settle(failed)).await.unwrap(), [None]);
+    let dead = within(client.list_jobs("resize", JobState::Dead, 0, 0)).await.unwrap();
+    assert_eq!((dead.jobs.len(), dead.jobs[0].id), (1, job.id));
+    assert_eq!(dead.jobs[0].errors, ["no"]);
+    assert_eq!(within(client.replay("resize", None)).await.unwrap(), 1);
+    let info = within(client.cancel_job(JobRef::Id(job.id))).await.unwrap();
+    assert_eq!(info.id, job.id);
+    let refusal = within(client.cancel_job(JobRef::Id(job.id))).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::JobFinished);
+    let jobs = vec![PushRequest::new("resize", "a"), PushRequest::new("crop", "b")];
+    assert_eq!(within(client.push_all(jobs, Duration::ZERO)).await.unwrap().len(), 2);
+    assert_eq!(within(client.clear_topic("resize")).await.unwrap(), 1);
+    let names: Vec<_> = within(client.topics()).await.unwrap();
+    let names: Vec<_> = names.iter().map(|topic| topic.name.to_string()).collect();
+    assert_eq!(names, ["crop", "resize"]);
+    assert_eq!(within(client.topic_info("crop")).await.unwrap().ready, 1);
+    let refusal = within(client.topic_info("none")).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::TopicNotFound);
+    let schedule = Schedule {
+        name: "nightly".into(),
+        cron: "0 4 * * *".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+        push: PushRequest::new("resize", "all"),
+    };
+    assert!(within(client.set_schedule(schedule.clone())).await.unwrap().next.is_some());
+    assert_eq!(within(client.schedules()).await.unwrap()[0].schedule, schedule);
+    within(client.remove_schedule("nightly")).await.unwrap();
+    let refusal = within(client.remove_schedule("nightly")).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::ScheduleNotFound);
+}
+
+/// Whether it was given up before or after the job came: the job is the next worker's, at no cost.
+#[tokio::test]
+async fn a_dropped_reserve_gives_its_jobs_back() {
+    let server = Server::start();
+    let (worker, other) = (connect(server.addr()).await, connect(server.addr()).await);
+    for _ in 0..50 {
+        let reserving = worker.go(Request::Job(JobRequest::Reserve(reserve(LONG))));
+        let pushed = other.push("resize", "photo", PushOptions::default());
+        let pushed = within(pushed).await.unwrap();
+        drop(reserving);
+        let job = within(other.reserve(reserve(LONG))).await.unwrap().remove(0);
+        assert_eq!((job.reservation.id, job.losses, job.failures), (pushed.id, 0, 0));
+        assert_eq!(within(other.settle(vec![done(job.reservation)])).await.unwrap(), [None]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_gives_its_jobs_back_at_no_cost() {
+    let server = Server::start();
+    let (worker, other) = (connect(server.addr()).await, connect(server.addr()).await);
+    within(other.push("resize", "photo", PushOptions::default())).await.unwrap();
+    let first = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
+    within(worker.close()).await;
+    let job = within(other.reserve(reserve(LONG))).await.unwrap().remove(0);
+    assert_eq!(job.reservation.id, first.reservation.id);
+    assert_eq!((job.reservation.epoch, job.losses), (2, 0));
+}
+
+#[tokio::test]
+async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
+    let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);
+    within(other.push("resize", "first", PushOptions::default())).await.unwrap();
+    let first = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
+    // It was neither touched nor settled: the cut takes it from this worker.
+    proxy.move_to(server.addr());
+    let again = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
+    assert_eq!(again.reservation.id, first.reservation.id);
+    assert_eq!((again.reservation.epoch, again.losses), (2, 1));
+    let stale = within(worker.settle(vec![done(first.reservation)])).await.unwrap().remove(0);
+    assert_eq!(stale.unwrap().code, ErrorCode::StaleReservation);
+    let mut waiting = Box::pin(worker.reserve(reserve(LONG)));
+    tokio::select! {
+        jobs = &mut waiting => panic!("none is there: {jobs:?}"),
+        status = within(worker.status()) => drop(status.unwrap()),
+    }
+    proxy.move_to(server.addr());
+    let second = within(other.push("resize", "second", PushOptions::default())).await.unwrap();
+    let mut come = vec![within(waiting).await.unwrap().remove(0).reservation.id];
+    // The cut took the first again, too.
+    come.push(within(worker.reserve(reserve(LONG))).await.unwrap().remove(0).reservation.id);
+    come.sort_unstable();
+    assert_eq!(come, [first.reservation.id, second.id]);
+}
