@@ -5,6 +5,7 @@
 
 mod check;
 pub(crate) mod record;
+pub(crate) mod work;
 
 use std::time::Duration;
 
