@@ -96,6 +96,11 @@ impl MemoryQueue {
         self.state.lock().dead.iter().cloned().collect()
     }
 
+    /// How many jobs are not finished: those that wait, and those that are held.
+    pub fn unfinished(&self) -> usize {
+        self.state.lock().unfinished()
+    }
+
     /// Takes what there is; else tells when to look again, if not only after a change.
     fn take(&self, next: Next) -> Result<Vec<ReservedJob>, Option<Instant>> {
         let now = Instant::now();
