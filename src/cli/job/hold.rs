@@ -82,19 +82,20 @@ impl ReserveArgs {
 
     async fn reserve(&self, jobs: &impl Operations) -> Result<Vec<ReservedJob>, Error> {
         let start = Instant::now();
+        let mut left = self.wait;
         loop {
-            let left = self.wait.map_or(SLICE, |wait| wait.saturating_sub(start.elapsed()));
-            let reserved = jobs
-                .reserve(ReserveRequest {
-                    topic: self.topic.topic.clone(),
-                    credits: self.credits,
-                    wait: Some(left.min(SLICE)),
-                    visibility: Some(self.visibility),
-                })
-                .await?;
-            if !reserved.is_empty() || left <= SLICE && self.wait.is_some() {
+            let slice = left.map_or(SLICE, |left| left.min(SLICE));
+            let request = ReserveRequest {
+                topic: self.topic.topic.clone(),
+                credits: self.credits,
+                wait: Some(slice),
+                visibility: Some(self.visibility),
+            };
+            let reserved = jobs.reserve(request).await?;
+            if !reserved.is_empty() || left == Some(slice) {
                 return Ok(reserved);
             }
+            left = self.wait.map(|wait| wait.saturating_sub(start.elapsed()));
         }
     }
 }

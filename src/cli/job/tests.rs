@@ -228,11 +228,22 @@ fn a_command_that_is_not_there_fails_the_job_not_the_worker() {
 
 #[test]
 fn what_runs_too_long_or_prints_too_much_is_ended_with_all_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = dir.path().join("child");
     let fake = Fake::with(&["x"]);
-    let mut slow = plan("sleep 600 & echo why >&2; wait", 1);
-    slow.program.timeout = Some(Duration::from_millis(300));
+    // What it starts would not end by itself, nor when it is told to.
+    let script =
+        format!("(trap '' TERM; sleep 600; sleep 600) & echo $! > {}; wait", child.display());
+    let mut slow = plan(&script, 1);
+    slow.program.timeout = Some(Duration::from_secs(1));
     run(&fake, &slow).0.unwrap();
-    assert_eq!(fake.told(), ["1 retry ran longer than 300ms: why"]);
+    assert_eq!(fake.told(), ["1 retry ran longer than 1s"]);
+    let child = std::fs::read_to_string(child).unwrap();
+    let gone = format!("! kill -0 {0} || grep -q '^State:.Z' /proc/{0}/status", child.trim());
+    in_runtime(fake.until(|| {
+        let status = std::process::Command::new("sh").args(["-c", &gone]).status();
+        status.unwrap().success()
+    }));
     let fake = Fake::with(&["x"]);
     let mut loud = plan("yes", 1);
     loud.program.output_bytes_max = 100;

@@ -78,13 +78,15 @@ async fn finished(
     jobs: &impl Operations,
 ) -> Result<JobInfo, Error> {
     let start = Instant::now();
+    let mut left = timeout;
     loop {
-        let left = timeout.map_or(SLICE, |timeout| timeout.saturating_sub(start.elapsed()));
-        let info = jobs.await_job(job, Some(left.min(SLICE))).await?;
-        if info.state.is_finished() || left <= SLICE && timeout.is_some() {
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        let info = jobs.await_job(job, Some(slice)).await?;
+        if info.state.is_finished() || left == Some(slice) {
             return Ok(info);
         }
         // Of an index: the job that it was, whatever is pushed meanwhile.
         job = JobRef::Id(info.id);
+        left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
     }
 }
