@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use super::jobs;
 use super::load::{LEASE_TTL, key_of};
 use super::told::{Shown, Told, Writer};
 use crate::{KeyRange, Operations, SetRequest, WatchFrom, WatchItem, WatchRequest};
@@ -20,6 +21,7 @@ pub(super) async fn check(store: &impl Operations, told: &mut Told) -> Result<()
     check_writers(store, told).await?;
     check_leases(store, told).await?;
     check_events(store, told).await?;
+    jobs::check(store, &mut told.jobs).await?;
     let set = store.set(SetRequest::new("probe", "")).await.map_err(failed("set"))?;
     if set.revision != status.revision + 1 {
         return Err(format!(

@@ -12,11 +12,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::told::Told;
-use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, load};
+use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, jobs, load};
 use crate::{Client, ClientConfig};
 
 /// How long a server may take to start, or a call to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most jobs that a worker takes before it leaves with the last of them.
+const JOBS_MAX: usize = 40;
 
 /// Longest life of a server under load.
 const LIFE_MS_MAX: u64 = 120;
@@ -29,7 +32,8 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
     for round in 1..=rounds {
         progress.note(round, &told.lock());
         let life = Duration::from_millis(random.random_range(1..=LIFE_MS_MAX));
-        if let Err(what) = round_of(dir, life, &told).await {
+        let jobs = random.random_range(1..=JOBS_MAX);
+        if let Err(what) = round_of(dir, life, jobs, &told).await {
             return Err(Broken { round, what, told: told.lock().clone() });
         }
     }
@@ -37,7 +41,7 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
         // What the last one left is checked too.
         let server = Server::start(dir).await;
         let checked = match &server {
-            Ok(server) => check_at(server, &told).await,
+            Ok(server) => finish_at(server, &told).await,
             Err(error) => Err(error.clone()),
         };
         if let Err(what) = checked {
@@ -45,10 +49,15 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
         }
     }
     let told = told.lock();
-    Ok(Tally { acknowledged: told.acknowledged, events: told.events })
+    Ok(Tally { acknowledged: told.acknowledged, events: told.events, jobs: told.jobs.pushed })
 }
 
-async fn round_of(dir: &Path, life: Duration, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+async fn round_of(
+    dir: &Path,
+    life: Duration,
+    jobs: usize,
+    told: &Arc<Mutex<Told>>,
+) -> Result<(), String> {
     let mut server = Server::start(dir).await?;
     check_at(&server, told).await?;
     let client = server.connect().await?;
@@ -57,16 +66,49 @@ async fn round_of(dir: &Path, life: Duration, told: &Arc<Mutex<Told>>) -> Result
         tasks.push(actix_rt::spawn(load::write(client.clone(), told.clone(), number)));
     }
     tasks.push(actix_rt::spawn(load::lease(client.clone(), told.clone())));
+    let mut shell = server.work(jobs::TOPICS[1])?;
+    let working = [server.connect().await?, server.connect().await?];
+    for (worker, client) in working.iter().enumerate() {
+        tasks.push(actix_rt::spawn(jobs::push(client.clone(), told.clone())));
+        // The second leaves before the server does.
+        let jobs = if worker == 0 { usize::MAX } else { jobs };
+        let (client, told) = (client.clone(), told.clone());
+        tasks.push(actix_rt::spawn(async move {
+            jobs::work(client.clone(), told, jobs).await;
+            client.close().await;
+        }));
+    }
     // On a connection of its own: it ends with the server instead of looking for another.
     let watching = server.connect().await?;
     let watch = actix_rt::spawn(load::watch(watching.clone(), told.clone()));
     tokio::time::sleep(life).await;
-    server.process.kill().await.map_err(|error| format!("kill: {error}"))?;
+    if jobs.is_multiple_of(2) {
+        kill(&mut shell).await?;
+    }
+    kill(&mut server.process).await?;
+    kill(&mut shell).await?;
+    for client in working {
+        client.close().await;
+    }
     watching.close().await;
     for task in tasks.into_iter().chain([watch]) {
         let ended = tokio::time::timeout(PATIENCE, task).await;
         ended.map_err(|_| "a client did not notice that its server was gone")?.ok();
     }
+    client.close().await;
+    Ok(())
+}
+
+async fn kill(process: &mut Child) -> Result<(), String> {
+    process.kill().await.map_err(|error| format!("kill: {error}"))
+}
+
+/// Checks the last server, and has it finish all jobs.
+async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+    check_at(server, told).await?;
+    let client = server.connect().await?;
+    let finished = tokio::time::timeout(PATIENCE, jobs::finish(&client, told)).await;
+    finished.map_err(|_| "the last jobs took too long".to_owned())??;
     client.close().await;
     Ok(())
 }
@@ -105,6 +147,15 @@ impl Server {
         let line = line.ok().flatten().unwrap_or_default();
         let addr = line.strip_prefix("listening on ").ok_or("a server refuses to start")?;
         Ok(Self { process, addr: addr.to_owned() })
+    }
+
+    /// A worker of its own process, which gives back what it is given.
+    fn work(&self, topic: &str) -> Result<Child, String> {
+        let binary = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(binary);
+        command.args(["job", "work", topic, "--addr", &self.addr, "--", "cat"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.kill_on_drop(true).spawn().map_err(|error| format!("cannot start: {error}"))
     }
 
     async fn connect(&self) -> Result<Client, String> {

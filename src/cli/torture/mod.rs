@@ -1,6 +1,7 @@
 //! `wakeful torture`: the proof that nothing acknowledged is lost, for anyone to run.
 
 mod check;
+mod jobs;
 mod kill;
 mod load;
 mod power;
@@ -18,9 +19,9 @@ use told::Told;
 /// Kill servers at random instants, and check that nothing acknowledged is lost
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each round starts a real server on the same data, loads it with writers, a watcher and leases, kills
-it with SIGKILL at a random instant, starts it again, and checks what is there against everything
-its clients were told. Then simulated power cuts: the same in this process, on a disk in memory that
+Each round starts a real server on the same data, loads it with writers, a watcher, leases, and jobs
+whose workers are cut off and killed, kills it with SIGKILL at a random instant, starts it again, and
+checks what is there against everything its clients were told. At the end every job is done or dead. Then simulated power cuts: the same in this process, on a disk in memory that
 forgets, sector by sector, what was not synced. Exits with 1 and the history at the first promise
 that is broken; the numbers are those of docs/guarantees.md.
 
@@ -67,6 +68,7 @@ const LIMITS: [(&str, &str); 13] = [
 struct Tally {
     acknowledged: u64,
     events: u64,
+    jobs: u64,
 }
 
 /// A promise that was broken, with what led to it.
@@ -114,6 +116,7 @@ impl TortureArgs {
                     .number("power_cuts", self.power_cuts)
                     .number("acknowledged", killed.acknowledged + cut.acknowledged)
                     .number("events", killed.events + cut.events)
+                    .number("jobs", killed.jobs + cut.jobs)
                     .number("seconds", took.as_secs())
                     .number("losses", 0),
             );
@@ -122,10 +125,10 @@ impl TortureArgs {
         for (what, times, tally) in
             [("kills", self.rounds, killed), ("power cuts", self.power_cuts, cut)]
         {
-            let Tally { acknowledged, events } = tally;
+            let Tally { acknowledged, events, jobs } = tally;
             out.line(format_args!(
                 "{times} {what}: {acknowledged} transactions acknowledged, {events} events shown, \
-                 0 lost"
+                 {jobs} jobs pushed and finished, 0 lost"
             ));
         }
         out.line(format_args!("seed {seed}, {} s", took.as_secs()));

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::told::Told;
-use super::{Broken, Progress, Tally, WRITERS, check, config, load};
+use super::{Broken, Progress, Tally, WRITERS, check, config, jobs, load};
 use crate::Wakeful;
 use crate::journal::FaultyDisk;
 
@@ -39,7 +39,7 @@ pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
             disk = FaultyDisk::new();
             told = Told::new(WRITERS);
         }
-        let before = (told.acknowledged, told.events);
+        let before = (told.acknowledged, told.events, told.jobs.pushed);
         let acknowledge = random.random_range(0..=ACKNOWLEDGED_MAX);
         match round_of(disk, &told, acknowledge, random.random()).await {
             Ok((after, left)) => (disk, told) = (after, left),
@@ -47,6 +47,7 @@ pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
         }
         tally.acknowledged += told.acknowledged - before.0;
         tally.events += told.events - before.1;
+        tally.jobs += told.jobs.pushed - before.2;
     }
     Ok(tally)
 }
@@ -59,7 +60,9 @@ async fn round_of(
     acknowledge: u64,
     seed: u64,
 ) -> Result<(FaultyDisk, Told), String> {
-    let config = config()?;
+    let mut config = config()?;
+    // Workers that left keep their jobs: nobody waits for them.
+    config.rpc.shutdown_grace = Duration::ZERO;
     let wakeful = Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data"))
         .map_err(|error| format!("a store whose power was cut does not open: {error}"))?;
     let mut found = told.clone();
@@ -74,6 +77,10 @@ async fn round_of(
     }
     actix_rt::spawn(load::lease(wakeful.clone(), told.clone()));
     actix_rt::spawn(load::watch(wakeful.clone(), told.clone()));
+    for jobs in [usize::MAX, 20] {
+        actix_rt::spawn(jobs::push(wakeful.clone(), told.clone()));
+        actix_rt::spawn(jobs::work(wakeful.clone(), told.clone(), jobs));
+    }
     while told.lock().acknowledged < until {
         tokio::task::yield_now().await;
     }

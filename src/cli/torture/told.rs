@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
+use super::jobs::ToldJobs;
 use crate::{Event, LeaseId, Revision};
 
 /// Events remembered to be compared with history.
@@ -20,6 +21,7 @@ pub(super) struct Told {
     pub(super) shown: VecDeque<Shown>,
     pub(super) acknowledged: u64,
     pub(super) events: u64,
+    pub(super) jobs: ToldJobs,
 }
 
 /// One writer counts up two keys in one transaction after another.
@@ -87,6 +89,7 @@ impl fmt::Display for Told {
             writeln!(f, "writer {number}: acknowledged {acknowledged}, attempted {attempted}")?;
         }
         writeln!(f, "leases: {:?}", self.leases)?;
+        writeln!(f, "jobs: {:?}", self.jobs)?;
         writeln!(f, "last events shown:")?;
         for shown in self.shown.iter().skip(self.shown.len().saturating_sub(50)) {
             writeln!(f, "  {} {} = {}", shown.revision, shown.key, shown.value)?;

@@ -1,0 +1,240 @@
+//! Jobs under torture: who pushes them, who works on them, and what must be true of them when the
+//! server is back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::told::Told;
+use crate::{
+    Blob, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations, PushOptions, Reservation,
+    ReserveRequest, ReservedJob, Settlement, Verdict,
+};
+
+/// The topic of workers in this process, and that of `wakeful job work`.
+pub(super) const TOPICS: [&str; 2] = ["work", "shell"];
+
+/// Losses are what this is about: no budget is to end them.
+const LOSS_MAX: u32 = 1_000_000;
+
+/// Jobs that are known and not finished at most: pushers wait for workers beyond.
+const OPEN_MAX: usize = 256;
+
+/// How long a worker waits for a job before it looks whether it is to end.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Everything that clients were told of jobs.
+#[derive(Debug, Default, Clone)]
+pub(super) struct ToldJobs {
+    /// Acknowledged pushes that were not seen finished, and what was pushed.
+    open: BTreeMap<JobId, Known>,
+    /// Settlements that were acknowledged, ever.
+    done: BTreeSet<JobId>,
+    next: u64,
+    pub(super) pushed: u64,
+    /// A promise that was broken before the eyes of a worker.
+    broken: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    topic: &'static str,
+    number: u64,
+    /// The highest epoch that a worker was given.
+    epoch: u32,
+    /// A result was acknowledged.
+    done: bool,
+}
+
+impl ToldJobs {
+    /// How many jobs are to be finished.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    fn given(&mut self, job: &ReservedJob) {
+        let Reservation { id, epoch } = job.reservation;
+        if self.done.contains(&id) {
+            self.broken = Some(format!("J4: job {id} was done, and is handed out again"));
+        }
+        let Some(known) = self.open.get_mut(&id) else { return };
+        if epoch <= known.epoch {
+            let before = known.epoch;
+            self.broken = Some(format!("J3: job {id} has epoch {epoch} after {before}"));
+        }
+        known.epoch = epoch;
+    }
+
+    fn acknowledged(&mut self, id: JobId) {
+        if !self.done.insert(id) {
+            self.broken = Some(format!("J3: job {id} was acknowledged as done twice"));
+        }
+        if let Some(known) = self.open.get_mut(&id) {
+            known.done = true;
+        }
+    }
+}
+
+/// Pushes one job after another, until one fails.
+pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
+    loop {
+        let number = {
+            let jobs = &mut told.lock().jobs;
+            jobs.next += 1;
+            jobs.next
+        };
+        let topic = TOPICS[(number % 2) as usize];
+        let options = PushOptions {
+            index: number.is_multiple_of(3).then(|| number.to_string().into()),
+            order_key: number.is_multiple_of(4).then(|| (number % 16).to_string().into()),
+            loss_max: Some(LOSS_MAX),
+            ..PushOptions::default()
+        };
+        let Ok(pushed) = store.push(topic, number.to_string(), options).await else { return };
+        {
+            let jobs = &mut told.lock().jobs;
+            jobs.pushed += 1;
+            let known = Known { topic, number, epoch: 0, done: false };
+            jobs.open.insert(pushed.id, known);
+        }
+        while told.lock().jobs.open() > OPEN_MAX {
+            tokio::task::yield_now().await;
+            // A sign of life: whoever is gone pushes no more.
+            if store.topic_info(topic).await.is_err_and(|it| it.code != ErrorCode::TopicNotFound) {
+                return;
+            }
+        }
+    }
+}
+
+/// Works on jobs of this process's topic, until a call fails, or `jobs` were taken: then it leaves
+/// with the last ones, not settled.
+pub(super) async fn work(store: impl Operations, told: Arc<Mutex<Told>>, mut jobs: usize) {
+    while jobs > 0 {
+        let request =
+            ReserveRequest { credits: 4, wait: Some(WAIT), ..ReserveRequest::new(TOPICS[0]) };
+        let Ok(taken) = store.reserve(request).await else { return };
+        jobs = jobs.saturating_sub(taken.len());
+        let settlements: Vec<Settlement> = {
+            let told = &mut told.lock().jobs;
+            taken.iter().for_each(|job| told.given(job));
+            taken.iter().map(settlement_of).collect()
+        };
+        if jobs == 0 || settlements.is_empty() {
+            continue;
+        }
+        let is_done: Vec<Option<JobId>> = settlements
+            .iter()
+            .map(|it| matches!(it.verdict, Verdict::Done { .. }).then_some(it.reservation.id))
+            .collect();
+        let Ok(answers) = store.settle(settlements).await else { return };
+        let told = &mut told.lock().jobs;
+        for (id, answer) in is_done.into_iter().zip(answers) {
+            if let (Some(id), None) = (id, answer) {
+                told.acknowledged(id);
+            }
+        }
+    }
+}
+
+/// A job of every seventh number fails for good, every fifth fails once; the others give back what
+/// they were given.
+fn settlement_of(job: &ReservedJob) -> Settlement {
+    let number = number_of(&job.payload);
+    let verdict = if is_doomed(number) {
+        Verdict::Fail { error: "doomed".to_owned() }
+    } else if number.is_multiple_of(5) && job.failures == 0 {
+        Verdict::Retry { after: Some(Duration::from_millis(1)), error: "once".to_owned() }
+    } else {
+        Verdict::Done { output: job.payload.clone() }
+    };
+    Settlement { reservation: job.reservation, verdict }
+}
+
+fn number_of(payload: &Blob) -> u64 {
+    payload.to_string().parse().unwrap_or(0)
+}
+
+fn is_doomed(number: u64) -> bool {
+    number.is_multiple_of(7)
+}
+
+/// Checks jobs of a server that is back, and forgets those that are finished as they should be.
+pub(super) async fn check(store: &impl Operations, told: &mut ToldJobs) -> Result<(), String> {
+    if let Some(broken) = &told.broken {
+        return Err(broken.clone());
+    }
+    let ids: Vec<JobId> = told.open.keys().copied().collect();
+    for id in ids {
+        let info = store.get_job(JobRef::Id(id)).await;
+        let info = info.map_err(|error| format!("J1: job {id} was pushed, and now: {error}"))?;
+        let Some(known) = told.open.get(&id) else { continue };
+        if check_job(known, &info)? {
+            told.open.remove(&id);
+        }
+    }
+    for topic in TOPICS {
+        let Ok(info) = store.topic_info(topic).await else { continue };
+        let there = info.ready + info.delayed + info.reserved;
+        let finished = info.done_total + info.dead_total + info.cancelled_total;
+        if info.pushed_total != there + finished {
+            return Err(format!("J14: of topic {topic} some are counted not once: {info:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the job is finished; as it should be.
+fn check_job(known: &Known, info: &JobInfo) -> Result<bool, String> {
+    let Known { topic, number, epoch, done } = known;
+    let id = info.id;
+    if info.epoch < *epoch {
+        return Err(format!("J2: job {id} was handed out under epoch {epoch}, now: {info:?}"));
+    }
+    if *done && info.state != JobState::Done {
+        return Err(format!("J4: job {id} was acknowledged as done, and now: {info:?}"));
+    }
+    let doomed = is_doomed(*number) && *topic == TOPICS[0];
+    match info.state {
+        JobState::Done if doomed => Err(format!("J5: job {id} was to fail, and is done")),
+        JobState::Done if info.output.as_ref().map(number_of) != Some(*number) => {
+            Err(format!("J4: job {id} of number {number} has another's result: {info:?}"))
+        }
+        JobState::Dead if !doomed => Err(format!("J5: job {id} is dead: {info:?}")),
+        JobState::Cancelled => Err(format!("J15: job {id} was cancelled by nobody")),
+        state => Ok(state.is_finished()),
+    }
+}
+
+/// Works until every job is finished, and checks them all.
+pub(super) async fn finish(store: &impl Operations, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+    loop {
+        let mut left = told.lock().jobs.clone();
+        check(store, &mut left).await?;
+        let open = left.open();
+        told.lock().jobs = left;
+        if open == 0 {
+            return Ok(());
+        }
+        for topic in TOPICS {
+            let wait = Some(WAIT);
+            let request = ReserveRequest { credits: 64, wait, ..ReserveRequest::new(topic) };
+            let taken = store.reserve(request).await.map_err(|error| format!("reserve: {error}"))?;
+            let settlements: Vec<Settlement> = taken
+                .iter()
+                .map(|job| match topic == TOPICS[0] {
+                    true => settlement_of(job),
+                    false => {
+                        let verdict = Verdict::Done { output: job.payload.clone() };
+                        Settlement { reservation: job.reservation, verdict }
+                    }
+                })
+                .collect();
+            if !settlements.is_empty() {
+                store.settle(settlements).await.map_err(|error| format!("settle: {error}"))?;
+            }
+        }
+    }
+}
