@@ -96,6 +96,8 @@ def conditions(began, name, arguments):
         "redis": version(["redis-server", "--version"]),
         "go": version(["go", "version"]),
         "etcd": version(["etcd", "--version"]),
+        "beanstalkd": version(["beanstalkd", "-v"]),
+        "nats-server": version([servers.NATS_SERVER, "--version"]),
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 

@@ -8,6 +8,7 @@ import sys
 
 import durable
 import fanout
+import jobs
 import keys
 import lag
 import leases
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "leases": leases,
     "durable": durable,
     "start": start,
+    "jobs": jobs,
 }
 OPEN_FILES = 65_536
 

@@ -21,6 +21,9 @@ REPO = Path(__file__).resolve().parent.parent
 WAKEFUL = Path(os.environ.get("WAKEFUL", "target/release/wakeful"))
 NETRPC = Path("target/bench/netrpc")
 ETCD_LOAD = Path("target/bench/etcd/release/etcd-load")
+NATS_LOAD = Path("target/bench/nats/release/nats-load")
+# Debian has it where only root looks.
+NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS_MAX = 10
 
@@ -213,6 +216,61 @@ def build_etcd_load():
         subprocess.run(build, cwd=REPO / "bench/peers/etcd", check=True, timeout=900)
     except subprocess.CalledProcessError as failed:
         raise Missing("peers/etcd does not build: it needs protobuf-compiler") from failed
+
+
+class Beanstalkd(Server):
+    """beanstalkd, in memory, or with a log that is synced before each answer."""
+
+    name = "beanstalkd"
+
+    def __init__(self, data=None):
+        if shutil.which("beanstalkd") is None:
+            raise Missing("beanstalkd is not installed: it is in Debian's package beanstalkd")
+        port = free_port()
+        log = []
+        if data is not None:
+            data.mkdir()
+            log = ["-b", data, "-f", "0"]
+        super().__init__(["beanstalkd", "-l", "127.0.0.1", "-p", port, *log])
+        self.addr = f"127.0.0.1:{port}"
+        await_port(self, port)
+
+
+class Nats(Server):
+    """NATS with JetStream and its defaults: what it writes to files, it does not sync."""
+
+    name = "NATS"
+
+    def __init__(self, data):
+        if not Path(NATS_SERVER).exists():
+            raise Missing("nats-server is not installed: it is in Debian's package nats-server")
+        port = free_port()
+        super().__init__([NATS_SERVER, "-a", "127.0.0.1", "-p", port, "-js", "-sd", data])
+        self.addr = f"127.0.0.1:{port}"
+        await_port(self, port)
+
+
+def await_port(server, port):
+    """Waits until a server listens."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            time.sleep(0.05)
+    server.__exit__()
+    raise RuntimeError(f"{server.name} did not start")
+
+
+def build_nats_load():
+    """Builds the load of `peers/nats`."""
+    build = ["cargo", "build", "--release", "--locked", "--quiet"]
+    build += ["--target-dir", str(REPO / "target/bench/nats")]
+    try:
+        subprocess.run(build, cwd=REPO / "bench/peers/nats", check=True, timeout=900)
+    except subprocess.CalledProcessError as failed:
+        raise Missing("peers/nats does not build") from failed
 
 
 class NetRpc(Server):

@@ -61,3 +61,32 @@ impl Ended {
         }
     }
 }
+
+/// How many of `over` go well in one request: at least one.
+pub(super) fn fitting(over: &[Ended], bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = over.iter().take_while(|ended| {
+        bytes += ended.bytes();
+        bytes <= bytes_max
+    });
+    fits.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(bytes: usize) -> Ended {
+        let output = vec![b'x'; bytes].into();
+        let reservation = Reservation { id: 1, epoch: 1 };
+        Ended { reservation, verdict: Some(Verdict::Done { output }) }
+    }
+
+    #[test]
+    fn results_are_settled_together_as_far_as_they_fit_and_at_least_one() {
+        let over = [done(4), done(4), done(4)];
+        for (bytes_max, count) in [(100, 3), (12, 3), (11, 2), (4, 1), (3, 1)] {
+            assert_eq!(fitting(&over, bytes_max), count, "{bytes_max}");
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod moment;
 mod options;
 mod outcomes;
 mod pause;
+mod plan;
 mod progress;
 mod push;
 mod push_lines;

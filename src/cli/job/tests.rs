@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::child::Program;
-use super::worker::{Plan, work};
+use super::plan::Plan;
+use super::worker::work;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::child::Program;
 use super::options::Topic;
-use super::worker::{self, Plan};
+use super::plan::Plan;
+use super::worker;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;

@@ -12,28 +12,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::child::{self, Program};
-use super::ended::Ended;
+use super::ended::{Ended, fitting};
+use super::plan::Plan;
 use super::running::Running;
 use super::{PAUSE, SLICE};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::{Blob, Config, Error, ErrorCode, Jobs, Operations, ReserveRequest, ReservedJob};
+use crate::{Config, Error, ErrorCode, Jobs, Operations, ReserveRequest, ReservedJob};
 
 /// How long it may take to record what became of the jobs when everything was told to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a worker does.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) topic: Blob,
-    pub(super) program: Program,
-    pub(super) concurrency: u32,
-    pub(super) visibility: Duration,
-    /// Jobs after which it ends.
-    pub(super) jobs_max: u64,
-    /// How long what runs may go on after a signal.
-    pub(super) grace: Duration,
-}
 
 /// See the module.
 pub(super) struct Worker<'a, J> {
@@ -258,12 +246,12 @@ impl<J: Operations> Worker<'_, J> {
             }
         };
         let mut answers = answers.map(Vec::into_iter);
-        let mut answer = |ended: &Ended| match (&ended.verdict, &mut answers) {
+        let answer = |ended: &Ended| match (&ended.verdict, &mut answers) {
             (None, _) => None,
             (Some(_), Ok(answers)) => answers.next().flatten(),
             (Some(_), Err(error)) => Some(error.clone()),
         };
-        batch.iter().map(|ended| answer(ended)).collect()
+        batch.iter().map(answer).collect()
     }
 
     /// Does as signals say: at the first no more jobs are taken; at the second, or when the grace
@@ -305,14 +293,4 @@ impl<J: Operations> Worker<'_, J> {
         sleep(PAUSE).await;
         Ok(())
     }
-}
-
-/// How many of `over` go well in one request: at least one.
-fn fitting(over: &[Ended], bytes_max: usize) -> usize {
-    let mut bytes = 0;
-    let fits = over.iter().take_while(|ended| {
-        bytes += ended.bytes();
-        bytes <= bytes_max
-    });
-    fits.count().max(1)
 }

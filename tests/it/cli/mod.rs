@@ -2,6 +2,7 @@
 
 mod awaiting;
 mod ends;
+mod jobs;
 mod keys;
 mod leases;
 mod operators;

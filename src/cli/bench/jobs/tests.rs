@@ -17,9 +17,15 @@ struct Line {
 }
 
 #[derive(Default)]
-struct Tube {
+struct Ready {
+    last: u64,
     /// Ids and payloads.
-    ready: Mutex<(u64, VecDeque<(u64, Vec<u8>)>)>,
+    jobs: VecDeque<(u64, Vec<u8>)>,
+}
+
+#[derive(Default)]
+struct Tube {
+    ready: Mutex<Ready>,
     pushed: Condvar,
     /// Puts and deletes.
     counts: Mutex<(u64, u64)>,
@@ -53,17 +59,18 @@ fn converse(mut socket: TcpStream, tube: &Tube) {
                 commands.read_exact(&mut payload).unwrap();
                 payload.truncate(payload.len() - 2);
                 let mut ready = tube.ready.lock().unwrap();
-                ready.0 += 1;
-                let id = ready.0;
-                ready.1.push_back((id, payload));
+                ready.last += 1;
+                let id = ready.last;
+                ready.jobs.push_back((id, payload));
                 tube.pushed.notify_all();
                 tube.counts.lock().unwrap().0 += 1;
                 format!("INSERTED {id}\r\n")
             }
             ["reserve"] => {
                 let ready = tube.ready.lock().unwrap();
-                let mut ready = tube.pushed.wait_while(ready, |ready| ready.1.is_empty()).unwrap();
-                let (id, payload) = ready.1.pop_front().unwrap();
+                let mut ready =
+                    tube.pushed.wait_while(ready, |ready| ready.jobs.is_empty()).unwrap();
+                let (id, payload) = ready.jobs.pop_front().unwrap();
                 format!(
                     "RESERVED {id} {}\r\n{}\r\n",
                     payload.len(),

@@ -1,0 +1,234 @@
+//! `job` and `topics`: pushed in one process, worked on in another, waited for in a third.
+
+use serde_json::{Value, json};
+
+use crate::process::{Running, Server, until};
+
+impl Server {
+    /// Pushes a job; gives its id.
+    fn push(&self, arguments: &[&str]) -> String {
+        self.ok(&[&["job", "push"], arguments].concat()).trim().to_owned()
+    }
+
+    /// Where a job is.
+    fn state(&self, id: &str) -> Value {
+        self.run(&["job", "get", id, "--json"]).json()["state"].clone()
+    }
+
+    fn worker(&self, arguments: &[&str]) -> Running {
+        self.spawn(&[&["job", "work"], arguments].concat())
+    }
+
+    /// The one topic there is.
+    fn topic(&self) -> Value {
+        self.run(&["topics", "--json"]).json()
+    }
+}
+
+#[test]
+fn one_process_pushes_another_works_a_third_prints_the_result() {
+    let server = Server::start();
+    let id = server.push(&["shout", "hello"]);
+    assert_eq!(server.state(&id), "ready");
+    let mut worker = server.worker(&["shout", "--", "tr", "a-z", "A-Z"]);
+    assert_eq!(server.ok(&["job", "wait", &id, "--timeout", "30s"]), "HELLO\n");
+    assert_eq!(worker.line(), format!("done {id}"));
+    // A worker that waits is woken.
+    let id = server.push(&["shout", "again"]);
+    assert_eq!(server.ok(&["job", "wait", &id]), "AGAIN\n");
+    worker.signal("TERM");
+    let ended = worker.finish();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let topic = server.topic();
+    assert_eq!((&topic["done_total"], &topic["ready"]), (&json!(2), &json!(0)));
+}
+
+#[test]
+fn exit_75_is_tried_again_until_the_budget_is_used_up_and_a_replay_fills_it() {
+    let server = Server::start();
+    let id = server.push(&["flaky", "--retry-max", "1", "--backoff", "10ms"]);
+    let script = "echo \"run $WAKEFUL_JOB_ATTEMPT\" >&2; exit 75";
+    let worker = server.worker(&["flaky", "--max-jobs", "2", "--", "sh", "-c", script]);
+    assert_eq!(worker.finish().code, Some(0));
+    let said = server.run(&["job", "wait", &id]).fails(1);
+    assert!(said.contains("dead letter") && said.contains("75: run 2"), "{said}");
+    let dead = server.run(&["job", "dead", "flaky", "--json"]).json();
+    assert_eq!((&dead["failures"], &dead["epoch"]), (&json!(2), &json!(2)));
+    assert_eq!(dead["errors"].as_array().unwrap().len(), 2);
+    assert_eq!(server.ok(&["job", "replay", "flaky", &id]), "1\n");
+    assert_eq!(server.ok(&["job", "dead", "flaky"]), "");
+    server.worker(&["flaky", "--once", "--", "echo", "well"]).finish().ok();
+    assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_it_runs_is_ended() {
+    let server = Server::start();
+    let id = server.push(&["slow"]);
+    let mut worker = server.worker(&["slow", "--", "sleep", "600"]);
+    until("it runs", || server.state(&id) == "reserved");
+    assert_eq!(server.ok(&["job", "cancel", &id]), format!("cancelled {id}\n"));
+    assert_eq!(worker.line(), format!("revoked {id}"));
+    let said = server.run(&["job", "wait", &id]).fails(1);
+    assert!(said.contains("cancelled"), "{said}");
+    assert!(server.run(&["job", "cancel", &id, "--json"]).fails(1).contains("JobFinished"));
+}
+
+#[test]
+fn a_second_signal_gives_the_job_back_at_no_cost() {
+    let server = Server::start();
+    let id = server.push(&["slow", "--retry-max", "0", "--loss-max", "0"]);
+    let mut worker = server.worker(&["slow", "--", "sleep", "600"]);
+    until("it runs", || server.state(&id) == "reserved");
+    worker.signal("INT");
+    // Whether it was heard cannot be seen but in this.
+    until("it says so", || {
+        worker.signal("INT");
+        server.state(&id) == "ready"
+    });
+    assert_eq!(worker.line(), format!("released {id}"));
+    let job = server.run(&["job", "get", &id, "--json"]).json();
+    assert_eq!((&job["failures"], &job["losses"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_its_job_to_the_next() {
+    let server = Server::start();
+    let id = server.push(&["slow"]);
+    // What it leaves behind ends when nobody reads what it prints.
+    let worker = server.worker(&["slow", "--", "sh", "-c", "while echo; do sleep 0.1; done"]);
+    until("it runs", || server.state(&id) == "reserved");
+    worker.signal("KILL");
+    server.worker(&["slow", "--once", "--", "echo", "done"]).finish().ok();
+    assert_eq!(server.ok(&["job", "wait", &id]), "done\n");
+    let job = server.run(&["job", "get", &id, "--json"]).json();
+    assert_eq!((&job["losses"], &job["epoch"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn an_index_is_pushed_once_and_found_by_name() {
+    let server = Server::start();
+    let id = server.push(&["resize", "a", "--index", "photo-17"]);
+    let again = server.run(&["job", "push", "resize", "b", "--index", "photo-17", "--json"]).json();
+    assert_eq!((again["id"].to_string(), &again["existing"]), (id.clone(), &json!(true)));
+    let found = server.run(&["job", "get", "resize", "--index", "photo-17", "--json"]).json();
+    assert_eq!((found["id"].to_string(), &found["payload"]), (id, &json!("a")));
+    assert!(server.run(&["job", "get", "resize", "--index", "x"]).fails(3).contains("x"));
+    assert_eq!(server.run(&["job", "get", "999"]).code, Some(3));
+    assert_eq!(server.run(&["job", "ls", "nothing"]).code, Some(3));
+}
+
+#[test]
+fn each_line_is_a_job() {
+    let server = Server::start();
+    let input: String = (0..3_000).map(|nth| format!("line {nth}\n")).collect();
+    let push = server.command(&["job", "push", "lines", "--lines"]);
+    let ids = Running::start_with_input(push, input.as_bytes()).finish().ok();
+    let ids: Vec<u64> = ids.lines().map(|id| id.parse().unwrap()).collect();
+    assert!(ids.len() == 3_000 && ids.is_sorted(), "{} ids", ids.len());
+    assert_eq!(server.run(&["job", "ls", "lines", "--json"]).objects().len(), 3_000);
+    let last = server.run(&["job", "get", &ids[2_999].to_string(), "--json"]).json();
+    assert_eq!(last["payload"], "line 2999");
+    assert_eq!(server.ok(&["job", "clear", "lines", "--yes"]), "3000\n");
+    assert_eq!(server.topic()["cancelled_total"], 3_000);
+}
+
+#[test]
+fn a_paused_topic_hands_nothing_out_and_a_wait_is_over_in_time() {
+    let server = Server::start();
+    let id = server.push(&["later"]);
+    assert_eq!(server.ok(&["job", "pause", "later"]), "paused later\n");
+    assert_eq!(server.run(&["job", "reserve", "later", "--wait", "50ms"]).code, Some(4));
+    assert_eq!(server.run(&["job", "wait", &id, "--timeout", "50ms"]).code, Some(4));
+    assert_eq!(server.ok(&["job", "resume", "later"]), "resumed later\n");
+    server.worker(&["later", "--once", "--", "true"]).finish().ok();
+}
+
+#[test]
+fn a_job_is_held_by_hand_and_settled_by_another_process() {
+    let server = Server::start();
+    let id = server.push(&["by-hand", "x"]);
+    let mut hold = server.spawn(&["job", "reserve", "by-hand", "--json"]);
+    let job = hold.json();
+    let epoch = job["epoch"].to_string();
+    assert_eq!((job["id"].to_string(), &job["payload"]), (id.clone(), &json!("x")));
+    server.ok(&["job", "progress", &id, &epoch, "half"]);
+    let seen = server.run(&["job", "get", &id, "--json"]).json();
+    assert_eq!(seen["progress"], "half");
+    assert!(server.run(&["job", "ack", &id, "99", "--json"]).fails(1).contains("StaleReservation"));
+    server.ok(&["job", "ack", &id, &epoch, "result"]);
+    assert_eq!(hold.finish().ok(), "");
+    assert_eq!(server.ok(&["job", "wait", &id]), "result\n");
+}
+
+#[test]
+fn outcomes_are_shown_as_they_come_and_from_where_one_was() {
+    let server = Server::start();
+    let ids = [server.push(&["t"]), server.push(&["t"])];
+    server.worker(&["t", "--max-jobs", "2", "--", "echo", "well"]).finish().ok();
+    let mut all = server.spawn(&["job", "outcomes", "t", "--after", "0", "--json"]);
+    let first = all.json();
+    assert_eq!((first["id"].to_string(), &first["output"]), (ids[0].clone(), &json!("well\n")));
+    let place = first["outcome"].to_string();
+    let rest = server.run(&["job", "outcomes", "t", "--after", &place, "--count", "1", "--json"]);
+    assert_eq!(rest.json()["id"].to_string(), ids[1]);
+    assert_eq!(all.json()["id"].to_string(), ids[1]);
+    let id = server.push(&["t"]);
+    server.ok(&["job", "cancel", &id]);
+    assert_eq!(all.json()["state"], "cancelled");
+    all.signal("INT");
+    assert_eq!(all.finish().code, Some(0));
+}
+
+#[test]
+fn settings_and_schedules_are_set_and_listed() {
+    let server = Server::start();
+    server.ok(&["topics", "set", "mail", "--concurrency", "2", "--rate", "10/1s:20"]);
+    server.ok(&["topics", "set", "mail", "--jobs-max", "1"]);
+    let settings =
+        json!({"concurrency": 2, "jobs_max": 1, "rate": "10/1s:20", "order_retry": "block"});
+    assert_eq!(server.topic()["settings"], settings);
+    server.push(&["mail"]);
+    let full = server.run(&["job", "push", "mail", "--json"]).fails(1);
+    assert!(full.contains(r#""code":"Full""#), "{full}");
+    let set = ["job", "schedule", "beat", "* * * * * *", "beats", "x", "--tz", "Europe/Berlin"];
+    assert_eq!(server.run(&set).code, Some(0));
+    server.worker(&["beats", "--once", "--", "cat"]).finish().ok();
+    assert_eq!(server.run(&["job", "schedules", "--json"]).json()["timezone"], "Europe/Berlin");
+    assert_eq!(server.ok(&["job", "unschedule", "beat"]), "ended beat\n");
+    assert_eq!(server.run(&["job", "unschedule", "beat"]).code, Some(3));
+    let nonsense = ["job", "schedule", "beat", "every now and then", "beats"];
+    assert_eq!(server.run(&nonsense).code, Some(2));
+}
+
+#[test]
+fn a_worker_outlives_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let durable = ["--durability", "fsync", "--data-dir", data];
+    let server = Server::start_with(&durable);
+    let addr = server.addr().to_owned();
+    let mut worker = server.worker(&["t", "--", "cat"]);
+    let id = server.push(&["t", "before"]);
+    assert_eq!(worker.line(), format!("done {id}"));
+    server.signal("KILL");
+    server.finish();
+    let server = Server::start_at(&addr, &durable);
+    let id = server.push(&["t", "after"]);
+    assert_eq!(worker.line(), format!("done {id}"));
+    assert_eq!(server.ok(&["job", "wait", &id]), "after\n");
+}
+
+#[test]
+fn the_load_generator_settles_every_job_that_it_pushes() {
+    let server = Server::start();
+    for batch in ["1", "5"] {
+        let words = ["bench", "jobs", "-n", "1000", "-c", "3", "--depth", "8", "--batch", batch];
+        let report = server.run(&[&words[..], &["--json"]].concat()).json();
+        assert_eq!((&report["jobs"], &report["refused"]), (&json!(1000), &json!(0)), "{batch}");
+    }
+    let idle = server.run(&["bench", "jobs", "--idle", "--rounds", "5", "--json"]).json();
+    assert_eq!(idle["rounds"], 5);
+    let topic = server.topic();
+    assert_eq!((&topic["done_total"], &topic["ready"]), (&json!(2005), &json!(0)));
+}
