@@ -6,6 +6,7 @@
 mod check;
 mod job_frames;
 pub(crate) mod record;
+pub(crate) mod work;
 
 use std::time::Duration;
 

@@ -37,6 +37,7 @@ pub mod rpc;
 mod service;
 mod store;
 mod watch;
+pub mod work;
 
 pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
@@ -50,6 +51,7 @@ pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use service::Wakeful;
 #[doc(hidden)]
 pub use watch::specimen;
+pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};
 
 /// The README's examples compile.
 #[cfg(doctest)]

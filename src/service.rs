@@ -13,8 +13,8 @@ use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
-    CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerId,
-    Progressed, Stop, StopStorage, WaitFor, WatchFor, Watched,
+    CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerGone,
+    OwnerId, Progressed, Stop, StopStorage, WaitFor, WatchFor, Watched,
 };
 use crate::actor::{
     Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
@@ -28,8 +28,9 @@ use crate::model::{
 };
 use crate::operations::Operations;
 use crate::rooms::Rooms;
-use crate::rpc::server::Server;
+use crate::rpc::server::{Server, next_owner};
 use crate::watch::{Hub, Owner};
+use crate::work::{self, HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
 
 /// A running Wakeful; cheap to clone. Its [`Operations`] are done in this process.
 ///
@@ -38,6 +39,21 @@ use crate::watch::{Hub, Owner};
 #[derive(Clone)]
 pub struct Wakeful {
     inner: Arc<Inner>,
+    /// Whose the jobs are that it reserves; `None` for nobody's in particular.
+    owner: Option<Arc<Owned>>,
+}
+
+/// A worker of this process, as the queue knows it.
+struct Owned {
+    id: OwnerId,
+    queue: Addr<QueueActor>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // bound: one for each worker
+        self.queue.do_send(OwnerGone(self.id));
+    }
 }
 
 struct Inner {
@@ -243,7 +259,7 @@ impl Wakeful {
             failure,
             stopped,
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), owner: None }
     }
 
     /// Waits until nothing can be written any more, and tells why: a write or sync of the journal
@@ -295,6 +311,62 @@ impl Wakeful {
         let alive = self.inner.house.lock().await.alive.clone().ok_or_else(gone)?;
         let stopped = self.inner.stopped.subscribe();
         Ok(WatchInto::spawn(watch_id, watch, recipient, stopped, alive))
+    }
+
+    /// Handles the jobs of a topic in this process, with as many handlers at once as `options` say,
+    /// on threads of their own. Stop the worker before this.
+    ///
+    /// ```
+    /// # #[actix_rt::main]
+    /// # async fn main() -> Result<(), wakeful::Error> {
+    /// use std::time::Duration;
+    /// use wakeful::{Config, HandlerOptions, JobContext, JobError, JobHandler, Wakeful};
+    ///
+    /// struct Double;
+    ///
+    /// impl JobHandler for Double {
+    ///     type Job = u64;
+    ///     type Output = u64;
+    ///
+    ///     async fn handle(&self, job: u64, _: &JobContext) -> Result<u64, JobError> {
+    ///         job.checked_mul(2).ok_or_else(|| JobError::fail("too much"))
+    ///     }
+    /// }
+    ///
+    /// let wakeful = Wakeful::start(Config::new())?;
+    /// let worker = wakeful.handle("double", Double, HandlerOptions::default())?;
+    /// worker.stop(Duration::from_secs(1)).await;
+    /// wakeful.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`work::start`](crate::work::start).
+    ///
+    /// # Panics
+    /// Outside an actix system.
+    pub fn handle<H, S>(
+        &self,
+        topic: impl Into<Topic<H::Job, H::Output, S>>,
+        handler: H,
+        options: HandlerOptions,
+    ) -> Result<Worker, Error>
+    where
+        H: JobHandler,
+        S: Schema<H::Job> + Schema<H::Output>,
+    {
+        let topic = topic.into();
+        let queue = TopicQueue::new(self.for_worker(), topic.name())
+            .until(|wakeful| !wakeful.inner.queue.connected());
+        work::start(queue, topic, handler, options)
+    }
+
+    /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
+    fn for_worker(&self) -> Self {
+        let queue = self.inner.queue.clone();
+        let owner = Owned { id: next_owner(), queue };
+        Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }
     }
 
     /// The address of the actor that owns the store, for those who would rather send
@@ -410,7 +482,8 @@ impl Operations for Wakeful {
             if idempotency.is_some() {
                 return Err(no_idempotency());
             }
-            return self.ask_queue(0, request, durability).await;
+            let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
+            return self.ask_queue(owner, request, durability).await;
         }
         let execute = Execute { request, idempotency, durability, deadline: None };
         self.inner.store.send(execute).await.map_err(closed)?

@@ -30,16 +30,18 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  error
+  1  error; the job waited for is a dead letter, or was cancelled
   2  usage: an argument is wrong
-  3  not found: no such key, lease or watcher; nothing deleted; `txn` ran its failure list
+  3  not found: no such key, lease, watcher, job, topic or schedule; nothing deleted; `txn` ran
+     its failure list
   4  timeout
   5  cannot reach the server
   6  the data directory is damaged, or of another format
   7  another process has the data directory
   8  the journal could not be written or synced
-  130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch` and
-            `lease keep-alive`, which have no other end, exit with 0)
+  130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch`,
+            `lease keep-alive`, `job work` and `job outcomes`, which have no other end, exit
+            with 0)
 
 Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
 
@@ -111,7 +113,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.code {
             ErrorCode::InvalidArgument => Exit::Usage,
-            ErrorCode::LeaseNotFound | ErrorCode::WatchNotFound => Exit::NotFound,
+            ErrorCode::LeaseNotFound
+            | ErrorCode::WatchNotFound
+            | ErrorCode::JobNotFound
+            | ErrorCode::TopicNotFound
+            | ErrorCode::ScheduleNotFound => Exit::NotFound,
             ErrorCode::DeadlineExceeded => Exit::Timeout,
             ErrorCode::Unreachable | ErrorCode::Unavailable => Exit::Unreachable,
             ErrorCode::Damaged => Exit::Damaged,
@@ -138,6 +144,14 @@ mod tests {
             (ErrorCode::InvalidArgument, Exit::Usage),
             (ErrorCode::LimitExceeded, Exit::Failed),
             (ErrorCode::LeaseNotFound, Exit::NotFound),
+            (ErrorCode::JobNotFound, Exit::NotFound),
+            (ErrorCode::TopicNotFound, Exit::NotFound),
+            (ErrorCode::ScheduleNotFound, Exit::NotFound),
+            (ErrorCode::JobDead, Exit::Failed),
+            (ErrorCode::JobCancelled, Exit::Failed),
+            (ErrorCode::JobFinished, Exit::Failed),
+            (ErrorCode::StaleReservation, Exit::Failed),
+            (ErrorCode::Full, Exit::Failed),
             (ErrorCode::DeadlineExceeded, Exit::Timeout),
             (ErrorCode::Unreachable, Exit::Unreachable),
             (ErrorCode::Unavailable, Exit::Unreachable),

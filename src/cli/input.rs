@@ -1,7 +1,7 @@
 //! What a command reads: standard input or a file, whole, but never without a bound.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
 use super::failure::{Exit, Failure};
@@ -48,4 +48,13 @@ async fn read<R: Read>(
         return Err(Failure::told(Exit::Failed, "LimitExceeded", message));
     }
     Ok(Blob::from(bytes))
+}
+
+/// Whether whoever is at the keyboard types `yes`.
+pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
+    notice(question);
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(1024).read_line(&mut answer);
+    read.map_err(|error| Failure::io("standard input", &error))?;
+    Ok(answer.trim() == "yes")
 }

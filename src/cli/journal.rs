@@ -1,10 +1,10 @@
 //! `wakeful journal`
 
-use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
+use super::input;
 use super::json::Object;
 use super::output::{Output, notice};
 use crate::journal::{self, Disk, Dropped, RealDisk, Verified};
@@ -100,7 +100,7 @@ impl RepairArgs {
             "drops about {records} records after record {last}: {bytes} bytes, {segments} segments \
              as a whole"
         ));
-        if !yes && !confirmed()? {
+        if !yes && !input::confirmed("type yes to drop it for good:")? {
             return Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"));
         }
         repair.apply(&Config::new().journal).map_err(Error::from)?;
@@ -118,15 +118,6 @@ impl RepairArgs {
         out.flush_blocking()?;
         Ok(Exit::Done)
     }
-}
-
-/// Whether whoever is at the keyboard types `yes`.
-fn confirmed() -> Result<bool, Failure> {
-    notice("type yes to drop it for good:");
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().take(1024).read_line(&mut answer);
-    read.map_err(|error| Failure::io("standard input", &error))?;
-    Ok(answer.trim() == "yes")
 }
 
 impl VerifyArgs {

@@ -43,6 +43,11 @@ impl Object {
         self.member(name, format_args!("[{}]", items.join(",")))
     }
 
+    pub(crate) fn texts<'a>(self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts: Vec<_> = texts.into_iter().collect();
+        self.member(name, serde_json::Value::from(texts))
+    }
+
     /// Bytes: `name` as a string where they are UTF-8, else `name_base64`.
     pub(crate) fn bytes(self, name: &str, bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {

@@ -13,6 +13,7 @@ mod del;
 mod failure;
 mod get;
 mod input;
+mod job;
 mod journal;
 mod json;
 mod lease;
@@ -25,6 +26,7 @@ mod signal;
 mod status;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod torture;
 mod txn;
 mod wait;
@@ -106,6 +108,8 @@ enum Command {
     Wait(wait::WaitArgs),
     Lease(lease::LeaseArgs),
     Watchers(watchers::WatchersArgs),
+    Job(job::JobArgs),
+    Topics(topics::TopicsArgs),
     Compact(compact::CompactArgs),
     Status(status::StatusArgs),
     Backup(backup::BackupArgs),
@@ -166,9 +170,9 @@ impl Cli {
                 Ok(Exit::Done)
             }
             command => {
-                let endless = command.endless();
+                let on_signal = command.on_signal();
                 let deadline = command.deadline(common.deadline);
-                in_runtime(endless, async {
+                in_runtime(on_signal, async {
                     let client = common.connect(name, deadline).await?;
                     let exit = command.run(&client, out).await?;
                     out.flush().await?;
@@ -200,9 +204,20 @@ impl Common {
     }
 }
 
-/// Runs a command to its end, or to the first signal. `endless`: a signal is its usual end.
+/// What Ctrl-C and SIGTERM are to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnSignal {
+    /// It did not get to its end.
+    Interruption,
+    /// Its usual end, and so well.
+    End,
+    /// The command sees to them itself.
+    Own,
+}
+
+/// Runs a command to its end, or to the first signal.
 fn in_runtime(
-    endless: bool,
+    on_signal: OnSignal,
     command: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -211,9 +226,16 @@ fn in_runtime(
         .map_err(|error| Failure::io("the runtime", &error))?;
     let result = runtime.block_on(async {
         let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+        let signal = async {
+            match (on_signal, signals.next().await) {
+                (OnSignal::Interruption, exit) => exit,
+                (OnSignal::End, _) => Exit::Done,
+                (OnSignal::Own, _) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             result = command => result,
-            exit = signals.next() => Ok(if endless { Exit::Done } else { exit }),
+            exit = signal => Ok(exit),
         }
     });
     // Not waiting for a thread that still reads standard input or writes to a stalled pipe.
@@ -235,6 +257,8 @@ impl Command {
             Self::Wait(_) => "wait",
             Self::Lease(_) => "lease",
             Self::Watchers(_) => "watchers",
+            Self::Job(_) => "job",
+            Self::Topics(_) => "topics",
             Self::Compact(_) => "compact",
             Self::Status(_) => "status",
             Self::Backup(_) => "backup",
@@ -250,16 +274,18 @@ impl Command {
     fn deadline(&self, asked: Duration) -> Duration {
         match self {
             Self::Backup(_) => asked.max(backup::PATIENCE),
+            Self::Job(args) => args.deadline(asked),
             _ => asked,
         }
     }
 
-    /// Whether Ctrl-C is its usual end, and so well.
-    fn endless(&self) -> bool {
+    /// What a signal is to it.
+    fn on_signal(&self) -> OnSignal {
         match self {
-            Self::Watch(_) => true,
-            Self::Lease(args) => args.endless(),
-            _ => false,
+            Self::Watch(_) => OnSignal::End,
+            Self::Lease(args) if args.endless() => OnSignal::End,
+            Self::Job(args) => args.on_signal(),
+            _ => OnSignal::Interruption,
         }
     }
 
@@ -274,6 +300,8 @@ impl Command {
             Self::Wait(args) => args.run(store, out).await,
             Self::Lease(args) => args.run(store, out).await,
             Self::Watchers(args) => args.run(store, out).await,
+            Self::Job(args) => args.run(store, out).await,
+            Self::Topics(args) => args.run(store, out).await,
             Self::Compact(args) => args.run(store, out).await,
             Self::Status(args) => args.run(store, out).await,
             Self::Backup(args) => args.run(store, out).await,

@@ -1,7 +1,7 @@
 //! That the limits of a [`Config`] fit each other.
 
 use super::job_frames::job_frames;
-use super::record::{change_bytes_max, record_bytes_max};
+use super::record::{change_bytes_max, job_record_bytes_max, record_bytes_max};
 use super::{BODY_BYTES_LIMIT, Config};
 use crate::error::{Error, ErrorCode};
 
@@ -108,6 +108,16 @@ impl Config {
                 "journal.segment_bytes must be at least {segment}: store.revision_bytes_max, \
                  store.range_bytes_max, 48 bytes for each of store.range_keys_max and 80 for each \
                  of store.txn_ops_max, and a little more"
+            ));
+        }
+        let segment = job_record_bytes_max(&self.queue) as u64 + SEGMENT_OVERHEAD_BYTES;
+        if self.journal.segment_bytes < segment {
+            return refuse(format!(
+                "journal.segment_bytes must be at least {segment}: three of the larger of \
+                 queue.payload_bytes_max and queue.output_bytes_max (the first two at most 256 KiB \
+                 each), six of queue.name_bytes_max, queue.errors_kept_max of \
+                 queue.error_bytes_max, 16 bytes for each of queue.backoff_pauses_max, and a \
+                 little more"
             ));
         }
         let disk = self.journal.segment_bytes.saturating_mul(4);

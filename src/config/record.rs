@@ -4,7 +4,7 @@
 //! done. So what a request changes is bounded before it is begun (`store.revision_bytes_max`), its
 //! remembered reply is by the limits of replies, and `Config::check` sees to it that both fit.
 
-use super::StoreConfig;
+use super::{QueueConfig, StoreConfig};
 
 /// Most bytes of a put in a record beyond its key and value, the end of a private lease and the
 /// grant of another included.
@@ -32,6 +32,29 @@ pub(crate) fn record_bytes_max(config: &StoreConfig) -> usize {
         page_bytes_max(config),
         reply_kvs.saturating_mul(KEY_VALUE_BYTES),
         config.txn_ops_max.saturating_mul(RESULT_BYTES),
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add)
+}
+
+/// Bytes of changes after which a record about jobs ends, one change more.
+pub(crate) fn job_record_bytes(config: &QueueConfig) -> usize {
+    const WELL: usize = 256 * 1024;
+    WELL.min(config.payload_bytes_max.max(config.output_bytes_max))
+}
+
+/// No record about jobs is larger.
+pub(crate) fn job_record_bytes_max(config: &QueueConfig) -> usize {
+    let errors =
+        config.error_bytes_max.saturating_add(16).saturating_mul(config.errors_kept_max.max(1));
+    [
+        // They are counted with half their bytes at least.
+        job_record_bytes(config).saturating_mul(2),
+        config.payload_bytes_max.max(config.output_bytes_max),
+        config.name_bytes_max.saturating_mul(6),
+        config.backoff_pauses_max.saturating_mul(16),
+        errors,
+        4 * ONCE_BYTES,
     ]
     .into_iter()
     .fold(0, usize::saturating_add)

@@ -194,20 +194,42 @@ pub(super) enum Change {
     },
 }
 
+impl Rare {
+    fn bytes(&self) -> usize {
+        let pauses = match &self.backoff {
+            Some(StoredBackoff::List(pauses)) => 8 * pauses.len(),
+            _ => 0,
+        };
+        let names = [&self.index, &self.order_key].into_iter().flatten();
+        pauses + names.map(|name| name.len()).sum::<usize>()
+    }
+}
+
+impl New {
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.rare.as_deref().map_or(0, Rare::bytes)
+    }
+}
+
+impl Kept {
+    /// About how many it is encoded in.
+    pub(super) fn bytes(&self) -> usize {
+        self.new.bytes() + self.errors.iter().map(|error| error.len() + 8).sum::<usize>() + 32
+    }
+}
+
 impl Change {
     /// About how many it is encoded in, and no fewer than half as many.
     pub(super) fn bytes(&self) -> usize {
-        let rare = |rare: &Rare| {
-            let names = [&rare.index, &rare.order_key].into_iter().flatten();
-            names.map(|name| name.len()).sum::<usize>()
-        };
-        let new = |new: &New| new.payload.len() + new.rare.as_deref().map_or(0, rare);
         32 + match self {
-            Self::Pushed(pushed) => new(pushed),
+            Self::Pushed(new) => new.bytes(),
             Self::Again { error, .. } => error.as_ref().map_or(0, String::len),
             Self::Dead { error, .. } => error.len(),
             Self::TopicMade { name } | Self::ScheduleRemoved { name } => name.len(),
-            Self::ScheduleSet(set) => set.payload.len() + rare(&set.rare),
+            Self::ScheduleSet(set) => set.payload.len() + set.rare.bytes(),
+            Self::JobKept(kept) => kept.bytes(),
+            Self::TopicKept { name, .. } => name.len(),
+            Self::IndexKept { index, .. } => index.len(),
             _ => 0,
         }
     }

@@ -11,6 +11,7 @@ use super::park::ParkId;
 use super::record::{Head, OUTCOME_RECORD, blob, blobs, decode, encode};
 use super::{Now, QueueError, micros, millis};
 use crate::config::QueueConfig;
+use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, Reservation, UnixMillis,
@@ -19,9 +20,6 @@ use crate::store::Micros;
 
 /// Most bytes of outcomes in one slice of a snapshot, one outcome more.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of outcomes after which a record ends.
-const RECORD_BYTES: usize = 256 * 1024;
 
 /// What the queue cannot answer by itself.
 #[derive(Debug)]
@@ -441,7 +439,8 @@ impl Outcomes {
     /// into one; false if there is nothing.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
         let (mut bytes, from) = (0, self.unwritten);
-        while self.unwritten < self.end() && bytes < RECORD_BYTES {
+        let max = job_record_bytes(&self.config);
+        while self.unwritten < self.end() && bytes < max {
             bytes += self.get(self.unwritten).map_or(0, bytes_of);
             self.unwritten += 1;
         }
@@ -520,7 +519,8 @@ impl Outcomes {
             return true;
         }
         let (mut to, mut bytes) = (from, 0);
-        while to < end && to - from < slice as u64 && bytes < SLICE_BYTES_MAX {
+        let slice_bytes = SLICE_BYTES_MAX.min(job_record_bytes(&self.config));
+        while to < end && to - from < slice as u64 && bytes < slice_bytes {
             bytes += self.get(to).map_or(0, bytes_of);
             to += 1;
         }

@@ -6,6 +6,7 @@ use super::job::{Job, Phase};
 use super::record::{Head, QUEUE_RECORD, StoredBackoff, decode, encode_record};
 use super::topic::Taken;
 use super::{Slot, State};
+use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
 use crate::model::{JobId, UnixMillis};
 
@@ -83,21 +84,22 @@ impl State {
 
     /// Appends the next records of the snapshot, about `slice` jobs; false when there are no more.
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
+        let slice_bytes = SLICE_BYTES_MAX.min(job_record_bytes(&self.config));
         let Some(frozen) = &mut self.frozen else { return false };
-        let mut changes: Vec<Change> = frozen.head.drain(..frozen.head.len().min(slice)).collect();
-        let mut bytes = 0;
+        let mut changes: Vec<Change> = frozen.take_head(slice, slice_bytes);
+        let mut bytes: usize = changes.iter().map(Change::bytes).sum();
         while changes.len() < slice
-            && bytes < SLICE_BYTES_MAX
+            && bytes < slice_bytes
             && let Some(kept) = frozen.kept.pop()
         {
-            bytes += kept.new.payload.len();
+            bytes += kept.bytes();
             changes.push(Change::JobKept(Box::new(kept)));
         }
         // A little further than the slice, over slots that have nothing to tell.
         let stop = frozen.cursor.saturating_add(8 * slice as Slot).min(frozen.end);
         while frozen.head.is_empty()
             && changes.len() < slice
-            && bytes < SLICE_BYTES_MAX
+            && bytes < slice_bytes
             && frozen.cursor < stop
         {
             let slot = frozen.cursor;
@@ -106,8 +108,9 @@ impl State {
                 && job.id < frozen.next_id
                 && !frozen.is_marked(slot)
             {
-                bytes += job.payload.len();
-                changes.push(Change::JobKept(Box::new(kept_of(job))));
+                let kept = kept_of(job);
+                bytes += kept.bytes();
+                changes.push(Change::JobKept(Box::new(kept)));
             }
         }
         let at = frozen.at;
@@ -207,6 +210,18 @@ impl State {
 }
 
 impl Frozen {
+    /// The next of what is told before jobs.
+    fn take_head(&mut self, slice: usize, bytes_max: usize) -> Vec<Change> {
+        let mut bytes = 0;
+        let fitting = self.head.iter().take(slice).take_while(|change| {
+            let fits = bytes < bytes_max;
+            bytes += change.bytes();
+            fits
+        });
+        let count = fitting.count();
+        self.head.drain(..count).collect()
+    }
+
     /// Marks a slot as changed; false if it was.
     fn mark(&mut self, slot: Slot) -> bool {
         let Some(word) = self.changed.get_mut(slot as usize / 64) else { return false };

@@ -16,6 +16,7 @@ use super::snapshot::Frozen;
 use super::topic::{Index, Taken, Topic};
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
+use crate::config::record::job_record_bytes;
 use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
 use crate::store::Micros;
 
@@ -206,9 +207,9 @@ impl State {
     /// Appends a record of what happened since the last to `out`: of all of it, or as much as
     /// fits well into one; false if there is nothing.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut bytes = 0;
+        let (mut bytes, max) = (0, job_record_bytes(&self.config));
         let fitting = self.changes.iter().take_while(|change| {
-            let fits = bytes < RECORD_BYTES;
+            let fits = bytes < max;
             bytes += change.bytes();
             fits
         });
@@ -263,6 +264,3 @@ impl State {
         }
     }
 }
-
-/// Bytes of changes after which a record ends.
-const RECORD_BYTES: usize = 256 * 1024;

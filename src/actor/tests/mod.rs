@@ -45,6 +45,10 @@ fn config(durability: Durability) -> Config {
         ("store.range_bytes_max", "8KiB"),
         ("store.txn_ops_max", "16"),
         ("store.revision_bytes_max", "64KiB"),
+        ("queue.payload_bytes_max", "8KiB"),
+        ("queue.output_bytes_max", "8KiB"),
+        ("queue.error_bytes_max", "256"),
+        ("queue.name_bytes_max", "128"),
         ("journal.segment_bytes", "128KiB"),
         ("journal.sync_interval", "600s"),
     ] {

@@ -11,6 +11,7 @@ mod connection;
 mod fake;
 mod fan_out;
 mod hold;
+mod jobs;
 mod leases;
 mod load;
 mod mix;
@@ -48,7 +49,7 @@ const FILL_CHUNK: u64 = 1_000;
 /// next. A request's latency is the time from when its batch was written to when its reply was
 /// read; with `--rate`, from when its batch was due, so that a stall of the server counts in full.
 #[derive(Debug, Clone, clap::Args)]
-#[command(group = clap::ArgGroup::new("mode").multiple(false))]
+#[command(group = clap::ArgGroup::new("mode").multiple(false), args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 It sets keys named key:000000000000 and on, and leaves them there: not for a server whose keys
 matter.
@@ -58,8 +59,12 @@ Examples:
   wakeful bench -c 100 -P 16 --ops set:90,get:10 --fill
   wakeful bench --rate 5000 --seconds 30                   latency at a steady rate
   wakeful bench --fan-out -W 10000                         one set, ten thousand watchers
-  wakeful bench --park 100000                              holds waiters until stdin closes")]
+  wakeful bench --park 100000                              holds waiters until stdin closes
+  wakeful bench jobs                                       jobs: pushed, handed out, settled")]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
+
     /// Connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
     connections: u64,
@@ -155,6 +160,12 @@ pub(crate) struct BenchArgs {
     ttl_seconds: f64,
 }
 
+/// What is loaded otherwise than by keys.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Other {
+    Jobs(jobs::JobsArgs),
+}
+
 /// Runs the benchmark that `args` describe against the server at `addr`, and writes what it
 /// measured to `out`: as text, or with `json` as one object on a line.
 ///
@@ -166,6 +177,11 @@ pub(crate) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
+    if let Some(Other::Jobs(jobs)) = &args.other {
+        let (report, refusal) = jobs::run(jobs, addr)?;
+        print(&report, json, out)?;
+        return refusal.map_or(Ok(()), Err);
+    }
     let addr = args.redis.as_deref().unwrap_or(addr);
     if args.fan_out {
         return print(&args.fan_out(addr)?, json, out);

@@ -2,6 +2,7 @@
 
 mod awaiting;
 mod backups;
+mod jobs;
 mod keys;
 mod service;
 mod usage;
@@ -88,7 +89,7 @@ fn check(line: &str, answers: impl IntoIterator<Item = Answer>, expected: Expect
         Scripted { answers: Mutex::new(answers.into_iter().collect()), asked: Mutex::default() };
     let json = cli.common.json;
     let mut out = Output::memory(json);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let result = runtime.block_on(cli.command.run(&store, &mut out));
     let mut transcript = String::new();
     for asked in store.asked.into_inner() {

@@ -46,13 +46,18 @@ pub(crate) struct TortureArgs {
 const WRITERS: usize = 8;
 
 /// Limits of the servers: small, so that segments change often.
-const LIMITS: [(&str, &str); 8] = [
+const LIMITS: [(&str, &str); 13] = [
     ("store.key_bytes_max", "128"),
     ("store.value_bytes_max", "1KiB"),
     ("store.range_keys_max", "128"),
     ("store.range_bytes_max", "8KiB"),
     ("store.txn_ops_max", "16"),
     ("store.revision_bytes_max", "32KiB"),
+    ("queue.payload_bytes_max", "4KiB"),
+    ("queue.output_bytes_max", "4KiB"),
+    ("queue.error_bytes_max", "256"),
+    ("queue.errors_kept_max", "2"),
+    ("queue.name_bytes_max", "128"),
     ("journal.segment_bytes", "64KiB"),
     ("journal.snapshot_log_bytes", "16KiB"),
 ];

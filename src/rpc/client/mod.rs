@@ -47,6 +47,7 @@ use crate::model::{
 };
 use crate::operations::Operations;
 use crate::rpc::proto;
+use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
 
 /// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, on which
 /// any number of requests, waits and watches go on at once.
@@ -164,6 +165,32 @@ impl Client {
     /// A stream for many watches; see [`WatchMux`].
     pub fn watch_mux(&self) -> WatchMux {
         WatchMux::new(Arc::clone(&self.handle), self.deadline)
+    }
+
+    /// Handles the jobs of a topic of the server in this process, as
+    /// [`Wakeful::handle`](crate::Wakeful::handle) does where the topic is. A lost connection costs
+    /// the jobs that run a loss each, at most; the worker goes on with the next. It ends by itself
+    /// when the client is closed; stop it before that.
+    ///
+    /// # Errors
+    /// As [`work::start`](crate::work::start).
+    ///
+    /// # Panics
+    /// Outside an actix system.
+    pub fn work<H, S>(
+        &self,
+        topic: impl Into<Topic<H::Job, H::Output, S>>,
+        handler: H,
+        options: HandlerOptions,
+    ) -> Result<Worker, Error>
+    where
+        H: JobHandler,
+        S: Schema<H::Job> + Schema<H::Output>,
+    {
+        let topic = topic.into();
+        let queue = TopicQueue::new(self.clone(), topic.name())
+            .until(|client| client.handle.ended.is_closed());
+        crate::work::start(queue, topic, handler, options)
     }
 
     /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests

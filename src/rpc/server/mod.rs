@@ -154,6 +154,11 @@ async fn refuse(mut socket: TcpStream, max: usize) -> io::Result<()> {
 /// Numbers connections over all doors; 0 is this process.
 static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
 
+/// The number of a connection, or of a worker of this process, never given twice.
+pub(crate) fn next_owner() -> u64 {
+    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Counts a connection for as long as it lives.
 struct Gauge {
     id: u64,
@@ -171,7 +176,7 @@ impl Gauge {
     ) -> Self {
         connections.fetch_add(1, Ordering::Relaxed);
         Self {
-            id: NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed),
+            id: next_owner(),
             outbox: Arc::new(Outbox::default()),
             connections: Arc::clone(connections),
             open: Arc::clone(open),

@@ -1,0 +1,37 @@
+//! `wakeful job cancel`
+
+use super::options::Which;
+use super::show;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::{Jobs, Operations};
+
+/// Cancel a job, waiting or handed out
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints `cancelled ID`. A worker that has the job is told so, and `job work` kills what it runs. Exits
+with 3 if there is no such job, with 1 if it is finished.
+
+Examples:
+  wakeful job cancel 17
+  wakeful job cancel resize --index photo-17")]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl CancelArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let job = jobs.cancel_job(self.which.job()?).await?;
+        if out.json() {
+            out.object(show::object(&job));
+        } else {
+            out.line(format_args!("cancelled {}", job.id));
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,51 @@
+//! `wakeful job clear`
+
+use super::options::Topic;
+use super::replay;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::input;
+use crate::cli::output::{Output, notice};
+use crate::{JobRequest, Jobs, Operations};
+
+/// Cancel all jobs of a topic that wait
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Says how many there are, and asks; prints how many were cancelled. Those that are handed out go on,
+dead letters stay.
+
+Examples:
+  wakeful job clear resize
+  wakeful job clear resize --yes")]
+pub(crate) struct ClearArgs {
+    #[command(flatten)]
+    topic: Topic,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl ClearArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let topic = self.topic.topic;
+        if !self.yes {
+            let info = jobs.topic_info(&topic).await?;
+            let waiting = info.ready + info.delayed;
+            notice(format_args!("cancels {waiting} jobs of {topic}"));
+            let asked = tokio::task::spawn_blocking(|| input::confirmed("type yes to do so:"));
+            let sure = asked.await.unwrap_or_else(|error| {
+                Err(Failure::io("the question", &std::io::Error::other(error)))
+            })?;
+            if !sure {
+                return Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"));
+            }
+        }
+        let request = JobRequest::ClearTopic(topic.clone());
+        let count = replay::all(&request, jobs, out.json()).await?;
+        replay::show("cancelled", &topic, count, out);
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,38 @@
+//! `wakeful job get`
+
+use super::options::Which;
+use super::show;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::{Jobs, Operations};
+
+/// Print what there is to tell of a job
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints one fact a line, with control characters escaped; with --json bytes are exact, and times are
+milliseconds since 1970. Exits with 3 if there is no such job, or its outcome is no longer kept.
+
+Examples:
+  wakeful job get 17
+  wakeful job get resize --index photo-17  the newest with this index
+  wakeful job get 17 --json | jq .state")]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl GetArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let job = jobs.get_job(self.which.job()?).await?;
+        if out.json() {
+            out.object(show::object(&job));
+        } else {
+            show::facts(&job, out);
+        }
+        Ok(Exit::Done)
+    }
+}

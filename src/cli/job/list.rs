@@ -1,0 +1,118 @@
+//! `wakeful job ls`
+
+use super::options::Topic;
+use super::show;
+use super::spec::{parse_state, state_name};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Output, notice};
+use crate::{Blob, Error, JobInfo, JobState, Jobs, Operations};
+
+/// List the jobs of a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints a table: the id, the state, how often the job was handed out, its failures and losses, its
+index. Without --state: those that are not finished. Within a state in order of id. Payloads are
+left out; `job get` shows one.
+
+Examples:
+  wakeful job ls resize
+  wakeful job ls resize --state dead --limit 10
+  wakeful job ls resize --state done --json | jq .output")]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    topic: Topic,
+    /// Only these: ready, delayed, reserved, done, dead or cancelled
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    state: Option<JobState>,
+    /// At most so many; without it, all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+impl ListArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let states = match self.state {
+            Some(state) => vec![state],
+            None => JobState::ALL.into_iter().filter(|state| !state.is_finished()).collect(),
+        };
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        let mut header = !out.json();
+        for state in states {
+            let mut pages = Pages::new(&self.topic.topic, state);
+            while let Some(page) = pages.next(left, jobs).await? {
+                for job in &page {
+                    if std::mem::take(&mut header) {
+                        out.line(row("ID", "STATE", "RUNS", "FAILURES", "LOSSES", "INDEX"));
+                    }
+                    if out.json() {
+                        out.object(show::object(job));
+                    } else {
+                        out.line(job_row(job));
+                    }
+                }
+                left -= page.len() as u64;
+                out.flush().await?;
+            }
+            if pages.more && !out.json() {
+                notice("there are more jobs; raise --limit to see them");
+                break;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The jobs of a topic in one state, page after page.
+pub(super) struct Pages<'a> {
+    topic: &'a Blob,
+    state: JobState,
+    after: u64,
+    /// Whether there are jobs that were not given.
+    pub(super) more: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(topic: &'a Blob, state: JobState) -> Self {
+        Self { topic, state, after: 0, more: true }
+    }
+
+    /// The next page, with at most `left` jobs; `None` after the last.
+    pub(super) async fn next(
+        &mut self,
+        left: u64,
+        jobs: &impl Operations,
+    ) -> Result<Option<Vec<JobInfo>>, Error> {
+        /// Below every `queue.list_jobs_max` that makes sense: just so many are asked for.
+        const FEW: u64 = 100;
+        if !self.more || left == 0 {
+            return Ok(None);
+        }
+        let limit = if left <= FEW { left as usize } else { 0 };
+        let mut page = jobs.list_jobs(self.topic, self.state, self.after, limit).await?;
+        let cut = page.jobs.len() as u64 > left;
+        page.jobs.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.more = cut || page.more && page.after > self.after;
+        self.after = page.after;
+        Ok(Some(page.jobs).filter(|jobs| !jobs.is_empty()))
+    }
+}
+
+fn job_row(job: &JobInfo) -> String {
+    row(
+        &job.id.to_string(),
+        state_name(job.state),
+        &job.epoch.to_string(),
+        &job.failures.to_string(),
+        &job.losses.to_string(),
+        &job.index.as_ref().map_or(String::new(), Blob::to_string),
+    )
+}
+
+fn row(id: &str, state: &str, runs: &str, failures: &str, losses: &str, index: &str) -> String {
+    let row = format!("{id:<12} {state:<10} {runs:>6} {failures:>9} {losses:>7}  {index}");
+    row.trim_end().to_owned()
+}

@@ -1,0 +1,70 @@
+//! `wakeful job outcomes`
+
+use super::options::Topic;
+use super::{PAUSE, SLICE, show};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Output, notice};
+use crate::{Jobs, Operations, OutcomeSeq};
+
+/// Print what becomes of the jobs of a topic, as they finish
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints one line for each, in the order in which they finish:
+  done ID (outcome N): OUTPUT
+  dead ID (outcome N): REASON
+  cancelled ID (outcome N)
+with the index, if there is one, behind the id, and control characters escaped; with --json bytes
+are exact. To miss none, go on with --after and the last N, which outlives connections and restarts
+of a server with a data directory. Outcomes are kept for a while only (`queue.outcomes_max`). Ends
+with Ctrl-C or --count.
+
+Examples:
+  wakeful job outcomes resize
+  wakeful job outcomes resize --after 0    all that are kept, then those to come
+  wakeful job outcomes resize --json | jq -r 'select(.state == \"dead\") | .id'")]
+pub(crate) struct OutcomesArgs {
+    #[command(flatten)]
+    topic: Topic,
+    /// Only those after this one, out of what is kept; without it: from now on
+    #[arg(long, value_name = "N")]
+    after: Option<OutcomeSeq>,
+    /// End after so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+}
+
+impl OutcomesArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let (topic, mut after) = (self.topic.topic, self.after);
+        let mut left = self.count.unwrap_or(u64::MAX);
+        while left > 0 {
+            let page = match jobs.outcomes(&topic, after, 0, Some(SLICE)).await {
+                Ok(page) => page,
+                // Without a place to go on from, some could be missed.
+                Err(error) if error.retryable() && after.is_some() => {
+                    if !out.json() {
+                        notice(format_args!("{error}; trying again"));
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for job in page.jobs.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                if out.json() {
+                    out.object(show::object(job));
+                } else {
+                    out.line(show::line(job));
+                }
+            }
+            left = left.saturating_sub(page.jobs.len() as u64);
+            after = Some(page.after);
+            out.flush().await?;
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,65 @@
+//! `wakeful job pause` and `wakeful job resume`
+
+use super::options::Topic;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json::Object;
+use crate::cli::output::Output;
+use crate::{Blob, Jobs, Operations};
+
+/// Stop handing out the jobs of a topic
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Jobs are still taken, and those that are handed out go on. Outlives a restart of the server.
+
+Example:
+  wakeful job pause resize")]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    topic: Topic,
+}
+
+/// Hand out the jobs of a topic again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  wakeful job resume resize")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    topic: Topic,
+}
+
+impl PauseArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        pause(self.topic.topic, true, jobs, out).await
+    }
+}
+
+impl ResumeArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        pause(self.topic.topic, false, jobs, out).await
+    }
+}
+
+async fn pause(
+    topic: Blob,
+    paused: bool,
+    jobs: &impl Operations,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let info = jobs.pause_topic(topic, paused).await?;
+    if out.json() {
+        out.object(Object::new().bytes("topic", &info.name).flag("paused", info.paused));
+    } else {
+        let what = if info.paused { "paused" } else { "resumed" };
+        out.line(format_args!("{what} {}", info.name));
+    }
+    Ok(Exit::Done)
+}

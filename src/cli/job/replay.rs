@@ -1,0 +1,81 @@
+//! `wakeful job replay`
+
+use std::time::Instant;
+
+use super::options::Topic;
+use super::{SAY_EVERY, ask};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json::Object;
+use crate::cli::output::{Output, notice};
+use crate::{Blob, JobId, JobRequest, Operations};
+
+/// Make dead letters ready again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints how many. Their budgets are full again, their errors are kept. Exits with 3 at the first id
+that is no dead letter of the topic; those before it were replayed.
+
+Examples:
+  wakeful job replay resize 17 23
+  wakeful job replay resize --all")]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    topic: Topic,
+    /// These
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<JobId>,
+    /// All there are
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+impl ReplayArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let topic = self.topic.topic;
+        let mut count = 0;
+        if self.all {
+            let request = JobRequest::Replay { topic: topic.clone(), id: None };
+            count = all(&request, jobs, out.json()).await?;
+        }
+        for id in self.ids {
+            let request = JobRequest::Replay { topic: topic.clone(), id: Some(id) };
+            count += ask::changed(jobs, request).await?.0;
+        }
+        show("replayed", &topic, count, out);
+        Ok(Exit::Done)
+    }
+}
+
+/// Does `request` again until there is no more to do, and says how far it is; gives how many were
+/// changed.
+pub(super) async fn all(
+    request: &JobRequest,
+    jobs: &impl Operations,
+    quiet: bool,
+) -> Result<u64, Failure> {
+    let (mut total, mut said) = (0, Instant::now());
+    loop {
+        let (count, more) = ask::changed(jobs, request.clone()).await?;
+        total += count;
+        if !more {
+            return Ok(total);
+        }
+        if said.elapsed() >= SAY_EVERY && !quiet {
+            said = Instant::now();
+            notice(format_args!("{total} jobs"));
+        }
+    }
+}
+
+/// How many jobs of a topic were changed.
+pub(super) fn show(what: &str, topic: &Blob, count: u64, out: &mut Output) {
+    if out.json() {
+        out.object(Object::new().bytes("topic", topic).number(what, count));
+    } else {
+        out.line(count);
+    }
+}

@@ -1,0 +1,148 @@
+//! `wakeful job schedule`, `unschedule` and `schedules`: jobs that are pushed again and again.
+
+use super::moment;
+use super::options::{Options, Topic, payload};
+use super::show::{maybe, maybe_bytes};
+use crate::cli::argument::bytes;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json::Object;
+use crate::cli::output::Output;
+use crate::{Blob, Jobs, Operations, PushRequest, Schedule, ScheduleInfo};
+
+/// Push a job again and again, as a cron expression says
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+CRON is `minute hour day month weekday`, or six fields with seconds in front. Another schedule under
+the same name replaces it. Prints when it pushes next. With --index, a run is left out while the one
+before is not finished.
+
+Examples:
+  wakeful job schedule nightly '0 3 * * *' report --tz Europe/Berlin
+  wakeful job schedule beat '*/10 * * * * *' ping hello --index beat --retry-max 0")]
+pub(crate) struct ScheduleArgs {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = bytes())]
+    name: Blob,
+    /// When
+    #[arg(value_name = "CRON")]
+    cron: String,
+    #[command(flatten)]
+    topic: Topic,
+    /// What the worker gets; - reads it from standard input; without it, nothing
+    #[arg(value_name = "PAYLOAD", value_parser = bytes(), allow_negative_numbers = true)]
+    payload: Option<Blob>,
+    /// The zone whose clock counts, as in Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    tz: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// End a schedule
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Jobs that it pushed stay. Exits with 3 if there is none of this name.
+
+Example:
+  wakeful job unschedule nightly")]
+pub(crate) struct UnscheduleArgs {
+    /// Its name
+    #[arg(value_name = "NAME", value_parser = bytes())]
+    name: Blob,
+}
+
+/// List schedules
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints a table: the name, when it pushes next, how often it has pushed, how often it could not as
+its topic was full, its topic, and when.
+
+Examples:
+  wakeful job schedules
+  wakeful job schedules --json | jq .name")]
+pub(crate) struct SchedulesArgs {}
+
+impl ScheduleArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let payload = payload(self.payload).await?;
+        let options = self.options.push_options();
+        let push = PushRequest { topic: self.topic.topic, payload, options };
+        let schedule = Schedule { name: self.name, cron: self.cron, timezone: self.tz, push };
+        let info = jobs.set_schedule(schedule).await?;
+        if out.json() {
+            out.object(object(&info));
+        } else {
+            out.line(next(&info));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl UnscheduleArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        jobs.remove_schedule(&self.name).await?;
+        if out.json() {
+            out.object(Object::new().bytes("name", &self.name).flag("ended", true));
+        } else {
+            out.line(format_args!("ended {}", self.name));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl SchedulesArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let schedules = jobs.schedules().await?;
+        if !schedules.is_empty() && !out.json() {
+            out.line(row("NAME", "NEXT", "PUSHED", "MISSED", "TOPIC", "WHEN"));
+        }
+        for info in &schedules {
+            let Schedule { name, cron, timezone, push } = &info.schedule;
+            if out.json() {
+                out.object(object(info));
+                continue;
+            }
+            out.line(row(
+                &name.to_string(),
+                &next(info),
+                &info.pushed.to_string(),
+                &info.missed.to_string(),
+                &push.topic.to_string(),
+                &format!("{cron} {timezone}"),
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn next(info: &ScheduleInfo) -> String {
+    info.next.map_or_else(|| "never".into(), moment::show)
+}
+
+fn row(name: &str, next: &str, pushed: &str, missed: &str, topic: &str, when: &str) -> String {
+    format!("{name:<16} {next:<20} {pushed:>9} {missed:>7}  {topic:<16} {when}")
+}
+
+fn object(info: &ScheduleInfo) -> Object {
+    let Schedule { name, cron, timezone, push } = &info.schedule;
+    let object = Object::new()
+        .bytes("name", name)
+        .text("cron", cron)
+        .text("timezone", timezone)
+        .bytes("topic", &push.topic)
+        .bytes("payload", &push.payload);
+    let object = maybe_bytes(object, "index", push.options.index.as_ref());
+    maybe(object, "next_ms", info.next).number("pushed", info.pushed).number("missed", info.missed)
+}

@@ -1,0 +1,106 @@
+//! A job as it is printed: an object, or facts for people.
+
+use super::moment;
+use super::spec::state_name;
+use crate::cli::json::Object;
+use crate::cli::output::Output;
+use crate::{Blob, JobInfo, JobState};
+
+/// Everything there is to tell of a job. Times are milliseconds since 1970.
+pub(super) fn object(job: &JobInfo) -> Object {
+    let object = Object::new()
+        .number("id", job.id)
+        .bytes("topic", &job.topic)
+        .text("state", state_name(job.state));
+    let object = maybe_bytes(object, "index", job.index.as_ref());
+    let object = maybe_bytes(object, "order_key", job.order_key.as_ref());
+    let object = object
+        .number("priority", job.priority.into())
+        .number("epoch", job.epoch.into())
+        .number("failures", job.failures.into())
+        .number("losses", job.losses.into())
+        .number("retry_max", job.retry_max.into())
+        .number("pushed_ms", job.pushed);
+    let object = maybe(object, "due_ms", job.due);
+    let object = maybe(object, "started_ms", job.started);
+    let object = maybe(object, "finished_ms", job.finished);
+    let object = maybe_bytes(object, "payload", job.payload.as_ref());
+    let object = maybe_bytes(object, "progress", job.progress.as_ref());
+    let object = if job.errors.is_empty() {
+        object
+    } else {
+        object.texts("errors", job.errors.iter().map(String::as_str))
+    };
+    let object = maybe_bytes(object, "output", job.output.as_ref());
+    maybe(object, "outcome", job.outcome)
+}
+
+pub(super) fn maybe(object: Object, name: &str, number: Option<u64>) -> Object {
+    number.map_or(object.clone(), |number| object.number(name, number))
+}
+
+pub(super) fn maybe_bytes(object: Object, name: &str, bytes: Option<&Blob>) -> Object {
+    bytes.map_or(object.clone(), |bytes| object.bytes(name, bytes))
+}
+
+/// One fact a line.
+pub(super) fn facts(job: &JobInfo, out: &mut Output) {
+    let mut fact = |name: &str, value: &str| out.line(format_args!("{name:<10} {value}"));
+    fact("id", &job.id.to_string());
+    fact("topic", &job.topic.to_string());
+    fact("state", state_name(job.state));
+    let mut maybe = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            fact(name, &value);
+        }
+    };
+    maybe("index", job.index.as_ref().map(Blob::to_string));
+    maybe("order key", job.order_key.as_ref().map(Blob::to_string));
+    maybe("priority", (job.priority > 0).then(|| job.priority.to_string()));
+    maybe("runs", Some(runs(job)));
+    maybe("pushed", Some(moment::show(job.pushed)));
+    maybe("due", job.due.map(moment::show));
+    maybe("started", job.started.map(moment::show));
+    maybe("finished", job.finished.map(moment::show));
+    maybe("payload", job.payload.as_ref().map(Blob::to_string));
+    maybe("progress", job.progress.as_ref().map(Blob::to_string));
+    for error in &job.errors {
+        maybe("error", Some(one_line(error)));
+    }
+    maybe("output", job.output.as_ref().map(Blob::to_string));
+}
+
+/// `2 (1 of 25 failures, 0 losses)`
+pub(super) fn runs(job: &JobInfo) -> String {
+    let JobInfo { epoch, failures, losses, retry_max, .. } = job;
+    format!("{epoch} ({failures} failures, {losses} losses, {retry_max} retries)")
+}
+
+/// Why a job that finished has no result.
+pub(super) fn reason(job: &JobInfo) -> String {
+    let id = job.id;
+    match (job.state, job.errors.last()) {
+        (JobState::Cancelled, _) => format!("job {id} was cancelled"),
+        (_, Some(error)) => format!("job {id} is a dead letter: {}", one_line(error)),
+        (_, None) => format!("job {id} is a dead letter"),
+    }
+}
+
+/// With control characters escaped: what a job said is not to draw on a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    Blob::from(text.trim_end()).to_string()
+}
+
+/// What became of a finished job, or where another is, in a line.
+pub(super) fn line(job: &JobInfo) -> String {
+    let place = job.outcome.map_or(String::new(), |outcome| format!(" (outcome {outcome})"));
+    let index = job.index.as_ref().map_or(String::new(), |index| format!(" {index}"));
+    let said = match job.state {
+        JobState::Done => job.output.as_ref().map(Blob::to_string),
+        JobState::Dead => job.errors.last().map(|error| one_line(error)),
+        _ => None,
+    };
+    let said =
+        said.filter(|said| !said.is_empty()).map_or(String::new(), |said| format!(": {said}"));
+    format!("{} {}{index}{place}{said}", state_name(job.state), job.id)
+}

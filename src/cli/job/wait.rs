@@ -1,0 +1,92 @@
+//! `wakeful job wait`
+
+use std::time::{Duration, Instant};
+
+use super::SLICE;
+use super::options::Which;
+use super::show;
+use super::spec::state_name;
+use crate::cli::argument::parse_duration;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Output, notice};
+use crate::{Error, ErrorCode, JobInfo, JobRef, JobState, Jobs, Operations};
+
+/// Wait until a job is finished, and print its result
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the result, with a newline behind it if it has none. Exits with 0 if the job is done, with 1
+and the reason if it is a dead letter or was cancelled, with 3 if there is no such job, with 4 when
+the time is over. With --json it prints the job as it is then, whatever that is.
+
+Examples:
+  wakeful job wait 17
+  wakeful job wait $(wakeful job push shout hello) --timeout 1m
+  wakeful job wait resize --index photo-17 --raw > small.jpg")]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    which: Which,
+    /// How long, as in 1500ms, 30s, 5m; without it: until it is finished
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// The result byte by byte, without a newline
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+}
+
+impl WaitArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let job = finished(self.which.job()?, self.timeout, jobs).await?;
+        let exit = match job.state {
+            JobState::Done => Exit::Done,
+            JobState::Dead | JobState::Cancelled => Exit::Failed,
+            _ => Exit::Timeout,
+        };
+        if out.json() {
+            out.object(show::object(&job));
+            return Ok(exit);
+        }
+        match job.state {
+            JobState::Done => {
+                let output = job.output.unwrap_or_default();
+                out.bytes(&output);
+                if !self.raw && !output.ends_with(b"\n") {
+                    out.bytes(b"\n");
+                }
+            }
+            JobState::Dead => {
+                return Err(Error::new(ErrorCode::JobDead, show::reason(&job)).into());
+            }
+            JobState::Cancelled => {
+                return Err(Error::new(ErrorCode::JobCancelled, show::reason(&job)).into());
+            }
+            state => {
+                notice(format_args!("timeout; job {} is {}", job.id, state_name(state)));
+            }
+        }
+        Ok(exit)
+    }
+}
+
+/// The job once it is finished, or as it is when the time is over.
+async fn finished(
+    mut job: JobRef,
+    timeout: Option<Duration>,
+    jobs: &impl Operations,
+) -> Result<JobInfo, Error> {
+    let start = Instant::now();
+    let mut left = timeout;
+    loop {
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        let info = jobs.await_job(job, Some(slice)).await?;
+        if info.state.is_finished() || left == Some(slice) {
+            return Ok(info);
+        }
+        // Of an index: the job that it was, whatever is pushed meanwhile.
+        job = JobRef::Id(info.id);
+        left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+    }
+}

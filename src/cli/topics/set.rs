@@ -1,0 +1,104 @@
+//! `wakeful topics set`
+
+use super::object;
+use crate::cli::argument::bytes;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::job::spec::{parse_backoff, parse_rate};
+use crate::cli::output::Output;
+use crate::{Backoff, Blob, ErrorCode, Jobs, Operations, OrderRetry, Rate, TopicSettings};
+
+/// Say how a topic is run
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Makes the topic if need be. What is not said stays as it was; with --reset, becomes what topics have
+that nobody has set. Prints `set TOPIC`.
+
+Examples:
+  wakeful topics set resize --concurrency 8
+  wakeful topics set mail --rate 10/1s:20 --retry-max 5 --backoff exp:1s:10m
+  wakeful topics set mail --jobs-max 100000 --order-retry skip
+  wakeful topics set mail --reset")]
+pub(super) struct SetArgs {
+    /// The topic
+    #[arg(value_name = "TOPIC", value_parser = bytes())]
+    topic: Blob,
+    /// What is not said becomes the default
+    #[arg(long)]
+    reset: bool,
+    /// Most jobs handed out at once
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+    /// How many jobs are handed out in which time, and at once after a quiet time, as in 10/1s:20
+    #[arg(long, value_name = "JOBS/TIME[:BURST]", value_parser = parse_rate)]
+    rate: Option<Rate>,
+    /// Most unfinished jobs
+    #[arg(long, value_name = "N")]
+    jobs_max: Option<u64>,
+    /// Most bytes of unfinished jobs
+    #[arg(long, value_name = "BYTES")]
+    bytes_max: Option<u64>,
+    /// How many failures are followed by another run
+    #[arg(long, value_name = "N")]
+    retry_max: Option<u32>,
+    /// How many losses (of a worker, its connection, the server) are followed by another run
+    #[arg(long, value_name = "N")]
+    loss_max: Option<u32>,
+    /// How long after a failure the next run is: 5s, or 1s,10s,1m, or exp:BASE:CAP[:FLOOR]
+    #[arg(long, value_name = "SPEC", value_parser = parse_backoff)]
+    backoff: Option<Backoff>,
+    /// Most jobs of one order key at once; more than 1 gives up their order
+    #[arg(long, value_name = "N")]
+    order_limit: Option<u32>,
+    /// What the others of an order key do while a job waits for its next run
+    #[arg(long, value_name = "WHAT")]
+    order_retry: Option<WhileRetrying>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum WhileRetrying {
+    /// They wait too: order is kept
+    Block,
+    /// They go on without it
+    Skip,
+}
+
+impl SetArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let before = if self.reset { None } else { Some(jobs.topic_info(&self.topic).await) };
+        let before = match before {
+            Some(Ok(info)) => info.settings,
+            Some(Err(error)) if error.code != ErrorCode::TopicNotFound => return Err(error.into()),
+            _ => TopicSettings::default(),
+        };
+        let topic = self.topic.clone();
+        let info = jobs.set_topic(topic, self.settings(before)).await?;
+        if out.json() {
+            out.object(object(&info));
+        } else {
+            out.line(format_args!("set {}", info.name));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn settings(self, before: TopicSettings) -> TopicSettings {
+        TopicSettings {
+            concurrency: self.concurrency.or(before.concurrency),
+            rate: self.rate.or(before.rate),
+            jobs_max: self.jobs_max.or(before.jobs_max),
+            bytes_max: self.bytes_max.or(before.bytes_max),
+            retry_max: self.retry_max.or(before.retry_max),
+            loss_max: self.loss_max.or(before.loss_max),
+            backoff: self.backoff.or(before.backoff),
+            order_limit: self.order_limit.or(before.order_limit),
+            order_retry: match self.order_retry {
+                Some(WhileRetrying::Block) => OrderRetry::Block,
+                Some(WhileRetrying::Skip) => OrderRetry::Skip,
+                None => before.order_retry,
+            },
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! [`Books`]: which jobs a worker holds, and what it has yet to say of those it is done with.
+
+use ahash::HashMap;
+
+use super::StoredResult;
+use crate::model::{Blob, JobId, Reservation, ReservedJob, Settlement, Verdict};
+
+/// Pure: what a worker knows of its jobs.
+#[derive(Debug)]
+pub(super) struct Books {
+    concurrency: usize,
+    /// Handed out to this worker, and not over.
+    held: HashMap<JobId, Held>,
+    /// Asked for and not answered.
+    asked: usize,
+    /// To be kept by the storage first.
+    unrecorded: Vec<Settlement>,
+    /// Facts of those, which their results are kept with.
+    facts: HashMap<JobId, Held>,
+    /// With the storage.
+    recording: Vec<Settlement>,
+    /// To be settled.
+    outbox: Vec<Settlement>,
+    /// Being settled.
+    settling: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) epoch: u32,
+    pub(super) index: Option<Blob>,
+    pub(super) failures: u32,
+    /// Not this worker's any more; its handler has not ended.
+    pub(super) revoked: bool,
+}
+
+impl Books {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            held: HashMap::default(),
+            asked: 0,
+            unrecorded: Vec::new(),
+            facts: HashMap::default(),
+            recording: Vec::new(),
+            outbox: Vec::new(),
+            settling: 0,
+        }
+    }
+
+    /// For how many more jobs there is a free handler; none while it has yet to say of as many as
+    /// it can handle at once what became of them.
+    pub(super) fn free(&self) -> usize {
+        let unsaid =
+            self.unrecorded.len() + self.recording.len() + self.outbox.len() + self.settling;
+        if unsaid >= self.concurrency.saturating_mul(2) {
+            return 0;
+        }
+        self.concurrency.saturating_sub(self.held.len() + self.asked)
+    }
+
+    pub(super) fn ask(&mut self, credits: usize) {
+        self.asked += credits;
+    }
+
+    pub(super) fn answered(&mut self, credits: usize) {
+        self.asked -= credits.min(self.asked);
+    }
+
+    pub(super) fn take(&mut self, job: &ReservedJob) {
+        let Reservation { id, epoch } = job.reservation;
+        let (index, failures) = (job.index.clone(), job.failures);
+        self.held.insert(id, Held { epoch, index, failures, revoked: false });
+    }
+
+    fn holds(&self, reservation: Reservation) -> bool {
+        self.held.get(&reservation.id).is_some_and(|held| held.epoch == reservation.epoch)
+    }
+
+    /// A handler has ended; `None` if its job was given up before.
+    pub(super) fn finish(&mut self, reservation: Reservation) -> Option<Held> {
+        if self.holds(reservation) { self.held.remove(&reservation.id) } else { None }
+    }
+
+    /// Tells whether it was this worker's until now.
+    pub(super) fn revoke(&mut self, reservation: Reservation) -> bool {
+        match self.held.get_mut(&reservation.id) {
+            Some(held) if held.epoch == reservation.epoch && !held.revoked => {
+                held.revoked = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn say(&mut self, reservation: Reservation, verdict: Verdict) {
+        self.outbox.push(Settlement { reservation, verdict });
+    }
+
+    pub(super) fn say_again(&mut self, settlements: impl IntoIterator<Item = Settlement>) {
+        self.outbox.extend(settlements);
+    }
+
+    /// A job that is done once its result is recorded.
+    pub(super) fn say_when_recorded(&mut self, reservation: Reservation, output: Blob, held: Held) {
+        self.facts.insert(reservation.id, held);
+        self.unrecorded.push(Settlement { reservation, verdict: Verdict::Done { output } });
+    }
+
+    /// The results to record now; none while others are being recorded.
+    pub(super) fn record(&mut self, most: usize) -> Vec<StoredResult> {
+        if !self.recording.is_empty() || self.unrecorded.is_empty() {
+            return Vec::new();
+        }
+        let count = self.unrecorded.len().min(most);
+        self.recording = self.unrecorded.drain(..count).collect();
+        let mut results = Vec::with_capacity(count);
+        for settlement in &self.recording {
+            let id = settlement.reservation.id;
+            let Verdict::Done { output } = &settlement.verdict else { continue };
+            let (index, failures) =
+                self.facts.remove(&id).map_or((None, 0), |held| (held.index, held.failures));
+            results.push(StoredResult { id, index, output: output.clone(), failures });
+        }
+        results
+    }
+
+    pub(super) fn recorded(&mut self) -> Vec<Settlement> {
+        std::mem::take(&mut self.recording)
+    }
+
+    /// What to settle next, at most so many.
+    pub(super) fn settle(&mut self, most: usize) -> Vec<Settlement> {
+        let count = self.outbox.len().min(most);
+        self.settling += count;
+        self.outbox.drain(..count).collect()
+    }
+
+    pub(super) fn settled(&mut self, count: usize) {
+        self.settling -= count.min(self.settling);
+    }
+
+    /// What the queue must go on to hold for this worker.
+    pub(super) fn to_touch(&self) -> Vec<Reservation> {
+        let held = self.held.iter().filter(|(_, held)| !held.revoked);
+        let held = held.map(|(id, held)| Reservation { id: *id, epoch: held.epoch });
+        let said = self.unrecorded.iter().chain(&self.recording).chain(&self.outbox);
+        held.chain(said.map(|settlement| settlement.reservation)).collect()
+    }
+
+    /// Gives back what is held, and what was not recorded; tells how many.
+    pub(super) fn release_all(&mut self) -> usize {
+        let before = self.outbox.len();
+        for (id, held) in self.held.drain().filter(|(_, held)| !held.revoked) {
+            let reservation = Reservation { id, epoch: held.epoch };
+            self.outbox.push(Settlement { reservation, verdict: Verdict::Release });
+        }
+        self.facts.clear();
+        for mut settlement in self.unrecorded.drain(..) {
+            settlement.verdict = Verdict::Release;
+            self.outbox.push(settlement);
+        }
+        self.outbox.len() - before
+    }
+
+    /// Whether no handler runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Whether all is said.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.unrecorded.is_empty()
+            && self.recording.is_empty()
+            && self.outbox.is_empty()
+            && self.settling == 0
+    }
+}

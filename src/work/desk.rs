@@ -1,0 +1,253 @@
+//! [`Desk`]: where a worker and its handlers' actors leave each other jobs and reports.
+//!
+//! A job is taken from here and not sent, so that an actor that is done takes the next by itself,
+//! and the worker is told once of much that is done: at hundreds of thousands of jobs in a second
+//! messages between threads would cost more than all else.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use actix::{Message, Recipient};
+use ahash::HashMap;
+use parking_lot::Mutex;
+use slab::Slab;
+
+use super::attempt::Ended;
+use super::lane::{Lane, LaneId};
+use super::{Cancelled, JobContext};
+use crate::model::{JobId, Reservation, ReservedJob};
+
+/// An actor may find a job on the desk, or be retired.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Look;
+
+/// There are reports on the desk, or a thread's last actor has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Reported;
+
+/// An attempt has ended.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) reservation: Reservation,
+    pub(super) ended: Ended,
+}
+
+pub(super) struct Desk {
+    worker: Recipient<Reported>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<ReservedJob>,
+    seats: Slab<Seat>,
+    /// Of those the ones that wait for a job.
+    idle: Vec<usize>,
+    running: HashMap<JobId, Running>,
+    reports: Vec<Report>,
+    /// The worker has been told of the reports.
+    told: bool,
+}
+
+struct Seat {
+    lane: LaneId,
+    idle: bool,
+    actor: Recipient<Look>,
+}
+
+struct Running {
+    lane: LaneId,
+    context: JobContext,
+    deadline: Option<Instant>,
+}
+
+impl Desk {
+    pub(super) fn new(worker: Recipient<Reported>) -> Self {
+        Self { worker, state: Mutex::default() }
+    }
+
+    /// Leaves jobs, and calls idle actors: one, which calls the next when its handler awaits; or,
+    /// where each has a thread, as many as there are jobs.
+    pub(super) fn leave_jobs(&self, jobs: Vec<ReservedJob>, apart: bool) {
+        let mut state = self.state.lock();
+        let calls = if apart { jobs.len() } else { 1 };
+        state.waiting.extend(jobs);
+        for _ in 0..calls {
+            state.call_one();
+        }
+    }
+
+    /// How many jobs wait without an idle actor.
+    pub(super) fn crowd(&self) -> usize {
+        let state = self.state.lock();
+        state.waiting.len().saturating_sub(state.idle.len())
+    }
+
+    /// A new actor, which looks for itself.
+    pub(super) fn sit_down(&self, lane: LaneId, actor: Recipient<Look>) -> usize {
+        self.state.lock().seats.insert(Seat { lane, idle: false, actor })
+    }
+
+    pub(super) fn stand_up(&self, seat: usize) {
+        let mut state = self.state.lock();
+        state.seats.try_remove(seat);
+        state.idle.retain(|idle| *idle != seat);
+    }
+
+    /// Leaves a report, if there is one, and takes the next job; without one the actor is idle.
+    pub(super) fn next(
+        &self,
+        lane: &Lane,
+        seat: usize,
+        report: Option<Report>,
+    ) -> Option<ReservedJob> {
+        let mut state = self.state.lock();
+        if let Some(report) = report {
+            state.report(report);
+        }
+        if lane.is_retired() {
+            return None;
+        }
+        let job = state.waiting.pop_front();
+        if job.is_none() {
+            state.sit_idle(seat);
+        }
+        job
+    }
+
+    pub(super) fn leave_report(&self, report: Report) {
+        self.state.lock().report(report);
+    }
+
+    /// A handler awaits something: it can be found here, and another may have its turn. Tells
+    /// whether it may go on: not if its thread was given up meanwhile.
+    pub(super) fn await_it(&self, lane: &Lane, context: JobContext) -> bool {
+        let deadline = context.deadline();
+        let mut state = self.state.lock();
+        if lane.is_retired() {
+            return false;
+        }
+        state.running.insert(context.id(), Running { lane: lane.id, context, deadline });
+        if !state.waiting.is_empty() {
+            state.call_one();
+        }
+        true
+    }
+
+    /// Tells the worker of reports, if it is not told already.
+    pub(super) fn tell(&self) {
+        let tell = {
+            let mut state = self.state.lock();
+            let tell = !state.told && !state.reports.is_empty();
+            state.told |= tell;
+            tell
+        };
+        if tell {
+            // bound: one until the reports are taken
+            self.worker.do_send(Reported);
+        }
+    }
+
+    /// Tells the worker that the last actor of a thread has ended.
+    pub(super) fn tell_empty(&self) {
+        // bound: one for each thread
+        self.worker.do_send(Reported);
+    }
+
+    pub(super) fn take_reports(&self) -> Vec<Report> {
+        let mut state = self.state.lock();
+        state.told = false;
+        std::mem::take(&mut state.reports)
+    }
+
+    /// Takes back a job, if nobody has begun it.
+    pub(super) fn take_back(&self, reservation: Reservation) -> bool {
+        let mut state = self.state.lock();
+        let before = state.waiting.len();
+        state.waiting.retain(|job| job.reservation != reservation);
+        state.waiting.len() < before
+    }
+
+    /// Takes back the jobs that nobody has begun.
+    pub(super) fn take_waiting(&self) -> Vec<ReservedJob> {
+        self.state.lock().waiting.drain(..).collect()
+    }
+
+    /// Gives up the attempts whose time is over.
+    pub(super) fn give_up_late(&self, now: Instant) {
+        let state = self.state.lock();
+        let late = |running: &&Running| running.deadline.is_some_and(|deadline| deadline <= now);
+        for running in state.running.values().filter(late) {
+            running.context.give_up(Cancelled::TimedOut);
+        }
+    }
+
+    pub(super) fn give_up_all(&self, why: Cancelled) {
+        self.state.lock().running.values().for_each(|running| running.context.give_up(why));
+    }
+
+    /// Tells a handler that its job is not held any more; it is given up at `until`.
+    pub(super) fn revoke(&self, reservation: Reservation, until: Instant) {
+        let mut state = self.state.lock();
+        let Some(running) = state.running.get_mut(&reservation.id) else { return };
+        if running.context.reservation() == reservation {
+            running.deadline = Some(running.deadline.map_or(until, |at| at.min(until)));
+            running.context.cancel(Cancelled::Revoked);
+        }
+    }
+
+    /// Gives up a thread: its actors end when they next have a turn. Tells which attempts it had.
+    pub(super) fn clear_out(&self, lane: &Lane, why: Cancelled) -> Vec<Reservation> {
+        let mut state = self.state.lock();
+        let State { seats, idle, running, .. } = &mut *state;
+        // Under the lock, so that no actor takes a job after this.
+        lane.retire();
+        let lane = lane.id;
+        idle.retain(|seat| seats.get(*seat).is_some_and(|seat| seat.lane != lane));
+        for (_, seat) in seats.iter().filter(|(_, seat)| seat.lane == lane) {
+            // bound: one for each actor, once
+            seat.actor.do_send(Look);
+        }
+        let mut had = Vec::new();
+        running.retain(|_, attempt| {
+            if attempt.lane == lane {
+                attempt.context.give_up(why);
+                had.push(attempt.context.reservation());
+            }
+            attempt.lane != lane
+        });
+        had
+    }
+}
+
+impl State {
+    fn report(&mut self, report: Report) {
+        let Reservation { id, .. } = report.reservation;
+        // Of a thread that was given up, the job may be running elsewhere by now.
+        let running = self.running.get(&id).map(|running| running.context.reservation());
+        if running == Some(report.reservation) {
+            self.running.remove(&id);
+        }
+        self.reports.push(report);
+    }
+
+    fn sit_idle(&mut self, seat: usize) {
+        if let Some(place) = self.seats.get_mut(seat)
+            && !place.idle
+        {
+            place.idle = true;
+            self.idle.push(seat);
+        }
+    }
+
+    fn call_one(&mut self) {
+        let Some(seat) = self.idle.pop() else { return };
+        if let Some(seat) = self.seats.get_mut(seat) {
+            seat.idle = false;
+            // bound: one for each idle actor, which is not idle any more
+            seat.actor.do_send(Look);
+        }
+    }
+}

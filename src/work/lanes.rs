@@ -1,0 +1,169 @@
+//! [`Lanes`]: the threads of a worker: those that work, and those that are stuck.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Arbiter, ArbiterHandle};
+
+use super::desk::Desk;
+use super::handler_actor::Place;
+use super::lane::Lane;
+use super::{Cancelled, HandlerOptions, Thread};
+use crate::error::{Error, ErrorCode};
+use crate::model::Reservation;
+
+/// Starts one handler's actor.
+pub(super) type Hire = Box<dyn Fn(Place, &ArbiterHandle)>;
+
+/// The threads of a worker.
+pub(super) struct Lanes {
+    thread: Thread,
+    concurrency: usize,
+    desk: Arc<Desk>,
+    hire: Hire,
+    live: Vec<Line>,
+    /// Given up, until their handlers come back.
+    stuck: Vec<Line>,
+    /// Ended, or about to.
+    ended: Vec<Arbiter>,
+    made: u64,
+}
+
+struct Line {
+    lane: Arc<Lane>,
+    /// `None` if it is the worker's own.
+    arbiter: Option<Arbiter>,
+}
+
+/// A thread that was given up.
+pub(super) struct GivenUp {
+    /// Whose handler holds it.
+    pub(super) culprit: Reservation,
+    /// The others that it ran.
+    pub(super) others: Vec<Reservation>,
+}
+
+impl Lanes {
+    pub(super) fn new(options: &HandlerOptions, desk: Arc<Desk>, hire: Hire) -> Self {
+        Self {
+            thread: options.thread,
+            concurrency: options.concurrency,
+            desk,
+            hire,
+            live: Vec::new(),
+            stuck: Vec::new(),
+            ended: Vec::new(),
+            made: 0,
+        }
+    }
+
+    /// Whether each handler has a thread.
+    pub(super) fn are_apart(&self) -> bool {
+        self.thread == Thread::Blocking
+    }
+
+    /// Sees that there are actors for the jobs on the desk.
+    pub(super) fn grow(&mut self) -> Result<(), Error> {
+        if !self.are_apart() {
+            return if self.live.is_empty() { self.open(self.concurrency) } else { Ok(()) };
+        }
+        let wanted = self.desk.crowd().min(self.concurrency - self.live.len());
+        (0..wanted).try_for_each(|_| self.open(1))
+    }
+
+    fn open(&mut self, seats: usize) -> Result<(), Error> {
+        let arbiter = match self.thread {
+            Thread::Here => None,
+            Thread::Own | Thread::Blocking => Some(Arbiter::try_new().map_err(|error| {
+                let message = format!("no thread can be made for handlers: {error}");
+                Error::new(ErrorCode::Unavailable, message)
+            })?),
+        };
+        let handle = arbiter.as_ref().map_or_else(Arbiter::current, Arbiter::handle);
+        let lane = Arc::new(Lane::new(self.made, seats));
+        self.made += 1;
+        for _ in 0..seats {
+            (self.hire)(Place::new(Arc::clone(&lane), Arc::clone(&self.desk)), &handle);
+        }
+        self.live.push(Line { lane, arbiter });
+        Ok(())
+    }
+
+    /// Gives up threads that are stuck, up to `most` at once.
+    pub(super) fn give_up_stuck(
+        &mut self,
+        now: Instant,
+        stuck_after: Duration,
+        most: usize,
+    ) -> Vec<GivenUp> {
+        let mut given_up = Vec::new();
+        let mut at = 0;
+        while let Some(line) = self.live.get(at) {
+            let stuck = line.arbiter.as_ref().and_then(|_| line.lane.stuck(now, stuck_after));
+            let Some(culprit) = stuck.filter(|_| self.stuck.len() < most) else {
+                at += 1;
+                continue;
+            };
+            let mut others = self.desk.clear_out(&line.lane, Cancelled::Stopping);
+            others.retain(|other| *other != culprit);
+            given_up.push(GivenUp { culprit, others });
+            let line = self.live.swap_remove(at);
+            // It ends as soon as its thread is free.
+            line.arbiter.as_ref().map(Arbiter::stop);
+            self.stuck.push(line);
+        }
+        given_up
+    }
+
+    /// Lets go of the stuck threads that have come back.
+    pub(super) fn sweep(&mut self) {
+        for line in self.stuck.extract_if(.., |line| line.lane.is_empty()) {
+            self.ended.extend(line.arbiter);
+        }
+        // What has ended is joined with the others, at the end; not too many of them.
+        self.ended.retain(Arbiter::alive);
+    }
+
+    pub(super) fn stuck(&self) -> usize {
+        self.stuck.len()
+    }
+
+    /// Has all actors end.
+    pub(super) fn retire(&mut self) {
+        for line in &self.live {
+            self.desk.clear_out(&line.lane, Cancelled::Stopping);
+        }
+    }
+
+    /// Whether all have ended but those that are stuck.
+    pub(super) fn are_empty(&self) -> bool {
+        self.live.iter().all(|line| line.lane.is_empty())
+    }
+
+    /// Ends the threads; gives those to join, and tells how many do not come back.
+    pub(super) fn end(&mut self) -> (Vec<Arbiter>, usize) {
+        self.sweep();
+        let mut busy = self.stuck.len();
+        let mut ended = std::mem::take(&mut self.ended);
+        for Line { lane, arbiter } in self.live.drain(..) {
+            let Some(arbiter) = arbiter else { continue };
+            arbiter.stop();
+            if lane.is_empty() {
+                ended.push(arbiter);
+            } else {
+                busy += 1;
+            }
+        }
+        (ended, busy)
+    }
+}
+
+/// Where the worker itself is lost, its threads are not.
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.retire();
+        for line in &self.live {
+            line.arbiter.as_ref().map(Arbiter::stop);
+        }
+    }
+}

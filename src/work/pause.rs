@@ -1,0 +1,50 @@
+//! [`Pause`]: how long a worker leaves a queue alone that answers with errors.
+
+use std::time::{Duration, Instant};
+
+use crate::config::work::{PAUSE_MAX, PAUSE_MIN};
+
+/// Exponential, with jitter: between half and all of a bound that doubles.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    /// It went wrong; `random` is of `0.0 .. 1.0`. Tells how long to wait.
+    pub(super) fn failed(&mut self, now: Instant, random: f64) -> Duration {
+        let bound = PAUSE_MIN.saturating_mul(1 << self.failures.min(20)).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let pause = bound.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
+        self.until = Some(now + pause);
+        pause
+    }
+
+    /// It went well.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| until <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_until_it_goes_well() {
+        let now = Instant::now();
+        let mut pause = Pause::default();
+        let pauses: Vec<_> = (0..12).map(|_| pause.failed(now, 1.0)).collect();
+        assert_eq!(pauses[..3], [PAUSE_MIN, PAUSE_MIN * 2, PAUSE_MIN * 4]);
+        assert_eq!(pauses[11], PAUSE_MAX);
+        assert!(!pause.is_over(now));
+        pause.succeeded();
+        assert!(pause.is_over(now));
+        assert_eq!(pause.failed(now, 0.0), PAUSE_MIN / 2);
+    }
+}

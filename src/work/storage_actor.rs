@@ -1,0 +1,70 @@
+//! [`StorageActor`]: records results, a batch at a time.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
+use futures_util::FutureExt;
+
+use super::StoredResult;
+use super::attempt::said;
+use super::storage::Keep;
+use crate::config::work::STORAGE_TIMEOUT;
+use crate::error::{Error, ErrorCode};
+
+/// Keeps the results of a worker, on a thread of its own, whatever the storage does there.
+pub(super) struct StorageActor {
+    storage: Arc<dyn Keep>,
+}
+
+/// Results to keep; one answer for each.
+#[derive(Message)]
+#[rtype(result = "Vec<Option<Error>>")]
+pub(super) struct Record(pub(super) Vec<StoredResult>);
+
+/// Ends the actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Dismiss;
+
+impl StorageActor {
+    pub(super) fn new(storage: Arc<dyn Keep>) -> Self {
+        Self { storage }
+    }
+}
+
+impl Actor for StorageActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Record> for StorageActor {
+    type Result = ResponseFuture<Vec<Option<Error>>>;
+
+    fn handle(&mut self, Record(results): Record, _: &mut Context<Self>) -> Self::Result {
+        let storage = Arc::clone(&self.storage);
+        Box::pin(async move {
+            let count = results.len();
+            let kept = AssertUnwindSafe(async { storage.keep(results).await }).catch_unwind();
+            let error = match tokio::time::timeout(STORAGE_TIMEOUT, kept).await {
+                Ok(Ok(Ok(answers))) if answers.len() == count => return answers,
+                Ok(Ok(Ok(_))) => internal("the storage did not answer for each result"),
+                Ok(Ok(Err(error))) => error,
+                Ok(Err(panic)) => internal(&format!("the storage panicked: {}", said(&*panic))),
+                Err(_) => internal("the storage took too long"),
+            };
+            vec![Some(error); count]
+        })
+    }
+}
+
+impl Handler<Dismiss> for StorageActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+fn internal(message: &str) -> Error {
+    Error::new(ErrorCode::Internal, message)
+}

@@ -1,0 +1,92 @@
+//! Workers, on a queue in memory that the tests can listen to and disturb.
+
+mod conformance;
+mod failures;
+mod stopping;
+mod stuck;
+mod taken;
+mod tapped;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use self::tapped::Tapped;
+use super::{Bounds, HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker, start};
+
+/// After this, what was waited for does not come.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A time that is not over during a test.
+const LONG: Duration = Duration::from_secs(600);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+}
+
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let polled = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, polled).await.is_ok(), "{what}");
+}
+
+type Handled = BoxFuture<'static, Result<String, JobError>>;
+
+/// A handler of texts that is a function.
+struct Does<F>(F);
+
+impl<F: Fn(String, JobContext) -> Handled + Send + Sync + 'static> JobHandler for Does<F> {
+    type Job = String;
+    type Output = String;
+
+    async fn handle(&self, job: String, cx: &JobContext) -> Result<String, JobError> {
+        (self.0)(job, cx.clone()).await
+    }
+}
+
+fn does<F, Fut>(handle: F) -> Does<impl Fn(String, JobContext) -> Handled + Send + Sync + 'static>
+where
+    F: Fn(String, JobContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<String, JobError>> + Send + 'static,
+{
+    Does(move |job, cx| handle(job, cx).boxed())
+}
+
+/// Never comes back by itself.
+fn hangs() -> impl JobHandler<Job = String, Output = String> {
+    does(async |_, _| std::future::pending().await)
+}
+
+fn topic() -> Topic<String, String> {
+    Topic::new("tests")
+}
+
+/// Every option short, so that tests are; no timeout, so that a slow machine fails none.
+fn options() -> HandlerOptions {
+    HandlerOptions {
+        concurrency: 4,
+        attempt_timeout: LONG,
+        visibility: LONG,
+        stuck_after: Duration::from_millis(20),
+        wait: PATIENCE,
+        ..HandlerOptions::default()
+    }
+}
+
+fn queue() -> Arc<Tapped> {
+    let backoff = Duration::ZERO;
+    Arc::new(Tapped::new(Bounds { backoff, retry_max: 0, ..Bounds::default() }))
+}
+
+fn work(
+    queue: &Arc<Tapped>,
+    handler: impl JobHandler<Job = String, Output = String>,
+    options: HandlerOptions,
+) -> Worker {
+    start(Arc::clone(queue), topic(), handler, options).unwrap()
+}

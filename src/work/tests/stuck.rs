@@ -1,0 +1,86 @@
+//! Handlers that block their thread.
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{LONG, does, options, queue, until, within, work};
+use crate::Verdict;
+use crate::work::{HandlerOptions, JobHandler, Thread};
+
+/// Blocks its thread for `block` until the sender is dropped, hangs for `wait`, else is done.
+fn blocks() -> (mpsc::Sender<()>, impl JobHandler<Job = String, Output = String>) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let handler = does(move |job, _| {
+        let released = Arc::clone(&released);
+        async move {
+            match &*job {
+                // An error: it is released.
+                "block" => drop(released.lock().recv()),
+                "wait" => std::future::pending().await,
+                _ => {}
+            }
+            Ok(job)
+        }
+    });
+    (release, handler)
+}
+
+#[actix_rt::test]
+async fn a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
+    for thread in [Thread::Own, Thread::Blocking] {
+        let queue = queue();
+        let (release, handler) = blocks();
+        let attempt_timeout = Duration::from_millis(20);
+        let worker = work(&queue, handler, HandlerOptions { thread, attempt_timeout, ..options() });
+        queue.add(&["block"]).await;
+        assert_eq!(queue.error().await, "timed out after 20ms, and still blocks its thread");
+        until("it is shown", || worker.stats().stuck == 1).await;
+        assert_eq!(worker.stats().replaced, 1);
+        queue.add(&["x"]).await;
+        assert!(matches!(queue.settled(2).await[1], Verdict::Done { .. }));
+        drop(release);
+        until("it has ended", || worker.stats().stuck == 0).await;
+        assert_eq!(within(worker.stop(LONG)).await.stuck, 0);
+        assert_eq!(queue.verdicts().len(), 2, "what it said too late was settled");
+    }
+}
+
+#[actix_rt::test]
+async fn those_beside_a_stuck_handler_are_given_back_at_no_cost() {
+    let queue = queue();
+    let (release, handler) = blocks();
+    // No timeout of its own for the one that waits: only the blocked thread ends its attempt.
+    let attempt_timeout = Duration::from_millis(300);
+    let worker = work(&queue, handler, HandlerOptions { attempt_timeout, ..options() });
+    queue.add(&["block"]).await;
+    until("it is stuck", || worker.stats().stuck == 1).await;
+    let verdicts = queue.settled(1).await;
+    assert!(matches!(&verdicts[0], Verdict::Retry { .. }), "{verdicts:?}");
+    // On the thread that took its place jobs are done.
+    queue.add(&["x"]).await;
+    queue.settled(2).await;
+    assert_eq!(within(worker.stop(LONG)).await.stuck, 1);
+    drop(release);
+}
+
+#[actix_rt::test]
+async fn no_more_threads_are_stuck_than_may_be() {
+    let queue = queue();
+    let (release, handler) = blocks();
+    let options =
+        HandlerOptions { attempt_timeout: Duration::from_millis(10), stuck_max: 1, ..options() };
+    let worker = work(&queue, handler, options);
+    queue.add(&["block"]).await;
+    until("one is stuck", || worker.stats().stuck == 1).await;
+    queue.add(&["block", "x"]).await;
+    // Nobody is there for them until the first comes back.
+    until("the second blocks its thread", || worker.stats().running >= 1).await;
+    assert_eq!(worker.stats().replaced, 1);
+    drop(release);
+    let verdicts = queue.settled(3).await;
+    assert!(verdicts.iter().any(|verdict| matches!(verdict, Verdict::Done { .. })));
+    within(worker.stop(LONG)).await;
+}

@@ -1,0 +1,144 @@
+//! [`Tapped`]: a queue whose settlements can be read, and which fails when it is told to.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::model::{Blob, Pushed, Reservation, ReservedJob, Settlement, Verdict};
+use crate::work::{Bounds, MemoryQueue, NewJob, Next, Queue};
+use crate::{Error, ErrorCode};
+
+pub(super) struct Tapped {
+    pub(super) inner: MemoryQueue,
+    settled: Mutex<Vec<Settlement>>,
+    pub(super) touched: Mutex<Vec<Reservation>>,
+    /// Errors that the next calls answer with.
+    pub(super) next_errors: Mutex<VecDeque<Error>>,
+    pub(super) settle_errors: Mutex<VecDeque<Error>>,
+    /// Answers of single settlements.
+    pub(super) refusals: Mutex<VecDeque<Error>>,
+    revoked: Mutex<Vec<Reservation>>,
+    revoking: Notify,
+    pub(super) notes: Mutex<Vec<Blob>>,
+}
+
+impl Tapped {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            inner: MemoryQueue::new(bounds),
+            settled: Mutex::default(),
+            touched: Mutex::default(),
+            next_errors: Mutex::default(),
+            settle_errors: Mutex::default(),
+            refusals: Mutex::default(),
+            revoked: Mutex::default(),
+            revoking: Notify::new(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// Pushes texts.
+    pub(super) async fn add(&self, texts: &[&str]) -> Vec<Pushed> {
+        let topic = super::topic();
+        let job = |text: &&str| NewJob::new(topic.encode(&(*text).to_owned()).unwrap());
+        self.inner.push(texts.iter().map(job).collect()).await.unwrap()
+    }
+
+    /// Takes these reservations away.
+    pub(super) fn revoke(&self, reservations: impl IntoIterator<Item = Reservation>) {
+        self.revoked.lock().extend(reservations);
+        self.revoking.notify_one();
+    }
+
+    pub(super) fn verdicts(&self) -> Vec<Verdict> {
+        self.settled.lock().iter().map(|settlement| settlement.verdict.clone()).collect()
+    }
+
+    /// Waits for so many settlements that were taken.
+    pub(super) async fn settled(&self, count: usize) -> Vec<Verdict> {
+        super::until("jobs are settled", || self.settled.lock().len() >= count).await;
+        self.verdicts()
+    }
+
+    /// The error of the one settlement there is.
+    pub(super) async fn error(&self) -> String {
+        match &self.settled(1).await[..] {
+            [Verdict::Retry { error, .. } | Verdict::Fail { error }] => error.clone(),
+            other => panic!("not one failure: {other:?}"),
+        }
+    }
+}
+
+impl Queue for Tapped {
+    async fn push(&self, jobs: Vec<NewJob>) -> Result<Vec<Pushed>, Error> {
+        self.inner.push(jobs).await
+    }
+
+    async fn next(&self, next: Next) -> Result<Vec<ReservedJob>, Error> {
+        let error = self.next_errors.lock().pop_front();
+        match error {
+            Some(error) => Err(error),
+            None => self.inner.next(next).await,
+        }
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Option<Error>>, Error> {
+        if let Some(error) = self.settle_errors.lock().pop_front() {
+            return Err(error);
+        }
+        let mut answers = Vec::new();
+        for settlement in settlements {
+            let refusal = self.refusals.lock().pop_front();
+            let answer = match refusal {
+                Some(error) => Some(error),
+                None => self.inner.settle(vec![settlement.clone()]).await?.pop().flatten(),
+            };
+            if answer.is_none() {
+                self.settled.lock().push(settlement);
+            }
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    async fn touch(
+        &self,
+        reservations: Vec<Reservation>,
+        visibility: Duration,
+    ) -> Result<Vec<Option<Error>>, Error> {
+        self.touched.lock().extend(&reservations);
+        self.inner.touch(reservations, visibility).await
+    }
+
+    async fn revoked(&self) -> Result<Vec<Reservation>, Error> {
+        self.revoking.notified().await;
+        Ok(std::mem::take(&mut *self.revoked.lock()))
+    }
+
+    async fn progress(&self, _: Reservation, note: Blob) -> Result<(), Error> {
+        self.notes.lock().push(note);
+        Ok(())
+    }
+
+    async fn len(&self) -> Result<u64, Error> {
+        self.inner.len().await
+    }
+
+    async fn clear(&self) -> Result<u64, Error> {
+        self.inner.clear().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.inner.close().await
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+}
+
+pub(super) fn unavailable() -> Error {
+    Error::new(ErrorCode::Unavailable, "not now")
+}

@@ -1,0 +1,189 @@
+//! [`Worker`]: handlers at work on a topic; [`start`] starts them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::context::Notes;
+use super::desk::Desk;
+use super::handler_actor::{HandlerActor, Kit};
+use super::lanes::Lanes;
+use super::worker_actor::{Stop, WorkerActor};
+use super::{HandlerOptions, JobHandler, Queue, Schema, Topic};
+use crate::error::Error;
+use crate::model::{Blob, Reservation};
+
+/// Starts to handle the jobs of `queue` with `handler`, on the arbiter that this is called on; the
+/// handlers run where `options` say. `topic` says how payloads and results are bytes.
+///
+/// [`Wakeful::handle`](crate::Wakeful::handle) and [`Client::work`](crate::Client::work) do this for
+/// a topic of theirs.
+///
+/// # Errors
+/// `InvalidArgument` if the options make no sense; `Unavailable` if no thread can be made.
+///
+/// # Panics
+/// Outside an actix system, as every actor does.
+pub fn start<Q, H, S>(
+    queue: Q,
+    topic: impl Into<Topic<H::Job, H::Output, S>>,
+    handler: H,
+    options: HandlerOptions,
+) -> Result<Worker, Error>
+where
+    Q: Queue,
+    H: JobHandler,
+    S: Schema<H::Job> + Schema<H::Output>,
+{
+    options.check()?;
+    let (queue, topic) = (Arc::new(queue), topic.into());
+    let ctx: Context<WorkerActor<Q>> = Context::new();
+    let desk = Arc::new(Desk::new(ctx.address().recipient()));
+    let name = topic.name().clone();
+    let kit = Arc::new(Kit {
+        handler: Arc::new(handler),
+        topic,
+        attempt_timeout: options.attempt_timeout,
+        notes: Arc::new(QueueNotes(Arc::clone(&queue))),
+        desk: Arc::clone(&desk),
+    });
+    let hire = Box::new(move |place, arbiter: &actix::ArbiterHandle| {
+        let kit = Arc::clone(&kit);
+        // Found again by the desk, which it sits down at.
+        let _ = HandlerActor::start_in_arbiter(arbiter, move |_| HandlerActor::new(kit, place));
+    });
+    let lanes = Lanes::new(&options, Arc::clone(&desk), hire);
+    let stats = Arc::new(Mutex::new(WorkerStats::default()));
+    let (ended, ending) = watch::channel(None);
+    let actor = WorkerActor::new(queue, name, options, desk, lanes, Arc::clone(&stats), ended)?;
+    let actor = ctx.run(actor);
+    Ok(Worker { stop: Box::new(ActorStop(actor)), stats, ending })
+}
+
+/// Handlers at work on a topic, until it is stopped or dropped, or the queue ends for good.
+///
+/// Dropping it stops it without patience, and does not wait for that: what its handlers had begun
+/// goes back to the queue.
+pub struct Worker {
+    stop: Box<dyn StopWorker>,
+    stats: Arc<Mutex<WorkerStats>>,
+    ending: watch::Receiver<Option<Stopped>>,
+}
+
+/// What a worker has done, and does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Jobs it holds: handlers that run, and jobs about to be begun.
+    pub running: u64,
+    /// Attempts that were done, their results recorded.
+    pub done: u64,
+    /// Attempts that failed: by their handler's word, a panic, their time, or their result not
+    /// recorded.
+    pub failed: u64,
+    /// Attempts that put their job off.
+    pub snoozed: u64,
+    /// Of the failed, those that panicked.
+    pub panics: u64,
+    /// Of the failed, those whose time was over.
+    pub timed_out: u64,
+    /// Jobs that were cancelled, or lost to another worker, while they were held.
+    pub revoked: u64,
+    /// Jobs given back unfinished.
+    pub released: u64,
+    /// Threads that are stuck: a handler has not come back since its time was over.
+    pub stuck: u64,
+    /// Threads that took the place of one that was stuck.
+    pub replaced: u64,
+    /// Errors of the queue.
+    pub queue_errors: u64,
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// Threads whose handlers did not come back; each ends when its handler does. All others are
+    /// gone.
+    pub stuck: usize,
+}
+
+impl Worker {
+    /// Takes no more jobs, lets those that run finish for `grace`, gives the others back, which
+    /// costs them nothing, and ends every actor and thread of the worker. Queue and storage stay
+    /// open.
+    ///
+    /// Cancel: it is stopped all the same, as by a drop after `grace`.
+    pub async fn stop(mut self, grace: Duration) -> Stopped {
+        self.stop.stop(grace);
+        self.until_ended().await
+    }
+
+    /// Waits until it has ended by itself, as it does when the service behind its queue has.
+    ///
+    /// Cancel: harmless.
+    pub async fn ended(&mut self) -> Stopped {
+        self.until_ended().await
+    }
+
+    /// What it has done, and does.
+    pub fn stats(&self) -> WorkerStats {
+        *self.stats.lock()
+    }
+
+    async fn until_ended(&mut self) -> Stopped {
+        // An error: its arbiter is gone, and with it the worker.
+        self.ending
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|stopped| *stopped)
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.ending.borrow().is_none() {
+            self.stop.abandon();
+        }
+    }
+}
+
+/// The worker's actor, whatever its queue.
+trait StopWorker: Send + Sync {
+    fn stop(&self, grace: Duration);
+    fn abandon(&self);
+}
+
+struct ActorStop<Q: Queue>(Addr<WorkerActor<Q>>);
+
+impl<Q: Queue> StopWorker for ActorStop<Q> {
+    fn stop(&self, grace: Duration) {
+        // bound: a worker is stopped once, and dropped once
+        self.0.do_send(Stop { grace: Some(grace) });
+    }
+
+    fn abandon(&self) {
+        // bound: as above
+        self.0.do_send(Stop { grace: None });
+    }
+}
+
+struct QueueNotes<Q>(Arc<Q>);
+
+impl<Q: Queue> Notes for QueueNotes<Q> {
+    fn note(&self, reservation: Reservation, note: Blob) -> BoxFuture<'static, Result<(), Error>> {
+        let queue = Arc::clone(&self.0);
+        Box::pin(async move { queue.progress(reservation, note).await })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! How a worker gets jobs, holds on to them, and learns that it has lost one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{Phase, WorkerActor, guarded};
+use crate::config::work::{LOOK_MAX, NEXTS_MAX};
+use crate::error::{Error, ErrorCode};
+use crate::model::{Reservation, ReservedJob, Verdict};
+use crate::work::{Next, Queue};
+
+impl<Q: Queue> WorkerActor<Q> {
+    /// Asks for as many jobs as there are free handlers.
+    pub(super) fn ask(&mut self, ctx: &mut Context<Self>) {
+        while self.phase == Phase::Working && self.asking.is_over(Instant::now()) {
+            let credits = self.books.free().min(self.batch_max);
+            // One that waits for few need not be followed by another for few.
+            let enough =
+                if self.nexts.is_empty() { 1 } else { (self.options.concurrency / 2).max(1) };
+            if self.nexts.len() >= NEXTS_MAX || credits < enough {
+                return;
+            }
+            self.books.ask(credits);
+            let next = Next {
+                credits: u32::try_from(credits).unwrap_or(u32::MAX),
+                wait: self.options.wait,
+                visibility: self.options.visibility,
+            };
+            self.asked += 1;
+            let (queue, number, at) = (Arc::clone(&self.queue), self.asked, Instant::now());
+            let jobs = guarded(async move { queue.next(next).await });
+            let handle = ctx.spawn(jobs.into_actor(self).map(move |jobs, actor, ctx| {
+                actor.books.answered(credits);
+                actor.nexts.retain(|(of, _)| *of != number);
+                actor.handed_out(jobs, at);
+                actor.turn(ctx);
+            }));
+            self.nexts.push((number, handle));
+        }
+    }
+
+    fn handed_out(&mut self, jobs: Result<Vec<ReservedJob>, Error>, asked: Instant) {
+        let now = Instant::now();
+        match jobs {
+            // A queue that does not wait must not be asked in a circle.
+            Ok(jobs) if jobs.is_empty() && now - asked < self.options.wait / 2 => {
+                self.asking.failed(now, rand::random());
+            }
+            Ok(jobs) => {
+                self.asking.succeeded();
+                self.leave(jobs);
+            }
+            Err(error) if self.allows_less(&error) => {}
+            Err(error) => {
+                self.stats.lock().queue_errors += 1;
+                let pause = self.asking.failed(now, rand::random());
+                tracing::warn!(topic = %self.topic, %error, ?pause, "no jobs from the queue");
+            }
+        }
+    }
+
+    fn leave(&mut self, jobs: Vec<ReservedJob>) {
+        if jobs.is_empty() {
+            return;
+        }
+        if self.phase != Phase::Working {
+            jobs.iter().for_each(|job| self.say(job.reservation, Verdict::Release));
+            return;
+        }
+        jobs.iter().for_each(|job| self.books.take(job));
+        self.desk.leave_jobs(jobs, self.lanes.are_apart());
+        if let Err(error) = self.lanes.grow() {
+            // What waits is taken by the threads there are, and the next look tries again.
+            tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
+        }
+    }
+
+    /// Holds on to what is held.
+    pub(super) fn touch(&mut self, ctx: &mut Context<Self>, now: Instant) {
+        if now < self.touch_at {
+            return;
+        }
+        self.touch_at = now + self.options.visibility / 3;
+        let reservations = self.books.to_touch();
+        for part in reservations.chunks(self.batch_max) {
+            let (queue, part) = (Arc::clone(&self.queue), part.to_vec());
+            let (sent, visibility) = (part.clone(), self.options.visibility);
+            let touched = guarded(async move { queue.touch(sent, visibility).await });
+            ctx.spawn(touched.into_actor(self).map(move |answers, actor, ctx| {
+                match answers {
+                    Ok(answers) => {
+                        for (reservation, answer) in part.into_iter().zip(answers) {
+                            let stale = |error: Error| error.code == ErrorCode::StaleReservation;
+                            if answer.is_some_and(stale) {
+                                actor.revoke(reservation);
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        actor.stats.lock().queue_errors += 1;
+                        // Again with the next look, as long as they may still be held.
+                        actor.touch_at = Instant::now();
+                        tracing::warn!(topic = %actor.topic, %error, "jobs could not be held on to");
+                    }
+                }
+                actor.turn(ctx);
+            }));
+        }
+    }
+
+    /// Listens for jobs that are taken away.
+    pub(super) fn listen(&mut self, ctx: &mut Context<Self>, after: Duration) {
+        let (queue, at) = (Arc::clone(&self.queue), Instant::now() + after);
+        let revoked = guarded(async move {
+            if !after.is_zero() {
+                tokio::time::sleep_until(at.into()).await;
+            }
+            queue.revoked().await
+        });
+        ctx.spawn(revoked.into_actor(self).map(move |revoked, actor, ctx| {
+            let pause = match &revoked {
+                Ok(list) if !list.is_empty() => Duration::ZERO,
+                // It waited as long as it would, or not at all.
+                Ok(_) if at.elapsed() > LOOK_MAX => Duration::ZERO,
+                _ => LOOK_MAX,
+            };
+            revoked.into_iter().flatten().for_each(|reservation| actor.revoke(reservation));
+            actor.listen(ctx, pause);
+            actor.turn(ctx);
+        }));
+    }
+
+    fn revoke(&mut self, reservation: Reservation) {
+        if !self.books.revoke(reservation) {
+            return;
+        }
+        self.stats.lock().revoked += 1;
+        if self.desk.take_back(reservation) {
+            self.books.finish(reservation);
+        } else {
+            self.desk.revoke(reservation, Instant::now() + self.options.cancel_grace);
+        }
+    }
+}

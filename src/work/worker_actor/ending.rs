@@ -1,0 +1,99 @@
+//! How a worker ends: what runs may finish, the rest is given back, actors and threads end.
+
+use std::time::{Duration, Instant};
+
+use actix::{ActorContext, Arbiter, AsyncContext, Context};
+use tokio::sync::oneshot;
+
+use super::{Phase, WorkerActor};
+use crate::model::Verdict;
+use crate::work::storage_actor::Dismiss;
+use crate::work::{Cancelled, Queue, Stopped};
+
+impl<Q: Queue> WorkerActor<Q> {
+    /// Takes no more jobs, and gives back those that are not begun.
+    pub(super) fn drain(&mut self, ctx: &mut Context<Self>, grace: Duration) {
+        let now = Instant::now();
+        let until = now.checked_add(grace).unwrap_or(now + Duration::from_secs(1 << 31));
+        match self.phase {
+            Phase::Working => self.phase = Phase::Draining(until),
+            Phase::Draining(before) => self.phase = Phase::Draining(before.min(until)),
+            Phase::Clearing(_) | Phase::Retiring(_) => {}
+        }
+        for (_, next) in self.nexts.drain(..) {
+            ctx.cancel_future(next);
+        }
+        for job in self.desk.take_waiting() {
+            if self.books.finish(job.reservation).is_some_and(|held| !held.revoked) {
+                self.say(job.reservation, Verdict::Release);
+            }
+        }
+    }
+
+    /// The next steps towards the end, as far as they can be made.
+    pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        if self.phase == Phase::Working && self.queue.is_closed() {
+            tracing::info!(topic = %self.topic, "the queue has ended, and with it its worker");
+            self.drain(ctx, Duration::ZERO);
+        }
+        if let Phase::Draining(until) = self.phase
+            && (self.books.is_idle() || now >= until)
+        {
+            let released = self.books.release_all();
+            self.stats.lock().released += released as u64;
+            self.desk.give_up_all(Cancelled::Stopping);
+            self.phase = Phase::Clearing(now + self.options.stuck_after);
+            self.settle(ctx);
+        }
+        if let Phase::Clearing(until) = self.phase
+            && (self.books.is_quiet() || now >= until)
+        {
+            self.lanes.retire();
+            self.phase = Phase::Retiring(now + self.options.stuck_after);
+        }
+        if let Phase::Retiring(until) = self.phase
+            && (self.lanes.are_empty() || now >= until)
+        {
+            self.end(ctx);
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context<Self>) {
+        let Some(ended) = self.ended.take() else { return };
+        let (mut threads, busy) = self.lanes.end();
+        if let Some((storage, arbiter)) = self.storage.take() {
+            // bound: once
+            storage.do_send(Dismiss);
+            arbiter.stop();
+            threads.push(arbiter);
+        }
+        let patience = self.options.stuck_after;
+        actix::spawn(async move {
+            let late = join(threads, patience).await;
+            // Whoever waited may have stopped waiting.
+            let _ = ended.send(Some(Stopped { stuck: busy + late }));
+        });
+        ctx.stop();
+    }
+}
+
+/// Waits until threads have ended, but for no longer than `patience`; tells how many have not.
+async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
+    let until = tokio::time::Instant::now() + patience;
+    let mut late = 0;
+    for thread in threads {
+        let (ended, ending) = oneshot::channel::<()>();
+        // A thread of the runtime's own would outlast this by far.
+        let joining =
+            std::thread::Builder::new().name("wakeful-join".to_owned()).spawn(move || {
+                // An error: a handler left something that panicked when it was dropped.
+                let _ = thread.join();
+                drop(ended);
+            });
+        if joining.is_ok() && tokio::time::timeout_at(until, ending).await.is_err() {
+            late += 1;
+        }
+    }
+    late
+}

@@ -1,0 +1,262 @@
+//! [`WorkerActor`]: keeps handlers busy: asks the queue for jobs, tells it what became of them, and
+//! holds on to those that run.
+
+mod asking;
+mod ending;
+mod settling;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Handler, Message, SpawnHandle};
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::attempt::{Ended, said};
+use super::books::Books;
+use super::desk::{Desk, Report, Reported};
+use super::lanes::Lanes;
+use super::pause::Pause;
+use super::storage_actor::StorageActor;
+use super::{Cancelled, HandlerOptions, Queue, Stopped, WorkerStats};
+use crate::config::work::{BATCH_JOBS_MAX, LOOK_MAX, LOOK_MIN};
+use crate::error::{Error, ErrorCode};
+use crate::model::{Blob, Reservation, Verdict};
+
+/// Ends the worker; without a grace at once.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Stop {
+    pub(super) grace: Option<Duration>,
+}
+
+/// Keeps handlers busy.
+pub(super) struct WorkerActor<Q: Queue> {
+    queue: Arc<Q>,
+    topic: Blob,
+    options: HandlerOptions,
+    desk: Arc<Desk>,
+    lanes: Lanes,
+    books: Books,
+    storage: Option<(Addr<StorageActor>, Arbiter)>,
+    /// Requests for jobs, each with its number.
+    nexts: Vec<(u64, SpawnHandle)>,
+    asked: u64,
+    /// Requests to settle.
+    settles: usize,
+    /// Most jobs in one request: less if the queue says so.
+    batch_max: usize,
+    asking: Pause,
+    settling: Pause,
+    touch_at: Instant,
+    look_at: Instant,
+    look_every: Duration,
+    phase: Phase,
+    stats: Arc<Mutex<WorkerStats>>,
+    ended: Option<watch::Sender<Option<Stopped>>>,
+}
+
+/// How far the worker is with its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Working,
+    /// Handlers may finish until then.
+    Draining(Instant),
+    /// All is given back; that is to be said by then.
+    Clearing(Instant),
+    /// The actors are to end by then.
+    Retiring(Instant),
+}
+
+impl<Q: Queue> WorkerActor<Q> {
+    pub(super) fn new(
+        queue: Arc<Q>,
+        topic: Blob,
+        options: HandlerOptions,
+        desk: Arc<Desk>,
+        mut lanes: Lanes,
+        stats: Arc<Mutex<WorkerStats>>,
+        ended: watch::Sender<Option<Stopped>>,
+    ) -> Result<Self, Error> {
+        lanes.grow()?;
+        let storage = options.storage.clone().map(|storage| {
+            let arbiter = Arbiter::try_new().map_err(|error| {
+                let message = format!("no thread can be made for the storage: {error}");
+                Error::new(ErrorCode::Unavailable, message)
+            })?;
+            let start = move |_: &mut Context<_>| StorageActor::new(storage);
+            Ok::<_, Error>((StorageActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
+        });
+        let now = Instant::now();
+        Ok(Self {
+            queue,
+            topic,
+            books: Books::new(options.concurrency),
+            storage: storage.transpose()?,
+            nexts: Vec::new(),
+            asked: 0,
+            settles: 0,
+            batch_max: BATCH_JOBS_MAX,
+            asking: Pause::default(),
+            settling: Pause::default(),
+            touch_at: now + options.visibility / 3,
+            look_at: now,
+            look_every: look_every(&options),
+            phase: Phase::Working,
+            options,
+            desk,
+            lanes,
+            stats,
+            ended: Some(ended),
+        })
+    }
+
+    /// All there is to do after anything has happened.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        for report in self.desk.take_reports() {
+            self.finish(report);
+        }
+        self.record(ctx);
+        self.settle(ctx);
+        self.ask(ctx);
+        self.advance(ctx);
+        self.stats.lock().running = self.books.running() as u64;
+    }
+
+    fn finish(&mut self, Report { reservation, ended }: Report) {
+        let Some(held) = self.books.finish(reservation) else { return };
+        if held.revoked {
+            return;
+        }
+        let verdict = {
+            let mut stats = self.stats.lock();
+            let fail = |error| Verdict::Retry { after: None, error };
+            match ended {
+                Ended::Verdict(verdict) => verdict,
+                Ended::Panicked(said) => {
+                    stats.panics += 1;
+                    fail(format!("panicked: {said}"))
+                }
+                Ended::GivenUp(Cancelled::TimedOut) => {
+                    stats.timed_out += 1;
+                    fail(format!("timed out after {:?}", self.options.attempt_timeout))
+                }
+                Ended::GivenUp(Cancelled::Stopping | Cancelled::Revoked) => Verdict::Release,
+            }
+        };
+        match verdict {
+            Verdict::Done { output } if self.storage.is_some() => {
+                self.books.say_when_recorded(reservation, output, held);
+            }
+            verdict => self.say(reservation, verdict),
+        }
+    }
+
+    fn say(&mut self, reservation: Reservation, verdict: Verdict) {
+        let mut stats = self.stats.lock();
+        match verdict {
+            Verdict::Done { .. } => stats.done += 1,
+            Verdict::Retry { .. } | Verdict::Fail { .. } => stats.failed += 1,
+            Verdict::Snooze { .. } => stats.snoozed += 1,
+            Verdict::Release => stats.released += 1,
+        }
+        self.books.say(reservation, verdict);
+    }
+
+    /// What is due: attempts whose time is over, threads that are stuck, jobs to hold on to.
+    fn look(&mut self, ctx: &mut Context<Self>, now: Instant) {
+        self.look_at = now + self.look_every;
+        self.desk.give_up_late(now);
+        let HandlerOptions { stuck_after, stuck_max, attempt_timeout, .. } = self.options;
+        for given_up in self.lanes.give_up_stuck(now, stuck_after, stuck_max) {
+            tracing::error!(
+                topic = %self.topic,
+                id = given_up.culprit.id,
+                "a handler blocks its thread beyond its time; another thread takes its place"
+            );
+            // Nothing of it is waited for: what it reports later is of a job not held any more.
+            if self.books.finish(given_up.culprit).is_some_and(|held| !held.revoked) {
+                let error =
+                    format!("timed out after {attempt_timeout:?}, and still blocks its thread");
+                self.say(given_up.culprit, Verdict::Retry { after: None, error });
+                self.stats.lock().timed_out += 1;
+            }
+            for other in given_up.others {
+                if self.books.finish(other).is_some_and(|held| !held.revoked) {
+                    self.say(other, Verdict::Release);
+                }
+            }
+            self.stats.lock().replaced += 1;
+        }
+        self.lanes.sweep();
+        if self.phase == Phase::Working
+            && let Err(error) = self.lanes.grow()
+        {
+            tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
+        }
+        self.stats.lock().stuck = self.lanes.stuck() as u64;
+        self.touch(ctx, now);
+    }
+
+    /// Looks again and again. Not by an interval, which would make up for what it missed.
+    fn look_later(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_later(self.look_every, |actor, ctx| {
+            let now = Instant::now();
+            if now >= actor.look_at {
+                actor.look(ctx, now);
+            }
+            actor.turn(ctx);
+            actor.look_later(ctx);
+        });
+    }
+}
+
+impl<Q: Queue> Actor for WorkerActor<Q> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.listen(ctx, Duration::ZERO);
+        self.look_later(ctx);
+        self.turn(ctx);
+    }
+}
+
+impl<Q: Queue> Handler<Reported> for WorkerActor<Q> {
+    type Result = ();
+
+    fn handle(&mut self, _: Reported, ctx: &mut Context<Self>) {
+        // Timers starve while messages come.
+        let now = Instant::now();
+        if now >= self.look_at {
+            self.look(ctx, now);
+        }
+        self.turn(ctx);
+    }
+}
+
+impl<Q: Queue> Handler<Stop> for WorkerActor<Q> {
+    type Result = ();
+
+    fn handle(&mut self, Stop { grace }: Stop, ctx: &mut Context<Self>) {
+        self.drain(ctx, grace.unwrap_or_default());
+        self.turn(ctx);
+    }
+}
+
+/// A method of a queue, whose panic is an error.
+async fn guarded<T>(method: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    AssertUnwindSafe(method).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("the queue panicked: {}", said(&*panic));
+        Err(Error::new(ErrorCode::Internal, message))
+    })
+}
+
+/// Often enough that what is due is not late by much.
+fn look_every(options: &HandlerOptions) -> Duration {
+    let HandlerOptions { attempt_timeout, visibility, stuck_after, cancel_grace, .. } = options;
+    let shortest = (*attempt_timeout).min(*visibility / 3).min(*stuck_after).min(*cancel_grace);
+    (shortest / 4).clamp(LOOK_MIN, LOOK_MAX)
+}

@@ -1,0 +1,114 @@
+//! What a worker says of its jobs: to the storage first, then to the queue.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{WorkerActor, guarded};
+use crate::config::work::SETTLES_MAX;
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::{Settlement, Verdict};
+use crate::work::Queue;
+use crate::work::storage_actor::Record;
+
+type Settled = Result<Vec<Option<Error>>, Error>;
+
+impl<Q: Queue> WorkerActor<Q> {
+    pub(super) fn record(&mut self, ctx: &mut Context<Self>) {
+        let Some((storage, _)) = &self.storage else { return };
+        let results = self.books.record(self.batch_max);
+        if results.is_empty() {
+            return;
+        }
+        let recorded = storage.send(Record(results)).into_actor(self);
+        ctx.spawn(recorded.map(|answers, actor, ctx| {
+            let gone = || Some(Error::new(ErrorCode::Unavailable, "the storage has ended"));
+            let mut answers = answers.unwrap_or_default().into_iter();
+            for Settlement { reservation, verdict } in actor.books.recorded() {
+                let verdict = match answers.next().unwrap_or_else(gone) {
+                    None => verdict,
+                    Some(error) => {
+                        let error = format!("recording failed: {error}");
+                        Verdict::Retry { after: None, error }
+                    }
+                };
+                actor.say(reservation, verdict);
+            }
+            actor.turn(ctx);
+        }));
+    }
+
+    pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
+        if !self.settling.is_over(Instant::now()) {
+            return;
+        }
+        while self.settles < SETTLES_MAX {
+            let batch = self.books.settle(self.batch_max);
+            if batch.is_empty() {
+                return;
+            }
+            self.settles += 1;
+            let (queue, sent) = (Arc::clone(&self.queue), batch.clone());
+            let settled = guarded(async move { queue.settle(sent).await });
+            ctx.spawn(settled.into_actor(self).map(move |answers, actor, ctx| {
+                actor.settles -= 1;
+                actor.books.settled(batch.len());
+                actor.settled(batch, answers);
+                actor.turn(ctx);
+            }));
+        }
+    }
+
+    fn settled(&mut self, batch: Vec<Settlement>, answers: Settled) {
+        match answers {
+            Ok(answers) => {
+                self.settling.succeeded();
+                for (settlement, answer) in batch.into_iter().zip(answers) {
+                    if let Some(error) = answer {
+                        self.refused(settlement, error);
+                    }
+                }
+            }
+            Err(error) if self.allows_less(&error) => self.books.say_again(batch),
+            Err(error) => {
+                self.stats.lock().queue_errors += 1;
+                let pause = self.settling.failed(Instant::now(), rand::random());
+                tracing::warn!(topic = %self.topic, %error, ?pause, "outcomes of jobs were not taken");
+                if error.retryable() {
+                    self.books.say_again(batch);
+                }
+                // What is not said again comes back when its visibility is over.
+            }
+        }
+    }
+
+    /// One outcome was refused.
+    fn refused(&mut self, Settlement { reservation, verdict }: Settlement, error: Error) {
+        match verdict {
+            _ if error.code == ErrorCode::StaleReservation => self.stats.lock().revoked += 1,
+            verdict if error.retryable() => {
+                self.settling.failed(Instant::now(), rand::random());
+                self.books.say(reservation, verdict);
+            }
+            Verdict::Done { .. } => {
+                let error = format!("recording failed: {error}");
+                self.say(reservation, Verdict::Retry { after: None, error });
+            }
+            _ => {
+                tracing::warn!(topic = %self.topic, id = reservation.id, %error, "the outcome of a job was refused");
+            }
+        }
+    }
+
+    /// Whether the queue has named a smaller limit than was asked for, which is kept to from now on.
+    pub(super) fn allows_less(&mut self, error: &Error) -> bool {
+        let Details::Limit { value, .. } = &error.details else { return false };
+        let less = usize::try_from(*value).unwrap_or(usize::MAX);
+        let allows = error.code == ErrorCode::LimitExceeded && (1..self.batch_max).contains(&less);
+        if allows {
+            self.batch_max = less;
+        }
+        allows
+    }
+}
