@@ -224,7 +224,7 @@ pub struct RpcConfig {
     pub connections_max: usize,
     /// Longest frame body, bytes, in both directions.
     pub frame_bytes_max: usize,
-    /// Most requests of one connection that are not yet answered, waits excepted; what comes
+    /// Most requests of one connection that are not yet answered, those that wait excepted; what comes
     /// after them waits in the socket.
     pub requests_in_flight_max: usize,
     /// How many requests that may take long (ranges, transactions, range deletes) of one
@@ -268,7 +268,7 @@ pub struct ClientConfig {
     pub reconnect_backoff_min: Duration,
     /// Longest pause before any reconnect.
     pub reconnect_backoff_max: Duration,
-    /// Most requests that are sent and not yet answered, waits excepted; the server may allow
+    /// Most requests that are sent and not yet answered, those that wait excepted; the server may allow
     /// less. One more waits for its turn.
     pub requests_in_flight_max: usize,
     /// Most requests and waits that wait for their turn or for the connection; one more is

@@ -220,7 +220,7 @@ pub trait Jobs: Operations {
         topic: impl Into<Blob> + Send,
         settings: TopicSettings,
     ) -> impl Future<Output = Result<TopicInfo, Error>> + Send {
-        let request = JobRequest::SetTopic { topic: topic.into(), settings };
+        let request = JobRequest::SetTopic { topic: topic.into(), settings: Box::new(settings) };
         async { topic_info(self.job(request).await?) }
     }
 
@@ -270,7 +270,8 @@ pub trait Jobs: Operations {
         schedule: Schedule,
     ) -> impl Future<Output = Result<ScheduleInfo, Error>> + Send {
         async {
-            let schedules = schedules(self.job(JobRequest::SetSchedule(schedule)).await?)?;
+            let schedules =
+                schedules(self.job(JobRequest::SetSchedule(Box::new(schedule))).await?)?;
             schedules.into_iter().next().ok_or_else(unfit)
         }
     }

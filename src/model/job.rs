@@ -325,7 +325,7 @@ pub enum JobRequest {
         /// The topic; made if need be.
         topic: Blob,
         /// How.
-        settings: TopicSettings,
+        settings: Box<TopicSettings>,
     },
     /// Stops or resumes the hand-out of a topic's jobs.
     PauseTopic {
@@ -347,7 +347,7 @@ pub enum JobRequest {
         limit: usize,
     },
     /// Sets a schedule.
-    SetSchedule(Schedule),
+    SetSchedule(Box<Schedule>),
     /// Ends the schedule of this name.
     RemoveSchedule(Blob),
     /// Lists schedules in order of name.

@@ -147,7 +147,7 @@ impl State {
             JobRequest::ClearTopic(topic) => self.clear_topic(now, &topic),
             JobRequest::Topic(topic) => self.tell_topic(now, &topic),
             JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
-            JobRequest::SetSchedule(schedule) => self.set_schedule(now, schedule),
+            JobRequest::SetSchedule(schedule) => self.set_schedule(now, *schedule),
             JobRequest::RemoveSchedule(name) => self.remove_schedule(now, &name),
             JobRequest::Schedules => Ok(self.tell_schedules()),
         };

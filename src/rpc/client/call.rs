@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorCode};
 /// [`try_take`](Self::try_take), or drop it to give it up.
 ///
 /// Errors: as of the method that made it. Cancel: dropping it tells the server, which drops the
-/// request if it has not begun; one that was not sent is not sent.
+/// request if it has not begun; one that was not sent is not sent. Jobs that were reserved for it are
+/// given back.
 #[must_use = "dropping a call cancels it"]
 pub struct Call<T> {
     id: u64,

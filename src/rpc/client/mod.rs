@@ -7,7 +7,8 @@
 //! `session` (requests) and `streams` with `stream` (watches) decide everything, without I/O.
 //! Callers write their requests into the session's output under its lock; `driver`, one task,
 //! moves bytes between that and the socket, and connects anew through `handshake`. What becomes
-//! of everything when a connection comes and goes is in `link`.
+//! of everything when a connection comes and goes is in `link`; what is particular to jobs, in
+//! `jobs`.
 
 mod backoff;
 mod call;
@@ -57,9 +58,12 @@ use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker}
 ///   [idempotency key](CallOptions::idempotency) are sent again by themselves, until their
 ///   deadline;
 /// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
+/// - so are a reserve, and a push in which every job has an index;
 /// - a watch goes on exactly where it was;
-/// - where the server has another store than before, watches, and what names a revision of the
-///   old one, fail with `StoreChanged`.
+/// - jobs that were reserved go back to the server, at the cost of a loss, and their settlement is
+///   refused as `StaleReservation`;
+/// - where the server has another store than before, watches, and what names a revision or a
+///   job of the old one, fail with `StoreChanged`.
 ///
 /// Errors of every call, besides those of [`Operations`]: `Unavailable` where there was no
 /// connection until the deadline, or the client is closed; `DeadlineExceeded` where there was
@@ -190,7 +194,9 @@ impl Client {
     }
 
     /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests
-    /// in flight may take `client.close_timeout`. Returns when it has ended.
+    /// in flight may take `client.close_timeout`; jobs that were reserved and are not settled are
+    /// given back at no cost. Returns when it has ended. (Where the last handle is dropped instead,
+    /// they cost a loss.)
     ///
     /// Cancel: dropping the future does not stop it.
     pub async fn close(&self) {

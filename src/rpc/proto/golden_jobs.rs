@@ -50,14 +50,14 @@ pub(super) fn job_requests(golden: &mut Golden) {
     ask(golden, "List", list);
     ask(golden, "Cancel", JobRequest::Cancel(JobRef::Id(7)));
     ask(golden, "Replay", JobRequest::Replay { topic: "t".into(), id: Some(7) });
-    let set = |settings| JobRequest::SetTopic { topic: "t".into(), settings };
+    let set = |settings| JobRequest::SetTopic { topic: "t".into(), settings: Box::new(settings) };
     ask(golden, "SetTopic", set(TopicSettings::default()));
     ask(golden, "SetTopic with everything", set(settings()));
     ask(golden, "PauseTopic", JobRequest::PauseTopic { topic: "t".into(), paused: true });
     ask(golden, "ClearTopic", JobRequest::ClearTopic("t".into()));
     ask(golden, "Topic", JobRequest::Topic("t".into()));
     ask(golden, "Topics", JobRequest::Topics { after: "t".into(), limit: 10 });
-    ask(golden, "SetSchedule", JobRequest::SetSchedule(schedule()));
+    ask(golden, "SetSchedule", JobRequest::SetSchedule(Box::new(schedule())));
     ask(golden, "RemoveSchedule", JobRequest::RemoveSchedule("s".into()));
     ask(golden, "Schedules", JobRequest::Schedules);
 }

@@ -144,7 +144,8 @@ fn s10_every_body_about_jobs_fits_in_a_frame_that_the_configuration_allows() {
 #[test]
 fn s10_limits_under_which_a_body_about_jobs_could_be_too_large_are_refused() {
     Config::new().check().unwrap();
-    let changes: [(&str, fn(&mut QueueConfig)); 6] = [
+    type Change = fn(&mut QueueConfig);
+    let changes: [(&str, Change); 6] = [
         ("queue.push_bytes_max", |queue| queue.push_bytes_max = usize::MAX),
         ("queue.credits_max", |queue| queue.credits_max = u32::MAX),
         ("queue.push_jobs_max", |queue| {

@@ -27,7 +27,8 @@ pub(crate) enum WireJobReply<'a> {
     Revoked {
         reservations: Vec<WireReservation>,
     },
-    Job(#[serde(borrow)] WireJobInfo<'a>),
+    /// In a box, as every reply has the size of the largest.
+    Job(#[serde(borrow)] Box<WireJobInfo<'a>>),
     Jobs {
         #[serde(borrow)]
         jobs: Vec<WireJobInfo<'a>>,
@@ -38,7 +39,7 @@ pub(crate) enum WireJobReply<'a> {
         count: u64,
         more: bool,
     },
-    Topic(#[serde(borrow)] WireTopic<'a>),
+    Topic(#[serde(borrow)] Box<WireTopic<'a>>),
     Topics {
         #[serde(borrow)]
         topics: Vec<WireTopic<'a>>,
@@ -118,14 +119,14 @@ impl<'a> From<&'a JobReply> for WireJobReply<'a> {
             JobReply::Revoked(reservations) => Self::Revoked {
                 reservations: reservations.iter().map(WireReservation::from).collect(),
             },
-            JobReply::Job(job) => Self::Job((&**job).into()),
+            JobReply::Job(job) => Self::Job(Box::new((&**job).into())),
             JobReply::Jobs(page) => Self::Jobs {
                 jobs: page.jobs.iter().map(WireJobInfo::from).collect(),
                 after: page.after,
                 more: page.more,
             },
             JobReply::Changed { count, more } => Self::Changed { count: *count, more: *more },
-            JobReply::Topic(topic) => Self::Topic((&**topic).into()),
+            JobReply::Topic(topic) => Self::Topic(Box::new((&**topic).into())),
             JobReply::Topics { topics, more } => {
                 Self::Topics { topics: topics.iter().map(WireTopic::from).collect(), more: *more }
             }
@@ -150,13 +151,13 @@ impl From<WireJobReply<'_>> for JobReply {
             W::Revoked { reservations } => {
                 Self::Revoked(reservations.into_iter().map(Reservation::from).collect())
             }
-            W::Job(job) => Self::Job(Box::new(job.into())),
+            W::Job(job) => Self::Job(Box::new((*job).into())),
             W::Jobs { jobs, after, more } => {
                 let jobs = jobs.into_iter().map(JobInfo::from).collect();
                 Self::Jobs(JobPage { jobs, after, more })
             }
             W::Changed { count, more } => Self::Changed { count, more },
-            W::Topic(topic) => Self::Topic(Box::new(topic.into())),
+            W::Topic(topic) => Self::Topic(Box::new((*topic).into())),
             W::Topics { topics, more } => {
                 Self::Topics { topics: topics.into_iter().map(TopicInfo::from).collect(), more }
             }

@@ -77,7 +77,8 @@ pub(crate) enum WireJobRequest<'a> {
     SetTopic {
         #[serde(borrow, with = "serde_bytes")]
         topic: &'a [u8],
-        settings: WireSettings,
+        /// In a box, as every request has the size of the largest.
+        settings: Box<WireSettings>,
     },
     PauseTopic {
         #[serde(borrow, with = "serde_bytes")]
@@ -97,7 +98,7 @@ pub(crate) enum WireJobRequest<'a> {
         after: &'a [u8],
         limit: u32,
     },
-    SetSchedule(#[serde(borrow)] WireSchedule<'a>),
+    SetSchedule(#[serde(borrow)] Box<WireSchedule<'a>>),
     RemoveSchedule {
         #[serde(borrow, with = "serde_bytes")]
         name: &'a [u8],
@@ -181,7 +182,7 @@ impl From<WireJobRequest<'_>> for JobRequest {
             W::Cancel { job } => Self::Cancel(job.into()),
             W::Replay { topic, id } => Self::Replay { topic: Blob::from(topic), id },
             W::SetTopic { topic, settings } => {
-                Self::SetTopic { topic: Blob::from(topic), settings: settings.into() }
+                Self::SetTopic { topic: Blob::from(topic), settings: Box::new((*settings).into()) }
             }
             W::PauseTopic { topic, paused } => {
                 Self::PauseTopic { topic: Blob::from(topic), paused }
@@ -191,7 +192,7 @@ impl From<WireJobRequest<'_>> for JobRequest {
             W::Topics { after, limit } => {
                 Self::Topics { after: Blob::from(after), limit: limit as usize }
             }
-            W::SetSchedule(schedule) => Self::SetSchedule(schedule.into()),
+            W::SetSchedule(schedule) => Self::SetSchedule(Box::new((*schedule).into())),
             W::RemoveSchedule { name } => Self::RemoveSchedule(Blob::from(name)),
             W::Schedules => Self::Schedules,
         }
@@ -238,13 +239,13 @@ impl<'a> From<&'a JobRequest> for WireJobRequest<'a> {
             JobRequest::Cancel(job) => Self::Cancel { job: job.into() },
             JobRequest::Replay { topic, id } => Self::Replay { topic, id: *id },
             JobRequest::SetTopic { topic, settings } => {
-                Self::SetTopic { topic, settings: settings.into() }
+                Self::SetTopic { topic, settings: Box::new((&**settings).into()) }
             }
             JobRequest::PauseTopic { topic, paused } => Self::PauseTopic { topic, paused: *paused },
             JobRequest::ClearTopic(topic) => Self::ClearTopic { topic },
             JobRequest::Topic(topic) => Self::Topic { topic },
             JobRequest::Topics { after, limit } => Self::Topics { after, limit: saturate(*limit) },
-            JobRequest::SetSchedule(schedule) => Self::SetSchedule(schedule.into()),
+            JobRequest::SetSchedule(schedule) => Self::SetSchedule(Box::new((&**schedule).into())),
             JobRequest::RemoveSchedule(name) => Self::RemoveSchedule { name },
             JobRequest::Schedules => Self::Schedules,
         }

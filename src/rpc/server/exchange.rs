@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ahash::RandomState;
 
+use super::asked::{About, Asked, StreamOut};
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
 use super::inbox::Fatal;
@@ -56,42 +57,6 @@ pub(super) struct Exchange {
     /// Streams that have a batch to write and credit to do so.
     sendable: VecDeque<u64>,
     encoder: Encoder,
-}
-
-/// A request handed to the store.
-#[derive(Clone, Copy)]
-struct Asked {
-    id: u64,
-    about: About,
-}
-
-#[derive(Clone, Copy)]
-enum About {
-    Plain,
-    /// Reads a part of a file.
-    File,
-    Open {
-        window_bytes: u32,
-    },
-    Add {
-        stream: u64,
-    },
-    Cancel {
-        stream: u64,
-    },
-}
-
-/// A stream of watches, as the connection sees it.
-struct StreamOut {
-    handle: Handle,
-    /// Bytes of pushes that the client will still take.
-    credit: i64,
-    /// Watches that have not ended.
-    watches: usize,
-    /// One, and when the service stops a last one behind it.
-    batches: VecDeque<PushWriter>,
-    /// It stands among the sendable.
-    listed: bool,
 }
 
 fn in_flight(id: u64) -> End {

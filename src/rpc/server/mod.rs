@@ -1,5 +1,6 @@
 //! The TCP door: accepts connections and runs each as a task.
 
+mod asked;
 mod connection;
 mod encoder;
 mod exchange;
