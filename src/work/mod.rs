@@ -44,7 +44,7 @@ pub use handler::{JobError, JobHandler};
 pub use key_storage::KeyStorage;
 pub use memory_queue::{Bounds, DeadLetter, MemoryQueue};
 pub use memory_storage::MemoryStorage;
-pub use options::{HandlerOptions, Thread};
+pub use options::{HandlerOptions, Recorder, Thread};
 pub use outcomes::Outcome;
 pub use queue::{NewJob, Next, Queue};
 #[cfg(feature = "json")]

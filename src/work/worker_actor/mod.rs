@@ -87,7 +87,7 @@ impl<Q: Queue> WorkerActor<Q> {
                 let message = format!("no thread can be made for the storage: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?;
-            let start = move |_: &mut Context<_>| StorageActor::new(storage);
+            let start = move |_: &mut Context<_>| StorageActor::new(storage.0);
             Ok::<_, Error>((StorageActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
         });
         let now = Instant::now();
