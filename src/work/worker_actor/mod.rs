@@ -129,7 +129,7 @@ impl<Q: Queue> WorkerActor<Q> {
     fn finish(&mut self, Report { reservation, ended }: Report) {
         let Some(held) = self.books.finish(reservation) else { return };
         if held.revoked {
-            return;
+            return self.desk.forget(reservation);
         }
         let verdict = {
             let mut stats = self.stats.lock();
