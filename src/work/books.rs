@@ -172,11 +172,74 @@ impl Books {
         self.held.is_empty()
     }
 
+    /// Whether no result is on its way to the storage.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.unrecorded.is_empty() && self.recording.is_empty()
+    }
+
     /// Whether all is said.
     pub(super) fn is_quiet(&self) -> bool {
-        self.unrecorded.is_empty()
-            && self.recording.is_empty()
-            && self.outbox.is_empty()
-            && self.settling == 0
+        self.is_recorded() && self.outbox.is_empty() && self.settling == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: JobId, epoch: u32) -> ReservedJob {
+        ReservedJob {
+            reservation: Reservation { id, epoch },
+            topic: Blob::default(),
+            payload: Blob::default(),
+            index: None,
+            order_key: None,
+            failures: 0,
+            losses: 0,
+            pushed: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_and_what_is_held_take_a_handler_each() {
+        let mut books = Books::new(3);
+        books.ask(2);
+        assert_eq!(books.free(), 1);
+        books.answered(2);
+        books.take(&job(1, 1));
+        assert_eq!(books.free(), 2);
+        assert!(books.finish(Reservation { id: 1, epoch: 2 }).is_none(), "another hand-out");
+        assert!(books.finish(Reservation { id: 1, epoch: 1 }).is_some());
+        assert_eq!(books.free(), 3);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_while_too_much_is_unsaid() {
+        let mut books = Books::new(2);
+        for id in 0..4 {
+            assert_eq!(books.free(), 2);
+            books.say(Reservation { id, epoch: 1 }, Verdict::Release);
+        }
+        assert_eq!(books.free(), 0);
+        assert_eq!(books.settle(3).len(), 3);
+        assert_eq!(books.free(), 0, "not taken yet");
+        books.settled(3);
+        assert_eq!(books.free(), 2);
+    }
+
+    #[test]
+    fn what_is_said_but_not_taken_is_held_on_to_and_what_is_revoked_is_not() {
+        let mut books = Books::new(4);
+        for id in 1..=3 {
+            books.take(&job(id, 1));
+        }
+        let [first, second, third] = [1, 2, 3].map(|id| Reservation { id, epoch: 1 });
+        assert!(books.revoke(first) && !books.revoke(first));
+        books.finish(second).unwrap();
+        books.say(second, Verdict::Release);
+        let mut touched = books.to_touch();
+        touched.sort();
+        assert_eq!(touched, [second, third]);
+        assert_eq!(books.release_all(), 1);
     }
 }

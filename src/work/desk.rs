@@ -46,6 +46,8 @@ struct State {
     /// Of those the ones that wait for a job.
     idle: Vec<usize>,
     running: HashMap<JobId, Running>,
+    /// Taken away while their handlers had their first turn, with when to give them up.
+    revoked: HashMap<JobId, (Reservation, Instant)>,
     reports: Vec<Report>,
     /// The worker has been told of the reports.
     told: bool,
@@ -125,11 +127,18 @@ impl Desk {
     /// whether it may go on: not if its thread was given up meanwhile.
     pub(super) fn await_it(&self, lane: &Lane, context: JobContext) -> bool {
         let deadline = context.deadline();
+        let reservation = context.reservation();
         let mut state = self.state.lock();
         if lane.is_retired() {
             return false;
         }
-        state.running.insert(context.id(), Running { lane: lane.id, context, deadline });
+        let mut running = Running { lane: lane.id, context, deadline };
+        if let Some((revoked, until)) = state.revoked.remove(&reservation.id)
+            && revoked == reservation
+        {
+            running.revoke(until);
+        }
+        state.running.insert(reservation.id, running);
         if !state.waiting.is_empty() {
             state.call_one();
         }
@@ -191,11 +200,17 @@ impl Desk {
     /// Tells a handler that its job is not held any more; it is given up at `until`.
     pub(super) fn revoke(&self, reservation: Reservation, until: Instant) {
         let mut state = self.state.lock();
-        let Some(running) = state.running.get_mut(&reservation.id) else { return };
-        if running.context.reservation() == reservation {
-            running.deadline = Some(running.deadline.map_or(until, |at| at.min(until)));
-            running.context.cancel(Cancelled::Revoked);
+        match state.running.get_mut(&reservation.id) {
+            Some(running) if running.context.reservation() == reservation => running.revoke(until),
+            _ => {
+                state.revoked.insert(reservation.id, (reservation, until));
+            }
         }
+    }
+
+    /// A handler that was told, or was to be, has ended.
+    pub(super) fn forget(&self, reservation: Reservation) {
+        self.state.lock().revoked.remove(&reservation.id);
     }
 
     /// Gives up a thread: its actors end when they next have a turn. Tells which attempts it had.
@@ -219,6 +234,13 @@ impl Desk {
             attempt.lane != lane
         });
         had
+    }
+}
+
+impl Running {
+    fn revoke(&mut self, until: Instant) {
+        self.deadline = Some(self.deadline.map_or(until, |at| at.min(until)));
+        self.context.cancel(Cancelled::Revoked);
     }
 }
 

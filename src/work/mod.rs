@@ -11,7 +11,7 @@
 //! # Layout
 //! `worker_actor` asks, settles and holds on; `books` is what it knows. It leaves jobs on the
 //! `desk`, where `handler_actor`s take them and leave reports; `attempt` is one run of a handler.
-//! `lanes` are the threads. `storage_actor` records.
+//! `lanes` are the threads. `recorder` records.
 
 mod attempt;
 mod books;
@@ -29,9 +29,9 @@ mod options;
 mod outcomes;
 mod pause;
 mod queue;
+mod recorder;
 mod schema;
 mod storage;
-mod storage_actor;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -44,7 +44,7 @@ pub use handler::{JobError, JobHandler};
 pub use key_storage::KeyStorage;
 pub use memory_queue::{Bounds, DeadLetter, MemoryQueue};
 pub use memory_storage::MemoryStorage;
-pub use options::{HandlerOptions, Thread};
+pub use options::{HandlerOptions, Recorder, Thread};
 pub use outcomes::Outcome;
 pub use queue::{NewJob, Next, Queue};
 #[cfg(feature = "json")]

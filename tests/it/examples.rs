@@ -91,6 +91,28 @@ fn embed_needs_nothing() {
 }
 
 #[test]
+fn jobs_hands_out_and_awaits_a_result() {
+    assert_says("jobs.rs", "`cargo run --example jobs`");
+    assert_says("jobs.rs", "`job 1: photo-17.jpg at 64 pixels`");
+    let told = example("jobs", &[]).finish().ok();
+    assert_eq!(told, "job 1: photo-17.jpg at 64 pixels\n");
+}
+
+/// The scenario that the queue began as: a third of the messages fails whenever it is tried.
+#[test]
+fn watch_service_ends_with_each_message_stored_or_dead() {
+    let last = "67 results, 33 dead letters, 132 failed attempts";
+    assert_says("watch_service.rs", &format!("`{last}`"));
+    let told = example("watch_service", &[]).finish().ok();
+    let mut lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.pop(), Some(last));
+    let stored = lines.iter().map(|line| line.strip_prefix("stored: ").unwrap().parse().unwrap());
+    let stored: Vec<u32> = stored.collect();
+    assert!(stored.is_sorted_by(|a, b| a < b), "{stored:?}");
+    assert_eq!(stored.last(), Some(&67));
+}
+
+#[test]
 #[cfg(unix)]
 fn watch_and_set_runs_a_server_of_its_own() {
     assert!(text("watch_and_set.sh").contains("# prints `changed: greeting`, `now: hello`."));

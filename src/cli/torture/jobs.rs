@@ -221,7 +221,8 @@ pub(super) async fn finish(store: &impl Operations, told: &Arc<Mutex<Told>>) -> 
         for topic in TOPICS {
             let wait = Some(WAIT);
             let request = ReserveRequest { credits: 64, wait, ..ReserveRequest::new(topic) };
-            let taken = store.reserve(request).await.map_err(|error| format!("reserve: {error}"))?;
+            let taken =
+                store.reserve(request).await.map_err(|error| format!("reserve: {error}"))?;
             let settlements: Vec<Settlement> = taken
                 .iter()
                 .map(|job| match topic == TOPICS[0] {

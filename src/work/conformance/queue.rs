@@ -251,15 +251,17 @@ async fn a_touch_with_an_old_epoch_is_refused(queue: &impl Queue) -> Kept {
 
 async fn a_dropped_next_loses_no_job(queue: &impl Queue) -> Kept {
     for payload in ["a", "b", "c"] {
-        let dropped = take(queue, 1, PATIENCE);
-        tokio::pin!(dropped);
-        // Begun, and given up before or after a job is handed out to it.
-        let early = dropped.as_mut().now_or_never().is_some();
-        same("whether an empty queue has a job", early, false)?;
-        push(queue, &[payload]).await?;
-    }
-    for _ in 0..3 {
+        {
+            let dropped = take(queue, 1, PATIENCE);
+            tokio::pin!(dropped);
+            // Begun, and given up when a job is or will be handed out to it.
+            let early = dropped.as_mut().now_or_never().is_some();
+            same("whether an empty queue has a job", early, false)?;
+            push(queue, &[payload]).await?;
+        }
         let job = one(queue).await?;
+        same("the job", payloads(std::slice::from_ref(&job)), vec![payload.to_owned()])?;
+        same("losses by a dropped next", job.losses, 0)?;
         settle(queue, &job, success()).await?;
     }
     nothing(queue).await

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{LONG, does, hangs, options, queue, until, within, work};
 use crate::work::{HandlerOptions, MemoryStorage, NewJob, Queue, ResultKey, Storage, StoredResult};
 use crate::{Blob, Error, ErrorCode, JobId, PushOptions, Verdict};
@@ -125,14 +127,16 @@ async fn a_queue_that_panics_does_not_end_its_worker() {
     within(worker.stop(LONG)).await;
 }
 
-/// Refuses so many puts, the first by a panic.
-struct Refuses {
-    inner: MemoryStorage,
-    refusals: AtomicUsize,
+/// Refuses so many puts, the first by a panic, and takes one for each permit.
+pub(super) struct Refuses {
+    pub(super) inner: MemoryStorage,
+    pub(super) refusals: AtomicUsize,
+    pub(super) gate: Semaphore,
 }
 
 impl Storage for Refuses {
     async fn put(&self, results: Vec<StoredResult>) -> Result<Vec<Option<Error>>, Error> {
+        self.gate.acquire().await.unwrap().forget();
         let left = self.refusals.load(Ordering::SeqCst);
         self.refusals.store(left.saturating_sub(1), Ordering::SeqCst);
         match left {
@@ -171,8 +175,11 @@ impl Storage for Refuses {
 #[actix_rt::test]
 async fn a_job_is_done_only_when_its_result_is_recorded() {
     let queue = queue();
-    let storage =
-        Arc::new(Refuses { inner: MemoryStorage::default(), refusals: AtomicUsize::new(3) });
+    let storage = Arc::new(Refuses {
+        inner: MemoryStorage::default(),
+        refusals: AtomicUsize::new(3),
+        gate: Semaphore::new(4),
+    });
     let handler = does(async |job, _| Ok(job));
     let worker = work(&queue, handler, options().with_storage(Arc::clone(&storage)));
     let payload = super::topic().encode(&"x".to_owned()).unwrap();

@@ -1,13 +1,15 @@
 //! How a worker ends, and that nothing of it is left.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::failures::Refuses;
 use super::{LONG, PATIENCE, does, hangs, options, queue, topic, until, within, work};
 use crate::work::{
-    Cancelled, HandlerOptions, JobHandler, MemoryStorage, Queue, Stopped, Thread, start,
+    Cancelled, HandlerOptions, JobHandler, MemoryStorage, Queue, Stopped, Storage, Thread, start,
 };
 use crate::{Config, ErrorCode, Verdict, Wakeful};
 
@@ -51,6 +53,27 @@ async fn a_drain_lets_finish_what_runs_and_takes_no_more() {
 }
 
 #[actix_rt::test]
+async fn a_drain_waits_for_results_to_be_recorded() {
+    let queue = queue();
+    let storage = Arc::new(Refuses {
+        inner: MemoryStorage::default(),
+        refusals: AtomicUsize::new(0),
+        gate: Semaphore::new(0),
+    });
+    let options = options().with_storage(Arc::clone(&storage));
+    let worker = work(&queue, does(async |job, _| Ok(job)), options);
+    queue.add(&["a"]).await;
+    until("its handler has ended", || worker.stats().running == 0 && queue.is_taken()).await;
+    let stopping = worker.stop(LONG);
+    tokio::pin!(stopping);
+    assert!(futures_util::poll!(stopping.as_mut()).is_pending());
+    storage.gate.add_permits(1);
+    within(stopping).await;
+    assert!(matches!(queue.verdicts()[..], [Verdict::Done { .. }]));
+    assert_eq!(storage.len().await, Ok(1));
+}
+
+#[actix_rt::test]
 async fn what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
     for thread in [Thread::Own, Thread::Here, Thread::Blocking] {
         let queue = queue();
@@ -61,7 +84,7 @@ async fn what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
                 // Outlives the handler's future.
                 actix_rt::spawn({
                     let cx = cx.clone();
-                    async move { drop(told.send(cx.cancelled().await)) }
+                    async move { told.send(cx.cancelled().await) }
                 });
                 std::future::pending().await
             }

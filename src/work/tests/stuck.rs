@@ -52,17 +52,19 @@ async fn a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
 async fn those_beside_a_stuck_handler_are_given_back_at_no_cost() {
     let queue = queue();
     let (release, handler) = blocks();
-    // No timeout of its own for the one that waits: only the blocked thread ends its attempt.
-    let attempt_timeout = Duration::from_millis(300);
+    // Long enough that both have begun before it is over for the first.
+    let attempt_timeout = Duration::from_secs(2);
     let worker = work(&queue, handler, HandlerOptions { attempt_timeout, ..options() });
+    queue.add(&["wait"]).await;
+    until("it waits", || worker.stats().running == 1).await;
     queue.add(&["block"]).await;
-    until("it is stuck", || worker.stats().stuck == 1).await;
-    let verdicts = queue.settled(1).await;
-    assert!(matches!(&verdicts[0], Verdict::Retry { .. }), "{verdicts:?}");
+    until("a thread is stuck", || worker.stats().stuck == 1).await;
+    let verdicts = queue.settled(2).await;
+    assert!(matches!(verdicts[..2], [Verdict::Retry { .. }, Verdict::Release]), "{verdicts:?}");
     // On the thread that took its place jobs are done.
     queue.add(&["x"]).await;
-    queue.settled(2).await;
-    assert_eq!(within(worker.stop(LONG)).await.stuck, 1);
+    assert!(matches!(queue.settled(3).await[2], Verdict::Done { .. }));
+    assert_eq!(within(worker.stop(Duration::ZERO)).await.stuck, 1);
     drop(release);
 }
 
@@ -77,8 +79,9 @@ async fn no_more_threads_are_stuck_than_may_be() {
     until("one is stuck", || worker.stats().stuck == 1).await;
     queue.add(&["block", "x"]).await;
     // Nobody is there for them until the first comes back.
-    until("the second blocks its thread", || worker.stats().running >= 1).await;
+    until("both are held", || worker.stats().running == 2).await;
     assert_eq!(worker.stats().replaced, 1);
+    assert_eq!(queue.verdicts().len(), 1);
     drop(release);
     let verdicts = queue.settled(3).await;
     assert!(verdicts.iter().any(|verdict| matches!(verdict, Verdict::Done { .. })));

@@ -146,6 +146,30 @@ async fn a_job_that_is_taken_away_cancels_its_handler_and_is_not_settled() {
 }
 
 #[actix_rt::test]
+async fn a_job_that_is_taken_away_in_its_first_turn_cancels_its_handler_too() {
+    let queue = queue();
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(parking_lot::Mutex::new(gate));
+    let handler = does(move |_, cx| {
+        let gate = Arc::clone(&gate);
+        async move {
+            // Not awaited: the first turn lasts until then. An error: it is let go.
+            drop(gate.lock().recv());
+            Err(JobError::fail(format!("{:?}", cx.cancelled().await)))
+        }
+    });
+    let worker = work(&queue, handler, HandlerOptions { cancel_grace: LONG, ..options() });
+    let pushed = queue.add(&["x"]).await;
+    until("it is held", || worker.stats().running == 1 && queue.is_taken()).await;
+    queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
+    until("it is taken away", || worker.stats().revoked == 1).await;
+    drop(go_on);
+    until("it has ended", || worker.stats().running == 0).await;
+    within(worker.stop(LONG)).await;
+    assert_eq!(queue.verdicts(), []);
+}
+
+#[actix_rt::test]
 async fn a_handler_that_does_not_heed_is_dropped_after_the_cancel_grace() {
     let queue = queue();
     let cancel_grace = Duration::from_millis(10);

@@ -46,6 +46,12 @@ impl Tapped {
         self.inner.push(texts.iter().map(job).collect()).await.unwrap()
     }
 
+    /// Whether all that was pushed is held by a worker.
+    pub(super) fn is_taken(&self) -> bool {
+        let waiting = futures_util::FutureExt::now_or_never(self.inner.len());
+        waiting == Some(Ok(0)) && self.inner.unfinished() > 0
+    }
+
     /// Takes these reservations away.
     pub(super) fn revoke(&self, reservations: impl IntoIterator<Item = Reservation>) {
         self.revoked.lock().extend(reservations);

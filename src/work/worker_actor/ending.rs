@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Phase, WorkerActor};
 use crate::model::Verdict;
-use crate::work::storage_actor::Dismiss;
+use crate::work::recorder::Dismiss;
 use crate::work::{Cancelled, Queue, Stopped};
 
 impl<Q: Queue> WorkerActor<Q> {
@@ -38,7 +38,7 @@ impl<Q: Queue> WorkerActor<Q> {
             self.drain(ctx, Duration::ZERO);
         }
         if let Phase::Draining(until) = self.phase
-            && (self.books.is_idle() || now >= until)
+            && (self.books.is_idle() && self.books.is_recorded() || now >= until)
         {
             let released = self.books.release_all();
             self.stats.lock().released += released as u64;

@@ -20,7 +20,7 @@ use super::books::Books;
 use super::desk::{Desk, Report, Reported};
 use super::lanes::Lanes;
 use super::pause::Pause;
-use super::storage_actor::StorageActor;
+use super::recorder::Recorder;
 use super::{Cancelled, HandlerOptions, Queue, Stopped, WorkerStats};
 use crate::config::work::{BATCH_JOBS_MAX, LOOK_MAX, LOOK_MIN};
 use crate::error::{Error, ErrorCode};
@@ -41,7 +41,7 @@ pub(super) struct WorkerActor<Q: Queue> {
     desk: Arc<Desk>,
     lanes: Lanes,
     books: Books,
-    storage: Option<(Addr<StorageActor>, Arbiter)>,
+    storage: Option<(Addr<Recorder>, Arbiter)>,
     /// Requests for jobs, each with its number.
     nexts: Vec<(u64, SpawnHandle)>,
     asked: u64,
@@ -87,8 +87,8 @@ impl<Q: Queue> WorkerActor<Q> {
                 let message = format!("no thread can be made for the storage: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?;
-            let start = move |_: &mut Context<_>| StorageActor::new(storage);
-            Ok::<_, Error>((StorageActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
+            let start = move |_: &mut Context<_>| Recorder::new(storage.0);
+            Ok::<_, Error>((Recorder::start_in_arbiter(&arbiter.handle(), start), arbiter))
         });
         let now = Instant::now();
         Ok(Self {
@@ -129,7 +129,7 @@ impl<Q: Queue> WorkerActor<Q> {
     fn finish(&mut self, Report { reservation, ended }: Report) {
         let Some(held) = self.books.finish(reservation) else { return };
         if held.revoked {
-            return;
+            return self.desk.forget(reservation);
         }
         let verdict = {
             let mut stats = self.stats.lock();

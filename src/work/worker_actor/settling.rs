@@ -10,7 +10,7 @@ use crate::config::work::SETTLES_MAX;
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Settlement, Verdict};
 use crate::work::Queue;
-use crate::work::storage_actor::Record;
+use crate::work::recorder::Record;
 
 type Settled = Result<Vec<Option<Error>>, Error>;
 
