@@ -49,12 +49,13 @@ impl Rooms {
         self.store.set_journaled(true);
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
-        let outcomes = &self.outcomes;
-        self.queue.recover(now, |held: Reservation| outcomes.is_done(held));
         for dead in self.queue.dead_letters() {
-            if !self.outcomes.knows_of(dead.id, dead.finished.unwrap_or(0)) {
-                self.outcomes.record(now, *dead);
+            if !self.outcomes.knows_of(&dead) {
+                self.outcomes.record(now, dead);
             }
         }
+        // What dies of this loss is told by the first turn.
+        let outcomes = &self.outcomes;
+        self.queue.recover(now, |held: Reservation| outcomes.is_done(held));
     }
 }

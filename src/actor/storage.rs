@@ -155,7 +155,7 @@ impl Handler<Record> for StorageActor {
                 if let Some(reservation) = confirm {
                     recorded.push((reservation, Ok(())));
                 }
-                room.record(now, *info);
+                room.record(now, info);
             }
         }
         self.finish(now, ctx);

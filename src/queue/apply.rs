@@ -4,7 +4,7 @@ use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare};
 use super::job::{Extra, Job, Phase};
 use super::topic::{Index, Taken, Topic};
 use super::{Slot, State, TopicNo, millis};
-use crate::model::{Backoff, Blob, JobId, OrderRetry, Unique, UnixMillis};
+use crate::model::{Backoff, Blob, JobId, JobState, OrderRetry, Unique, UnixMillis};
 
 impl State {
     pub(super) fn apply(&mut self, at: UnixMillis, change: &Change) {
@@ -32,24 +32,24 @@ impl State {
             }),
             Change::Woken { id } => self.on(*id, |state, slot| state.wake(slot)),
             Change::Done { id } => self.on(*id, |state, slot| {
-                state.total(slot, |totals| totals.done += 1);
-                state.finish(at, slot);
+                state.total(slot, |totals| add(&mut totals.done));
+                state.finish(at, slot, JobState::Done);
                 state.remove(slot);
             }),
             Change::Dead { id, cost, error } => self.on(*id, |state, slot| {
                 state.charge(slot, *cost, Some(error));
-                state.total(slot, |totals| totals.dead += 1);
-                state.finish(at, slot);
+                state.total(slot, |totals| add(&mut totals.dead));
+                state.finish(at, slot, JobState::Dead);
                 state.bury(at, slot);
             }),
             Change::Cancelled { id } => self.on(*id, |state, slot| {
-                state.total(slot, |totals| totals.cancelled += 1);
-                state.finish(at, slot);
+                state.total(slot, |totals| add(&mut totals.cancelled));
+                state.finish(at, slot, JobState::Cancelled);
                 state.remove(slot);
             }),
             Change::Replayed { id } => self.on(*id, |state, slot| state.apply_replayed(at, slot)),
             Change::Evicted { id } => self.on(*id, |state, slot| {
-                state.total(slot, |totals| totals.evicted += 1);
+                state.total(slot, |totals| add(&mut totals.evicted));
                 state.remove(slot);
             }),
             Change::ScheduleSet(set) => self.schedules.put(set),
@@ -57,7 +57,7 @@ impl State {
             Change::ScheduleCame { name, next, missed } => {
                 self.schedules.came(name, *next, *missed);
             }
-            Change::Began { next_id } => self.next_id = *next_id,
+            Change::Began { next_id, line } => (self.next_id, self.line) = (*next_id, *line),
             Change::TopicKept { name, settings, paused, totals } => {
                 self.make_topic(name.clone());
                 if let Some(it) = self.topics.last_mut() {
@@ -65,8 +65,8 @@ impl State {
                 }
             }
             Change::JobKept(kept) => self.apply_kept(kept),
-            Change::IndexKept { topic, index, id, until } => {
-                self.keep_index(*topic, index.clone(), *id, *until);
+            Change::IndexKept { topic, index, id, state, until } => {
+                self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));
             }
         }
     }
@@ -86,12 +86,13 @@ impl State {
 
     fn apply_pushed(&mut self, at: UnixMillis, new: &New) {
         self.next_id = self.next_id.max(new.id + 1);
+        self.line = self.line.max(new.id.saturating_sub(1));
         let job = job_of(at, new);
-        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(new.topic as usize)) {
-            topic.indexes.insert(index.clone(), Index { id: new.id, taken: Taken::Yes });
+        if let Some(index) = job.index().cloned() {
+            self.set_index(new.topic, index, Index { id: new.id, taken: Taken::Yes });
         }
         let Some(slot) = self.insert(job) else { return };
-        self.total(slot, |totals| totals.pushed += 1);
+        self.total(slot, |totals| add(&mut totals.pushed));
         if new.due > at { self.delay(slot, new.due) } else { self.make_ready(at, slot) }
     }
 
@@ -112,24 +113,14 @@ impl State {
         let new = &kept.new;
         let mut job = job_of(kept.pushed, new);
         (job.epoch, job.failures, job.losses) = (kept.epoch, kept.failures, kept.losses);
-        (job.rank, job.started, job.holds_place) = (kept.rank, kept.started, kept.holds_place);
+        (job.rank, job.turn) = (kept.rank, kept.turn);
+        (job.started, job.holds_place) = (kept.started, kept.holds_place);
         if !kept.errors.is_empty() {
             job.extra().errors = kept.errors.iter().cloned().collect();
         }
-        let waits = kept.epoch == 0
-            || kept
-                .new
-                .rare
-                .as_ref()
-                .is_none_or(|rare| Unique::from(rare.unique) != Unique::Waiting);
-        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(new.topic as usize))
-            && kept.state != KeptState::Dead
-        {
-            let taken = if waits { Taken::Yes } else { Taken::No };
-            let before = topic.indexes.get(index).map_or(0, |before| before.id);
-            if before < job.id {
-                topic.indexes.insert(index.clone(), Index { id: job.id, taken });
-            }
+        if let (Some(index), Some(taken)) = (job.index().cloned(), kept.indexed) {
+            let taken = if taken { Taken::Yes } else { Taken::No };
+            self.set_index(new.topic, index, Index { id: job.id, taken });
         }
         if job.holds_place
             && let (Some(key), Some(topic)) =
@@ -153,6 +144,8 @@ impl State {
     }
 
     fn apply_started(&mut self, at: UnixMillis, slot: Slot) {
+        // That it was woken is not in the journal; where it stood since counts if it comes back.
+        self.wake(slot);
         self.detach(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.epoch = job.epoch.saturating_add(1);
@@ -231,18 +224,31 @@ impl State {
         self.total(slot, |totals| totals.dead = totals.dead.saturating_sub(1));
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         (job.failures, job.losses) = (0, 0);
-        let id = job.id;
         if let Some(topic) = self.topics.get_mut(job.topic as usize) {
             topic.jobs += 1;
             topic.bytes += bytes;
-            // Taken by another meanwhile: that one keeps it.
-            if let Some(index) = index {
-                topic.indexes.entry(index).or_insert(Index { id, taken: Taken::Yes });
-            }
+        }
+        if let Some(index) = index {
+            self.take_index_again(at, slot, index);
         }
         self.unfinished += 1;
         self.bytes += bytes;
         self.make_ready(at, slot);
+    }
+
+    /// The index of a dead letter that is ready again, unless it is another's meanwhile: that one
+    /// keeps it.
+    fn take_index_again(&mut self, at: UnixMillis, slot: Slot, index: Blob) {
+        let Some(job) = self.job(slot) else { return };
+        let (id, topic) = (job.id, job.topic);
+        let waiting = job.extra.as_ref().is_some_and(|it| it.unique == Unique::Waiting);
+        let before = self.topic(topic).and_then(|it| it.indexes.get(&index));
+        // It was handed out before, so one that only waited for that only gets its name back.
+        let free = |it: &Index| !it.is_taken(at) && (!waiting || it.id < id);
+        if before.is_none_or(|before| before.id == id || free(before)) {
+            let taken = if waiting { Taken::No } else { Taken::Yes };
+            self.set_index(topic, index, Index { id, taken });
+        }
     }
 
     pub(super) fn total(&mut self, slot: Slot, add: impl FnOnce(&mut super::change::Totals)) {
@@ -256,14 +262,34 @@ impl State {
     /// Ready from now on: behind those of its priority that are.
     pub(super) fn make_ready(&mut self, at: UnixMillis, slot: Slot) {
         let step = millis(self.config.priority_step);
+        let turn = self.next_turn(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        let lead = step.saturating_mul(u64::from(job.priority));
+        // Among several of one order key that are ready, the order of pushes counts.
+        let keyed = job.order_key().is_some();
+        let limit = self.topics.get(job.topic as usize).and_then(|it| it.settings.order_limit);
+        let priority = if keyed && limit.is_some_and(|limit| limit > 1) { 0 } else { job.priority };
+        let lead = step.saturating_mul(u64::from(priority));
         let ms = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
-        job.rank = ms(at).saturating_sub(ms(lead));
+        (job.rank, job.turn) = (ms(at).saturating_sub(ms(lead)), turn);
         if job.holds_place || job.order_key().is_none() || self.take_place(slot) {
             self.put_ready(slot);
         } else {
             self.put_waiting(slot);
+        }
+    }
+
+    /// The turn of a job that becomes ready now. One without an order key that was delayed takes
+    /// none, as the journal does not say when it was woken: among those that are ready since the
+    /// same time it stands where it was pushed.
+    fn next_turn(&mut self, slot: Slot) -> u64 {
+        match self.job(slot) {
+            Some(job) if matches!(job.phase, Phase::Delayed(_)) && job.order_key().is_none() => {
+                job.id
+            }
+            _ => {
+                self.line = self.line.saturating_add(1);
+                self.line
+            }
         }
     }
 
@@ -291,7 +317,7 @@ impl State {
         job.phase = Phase::Ready;
         let number = job.topic;
         if let Some(topic) = self.topics.get_mut(number as usize) {
-            topic.ready.insert((job.rank, job.id, slot));
+            topic.ready.insert((job.rank, job.turn, slot));
         }
         self.heat(number);
     }
@@ -322,7 +348,7 @@ impl State {
         let Some(topic) = self.topics.get_mut(job.topic as usize) else { return };
         match job.phase {
             Phase::Ready => {
-                topic.ready.remove(&(job.rank, job.id, slot));
+                topic.ready.remove(&(job.rank, job.turn, slot));
             }
             Phase::Waiting => {
                 topic.waiting = topic.waiting.saturating_sub(1);
@@ -359,7 +385,7 @@ impl State {
     }
 
     /// The job is unfinished no more: it leaves where it is, its place and its index are free.
-    fn finish(&mut self, at: UnixMillis, slot: Slot) {
+    fn finish(&mut self, at: UnixMillis, slot: Slot, state: JobState) {
         self.detach(slot);
         self.give_up_place(at, slot);
         self.leave(slot);
@@ -373,17 +399,42 @@ impl State {
         }
         it.indexes.remove(&index);
         if let Unique::Finished(after) = unique {
-            self.keep_index(topic, index, id, at.saturating_add(millis(after)));
+            self.keep_index(topic, index, id, (state, at.saturating_add(millis(after))));
         }
     }
 
-    fn keep_index(&mut self, topic: TopicNo, index: Blob, id: JobId, until: UnixMillis) {
-        if let Some(it) = self.topics.get_mut(topic as usize) {
-            let taken = Taken::Until(until);
-            if it.indexes.get(&index).is_none_or(|entry| entry.id <= id) {
-                it.indexes.insert(index.clone(), Index { id, taken });
-                self.finished_indexes.insert((until, id), (topic, index));
+    /// The index of a finished job stays taken, as `finished` says: in which state it is, and until
+    /// when.
+    fn keep_index(
+        &mut self,
+        topic: TopicNo,
+        index: Blob,
+        id: JobId,
+        finished: (JobState, UnixMillis),
+    ) {
+        let (state, until) = finished;
+        self.set_index(topic, index.clone(), Index { id, taken: Taken::Until(until, state) });
+        self.finished_indexes.insert((until, id), (topic, index));
+        while self.finished_indexes.len() > self.config.finished_indexes_max {
+            self.free_first_index();
+        }
+    }
+
+    /// The index is this job's from now on; whose it was before is told so in a snapshot.
+    fn set_index(&mut self, number: TopicNo, index: Blob, entry: Index) {
+        match self.topic(number).and_then(|topic| topic.indexes.get(&index)).copied() {
+            Some(Index { id, taken: Taken::Until(until, _) }) => {
+                self.finished_indexes.remove(&(until, id));
             }
+            Some(Index { id, .. }) if id != entry.id => {
+                if let Some(slot) = self.ids.get(&id).copied() {
+                    self.keep_frozen(slot);
+                }
+            }
+            _ => {}
+        }
+        if let Some(topic) = self.topics.get_mut(number as usize) {
+            topic.indexes.insert(index, entry);
         }
     }
 
@@ -417,9 +468,14 @@ impl State {
 
     fn fill_all_places(&mut self, at: UnixMillis, number: TopicNo) {
         let Some(topic) = self.topic(number) else { return };
-        let waited = topic.lanes.iter().filter(|(_, lane)| !lane.waiting.is_empty());
-        let keys: Vec<Blob> = waited.map(|(key, _)| key.clone()).collect();
-        keys.iter().for_each(|key| self.fill_places(at, number, key));
+        let waited = topic.lanes.iter().filter_map(|(key, lane)| {
+            let (first, _) = lane.waiting.first()?;
+            Some((*first, key.clone()))
+        });
+        let mut keys: Vec<(JobId, Blob)> = waited.collect();
+        // The same order when it is read back.
+        keys.sort_unstable();
+        keys.iter().for_each(|(_, key)| self.fill_places(at, number, key));
     }
 
     /// Gives free places of an order key to those who wait for one.
@@ -439,9 +495,10 @@ impl State {
             lane.busy += 1;
             topic.waiting = topic.waiting.saturating_sub(1);
             self.keep_frozen(next);
+            self.line = self.line.saturating_add(1);
             if let Some(job) = self.jobs.get_mut(next as usize) {
                 job.holds_place = true;
-                job.rank = i64::try_from(at).unwrap_or(i64::MAX);
+                (job.rank, job.turn) = (i64::try_from(at).unwrap_or(i64::MAX), self.line);
             }
             self.put_ready(next);
         }
@@ -462,6 +519,11 @@ impl State {
     }
 }
 
+/// One more. What a snapshot says was counted may be anything.
+fn add(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
 fn job_of(at: UnixMillis, new: &New) -> Job {
     let extra = new.rare.as_deref().map(|rare| {
         let Rare { index, unique, order_key, backoff } = rare.clone();
@@ -480,6 +542,7 @@ fn job_of(at: UnixMillis, new: &New) -> Job {
         retry_max: new.retry_max,
         loss_max: new.loss_max,
         rank: 0,
+        turn: 0,
         pushed: at,
         started: 0,
         payload: new.payload.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TopicNo;
 use super::record::{StoredBackoff, StoredSettings, StoredUnique, blob, blobs};
-use crate::model::{Blob, JobId, UnixMillis};
+use crate::model::{Blob, JobId, JobState, UnixMillis};
 
 /// What a run that ended without a result has cost its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +62,12 @@ pub(super) struct Kept {
     pub(super) failures: u32,
     pub(super) losses: u32,
     pub(super) rank: i64,
+    pub(super) turn: u64,
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,
     pub(super) holds_place: bool,
+    /// Its index names it; `Some(true)` if no other may take it.
+    pub(super) indexed: Option<bool>,
     pub(super) errors: Vec<String>,
 }
 
@@ -75,6 +78,34 @@ pub(super) enum KeptState {
     Delayed,
     Reserved,
     Dead,
+}
+
+/// How a job finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Finish {
+    Done,
+    Dead,
+    Cancelled,
+}
+
+impl From<JobState> for Finish {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Done => Self::Done,
+            JobState::Dead => Self::Dead,
+            _ => Self::Cancelled,
+        }
+    }
+}
+
+impl From<Finish> for JobState {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::Done => Self::Done,
+            Finish::Dead => Self::Dead,
+            Finish::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// What a topic has counted, ever.
@@ -175,6 +206,8 @@ pub(super) enum Change {
     /// A snapshot begins: topics, jobs and schedules follow.
     Began {
         next_id: JobId,
+        /// The last turn given to a job that became ready.
+        line: u64,
     },
     TopicKept {
         #[serde(with = "blob")]
@@ -190,16 +223,14 @@ pub(super) enum Change {
         #[serde(with = "blob")]
         index: Blob,
         id: JobId,
+        state: Finish,
         until: UnixMillis,
     },
 }
 
 impl Rare {
     fn bytes(&self) -> usize {
-        let pauses = match &self.backoff {
-            Some(StoredBackoff::List(pauses)) => 8 * pauses.len(),
-            _ => 0,
-        };
+        let pauses = self.backoff.as_ref().map_or(0, StoredBackoff::bytes);
         let names = [&self.index, &self.order_key].into_iter().flatten();
         pauses + names.map(|name| name.len()).sum::<usize>()
     }
@@ -226,9 +257,14 @@ impl Change {
             Self::Again { error, .. } => error.as_ref().map_or(0, String::len),
             Self::Dead { error, .. } => error.len(),
             Self::TopicMade { name } | Self::ScheduleRemoved { name } => name.len(),
-            Self::ScheduleSet(set) => set.payload.len() + set.rare.bytes(),
+            Self::TopicSet { settings, .. } => settings.bytes(),
+            Self::ScheduleSet(set) => {
+                let names = set.name.len() + set.topic.len() + set.timezone.len();
+                names + set.cron.len() + set.payload.len() + set.rare.bytes()
+            }
+            Self::ScheduleCame { name, .. } => name.len(),
             Self::JobKept(kept) => kept.bytes(),
-            Self::TopicKept { name, .. } => name.len(),
+            Self::TopicKept { name, settings, .. } => name.len() + settings.bytes(),
             Self::IndexKept { index, .. } => index.len(),
             _ => 0,
         }

@@ -35,7 +35,7 @@ impl DeadLetters {
     }
 
     /// The oldest, if it is not to be kept.
-    fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
+    pub(super) fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
         let (_, slot) = self.order.first().copied()?;
         let too_many = self.order.len() > config.dead_max || self.bytes > config.dead_bytes_max;
         let too_old = self.next_age(config).is_some_and(|at| at <= utc);

@@ -97,6 +97,9 @@ impl State {
         if let Some(rate) = topic.settings.rate {
             let opens = topic.bucket.opens(rate, now);
             if opens > 0 {
+                if let Some(before) = topic.throttled.replace(opens) {
+                    self.throttled.remove(&(before, number));
+                }
                 self.throttled.insert((opens, number));
                 return None;
             }
@@ -228,10 +231,7 @@ impl State {
     pub(crate) fn undeliver(&mut self, now: Now, jobs: &[ReservedJob]) {
         self.utc = self.utc.max(now.utc);
         for job in jobs {
-            let slot = self.ids.get(&job.reservation.id).copied();
-            let held =
-                |slot: &Slot| self.job(*slot).is_some_and(|it| it.reservation() == job.reservation);
-            if let Some(slot) = slot.filter(held) {
+            if let Ok(slot) = self.held(job.reservation) {
                 self.release(slot);
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub(super) loss_max: Option<u32>,
     /// Its place among the ready: the lower, the sooner.
     pub(super) rank: i64,
+    /// Of those with the same rank: the lower, the sooner.
+    pub(super) turn: u64,
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,
     pub(super) payload: Blob,

@@ -8,6 +8,7 @@ use super::job::Phase;
 use super::park::What;
 use super::record::StoredBackoff;
 use super::state::Answer;
+use super::topic::Taken;
 use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, dispatch, millis};
 use crate::model::{
     Blob, JobId, JobRef, JobReply, JobState, PushOptions, PushRequest, Pushed, TopicSettings,
@@ -37,6 +38,14 @@ impl State {
         if self.draining {
             return Answer::Now(Err(QueueError::Stopping));
         }
+        if !wait.is_zero()
+            && let Some(blocked) = self.queue_before(&jobs)
+        {
+            return match self.park_push(now, owner, jobs, wait, blocked) {
+                Ok(park) => Answer::Parked(park),
+                Err(error) => Answer::Now(Err(error)),
+            };
+        }
         let (unfit, jobs) = match self.push(now, jobs) {
             Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
             Err(unfit) => unfit,
@@ -53,6 +62,20 @@ impl State {
             Ok(park) => Answer::Parked(park),
             Err(error) => Answer::Now(Err(error)),
         }
+    }
+
+    /// Where others wait already for room that these jobs need too. Whoever is ready to wait does so
+    /// behind them, even if its jobs fit: else small ones would overtake large ones for ever.
+    fn queue_before(&self, jobs: &[PushRequest]) -> Option<Option<TopicNo>> {
+        if self.check_pushes(jobs).is_err() || jobs.iter().all(|job| self.taken(job).is_some()) {
+            return None;
+        }
+        if !self.parties.pushes.is_empty() {
+            return Some(None);
+        }
+        let topics = jobs.iter().filter_map(|job| self.names.get(&job.topic).copied());
+        let waited = |number: &TopicNo| self.topic(*number).is_some_and(|it| !it.pushes.is_empty());
+        topics.into_iter().find(waited).map(Some)
     }
 
     fn park_push(
@@ -173,6 +196,7 @@ impl State {
             count += 1;
             total += bytes_of(job) as u64;
         }
+        let mut room = Ok(());
         for (name, (jobs, bytes)) in more {
             let number = self.names.get(name).copied();
             let none = super::topic::Topic::default();
@@ -189,27 +213,37 @@ impl State {
                 }
             }
             if topic.jobs + jobs > jobs_max || topic.bytes + bytes > bytes_max {
-                return Err(Unfit::Room(number));
+                room = room.and(Err(Unfit::Room(number)));
             }
         }
         let config = &self.config;
+        let what = "that many never fit in the queue";
+        QueueError::limit("queue.jobs_max", config.jobs_max, count, what)?;
+        if total > config.bytes_max {
+            let (name, max) = ("queue.bytes_max", config.bytes_max);
+            return Err(QueueError::Limit { name, max, what }.into());
+        }
+        room?;
         if self.unfinished + count > config.jobs_max || self.bytes + total > config.bytes_max {
             return Err(Unfit::Room(None));
         }
         Ok(())
     }
 
-    /// The job that has the index of this push.
-    fn taken(&self, push: &PushRequest) -> Option<JobId> {
+    /// The job that has the index of this push, and its state.
+    fn taken(&self, push: &PushRequest) -> Option<(JobId, JobState)> {
         let topic = self.topic(*self.names.get(&push.topic)?)?;
         let index = topic.indexes.get(push.options.index.as_ref()?)?;
-        index.is_taken(self.utc).then_some(index.id)
+        let state = match index.taken {
+            Taken::Until(_, state) => state,
+            _ => self.job(*self.ids.get(&index.id)?)?.state(),
+        };
+        index.is_taken(self.utc).then_some((index.id, state))
     }
 
     fn push_one(&mut self, now: Now, push: PushRequest) -> Result<Pushed, QueueError> {
-        if let Some(id) = self.taken(&push) {
-            let state = self.ids.get(&id).and_then(|slot| self.job(*slot)).map(|job| job.state());
-            return Ok(Pushed { id, state: state.unwrap_or(JobState::Done), existing: true });
+        if let Some((id, state)) = self.taken(&push) {
+            return Ok(Pushed { id, state, existing: true });
         }
         let topic = self.topic_or_make(&push.topic)?;
         let id = self.next_id;
@@ -237,6 +271,7 @@ impl State {
         if !std::mem::take(&mut self.room) {
             return;
         }
+        self.room_unused = false;
         let mut budget = self.config.slice_max;
         let topics = self.topics.iter().enumerate().filter(|(_, topic)| !topic.pushes.is_empty());
         let topics: Vec<TopicNo> = topics.map(|(number, _)| number as TopicNo).collect();
@@ -244,7 +279,7 @@ impl State {
             while let Some(park) = self.first_push(queue) {
                 if budget == 0 {
                     // The next turn goes on.
-                    self.room = true;
+                    (self.room, self.room_unused) = (true, true);
                     return;
                 }
                 budget -= 1;

@@ -1,11 +1,12 @@
 //! [`Outcomes`]: what became of jobs, by id, by index, in the order in which they finished, and as
 //! something one can wait for. Pure, like the queue beside it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
 
+use super::change::Finish;
 use super::describe::bytes_of;
 use super::park::ParkId;
 use super::record::{Head, OUTCOME_RECORD, blob, blobs, decode, encode};
@@ -67,9 +68,12 @@ pub(crate) struct Outcomes {
     config: QueueConfig,
     /// The number of the oldest kept.
     first: OutcomeSeq,
-    kept: VecDeque<JobInfo>,
+    /// Boxed as they come: they are large, and moved about.
+    kept: VecDeque<Box<JobInfo>>,
     bytes: u64,
-    by_id: HashMap<JobId, OutcomeSeq, RandomState>,
+    /// Ordered, as jobs finish about in the order of their ids: what comes and what goes is close
+    /// together in memory.
+    by_id: BTreeMap<JobId, OutcomeSeq>,
     by_topic: HashMap<Blob, Named, RandomState>,
     /// Results among those kept.
     done: u64,
@@ -113,7 +117,7 @@ impl Outcomes {
             first: 1,
             kept: VecDeque::new(),
             bytes: 0,
-            by_id: HashMap::default(),
+            by_id: BTreeMap::new(),
             by_topic: HashMap::default(),
             done: 0,
             unwritten: 1,
@@ -144,7 +148,8 @@ impl Outcomes {
     }
 
     fn get(&self, seq: OutcomeSeq) -> Option<&JobInfo> {
-        self.kept.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
+        let place = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+        self.kept.get(place).map(|info| &**info)
     }
 
     /// Whether the result of this hand-out is recorded.
@@ -154,13 +159,15 @@ impl Outcomes {
     }
 
     /// Whether a job's dead letter is known here. Those older than what is kept count as known.
-    pub(crate) fn knows_of(&self, id: JobId, finished: UnixMillis) -> bool {
+    pub(crate) fn knows_of(&self, dead: &JobInfo) -> bool {
         let last = self.kept.back().and_then(|it| it.finished).unwrap_or(0);
-        finished < last || self.by_id.contains_key(&id)
+        let known = self.by_id.get(&dead.id).and_then(|seq| self.get(*seq));
+        // One of an earlier life says nothing of this one.
+        dead.finished.unwrap_or(0) < last || known.is_some_and(|known| known.epoch >= dead.epoch)
     }
 
     /// Records what became of a job; whoever waits for it is told.
-    pub(crate) fn record(&mut self, now: Now, info: JobInfo) {
+    pub(crate) fn record(&mut self, now: Now, info: Box<JobInfo>) {
         self.utc = self.utc.max(now.utc);
         let seq = self.end();
         let id = info.id;
@@ -168,9 +175,10 @@ impl Outcomes {
         self.put(info);
         self.tell_finish(id, seq);
         self.tell_followers(&topic);
+        self.evict();
     }
 
-    fn put(&mut self, mut info: JobInfo) {
+    fn put(&mut self, mut info: Box<JobInfo>) {
         let seq = self.end();
         info.outcome = Some(seq);
         self.bytes += bytes_of(&info) as u64;
@@ -185,7 +193,6 @@ impl Outcomes {
             named.indexes.insert(index.clone(), seq);
         }
         self.kept.push_back(info);
-        self.evict();
     }
 
     /// Gives up what is too much or too old.
@@ -241,7 +248,8 @@ impl Outcomes {
                 Found::Now(Ok(JobReply::Jobs(page)))
             }
             Sought::Outcomes { topic, after, limit } => {
-                let after = after.unwrap_or(self.end() - 1);
+                // One that is still to come is no place to go on from: those before it are too.
+                let after = after.unwrap_or(OutcomeSeq::MAX).min(self.end() - 1);
                 if after + 1 < self.first {
                     return Found::Now(Err(QueueError::OutcomesGone { first: self.first }));
                 }
@@ -249,15 +257,12 @@ impl Outcomes {
                 if !page.jobs.is_empty() || wait.is_zero() {
                     return Found::Now(Ok(JobReply::Jobs(page)));
                 }
-                self.by_topic.entry(topic.clone()).or_default();
                 let park =
                     self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit });
                 match park {
                     Err(error) => Found::Now(Err(error)),
                     Ok(park) => {
-                        if let Some(named) = self.by_topic.get_mut(&topic) {
-                            named.followers.insert(park);
-                        }
+                        self.by_topic.entry(topic).or_default().followers.insert(park);
                         Found::Parked(park)
                     }
                 }
@@ -479,15 +484,20 @@ impl Outcomes {
             let (change, after) = decode::<StoredChange>(rest)?;
             rest = after;
             match change {
-                StoredChange::Began { first }
-                    if self.end() == 1 && (1..1 << 62).contains(&first) =>
-                {
+                // Again, if those told before were given up meanwhile.
+                StoredChange::Began { first } if (self.end()..1 << 62).contains(&first) => {
+                    while !self.kept.is_empty() {
+                        self.drop_oldest();
+                    }
                     self.first = first;
                 }
                 StoredChange::Began { .. } => {
                     return Err("a snapshot begins where none can be".to_owned());
                 }
-                StoredChange::Recorded(outcome) => self.put(outcome.into()),
+                StoredChange::Recorded(outcome) => {
+                    self.put(Box::new(outcome.into()));
+                    self.evict();
+                }
             }
         }
         if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow", rest.len())) }
@@ -556,7 +566,7 @@ struct StoredOutcome {
     id: JobId,
     #[serde(with = "blob")]
     topic: Blob,
-    state: StoredState,
+    state: Finish,
     #[serde(with = "blobs")]
     index: Option<Blob>,
     #[serde(with = "blobs")]
@@ -574,23 +584,12 @@ struct StoredOutcome {
     output: Option<Blob>,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-enum StoredState {
-    Done,
-    Dead,
-    Cancelled,
-}
-
 impl From<&JobInfo> for StoredOutcome {
     fn from(info: &JobInfo) -> Self {
         Self {
             id: info.id,
             topic: info.topic.clone(),
-            state: match info.state {
-                JobState::Done => StoredState::Done,
-                JobState::Dead => StoredState::Dead,
-                _ => StoredState::Cancelled,
-            },
+            state: info.state.into(),
             index: info.index.clone(),
             order_key: info.order_key.clone(),
             priority: info.priority,
@@ -612,11 +611,7 @@ impl From<StoredOutcome> for JobInfo {
         Self {
             id: stored.id,
             topic: stored.topic,
-            state: match stored.state {
-                StoredState::Done => JobState::Done,
-                StoredState::Dead => JobState::Dead,
-                StoredState::Cancelled => JobState::Cancelled,
-            },
+            state: stored.state.into(),
             index: stored.index,
             order_key: stored.order_key,
             priority: stored.priority,

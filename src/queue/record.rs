@@ -116,6 +116,23 @@ pub(super) struct StoredSettings {
     skip: bool,
 }
 
+impl StoredBackoff {
+    /// About how many it is encoded in.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Constant(_) | Self::Exponential(..) => 48,
+            Self::List(pauses) => 16 * pauses.len(),
+        }
+    }
+}
+
+impl StoredSettings {
+    /// About how many it is encoded in.
+    pub(super) fn bytes(&self) -> usize {
+        64 + self.backoff.as_ref().map_or(0, StoredBackoff::bytes)
+    }
+}
+
 impl From<Unique> for StoredUnique {
     fn from(unique: Unique) -> Self {
         match unique {

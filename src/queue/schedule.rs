@@ -45,7 +45,8 @@ impl Schedules {
     pub(super) fn came(&mut self, name: &Blob, next: Option<UnixMillis>, missed: bool) {
         let Some(mut set) = self.by_name.get(name).cloned() else { return };
         set.next = next;
-        *(if missed { &mut set.missed } else { &mut set.pushed }) += 1;
+        let count = if missed { &mut set.missed } else { &mut set.pushed };
+        *count = count.saturating_add(1);
         self.put(&set);
     }
 
@@ -147,7 +148,11 @@ impl State {
             }
             let Some(set) = self.schedules.by_name.get(&name) else { return };
             let next = next_time(&set.cron, &set.timezone, self.utc).unwrap_or(None);
-            let missed = !self.push_scheduled(push_of(set));
+            let mut push = push_of(set);
+            // Its delay counts from when it was to come.
+            let late = Duration::from_millis(self.utc - due);
+            push.options.delay = push.options.delay.saturating_sub(late);
+            let missed = !self.push_scheduled(push);
             self.commit(Change::ScheduleCame { name, next, missed });
         }
     }

@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    fn held(&self, reservation: Reservation) -> Result<Slot, QueueError> {
+    pub(super) fn held(&self, reservation: Reservation) -> Result<Slot, QueueError> {
         let slot = self.ids.get(&reservation.id).copied();
         let held = |slot: &Slot| {
             self.job(*slot).is_some_and(|job| {

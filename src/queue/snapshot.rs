@@ -4,7 +4,7 @@
 use super::change::{Again, Change, Kept, KeptState, New, Rare};
 use super::job::{Job, Phase};
 use super::record::{Head, QUEUE_RECORD, StoredBackoff, decode, encode_record};
-use super::topic::Taken;
+use super::topic::{Index, Taken, Topic};
 use super::{Slot, State};
 use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
@@ -12,6 +12,12 @@ use crate::model::{JobId, UnixMillis};
 
 /// Most bytes of jobs in one slice, one job more.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
+
+/// No queue comes so far: ids and turns from here on are nobody's.
+const ID_LIMIT: JobId = 1 << 62;
+
+/// No time of day is later, whatever the clock.
+const TIME_LIMIT: UnixMillis = 1 << 62;
 
 /// What a snapshot that is under way needs of the past.
 #[derive(Debug)]
@@ -52,7 +58,7 @@ impl State {
     }
 
     fn tell_head(&self) -> Vec<Change> {
-        let mut head = vec![Change::Began { next_id: self.next_id }];
+        let mut head = vec![Change::Began { next_id: self.next_id, line: self.line }];
         head.extend(self.topics.iter().map(|topic| Change::TopicKept {
             name: topic.name.clone(),
             settings: (&topic.settings).into(),
@@ -61,9 +67,9 @@ impl State {
         }));
         for ((until, id), (topic, index)) in &self.finished_indexes {
             let entry = self.topic(*topic).and_then(|it| it.indexes.get(index));
-            if entry.is_some_and(|it| it.id == *id && it.taken == Taken::Until(*until)) {
+            if let Some(&Index { taken: Taken::Until(_, state), .. }) = entry {
                 let (topic, index, id, until) = (*topic, index.clone(), *id, *until);
-                head.push(Change::IndexKept { topic, index, id, until });
+                head.push(Change::IndexKept { topic, index, id, state: state.into(), until });
             }
         }
         head.extend(self.schedules.all().cloned().map(Change::ScheduleSet));
@@ -78,7 +84,7 @@ impl State {
         }
         let Some(job) = self.jobs.get(slot as usize) else { return };
         if job.id < frozen.next_id && frozen.mark(slot) {
-            frozen.kept.push(kept_of(job));
+            frozen.kept.push(kept_of(job, self.topics.get(job.topic as usize)));
         }
     }
 
@@ -108,7 +114,7 @@ impl State {
                 && job.id < frozen.next_id
                 && !frozen.is_marked(slot)
             {
-                let kept = kept_of(job);
+                let kept = kept_of(job, self.topics.get(job.topic as usize));
                 bytes += kept.bytes();
                 changes.push(Change::JobKept(Box::new(kept)));
             }
@@ -137,6 +143,9 @@ impl State {
             return Err("not a record of the queue, or of another version".to_owned());
         };
         let (head, mut rest) = decode::<Head>(rest)?;
+        if head.at > TIME_LIMIT {
+            return Err(format!("{} is no time of day", head.at));
+        }
         self.utc = self.utc.max(head.at);
         for _ in 0..head.changes {
             let (change, after) = decode::<Change>(rest)?;
@@ -173,7 +182,7 @@ impl State {
             Change::TopicSet { topic, .. }
             | Change::TopicPaused { topic, .. }
             | Change::IndexKept { topic, .. } => topic_of(topic),
-            Change::Pushed(new) if new.id < self.next_id || new.id == JobId::MAX => {
+            Change::Pushed(new) if new.id < self.next_id || new.id > ID_LIMIT => {
                 Err(format!("job {} does not follow", new.id))
             }
             Change::Pushed(new) => topic_of(&new.topic),
@@ -182,6 +191,12 @@ impl State {
             }
             Change::JobKept(kept) if kept.new.id >= self.next_id => {
                 Err(format!("job {} is of a later time", kept.new.id))
+            }
+            Change::JobKept(kept)
+                if kept.state == KeptState::Waiting
+                    && kept.new.rare.as_ref().is_none_or(|rare| rare.order_key.is_none()) =>
+            {
+                Err(format!("job {} waits for no order key", kept.new.id))
             }
             Change::JobKept(kept) => topic_of(&kept.new.topic),
             Change::Again { again: Again::At(at), id, .. } if *at == UnixMillis::MAX => {
@@ -198,7 +213,9 @@ impl State {
                 _ => Err(format!("job {id} is no dead letter")),
             },
             Change::Began { .. } if !fresh => Err("a snapshot begins where none can be".to_owned()),
-            Change::Began { next_id } if *next_id == 0 || *next_id > (1 << 62) => {
+            Change::Began { next_id, line }
+                if *next_id == 0 || (*next_id).max(*line) > ID_LIMIT =>
+            {
                 Err("a snapshot of no queue".to_owned())
             }
             Change::Began { .. }
@@ -237,7 +254,17 @@ impl Frozen {
     }
 }
 
-fn kept_of(job: &Job) -> Kept {
+fn kept_of(job: &Job, topic: Option<&Topic>) -> Kept {
+    let entry = topic.zip(job.index()).and_then(|(topic, index)| topic.indexes.get(index));
+    let indexed = match entry {
+        Some(Index { id, taken }) if *id == job.id => match taken {
+            Taken::Yes => Some(true),
+            Taken::No => Some(false),
+            // Of a dead letter: told by itself.
+            Taken::Until(..) => None,
+        },
+        _ => None,
+    };
     let rare = job.extra.as_deref().map(|extra| {
         Box::new(Rare {
             index: extra.index.clone(),
@@ -270,9 +297,11 @@ fn kept_of(job: &Job) -> Kept {
         failures: job.failures,
         losses: job.losses,
         rank: job.rank,
+        turn: job.turn,
         pushed: job.pushed,
         started: job.started,
         holds_place: job.holds_place,
+        indexed,
         errors: errors.unwrap_or_default(),
     }
 }

@@ -13,7 +13,7 @@ use super::record::encode_record;
 use super::retry::Draw;
 use super::schedule::Schedules;
 use super::snapshot::Frozen;
-use super::topic::{Index, Taken, Topic};
+use super::topic::Topic;
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
@@ -28,6 +28,8 @@ pub(crate) struct State {
     /// Unfinished jobs and dead letters.
     pub(super) ids: BTreeMap<JobId, Slot>,
     pub(super) next_id: JobId,
+    /// The last turn given to a job that became ready; no id is higher.
+    pub(super) line: u64,
     pub(super) topics: Vec<Topic>,
     pub(super) names: BTreeMap<Blob, TopicNo>,
     pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
@@ -47,6 +49,8 @@ pub(crate) struct State {
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
     /// There may be room for pushes that wait for it.
     pub(super) room: bool,
+    /// Some of them were not looked at yet.
+    pub(super) room_unused: bool,
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
@@ -55,6 +59,8 @@ pub(crate) struct State {
     journaled: bool,
     /// What happened and was not taken as a record yet.
     changes: Vec<Change>,
+    /// When they happened.
+    changes_at: UnixMillis,
     pub(super) effects: Vec<Effect>,
     pub(super) frozen: Option<Frozen>,
 }
@@ -77,6 +83,7 @@ impl State {
             jobs: Slab::new(),
             ids: BTreeMap::new(),
             next_id: 1,
+            line: 0,
             topics: Vec::new(),
             names: BTreeMap::new(),
             delayed: BTreeSet::new(),
@@ -90,11 +97,13 @@ impl State {
             hot: Vec::new(),
             throttled: BTreeSet::new(),
             room: false,
+            room_unused: false,
             draw: Draw::new(seed),
             draining: false,
             utc: 0,
             journaled: false,
             changes: Vec::new(),
+            changes_at: 0,
             effects: Vec::new(),
             frozen: None,
         }
@@ -176,6 +185,9 @@ impl State {
             && opens <= now.steady.saturating_mul(1_000)
         {
             self.throttled.remove(&(opens, topic));
+            if let Some(it) = self.topics.get_mut(topic as usize) {
+                it.throttled = None;
+            }
             self.heat(topic);
         }
     }
@@ -185,6 +197,9 @@ impl State {
         let micros = |until: Micros| until.saturating_sub(now.steady);
         let millis =
             |until: UnixMillis| until.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000);
+        if self.is_behind() {
+            return Some(std::time::Duration::ZERO);
+        }
         let due = [
             self.delayed.first().map(|(due, ..)| millis(*due)),
             self.schedules.next().map(millis),
@@ -196,9 +211,18 @@ impl State {
         due.into_iter().flatten().min().map(std::time::Duration::from_micros)
     }
 
+    /// Whether a slice was not enough: the next turn goes on.
+    fn is_behind(&self) -> bool {
+        self.room_unused || self.dead.surplus(&self.config, self.utc).is_some()
+    }
+
     /// Does a change, and keeps it for the journal.
     pub(super) fn commit(&mut self, change: Change) {
-        self.apply(self.utc, &change);
+        // A record has one time: that of the first change in it.
+        if self.changes.is_empty() {
+            self.changes_at = self.utc;
+        }
+        self.apply(self.changes_at, &change);
         if self.journaled {
             self.changes.push(change);
         }
@@ -218,7 +242,7 @@ impl State {
             return false;
         }
         let rest = self.changes.split_off(count);
-        encode_record(self.utc, self.changes.iter(), out);
+        encode_record(self.changes_at, self.changes.iter(), out);
         self.changes = rest;
         true
     }
@@ -248,16 +272,21 @@ impl State {
         self.topic(number).map(|topic| topic.name.clone()).unwrap_or_default()
     }
 
-    /// Frees indexes that were taken long enough, and those that are too many.
+    /// Frees indexes that were taken long enough.
     fn free_indexes(&mut self, utc: UnixMillis) {
-        while let Some(((until, id), _)) = self.finished_indexes.first_key_value() {
-            let (until, id) = (*until, *id);
-            if until > utc && self.finished_indexes.len() <= self.config.finished_indexes_max {
+        while let Some(((until, _), _)) = self.finished_indexes.first_key_value() {
+            if *until > utc {
                 break;
             }
-            let Some((_, (topic, index))) = self.finished_indexes.pop_first() else { break };
+            self.free_first_index();
+        }
+    }
+
+    /// Frees the index of a finished job that is the first to be free.
+    pub(super) fn free_first_index(&mut self) {
+        if let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first() {
             if let Some(topic) = self.topics.get_mut(topic as usize)
-                && topic.indexes.get(&index) == Some(&Index { id, taken: Taken::Until(until) })
+                && topic.indexes.get(&index).is_some_and(|it| it.is_of_finished(id, until))
             {
                 topic.indexes.remove(&index);
             }

@@ -9,15 +9,15 @@ use super::lane::Lane;
 use super::meter::Meter;
 use super::park::ParkId;
 use super::{Now, Slot};
-use crate::model::{Blob, JobId, Rate, TopicSettings, UnixMillis};
+use crate::model::{Blob, JobId, JobState, Rate, TopicSettings, UnixMillis};
 
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     pub(super) name: Blob,
     pub(super) settings: TopicSettings,
     pub(super) paused: bool,
-    /// By rank, then in the order of pushes.
-    pub(super) ready: BTreeSet<(i64, JobId, Slot)>,
+    /// By rank, then by turn.
+    pub(super) ready: BTreeSet<(i64, u64, Slot)>,
     /// By order key.
     pub(super) lanes: HashMap<Blob, Lane, RandomState>,
     /// Jobs that wait for a place of their order key.
@@ -35,6 +35,8 @@ pub(super) struct Topic {
     /// Pushes that wait for room.
     pub(super) pushes: BTreeSet<ParkId>,
     pub(super) bucket: Bucket,
+    /// When its rate allows the next job, as it stands among those that wait for it.
+    pub(super) throttled: Option<u64>,
     pub(super) pushed: Meter,
     pub(super) finished: Meter,
     /// Stands among those to be looked at when the turn ends.
@@ -52,8 +54,8 @@ pub(super) struct Index {
 pub(super) enum Taken {
     /// No other push may take it.
     Yes,
-    /// The job is finished; as before until then.
-    Until(UnixMillis),
+    /// The job is finished, in this state; as before until then.
+    Until(UnixMillis, JobState),
     /// It only names the job.
     No,
 }
@@ -75,10 +77,15 @@ impl Topic {
 }
 
 impl Index {
+    /// Whether it is that of a finished job, taken until then.
+    pub(super) fn is_of_finished(&self, id: JobId, until: UnixMillis) -> bool {
+        self.id == id && matches!(self.taken, Taken::Until(at, _) if at == until)
+    }
+
     pub(super) fn is_taken(&self, utc: UnixMillis) -> bool {
         match self.taken {
             Taken::Yes => true,
-            Taken::Until(until) => utc < until,
+            Taken::Until(until, _) => utc < until,
             Taken::No => false,
         }
     }
@@ -98,13 +105,17 @@ impl Bucket {
     pub(super) fn opens(&self, rate: Rate, now: Now) -> u64 {
         let interval = interval(rate);
         let spare = interval.saturating_mul(u64::from(rate.burst.max(1)) - 1);
-        let opens = self.full.saturating_sub(spare);
+        // No emptier than empty: it may have been filled more slowly before.
+        let empty = nanos(now).saturating_add(interval).saturating_add(spare);
+        let opens = self.full.min(empty).saturating_sub(spare);
         if opens <= nanos(now) { 0 } else { opens }
     }
 
     /// A job starts.
     pub(super) fn take(&mut self, rate: Rate, now: Now) {
-        self.full = self.full.max(nanos(now)).saturating_add(interval(rate));
+        let empty = interval(rate).saturating_mul(u64::from(rate.burst.max(1)));
+        let full = self.full.max(nanos(now)).saturating_add(interval(rate));
+        self.full = full.min(nanos(now).saturating_add(empty));
     }
 }
 
@@ -114,5 +125,5 @@ fn nanos(now: Now) -> u64 {
 
 fn interval(rate: Rate) -> u64 {
     let per = u64::try_from(rate.per.as_nanos()).unwrap_or(u64::MAX);
-    per / u64::from(rate.jobs.max(1))
+    per.div_ceil(u64::from(rate.jobs.max(1)))
 }

@@ -1,1 +1,45 @@
-//! Transcripts and models of the queue.
+//! The queue against a naive model of it, against what is read back of its records, its promises one
+//! by one, and what once went wrong.
+
+mod against_the_model;
+mod description;
+mod model;
+mod outcomes;
+mod promises;
+mod record_bytes;
+mod regressions;
+mod replayed;
+mod script;
+mod strategy;
+mod world;
+
+use std::time::Duration;
+
+use super::{Answer, Effect, Found, Now, Outcomes, QueueError, Settled, Sought, State, Told};
+use crate::config::{Config, QueueConfig};
+use crate::model::{
+    Backoff, Blob, JobId, JobInfo, JobRef, JobReply, JobRequest, JobState, OrderRetry, PushOptions,
+    PushRequest, Rate, Reservation, ReserveRequest, Settlement, TopicSettings, Unique, Verdict,
+};
+
+//pub(crate) use record_bytes::{first_records, outcome_records};
+pub(crate) use strategy::Op;
+pub(crate) use world::World;
+
+/// A day in 2026, in milliseconds.
+const MORNING: u64 = 1_790_000_000_000;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Where every failure is followed by the same pause.
+fn steady() -> QueueConfig {
+    QueueConfig {
+        backoff_base: ms(70),
+        backoff_cap: ms(70),
+        backoff_floor: ms(70),
+        priority_step: ms(100),
+        ..Config::new().queue
+    }
+}

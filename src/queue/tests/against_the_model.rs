@@ -1,0 +1,256 @@
+//! Random requests: the queue does what the model says, and what it does is as the model allows.
+
+use proptest::prelude::*;
+
+use super::model::{At, Model, PushAnswer};
+use super::strategy::ops;
+use super::*;
+use crate::store::tests::cases;
+
+/// Room is short, nothing else is; no order key changes how many of it may run.
+fn scarce() -> QueueConfig {
+    QueueConfig { jobs_max: 14, topic_jobs_max: 10, topic_bytes_max: 40, ..steady() }
+}
+
+struct Pair {
+    world: World,
+    model: Model,
+    given: Vec<Reservation>,
+}
+
+impl Pair {
+    fn new(config: QueueConfig) -> Self {
+        let world = World::new(config.clone());
+        let model = Model::new(config, world.now);
+        let mut pair = Self { world, model, given: Vec::new() };
+        for topic in ["a", "b"] {
+            pair.step(Op::Set(topic.into(), TopicSettings::default()));
+        }
+        pair
+    }
+
+    fn picked(&self, pick: usize, newest: bool) -> Reservation {
+        let last = if newest { 5.min(self.given.len()) } else { self.given.len() };
+        let place = self.given.len() - last + pick % last.max(1);
+        self.given.get(place).copied().unwrap_or(Reservation { id: 1, epoch: 1 })
+    }
+
+    fn step(&mut self, op: Op) {
+        self.model.time(self.world.now);
+        match op {
+            Op::Push { owner, jobs, wait } => self.push(owner, jobs, wait),
+            Op::Reserve { owner, topic, credits, wait, visibility } => {
+                let (wait, visibility) = (Some(ms(wait)), Some(ms(visibility)));
+                let request = ReserveRequest { topic, credits, wait, visibility };
+                match self.world.ask(owner, JobRequest::Reserve(request.clone())) {
+                    Answer::Parked(park) => self.model.park_reserve(park, owner, &request),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Op::Settle { pick, newest, verdict } => {
+                let reservation = self.picked(pick, newest);
+                let taken = self.model.settle(reservation, &verdict);
+                let settlement = Settlement { reservation, verdict };
+                match self.world.queue.settle(self.world.now, settlement) {
+                    Ok(_) => assert!(taken, "{reservation:?} is stale"),
+                    Err(error) => assert!(!taken && error == QueueError::Stale(reservation)),
+                }
+            }
+            Op::Touch { pick, visibility } => {
+                let reservation = self.picked(pick, true);
+                let taken = self.model.touch(reservation, visibility);
+                let (reservations, visibility) = (vec![reservation], visibility.map(ms));
+                let touch = JobRequest::Touch { reservations, visibility };
+                let Answer::Now(Ok(JobReply::Settled(answers))) = self.world.ask(1, touch) else {
+                    panic!()
+                };
+                assert_eq!(answers[0].is_none(), taken);
+            }
+            Op::Recorded(recorded) => return self.recorded(recorded),
+            Op::Undeliver { pick } => {
+                let reservation = self.picked(pick, true);
+                self.model.undeliver(reservation);
+                let job = script::handed(reservation);
+                self.world.queue.undeliver(self.world.now, &[job]);
+            }
+            Op::Gone(owner) => {
+                drop(self.world.queue.owner_gone(self.world.now, owner));
+                self.model.gone(owner);
+            }
+            Op::Later(millis) => {
+                self.world.later(millis);
+                self.model.time(self.world.now);
+            }
+            Op::Back(millis) => self.world.now.utc -= millis,
+            Op::BeginSnapshot => return self.world.begin_snapshot(),
+            Op::Tell(slice) => return self.world.tell(slice),
+            Op::Restart => {
+                self.model.restart();
+                let effects = self.world.restart();
+                return self.note(&effects);
+            }
+            Op::Progress { .. } | Op::Schedule(_) => return,
+            other => self.manage(other),
+        }
+        let effects = self.world.turn();
+        self.note(&effects);
+    }
+
+    fn manage(&mut self, op: Op) {
+        match op {
+            Op::Cancel(id) => self.cancel(JobRef::Id(id)),
+            Op::CancelIndex(topic, index) => self.cancel(JobRef::Index { topic, index }),
+            Op::Clear(topic) => {
+                let ids = self.model.waiting(&topic);
+                ids.iter().for_each(|id| assert!(self.model.cancel(*id)));
+                let mut count = 0;
+                loop {
+                    let clear = JobRequest::ClearTopic(topic.clone());
+                    match self.world.ask(1, clear) {
+                        Answer::Now(Ok(JobReply::Changed { count: some, more })) => {
+                            count += some;
+                            if !more {
+                                break;
+                            }
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                assert_eq!(count, ids.len() as u64);
+            }
+            Op::Replay(topic, id) => {
+                let count = self.model.replay(&topic, id);
+                match self.world.ask(1, JobRequest::Replay { topic, id }) {
+                    Answer::Now(Ok(JobReply::Changed { count: some, .. })) => {
+                        assert_eq!(some, count);
+                    }
+                    Answer::Now(Err(QueueError::JobNotFound(_))) => assert_eq!(count, 0),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Op::Set(topic, settings) => {
+                // Those that have a place keep it, whatever the limit becomes.
+                let order_limit = if topic == Blob::from("a") { None } else { Some(2) };
+                let settings = TopicSettings { order_limit, ..settings };
+                self.model.set(&topic, settings.clone());
+                drop(
+                    self.world.ask(1, JobRequest::SetTopic { topic, settings: Box::new(settings) }),
+                );
+            }
+            Op::Pause(topic, paused) => {
+                self.model.pause(&topic, paused);
+                drop(self.world.ask(1, JobRequest::PauseTopic { topic, paused }));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn push(&mut self, owner: u64, jobs: Vec<PushRequest>, wait: u64) {
+        let others_wait = self.model.pushes_wait();
+        let answer = self.world.ask(owner, JobRequest::Push { jobs: jobs.clone(), wait: ms(wait) });
+        match answer {
+            Answer::Now(Ok(JobReply::Pushed(pushed))) => {
+                assert_eq!(self.model.push(&jobs), PushAnswer::Pushed(pushed));
+            }
+            Answer::Now(Err(QueueError::Full { .. })) => {
+                assert_eq!((wait, self.model.push(&jobs)), (0, PushAnswer::Full));
+            }
+            Answer::Now(Err(QueueError::Limit { .. })) => {
+                assert_eq!(self.model.push(&jobs), PushAnswer::Never);
+            }
+            Answer::Parked(park) => {
+                // Behind others it waits whether it fits or not.
+                if !others_wait {
+                    assert_eq!(self.model.push(&jobs), PushAnswer::Full);
+                }
+                self.model.park_push(park, jobs, wait, owner);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn recorded(&mut self, recorded: bool) {
+        let ids: Vec<JobId> = self.world.to_record.iter().map(|info| info.id).collect();
+        self.model.recorded(&ids, recorded);
+        let effects = self.world.record(recorded);
+        self.note(&effects);
+    }
+
+    fn cancel(&mut self, job: JobRef) {
+        match self.world.ask(1, JobRequest::Cancel(job)) {
+            Answer::Now(Ok(JobReply::Job(info))) => {
+                assert_eq!(info.state, JobState::Cancelled);
+                assert!(self.model.cancel(info.id));
+            }
+            Answer::Now(Err(QueueError::JobFinished(id))) => assert!(!self.model.cancel(id)),
+            Answer::Ask(Sought::Job { job: JobRef::Id(id), .. }) => assert!(!self.model.cancel(id)),
+            Answer::Ask(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn note(&mut self, effects: &[Effect]) {
+        self.model.turn(effects);
+        for effect in effects {
+            if let Effect::Reserved(_, jobs) = effect {
+                self.given.extend(jobs.iter().map(|job| job.reservation));
+            }
+        }
+        self.compare();
+    }
+
+    /// J14: every job is where the model has it, and counted so.
+    fn compare(&mut self) {
+        let mut counts: std::collections::BTreeMap<(Blob, JobState), u64> = Default::default();
+        for item in &self.model.items {
+            *counts.entry((item.push.topic.clone(), self.model.state_of(item.id))).or_default() +=
+                1;
+            let slot = self.world.queue.ids.get(&item.id);
+            let live = slot.and_then(|slot| self.world.queue.job(*slot));
+            match (item.at, live) {
+                (At::Finished(JobState::Done | JobState::Cancelled, _), None) => {}
+                (_, Some(job)) => {
+                    assert_eq!(job.state(), self.model.state_of(item.id), "job {}", job.id);
+                    assert_eq!(
+                        (job.epoch, job.failures, job.losses),
+                        (item.epoch, item.failures, item.losses)
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        for topic in ["a", "b"].map(Blob::from) {
+            let info = self.world.ask(1, JobRequest::Topic(topic.clone()));
+            let Answer::Now(Ok(JobReply::Topic(info))) = info else { continue };
+            let count = |state| counts.get(&(topic.clone(), state)).copied().unwrap_or(0);
+            let all =
+                counts.iter().filter(|((of, _), _)| *of == topic).map(|(_, it)| it).sum::<u64>();
+            assert_eq!(info.pushed_total, all);
+            assert_eq!(info.ready, count(JobState::Ready));
+            assert_eq!(info.delayed, count(JobState::Delayed));
+            assert_eq!(info.reserved, count(JobState::Reserved));
+            assert_eq!(info.done_total, count(JobState::Done));
+            assert_eq!(info.dead, count(JobState::Dead));
+            assert_eq!(info.cancelled_total, count(JobState::Cancelled));
+        }
+    }
+}
+
+fn run(config: QueueConfig, ops: Vec<Op>) {
+    let mut pair = Pair::new(config);
+    ops.into_iter().for_each(|op| pair.step(op));
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn j_the_queue_is_as_the_model_at_tight_limits(ops in ops()) {
+        run(scarce(), ops);
+    }
+
+    #[test]
+    fn j_the_queue_is_as_the_model_with_room(ops in ops()) {
+        run(steady(), ops);
+    }
+}

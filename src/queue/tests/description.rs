@@ -1,0 +1,156 @@
+//! What is the same in a queue and in one that was made from its records: everything but who holds
+//! what and until when, progress, and when jobs without an order key were woken.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::queue::job::{Job, Phase};
+use crate::queue::topic::{Taken, Topic};
+use crate::queue::{TopicNo, millis};
+
+/// A job whose delay is over, which the journal need not say.
+fn is_due(job: &Job, utc: u64) -> Option<u64> {
+    match job.phase {
+        Phase::Delayed(due) if due <= utc && job.order_key().is_none() => Some(due),
+        _ => None,
+    }
+}
+
+fn place(state: &State, job: &Job, utc: u64) -> (i64, u64) {
+    match is_due(job, utc) {
+        Some(due) => {
+            let lead = millis(state.config.priority_step) * u64::from(job.priority);
+            (due as i64 - lead as i64, job.id)
+        }
+        None => (job.rank, job.turn),
+    }
+}
+
+fn job_line(state: &State, job: &Job, utc: u64) -> String {
+    let phase = match job.phase {
+        Phase::Reserved(_) | Phase::Recording => "held".to_owned(),
+        _ if is_due(job, utc).is_some() => "Ready".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let extra = job.extra.as_deref().cloned().unwrap_or_default();
+    format!(
+        "job {} topic {} priority {} {phase} holds {} epoch {} failures {} losses {} max {:?} {:?} \
+         place {:?} pushed {} started {} payload {:?} index {:?} {:?} key {:?} {:?} errors {:?}",
+        job.id,
+        job.topic,
+        job.priority,
+        job.holds_place,
+        job.epoch,
+        job.failures,
+        job.losses,
+        job.retry_max,
+        job.loss_max,
+        place(state, job, utc),
+        job.pushed,
+        job.started,
+        job.payload,
+        extra.index,
+        extra.unique,
+        extra.order_key,
+        extra.backoff,
+        extra.errors,
+    )
+}
+
+fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mut Vec<String>) {
+    let name = &topic.name;
+    let of_topic = || state.jobs.iter().map(|(_, job)| job).filter(|job| job.topic == number);
+    let woken = of_topic().filter(|job| is_due(job, utc).is_some()).count() as u64;
+    let Topic { settings, paused, totals, jobs, bytes, waiting, .. } = topic;
+    out.push(format!("topic {number} {name} {settings:?} paused {paused} {totals:?}"));
+    out.push(format!(
+        "topic {name} jobs {jobs} bytes {bytes} ready {} waiting {waiting} delayed {} reserved {} \
+         dead {:?}",
+        topic.ready.len() as u64 + woken,
+        topic.delayed - woken,
+        topic.reserved,
+        topic.dead.keys(),
+    ));
+    let stands = |job: &&Job| job.phase == Phase::Ready || is_due(job, utc).is_some();
+    let mut ready: Vec<_> =
+        of_topic().filter(stands).map(|job| (place(state, job, utc), job.id)).collect();
+    ready.sort_unstable();
+    out.push(format!("topic {name} in line {:?}", ready.iter().map(|it| it.1).collect::<Vec<_>>()));
+    let lanes: BTreeMap<_, _> = topic
+        .lanes
+        .iter()
+        .map(|(key, lane)| {
+            let waiting: Vec<JobId> = lane.waiting.iter().map(|(id, _)| *id).collect();
+            (key.clone(), (lane.busy, waiting))
+        })
+        .collect();
+    out.push(format!("topic {name} lanes {lanes:?}"));
+    let over = |taken: &Taken| matches!(taken, Taken::Until(until, _) if *until <= utc);
+    let indexes: BTreeMap<_, _> =
+        topic.indexes.iter().filter(|(_, entry)| !over(&entry.taken)).collect();
+    out.push(format!("topic {name} indexes {indexes:?}"));
+}
+
+/// As lines.
+pub(super) fn describe(state: &State, utc: u64) -> Vec<String> {
+    let mut out = vec![format!(
+        "next {} line {} unfinished {} bytes {}",
+        state.next_id, state.line, state.unfinished, state.bytes
+    )];
+    for (number, topic) in state.topics.iter().enumerate() {
+        topic_lines(state, number as TopicNo, topic, utc, &mut out);
+    }
+    for (id, slot) in &state.ids {
+        let job = state.job(*slot).expect("a job is where its id says");
+        assert_eq!(job.id, *id);
+        out.push(job_line(state, job, utc));
+    }
+    assert_eq!(state.ids.len(), state.jobs.len());
+    let indexes: Vec<_> =
+        state.finished_indexes.iter().filter(|((until, _), _)| *until > utc).collect();
+    out.push(format!("finished indexes {indexes:?}"));
+    out.push(format!("schedules {:?}", state.schedules.all().collect::<Vec<_>>()));
+    out
+}
+
+/// What can be asked of outcomes.
+pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: Now) -> Vec<String> {
+    let first = match seek(outcomes, now, topics.first(), 0) {
+        Err(QueueError::OutcomesGone { first }) => first,
+        _ => 1,
+    };
+    let mut out = vec![format!("from {first} with {} results", outcomes.results())];
+    for topic in topics {
+        let mut after = first - 1;
+        loop {
+            let page = seek(outcomes, now, Some(topic), after).expect("nothing is gone meanwhile");
+            after = page.after;
+            out.extend(page.jobs.iter().map(|job| format!("{job:?}")));
+            if !page.more {
+                break;
+            }
+        }
+        for index in ["i", "j"] {
+            let job = JobRef::Index { topic: topic.clone(), index: index.into() };
+            let sought = Sought::Job { job, to_cancel: false };
+            let Found::Now(found) = outcomes.seek(now, sought, ms(0)) else { panic!("waits") };
+            out.push(format!("{topic} {index} {found:?}"));
+        }
+    }
+    out
+}
+
+fn seek(
+    outcomes: &mut Outcomes,
+    now: Now,
+    topic: Option<&Blob>,
+    after: u64,
+) -> Result<crate::model::JobPage, QueueError> {
+    let topic = topic.cloned().unwrap_or_default();
+    let sought = Sought::Outcomes { topic, after: Some(after), limit: 100 };
+    match outcomes.seek(now, sought, ms(0)) {
+        Found::Now(Ok(JobReply::Jobs(page))) => Ok(page),
+        Found::Now(Err(error)) => Err(error),
+        other => panic!("{other:?}"),
+    }
+}

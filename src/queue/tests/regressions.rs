@@ -1,0 +1,245 @@
+//! What once went wrong.
+
+use expect_test::expect;
+
+use super::script::{check, check_with};
+use super::*;
+
+/// The journal does not say when it was woken, so its place was lost.
+#[test]
+fn a_job_that_was_delayed_comes_back_to_where_it_stood_after_a_restart() {
+    check(
+        "
+        push mail first delay=10
+        later 50
+        push mail second
+        reserve mail
+        release 1/1
+        later 100
+        push mail third priority=9
+        snapshot
+        restart
+        reserve mail
+        ",
+        expect![[r#"
+            > push mail first delay=10
+              1 Delayed
+            > later 50
+            > push mail second
+              2 Ready
+            > reserve mail
+              gets 1/1 first
+            > release 1/1
+            > later 100
+            > push mail third priority=9
+              3 Ready
+            > snapshot
+            > restart
+            > reserve mail
+              gets 3/1 third
+        "#]],
+    );
+}
+
+/// A dead letter came back to life, and was counted nowhere.
+#[test]
+fn what_was_not_delivered_is_given_back_only_if_it_is_still_held() {
+    check(
+        "
+        push mail one losses=0
+        reserve mail visibility=10
+        later 10
+        undeliver 1/1
+        get 1
+        reserve mail
+        topic mail
+        ",
+        expect![[r#"
+            > push mail one losses=0
+              1 Ready
+            > reserve mail visibility=10
+              gets 1/1 one
+            > later 10
+              note of 1 Dead, epoch 1, 0 failures, 1 losses, errors ["lost 1 times, at last: it was not touched within its visibility timeout"]
+            > undeliver 1/1
+            > get 1
+              1 Dead, epoch 1, 0 failures, 1 losses, payload one, errors ["lost 1 times, at last: it was not touched within its visibility timeout"]
+            > reserve mail
+              no job
+            > topic mail
+              pushed 1 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 1 + evicted 0 + cancelled 0
+        "#]],
+    );
+}
+
+/// It was told when the records were read and again in the first turn.
+#[test]
+fn who_dies_of_a_crash_is_told_once() {
+    check(
+        "
+        push mail one losses=0
+        reserve mail
+        restart
+        outcomes mail after=0
+        topic mail
+        ",
+        expect![[r#"
+            > push mail one losses=0
+              1 Ready
+            > reserve mail
+              gets 1/1 one
+            > restart
+              note of 1 Dead, epoch 1, 0 failures, 1 losses, errors ["lost 1 times, at last: the server ended while it ran"]
+            > outcomes mail after=0
+              [1 Dead, epoch 1, 0 failures, 1 losses, outcome 1, errors ["lost 1 times, at last: the server ended while it ran"]] after 1
+            > topic mail
+              pushed 1 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 1 + evicted 0 + cancelled 0
+        "#]],
+    );
+}
+
+/// It was free when the time after its death had passed.
+#[test]
+fn the_index_of_a_replayed_job_is_its_own_until_it_is_finished() {
+    check(
+        "
+        push mail one index=i unique=100 retries=0
+        reserve mail
+        fail 1/1 wrong
+        replay mail
+        later 100
+        push mail other index=i
+        snapshot
+        restart
+        push mail other index=i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=100 retries=0
+              1 Ready
+            > reserve mail
+              gets 1/1 one
+            > fail 1/1 wrong
+              note of 1 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > replay mail
+              1 changed
+            > later 100
+            > push mail other index=i
+              1 Ready already
+            > snapshot
+            > restart
+            > push mail other index=i
+              1 Ready already
+        "#]],
+    );
+}
+
+/// It said Done.
+#[test]
+fn the_index_of_a_cancelled_job_says_that_it_was_cancelled() {
+    check(
+        "
+        push mail one index=i unique=100
+        cancel 1
+        push mail other index=i
+        snapshot
+        restart
+        push mail other index=i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=100
+              1 Ready
+            > cancel 1
+              1 Cancelled, epoch 0
+              note of 1 Cancelled, epoch 0
+            > push mail other index=i
+              1 Cancelled already
+            > snapshot
+            > restart
+            > push mail other index=i
+              1 Cancelled already
+        "#]],
+    );
+}
+
+/// The snapshot gave the index of a cancelled job to the one before it.
+#[test]
+fn an_index_names_the_same_job_after_a_snapshot() {
+    check(
+        "
+        push mail one index=i unique=waiting
+        reserve mail
+        push mail two index=i unique=waiting
+        cancel 2
+        get mail i
+        snapshot
+        restart
+        get mail i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=waiting
+              1 Ready
+            > reserve mail
+              gets 1/1 one
+            > push mail two index=i unique=waiting
+              2 Ready
+            > cancel 2
+              2 Cancelled, epoch 0
+              note of 2 Cancelled, epoch 0
+            > get mail i
+              2 Cancelled, epoch 0, outcome 1
+            > snapshot
+            > restart
+            > get mail i
+              2 Cancelled, epoch 0, outcome 1
+        "#]],
+    );
+}
+
+/// It waited for room that could not come.
+#[test]
+fn what_never_fits_in_the_queue_is_refused_at_once() {
+    check_with(
+        QueueConfig { jobs_max: 2, ..steady() },
+        "
+        push mail one times=3 wait=1000
+        ",
+        expect![[r#"
+            > push mail one times=3 wait=1000
+              that many never fit in the queue: the limit queue.jobs_max is 2; nothing was changed
+        "#]],
+    );
+}
+
+/// Small pushes went past large ones for ever.
+#[test]
+fn a_later_push_waits_behind_those_that_wait() {
+    check(
+        "
+        set mail jobs=2
+        push mail one times=2
+        push mail two times=2 wait=1000
+        reserve mail credits=2
+        done 1/1
+        push mail small wait=1000
+        done 2/1
+        topic mail
+        ",
+        expect![[r#"
+            > set mail jobs=2
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > push mail one times=2
+              1 Ready, 2 Ready
+            > push mail two times=2 wait=1000
+            > reserve mail credits=2
+              gets 1/1 one, 2/1 one
+            > done 1/1
+              result of 1 Done, epoch 1, output 
+            > push mail small wait=1000
+            > done 2/1
+              result of 2 Done, epoch 1, output 
+              let in: 3 Ready, 4 Ready
+            > topic mail
+              pushed 4 = ready 2 + delayed 0 + reserved 0 + done 2 + dead 0 + evicted 0 + cancelled 0
+        "#]],
+    );
+}

@@ -1,0 +1,223 @@
+//! A queue and its outcomes wired as the actors do it, and others that follow their records.
+
+use super::description::{describe, describe_outcomes};
+use super::*;
+use crate::journal::Batch;
+
+/// Who reads the records back.
+struct Follower {
+    queue: State,
+    outcomes: Outcomes,
+}
+
+/// A snapshot under way, and the records since it began.
+#[derive(Default)]
+struct Telling {
+    batch: Batch,
+    since: Vec<Vec<u8>>,
+    queue_told: bool,
+}
+
+/// Everything there is; whoever follows is the same after each turn.
+pub(crate) struct World {
+    pub(super) now: Now,
+    pub(super) config: QueueConfig,
+    pub(super) queue: State,
+    pub(super) outcomes: Outcomes,
+    /// Results that are not recorded yet.
+    pub(super) to_record: Vec<JobInfo>,
+    pub(super) told: Vec<(u64, Told)>,
+    pub(crate) records: Vec<Vec<u8>>,
+    followers: Vec<Follower>,
+    telling: Option<Telling>,
+}
+
+impl World {
+    pub(crate) fn new(config: QueueConfig) -> Self {
+        let mut queue = State::new(config.clone(), 7);
+        let mut outcomes = Outcomes::new(config.clone());
+        queue.set_journaled(true);
+        outcomes.set_journaled(true);
+        Self {
+            now: Now { steady: 1_000_000, utc: MORNING },
+            queue,
+            outcomes,
+            to_record: Vec::new(),
+            told: Vec::new(),
+            records: Vec::new(),
+            followers: vec![Follower::new(&config)],
+            telling: None,
+            config,
+        }
+    }
+
+    pub(super) fn later(&mut self, millis: u64) {
+        self.now.steady += millis * 1_000;
+        self.now.utc += millis;
+    }
+
+    pub(super) fn ask(&mut self, owner: u64, request: JobRequest) -> Answer {
+        self.queue.request(self.now, owner, request)
+    }
+
+    /// Ends a turn of the queue, and one of the outcomes with what became of jobs in it.
+    pub(crate) fn turn(&mut self) -> Vec<Effect> {
+        let effects = self.queue.finish_turn(self.now);
+        self.take_queue_records();
+        for effect in &effects {
+            match effect {
+                Effect::Record(info) => self.to_record.push((**info).clone()),
+                Effect::Note(info) => self.outcomes.record(self.now, info.clone()),
+                _ => {}
+            }
+        }
+        self.end_outcomes();
+        self.compare();
+        effects
+    }
+
+    fn end_outcomes(&mut self) {
+        let told = self.outcomes.finish_turn(self.now);
+        self.told.extend(told);
+        let mut record = Vec::new();
+        while self.outcomes.take_record(&mut record) {
+            self.keep(std::mem::take(&mut record));
+        }
+    }
+
+    fn take_queue_records(&mut self) {
+        let mut record = Vec::new();
+        while self.queue.take_record(&mut record) {
+            self.keep(std::mem::take(&mut record));
+        }
+    }
+
+    fn keep(&mut self, record: Vec<u8>) {
+        for follower in &mut self.followers {
+            follower.replay(&record);
+        }
+        if let Some(telling) = &mut self.telling {
+            telling.since.push(record.clone());
+        }
+        self.records.push(record);
+    }
+
+    /// The results that wait for it are recorded, or are not.
+    pub(crate) fn record(&mut self, recorded: bool) -> Vec<Effect> {
+        let infos = std::mem::take(&mut self.to_record);
+        for info in infos {
+            let reservation = Reservation { id: info.id, epoch: info.epoch };
+            let result = if recorded {
+                self.outcomes.record(self.now, Box::new(info));
+                Ok(())
+            } else {
+                Err("no room".to_owned())
+            };
+            self.end_outcomes();
+            self.queue.recorded(self.now, reservation, result);
+        }
+        self.turn()
+    }
+
+    pub(crate) fn begin_snapshot(&mut self) {
+        if self.telling.is_none() {
+            self.queue.begin_snapshot();
+            self.outcomes.begin_snapshot();
+            self.telling = Some(Telling::default());
+        }
+    }
+
+    /// Tells a slice of the snapshot; when it is whole, whoever reads it and the records since
+    /// follows too.
+    pub(crate) fn tell(&mut self, slice: usize) {
+        let Some(telling) = &mut self.telling else { return };
+        if !telling.queue_told {
+            telling.queue_told = !self.queue.tell_snapshot(slice, &mut telling.batch);
+            return;
+        }
+        if self.outcomes.tell_snapshot(slice, &mut telling.batch) {
+            return;
+        }
+        self.queue.end_snapshot();
+        self.outcomes.end_snapshot();
+        let Some(telling) = self.telling.take() else { return };
+        let mut follower = Follower::new(&self.config);
+        let told = telling.batch.payloads();
+        told.iter().chain(&telling.since).for_each(|record| follower.replay(record));
+        self.followers.push(follower);
+        self.compare();
+        // The newest snapshot, and whoever has every record.
+        if self.followers.len() > 3 {
+            self.followers.remove(1);
+        }
+    }
+
+    pub(crate) fn tell_all(&mut self) {
+        while self.telling.is_some() {
+            self.tell(3);
+        }
+    }
+
+    /// Ends without a word, and begins anew from the newest snapshot and the records since.
+    pub(crate) fn restart(&mut self) -> Vec<Effect> {
+        self.telling = None;
+        self.to_record.clear();
+        self.told.clear();
+        let Some(Follower { mut queue, mut outcomes }) = self.followers.pop() else {
+            return Vec::new();
+        };
+        queue.set_journaled(true);
+        outcomes.set_journaled(true);
+        let letters = queue.dead_letters();
+        for dead in letters {
+            if !outcomes.knows_of(&dead) {
+                outcomes.record(self.now, dead);
+            }
+        }
+        queue.recover(self.now, |held| outcomes.is_done(held));
+        (self.queue, self.outcomes) = (queue, outcomes);
+        if self.followers.is_empty() {
+            let mut follower = Follower::new(&self.config);
+            self.records.iter().for_each(|record| follower.replay(record));
+            self.followers.push(follower);
+        }
+        self.turn()
+    }
+
+    /// Whoever follows is what this is.
+    fn compare(&mut self) {
+        let utc = self.queue.utc().max(self.now.utc);
+        let live = describe(&self.queue, utc);
+        let topics: Vec<Blob> = self.queue.names.keys().cloned().collect();
+        let told = describe_outcomes(&mut self.outcomes, &topics, self.now);
+        for follower in &mut self.followers {
+            pretty_assert(&describe(&follower.queue, utc), &live);
+            follower.outcomes.finish_turn(self.now);
+            pretty_assert(&describe_outcomes(&mut follower.outcomes, &topics, self.now), &told);
+        }
+    }
+}
+
+impl Follower {
+    fn new(config: &QueueConfig) -> Self {
+        Self { queue: State::new(config.clone(), 9), outcomes: Outcomes::new(config.clone()) }
+    }
+
+    fn replay(&mut self, record: &[u8]) {
+        let replayed = match State::owns(record) {
+            true => self.queue.replay(record),
+            false => self.outcomes.replay(record),
+        };
+        replayed.expect("a record that was written can be read");
+    }
+}
+
+/// Shows the lines that differ.
+fn pretty_assert(read: &[String], live: &[String]) {
+    if read != live {
+        let only = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter().filter(|line| !other.contains(line)).cloned().collect()
+        };
+        panic!("read back: {:#?}\nbut it was: {:#?}", only(read, live), only(live, read));
+    }
+}
