@@ -47,6 +47,8 @@ pub use journal::specimen as journal_specimen;
 pub use local_watch::{LocalWatch, WatchInto};
 pub use model::*;
 pub use operations::Operations;
+#[doc(hidden)]
+pub use queue::specimen as queue_specimen;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use service::Wakeful;
 #[doc(hidden)]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::journal::Batch;
+use crate::queue::tests as jobs;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
 
 /// What is done to bytes.
@@ -176,6 +177,7 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
     let write = |target: &str, name: String, bytes: Vec<u8>| {
         match target {
             "store_records" => store_records(&bytes),
+            "queue_records" => queue_records(&bytes),
             "journal_segments" => journal_segments(&bytes),
             _ => journal_snapshot(&bytes),
         }
@@ -193,6 +195,14 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
         for choice in [0, 3] {
             let snapshot = [&[choice][..], &snapshot_of(records)].concat();
             write("journal_snapshot", format!("{count}-{choice}"), snapshot);
+        }
+    }
+    let [log, snapshot] = jobs::first_records();
+    for (name, records) in
+        [("log", log), ("snapshot", snapshot), ("outcomes", jobs::outcome_records())]
+    {
+        for count in 1..=records.len() {
+            write("queue_records", format!("{name}-{count}"), framed(&records[..count]));
         }
     }
     for (number, (_, change)) in changes().into_iter().enumerate() {
@@ -226,6 +236,34 @@ proptest! {
             records.push(record);
         }
         store_records(&framed(&records));
+    }
+
+    #[test]
+    fn d6_records_of_jobs_that_nobody_wrote_harm_nobody(
+        data in vec(any::<u8>(), 0..400),
+        room in 2..4u8,
+    ) {
+        queue_records(&data);
+        let head = [&[room, 1, 100, 2][..], &data].concat();
+        queue_records(&framed(&[head]));
+    }
+
+    #[test]
+    fn d6_records_of_jobs_that_were_changed_harm_nobody(
+        ops in jobs::ops(),
+        snapshot in any::<bool>(),
+        which in any::<prop::sample::Index>(),
+        mutations in vec(mutation(), 0..4),
+    ) {
+        let [log, told] = jobs::records_of(ops);
+        let mut records = if snapshot { told } else { log };
+        if !records.is_empty() {
+            let at = which.index(records.len());
+            for mutation in &mutations {
+                mutate(&mut records[at], mutation);
+            }
+        }
+        queue_records(&framed(&records));
     }
 
     #[test]

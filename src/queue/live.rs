@@ -271,7 +271,6 @@ impl State {
         if !std::mem::take(&mut self.room) {
             return;
         }
-        self.room_unused = false;
         let mut budget = self.config.slice_max;
         let topics = self.topics.iter().enumerate().filter(|(_, topic)| !topic.pushes.is_empty());
         let topics: Vec<TopicNo> = topics.map(|(number, _)| number as TopicNo).collect();
@@ -279,7 +278,7 @@ impl State {
             while let Some(park) = self.first_push(queue) {
                 if budget == 0 {
                     // The next turn goes on.
-                    (self.room, self.room_unused) = (true, true);
+                    self.room = true;
                     return;
                 }
                 budget -= 1;

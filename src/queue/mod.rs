@@ -23,9 +23,10 @@ mod retry;
 mod schedule;
 mod settle;
 mod snapshot;
+pub mod specimen;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod topic;
 
 pub(crate) use error::QueueError;

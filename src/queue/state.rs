@@ -49,8 +49,6 @@ pub(crate) struct State {
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
     /// There may be room for pushes that wait for it.
     pub(super) room: bool,
-    /// Some of them were not looked at yet.
-    pub(super) room_unused: bool,
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
@@ -97,7 +95,6 @@ impl State {
             hot: Vec::new(),
             throttled: BTreeSet::new(),
             room: false,
-            room_unused: false,
             draw: Draw::new(seed),
             draining: false,
             utc: 0,
@@ -170,6 +167,11 @@ impl State {
         self.admit_pushes(now);
         self.dispatch(now);
         self.expire_parked(now);
+        if self.room {
+            // Behind a push whose time is over others may fit.
+            self.admit_pushes(now);
+            self.dispatch(now);
+        }
         std::mem::take(&mut self.effects)
     }
 
@@ -213,7 +215,9 @@ impl State {
 
     /// Whether a slice was not enough: the next turn goes on.
     fn is_behind(&self) -> bool {
-        self.room_unused || self.dead.surplus(&self.config, self.utc).is_some()
+        let waits = |topic: &Topic| !topic.pushes.is_empty();
+        let pushes = || !self.parties.pushes.is_empty() || self.topics.iter().any(waits);
+        (self.room && pushes()) || self.dead.surplus(&self.config, self.utc).is_some()
     }
 
     /// Does a change, and keeps it for the journal.

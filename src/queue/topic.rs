@@ -102,12 +102,13 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// When the next job may start: nanoseconds of the steady clock; 0 for now.
-    pub(super) fn opens(&self, rate: Rate, now: Now) -> u64 {
+    pub(super) fn opens(&mut self, rate: Rate, now: Now) -> u64 {
         let interval = interval(rate);
         let spare = interval.saturating_mul(u64::from(rate.burst.max(1)) - 1);
         // No emptier than empty: it may have been filled more slowly before.
         let empty = nanos(now).saturating_add(interval).saturating_add(spare);
-        let opens = self.full.min(empty).saturating_sub(spare);
+        self.full = self.full.min(empty);
+        let opens = self.full.saturating_sub(spare);
         if opens <= nanos(now) { 0 } else { opens }
     }
 

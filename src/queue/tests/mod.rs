@@ -22,9 +22,10 @@ use crate::model::{
     PushRequest, Rate, Reservation, ReserveRequest, Settlement, TopicSettings, Unique, Verdict,
 };
 
-//pub(crate) use record_bytes::{first_records, outcome_records};
-pub(crate) use strategy::Op;
-pub(crate) use world::World;
+pub(crate) use record_bytes::{first_records, outcome_records};
+pub(crate) use replayed::records_of;
+pub(crate) use strategy::{Op, ops};
+use world::World;
 
 /// A day in 2026, in milliseconds.
 const MORNING: u64 = 1_790_000_000_000;

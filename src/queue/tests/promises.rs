@@ -1058,7 +1058,11 @@ fn j13_concurrency_rate_and_pause() {
         reserve mail wait=9000
         done 2/1
         resume mail
+        done 3/1
         set mail rate=1/100/1
+        reserve mail wait=9000
+        push mail more times=2
+        done 4/1
         later 99
         later 1
         topic mail
@@ -1082,12 +1086,20 @@ fn j13_concurrency_rate_and_pause() {
             > resume mail
               pushed 5 = ready 2 + delayed 0 + reserved 1 + done 2 + dead 0 + evicted 0 + cancelled 0
               gets 4/1 one
+            > done 3/1
+              result of 3 Done, epoch 1, output 
             > set mail rate=1/100/1
-              pushed 5 = ready 1 + delayed 0 + reserved 2 + done 2 + dead 0 + evicted 0 + cancelled 0
+              pushed 5 = ready 1 + delayed 0 + reserved 1 + done 3 + dead 0 + evicted 0 + cancelled 0
+            > reserve mail wait=9000
+              gets 5/1 one
+            > push mail more times=2
+              6 Ready, 7 Ready
+            > done 4/1
+              result of 4 Done, epoch 1, output 
             > later 99
             > later 1
             > topic mail
-              pushed 5 = ready 1 + delayed 0 + reserved 2 + done 2 + dead 0 + evicted 0 + cancelled 0
+              pushed 7 = ready 2 + delayed 0 + reserved 1 + done 4 + dead 0 + evicted 0 + cancelled 0
         "#]],
     );
 }
@@ -1114,6 +1126,7 @@ fn j13_a_faster_rate_counts_at_once() {
             > set mail rate=1/100/1
               pushed 3 = ready 2 + delayed 0 + reserved 1 + done 0 + dead 0 + evicted 0 + cancelled 0
             > later 100
+              gets 2/1 one
         "#]],
     );
 }
@@ -1163,6 +1176,7 @@ fn j15_clear_leaves_what_runs() {
         reserve mail
         clear mail
         clear mail
+        clear mail
         done 1/1
         topic mail
         ",
@@ -1182,10 +1196,13 @@ fn j15_clear_leaves_what_runs() {
             > clear mail
               1 changed, and there are more
               note of 5 Cancelled, epoch 0
+            > clear mail
+              1 changed
+              note of 3 Cancelled, epoch 0
             > done 1/1
               result of 1 Done, epoch 1, output 
             > topic mail
-              pushed 5 = ready 0 + delayed 1 + reserved 0 + done 1 + dead 0 + evicted 0 + cancelled 3
+              pushed 5 = ready 0 + delayed 0 + reserved 0 + done 1 + dead 0 + evicted 0 + cancelled 4
         "#]],
     );
 }

@@ -1,1 +1,307 @@
+//! The bytes of records, as `docs/journal.md` has them: a journal is read by later versions too.
 
+use std::fmt::Write;
+
+use expect_test::expect;
+
+use super::*;
+use crate::journal::Batch;
+use crate::queue::change::{Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Set, Totals};
+use crate::queue::record::{StoredBackoff, StoredUnique, decode, encode_record};
+
+fn new(rare: Option<Rare>) -> New {
+    New {
+        id: 1,
+        topic: 0,
+        payload: "job".into(),
+        due: 300,
+        priority: 2,
+        retry_max: Some(3),
+        loss_max: None,
+        rare: rare.map(Box::new),
+    }
+}
+
+fn rare() -> Rare {
+    Rare {
+        index: Some("i".into()),
+        unique: StoredUnique::Finished(251),
+        order_key: Some("key".into()),
+        backoff: Some(StoredBackoff::Exponential(ms(1_000), ms(60_000), ms(100))),
+    }
+}
+
+fn kept(state: KeptState) -> Change {
+    Change::JobKept(Box::new(Kept {
+        new: new(Some(rare())),
+        state,
+        epoch: 4,
+        failures: 2,
+        losses: 1,
+        rank: 250,
+        turn: 7,
+        pushed: 240,
+        started: 299,
+        holds_place: true,
+        indexed: Some(true),
+        errors: vec!["wrong".to_owned()],
+    }))
+}
+
+fn settings() -> TopicSettings {
+    TopicSettings {
+        concurrency: Some(8),
+        rate: Some(Rate { jobs: 5, per: ms(1_000), burst: 2 }),
+        jobs_max: Some(9),
+        bytes_max: None,
+        retry_max: Some(3),
+        loss_max: None,
+        backoff: Some(Backoff::List(vec![ms(1_500), ms(60_000)])),
+        order_limit: Some(2),
+        order_retry: OrderRetry::Skip,
+    }
+}
+
+/// One of each kind, of which each follows on the ones before it.
+fn changes() -> Vec<(&'static str, Change)> {
+    let name = || Blob::from("mail");
+    let set = Set {
+        name: "s".into(),
+        cron: "0 3 * * *".to_owned(),
+        timezone: "UTC".to_owned(),
+        topic: name(),
+        payload: "job".into(),
+        delay_ms: 40,
+        priority: 0,
+        retry_max: None,
+        loss_max: Some(1),
+        rare: Rare::default(),
+        next: Some(301),
+        pushed: 2,
+        missed: 1,
+    };
+    let (settings, constant) = (settings(), StoredBackoff::Constant(ms(70)));
+    let waiting = Rare { unique: StoredUnique::Waiting, backoff: Some(constant), ..rare() };
+    let error = || Some("wrong".to_owned());
+    let again = |again, cost, error| Change::Again { id: 1, again, cost, error };
+    let dead = Change::Dead { id: 1, cost: Cost::Failure, error: "wrong".to_owned() };
+    vec![
+        ("topic made", Change::TopicMade { name: name() }),
+        ("topic set", Change::TopicSet { topic: 0, settings: (&settings).into() }),
+        ("topic paused", Change::TopicPaused { topic: 0, paused: true }),
+        ("pushed", Change::Pushed(New { due: 400, ..new(Some(rare())) })),
+        ("woken", Change::Woken { id: 1 }),
+        ("started", Change::Started { id: 1 }),
+        ("again at the head", again(Again::Head, Cost::Loss, error())),
+        ("again later", again(Again::At(400), Cost::Failure, error())),
+        ("again for nothing", again(Again::Head, Cost::Nothing, None)),
+        ("dead", dead.clone()),
+        ("replayed", Change::Replayed { id: 1 }),
+        ("done", Change::Done { id: 1 }),
+        ("pushed", Change::Pushed(New { id: 2, ..new(None) })),
+        ("cancelled", Change::Cancelled { id: 2 }),
+        ("pushed", Change::Pushed(New { id: 3, ..new(Some(waiting)) })),
+        ("dead", Change::Dead { id: 3, cost: Cost::Loss, error: "lost".to_owned() }),
+        ("evicted", Change::Evicted { id: 3 }),
+        ("schedule set", Change::ScheduleSet(set)),
+        ("schedule came", Change::ScheduleCame { name: "s".into(), next: None, missed: true }),
+        ("schedule removed", Change::ScheduleRemoved { name: "s".into() }),
+    ]
+}
+
+fn changes_of_snapshots() -> Vec<(&'static str, Change)> {
+    let settings = settings();
+    let (name, totals) = (Blob::from("mail"), Totals { pushed: 9, done: 8, ..Totals::default() });
+    let topic = Change::TopicKept { name, settings: (&settings).into(), paused: false, totals };
+    let (index, state) = (Blob::from("i"), Finish::Done);
+    vec![
+        ("began", Change::Began { next_id: 251, line: 300 }),
+        ("topic kept", topic),
+        ("index kept", Change::IndexKept { topic: 0, index, id: 9, state, until: 300 }),
+        ("job kept", kept(KeptState::Reserved)),
+    ]
+}
+
+fn record_of(change: &Change) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_record(300, [change].into_iter(), &mut out);
+    out
+}
+
+fn outcome() -> JobInfo {
+    let mut info = crate::queue::describe::no_info();
+    (info.id, info.topic, info.state) = (1, "mail".into(), JobState::Done);
+    (info.index, info.order_key) = (Some("i".into()), Some("key".into()));
+    (info.priority, info.epoch, info.failures, info.retry_max) = (2, 4, 2, 3);
+    (info.pushed, info.started, info.finished) = (240, Some(299), Some(300));
+    (info.errors, info.output) = (vec!["wrong".to_owned()], Some("sent".into()));
+    info
+}
+
+/// Records of outcomes: of a snapshot, as it begins, then of the log.
+pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
+    let mut outcomes = Outcomes::new(Config::new().queue);
+    outcomes.set_journaled(true);
+    let now = Now { steady: 0, utc: 300 };
+    let mut batch = Batch::new();
+    outcomes.begin_snapshot();
+    outcomes.tell_snapshot(9, &mut batch);
+    let mut records = batch.payloads();
+    let dead = JobInfo { state: JobState::Dead, output: None, ..outcome() };
+    for info in [outcome(), dead] {
+        outcomes.record(now, Box::new(info));
+        let mut record = Vec::new();
+        assert!(outcomes.take_record(&mut record));
+        records.push(record);
+    }
+    records
+}
+
+/// Records that follow on each other, of a log and of a snapshot.
+pub(crate) fn first_records() -> [Vec<Vec<u8>>; 2] {
+    [changes(), changes_of_snapshots()]
+        .map(|changes| changes.iter().map(|(_, change)| record_of(change)).collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for line in bytes.chunks(32) {
+        let line: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(out, "{}", line.join(" ")).unwrap();
+    }
+    out
+}
+
+#[test]
+fn the_bytes_of_every_change_stay_as_they_are() {
+    let mut out = String::new();
+    for changes in [changes(), changes_of_snapshots()] {
+        let mut queue = State::new(Config::new().queue, 1);
+        for (name, change) in changes {
+            let record = record_of(&change);
+            writeln!(out, "{name}").unwrap();
+            out.push_str(&hex(&record));
+            // Behind room, version, time and count.
+            let (read, rest) = decode::<Change>(&record[6..]).unwrap();
+            assert_eq!((read, rest), (change, &[][..]));
+            queue.replay(&record).unwrap();
+        }
+    }
+    let mut outcomes = Outcomes::new(Config::new().queue);
+    for (name, record) in ["outcomes began", "done", "dead"].iter().zip(outcome_records()) {
+        writeln!(out, "{name}").unwrap();
+        out.push_str(&hex(&record));
+        outcomes.replay(&record).unwrap();
+    }
+    expect![[r#"
+        topic made
+        02 01 fb 2c 01 01 00 04 6d 61 69 6c
+        topic set
+        02 01 fb 2c 01 01 01 00 01 08 01 05 fc 00 ca 9a 3b 02 01 09 00 01 03 00 01 02 02 01 fc 00 65 cd
+        1d 3c 00 01 02 01
+        topic paused
+        02 01 fb 2c 01 01 02 00 01
+        pushed
+        02 01 fb 2c 01 01 03 01 00 03 6a 6f 62 fb 90 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
+        79 01 01 01 00 3c 00 00 fc 00 e1 f5 05
+        woken
+        02 01 fb 2c 01 01 06 01
+        started
+        02 01 fb 2c 01 01 04 01
+        again at the head
+        02 01 fb 2c 01 01 05 01 00 02 01 05 77 72 6f 6e 67
+        again later
+        02 01 fb 2c 01 01 05 01 01 fb 90 01 01 01 05 77 72 6f 6e 67
+        again for nothing
+        02 01 fb 2c 01 01 05 01 00 00 00
+        dead
+        02 01 fb 2c 01 01 08 01 01 05 77 72 6f 6e 67
+        replayed
+        02 01 fb 2c 01 01 0a 01
+        done
+        02 01 fb 2c 01 01 07 01
+        pushed
+        02 01 fb 2c 01 01 03 02 00 03 6a 6f 62 fb 2c 01 02 01 03 00 00
+        cancelled
+        02 01 fb 2c 01 01 09 02
+        pushed
+        02 01 fb 2c 01 01 03 03 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 00 01 03 6b 65 79 01 00
+        00 fc 80 1d 2c 04
+        dead
+        02 01 fb 2c 01 01 08 03 02 04 6c 6f 73 74
+        evicted
+        02 01 fb 2c 01 01 0b 03
+        schedule set
+        02 01 fb 2c 01 01 0c 01 73 09 30 20 33 20 2a 20 2a 20 2a 03 55 54 43 04 6d 61 69 6c 03 6a 6f 62
+        28 00 00 01 01 00 01 00 00 01 fb 2d 01 02 01
+        schedule came
+        02 01 fb 2c 01 01 0e 01 73 00 01
+        schedule removed
+        02 01 fb 2c 01 01 0d 01 73
+        began
+        02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
+        topic kept
+        02 01 fb 2c 01 01 10 04 6d 61 69 6c 01 08 01 05 fc 00 ca 9a 3b 02 01 09 00 01 03 00 01 02 02 01
+        fc 00 65 cd 1d 3c 00 01 02 01 00 09 08 00 00 00
+        index kept
+        02 01 fb 2c 01 01 12 00 01 69 09 00 fb 2c 01
+        job kept
+        02 01 fb 2c 01 01 11 01 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
+        79 01 01 01 00 3c 00 00 fc 00 e1 f5 05 03 04 02 01 fb f4 01 07 f0 fb 2b 01 01 01 01 01 05 77 72
+        6f 6e 67
+        outcomes began
+        03 01 00 01 00 01
+        done
+        03 01 fb 2c 01 01 01 01 04 6d 61 69 6c 00 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0 01 fb 2b 01
+        fb 2c 01 01 05 77 72 6f 6e 67 01 04 73 65 6e 74
+        dead
+        03 01 fb 2c 01 01 01 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0 01 fb 2b 01
+        fb 2c 01 01 05 77 72 6f 6e 67 00
+    "#]].assert_eq(&out);
+}
+
+#[test]
+fn a_record_of_another_version_is_refused() {
+    let good = record_of(&Change::TopicMade { name: "mail".into() });
+    for other in [[2, 0], [2, 2], [1, 1]] {
+        let record = [&other, &good[2..]].concat();
+        let refusal = State::new(Config::new().queue, 1).replay(&record).unwrap_err();
+        assert!(refusal.contains("another version"), "{refusal}");
+    }
+    for cut in 2..good.len() {
+        assert!(State::new(Config::new().queue, 1).replay(&good[..cut]).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn lengths_that_lie_are_refused() {
+    let huge = [253, 255, 255, 255, 255, 255, 255, 255, 127];
+    let made = record_of(&Change::TopicMade { name: "mail".into() });
+    // A name, a payload, the pauses of a backoff, the errors of a job that is kept.
+    let starts: [&[u8]; 4] = [
+        &[0],
+        &[3, 1, 0],
+        &[3, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 2],
+        &[16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    for start in starts {
+        let record = [&[2, 1, 100, 1], start, &huge, b"rest"].concat();
+        let mut queue = State::new(Config::new().queue, 1);
+        queue.replay(&made).unwrap();
+        assert!(queue.replay(&record).is_err(), "{start:?}");
+    }
+}
+
+/// What is kept back of a record for the next is not more than fits well: whatever a change has in
+/// it is counted.
+#[test]
+fn the_size_of_a_change_is_foretold() {
+    let long = StoredBackoff::List(vec![Duration::MAX; 1_000]);
+    let long = Rare { backoff: Some(long), ..rare() };
+    let mut all: Vec<Change> = changes().into_iter().map(|(_, change)| change).collect();
+    all.push(Change::Pushed(new(Some(long))));
+    for change in all {
+        let (bytes, record) = (change.bytes(), record_of(&change).len());
+        assert!(2 * bytes >= record, "{change:?}: {bytes} of {record}");
+    }
+}

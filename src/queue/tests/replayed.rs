@@ -153,3 +153,15 @@ proptest! {
         run(steady(), ops);
     }
 }
+
+/// The records of a history, of its log and of a snapshot.
+pub(crate) fn records_of(ops: Vec<Op>) -> [Vec<Vec<u8>>; 2] {
+    let mut life = Life::new(steady());
+    ops.into_iter().filter(|op| !matches!(op, Op::Restart)).for_each(|op| life.step(op));
+    let mut batch = crate::journal::Batch::new();
+    life.world.queue.begin_snapshot();
+    life.world.outcomes.begin_snapshot();
+    while life.world.queue.tell_snapshot(5, &mut batch) {}
+    while life.world.outcomes.tell_snapshot(5, &mut batch) {}
+    [life.world.records, batch.payloads()]
+}

@@ -19,7 +19,7 @@ struct Telling {
 }
 
 /// Everything there is; whoever follows is the same after each turn.
-pub(crate) struct World {
+pub(super) struct World {
     pub(super) now: Now,
     pub(super) config: QueueConfig,
     pub(super) queue: State,
@@ -27,13 +27,13 @@ pub(crate) struct World {
     /// Results that are not recorded yet.
     pub(super) to_record: Vec<JobInfo>,
     pub(super) told: Vec<(u64, Told)>,
-    pub(crate) records: Vec<Vec<u8>>,
+    pub(super) records: Vec<Vec<u8>>,
     followers: Vec<Follower>,
     telling: Option<Telling>,
 }
 
 impl World {
-    pub(crate) fn new(config: QueueConfig) -> Self {
+    pub(super) fn new(config: QueueConfig) -> Self {
         let mut queue = State::new(config.clone(), 7);
         let mut outcomes = Outcomes::new(config.clone());
         queue.set_journaled(true);
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Ends a turn of the queue, and one of the outcomes with what became of jobs in it.
-    pub(crate) fn turn(&mut self) -> Vec<Effect> {
+    pub(super) fn turn(&mut self) -> Vec<Effect> {
         let effects = self.queue.finish_turn(self.now);
         self.take_queue_records();
         for effect in &effects {
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// The results that wait for it are recorded, or are not.
-    pub(crate) fn record(&mut self, recorded: bool) -> Vec<Effect> {
+    pub(super) fn record(&mut self, recorded: bool) -> Vec<Effect> {
         let infos = std::mem::take(&mut self.to_record);
         for info in infos {
             let reservation = Reservation { id: info.id, epoch: info.epoch };
@@ -119,7 +119,7 @@ impl World {
         self.turn()
     }
 
-    pub(crate) fn begin_snapshot(&mut self) {
+    pub(super) fn begin_snapshot(&mut self) {
         if self.telling.is_none() {
             self.queue.begin_snapshot();
             self.outcomes.begin_snapshot();
@@ -129,7 +129,7 @@ impl World {
 
     /// Tells a slice of the snapshot; when it is whole, whoever reads it and the records since
     /// follows too.
-    pub(crate) fn tell(&mut self, slice: usize) {
+    pub(super) fn tell(&mut self, slice: usize) {
         let Some(telling) = &mut self.telling else { return };
         if !telling.queue_told {
             telling.queue_told = !self.queue.tell_snapshot(slice, &mut telling.batch);
@@ -152,14 +152,14 @@ impl World {
         }
     }
 
-    pub(crate) fn tell_all(&mut self) {
+    pub(super) fn tell_all(&mut self) {
         while self.telling.is_some() {
             self.tell(3);
         }
     }
 
     /// Ends without a word, and begins anew from the newest snapshot and the records since.
-    pub(crate) fn restart(&mut self) -> Vec<Effect> {
+    pub(super) fn restart(&mut self) -> Vec<Effect> {
         self.telling = None;
         self.to_record.clear();
         self.told.clear();

@@ -154,7 +154,7 @@ async fn a_job_that_is_taken_away_in_its_first_turn_cancels_its_handler_too() {
         let gate = Arc::clone(&gate);
         async move {
             // Not awaited: the first turn lasts until then. An error: it is let go.
-            drop(gate.lock().recv());
+            let _ = gate.lock().recv();
             Err(JobError::fail(format!("{:?}", cx.cancelled().await)))
         }
     });
