@@ -1,7 +1,6 @@
 //! The queue alone, without actors and journal: the full cycle of a job (push, hand-out, settlement,
 //! its records written and thrown away) beside other jobs, and what a delayed job takes in memory.
 
-#![expect(missing_docs, reason = "made by the macros")]
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
 use std::time::Duration;

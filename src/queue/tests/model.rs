@@ -15,7 +15,6 @@ pub(super) enum At {
     Reserved,
     Recording,
     Finished(JobState, u64),
-    Evicted,
 }
 
 #[derive(Debug, Clone)]
@@ -95,7 +94,6 @@ impl Item {
             At::Due(_) => JobState::Ready,
             At::Reserved | At::Recording => JobState::Reserved,
             At::Finished(state, _) => state,
-            At::Evicted => JobState::Dead,
         }
     }
 

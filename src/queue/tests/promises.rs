@@ -1257,7 +1257,7 @@ fn j19_a_drained_queue_hands_out_nothing_more() {
               gets 1/1 one
             > reserve post wait=1000
             > drain
-              no job
+              the service is stopping; nothing was changed
             > reserve mail
               the service is stopping; nothing was changed
             > push mail more
