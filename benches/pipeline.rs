@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench pipeline` prints one JSON object a line.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may end at once")]
+
 use std::io::Write;
 use std::time::{Duration, Instant};
 

@@ -51,7 +51,7 @@ impl Rooms {
         self.outcomes.set_journaled(true);
         for dead in self.queue.dead_letters() {
             if !self.outcomes.knows_of(&dead) {
-                self.outcomes.record(now, dead);
+                self.outcomes.record(now, Box::new(dead));
             }
         }
         // What dies of this loss is told by the first turn.

@@ -148,12 +148,10 @@ impl State {
 
     /// The dead letters of the last time, for those who may not have heard of them: the newest, as
     /// many as one turn allows.
-    pub(crate) fn dead_letters(&self) -> Vec<Box<JobInfo>> {
+    pub(crate) fn dead_letters(&self) -> Vec<JobInfo> {
         let newest = self.dead.newest(self.config.slice_max);
-        let mut letters: Vec<Box<JobInfo>> = newest
-            .filter_map(|slot| self.job(slot))
-            .map(|job| Box::new(self.info(job, false)))
-            .collect();
+        let mut letters: Vec<JobInfo> =
+            newest.filter_map(|slot| self.job(slot)).map(|job| self.info(job, false)).collect();
         letters.reverse();
         letters
     }

@@ -135,7 +135,6 @@ impl State {
     }
 
     /// Pushes all, or none.
-    #[expect(clippy::type_complexity, reason = "what does not fit is given back")]
     fn push(
         &mut self,
         now: Now,

@@ -288,12 +288,11 @@ impl State {
 
     /// Frees the index of a finished job that is the first to be free.
     pub(super) fn free_first_index(&mut self) {
-        if let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first() {
-            if let Some(topic) = self.topics.get_mut(topic as usize)
-                && topic.indexes.get(&index).is_some_and(|it| it.is_of_finished(id, until))
-            {
-                topic.indexes.remove(&index);
-            }
+        if let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first()
+            && let Some(topic) = self.topics.get_mut(topic as usize)
+            && topic.indexes.get(&index).is_some_and(|it| it.is_of_finished(id, until))
+        {
+            topic.indexes.remove(&index);
         }
     }
 }

@@ -85,7 +85,8 @@ pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
             jobs.next += 1;
             jobs.next
         };
-        let topic = TOPICS[(number % 2) as usize];
+        let [work, shell] = TOPICS;
+        let topic = if number.is_multiple_of(2) { work } else { shell };
         let options = PushOptions {
             index: number.is_multiple_of(3).then(|| number.to_string().into()),
             order_key: number.is_multiple_of(4).then(|| (number % 16).to_string().into()),

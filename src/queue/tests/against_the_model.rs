@@ -130,7 +130,7 @@ impl Pair {
             }
             Op::Set(topic, settings) => {
                 // Those that have a place keep it, whatever the limit becomes.
-                let order_limit = if topic == Blob::from("a") { None } else { Some(2) };
+                let order_limit = if &*topic == b"a" { None } else { Some(2) };
                 let settings = TopicSettings { order_limit, ..settings };
                 self.model.set(&topic, settings.clone());
                 drop(

@@ -171,7 +171,7 @@ impl World {
         let letters = queue.dead_letters();
         for dead in letters {
             if !outcomes.knows_of(&dead) {
-                outcomes.record(self.now, dead);
+                outcomes.record(self.now, Box::new(dead));
             }
         }
         queue.recover(self.now, |held| outcomes.is_done(held));

@@ -25,6 +25,9 @@ fn small() -> Config {
     config.store.revision_bytes_max = OPS * (64 + KEY + VALUE);
     config.store.revision_events_max = 1_000;
     config.store.lease_ttl_max = Duration::from_micros(u64::MAX);
+    // What jobs need of a segment is less.
+    (config.queue.payload_bytes_max, config.queue.output_bytes_max) = (64, 64);
+    (config.queue.name_bytes_max, config.queue.errors_kept_max) = (8, 1);
     config.journal.segment_bytes = record_bytes_max(&config.store) as u64 + 1024;
     config.check().unwrap();
     config
