@@ -1,6 +1,6 @@
-//! Wakeful: a key-value store whose changes can be awaited.
+//! Wakeful: a key-value store whose changes can be awaited, and a job queue whose handlers retry.
 //!
-//! Two ways in, with the same methods ([`Operations`]):
+//! Two ways in, with the same methods ([`Operations`] for keys, [`Jobs`] for the queue):
 //!
 //! - [`Wakeful`] is the service, in your actix system; it can open the TCP door for others.
 //! - [`Client`] is one connection to a service elsewhere, for any number of tasks.
@@ -9,11 +9,14 @@
 //! [`watch`](Operations::watch), a stream. What is promised of them stands, by number, in
 //! `docs/guarantees.md`.
 //!
+//! A job is pushed to a topic and handed to a worker: to a [`JobHandler`] that
+//! [`Wakeful::handle`] or [`Client::work`] runs, or to whoever [reserves](Jobs::reserve) it.
+//!
 //! # Layout
 //!
 //! `model` is the vocabulary (all of it is re-exported here), [`config`] every limit by name,
-//! [`error`] the one error. `store` and `watch` are the pure cores; [`actor`] is the thin wiring
-//! around them, `service` the handle. [`rpc`] is the wire: frames, bodies, server, client. `cli`
+//! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin wiring
+//! around them, `service` the handle, [`work`] what handles jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli`
 //! is the command line. `ARCHITECTURE.md` is the map.
 
 pub mod actor;

@@ -125,6 +125,21 @@ fn the_commands_about_data_are_true() {
 }
 
 #[test]
+fn the_commands_about_jobs_are_true() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, jobs) = text.split_once("\n## Jobs").unwrap();
+    let (jobs, _) = jobs.split_once("\n## ").unwrap();
+    let about_jobs = steps(jobs);
+    for name in ["push", "work", "wait"] {
+        let begins = format!("wakeful job {name}");
+        assert!(about_jobs.iter().any(|step| step.command.starts_with(&begins)), "{name}");
+    }
+    let server = steps("```sh\n$ wakeful serve\n```\n");
+    follow(server.into_iter().chain(about_jobs).collect());
+}
+
+#[test]
 fn commands_are_found_and_run() {
     let text = "
 ```sh

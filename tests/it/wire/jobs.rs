@@ -48,7 +48,7 @@ fn r1_requests_of_one_read_are_done_in_order() {
     let mut payloads = vec![0; 51];
     for _ in 0..100 {
         let answer = raw.next();
-        if answer.id % 2 == 0 {
+        if answer.id.is_multiple_of(2) {
             let job = answer.reserved().remove(0);
             payloads[answer.id as usize / 2] = u64::from_le_bytes(job.payload.try_into().unwrap());
         } else {
