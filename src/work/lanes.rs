@@ -9,6 +9,7 @@ use super::desk::Desk;
 use super::handler_actor::Place;
 use super::lane::Lane;
 use super::{Cancelled, HandlerOptions, Thread};
+use crate::config::work::HANDLER_NICENESS;
 use crate::error::{Error, ErrorCode};
 use crate::model::Reservation;
 
@@ -79,6 +80,10 @@ impl Lanes {
                 Error::new(ErrorCode::Unavailable, message)
             })?),
         };
+        if let Some(arbiter) = &arbiter {
+            // Where that cannot be, handlers run as everyone else does.
+            arbiter.spawn_fn(|| drop(rustix::process::nice(HANDLER_NICENESS)));
+        }
         let handle = arbiter.as_ref().map_or_else(Arbiter::current, Arbiter::handle);
         let lane = Arc::new(Lane::new(self.made, seats));
         self.made += 1;
