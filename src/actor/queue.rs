@@ -181,7 +181,8 @@ impl QueueActor {
 impl Actor for QueueActor {
     type Context = Context<Self>;
 
-    /// What was found at the start may be due.
+    /// What was found at the start may be due, and what was lost is handed to the journal before a
+    /// snapshot can find it.
     fn started(&mut self, ctx: &mut Self::Context) {
         let now = self.clock.now();
         self.finish(now, ctx);

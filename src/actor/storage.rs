@@ -141,6 +141,12 @@ pub(super) fn give(
 
 impl Actor for StorageActor {
     type Context = Context<Self>;
+
+    /// What the start brought up is handed to the journal before a snapshot can find it.
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        self.finish(now, ctx);
+    }
 }
 
 impl Handler<Record> for StorageActor {
