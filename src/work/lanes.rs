@@ -82,7 +82,9 @@ impl Lanes {
         };
         if let Some(arbiter) = &arbiter {
             // Where that cannot be, handlers run as everyone else does.
-            arbiter.spawn_fn(|| drop(rustix::process::nice(HANDLER_NICENESS)));
+            arbiter.spawn_fn(|| {
+                let _ = rustix::process::nice(HANDLER_NICENESS);
+            });
         }
         let handle = arbiter.as_ref().map_or_else(Arbiter::current, Arbiter::handle);
         let lane = Arc::new(Lane::new(self.made, seats));
