@@ -16,7 +16,7 @@ impl State {
                 }
                 self.fill_all_places(at, *topic);
                 self.heat(*topic);
-                self.room = true;
+                self.producers.open_all();
             }
             Change::TopicPaused { topic, paused } => {
                 if let Some(it) = self.topics.get_mut(*topic as usize) {
@@ -441,14 +441,15 @@ impl State {
     /// Counts against limits no more.
     fn leave(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
-        let bytes = job.bytes();
-        if let Some(topic) = self.topics.get_mut(job.topic as usize) {
+        let (bytes, number) = (job.bytes(), job.topic);
+        if let Some(topic) = self.topics.get_mut(number as usize) {
             topic.jobs = topic.jobs.saturating_sub(1);
             topic.bytes = topic.bytes.saturating_sub(bytes);
         }
         self.unfinished = self.unfinished.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
-        self.room = true;
+        self.producers.open(None);
+        self.producers.open(Some(number));
     }
 
     /// Gives its place of the order key to the next.

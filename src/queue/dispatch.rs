@@ -174,18 +174,14 @@ impl State {
     /// Takes one that waits out; false if it waits no more.
     pub(crate) fn unpark(&mut self, park: ParkId) -> bool {
         let Some(parked) = self.parties.unpark(park) else { return false };
-        let topic = match parked.what {
-            What::Reserve(ask) => Some(ask.topic),
-            What::Push { blocked, .. } => {
-                // Those behind it may fit.
-                self.room = true;
-                blocked
+        match parked.what {
+            What::Reserve(ask) => {
+                if let Some(it) = self.topics.get_mut(ask.topic as usize) {
+                    it.reserves.remove(&park);
+                }
             }
-            What::Revoked => None,
-        };
-        if let Some(it) = topic.and_then(|topic| self.topics.get_mut(topic as usize)) {
-            it.reserves.remove(&park);
-            it.pushes.remove(&park);
+            What::Push { blocked, .. } => self.producers.leave(blocked, park),
+            What::Revoked => {}
         }
         true
     }

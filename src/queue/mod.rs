@@ -18,6 +18,8 @@ mod live;
 mod meter;
 mod outcomes;
 mod park;
+mod producers;
+mod push;
 mod record;
 mod retry;
 mod schedule;

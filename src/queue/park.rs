@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use ahash::RandomState;
 
+use super::producers::Place;
 use super::{QueueError, Slot, TopicNo};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
 use crate::store::Micros;
@@ -43,11 +44,11 @@ pub(super) struct Parked {
 #[derive(Debug)]
 pub(super) enum What {
     Reserve(Ask),
-    /// For room in this topic; `None`: in the queue.
+    /// For room there.
     Push {
         jobs: Vec<PushRequest>,
         bytes: usize,
-        blocked: Option<TopicNo>,
+        blocked: Place,
     },
     Revoked,
 }
@@ -77,8 +78,6 @@ pub(super) struct Parties {
     pub(super) parked: HashMap<ParkId, Parked, RandomState>,
     pub(super) deadlines: BTreeSet<(Micros, ParkId)>,
     pub(super) owners: HashMap<u64, Owner, RandomState>,
-    /// Pushes that wait for room in the queue, whatever their topic.
-    pub(super) pushes: BTreeSet<ParkId>,
     /// Bytes of all pushes that wait for room.
     pub(super) push_bytes: usize,
     next: ParkId,
@@ -97,15 +96,12 @@ impl Parties {
         id
     }
 
-    /// Takes one that waited out, but for where its topic has it.
+    /// Takes one that waited out, but for where its topic or the producers have it.
     pub(super) fn unpark(&mut self, id: ParkId) -> Option<Parked> {
         let parked = self.parked.remove(&id)?;
         self.deadlines.remove(&(parked.deadline, id));
-        if let What::Push { bytes, blocked, .. } = &parked.what {
+        if let What::Push { bytes, .. } = &parked.what {
             self.push_bytes = self.push_bytes.saturating_sub(*bytes);
-            if blocked.is_none() {
-                self.pushes.remove(&id);
-            }
         }
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use croner::Cron;
 
 use super::change::{Change, Rare, Set};
-use super::live::rare_of;
+use super::push::rare_of;
 use super::{Now, QueueError, State, millis};
 use crate::model::{
     Backoff, Blob, JobReply, PushOptions, PushRequest, Schedule, ScheduleInfo, UnixMillis,

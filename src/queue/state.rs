@@ -1,6 +1,6 @@
 //! [`State`]: every topic and job, and everyone who waits for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use slab::Slab;
 
@@ -9,6 +9,7 @@ use super::dead::DeadLetters;
 use super::job::Job;
 use super::outcomes::Sought;
 use super::park::{Effect, ParkId, Parties};
+use super::producers::Producers;
 use super::record::encode_record;
 use super::retry::Draw;
 use super::schedule::Schedules;
@@ -47,8 +48,7 @@ pub(crate) struct State {
     pub(super) hot: Vec<TopicNo>,
     /// Topics whose next job waits for its rate, by the time, nanoseconds.
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
-    /// There may be room for pushes that wait for it.
-    pub(super) room: bool,
+    pub(super) producers: Producers,
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
@@ -56,7 +56,7 @@ pub(crate) struct State {
     pub(super) utc: UnixMillis,
     journaled: bool,
     /// What happened and was not taken as a record yet.
-    changes: Vec<Change>,
+    changes: VecDeque<Change>,
     /// When they happened.
     changes_at: UnixMillis,
     pub(super) effects: Vec<Effect>,
@@ -94,12 +94,12 @@ impl State {
             parties: Parties::default(),
             hot: Vec::new(),
             throttled: BTreeSet::new(),
-            room: false,
+            producers: Producers::default(),
             draw: Draw::new(seed),
             draining: false,
             utc: 0,
             journaled: false,
-            changes: Vec::new(),
+            changes: VecDeque::new(),
             changes_at: 0,
             effects: Vec::new(),
             frozen: None,
@@ -167,7 +167,7 @@ impl State {
         self.admit_pushes(now);
         self.dispatch(now);
         self.expire_parked(now);
-        if self.room {
+        if self.producers.first_opened().is_some() {
             // Behind a push whose time is over others may fit.
             self.admit_pushes(now);
             self.dispatch(now);
@@ -215,9 +215,8 @@ impl State {
 
     /// Whether a slice was not enough: the next turn goes on.
     fn is_behind(&self) -> bool {
-        let waits = |topic: &Topic| !topic.pushes.is_empty();
-        let pushes = || !self.parties.pushes.is_empty() || self.topics.iter().any(waits);
-        (self.room && pushes()) || self.dead.surplus(&self.config, self.utc).is_some()
+        self.producers.first_opened().is_some()
+            || self.dead.surplus(&self.config, self.utc).is_some()
     }
 
     /// Does a change, and keeps it for the journal.
@@ -228,7 +227,7 @@ impl State {
         }
         self.apply(self.changes_at, &change);
         if self.journaled {
-            self.changes.push(change);
+            self.changes.push_back(change);
         }
     }
 
@@ -245,9 +244,8 @@ impl State {
         if count == 0 {
             return false;
         }
-        let rest = self.changes.split_off(count);
-        encode_record(self.changes_at, self.changes.iter(), out);
-        self.changes = rest;
+        encode_record(self.changes_at, self.changes.iter().take(count), out);
+        self.changes.drain(..count);
         true
     }
 

@@ -32,8 +32,6 @@ pub(super) struct Topic {
     pub(super) totals: Totals,
     /// Reserves that wait for a job, the longest first.
     pub(super) reserves: BTreeSet<ParkId>,
-    /// Pushes that wait for room.
-    pub(super) pushes: BTreeSet<ParkId>,
     pub(super) bucket: Bucket,
     /// When its rate allows the next job, as it stands among those that wait for it.
     pub(super) throttled: Option<u64>,
