@@ -363,7 +363,7 @@ impl Wakeful {
     }
 
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
-    fn for_worker(&self) -> Self {
+    pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
         let owner = Owned { id: next_owner(), queue };
         Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }

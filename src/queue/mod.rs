@@ -16,6 +16,7 @@ mod job;
 mod lane;
 mod live;
 mod meter;
+mod names;
 mod outcomes;
 mod park;
 mod producers;
