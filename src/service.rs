@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
+use futures_util::FutureExt;
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
     CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerGone,
-    OwnerId, Progressed, Stop, StopStorage, WaitFor, WatchFor, Watched,
+    OwnerId, Progressed, Stop, StopStorage, Undelivered, WaitFor, WatchFor, Watched,
 };
 use crate::actor::{
     Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
@@ -24,7 +25,8 @@ use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_watch::{LocalWatch, WatchInto};
 use crate::model::{
-    CallOptions, CallReply, JobRequest, Request, WaitOutcome, WaitRequest, WatchRequest,
+    CallOptions, CallReply, JobReply, JobRequest, Reply, Request, WaitOutcome, WaitRequest,
+    WatchRequest,
 };
 use crate::operations::Operations;
 use crate::rooms::Rooms;
@@ -407,10 +409,12 @@ impl Wakeful {
         let over = tokio::time::Instant::now() + grace;
         // Closed already means stopped already.
         let _ = self.inner.store.send(Stop).await;
-        let drained = self.inner.queue.send(DrainQueue);
+        // An error: the queue is gone.
+        let drained = self.inner.queue.send(DrainQueue).map(drop).shared();
         let _ = self.inner.storage.send(StopStorage).await;
         for door in &mut house.doors {
-            door.finish(over.saturating_duration_since(tokio::time::Instant::now())).await;
+            let left = over.saturating_duration_since(tokio::time::Instant::now());
+            door.finish(left, drained.clone()).await;
         }
         house.doors.clear();
         // Workers of this process have what is left of the grace.
@@ -434,14 +438,13 @@ impl Wakeful {
         durability: Option<Durability>,
     ) -> Result<CallReply, Error> {
         let id = self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        let parked = request.parks().then_some(ParkedJob { service: self, owner, id });
+        let parks = request.parks();
         let (answer, answered) = oneshot::channel();
+        let asked = Asked { queue: &self.inner.queue, owner, id, parks, answered };
         let job = ExecuteJob { owner, id, durability, request, answer };
         // bound: the caller awaits each
         self.inner.queue.do_send(job);
-        let reply = answered.await.map_err(|_| gone())?;
-        std::mem::forget(parked);
-        reply
+        asked.answer().await
     }
 
     pub(crate) fn store_id(&self) -> u64 {
@@ -453,17 +456,39 @@ impl Wakeful {
     }
 }
 
-/// A request to the queue that may wait; taken back when dropped.
-struct ParkedJob<'a> {
-    service: &'a Wakeful,
+/// A request to the queue; what waits is taken back when it is dropped, and what came is given back.
+struct Asked<'a> {
+    queue: &'a Addr<QueueActor>,
     owner: OwnerId,
     id: u64,
+    parks: bool,
+    answered: oneshot::Receiver<Result<CallReply, Error>>,
 }
 
-impl Drop for ParkedJob<'_> {
+impl Asked<'_> {
+    async fn answer(mut self) -> Result<CallReply, Error> {
+        let answer = (&mut self.answered).await;
+        self.parks = false;
+        answer.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        // bound: one for each request
-        self.service.inner.queue.do_send(CancelJobs { owner: self.owner, ids: vec![self.id] });
+        // From here on an answer either is there or finds nobody.
+        self.answered.close();
+        match self.answered.try_recv() {
+            Ok(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) => {
+                // bound: one for each request
+                self.queue.do_send(Undelivered(jobs));
+            }
+            Ok(_) => {}
+            Err(_) if self.parks => {
+                // bound: one for each request
+                self.queue.do_send(CancelJobs { owner: self.owner, ids: vec![self.id] });
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod codec;
 pub mod frame;
+mod held;
 pub(crate) mod proto;
 pub(crate) mod server;
 #[doc(hidden)]

@@ -227,3 +227,18 @@ async fn j9_a_push_waits_for_room() {
     assert_eq!(take(&wakeful, 1, LONG).await[0].payload, Blob::from("second"));
     within(wakeful.stop()).await;
 }
+
+/// The answer is there, and nobody has looked at it.
+#[actix_rt::test]
+async fn j5_a_job_that_came_for_a_dropped_reserve_comes_again_at_no_cost() {
+    let wakeful = Wakeful::start(hasty(Config::new())).unwrap();
+    let request = ReserveRequest { wait: LONG, ..ReserveRequest::new("t") };
+    let mut reserve = Box::pin(wakeful.reserve(request));
+    assert!(futures_util::poll!(&mut reserve).is_pending());
+    push(&wakeful, "work").await;
+    assert_eq!(within(wakeful.topic_info("t")).await.unwrap().reserved, 1);
+    drop(reserve);
+    let jobs = take(&wakeful, 1, LONG).await;
+    assert_eq!((jobs[0].reservation.epoch, jobs[0].losses), (2, 0));
+    within(wakeful.stop()).await;
+}

@@ -11,6 +11,7 @@ use crate::model::{
     JobRef, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
     Settlement, Unique, Verdict,
 };
+use crate::rpc::held::Concern;
 use crate::rpc::proto::Call;
 
 /// Jobs that are given back with one request: fewer than any `queue.push_jobs_max` of use.
@@ -104,22 +105,10 @@ impl Session {
     /// Notes which jobs this client holds from now on, and which it does not any more, by the
     /// answer to `call`. A server that leaves is not left before they are settled.
     pub(super) fn note_jobs(&mut self, call: &Call, outcome: &Outcome) {
-        let (Some(request), Ok(Answer::Reply(reply))) = (job_of(call), outcome) else { return };
-        match (&reply.reply, request) {
-            (Reply::Job(JobReply::Reserved(jobs)), _) => {
-                self.held.extend(jobs.iter().map(|job| job.reservation));
-            }
-            (Reply::Job(JobReply::Settled(_)), JobRequest::Settle(settlements)) => {
-                for settlement in settlements {
-                    self.held.remove(&settlement.reservation);
-                }
-            }
-            (Reply::Job(JobReply::Revoked(lost)), _) => {
-                for reservation in lost {
-                    self.held.remove(reservation);
-                }
-            }
-            _ => {}
+        if let (Some(request), Ok(Answer::Reply(reply))) = (job_of(call), outcome)
+            && let Reply::Job(reply) = &reply.reply
+        {
+            self.held.note(&Concern::of(request), reply);
         }
     }
 

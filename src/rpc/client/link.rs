@@ -143,7 +143,7 @@ impl Session {
         self.end_streams(&closed());
         if was_up {
             reserving.into_iter().for_each(|id| self.say(Kind::Cancel, id));
-            self.give_back(self.held.iter().copied().collect(), now);
+            self.give_back(self.held.iter().collect(), now);
             self.say(Kind::Goodbye, 0);
         }
     }

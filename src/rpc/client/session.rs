@@ -9,7 +9,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use super::inbound::{Answer, Inbound, Outcome, Push};
@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{Reservation, Revision, WaitOutcome};
 use crate::rpc::codec;
 use crate::rpc::frame::{Header, Kind};
+use crate::rpc::held::Held;
 use crate::rpc::proto::{Call, WireCall};
 
 /// Each look at the deadlines looks at everything that is pending; so often at most, and a
@@ -57,7 +58,7 @@ pub(super) struct Session {
     pub(super) store_id: u64,
     pub(super) revision: Revision,
     /// Jobs that were handed out on this connection and not settled yet.
-    pub(super) held: HashSet<Reservation, RandomState>,
+    pub(super) held: Held,
 }
 
 /// What is to be done without the lock.
@@ -105,7 +106,7 @@ impl Session {
             requests_in_flight_max: 0,
             store_id: welcome.store_id,
             revision: 0,
-            held: HashSet::default(),
+            held: Held::default(),
             config,
         };
         session.meet(welcome);

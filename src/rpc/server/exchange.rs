@@ -425,6 +425,7 @@ impl Exchange {
                 self.leaving = true;
                 encode_bare(out, Kind::Goodbye, 0);
             }
+            Outgoing::Drained => self.jobs.drained(),
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use ahash::RandomState;
 use crate::actor::AnswerSink;
 use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, OwnerId};
 use crate::error::Error;
-use crate::model::{CallReply, JobId, JobReply, JobRequest, Reply};
+use crate::model::{CallReply, JobRequest, Reply};
+use crate::rpc::held::{Concern, Held};
 use crate::service::Wakeful;
 
 /// What a connection has asked of the queue, and the jobs it holds.
@@ -24,19 +25,20 @@ pub(super) struct Jobs {
     counted: usize,
     /// How many of those have large answers.
     large: usize,
-    /// Jobs that the peer was given and has not settled, each with its epoch.
-    held: HashMap<JobId, u32, RandomState>,
+    /// Jobs that the peer was given and has not settled.
+    held: Held,
     /// For the next message to the queue.
     works: Vec<JobWork>,
     /// The queue has heard of this connection, and not of its end.
     known: bool,
+    /// Nothing is handed out any more, to anybody.
+    drained: bool,
 }
 
 struct Pending {
     parks: bool,
     large: bool,
-    /// Jobs that its answer settles.
-    settles: Vec<(JobId, u32)>,
+    concern: Concern,
 }
 
 impl Jobs {
@@ -46,9 +48,10 @@ impl Jobs {
             pending: HashMap::default(),
             counted: 0,
             large: 0,
-            held: HashMap::default(),
+            held: Held::default(),
             works: Vec::new(),
             known: false,
+            drained: false,
         }
     }
 
@@ -56,18 +59,12 @@ impl Jobs {
     pub(super) fn ask(&mut self, work: JobWork) {
         let request = &work.request;
         let (parks, large) = (request.parks(), is_large(request));
-        let settles = match request {
-            JobRequest::Settle(settlements) => {
-                let reservations = settlements.iter().map(|settlement| settlement.reservation);
-                reservations.map(|reservation| (reservation.id, reservation.epoch)).collect()
-            }
-            _ => Vec::new(),
-        };
+        let concern = Concern::of(request);
         if !parks {
             self.counted += 1;
             self.large += usize::from(large);
         }
-        self.pending.insert(work.id, Pending { parks, large, settles });
+        self.pending.insert(work.id, Pending { parks, large, concern });
         self.works.push(work);
     }
 
@@ -107,29 +104,16 @@ impl Jobs {
             self.counted -= 1;
             self.large -= usize::from(pending.large);
         }
-        let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer else {
-            return true;
-        };
-        match reply {
-            JobReply::Reserved(jobs) => {
-                self.held.extend(jobs.iter().map(|job| (job.reservation.id, job.reservation.epoch)))
-            }
-            // Settled, or no longer this connection's to settle.
-            JobReply::Settled(_) => self.let_go(pending.settles),
-            JobReply::Revoked(lost) => {
-                self.let_go(lost.iter().map(|reservation| (reservation.id, reservation.epoch)));
-            }
-            _ => {}
+        if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
+            self.held.note(&pending.concern, reply);
         }
         true
     }
 
-    fn let_go(&mut self, reservations: impl IntoIterator<Item = (JobId, u32)>) {
-        for (id, epoch) in reservations {
-            if self.held.get(&id) == Some(&epoch) {
-                self.held.remove(&id);
-            }
-        }
+    /// Nothing is handed out any more, to anybody: what it seems to hold was settled by others, or
+    /// its time was over.
+    pub(super) fn drained(&mut self) {
+        self.drained = true;
     }
 
     /// Requests in flight that take the place of others.
@@ -144,7 +128,7 @@ impl Jobs {
 
     /// Whether nothing is pending, and the peer has settled what it was given.
     pub(super) fn is_done(&self) -> bool {
-        self.pending.is_empty() && self.held.is_empty()
+        self.pending.is_empty() && (self.drained || self.held.is_empty())
     }
 
     /// Tells the queue that the connection is gone, once.
@@ -154,7 +138,7 @@ impl Jobs {
             service.queue().do_send(OwnerGone(self.owner));
         }
         self.pending = HashMap::default();
-        self.held = HashMap::default();
+        self.held.clear();
         (self.counted, self.large) = (0, 0);
     }
 }
@@ -177,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::error::ErrorCode;
-    use crate::model::{Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
+    use crate::model::{JobReply, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
 
     fn ask(jobs: &mut Jobs, id: u64, request: JobRequest) {
         jobs.ask(JobWork { id, deadline: None, durability: None, request });
@@ -252,6 +236,35 @@ mod tests {
         assert!(!jobs.is_done(), "a settlement of an old epoch settles nothing");
         ask(&mut jobs, 6, JobRequest::Revoked { wait: Some(Duration::ZERO) });
         jobs.answered(6, &reply(JobReply::Revoked(vec![AGAIN])));
+        assert!(jobs.is_done());
+    }
+
+    #[test]
+    fn r5_a_job_that_others_settled_is_let_go_when_it_is_touched() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        jobs.answered(1, &given(&[FIRST, OTHER]));
+        let reservations = vec![FIRST, OTHER];
+        ask(&mut jobs, 2, JobRequest::Touch { reservations, visibility: None });
+        let stale = || Some(Error::new(ErrorCode::StaleReservation, "stale"));
+        jobs.answered(2, &reply(JobReply::Settled(vec![stale(), None])));
+        assert!(!jobs.is_done(), "the other is held on to");
+        let reservation = OTHER;
+        ask(&mut jobs, 3, JobRequest::Progress { reservation, progress: "half".into() });
+        jobs.answered(3, &reply(JobReply::Settled(vec![stale()])));
+        assert!(jobs.is_done());
+    }
+
+    #[test]
+    fn r5_a_job_whose_settlement_is_refused_is_held_until_nothing_is_handed_out() {
+        let mut jobs = Jobs::new(5);
+        ask(&mut jobs, 1, reserve(Duration::ZERO));
+        jobs.answered(1, &given(&[FIRST]));
+        ask(&mut jobs, 2, settle(FIRST));
+        let too_long = Error::new(ErrorCode::LimitExceeded, "too long");
+        jobs.answered(2, &reply(JobReply::Settled(vec![Some(too_long)])));
+        assert!(!jobs.is_done());
+        jobs.drained();
         assert!(jobs.is_done());
     }
 }

@@ -73,8 +73,22 @@ impl Server {
         }
     }
 
-    /// Waits until every connection has ended, and ends those that are left after `grace`.
-    pub(crate) async fn finish(&mut self, grace: Duration) {
+    /// Waits until every connection has ended, and ends those that are left after `grace`. When
+    /// nothing is handed out any more, as `drained` says, none is waited for because of its jobs.
+    pub(crate) async fn finish(&mut self, grace: Duration, drained: impl Future<Output = ()>) {
+        let open = Arc::clone(&self.open);
+        let tell = async {
+            drained.await;
+            open.lock().values().for_each(|outbox| outbox.push(Outgoing::Drained));
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = self.wait(grace) => {}
+            never = tell => never,
+        }
+    }
+
+    async fn wait(&mut self, grace: Duration) {
         let mut patience = grace;
         while tokio::time::timeout(patience, self.ended.recv()).await.is_err() {
             for outbox in self.open.lock().values() {

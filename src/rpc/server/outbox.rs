@@ -44,6 +44,8 @@ pub(crate) enum Outgoing {
     Show(u64, Handle, Batch),
     /// Take no new requests; end when those in flight have.
     Goodbye,
+    /// No job is handed out any more, to anybody.
+    Drained,
 }
 
 impl AnswerSink for Outbox {

@@ -223,6 +223,24 @@ async fn r5_a_worker_finishes_what_it_has_while_the_server_leaves() {
 }
 
 #[tokio::test]
+async fn r5_a_server_that_leaves_is_left_when_a_touch_says_that_the_job_is_anothers() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let call = client.go(reserve());
+    let (id, _) = asked(&mut peer).await;
+    peer.reply(id, &given(&[FIRST])).await;
+    within(call).await.unwrap();
+    peer.bare(Kind::Goodbye, 0).await;
+    let touch = JobRequest::Touch { reservations: vec![FIRST], visibility: None };
+    let touched = client.go(Request::Job(touch));
+    let (id, _) = asked(&mut peer).await;
+    let stale = Some(Error::new(ErrorCode::StaleReservation, "stale"));
+    peer.reply(id, &Reply::Job(JobReply::Settled(vec![stale]))).await;
+    within(touched).await.unwrap();
+    peer.expect_end().await;
+}
+
+#[tokio::test]
 async fn a_client_that_closes_gives_its_jobs_back() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;

@@ -5,9 +5,10 @@ use tokio::io::copy;
 
 use super::*;
 use crate::config::Config;
+use crate::jobs::Jobs;
 use crate::model::{
-    KeyRange, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest,
-    WatchFrom, WatchItem, WatchRequest,
+    KeyRange, PushOptions, Request, ReserveRequest, SetRequest, Settlement, TxnOp, TxnRequest,
+    Verdict, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 use crate::operations::Operations;
 use crate::service::Wakeful;
@@ -183,4 +184,20 @@ async fn churn(client: Client, thread: u64) {
         within(wait).await.unwrap();
         within(watch.next()).await.unwrap().unwrap();
     }
+}
+
+#[actix_rt::test]
+async fn r5_a_stop_does_not_wait_for_a_worker_whose_job_others_have_settled() {
+    let mut config = Config::new();
+    config.rpc.shutdown_grace = Duration::from_secs(600);
+    let service = Wakeful::start(config).unwrap();
+    let addr = service.listen("127.0.0.1:0").await.unwrap();
+    let client = Client::connect(&addr.to_string()).await.unwrap();
+    within(client.push("t", "p", PushOptions::default())).await.unwrap();
+    let reservation =
+        within(client.reserve(ReserveRequest::new("t"))).await.unwrap().remove(0).reservation;
+    let settlement = Settlement { reservation, verdict: Verdict::Done { output: "o".into() } };
+    assert_eq!(within(service.settle(vec![settlement])).await.unwrap(), [None]);
+    within(service.stop()).await;
+    drop(client);
 }
