@@ -11,7 +11,8 @@ use crate::{JobRequest, Jobs, Operations};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Says how many there are, and asks; prints how many were cancelled. Those that are handed out go on,
-dead letters stay.
+dead letters stay. When it has cancelled as many as there were at the start it ends: some of those that
+come meanwhile may stay.
 
 Examples:
   wakeful job clear resize
@@ -31,9 +32,9 @@ impl ClearArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let topic = self.topic.topic;
+        let info = jobs.topic_info(&topic).await?;
+        let waiting = info.ready + info.delayed;
         if !self.yes {
-            let info = jobs.topic_info(&topic).await?;
-            let waiting = info.ready + info.delayed;
             notice(format_args!("cancels {waiting} jobs of {topic}"));
             let asked = tokio::task::spawn_blocking(|| input::confirmed("type yes to do so:"));
             let sure = asked.await.unwrap_or_else(|error| {
@@ -44,7 +45,7 @@ impl ClearArgs {
             }
         }
         let request = JobRequest::ClearTopic(topic.clone());
-        let count = replay::all(&request, jobs, out.json()).await?;
+        let count = replay::all(&request, waiting, jobs, out.json()).await?;
         replay::show("cancelled", &topic, count, out);
         Ok(Exit::Done)
     }

@@ -7,13 +7,14 @@ use super::{SAY_EVERY, ask};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
-use crate::{Blob, JobId, JobRequest, Operations};
+use crate::{Blob, JobId, JobRequest, Jobs, Operations};
 
 /// Make dead letters ready again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints how many. Their budgets are full again, their errors are kept. Exits with 3 at the first id
-that is no dead letter of the topic; those before it were replayed.
+that is no dead letter of the topic; those before it were replayed. With --all it goes on until it has
+replayed as many as there were at the start: those that die again meanwhile may stay.
 
 Examples:
   wakeful job replay resize 17 23
@@ -24,7 +25,7 @@ pub(crate) struct ReplayArgs {
     /// These
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<JobId>,
-    /// All there are
+    /// As many as there are now, the oldest first
     #[arg(long, conflicts_with = "ids")]
     all: bool,
 }
@@ -38,8 +39,9 @@ impl ReplayArgs {
         let topic = self.topic.topic;
         let mut count = 0;
         if self.all {
+            let dead = jobs.topic_info(&topic).await?.dead;
             let request = JobRequest::Replay { topic: topic.clone(), id: None };
-            count = all(&request, jobs, out.json()).await?;
+            count = all(&request, dead, jobs, out.json()).await?;
         }
         for id in self.ids {
             let request = JobRequest::Replay { topic: topic.clone(), id: Some(id) };
@@ -50,10 +52,11 @@ impl ReplayArgs {
     }
 }
 
-/// Does `request` again until there is no more to do, and says how far it is; gives how many were
-/// changed.
+/// Does `request` again until there is no more to do, or `most` are changed, as there may be more for
+/// ever; says how far it is. Gives how many were changed.
 pub(super) async fn all(
     request: &JobRequest,
+    most: u64,
     jobs: &impl Operations,
     quiet: bool,
 ) -> Result<u64, Failure> {
@@ -61,7 +64,7 @@ pub(super) async fn all(
     loop {
         let (count, more) = ask::changed(jobs, request.clone()).await?;
         total += count;
-        if !more {
+        if !more || total >= most {
             return Ok(total);
         }
         if said.elapsed() >= SAY_EVERY && !quiet {

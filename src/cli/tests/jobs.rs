@@ -324,10 +324,12 @@ fn outcomes_go_on_from_the_last() {
 #[test]
 fn a_topic_is_cleared_replayed_paused_and_resumed() {
     let changed = |count, more| job(JobReply::Changed { count, more });
+    let of = |ready, dead| job(JobReply::Topic(Box::new(TopicInfo { ready, dead, ..topic() })));
     check(
         "job clear resize --yes",
-        [changed(1024, true), changed(6, false)],
+        [of(1030, 0), changed(1024, true), changed(6, false)],
         expect![[r#"
+        > Job(Topic("resize"))
         > Job(ClearTopic("resize"))
         > Job(ClearTopic("resize"))
         1030
@@ -336,11 +338,24 @@ fn a_topic_is_cleared_replayed_paused_and_resumed() {
     );
     check(
         "job replay resize --all --json",
-        [changed(1024, true), changed(6, false)],
+        [of(0, 1030), changed(1024, true), changed(6, false)],
         expect![[r#"
+            > Job(Topic("resize"))
             > Job(Replay { topic: "resize", id: None })
             > Job(Replay { topic: "resize", id: None })
             {"topic":"resize","replayed":1030}
+            exit 0
+        "#]],
+    );
+    // They die again, or others are pushed, as fast as that.
+    check(
+        "job replay resize --all",
+        [of(0, 1030), changed(1024, true), changed(1024, true)],
+        expect![[r#"
+            > Job(Topic("resize"))
+            > Job(Replay { topic: "resize", id: None })
+            > Job(Replay { topic: "resize", id: None })
+            2048
             exit 0
         "#]],
     );
