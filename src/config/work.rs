@@ -13,6 +13,9 @@ pub(crate) const THREADS_MAX: usize = 1_024;
 /// name a smaller limit of its own.
 pub(crate) const BATCH_JOBS_MAX: usize = 1_024;
 
+/// What those limits are called.
+pub(crate) const BATCH_LIMITS: [&str; 2] = ["queue.credits_max", "queue.push_jobs_max"];
+
 /// Most requests for jobs at once: one that waits for few, and one for those free since.
 pub(crate) const NEXTS_MAX: usize = 2;
 

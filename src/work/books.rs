@@ -1,22 +1,25 @@
 //! [`Books`]: which jobs a worker holds, and what it has yet to say of those it is done with.
 
+use std::collections::BTreeMap;
+
 use ahash::HashMap;
 
 use super::StoredResult;
-use crate::model::{Blob, JobId, Reservation, ReservedJob, Settlement, Verdict};
+use crate::model::{Blob, Reservation, ReservedJob, Settlement, Verdict};
 
 /// Pure: what a worker knows of its jobs.
 #[derive(Debug)]
 pub(super) struct Books {
     concurrency: usize,
-    /// Handed out to this worker, and not over.
-    held: HashMap<JobId, Held>,
+    /// Handed out to this worker, and not over. A job may be there twice: its connection was lost,
+    /// it came again, and the older run has not ended.
+    held: BTreeMap<Reservation, Held>,
     /// Asked for and not answered.
     asked: usize,
     /// To be kept by the storage first.
     unrecorded: Vec<Settlement>,
     /// Facts of those, which their results are kept with.
-    facts: HashMap<JobId, Held>,
+    facts: HashMap<Reservation, Held>,
     /// With the storage.
     recording: Vec<Settlement>,
     /// To be settled.
@@ -27,18 +30,19 @@ pub(super) struct Books {
 
 #[derive(Debug, Clone)]
 pub(super) struct Held {
-    pub(super) epoch: u32,
     pub(super) index: Option<Blob>,
     pub(super) failures: u32,
     /// Not this worker's any more; its handler has not ended.
     pub(super) revoked: bool,
+    /// Whoever looks from outside was told that it is stuck.
+    stuck: bool,
 }
 
 impl Books {
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
             concurrency,
-            held: HashMap::default(),
+            held: BTreeMap::new(),
             asked: 0,
             unrecorded: Vec::new(),
             facts: HashMap::default(),
@@ -68,29 +72,31 @@ impl Books {
     }
 
     pub(super) fn take(&mut self, job: &ReservedJob) {
-        let Reservation { id, epoch } = job.reservation;
         let (index, failures) = (job.index.clone(), job.failures);
-        self.held.insert(id, Held { epoch, index, failures, revoked: false });
+        self.held.insert(job.reservation, Held { index, failures, revoked: false, stuck: false });
     }
 
-    fn holds(&self, reservation: Reservation) -> bool {
-        self.held.get(&reservation.id).is_some_and(|held| held.epoch == reservation.epoch)
+    /// Older hand-outs of the same job that are not over.
+    pub(super) fn older(&self, reservation: Reservation) -> Vec<Reservation> {
+        let first = Reservation { epoch: 0, ..reservation };
+        self.held.range(first..reservation).map(|(older, _)| *older).collect()
     }
 
     /// A handler has ended; `None` if its job was given up before.
     pub(super) fn finish(&mut self, reservation: Reservation) -> Option<Held> {
-        if self.holds(reservation) { self.held.remove(&reservation.id) } else { None }
+        self.held.remove(&reservation)
     }
 
     /// Tells whether it was this worker's until now.
     pub(super) fn revoke(&mut self, reservation: Reservation) -> bool {
-        match self.held.get_mut(&reservation.id) {
-            Some(held) if held.epoch == reservation.epoch && !held.revoked => {
-                held.revoked = true;
-                true
-            }
-            _ => false,
-        }
+        let held = self.held.get_mut(&reservation);
+        held.is_some_and(|held| !std::mem::replace(&mut held.revoked, true))
+    }
+
+    /// A handler is stuck; tells whether that is news of a job of this worker.
+    pub(super) fn note_stuck(&mut self, reservation: Reservation) -> bool {
+        let held = self.held.get_mut(&reservation).filter(|held| !held.revoked);
+        held.is_some_and(|held| !std::mem::replace(&mut held.stuck, true))
     }
 
     pub(super) fn running(&self) -> usize {
@@ -107,7 +113,7 @@ impl Books {
 
     /// A job that is done once its result is recorded.
     pub(super) fn say_when_recorded(&mut self, reservation: Reservation, output: Blob, held: Held) {
-        self.facts.insert(reservation.id, held);
+        self.facts.insert(reservation, held);
         self.unrecorded.push(Settlement { reservation, verdict: Verdict::Done { output } });
     }
 
@@ -120,11 +126,11 @@ impl Books {
         self.recording = self.unrecorded.drain(..count).collect();
         let mut results = Vec::with_capacity(count);
         for settlement in &self.recording {
-            let id = settlement.reservation.id;
+            let Reservation { id, epoch } = settlement.reservation;
             let Verdict::Done { output } = &settlement.verdict else { continue };
-            let (index, failures) =
-                self.facts.remove(&id).map_or((None, 0), |held| (held.index, held.failures));
-            results.push(StoredResult { id, index, output: output.clone(), failures });
+            let facts = self.facts.remove(&settlement.reservation);
+            let (index, failures) = facts.map_or((None, 0), |held| (held.index, held.failures));
+            results.push(StoredResult { id, epoch, index, output: output.clone(), failures });
         }
         results
     }
@@ -147,7 +153,7 @@ impl Books {
     /// What the queue must go on to hold for this worker.
     pub(super) fn to_touch(&self) -> Vec<Reservation> {
         let held = self.held.iter().filter(|(_, held)| !held.revoked);
-        let held = held.map(|(id, held)| Reservation { id: *id, epoch: held.epoch });
+        let held = held.map(|(reservation, _)| *reservation);
         let said = self.unrecorded.iter().chain(&self.recording).chain(&self.outbox);
         held.chain(said.map(|settlement| settlement.reservation)).collect()
     }
@@ -155,8 +161,8 @@ impl Books {
     /// Gives back what is held, and what was not recorded; tells how many.
     pub(super) fn release_all(&mut self) -> usize {
         let before = self.outbox.len();
-        for (id, held) in self.held.drain().filter(|(_, held)| !held.revoked) {
-            let reservation = Reservation { id, epoch: held.epoch };
+        let held = std::mem::take(&mut self.held).into_iter();
+        for (reservation, _) in held.filter(|(_, held)| !held.revoked) {
             self.outbox.push(Settlement { reservation, verdict: Verdict::Release });
         }
         self.facts.clear();
@@ -187,7 +193,7 @@ impl Books {
 mod tests {
     use super::*;
 
-    fn job(id: JobId, epoch: u32) -> ReservedJob {
+    fn job(id: crate::JobId, epoch: u32) -> ReservedJob {
         ReservedJob {
             reservation: Reservation { id, epoch },
             topic: Blob::default(),
@@ -211,6 +217,23 @@ mod tests {
         assert!(books.finish(Reservation { id: 1, epoch: 2 }).is_none(), "another hand-out");
         assert!(books.finish(Reservation { id: 1, epoch: 1 }).is_some());
         assert_eq!(books.free(), 3);
+    }
+
+    #[test]
+    fn an_older_hand_out_of_a_job_takes_a_handler_until_it_has_ended() {
+        let mut books = Books::new(3);
+        let [first, second] = [1, 2].map(|epoch| Reservation { id: 1, epoch });
+        books.take(&job(1, 1));
+        books.take(&job(2, 1));
+        assert_eq!(books.older(second), [first]);
+        assert!(books.revoke(first));
+        books.take(&job(1, 2));
+        assert_eq!((books.free(), books.older(first)), (0, Vec::new()));
+        assert!(books.note_stuck(second) && !books.note_stuck(second));
+        assert!(!books.note_stuck(first), "of another worker by now");
+        assert!(books.finish(first).is_some_and(|held| held.revoked));
+        assert!(books.finish(second).is_some_and(|held| !held.revoked));
+        assert_eq!(books.free(), 2);
     }
 
     #[test]

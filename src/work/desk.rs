@@ -15,7 +15,7 @@ use slab::Slab;
 use super::attempt::Ended;
 use super::lane::{Lane, LaneId};
 use super::{Cancelled, JobContext};
-use crate::model::{JobId, Reservation, ReservedJob};
+use crate::model::{Reservation, ReservedJob};
 
 /// An actor may find a job on the desk, or be retired.
 #[derive(Message)]
@@ -45,9 +45,9 @@ struct State {
     seats: Slab<Seat>,
     /// Of those the ones that wait for a job.
     idle: Vec<usize>,
-    running: HashMap<JobId, Running>,
+    running: HashMap<Reservation, Running>,
     /// Taken away while their handlers had their first turn, with when to give them up.
-    revoked: HashMap<JobId, (Reservation, Instant)>,
+    revoked: HashMap<Reservation, Instant>,
     reports: Vec<Report>,
     /// The worker has been told of the reports.
     told: bool,
@@ -133,12 +133,10 @@ impl Desk {
             return false;
         }
         let mut running = Running { lane: lane.id, context, deadline };
-        if let Some((revoked, until)) = state.revoked.remove(&reservation.id)
-            && revoked == reservation
-        {
+        if let Some(until) = state.revoked.remove(&reservation) {
             running.revoke(until);
         }
-        state.running.insert(reservation.id, running);
+        state.running.insert(reservation, running);
         if !state.waiting.is_empty() {
             state.call_one();
         }
@@ -200,17 +198,24 @@ impl Desk {
     /// Tells a handler that its job is not held any more; it is given up at `until`.
     pub(super) fn revoke(&self, reservation: Reservation, until: Instant) {
         let mut state = self.state.lock();
-        match state.running.get_mut(&reservation.id) {
-            Some(running) if running.context.reservation() == reservation => running.revoke(until),
-            _ => {
-                state.revoked.insert(reservation.id, (reservation, until));
+        match state.running.get_mut(&reservation) {
+            Some(running) => running.revoke(until),
+            None => {
+                state.revoked.insert(reservation, until);
             }
         }
     }
 
+    /// When an attempt that was begun is given up, as far as is known here.
+    pub(super) fn given_up_at(&self, reservation: Reservation) -> Option<Instant> {
+        let state = self.state.lock();
+        let running = state.running.get(&reservation).and_then(|running| running.deadline);
+        running.or_else(|| state.revoked.get(&reservation).copied())
+    }
+
     /// A handler that was told, or was to be, has ended.
     pub(super) fn forget(&self, reservation: Reservation) {
-        self.state.lock().revoked.remove(&reservation.id);
+        self.state.lock().revoked.remove(&reservation);
     }
 
     /// Gives up a thread: its actors end when they next have a turn. Tells which attempts it had.
@@ -246,12 +251,7 @@ impl Running {
 
 impl State {
     fn report(&mut self, report: Report) {
-        let Reservation { id, .. } = report.reservation;
-        // Of a thread that was given up, the job may be running elsewhere by now.
-        let running = self.running.get(&id).map(|running| running.context.reservation());
-        if running == Some(report.reservation) {
-            self.running.remove(&id);
-        }
+        self.running.remove(&report.reservation);
         self.reports.push(report);
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::memory_storage::closed;
+use super::storage::outrun;
 use super::{Bincode, ResultKey, Schema, Storage, StoredResult};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -27,7 +28,7 @@ pub struct KeyStorage<T> {
     closed: watch::Sender<bool>,
 }
 
-/// What stands in the value.
+/// What stands in the value, after the epoch: eight bytes, the highest first, by which values compare.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     index: Option<Vec<u8>>,
@@ -63,16 +64,31 @@ impl<T: Operations> KeyStorage<T> {
             output: result.output.to_vec(),
             failures: result.failures,
         };
+        let (id, epoch) = (result.id, result.epoch);
         let value = match Bincode.encode(&kept) {
-            Ok(value) => value,
+            Ok(value) => Blob::from([&before(epoch)[..], &value].concat()),
             Err(error) => return Some(Error::new(ErrorCode::Internal, error.to_string())),
         };
-        let key = self.id_key(result.id);
+        let key = self.id_key(id);
         let mut success = vec![TxnOp::Set(SetRequest::new(key.clone(), value))];
         if let Some(index) = &result.index {
-            success.push(TxnOp::Set(SetRequest::new(self.index_key(index), key)));
+            success.push(TxnOp::Set(SetRequest::new(self.index_key(index), key.clone())));
         }
-        self.operations.txn(TxnRequest { success, ..TxnRequest::default() }).await.err()
+        let absent = (CompareOp::Equal, CompareTarget::Version(0));
+        let next = before(u64::from(epoch) + 1);
+        let not_later = (CompareOp::Less, CompareTarget::Value(Blob::from(next.to_vec())));
+        // The last, for one that was removed in between.
+        for (op, target) in [absent.clone(), not_later, absent] {
+            let range = KeyRange::key(key.clone());
+            let compares = vec![Compare { range, op, target }];
+            let txn = TxnRequest { compares, success: success.clone(), ..TxnRequest::default() };
+            match self.operations.txn(txn).await {
+                Ok(done) if done.succeeded => return None,
+                Ok(_) => {}
+                Err(error) => return Some(error),
+            }
+        }
+        Some(outrun(id, epoch))
     }
 
     async fn id(&self, key: ResultKey) -> Result<Option<JobId>, Error> {
@@ -159,12 +175,21 @@ impl<T: Operations + Send + 'static> Storage for KeyStorage<T> {
     }
 }
 
+/// What a value of this epoch begins with.
+fn before(epoch: impl Into<u64>) -> [u8; 8] {
+    epoch.into().to_be_bytes()
+}
+
 fn read(id: JobId, value: &[u8]) -> Result<StoredResult, Error> {
-    let Kept { index, output, failures } = Bincode.decode(value).map_err(|error| {
-        let message = format!("the key of result {id} holds something else: {error}");
+    let strange = |what: &dyn fmt::Display| {
+        let message = format!("the key of result {id} holds something else: {what}");
         Error::new(ErrorCode::Internal, message)
-    })?;
-    Ok(StoredResult { id, index: index.map(Blob::from), output: Blob::from(output), failures })
+    };
+    let (epoch, kept) = value.split_first_chunk().ok_or_else(|| strange(&"it is too short"))?;
+    let epoch = u32::try_from(u64::from_be_bytes(*epoch)).map_err(|error| strange(&error))?;
+    let Kept { index, output, failures } = Bincode.decode(kept).map_err(|error| strange(&error))?;
+    let index = index.map(Blob::from);
+    Ok(StoredResult { id, epoch, index, output: Blob::from(output), failures })
 }
 
 impl<T> fmt::Debug for KeyStorage<T> {

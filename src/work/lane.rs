@@ -51,11 +51,21 @@ impl Lane {
         *self.turn.lock() = None;
     }
 
-    /// The attempt that has held the thread for `stuck_after`, and beyond its own time by as much.
-    pub(super) fn stuck(&self, now: Instant, stuck_after: Duration) -> Option<Reservation> {
+    /// The attempt that has held the thread for `stuck_after`, and beyond its own time, or the one
+    /// when it is `given_up`, by as much.
+    pub(super) fn stuck(
+        &self,
+        now: Instant,
+        stuck_after: Duration,
+        given_up: impl Fn(Reservation) -> Option<Instant>,
+    ) -> Option<Reservation> {
         let turn = (*self.turn.lock())?;
         let late = |from: Instant| now.saturating_duration_since(from) >= stuck_after;
-        (late(turn.deadline?) && late(turn.since)).then_some(turn.reservation)
+        if !late(turn.since) {
+            return None;
+        }
+        let ends = turn.deadline.into_iter().chain(given_up(turn.reservation)).min()?;
+        late(ends).then_some(turn.reservation)
     }
 
     pub(super) fn retire(&self) {

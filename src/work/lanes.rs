@@ -106,7 +106,7 @@ impl Lanes {
         let mut given_up = Vec::new();
         let mut at = 0;
         while let Some(line) = self.live.get(at) {
-            let stuck = line.arbiter.as_ref().and_then(|_| line.lane.stuck(now, stuck_after));
+            let stuck = self.culprit(line, now, stuck_after);
             let Some(culprit) = stuck.filter(|_| self.stuck.len() < most) else {
                 at += 1;
                 continue;
@@ -120,6 +120,18 @@ impl Lanes {
             self.stuck.push(line);
         }
         given_up
+    }
+
+    /// Those whose handlers hold threads that would be given up, were there not too many.
+    pub(super) fn endured(&self, now: Instant, stuck_after: Duration) -> Vec<Reservation> {
+        let culprit = |line| self.culprit(line, now, stuck_after);
+        self.live.iter().filter_map(culprit).collect()
+    }
+
+    fn culprit(&self, line: &Line, now: Instant, stuck_after: Duration) -> Option<Reservation> {
+        // One that blocks the worker itself leaves nobody to notice.
+        line.arbiter.as_ref()?;
+        line.lane.stuck(now, stuck_after, |reservation| self.desk.given_up_at(reservation))
     }
 
     /// Lets go of the stuck threads that have come back.

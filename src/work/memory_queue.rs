@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::time::later;
 use super::topic_queue::closed;
 use super::{NewJob, Next, Queue};
 use crate::error::{Details, Error, ErrorCode};
@@ -112,7 +113,7 @@ impl MemoryQueue {
         for mut entry in entries {
             entry.job.reservation.epoch += 1;
             jobs.push(entry.job.clone());
-            let held = Held { entry, until: now + next.visibility };
+            let held = Held { entry, until: after(now, next.visibility) };
             state.held.insert(held.entry.job.reservation.id, held);
         }
         if jobs.is_empty() { Err(state.next_due()) } else { Ok(jobs) }
@@ -170,7 +171,7 @@ impl State {
         if delay.is_zero() {
             self.ready.push_back(entry);
         } else {
-            self.delayed.insert((now + delay, entry.job.reservation.id), entry);
+            self.delayed.insert((after(now, delay), entry.job.reservation.id), entry);
         }
     }
 
@@ -270,7 +271,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn next(&self, next: Next) -> Result<Vec<ReservedJob>, Error> {
-        let until = Instant::now() + next.wait;
+        let until = after(Instant::now(), next.wait);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -307,7 +308,7 @@ impl Queue for MemoryQueue {
         state.come_due(now, &self.bounds);
         let mut touch = |reservation| match state.holds(reservation) {
             Ok(held) => {
-                held.until = now + visibility;
+                held.until = after(now, visibility);
                 None
             }
             Err(error) => Some(error),
@@ -338,6 +339,11 @@ impl Queue for MemoryQueue {
     fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
+}
+
+/// By the runtime's clock, which may be virtual.
+fn after(now: Instant, time: Duration) -> Instant {
+    later(now.into_std(), time).into()
 }
 
 fn check(options: &PushOptions) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use parking_lot::Mutex;
 
+use super::storage::outrun;
 use super::{ResultKey, Storage, StoredResult};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId};
@@ -42,13 +43,18 @@ impl Default for MemoryStorage {
 }
 
 impl State {
-    fn put(&mut self, result: StoredResult) {
-        self.remove(result.id);
+    fn put(&mut self, result: StoredResult) -> Option<Error> {
+        let StoredResult { id, epoch, .. } = result;
+        if self.results.get(&id).is_some_and(|kept| kept.epoch > epoch) {
+            return Some(outrun(id, epoch));
+        }
+        self.remove(id);
         self.bytes += bytes(&result);
         if let Some(index) = &result.index {
             self.indexes.insert(index.clone(), result.id);
         }
-        self.results.insert(result.id, result);
+        self.results.insert(id, result);
+        None
     }
 
     fn remove(&mut self, id: JobId) -> bool {
@@ -80,16 +86,16 @@ impl Storage for MemoryStorage {
         if state.closed {
             return Err(closed());
         }
-        let count = results.len();
+        let mut answers = Vec::with_capacity(results.len());
         for result in results {
-            state.put(result);
+            answers.push(state.put(result));
             while state.results.len() > self.results_max || state.bytes > self.bytes_max {
                 let Some((oldest, _)) = state.results.first_key_value() else { break };
                 let oldest = *oldest;
                 state.remove(oldest);
             }
         }
-        Ok(vec![None; count])
+        Ok(answers)
     }
 
     async fn get(&self, key: ResultKey) -> Result<Option<StoredResult>, Error> {

@@ -11,7 +11,7 @@
 //! # Layout
 //! `worker_actor` asks, settles and holds on; `books` is what it knows. It leaves jobs on the
 //! `desk`, where `handler_actor`s take them and leave reports; `attempt` is one run of a handler.
-//! `lanes` are the threads. `recorder` records.
+//! `lanes` are the threads. `recording_actor` records.
 
 mod attempt;
 mod books;
@@ -29,11 +29,12 @@ mod options;
 mod outcomes;
 mod pause;
 mod queue;
-mod recorder;
+mod recording_actor;
 mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod time;
 mod topic;
 mod topic_queue;
 mod worker;

@@ -17,18 +17,21 @@ pub struct HandlerOptions {
     /// How long an attempt may take; after that it has failed. [`Duration::MAX`] for ever.
     pub attempt_timeout: Duration,
     /// How long the queue holds a job for this worker without a sign of life, of which it gives one
-    /// every third of it: how soon others take over if this process hangs.
+    /// every third of it: how soon others take over if this process hangs. At most what the queue
+    /// allows.
     pub visibility: Duration,
     /// Where the handlers run.
     pub thread: Thread,
     /// How long after its time a handler that blocks its thread is waited for, before another thread
-    /// takes its place.
+    /// takes its place. Its attempt has failed then, with an error that says so to whoever looks at
+    /// the job.
     pub stuck_after: Duration,
-    /// Most threads that are stuck at once; with one more the worker waits for one of them.
+    /// Most threads that are stuck at once; with one more the worker waits for one of them, holds on
+    /// to the job, and says that it is stuck by its progress note.
     pub stuck_max: usize,
     /// How long a handler may go on whose job was cancelled or lost.
     pub cancel_grace: Duration,
-    /// How long one request for jobs waits.
+    /// How long one request for jobs waits; at most what the queue allows.
     pub wait: Duration,
     /// Where results are kept besides: a job is done only when that has its result, else it has
     /// failed.

@@ -15,7 +15,9 @@ use crate::model::{Blob, PushOptions, Pushed, Reservation, ReservedJob, Settleme
 /// its thread. Dropping a future gives up the answer, and nothing else: jobs that were handed out to
 /// a dropped [`next`](Self::next) are handed out again.
 ///
-/// Errors: with a [retryable](Error::retryable) one the worker tries again after a pause.
+/// Errors: with a [retryable](Error::retryable) one the worker tries again after a pause; with
+/// `LimitExceeded` that names `queue.credits_max` or `queue.push_jobs_max` in its details it asks for
+/// no more than that in one request from then on.
 pub trait Queue: Send + Sync + 'static {
     /// Adds jobs, all or none of them; one answer for each, in order.
     ///

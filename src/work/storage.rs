@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId};
 
 /// Keeps results. The queue keeps them too, for a while; this is for those who want them elsewhere
@@ -18,6 +18,9 @@ use crate::model::{Blob, JobId};
 pub trait Storage: Send + Sync + 'static {
     /// Keeps results; each replaces the one with its id, as the same job may be done twice. One
     /// answer for each, in order, `None` for kept.
+    ///
+    /// Errors of each: `StaleReservation` if there is a result of a later hand-out, under a higher
+    /// epoch: a worker that has lost the job without knowing replaces nothing.
     fn put(
         &self,
         results: Vec<StoredResult>,
@@ -60,6 +63,8 @@ pub trait Storage: Send + Sync + 'static {
 pub struct StoredResult {
     /// The job.
     pub id: JobId,
+    /// Which hand-out of it the result came from.
+    pub epoch: u32,
     /// Its index, as pushed.
     pub index: Option<Blob>,
     /// What its handler made, encoded.
@@ -115,6 +120,12 @@ impl<S: Storage> Storage for Arc<S> {
     fn close(&self) -> impl Future<Output = Result<(), Error>> + Send {
         (**self).close()
     }
+}
+
+/// Why a result is not kept.
+pub(super) fn outrun(id: JobId, epoch: u32) -> Error {
+    let message = format!("a result of job {id} is kept that is later than that of epoch {epoch}");
+    Error::new(ErrorCode::StaleReservation, message)
 }
 
 /// The part of a storage that a worker needs, whatever its type.

@@ -27,6 +27,7 @@ pub async fn storage<S: Storage>(make: impl AsyncFn() -> S) -> Result<(), Broken
         what_is_put_is_got_by_id_and_by_index
         what_is_not_there_is_none
         the_same_job_replaces_its_result
+        an_older_hand_out_does_not_replace_a_result
         the_same_index_names_the_last_kept
         remove_removes_one_and_tells_whether
         a_removed_index_names_nothing
@@ -38,7 +39,8 @@ pub async fn storage<S: Storage>(make: impl AsyncFn() -> S) -> Result<(), Broken
 }
 
 fn result(id: JobId, index: Option<&str>, output: &str) -> StoredResult {
-    StoredResult { id, index: index.map(Blob::from), output: Blob::from(output), failures: 2 }
+    let (index, output) = (index.map(Blob::from), Blob::from(output));
+    StoredResult { id, epoch: 1, index, output, failures: 2 }
 }
 
 async fn put(storage: &impl Storage, results: &[StoredResult]) -> Kept {
@@ -75,6 +77,24 @@ async fn the_same_job_replaces_its_result(storage: &impl Storage) -> Kept {
     put(storage, &[result(7, Some("seven"), "b")]).await?;
     same("its result", by_id(storage, 7).await?, Some(result(7, Some("seven"), "b")))?;
     same("len", done("len", storage.len().await)?, 1)
+}
+
+async fn an_older_hand_out_does_not_replace_a_result(storage: &impl Storage) -> Kept {
+    // Epochs that compare otherwise as text, or byte by byte from the lowest.
+    let of = |epoch: u32, output: &str| StoredResult { epoch, ..result(7, Some("x"), output) };
+    put(storage, &[of(255, "a")]).await?;
+    put(storage, &[of(256, "b")]).await?;
+    let late = [of(2, "c"), StoredResult { epoch: 1, ..result(8, None, "d") }];
+    let answers = done("put", storage.put(late.to_vec()).await)?;
+    let codes = answers.into_iter().map(|answer| answer.map(|error| error.code)).collect();
+    same("answers to put", codes, vec![Some(ErrorCode::StaleReservation), None])?;
+    same("its result", by_id(storage, 7).await?, Some(of(256, "b")))?;
+    same("by index", by_index(storage, "x").await?, Some(of(256, "b")))?;
+    put(storage, &[of(256, "e")]).await?;
+    same("its result of the same hand-out", by_id(storage, 7).await?, Some(of(256, "e")))?;
+    done("remove", storage.remove(ResultKey::Id(7)).await)?;
+    put(storage, &[of(2, "f")]).await?;
+    same("its result after the other's removal", by_id(storage, 7).await?, Some(of(2, "f")))
 }
 
 async fn the_same_index_names_the_last_kept(storage: &impl Storage) -> Kept {

@@ -39,7 +39,7 @@ async fn keys_of_a_wakeful_keep_every_rule_of_a_storage() {
 fn a_memory_storage_gives_up_the_oldest_past_its_bounds() {
     let storage = MemoryStorage::new(2, 10);
     let put = |id: JobId, output: &str| {
-        let result = StoredResult { id, index: None, output: output.into(), failures: 0 };
+        let result = StoredResult { id, epoch: 1, index: None, output: output.into(), failures: 0 };
         futures_util::FutureExt::now_or_never(storage.put(vec![result])).unwrap().unwrap();
     };
     let ids = || {
@@ -133,12 +133,26 @@ async fn a_broken_queue_is_told_which_rule_it_breaks() {
     assert_eq!(broken(Defect::ForgetsToWake).await, "a_push_wakes_who_waits");
 }
 
-/// As the seed's: what is stored is found by the very same handle, not by an equal one.
-struct Forgets(MemoryStorage);
+/// A storage with a defect.
+struct Careless(MemoryStorage, Carelessness);
 
-impl Storage for Forgets {
+#[derive(Clone, Copy)]
+enum Carelessness {
+    /// As the seed's: what is stored is found by the very same handle, not by an equal one.
+    ForgetsIndexes,
+    TakesAnyEpoch,
+}
+
+impl Storage for Careless {
     async fn put(&self, mut results: Vec<StoredResult>) -> Result<Vec<Option<Error>>, Error> {
-        results.iter_mut().for_each(|result| result.index = None);
+        for result in &mut results {
+            match self.1 {
+                Carelessness::ForgetsIndexes => result.index = None,
+                Carelessness::TakesAnyEpoch => {
+                    self.0.remove(ResultKey::Id(result.id)).await?;
+                }
+            }
+        }
         self.0.put(results).await
     }
 
@@ -169,6 +183,11 @@ impl Storage for Forgets {
 
 #[actix_rt::test]
 async fn a_broken_storage_is_told_which_rule_it_breaks() {
-    let kept = conformance::storage(async || Forgets(MemoryStorage::default())).await;
-    assert_eq!(kept.unwrap_err().rule, "what_is_put_is_got_by_id_and_by_index");
+    for (carelessness, rule) in [
+        (Carelessness::ForgetsIndexes, "what_is_put_is_got_by_id_and_by_index"),
+        (Carelessness::TakesAnyEpoch, "an_older_hand_out_does_not_replace_a_result"),
+    ] {
+        let make = async || Careless(MemoryStorage::default(), carelessness);
+        assert_eq!(conformance::storage(make).await.unwrap_err().rule, rule);
+    }
 }

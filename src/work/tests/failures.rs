@@ -20,7 +20,7 @@ impl Drop for Bomb {
 }
 
 #[actix_rt::test]
-async fn a_panic_loses_only_its_own_attempt() {
+async fn j18_a_panic_loses_only_its_own_attempt() {
     let queue = queue();
     let handler = does(async |job, _| match &*job {
         "at once" => panic!("at once"),
@@ -41,7 +41,7 @@ async fn a_panic_loses_only_its_own_attempt() {
 }
 
 #[actix_rt::test]
-async fn what_panics_when_it_is_dropped_harms_nobody() {
+async fn j18_what_panics_when_it_is_dropped_harms_nobody() {
     let queue = queue();
     let attempt_timeout = Duration::from_millis(10);
     let handler = does(async |job, _| {
@@ -62,7 +62,7 @@ async fn what_panics_when_it_is_dropped_harms_nobody() {
 }
 
 #[actix_rt::test]
-async fn a_timeout_is_a_failure() {
+async fn j5_a_timeout_is_a_failure() {
     let queue = queue();
     let attempt_timeout = Duration::from_millis(10);
     let worker = work(&queue, hangs(), HandlerOptions { attempt_timeout, ..options() });
@@ -173,7 +173,7 @@ impl Storage for Refuses {
 }
 
 #[actix_rt::test]
-async fn a_job_is_done_only_when_its_result_is_recorded() {
+async fn j4_a_job_is_done_only_when_its_result_is_recorded() {
     let queue = queue();
     let storage = Arc::new(Refuses {
         inner: MemoryStorage::default(),
@@ -205,14 +205,14 @@ async fn a_job_is_done_only_when_its_result_is_recorded() {
     );
     let stored = storage.get(ResultKey::Index(Blob::from("an index"))).await.unwrap();
     let index = Some(Blob::from("an index"));
-    assert_eq!(stored, Some(StoredResult { id: 1, index, output: payload, failures: 3 }));
+    assert_eq!(stored, Some(StoredResult { id: 1, epoch: 4, index, output: payload, failures: 3 }));
     until("it is counted", || worker.stats().done == 1).await;
     assert_eq!(worker.stats().failed, 3);
     assert_eq!(within(worker.stop(LONG)).await.stuck, 0);
 }
 
 #[actix_rt::test]
-async fn a_result_that_the_queue_refuses_is_a_failure() {
+async fn j5_a_result_that_the_queue_refuses_is_a_failure() {
     let queue = queue();
     queue.refusals.lock().push_back(Error::new(ErrorCode::LimitExceeded, "too large"));
     queue.add(&["x"]).await;

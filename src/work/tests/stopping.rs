@@ -53,7 +53,7 @@ async fn a_drain_lets_finish_what_runs_and_takes_no_more() {
 }
 
 #[actix_rt::test]
-async fn a_drain_waits_for_results_to_be_recorded() {
+async fn j4_a_drain_waits_for_results_to_be_recorded() {
     let queue = queue();
     let storage = Arc::new(Refuses {
         inner: MemoryStorage::default(),
@@ -74,7 +74,7 @@ async fn a_drain_waits_for_results_to_be_recorded() {
 }
 
 #[actix_rt::test]
-async fn what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
+async fn j5_what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
     for thread in [Thread::Own, Thread::Here, Thread::Blocking] {
         let queue = queue();
         let (told, mut tells) = mpsc::unbounded_channel();
@@ -102,7 +102,7 @@ async fn what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
 }
 
 #[actix_rt::test]
-async fn a_dropped_worker_gives_back_what_it_holds_without_being_waited_for() {
+async fn j5_a_dropped_worker_gives_back_what_it_holds_without_being_waited_for() {
     let queue = queue();
     let worker = work(&queue, hangs(), options());
     queue.add(&["a"]).await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{LONG, does, options, queue, until, within, work};
-use crate::Verdict;
 use crate::work::{HandlerOptions, JobHandler, Thread};
+use crate::{Reservation, Verdict};
 
 /// Blocks its thread for `block` until the sender is dropped, hangs for `wait`, else is done.
 fn blocks() -> (mpsc::Sender<()>, impl JobHandler<Job = String, Output = String>) {
@@ -29,7 +29,7 @@ fn blocks() -> (mpsc::Sender<()>, impl JobHandler<Job = String, Output = String>
 }
 
 #[actix_rt::test]
-async fn a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
+async fn j18_a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
     for thread in [Thread::Own, Thread::Blocking] {
         let queue = queue();
         let (release, handler) = blocks();
@@ -49,7 +49,7 @@ async fn a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
 }
 
 #[actix_rt::test]
-async fn those_beside_a_stuck_handler_are_given_back_at_no_cost() {
+async fn j18_those_beside_a_stuck_handler_are_given_back_at_no_cost() {
     let queue = queue();
     let (release, handler) = blocks();
     // Long enough that both have begun before it is over for the first.
@@ -69,7 +69,7 @@ async fn those_beside_a_stuck_handler_are_given_back_at_no_cost() {
 }
 
 #[actix_rt::test]
-async fn no_more_threads_are_stuck_than_may_be() {
+async fn j18_no_more_threads_are_stuck_than_may_be() {
     let queue = queue();
     let (release, handler) = blocks();
     let options =
@@ -80,10 +80,32 @@ async fn no_more_threads_are_stuck_than_may_be() {
     queue.add(&["block", "x"]).await;
     // Nobody is there for them until the first comes back.
     until("both are held", || worker.stats().running == 2).await;
-    assert_eq!(worker.stats().replaced, 1);
+    until("the second is shown", || !queue.notes.lock().is_empty()).await;
+    assert!(queue.notes.lock()[0].starts_with(b"stuck: "));
+    assert_eq!((worker.stats().replaced, worker.stats().stuck), (1, 2));
     assert_eq!(queue.verdicts().len(), 1);
     drop(release);
     let verdicts = queue.settled(3).await;
     assert!(verdicts.iter().any(|verdict| matches!(verdict, Verdict::Done { .. })));
     within(worker.stop(LONG)).await;
+}
+
+/// It has no time of its own: what it has is over with the cancel grace.
+#[actix_rt::test]
+async fn j18_a_handler_that_blocks_its_thread_after_its_job_was_taken_away_is_replaced_and_shown() {
+    let queue = queue();
+    let (release, handler) = blocks();
+    let cancel_grace = Duration::from_millis(10);
+    let worker = work(&queue, handler, HandlerOptions { cancel_grace, ..options() });
+    let pushed = queue.add(&["block"]).await;
+    until("it is held", || worker.stats().running == 1 && queue.is_taken()).await;
+    queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
+    until("it is shown", || worker.stats().stuck == 1).await;
+    assert_eq!((worker.stats().replaced, worker.stats().running), (1, 0));
+    queue.add(&["x"]).await;
+    assert!(matches!(queue.settled(1).await[..], [Verdict::Done { .. }]));
+    drop(release);
+    until("it has ended", || worker.stats().stuck == 0).await;
+    assert_eq!(within(worker.stop(LONG)).await.stuck, 0);
+    assert_eq!(queue.verdicts().len(), 1, "what it said too late was settled");
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{LONG, PATIENCE, does, hangs, options, queue, topic, until, within, work};
 use crate::work::tests::tapped::unavailable;
 use crate::work::{Cancelled, HandlerOptions, JobError, NewJob, Queue, Schema, Thread};
-use crate::{Blob, Details, Error, ErrorCode, Reservation, Verdict};
+use crate::{Blob, Details, Error, ErrorCode, Reservation, Settlement, Verdict};
 
 #[actix_rt::test]
 async fn a_result_is_settled_as_its_schema_encodes_it() {
@@ -81,7 +81,7 @@ async fn each_word_of_a_handler_is_its_verdict() {
 }
 
 #[actix_rt::test]
-async fn a_payload_that_does_not_decode_is_a_dead_letter_at_once() {
+async fn j5_a_payload_that_does_not_decode_is_a_dead_letter_at_once() {
     let queue = queue();
     queue.push(vec![NewJob::new("x")]).await.unwrap();
     let worker = work(&queue, hangs(), options());
@@ -121,7 +121,7 @@ async fn concurrency_is_reached_and_never_passed() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_is_taken_away_cancels_its_handler_and_is_not_settled() {
+async fn j15_a_job_that_is_taken_away_cancels_its_handler_and_is_not_settled() {
     let queue = queue();
     let (told, mut tells) = mpsc::unbounded_channel();
     let handler = does(move |_, cx| {
@@ -146,7 +146,7 @@ async fn a_job_that_is_taken_away_cancels_its_handler_and_is_not_settled() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_is_taken_away_in_its_first_turn_cancels_its_handler_too() {
+async fn j15_a_job_that_is_taken_away_in_its_first_turn_cancels_its_handler_too() {
     let queue = queue();
     let (go_on, gate) = std::sync::mpsc::channel::<()>();
     let gate = Arc::new(parking_lot::Mutex::new(gate));
@@ -183,7 +183,7 @@ async fn a_handler_that_does_not_heed_is_dropped_after_the_cancel_grace() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_runs_long_is_held_on_to() {
+async fn j17_a_job_that_runs_long_is_held_on_to() {
     let queue = queue();
     let gate = Arc::new(Semaphore::new(0));
     let handler = {
@@ -259,4 +259,83 @@ async fn a_smaller_limit_of_the_queue_is_kept_to() {
     queue.settled(2).await;
     assert_eq!(worker.stats().queue_errors, 0);
     within(worker.stop(PATIENCE)).await;
+}
+
+#[actix_rt::test]
+async fn another_limit_of_the_queue_makes_no_requests_smaller() {
+    let queue = queue();
+    let limit = Details::Limit { name: "queue.parked_max".to_owned(), value: 1 };
+    let refusal = Error::new(ErrorCode::LimitExceeded, "too many wait").with_details(limit);
+    queue.next_errors.lock().push_back(refusal);
+    queue.add(&["a", "b"]).await;
+    let worker = work(&queue, does(async |job, _| Ok(job)), options());
+    queue.settled(2).await;
+    assert_eq!((worker.stats().queue_errors, queue.most_asked()), (1, 4));
+    within(worker.stop(PATIENCE)).await;
+}
+
+/// As after a lost connection: its jobs are at the head again, and come before the next touch.
+#[actix_rt::test]
+async fn j15_the_older_run_of_a_job_that_comes_again_is_cancelled_and_counts_until_it_ends() {
+    let queue = queue();
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let handler = {
+        let gate = Arc::clone(&gate);
+        does(move |job, cx| {
+            let (told, gate) = (told.clone(), Arc::clone(&gate));
+            async move {
+                if cx.reservation().epoch == 1 {
+                    told.send(None).unwrap();
+                    told.send(Some(cx.cancelled().await)).unwrap();
+                }
+                gate.acquire().await.unwrap().forget();
+                Ok(job)
+            }
+        })
+    };
+    let worker = work(&queue, handler, HandlerOptions { cancel_grace: LONG, ..options() });
+    let pushed = queue.add(&["x"]).await;
+    assert_eq!(within(tells.recv()).await, Some(None));
+    let reservation = Reservation { id: pushed[0].id, epoch: 1 };
+    let settlement = Settlement { reservation, verdict: Verdict::Release };
+    assert_eq!(queue.inner.settle(vec![settlement]).await, Ok(vec![None]));
+    assert_eq!(within(tells.recv()).await, Some(Some(Cancelled::Revoked)));
+    until("both runs count", || worker.stats().running == 2).await;
+    assert_eq!(worker.stats().revoked, 1);
+    gate.add_permits(2);
+    assert!(matches!(queue.settled(1).await[..], [Verdict::Done { .. }]));
+    until("both have ended", || worker.stats().running == 0).await;
+    within(worker.stop(LONG)).await;
+    assert_eq!(queue.verdicts().len(), 1, "the older run was settled");
+}
+
+#[actix_rt::test]
+async fn an_option_that_is_for_ever_is_no_panic() {
+    for thread in [Thread::Own, Thread::Here, Thread::Blocking] {
+        let queue = queue();
+        let for_ever = HandlerOptions {
+            attempt_timeout: Duration::MAX,
+            visibility: Duration::MAX,
+            stuck_after: Duration::MAX,
+            cancel_grace: Duration::MAX,
+            wait: Duration::MAX,
+            thread,
+            ..options()
+        };
+        let handler = does(async |job, cx| {
+            if job == "revoked" {
+                cx.cancelled().await;
+            }
+            Ok(job)
+        });
+        let worker = work(&queue, handler, for_ever);
+        let revoked = queue.add(&["revoked"]).await;
+        until("it runs", || worker.stats().running == 1 && queue.is_taken()).await;
+        queue.revoke([Reservation { id: revoked[0].id, epoch: 1 }]);
+        until("it has ended", || worker.stats().running == 0).await;
+        queue.add(&["x"]).await;
+        assert!(matches!(queue.settled(1).await[..], [Verdict::Done { .. }]));
+        within(worker.stop(Duration::MAX)).await;
+    }
 }

@@ -14,6 +14,8 @@ pub(super) struct Tapped {
     pub(super) inner: MemoryQueue,
     settled: Mutex<Vec<Settlement>>,
     pub(super) touched: Mutex<Vec<Reservation>>,
+    /// See [`most_asked`](Self::most_asked).
+    most_asked: Mutex<u32>,
     /// Errors that the next calls answer with.
     pub(super) next_errors: Mutex<VecDeque<Error>>,
     pub(super) settle_errors: Mutex<VecDeque<Error>>,
@@ -30,6 +32,7 @@ impl Tapped {
             inner: MemoryQueue::new(bounds),
             settled: Mutex::default(),
             touched: Mutex::default(),
+            most_asked: Mutex::default(),
             next_errors: Mutex::default(),
             settle_errors: Mutex::default(),
             refusals: Mutex::default(),
@@ -56,6 +59,11 @@ impl Tapped {
     pub(super) fn revoke(&self, reservations: impl IntoIterator<Item = Reservation>) {
         self.revoked.lock().extend(reservations);
         self.revoking.notify_one();
+    }
+
+    /// The most jobs that one request asked for, since the last that was refused.
+    pub(super) fn most_asked(&self) -> u32 {
+        *self.most_asked.lock()
     }
 
     pub(super) fn verdicts(&self) -> Vec<Verdict> {
@@ -85,8 +93,15 @@ impl Queue for Tapped {
     async fn next(&self, next: Next) -> Result<Vec<ReservedJob>, Error> {
         let error = self.next_errors.lock().pop_front();
         match error {
-            Some(error) => Err(error),
-            None => self.inner.next(next).await,
+            Some(error) => {
+                *self.most_asked.lock() = 0;
+                Err(error)
+            }
+            None => {
+                let most = (*self.most_asked.lock()).max(next.credits);
+                *self.most_asked.lock() = most;
+                self.inner.next(next).await
+            }
         }
     }
 

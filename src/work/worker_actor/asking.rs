@@ -9,6 +9,7 @@ use super::{Phase, WorkerActor, guarded};
 use crate::config::work::{LOOK_MAX, NEXTS_MAX};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Reservation, ReservedJob, Verdict};
+use crate::work::time::later;
 use crate::work::{Next, Queue};
 
 impl<Q: Queue> WorkerActor<Q> {
@@ -69,7 +70,13 @@ impl<Q: Queue> WorkerActor<Q> {
             jobs.iter().for_each(|job| self.say(job.reservation, Verdict::Release));
             return;
         }
-        jobs.iter().for_each(|job| self.books.take(job));
+        for job in &jobs {
+            // It was lost with its connection, say, and has come back before that was noticed.
+            for older in self.books.older(job.reservation) {
+                self.revoke(older);
+            }
+            self.books.take(job);
+        }
         self.desk.leave_jobs(jobs, self.lanes.are_apart());
         if let Err(error) = self.lanes.grow() {
             // What waits is taken by the threads there are, and the next look tries again.
@@ -82,7 +89,7 @@ impl<Q: Queue> WorkerActor<Q> {
         if now < self.touch_at {
             return;
         }
-        self.touch_at = now + self.options.visibility / 3;
+        self.touch_at = later(now, self.options.visibility / 3);
         let reservations = self.books.to_touch();
         for part in reservations.chunks(self.batch_max) {
             let (queue, part) = (Arc::clone(&self.queue), part.to_vec());
@@ -140,7 +147,7 @@ impl<Q: Queue> WorkerActor<Q> {
         if self.desk.take_back(reservation) {
             self.books.finish(reservation);
         } else {
-            self.desk.revoke(reservation, Instant::now() + self.options.cancel_grace);
+            self.desk.revoke(reservation, later(Instant::now(), self.options.cancel_grace));
         }
     }
 }

@@ -7,14 +7,15 @@ use tokio::sync::oneshot;
 
 use super::{Phase, WorkerActor};
 use crate::model::Verdict;
-use crate::work::recorder::Dismiss;
+use crate::work::recording_actor::Dismiss;
+use crate::work::time::later;
 use crate::work::{Cancelled, Queue, Stopped};
 
 impl<Q: Queue> WorkerActor<Q> {
     /// Takes no more jobs, and gives back those that are not begun.
     pub(super) fn drain(&mut self, ctx: &mut Context<Self>, grace: Duration) {
         let now = Instant::now();
-        let until = now.checked_add(grace).unwrap_or(now + Duration::from_secs(1 << 31));
+        let until = later(now, grace);
         match self.phase {
             Phase::Working => self.phase = Phase::Draining(until),
             Phase::Draining(before) => self.phase = Phase::Draining(before.min(until)),
@@ -43,14 +44,14 @@ impl<Q: Queue> WorkerActor<Q> {
             let released = self.books.release_all();
             self.stats.lock().released += released as u64;
             self.desk.give_up_all(Cancelled::Stopping);
-            self.phase = Phase::Clearing(now + self.options.stuck_after);
+            self.phase = Phase::Clearing(later(now, self.options.stuck_after));
             self.settle(ctx);
         }
         if let Phase::Clearing(until) = self.phase
             && (self.books.is_quiet() || now >= until)
         {
             self.lanes.retire();
-            self.phase = Phase::Retiring(now + self.options.stuck_after);
+            self.phase = Phase::Retiring(later(now, self.options.stuck_after));
         }
         if let Phase::Retiring(until) = self.phase
             && (self.lanes.are_empty() || now >= until)
@@ -80,7 +81,7 @@ impl<Q: Queue> WorkerActor<Q> {
 
 /// Waits until threads have ended, but for no longer than `patience`; tells how many have not.
 async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
-    let until = tokio::time::Instant::now() + patience;
+    let until = later(Instant::now(), patience).into();
     let mut late = 0;
     for thread in threads {
         let (ended, ending) = oneshot::channel::<()>();

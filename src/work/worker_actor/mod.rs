@@ -10,7 +10,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{
+    Actor, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message, SpawnHandle,
+    WrapFuture,
+};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -20,7 +23,8 @@ use super::books::Books;
 use super::desk::{Desk, Report, Reported};
 use super::lanes::Lanes;
 use super::pause::Pause;
-use super::recorder::Recorder;
+use super::recording_actor::RecordingActor;
+use super::time::later;
 use super::{Cancelled, HandlerOptions, Queue, Stopped, WorkerStats};
 use crate::config::work::{BATCH_JOBS_MAX, LOOK_MAX, LOOK_MIN};
 use crate::error::{Error, ErrorCode};
@@ -41,7 +45,7 @@ pub(super) struct WorkerActor<Q: Queue> {
     desk: Arc<Desk>,
     lanes: Lanes,
     books: Books,
-    storage: Option<(Addr<Recorder>, Arbiter)>,
+    storage: Option<(Addr<RecordingActor>, Arbiter)>,
     /// Requests for jobs, each with its number.
     nexts: Vec<(u64, SpawnHandle)>,
     asked: u64,
@@ -87,8 +91,8 @@ impl<Q: Queue> WorkerActor<Q> {
                 let message = format!("no thread can be made for the storage: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?;
-            let start = move |_: &mut Context<_>| Recorder::new(storage.0);
-            Ok::<_, Error>((Recorder::start_in_arbiter(&arbiter.handle(), start), arbiter))
+            let start = move |_: &mut Context<_>| RecordingActor::new(storage.0);
+            Ok::<_, Error>((RecordingActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
         });
         let now = Instant::now();
         Ok(Self {
@@ -102,7 +106,7 @@ impl<Q: Queue> WorkerActor<Q> {
             batch_max: BATCH_JOBS_MAX,
             asking: Pause::default(),
             settling: Pause::default(),
-            touch_at: now + options.visibility / 3,
+            touch_at: later(now, options.visibility / 3),
             look_at: now,
             look_every: look_every(&options),
             phase: Phase::Working,
@@ -177,6 +181,7 @@ impl<Q: Queue> WorkerActor<Q> {
                 id = given_up.culprit.id,
                 "a handler blocks its thread beyond its time; another thread takes its place"
             );
+            self.desk.forget(given_up.culprit);
             // Nothing of it is waited for: what it reports later is of a job not held any more.
             if self.books.finish(given_up.culprit).is_some_and(|held| !held.revoked) {
                 let error =
@@ -197,8 +202,28 @@ impl<Q: Queue> WorkerActor<Q> {
         {
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
         }
-        self.stats.lock().stuck = self.lanes.stuck() as u64;
+        let endured = self.lanes.endured(now, stuck_after);
+        self.stats.lock().stuck = (self.lanes.stuck() + endured.len()) as u64;
+        for reservation in endured {
+            self.show_stuck(ctx, reservation);
+        }
         self.touch(ctx, now);
+    }
+
+    /// Tells whoever asks for a job that it is stuck: those whose threads were replaced have failed,
+    /// with an error that says so, but this one is held on to.
+    fn show_stuck(&mut self, ctx: &mut Context<Self>, reservation: Reservation) {
+        if !self.books.note_stuck(reservation) {
+            return;
+        }
+        let note = "stuck: its handler blocks its thread beyond its time, as too many others do";
+        let queue = Arc::clone(&self.queue);
+        let noted = guarded(async move { queue.progress(reservation, note.into()).await });
+        ctx.spawn(noted.into_actor(self).map(move |noted, actor, _| {
+            if let Err(error) = noted {
+                tracing::warn!(topic = %actor.topic, id = reservation.id, %error, "a stuck job is not shown");
+            }
+        }));
     }
 
     /// Looks again and again. Not by an interval, which would make up for what it missed.

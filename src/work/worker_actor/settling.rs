@@ -6,11 +6,11 @@ use std::time::Instant;
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::{WorkerActor, guarded};
-use crate::config::work::SETTLES_MAX;
+use crate::config::work::{BATCH_LIMITS, SETTLES_MAX};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Settlement, Verdict};
 use crate::work::Queue;
-use crate::work::recorder::Record;
+use crate::work::recording_actor::Record;
 
 type Settled = Result<Vec<Option<Error>>, Error>;
 
@@ -101,11 +101,13 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    /// Whether the queue has named a smaller limit than was asked for, which is kept to from now on.
+    /// Whether the queue has named a smaller limit for one request, which is kept to from now on.
     pub(super) fn allows_less(&mut self, error: &Error) -> bool {
-        let Details::Limit { value, .. } = &error.details else { return false };
+        let Details::Limit { name, value } = &error.details else { return false };
         let less = usize::try_from(*value).unwrap_or(usize::MAX);
-        let allows = error.code == ErrorCode::LimitExceeded && (1..self.batch_max).contains(&less);
+        let allows = error.code == ErrorCode::LimitExceeded
+            && BATCH_LIMITS.contains(&name.as_str())
+            && (1..self.batch_max).contains(&less);
         if allows {
             self.batch_max = less;
         }

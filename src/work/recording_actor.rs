@@ -1,4 +1,4 @@
-//! [`Recorder`]: records results, a batch at a time.
+//! [`RecordingActor`]: records results, a batch at a time.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::config::work::STORAGE_TIMEOUT;
 use crate::error::{Error, ErrorCode};
 
 /// Keeps the results of a worker, on a thread of its own, whatever the storage does there.
-pub(super) struct Recorder {
+pub(super) struct RecordingActor {
     storage: Arc<dyn Keep>,
 }
 
@@ -27,17 +27,17 @@ pub(super) struct Record(pub(super) Vec<StoredResult>);
 #[rtype(result = "()")]
 pub(super) struct Dismiss;
 
-impl Recorder {
+impl RecordingActor {
     pub(super) fn new(storage: Arc<dyn Keep>) -> Self {
         Self { storage }
     }
 }
 
-impl Actor for Recorder {
+impl Actor for RecordingActor {
     type Context = Context<Self>;
 }
 
-impl Handler<Record> for Recorder {
+impl Handler<Record> for RecordingActor {
     type Result = ResponseFuture<Vec<Option<Error>>>;
 
     fn handle(&mut self, Record(results): Record, _: &mut Context<Self>) -> Self::Result {
@@ -57,7 +57,7 @@ impl Handler<Record> for Recorder {
     }
 }
 
-impl Handler<Dismiss> for Recorder {
+impl Handler<Dismiss> for RecordingActor {
     type Result = ();
 
     fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) {
