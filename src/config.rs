@@ -179,6 +179,9 @@ pub struct QueueConfig {
     pub visibility_max: Duration,
     /// Longest delay, backoff and time that an index stays taken after its job.
     pub delay_max: Duration,
+    /// How far ahead the next time of a schedule is looked for; one that has none by then does not
+    /// come. Bounds what the search costs.
+    pub schedule_ahead_max: Duration,
     /// How many failures are followed by another run, if neither push nor topic say.
     pub retry_max: u32,
     /// How many losses are followed by another run, if neither push nor topic say: a job that
@@ -219,7 +222,7 @@ pub struct QueueConfig {
     /// Most ended reservations kept for an owner until it asks for them; of those before them it
     /// learns when it touches or settles them.
     pub revoked_max: usize,
-    /// Jobs handled in one turn before other work gets its turn.
+    /// Jobs handled in one turn before other work gets its turn; a schedule that comes counts as 16.
     pub slice_max: usize,
     /// Bytes of jobs after which a slice of a snapshot ends.
     pub slice_bytes_max: usize,
@@ -403,6 +406,8 @@ impl Config {
                 visibility_default: Duration::from_secs(30),
                 visibility_max: Duration::from_secs(24 * 3600),
                 delay_max: Duration::from_secs(10 * 365 * 24 * 3600),
+                // 29 February can be eight years away.
+                schedule_ahead_max: Duration::from_secs(10 * 365 * 24 * 3600),
                 retry_max: 25,
                 loss_max: 3,
                 backoff_base: Duration::from_secs(1),
@@ -499,7 +504,7 @@ impl Config {
                 progress_bytes_max, error_bytes_max, errors_kept_max, jobs_max, bytes_max,
                 topic_jobs_max, topic_bytes_max, push_jobs_max, push_bytes_max, credits_max, parked_max,
                 parked_bytes_max, wait_max, wait_default, visibility_default, visibility_max,
-                delay_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
+                delay_max, schedule_ahead_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
                 backoff_pauses_max, priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
                 outcomes_bytes_max, outcomes_age_max, finished_indexes_max, list_jobs_max,
                 list_bytes_max, list_looked_at_max, revoked_max, slice_max, slice_bytes_max,

@@ -1,8 +1,11 @@
 //! That the limits of a [`Config`] fit each other.
 
+use std::time::Duration;
+
 use super::job_frames::job_frames;
 use super::record::{change_bytes_max, job_record_bytes_max, record_bytes_max};
 use super::{BODY_BYTES_LIMIT, Config};
+use crate::duration::show;
 use crate::error::{Error, ErrorCode};
 
 /// Bytes of keys and values after which a push of events ends: small enough that streams take
@@ -12,11 +15,15 @@ pub(crate) const PUSH_BYTES: usize = 64 * 1024;
 /// What a segment has room for beside one record, and a little more.
 const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
 
+/// Longest time about jobs that can be configured: added to a clock, and multiplied by a priority,
+/// it is far from where either ends.
+const JOB_TIME_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 impl Config {
     /// That the limits fit each other.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the two that do not.
+    /// `InvalidArgument` naming the two that do not, or the one that makes no sense.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         self.check_frames()?;
@@ -33,6 +40,7 @@ impl Config {
             return refuse("rpc.output_bytes_max must be at least 1".into());
         }
         self.check_records()?;
+        self.check_jobs()?;
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
             return refuse(
                 "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),
@@ -127,5 +135,90 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// That jobs can be pushed, handed out, listed and seen to at all.
+    fn check_jobs(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        let queue = &self.queue;
+        for (name, count) in [
+            ("queue.name_bytes_max", queue.name_bytes_max),
+            ("queue.push_jobs_max", queue.push_jobs_max),
+            ("queue.push_bytes_max", queue.push_bytes_max),
+            ("queue.credits_max", queue.credits_max as usize),
+            ("queue.list_jobs_max", queue.list_jobs_max),
+            ("queue.list_bytes_max", queue.list_bytes_max),
+            ("queue.slice_max", queue.slice_max),
+        ] {
+            if count == 0 {
+                return refuse(format!("{name} must be at least 1"));
+            }
+        }
+        let (zero, ms, day) =
+            (Duration::ZERO, Duration::from_millis(1), Duration::from_secs(24 * 3600));
+        for (name, time, least) in [
+            ("queue.wait_max", queue.wait_max, zero),
+            ("queue.visibility_max", queue.visibility_max, ms),
+            ("queue.delay_max", queue.delay_max, zero),
+            ("queue.schedule_ahead_max", queue.schedule_ahead_max, day),
+            ("queue.backoff_cap", queue.backoff_cap, zero),
+            ("queue.priority_step", queue.priority_step, zero),
+        ] {
+            if time < least || time > JOB_TIME_LIMIT {
+                let (least, most) = (show(least), show(JOB_TIME_LIMIT));
+                return refuse(format!("{name} must be from {least} to {most}"));
+            }
+        }
+        if queue.visibility_default < ms || queue.visibility_default > queue.visibility_max {
+            return refuse(format!(
+                "queue.visibility_default must be from 1ms to queue.visibility_max, which is {}",
+                show(queue.visibility_max)
+            ));
+        }
+        if queue.backoff_floor > queue.backoff_cap {
+            return refuse(format!(
+                "queue.backoff_floor must be at most queue.backoff_cap, which is {}",
+                show(queue.backoff_cap)
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::QueueConfig;
+
+    #[test]
+    fn s10_limits_under_which_no_job_could_be_done_are_refused() {
+        Config::new().check().unwrap();
+        type Change = fn(&mut QueueConfig);
+        let changes: [(&str, Change); 17] = [
+            ("queue.name_bytes_max", |queue| queue.name_bytes_max = 0),
+            ("queue.push_jobs_max", |queue| queue.push_jobs_max = 0),
+            ("queue.push_bytes_max", |queue| queue.push_bytes_max = 0),
+            ("queue.credits_max", |queue| queue.credits_max = 0),
+            ("queue.list_jobs_max", |queue| queue.list_jobs_max = 0),
+            ("queue.list_bytes_max", |queue| queue.list_bytes_max = 0),
+            ("queue.slice_max", |queue| queue.slice_max = 0),
+            ("queue.wait_max", |queue| queue.wait_max = Duration::MAX),
+            ("queue.visibility_max", |queue| queue.visibility_max = Duration::ZERO),
+            ("queue.visibility_max", |queue| queue.visibility_max = Duration::MAX),
+            ("queue.visibility_default", |queue| queue.visibility_default = Duration::ZERO),
+            ("queue.visibility_default", |queue| queue.visibility_max = Duration::from_secs(29)),
+            ("queue.delay_max", |queue| queue.delay_max = Duration::MAX),
+            ("queue.schedule_ahead_max", |queue| queue.schedule_ahead_max = Duration::ZERO),
+            ("queue.backoff_cap", |queue| queue.backoff_cap = Duration::MAX),
+            ("queue.backoff_floor", |queue| queue.backoff_cap = Duration::from_millis(99)),
+            ("queue.priority_step", |queue| queue.priority_step = Duration::MAX),
+        ];
+        for (name, change) in changes {
+            let mut config = Config::new();
+            change(&mut config.queue);
+            let refusal = config.check().unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+            assert!(refusal.message.starts_with(&format!("{name} must be")), "{name}: {refusal}");
+        }
     }
 }

@@ -513,7 +513,7 @@ pub struct TopicInfo {
 pub struct ScheduleInfo {
     /// As set.
     pub schedule: Schedule,
-    /// When it pushes next; `None` if never.
+    /// When it pushes next; `None` if not within `queue.schedule_ahead_max`, and so never again.
     pub next: Option<UnixMillis>,
     /// How often it has pushed.
     pub pushed: u64,

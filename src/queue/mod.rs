@@ -6,6 +6,7 @@
 //! and when it is read back.
 
 mod apply;
+mod calendar;
 mod change;
 mod check;
 mod dead;

@@ -164,15 +164,18 @@ impl State {
     fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
         let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
         let (mut count, mut total) = (0_usize, 0_u64);
-        for job in jobs {
-            if self.taken(job).is_some() {
-                continue;
+        for jobs in jobs.chunk_by(|one, next| one.topic == next.topic) {
+            let (mut new, mut size) = (0, 0);
+            for job in jobs.iter().filter(|job| self.taken(job).is_none()) {
+                new += 1;
+                size += bytes_of(job) as u64;
             }
-            let (jobs, bytes) = more.entry(&job.topic).or_default();
-            *jobs += 1;
-            *bytes += bytes_of(job) as u64;
-            count += 1;
-            total += bytes_of(job) as u64;
+            if let Some(job) = jobs.first().filter(|_| new > 0) {
+                let (jobs, bytes) = more.entry(&job.topic).or_default();
+                (*jobs, *bytes) = (*jobs + new, *bytes + size);
+            }
+            count += new as usize;
+            total += size;
         }
         let mut room = Ok(());
         for (name, (jobs, bytes)) in more {
@@ -210,8 +213,8 @@ impl State {
 
     /// The job that has the index of this push, and its state.
     fn taken(&self, push: &PushRequest) -> Option<(JobId, JobState)> {
-        let topic = self.topic(*self.names.get(&push.topic)?)?;
-        let index = topic.indexes.get(push.options.index.as_ref()?)?;
+        let index = push.options.index.as_ref()?;
+        let index = self.topic(*self.names.get(&push.topic)?)?.indexes.get(index)?;
         let state = match index.taken {
             Taken::Until(_, state) => state,
             _ => self.job(*self.ids.get(&index.id)?)?.state(),

@@ -1,13 +1,9 @@
 //! Jobs that are pushed again and again, by the clock of a time zone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use croner::Cron;
-
+use super::calendar::{days_in, next_time};
 use super::change::{Change, Rare, Set};
 use super::push::rare_of;
 use super::{Now, QueueError, State, millis};
@@ -15,11 +11,16 @@ use crate::model::{
     Backoff, Blob, JobReply, PushOptions, PushRequest, Schedule, ScheduleInfo, UnixMillis,
 };
 
+/// What a schedule that comes takes of a turn, in jobs: its expression is read anew.
+const CAME_COST: usize = 16;
+
 /// A schedule that can never push again is looked at no more.
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
     by_name: BTreeMap<Blob, Set>,
     due: BTreeSet<(UnixMillis, Blob)>,
+    /// Of all of them, as [`bytes_of`] counts.
+    bytes: usize,
 }
 
 impl Schedules {
@@ -33,12 +34,15 @@ impl Schedules {
         if let Some(next) = set.next {
             self.due.insert((next, set.name.clone()));
         }
+        self.bytes += bytes_of(set);
         self.by_name.insert(set.name.clone(), set.clone());
     }
 
     pub(super) fn remove(&mut self, name: &Blob) {
-        if let Some(Set { next: Some(next), .. }) = self.by_name.remove(name) {
-            self.due.remove(&(next, name.clone()));
+        let Some(set) = self.by_name.remove(name) else { return };
+        self.bytes -= bytes_of(&set);
+        if let Some(next) = set.next {
+            self.due.remove(&(next, set.name));
         }
     }
 
@@ -55,21 +59,6 @@ impl Schedules {
     }
 }
 
-/// When `cron` says is next after `after`, by the clock of `timezone`; `None` for never again.
-///
-/// Errors: a sentence, if either makes no sense.
-fn next_time(cron: &str, timezone: &str, after: UnixMillis) -> Result<Option<UnixMillis>, String> {
-    let pattern = Cron::from_str(cron).map_err(|error| {
-        format!("`{cron}` is no cron expression ({error}); write it as in `0 3 * * 1-5`")
-    })?;
-    let zone = Tz::from_str(timezone)
-        .map_err(|_| format!("`{timezone}` is no time zone; name it as in Europe/Berlin or UTC"))?;
-    let after = i64::try_from(after).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-    let after = after.ok_or("the time of day is out of range")?.with_timezone(&zone);
-    let next = pattern.find_next_occurrence(&after, false).ok();
-    Ok(next.and_then(|next| UnixMillis::try_from(next.timestamp_millis()).ok()))
-}
-
 impl State {
     pub(super) fn set_schedule(
         &mut self,
@@ -78,7 +67,6 @@ impl State {
     ) -> Result<JobReply, QueueError> {
         self.utc = self.utc.max(now.utc);
         self.check_name("schedule", &schedule.name)?;
-        self.check_schedule_bytes(&schedule)?;
         let Schedule { name, cron, timezone, push } = schedule;
         let max = self.config.name_bytes_max;
         for text in [&cron, &timezone] {
@@ -89,9 +77,8 @@ impl State {
         let (max, count) = (self.config.schedules_max, self.schedules.by_name.len());
         let count = count + usize::from(!self.schedules.by_name.contains_key(&name));
         QueueError::limit("queue.schedules_max", max, count, "too many schedules")?;
-        let next = next_time(&cron, &timezone, self.utc).map_err(QueueError::Invalid)?;
         let PushRequest { topic, payload, options } = push;
-        let set = Set {
+        let mut set = Set {
             name: name.clone(),
             cron,
             timezone,
@@ -102,21 +89,36 @@ impl State {
             retry_max: options.retry_max,
             loss_max: options.loss_max,
             rare: rare_of(&options).unwrap_or_default(),
-            next,
+            next: None,
             pushed: 0,
             missed: 0,
         };
+        self.check_schedule_bytes(&set)?;
+        set.next = Some(self.first_time(&set)?);
         self.commit(Change::ScheduleSet(set));
         let set = self.schedules.by_name.get(&name);
         Ok(JobReply::Schedules(set.map(info_of).into_iter().collect()))
     }
 
     /// That all schedules can be told of in one reply.
-    fn check_schedule_bytes(&self, schedule: &Schedule) -> Result<(), QueueError> {
-        let others = self.schedules.all().filter(|set| set.name != schedule.name);
-        let others: usize = others.map(|set| bytes_of(&info_of(set).schedule)).sum();
-        let (max, bytes) = (self.config.list_bytes_max, others + bytes_of(schedule));
+    fn check_schedule_bytes(&self, set: &Set) -> Result<(), QueueError> {
+        let replaced = self.schedules.by_name.get(&set.name).map_or(0, bytes_of);
+        let bytes = self.schedules.bytes - replaced + bytes_of(set);
+        let max = self.config.list_bytes_max;
         QueueError::limit("queue.list_bytes_max", max, bytes, "the schedules are too large in all")
+    }
+
+    /// One that never comes is a mistake, to be told at once.
+    fn first_time(&self, set: &Set) -> Result<UnixMillis, QueueError> {
+        let days = days_in(self.config.schedule_ahead_max);
+        let first = next_time(&set.cron, &set.timezone, self.utc, days);
+        first.map_err(QueueError::Invalid)?.ok_or_else(|| {
+            QueueError::Invalid(format!(
+                "`{}` does not come in the next {days} days, and no schedule is looked for longer \
+                 (queue.schedule_ahead_max); give it a date that there is",
+                set.cron
+            ))
+        })
     }
 
     pub(super) fn remove_schedule(
@@ -141,13 +143,14 @@ impl State {
         if self.draining {
             return;
         }
-        for _ in 0..self.config.slice_max {
+        let days = days_in(self.config.schedule_ahead_max);
+        for _ in 0..self.config.slice_max.div_ceil(CAME_COST) {
             let Some((due, name)) = self.schedules.due.first().cloned() else { return };
             if due > self.utc {
                 return;
             }
             let Some(set) = self.schedules.by_name.get(&name) else { return };
-            let next = next_time(&set.cron, &set.timezone, self.utc).unwrap_or(None);
+            let next = next_time(&set.cron, &set.timezone, self.utc, days).unwrap_or(None);
             let mut push = push_of(set);
             // Its delay counts from when it was to come.
             let late = Duration::from_millis(self.utc - due);
@@ -184,36 +187,23 @@ fn info_of(set: &Set) -> ScheduleInfo {
 }
 
 /// Of names, expressions and the payload.
-fn bytes_of(schedule: &Schedule) -> usize {
-    let PushRequest { topic, payload, options } = &schedule.push;
-    let names = [&options.index, &options.order_key].into_iter().flatten().map(|name| name.len());
-    let texts = schedule.name.len() + schedule.cron.len() + schedule.timezone.len();
-    texts + topic.len() + payload.len() + names.sum::<usize>()
+fn bytes_of(set: &Set) -> usize {
+    let names = [&set.rare.index, &set.rare.order_key].into_iter().flatten().map(|name| name.len());
+    let texts = set.name.len() + set.cron.len() + set.timezone.len();
+    texts + set.topic.len() + set.payload.len() + names.sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> UnixMillis {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis() as UnixMillis
-    }
-
-    #[test]
-    fn j10_a_schedule_goes_by_the_clock_of_its_zone() {
-        let next = |after| next_time("30 3 * * *", "Europe/Berlin", at(after)).unwrap().unwrap();
-        // Summer time begins on 2026-03-29 and ends on 2026-10-25.
-        assert_eq!(next("2026-03-27T12:00:00Z"), at("2026-03-28T02:30:00Z"));
-        assert_eq!(next("2026-03-29T12:00:00Z"), at("2026-03-30T01:30:00Z"));
-        assert_eq!(next("2026-10-25T12:00:00Z"), at("2026-10-26T02:30:00Z"));
-    }
-
-    #[test]
-    fn j10_nonsense_is_refused_with_what_to_write() {
-        let cron = next_time("every day", "UTC", 0).unwrap_err();
-        assert!(cron.contains("every day") && cron.contains("0 3 * * 1-5"), "{cron}");
-        let zone = next_time("0 3 * * *", "Berlin", 0).unwrap_err();
-        assert!(zone.contains("Berlin") && zone.contains("Europe/Berlin"), "{zone}");
+    fn daily(name: &str, payload: usize) -> Schedule {
+        Schedule {
+            name: name.into(),
+            cron: "0 3 * * *".to_owned(),
+            timezone: "UTC".to_owned(),
+            push: PushRequest::new("t", vec![b'x'; payload]),
+        }
     }
 
     #[test]
@@ -222,15 +212,7 @@ mod tests {
         config.list_bytes_max = 100;
         let mut state = State::new(config, 1);
         let now = Now { steady: 1, utc: 1 };
-        let mut set = |name: &str, payload: usize| {
-            let schedule = Schedule {
-                name: name.into(),
-                cron: "0 3 * * *".to_owned(),
-                timezone: "UTC".to_owned(),
-                push: PushRequest::new("t", vec![b'x'; payload]),
-            };
-            state.set_schedule(now, schedule)
-        };
+        let mut set = |name, payload| state.set_schedule(now, daily(name, payload));
         // 14 bytes of names and expressions, each.
         assert!(set("a", 36).is_ok() && set("b", 36).is_ok());
         let full = matches!(
@@ -239,5 +221,38 @@ mod tests {
         );
         assert!(full, "what is there counts");
         assert!(set("a", 36).is_ok(), "but not what is replaced");
+        state.remove_schedule(now, &"a".into()).unwrap();
+        assert_eq!(state.schedules.bytes, 50, "nor what is removed");
+    }
+
+    #[test]
+    fn j10_a_date_that_never_comes_is_refused() {
+        let mut state = State::new(crate::Config::new().queue, 1);
+        let now = Now { steady: 1, utc: 1_790_000_000_000 };
+        for cron in ["0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 2020"] {
+            let schedule = Schedule { cron: cron.to_owned(), ..daily("a", 1) };
+            let refusal = state.set_schedule(now, schedule).unwrap_err().to_string();
+            assert!(refusal.contains(cron), "{refusal}");
+            assert!(refusal.contains("queue.schedule_ahead_max"), "{refusal}");
+        }
+        assert_eq!(state.tell_schedules(), JobReply::Schedules(Vec::new()));
+    }
+
+    #[test]
+    fn s10_many_schedules_at_once_come_a_slice_at_a_time() {
+        let mut config = crate::Config::new().queue;
+        config.slice_max = 2 * CAME_COST;
+        let mut state = State::new(config, 1);
+        let set = |state: &mut State, name: &str| {
+            state.set_schedule(Now { steady: 1, utc: 1 }, daily(name, 1)).unwrap();
+        };
+        ["a", "b", "c"].into_iter().for_each(|name| set(&mut state, name));
+        let later = Now { steady: 2, utc: state.schedules.next().unwrap() };
+        let mut came = Vec::new();
+        for _ in 0..3 {
+            state.finish_turn(later);
+            came.push(state.schedules.all().filter(|set| set.pushed == 1).count());
+        }
+        assert_eq!(came, [2, 3, 3]);
     }
 }

@@ -13,8 +13,8 @@ use crate::{Blob, Jobs, Operations, PushRequest, Schedule, ScheduleInfo};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 CRON is `minute hour day month weekday`, or six fields with seconds in front. Another schedule under
-the same name replaces it. Prints when it pushes next. With --index, a run is left out while the one
-before is not finished.
+the same name replaces it. Prints when it pushes next; what does not come within ten years is refused.
+With --index, a run is left out while the one before is not finished.
 
 Examples:
   wakeful job schedule nightly '0 3 * * *' report --tz Europe/Berlin

@@ -253,12 +253,13 @@ fn is_heavy(call: &Call) -> bool {
     }
 }
 
-/// Whether it may concern many jobs while it is short itself: a read has room for many of those.
+/// Whether it may take long, or concern many jobs, while it is short itself: a read has room for many
+/// of those.
 fn is_heavy_job(job: &JobRequest) -> bool {
     match job {
         JobRequest::Reserve(reserve) => reserve.credits > 1,
         JobRequest::Replay { id, .. } => id.is_none(),
-        JobRequest::ClearTopic(_) => true,
+        JobRequest::ClearTopic(_) | JobRequest::SetSchedule(_) => true,
         job => is_large(job),
     }
 }
@@ -302,7 +303,7 @@ fn not_wakeful(start: &[u8]) -> Fatal {
 mod tests {
     use super::*;
     use crate::Config;
-    use crate::model::{GetRequest, RangeRequest};
+    use crate::model::{GetRequest, PushRequest, RangeRequest, Schedule};
     use crate::rpc::codec::{encode_bare, encode_frame};
 
     /// What was understood, in words.
@@ -405,8 +406,14 @@ mod tests {
             .map(str::to_owned)
             .chain((10..20).map(|id| format!("request {id}: true")))
             .collect();
-        for id in 10..20 {
+        for id in 10..15 {
             request(&mut script, id, 0, Request::Range(RangeRequest::new(KeyRange::all())));
+        }
+        for id in 15..20 {
+            let (cron, timezone) = ("0 3 * * *".to_owned(), "UTC".to_owned());
+            let push = PushRequest::new("t", "");
+            let schedule = Schedule { name: "s".into(), cron, timezone, push };
+            request(&mut script, id, 0, Request::Job(JobRequest::SetSchedule(Box::new(schedule))));
         }
         for (requests, heavy) in [(1, 1), (2, 1), (3, 2), (100, 3), (100, 100)] {
             let mut config = Config::new().rpc;
