@@ -16,6 +16,10 @@ use wakeful::{
     Topic, Wakeful,
 };
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const JOBS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 const CONCURRENCY: usize = 1_024;

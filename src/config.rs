@@ -134,7 +134,7 @@ pub struct WatchConfig {
 /// Bounds of the job queue, and what topics have that nobody has set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Most topics.
+    /// Most topics; past this one that has nothing is forgotten for a new one.
     pub topics_max: usize,
     /// Most schedules.
     pub schedules_max: usize,
@@ -216,8 +216,16 @@ pub struct QueueConfig {
     /// Bytes after which a page of a list ends early, and most bytes (names, expressions,
     /// payloads) of all schedules.
     pub list_bytes_max: usize,
+    /// Most jobs looked at for one page of a list or one slice of a clear, those that do not
+    /// belong there included.
+    pub list_looked_at_max: usize,
+    /// Most ended reservations kept for an owner until it asks for them; of those before them it
+    /// learns when it touches or settles them.
+    pub revoked_max: usize,
     /// Jobs handled in one turn before other work gets its turn; a schedule that comes counts as 16.
     pub slice_max: usize,
+    /// Bytes of jobs after which a slice of a snapshot ends.
+    pub slice_bytes_max: usize,
 }
 
 /// Bounds of the TCP door.
@@ -416,7 +424,10 @@ impl Config {
                 finished_indexes_max: 100_000,
                 list_jobs_max: 1_000,
                 list_bytes_max: 2 * 1024 * 1024,
+                list_looked_at_max: 16_000,
+                revoked_max: 16_384,
                 slice_max: 1_024,
+                slice_bytes_max: 64 * 1024,
             },
         }
     }
@@ -496,7 +507,7 @@ impl Config {
                 delay_max, schedule_ahead_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
                 backoff_pauses_max, priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
                 outcomes_bytes_max, outcomes_age_max, finished_indexes_max, list_jobs_max,
-                list_bytes_max, slice_max,
+                list_bytes_max, list_looked_at_max, revoked_max, slice_max, slice_bytes_max,
             }
         )
     }

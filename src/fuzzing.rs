@@ -126,7 +126,9 @@ impl Jobs {
     fn replay(&mut self, record: &[u8]) -> Result<(), String> {
         match queue::State::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record),
+            false => self.outcomes.replay(record).map(|()| {
+                self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
+            }),
         }
     }
 
@@ -135,8 +137,7 @@ impl Jobs {
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
         self.now.utc = self.queue.utc().saturating_add(1);
-        let outcomes = &self.outcomes;
-        self.queue.recover(self.now, |held| outcomes.is_done(held));
+        self.queue.recover(self.now, &mut self.outcomes);
         self.turn();
         let (topic, index): (Blob, Blob) = ("t".into(), "i".into());
         let options = PushOptions {

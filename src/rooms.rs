@@ -1,7 +1,6 @@
 //! [`Rooms`]: everything that the journal's records are of.
 
 use crate::config::Config;
-use crate::model::Reservation;
 use crate::queue::{self, Now, Outcomes};
 use crate::store;
 
@@ -33,7 +32,9 @@ impl Rooms {
         if queue::State::owns(payload) {
             self.queue.replay(payload)
         } else if Outcomes::owns(payload) {
-            self.outcomes.replay(payload)
+            self.outcomes.replay(payload)?;
+            self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
+            Ok(())
         } else {
             self.store.replay(payload)
         }
@@ -49,13 +50,6 @@ impl Rooms {
         self.store.set_journaled(true);
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
-        for dead in self.queue.dead_letters() {
-            if !self.outcomes.knows_of(&dead) {
-                self.outcomes.record(now, Box::new(dead));
-            }
-        }
-        // What dies of this loss is told by the first turn.
-        let outcomes = &self.outcomes;
-        self.queue.recover(now, |held: Reservation| outcomes.is_done(held));
+        self.queue.recover(now, &mut self.outcomes);
     }
 }

@@ -359,11 +359,12 @@ impl Wakeful {
         let topic = topic.into();
         let queue = TopicQueue::new(self.for_worker(), topic.name())
             .until(|wakeful| !wakeful.inner.queue.connected());
-        work::start(queue, topic, handler, options)
+        let background = options.background.or(Some(true));
+        work::start(queue, topic, handler, HandlerOptions { background, ..options })
     }
 
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
-    fn for_worker(&self) -> Self {
+    pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
         let owner = Owned { id: next_owner(), queue };
         Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }

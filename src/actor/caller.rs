@@ -1,6 +1,6 @@
 //! [`Caller`]: who asked the queue something, and how the answer gets there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::ledger::Answered;
 use super::message::{Done, OwnerId, Undelivered};
+use super::withheld::Answers;
 use super::{AnswerSink, QueueActor};
 use crate::config::Durability;
 use crate::error::Error;
@@ -44,32 +45,53 @@ impl Answered for JobAnswered {
         self.result = Err(error.clone());
     }
 
-    fn give(self) {
-        let Self { caller: Caller { id, to, .. }, result, durability } = self;
-        let result = result.map(|reply| CallReply { reply: Reply::Job(reply), durability });
-        match to {
-            To::Connection(sink) => sink.take(vec![(id, result.map(Done::Reply))]),
-            To::Local(caller, queue) => {
-                if let Err(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) =
-                    caller.send(result)
-                {
-                    // bound: once for each request of this process
-                    queue.do_send(Undelivered(jobs));
+    /// Those in a row that go to one connection go together.
+    fn give_all(answers: impl Iterator<Item = Self>) {
+        let mut batch: Option<(Arc<dyn AnswerSink>, Answers)> = None;
+        for Self { caller: Caller { id, to, .. }, result, durability } in answers {
+            let result = result.map(|reply| CallReply { reply: Reply::Job(reply), durability });
+            match (to, &mut batch) {
+                (To::Connection(sink), Some((last, done))) if Arc::ptr_eq(&sink, last) => {
+                    done.push((id, result.map(Done::Reply)));
                 }
+                (To::Connection(sink), _) => {
+                    let next = (sink, vec![(id, result.map(Done::Reply))]);
+                    if let Some((sink, done)) = batch.replace(next) {
+                        sink.take(done);
+                    }
+                }
+                (To::Local(caller, queue), _) => give_here(caller, &queue, result),
             }
         }
+        if let Some((sink, done)) = batch {
+            sink.take(done);
+        }
+    }
+}
+
+/// In this process.
+fn give_here(
+    caller: oneshot::Sender<Result<CallReply, Error>>,
+    queue: &Addr<QueueActor>,
+    result: Result<CallReply, Error>,
+) {
+    if let Err(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) =
+        caller.send(result)
+    {
+        // bound: once for each request of this process
+        queue.do_send(Undelivered(jobs));
     }
 }
 
 /// Callers that wait, by what they wait for and by their own names for it.
 pub(super) struct Callers<P> {
     waiting: HashMap<P, Caller, RandomState>,
-    by_name: HashMap<(OwnerId, u64), P, RandomState>,
+    by_name: BTreeMap<(OwnerId, u64), P>,
 }
 
 impl<P> Default for Callers<P> {
     fn default() -> Self {
-        Self { waiting: HashMap::default(), by_name: HashMap::default() }
+        Self { waiting: HashMap::default(), by_name: BTreeMap::new() }
     }
 }
 
@@ -92,8 +114,8 @@ impl<P: Copy + Eq + Hash> Callers<P> {
 
     /// Forgets every caller of an owner; gives what they waited for.
     pub(super) fn forget(&mut self, owner: OwnerId) -> Vec<P> {
-        let of_owner = self.waiting.iter().filter(|(_, caller)| caller.owner == owner);
-        let parks: Vec<P> = of_owner.map(|(park, _)| *park).collect();
+        let of_owner = self.by_name.range((owner, 0)..=(owner, u64::MAX));
+        let parks: Vec<P> = of_owner.map(|(_, park)| *park).collect();
         parks.iter().for_each(|park| drop(self.take(*park)));
         parks
     }

@@ -28,8 +28,10 @@ pub(crate) struct Ledger<M, A> {
 pub(crate) trait Answered {
     /// It shows what will never be durable, as far as is known.
     fn fail(&mut self, error: &Error);
-    /// Gives it to whoever asked.
-    fn give(self);
+    /// Gives them to whoever asked.
+    fn give_all(answers: impl Iterator<Item = Self>)
+    where
+        Self: Sized;
 }
 
 impl<M: Copy, A: Answered> Ledger<M, A> {
@@ -96,6 +98,11 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
                 self.log.get_mut().sync();
             }
         }
+    }
+
+    /// Answers that were not given yet.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = &A> {
+        self.withheld.iter().chain(self.unsynced.iter())
     }
 
     /// The journal has come further; tells where the state that may be shown stands then, and up

@@ -16,7 +16,7 @@ use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobRequest, Reply, Request,
+    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply, Request,
     Reservation, ReservedJob, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
 use crate::queue::Sought;
@@ -266,10 +266,15 @@ pub(crate) struct CancelJobs {
 #[rtype(result = "()")]
 pub(crate) struct OwnerGone(pub(crate) OwnerId);
 
-/// What became of jobs, for the storage; of some it is to confirm that it is recorded.
+/// What became of jobs, for the storage.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Record(pub(crate) Vec<(Option<Reservation>, Box<JobInfo>)>);
+pub(crate) struct Record {
+    /// Of those with a reservation it is to confirm that they are recorded.
+    pub(crate) outcomes: Vec<(Option<Reservation>, Box<JobInfo>)>,
+    /// What is to be answered once they are.
+    pub(crate) answers: Vec<(Caller, JobReply)>,
+}
 
 /// Results are recorded, or why not.
 #[derive(Message)]

@@ -11,8 +11,8 @@ use super::StorageActor;
 use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
 use super::message::{
-    CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, Progressed,
-    Record, Recorded, Seek, StillUnfinished, Undelivered,
+    CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, OwnerId,
+    Progressed, Record, Recorded, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
@@ -39,6 +39,10 @@ pub struct QueueActor {
     answers: Vec<(Caller, Result<JobReply, Error>)>,
     /// What became of jobs in this turn, for the storage: of some it confirms that it is recorded.
     outcomes: Vec<(Option<Reservation>, Box<JobInfo>)>,
+    /// Answers that the storage gives when it has recorded those outcomes.
+    finishing: Vec<(Caller, JobReply)>,
+    /// What the storage is asked in this turn: it knows of those outcomes then.
+    seeks: Vec<Seek>,
     turns: Turns,
     /// Those who wait until nothing is handed out any more.
     drained: Vec<oneshot::Sender<()>>,
@@ -63,6 +67,8 @@ impl QueueActor {
             settling: Settling::default(),
             answers: Vec::new(),
             outcomes: Vec::new(),
+            finishing: Vec::new(),
+            seeks: Vec::new(),
             turns: Turns::default(),
             drained: Vec::new(),
             _alive: alive,
@@ -82,13 +88,14 @@ impl QueueActor {
             self.settle(now, caller, settlements);
             return;
         }
+        let finishes = matches!(request, JobRequest::Cancel(_) | JobRequest::ClearTopic(_));
         let answer = self.queue.borrow_mut().request(now, caller.owner, request);
         match answer {
+            Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
             Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
             Answer::Parked(park) => self.callers.park(park, caller),
             Answer::Ask(sought) => match self.queue.borrow().check_wait(wait) {
-                // bound: one for each request
-                Ok(wait) => self.storage.do_send(Seek { caller, sought, wait }),
+                Ok(wait) => self.seeks.push(Seek { caller, sought, wait }),
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
         }
@@ -135,9 +142,15 @@ impl QueueActor {
         hand_over(&mut self.ledger, &mut self.records, |out| {
             self.queue.borrow_mut().take_record(out)
         });
-        if !self.outcomes.is_empty() {
+        if !self.outcomes.is_empty() || !self.finishing.is_empty() {
+            let outcomes = std::mem::take(&mut self.outcomes);
+            let answers = std::mem::take(&mut self.finishing);
             // bound: one for each turn
-            self.storage.do_send(Record(std::mem::take(&mut self.outcomes)));
+            self.storage.do_send(Record { outcomes, answers });
+        }
+        for seek in self.seeks.drain(..) {
+            // bound: one for each request
+            self.storage.do_send(seek);
         }
         give(&mut self.ledger, &mut self.answers);
         let queue = self.queue.borrow();
@@ -154,6 +167,17 @@ impl QueueActor {
             let now = actor.clock.now();
             actor.finish(now, ctx);
         });
+    }
+
+    /// What was handed out to an owner that was not told of it yet.
+    fn withheld_jobs(&self, owner: OwnerId) -> Vec<Reservation> {
+        let withheld = self.ledger.iter().flat_map(|ledger| ledger.withheld());
+        let own = withheld.filter(|answered| answered.caller.owner == owner);
+        let jobs = own.filter_map(|answered| match &answered.result {
+            Ok(JobReply::Reserved(jobs)) => Some(jobs),
+            _ => None,
+        });
+        jobs.flatten().map(|job| job.reservation).collect()
     }
 
     fn take_effect(&mut self, effect: Effect) {
@@ -253,6 +277,8 @@ impl Handler<OwnerGone> for QueueActor {
 
     fn handle(&mut self, OwnerGone(owner): OwnerGone, ctx: &mut Self::Context) {
         let now = self.clock.now();
+        let unseen = self.withheld_jobs(owner);
+        self.queue.borrow_mut().undeliver(now, unseen);
         let parks = self.queue.borrow_mut().owner_gone(now, owner);
         for park in parks {
             drop(self.callers.take(park));
@@ -292,7 +318,8 @@ impl Handler<Undelivered> for QueueActor {
 
     fn handle(&mut self, Undelivered(jobs): Undelivered, ctx: &mut Self::Context) {
         let now = self.clock.now();
-        self.queue.borrow_mut().undeliver(now, &jobs);
+        let jobs = jobs.iter().map(|job| job.reservation);
+        self.queue.borrow_mut().undeliver(now, jobs);
         self.finish(now, ctx);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::QueueActor;
 use super::caller::{Caller, Callers, JobAnswered};
 use super::clock::Clock;
-use super::ledger::Ledger;
+use super::ledger::{Answered, Ledger};
 use super::message::{
     CancelJobs, EndJobs, OwnerGone, Progressed, Record, Recorded, Seek, StillUnfinished,
     StopStorage,
@@ -118,25 +118,28 @@ pub(super) fn give(
     ledger: &mut Option<JobLedger>,
     answers: &mut Vec<(Caller, Result<JobReply, Error>)>,
 ) {
-    use super::ledger::Answered;
-    for (caller, result) in answers.drain(..) {
-        let Some(ledger) = ledger.as_mut() else {
-            JobAnswered { caller, result, durability: None }.give();
-            continue;
-        };
+    let answers = answers.drain(..);
+    let Some(ledger) = ledger.as_mut() else {
+        let answered = |(caller, result)| JobAnswered { caller, result, durability: None };
+        return JobAnswered::give_all(answers.map(answered));
+    };
+    let failed = ledger.failed();
+    let mut now = Vec::new();
+    for (caller, result) in answers {
         let level = ledger.level(caller.asked);
         let mut answered = JobAnswered { caller, result, durability: Some(level) };
         match ledger.until(level, ledger.is_pending()) {
-            None => answered.give(),
-            Some(until) => match ledger.failed() {
-                Some(error) => {
-                    answered.fail(&error);
-                    answered.give();
-                }
-                None => ledger.withhold(until, answered),
-            },
+            Some(until) if failed.is_none() => {
+                ledger.withhold(until, answered);
+                continue;
+            }
+            // What it shows will never be durable, as far as is known.
+            Some(_) => failed.iter().for_each(|error| answered.fail(error)),
+            None => {}
         }
+        now.push(answered);
     }
+    JobAnswered::give_all(now.into_iter());
 }
 
 impl Actor for StorageActor {
@@ -152,7 +155,7 @@ impl Actor for StorageActor {
 impl Handler<Record> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Record(outcomes): Record, ctx: &mut Self::Context) {
+    fn handle(&mut self, Record { outcomes, answers }: Record, ctx: &mut Self::Context) {
         let now = self.clock.now();
         let mut recorded = Vec::new();
         {
@@ -164,6 +167,7 @@ impl Handler<Record> for StorageActor {
                 room.record(now, info);
             }
         }
+        self.answers.extend(answers.into_iter().map(|(caller, reply)| (caller, Ok(reply))));
         self.finish(now, ctx);
         if !recorded.is_empty() {
             // bound: one for each message that was recorded
@@ -182,6 +186,8 @@ impl Handler<Seek> for StorageActor {
         match found {
             Found::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
             Found::Parked(park) => self.callers.park(park, caller),
+            // bound: once for each request
+            Found::Unfinished(id) => self.queue.do_send(StillUnfinished { id, caller }),
         }
         self.finish(now, ctx);
     }

@@ -20,10 +20,13 @@ pub(crate) enum Until {
     Synced,
 }
 
+/// Answers, each with the id of its request.
+pub(crate) type Answers = Vec<(u64, Result<Done, Error>)>;
+
 /// Takes answers that were withheld, each with the id of its request. Those that wait for the same
 /// come in order.
 pub(crate) trait AnswerSink: Send + Sync {
-    fn take(&self, answers: Vec<(u64, Result<Done, Error>)>);
+    fn take(&self, answers: Answers);
 }
 
 /// Answers in the order of the records they wait for.
@@ -42,7 +45,7 @@ impl<A> Default for Withheld<A> {
 /// Answers of the store, and who is to have them.
 pub(crate) enum StoreAnswered {
     /// Of one message of a connection.
-    Connection(Arc<dyn AnswerSink>, Vec<(u64, Result<Done, Error>)>),
+    Connection(Arc<dyn AnswerSink>, Answers),
     /// Of a caller in this process.
     Local(oneshot::Sender<Result<CallReply, Error>>, Result<CallReply, Error>),
 }
@@ -50,8 +53,8 @@ pub(crate) enum StoreAnswered {
 /// Answers of one message of a connection that are to be withheld.
 #[derive(Default)]
 pub(super) struct Held {
-    shown: Vec<(u64, Result<Done, Error>)>,
-    synced: Vec<(u64, Result<Done, Error>)>,
+    shown: Answers,
+    synced: Answers,
 }
 
 impl Held {
@@ -80,6 +83,10 @@ impl<A: Answered> Withheld<A> {
         self.queue.push_back((until, answered));
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &A> {
+        self.queue.iter().map(|(_, answered)| answered)
+    }
+
     /// Whether an answer waits for no record after `durable`.
     pub(super) fn is_due(&self, durable: Seq) -> bool {
         self.queue.front().is_some_and(|(until, _)| *until <= durable)
@@ -87,19 +94,16 @@ impl<A: Answered> Withheld<A> {
 
     /// Gives every answer that waits for no record after `durable`.
     pub(super) fn release(&mut self, durable: Seq) {
-        while self.queue.front().is_some_and(|(until, _)| *until <= durable) {
-            if let Some((_, answered)) = self.queue.pop_front() {
-                answered.give();
-            }
-        }
+        let due = self.queue.partition_point(|(until, _)| *until <= durable);
+        A::give_all(self.queue.drain(..due).map(|(_, answered)| answered));
     }
 
     /// Gives every answer as `error`: what they show will never be durable, as far as is known.
     pub(super) fn fail(&mut self, error: &Error) {
-        for (_, mut answered) in std::mem::take(&mut self.queue) {
+        A::give_all(self.queue.drain(..).map(|(_, mut answered)| {
             answered.fail(error);
-            answered.give();
-        }
+            answered
+        }));
     }
 }
 
@@ -115,11 +119,11 @@ impl Answered for StoreAnswered {
         }
     }
 
-    fn give(self) {
-        match self {
+    fn give_all(answers: impl Iterator<Item = Self>) {
+        answers.for_each(|answered| match answered {
             Self::Connection(sink, answers) => sink.take(answers),
             // Whoever asked may have stopped waiting.
             Self::Local(caller, answer) => drop(caller.send(answer)),
-        }
+        });
     }
 }

@@ -28,10 +28,6 @@ pub(crate) const LOOK_MIN: Duration = Duration::from_millis(5);
 /// See [`LOOK_MIN`].
 pub(crate) const LOOK_MAX: Duration = Duration::from_millis(500);
 
-/// How much less of a busy processor a handler's thread has than the store's: with 10, about a tenth.
-/// The store does little for each job, a handler may compute without end.
-pub(crate) const HANDLER_NICENESS: i32 = 10;
-
 /// Longest pause after the first error of a queue, doubled with each one that follows.
 pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Longest pause after any.

@@ -131,7 +131,8 @@ fn some_records() -> Vec<Vec<u8>> {
     let set = |n: u64| SetRequest {
         ttl: n.is_multiple_of(3).then_some(std::time::Duration::from_secs(n)),
         return_previous: true,
-        ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 5))
+        // However they are grouped into commits, the segments are no more than are looked at.
+        ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 3))
     };
     let requests = (1..=60).map(|n| match n % 10 {
         0 => Request::Delete(DeleteRequest::new(KeyRange::all())),

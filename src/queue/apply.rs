@@ -2,7 +2,7 @@
 
 use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare};
 use super::job::{Extra, Job, Phase};
-use super::topic::{Index, Taken, Topic};
+use super::topic::{Index, Taken};
 use super::{Slot, State, TopicNo, millis};
 use crate::model::{Backoff, Blob, JobId, JobState, OrderRetry, Unique, UnixMillis};
 
@@ -10,11 +10,14 @@ impl State {
     pub(super) fn apply(&mut self, at: UnixMillis, change: &Change) {
         match change {
             Change::TopicMade { name } => self.make_topic(name.clone()),
+            Change::TopicReplaced { topic, name } => self.replace_topic(*topic, name.clone()),
             Change::TopicSet { topic, settings } => {
-                if let Some(it) = self.topics.get_mut(*topic as usize) {
-                    it.settings = settings.into();
+                let Some(it) = self.topics.get_mut(*topic as usize) else { return };
+                let before = it.order_limit();
+                it.settings = settings.into();
+                if it.order_limit() > before {
+                    self.fill_all_places(at, *topic);
                 }
-                self.fill_all_places(at, *topic);
                 self.heat(*topic);
                 self.producers.open_all();
             }
@@ -50,6 +53,7 @@ impl State {
             Change::Replayed { id } => self.on(*id, |state, slot| state.apply_replayed(at, slot)),
             Change::Evicted { id } => self.on(*id, |state, slot| {
                 state.total(slot, |totals| add(&mut totals.evicted));
+                state.forget_index(slot);
                 state.remove(slot);
             }),
             Change::ScheduleSet(set) => self.schedules.put(set),
@@ -76,12 +80,6 @@ impl State {
             self.keep_frozen(slot);
             what(self, slot);
         }
-    }
-
-    fn make_topic(&mut self, name: Blob) {
-        let number = self.topics.len() as TopicNo;
-        self.names.insert(name.clone(), number);
-        self.topics.push(Topic::named(name));
     }
 
     fn apply_pushed(&mut self, at: UnixMillis, new: &New) {
@@ -293,26 +291,7 @@ impl State {
         }
     }
 
-    /// Takes a place of its order key, if there is one that nobody waits for.
-    fn take_place(&mut self, slot: Slot) -> bool {
-        let Some(job) = self.jobs.get_mut(slot as usize) else { return false };
-        let Some(topic) = self.topics.get_mut(job.topic as usize) else { return false };
-        let Some(key) = job.extra.as_ref().and_then(|extra| extra.order_key.as_ref()) else {
-            return false;
-        };
-        let limit = topic.settings.order_limit.unwrap_or(1).max(1);
-        // Looked up before it is made: most keys are there already.
-        let lane = match topic.lanes.get_mut(key) {
-            Some(lane) => lane,
-            None => topic.lanes.entry(key.clone()).or_default(),
-        };
-        let free = lane.busy < limit && lane.waiting.is_empty();
-        lane.busy += u32::from(free);
-        job.holds_place = free;
-        free
-    }
-
-    fn put_ready(&mut self, slot: Slot) {
+    pub(super) fn put_ready(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.phase = Phase::Ready;
         let number = job.topic;
@@ -371,10 +350,7 @@ impl State {
                     self.deadlines.remove(&(deadline, slot));
                 }
                 let (owner, number) = (job.owner, job.topic);
-                if let Some(it) = self.parties.owners.get_mut(&owner) {
-                    it.reserved.remove(&slot);
-                    self.parties.tidy(owner);
-                }
+                self.parties.disown(owner, slot);
                 self.heat(number);
             }
             Phase::Dead(since) => {
@@ -397,9 +373,25 @@ impl State {
         if it.indexes.get(&index).is_none_or(|entry| entry.id != id) {
             return;
         }
-        it.indexes.remove(&index);
-        if let Unique::Finished(after) = unique {
-            self.keep_index(topic, index, id, (state, at.saturating_add(millis(after))));
+        match unique {
+            Unique::Finished(after) => {
+                self.keep_index(topic, index, id, (state, at.saturating_add(millis(after))));
+            }
+            // It names its dead letter as long as that is kept.
+            _ if state == JobState::Dead => {
+                self.set_index(topic, index, Index { id, taken: Taken::No })
+            }
+            _ => drop(it.indexes.remove(&index)),
+        }
+    }
+
+    /// The index of a dead letter names it no more; as long as it is taken it stays.
+    fn forget_index(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get(slot as usize) else { return };
+        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(job.topic as usize))
+            && topic.indexes.get(index).is_some_and(|it| it.id == job.id && it.taken == Taken::No)
+        {
+            topic.indexes.remove(index);
         }
     }
 
@@ -450,59 +442,6 @@ impl State {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.producers.open(None);
         self.producers.open(Some(number));
-    }
-
-    /// Gives its place of the order key to the next.
-    fn give_up_place(&mut self, at: UnixMillis, slot: Slot) {
-        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        if !std::mem::take(&mut job.holds_place) {
-            return;
-        }
-        let number = job.topic;
-        let Some(key) = job.order_key().cloned() else { return };
-        let Some(topic) = self.topics.get_mut(number as usize) else { return };
-        if let Some(lane) = topic.lanes.get_mut(&key) {
-            lane.busy = lane.busy.saturating_sub(1);
-        }
-        self.fill_places(at, number, &key);
-    }
-
-    fn fill_all_places(&mut self, at: UnixMillis, number: TopicNo) {
-        let Some(topic) = self.topic(number) else { return };
-        let waited = topic.lanes.iter().filter_map(|(key, lane)| {
-            let (first, _) = lane.waiting.first()?;
-            Some((*first, key.clone()))
-        });
-        let mut keys: Vec<(JobId, Blob)> = waited.collect();
-        // The same order when it is read back.
-        keys.sort_unstable();
-        keys.iter().for_each(|(_, key)| self.fill_places(at, number, key));
-    }
-
-    /// Gives free places of an order key to those who wait for one.
-    pub(super) fn fill_places(&mut self, at: UnixMillis, number: TopicNo, key: &Blob) {
-        loop {
-            let Some(topic) = self.topics.get_mut(number as usize) else { return };
-            let limit = topic.settings.order_limit.unwrap_or(1).max(1);
-            let Some(lane) = topic.lanes.get_mut(key) else { return };
-            if lane.is_idle() {
-                topic.lanes.remove(key);
-                return;
-            }
-            if lane.busy >= limit {
-                return;
-            }
-            let Some((_, next)) = lane.waiting.pop_first() else { return };
-            lane.busy += 1;
-            topic.waiting = topic.waiting.saturating_sub(1);
-            self.keep_frozen(next);
-            self.line = self.line.saturating_add(1);
-            if let Some(job) = self.jobs.get_mut(next as usize) {
-                job.holds_place = true;
-                (job.rank, job.turn) = (i64::try_from(at).unwrap_or(i64::MAX), self.line);
-            }
-            self.put_ready(next);
-        }
     }
 
     /// Forgets a job that is in no list any more.

@@ -226,6 +226,12 @@ pub(super) enum Change {
         state: Finish,
         until: UnixMillis,
     },
+    /// A topic that had nothing was forgotten; another has its number.
+    TopicReplaced {
+        topic: TopicNo,
+        #[serde(with = "blob")]
+        name: Blob,
+    },
 }
 
 impl Rare {
@@ -256,7 +262,9 @@ impl Change {
             Self::Pushed(new) => new.bytes(),
             Self::Again { error, .. } => error.as_ref().map_or(0, String::len),
             Self::Dead { error, .. } => error.len(),
-            Self::TopicMade { name } | Self::ScheduleRemoved { name } => name.len(),
+            Self::TopicMade { name }
+            | Self::TopicReplaced { name, .. }
+            | Self::ScheduleRemoved { name } => name.len(),
             Self::TopicSet { settings, .. } => settings.bytes(),
             Self::ScheduleSet(set) => {
                 let names = set.name.len() + set.topic.len() + set.timezone.len();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{QueueError, State, TopicNo, micros};
+use super::{QueueError, State, micros};
 use crate::model::{Backoff, Blob, PushOptions, PushRequest, TopicSettings, Unique};
 use crate::store::Micros;
 
@@ -110,17 +110,5 @@ impl State {
     pub(super) fn check_parked(&self) -> Result<(), QueueError> {
         let (max, parked) = (self.config.parked_max, self.parties.parked.len());
         QueueError::limit("queue.parked_max", max, parked + 1, "too many requests wait already")
-    }
-
-    /// The topic of this name, which is made if there is none.
-    pub(super) fn topic_or_make(&mut self, name: &Blob) -> Result<TopicNo, QueueError> {
-        if let Some(topic) = self.names.get(name) {
-            return Ok(*topic);
-        }
-        self.check_name("topic", name)?;
-        let (max, topics) = (self.config.topics_max, self.topics.len());
-        QueueError::limit("queue.topics_max", max, topics + 1, "too many topics")?;
-        self.commit(super::change::Change::TopicMade { name: name.clone() });
-        Ok(topics as TopicNo)
     }
 }

@@ -13,9 +13,6 @@ use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, TopicInfo,
 };
 
-/// Jobs looked at for one that is listed: of other topics, or in other states.
-const LOOKED_AT: usize = 16;
-
 impl State {
     pub(super) fn find(&self, job: &JobRef) -> Option<Slot> {
         let id = match job {
@@ -42,10 +39,14 @@ impl State {
 
     pub(super) fn await_finished(&self, job: &JobRef) -> Answer {
         let found = self.find(job).and_then(|slot| self.job(slot));
-        let live = found.map(|job| Box::new(self.info(job, false)));
-        match live {
-            Some(dead) if dead.state == JobState::Dead => Answer::Now(Ok(JobReply::Job(dead))),
-            live => Answer::Ask(Sought::Finish { job: job.clone(), live }),
+        match found {
+            Some(dead) if dead.state() == JobState::Dead => {
+                Answer::Now(Ok(JobReply::Job(Box::new(self.info(dead, false)))))
+            }
+            live => {
+                let live = live.map(Job::reservation);
+                Answer::Ask(Sought::Finish { job: job.clone(), live })
+            }
         }
     }
 
@@ -102,7 +103,7 @@ impl State {
         for (id, slot) in slots {
             looked += 1;
             let full = page.jobs.len() >= limit || bytes >= self.config.list_bytes_max;
-            if full || looked > self.config.list_jobs_max * LOOKED_AT {
+            if full || looked > self.config.list_looked_at_max {
                 page.more = true;
                 break;
             }
@@ -146,14 +147,19 @@ impl State {
         }
     }
 
-    /// The dead letters of the last time, for those who may not have heard of them: the newest, as
-    /// many as one turn allows.
-    pub(crate) fn dead_letters(&self) -> Vec<JobInfo> {
+    /// What finished last, for those who may not have heard of it: what was cancelled, and of the
+    /// dead letters the newest, as many as one turn allows.
+    pub(super) fn unheard(&mut self) -> Vec<JobInfo> {
+        let mut unheard = std::mem::take(&mut self.cancelled);
         let newest = self.dead.newest(self.config.slice_max);
-        let mut letters: Vec<JobInfo> =
-            newest.filter_map(|slot| self.job(slot)).map(|job| self.info(job, false)).collect();
-        letters.reverse();
-        letters
+        unheard.extend(newest.filter_map(|slot| self.job(slot)).map(|job| self.info(job, false)));
+        unheard.sort_by_key(|info| (info.finished, info.id));
+        unheard
+    }
+
+    /// Forgets what was cancelled as far as it is known elsewhere.
+    pub(crate) fn heard(&mut self, is_known: impl Fn(&JobInfo) -> bool) {
+        self.cancelled.retain(|info| !is_known(info));
     }
 
     /// What became of a job.

@@ -45,7 +45,10 @@ impl State {
         let wait = self.check_wait(request.wait)?;
         let visibility = request.visibility.unwrap_or(self.config.visibility_default);
         let visibility = self.check_visibility(visibility)?;
-        self.check_parked()?;
+        // One that does not wait is answered when the turn ends.
+        if wait > Duration::ZERO {
+            self.check_parked()?;
+        }
         let topic = self.topic_or_make(&request.topic)?;
         let ask = Ask { topic, credits, visibility };
         let park = self.parties.park(owner, deadline(now, wait), What::Reserve(ask));
@@ -56,22 +59,30 @@ impl State {
         Ok(park)
     }
 
-    /// Hands jobs out, to those who have waited longest first, one to each in turn.
+    /// Hands jobs out, to those who have waited longest first, one to each in turn: a slice of
+    /// them.
     pub(super) fn dispatch(&mut self, now: Now) {
-        for topic in std::mem::take(&mut self.hot) {
+        let mut budget = self.config.slice_max;
+        let mut hot = std::mem::take(&mut self.hot).into_iter();
+        while budget > 0
+            && let Some(topic) = hot.next()
+        {
             if let Some(it) = self.topics.get_mut(topic as usize) {
                 it.is_hot = false;
             }
             if !self.draining {
-                self.dispatch_topic(now, topic);
+                self.dispatch_topic(now, topic, &mut budget);
             }
         }
+        // The next turn goes on, with those that had none of this one first.
+        self.hot.splice(..0, hot);
     }
 
-    fn dispatch_topic(&mut self, now: Now, number: TopicNo) {
+    fn dispatch_topic(&mut self, now: Now, number: TopicNo, budget: &mut usize) {
         let mut round: VecDeque<Taker> = VecDeque::new();
         let mut full: Vec<Taker> = Vec::new();
-        while let Some(slot) = self.next_ready(now, number, !round.is_empty()) {
+        while let Some(slot) = self.next_ready(now, number, !round.is_empty(), *budget) {
+            *budget -= 1;
             let Some(mut taker) = self.next_taker(number).or_else(|| round.pop_front()) else {
                 break;
             };
@@ -88,10 +99,21 @@ impl State {
         }
     }
 
-    /// The next job of a topic, if it may start and there is someone for it.
-    fn next_ready(&mut self, now: Now, number: TopicNo, has_takers: bool) -> Option<Slot> {
+    /// The next job of a topic, if it may start, there is someone for it and it is still this
+    /// turn's.
+    fn next_ready(
+        &mut self,
+        now: Now,
+        number: TopicNo,
+        has_takers: bool,
+        budget: usize,
+    ) -> Option<Slot> {
         let topic = self.topics.get_mut(number as usize)?;
         if !topic.may_start() || (topic.reserves.is_empty() && !has_takers) {
+            return None;
+        }
+        if budget == 0 {
+            self.heat(number);
             return None;
         }
         if let Some(rate) = topic.settings.rate {
@@ -224,10 +246,10 @@ impl State {
 
     /// Keeps what was handed out for somebody who is not there any more from being lost: it goes
     /// back without cost.
-    pub(crate) fn undeliver(&mut self, now: Now, jobs: &[ReservedJob]) {
-        self.utc = self.utc.max(now.utc);
-        for job in jobs {
-            if let Ok(slot) = self.held(job.reservation) {
+    pub(crate) fn undeliver(&mut self, now: Now, jobs: impl IntoIterator<Item = Reservation>) {
+        self.tick(now);
+        for reservation in jobs {
+            if let Ok(slot) = self.held(reservation) {
                 self.release(slot);
             }
         }

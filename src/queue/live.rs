@@ -1,9 +1,11 @@
 //! What is done to jobs and topics as it is asked for: cancels, settings; and what time does.
 
+use std::ops::Bound;
+
 use super::change::Change;
 use super::job::Phase;
 use super::state::Answer;
-use super::{Effect, Now, QueueError, Slot, State};
+use super::{Effect, Now, QueueError, Slot, State, TopicNo};
 use crate::model::{Blob, JobId, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
 impl State {
@@ -23,56 +25,65 @@ impl State {
         }
     }
 
-    pub(super) fn cancel(&mut self, now: Now, job: &JobRef) -> Answer {
+    pub(super) fn cancel(&mut self, job: &JobRef) -> Answer {
         let Some(slot) = self.find(job) else { return self.not_here(job, true) };
         match self.job(slot).map(|job| (job.id, job.phase)) {
             Some((id, Phase::Dead(_) | Phase::Recording)) => {
                 Answer::Now(Err(QueueError::JobFinished(id)))
             }
             Some((id, _)) => {
-                let outcome = self.cancel_slot(now, slot, id);
+                let outcome = self.cancel_slot(slot, id);
                 Answer::Now(Ok(JobReply::Job(outcome)))
             }
             None => Answer::Now(Err(QueueError::not_found(job))),
         }
     }
 
-    fn cancel_slot(&mut self, now: Now, slot: Slot, id: JobId) -> Box<JobInfo> {
+    fn cancel_slot(&mut self, slot: Slot, id: JobId) -> Box<JobInfo> {
         self.revoke(slot);
-        self.meter_finished(slot, now.steady);
+        self.meter_finished(slot);
         let outcome = self.outcome(slot, JobState::Cancelled, None);
         self.commit(Change::Cancelled { id });
         self.effects.push(Effect::Note(outcome.clone()));
         outcome
     }
 
-    pub(super) fn clear_topic(&mut self, now: Now, name: &Blob) -> Result<JobReply, QueueError> {
+    /// Cancels what waits in a topic: a slice of it.
+    pub(super) fn clear_topic(&mut self, name: &Blob) -> Result<JobReply, QueueError> {
         let number = self.topic_named(name)?;
-        let max = self.config.slice_max;
-        let Some(topic) = self.topic(number) else { return Err(no_topic(name)) };
-        let waits = |slot: &Slot| {
-            self.job(*slot).is_some_and(|job| {
-                job.topic == number
-                    && matches!(job.phase, Phase::Ready | Phase::Waiting | Phase::Delayed(_))
-            })
-        };
-        // The ready are at hand; only for the others all jobs are looked through.
-        let ready = topic.ready.iter().map(|(_, _, slot)| *slot).take(max + 1);
-        let mut slots: Vec<Slot> = ready.collect();
-        if slots.is_empty() && topic.waiting + topic.delayed > 0 {
-            slots = self.ids.values().copied().filter(waits).take(max + 1).collect();
-        }
-        let left = slots.len() > max;
-        slots.truncate(max);
+        let slots = self.slots_to_clear(number);
         let count = slots.len() as u64;
         for slot in slots {
             if let Some(id) = self.job(slot).map(|job| job.id) {
-                self.cancel_slot(now, slot, id);
+                self.cancel_slot(slot, id);
             }
         }
-        let waits =
-            self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0 && count > 0);
-        Ok(JobReply::Changed { count, more: left || waits })
+        let more = self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0);
+        Ok(JobReply::Changed { count, more })
+    }
+
+    /// The ready are at hand. For the others all jobs are looked through, from where the last
+    /// slice ended.
+    fn slots_to_clear(&mut self, number: TopicNo) -> Vec<Slot> {
+        let (max, looked_at_max) = (self.config.slice_max, self.config.list_looked_at_max);
+        let Some(topic) = self.topics.get_mut(number as usize) else { return Vec::new() };
+        if !topic.ready.is_empty() || topic.waiting + topic.delayed == 0 {
+            return topic.ready.iter().map(|(_, _, slot)| *slot).take(max).collect();
+        }
+        let from = (Bound::Excluded(std::mem::take(&mut topic.cleared)), Bound::Unbounded);
+        let (mut slots, mut cleared) = (Vec::new(), 0);
+        for (looked_at, (id, slot)) in self.ids.range(from).enumerate() {
+            if looked_at == looked_at_max || slots.len() == max {
+                topic.cleared = cleared;
+                break;
+            }
+            cleared = *id;
+            let job = self.jobs.get(*slot as usize).filter(|job| job.topic == number);
+            let waits =
+                job.is_some_and(|job| matches!(job.phase, Phase::Waiting | Phase::Delayed(_)));
+            slots.extend(waits.then_some(*slot));
+        }
+        slots
     }
 
     pub(super) fn set_topic(

@@ -17,6 +17,7 @@ mod job;
 mod lane;
 mod live;
 mod meter;
+mod names;
 mod outcomes;
 mod park;
 mod producers;

@@ -12,10 +12,6 @@ use crate::store::Micros;
 /// Names a request that waits; never given twice.
 pub(crate) type ParkId = u64;
 
-/// Most revoked reservations kept for an owner who asks for them; it learns of others when it
-/// touches or settles them.
-const REVOKED_KEPT_MAX: usize = 1_024;
-
 /// What is to be told.
 #[derive(Debug)]
 pub(crate) enum Effect {
@@ -78,6 +74,8 @@ pub(super) struct Parties {
     pub(super) parked: HashMap<ParkId, Parked, RandomState>,
     pub(super) deadlines: BTreeSet<(Micros, ParkId)>,
     pub(super) owners: HashMap<u64, Owner, RandomState>,
+    /// Owners who are gone, while they still have something.
+    pub(super) gone: BTreeSet<u64>,
     /// Bytes of all pushes that wait for room.
     pub(super) push_bytes: usize,
     next: ParkId,
@@ -113,6 +111,14 @@ impl Parties {
         Some(parked)
     }
 
+    /// The job is not this owner's any more.
+    pub(super) fn disown(&mut self, owner: u64, slot: Slot) {
+        if let Some(it) = self.owners.get_mut(&owner) {
+            it.reserved.remove(&slot);
+            self.tidy(owner);
+        }
+    }
+
     /// Forgets an owner who has nothing here.
     pub(super) fn tidy(&mut self, owner: u64) {
         let idle = |it: &Owner| {
@@ -123,10 +129,16 @@ impl Parties {
         }
     }
 
-    /// Keeps, for its owner, that a reservation ended; tells who is to be answered.
-    pub(super) fn revoke(&mut self, owner: u64, reservation: Reservation) -> Option<ParkId> {
+    /// Keeps, for its owner, that a reservation ended, and forgets the first past `max`; tells who
+    /// is to be answered.
+    pub(super) fn revoke(
+        &mut self,
+        owner: u64,
+        reservation: Reservation,
+        max: usize,
+    ) -> Option<ParkId> {
         let owner = self.owners.get_mut(&owner).filter(|owner| owner.listens)?;
-        if owner.revoked.len() >= REVOKED_KEPT_MAX {
+        if owner.revoked.len() >= max {
             owner.revoked.pop_front();
         }
         owner.revoked.push_back(reservation);

@@ -46,7 +46,7 @@ impl State {
                 Err(error) => Answer::Now(Err(error)),
             };
         }
-        let (unfit, jobs) = match self.push(now, jobs) {
+        let (unfit, jobs) = match self.push(jobs) {
             Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
             Err(unfit) => unfit,
         };
@@ -125,26 +125,24 @@ impl State {
     }
 
     /// Pushes all, or none.
-    fn push(
-        &mut self,
-        now: Now,
-        jobs: Vec<PushRequest>,
-    ) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
-        match self.check_pushes(&jobs) {
-            Ok(()) => {}
+    fn push(&mut self, jobs: Vec<PushRequest>) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
+        let topics = match self.check_pushes(&jobs) {
+            Ok(topics) => topics,
             Err(unfit) => return Err((unfit, jobs)),
-        }
+        };
+        topics.into_iter().for_each(|made| self.commit(made));
         let mut pushed = Vec::with_capacity(jobs.len());
         for job in jobs {
             // All was checked: none can be refused now.
-            if let Ok(one) = self.push_one(now, job) {
+            if let Ok(one) = self.push_one(job) {
                 pushed.push(one);
             }
         }
         Ok(pushed)
     }
 
-    fn check_pushes(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
+    /// Gives what makes the topics that are not there yet.
+    fn check_pushes(&self, jobs: &[PushRequest]) -> Result<Vec<Change>, Unfit> {
         if jobs.is_empty() {
             return Err(QueueError::Invalid("a push needs one job at least".to_owned()).into());
         }
@@ -155,35 +153,29 @@ impl State {
             let what = "too many bytes in one push; push in several";
             QueueError::limit("queue.push_bytes_max", self.config.push_bytes_max, bytes, what)?;
         }
-        self.check_topics(jobs)?;
-        self.check_room(jobs)
-    }
-
-    fn check_topics(&self, jobs: &[PushRequest]) -> Result<(), QueueError> {
-        let unknown = jobs.iter().map(|job| &job.topic).filter(|it| !self.names.contains_key(*it));
-        let mut names: Vec<&Blob> = unknown.collect();
-        if names.is_empty() {
-            return Ok(());
+        self.check_room(jobs)?;
+        if jobs.iter().all(|job| self.names.contains_key(&job.topic)) {
+            return Ok(Vec::new());
         }
-        names.sort_unstable();
-        names.dedup();
-        let topics = self.topics.len() + names.len();
-        QueueError::limit("queue.topics_max", self.config.topics_max, topics, "too many topics")
+        Ok(self.plan_topics(&jobs.iter().map(|job| &job.topic).collect())?)
     }
 
     /// That there is room, counting those too whose index may turn out to be taken.
     fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
         let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
         let (mut count, mut total) = (0_usize, 0_u64);
-        for job in jobs {
-            if self.taken(job).is_some() {
-                continue;
+        for jobs in jobs.chunk_by(|one, next| one.topic == next.topic) {
+            let (mut new, mut size) = (0, 0);
+            for job in jobs.iter().filter(|job| self.taken(job).is_none()) {
+                new += 1;
+                size += bytes_of(job) as u64;
             }
-            let (jobs, bytes) = more.entry(&job.topic).or_default();
-            *jobs += 1;
-            *bytes += bytes_of(job) as u64;
-            count += 1;
-            total += bytes_of(job) as u64;
+            if let Some(job) = jobs.first().filter(|_| new > 0) {
+                let (jobs, bytes) = more.entry(&job.topic).or_default();
+                (*jobs, *bytes) = (*jobs + new, *bytes + size);
+            }
+            count += new as usize;
+            total += size;
         }
         let mut room = Ok(());
         for (name, (jobs, bytes)) in more {
@@ -221,8 +213,8 @@ impl State {
 
     /// The job that has the index of this push, and its state.
     fn taken(&self, push: &PushRequest) -> Option<(JobId, JobState)> {
-        let topic = self.topic(*self.names.get(&push.topic)?)?;
-        let index = topic.indexes.get(push.options.index.as_ref()?)?;
+        let index = push.options.index.as_ref()?;
+        let index = self.topic(*self.names.get(&push.topic)?)?.indexes.get(index)?;
         let state = match index.taken {
             Taken::Until(_, state) => state,
             _ => self.job(*self.ids.get(&index.id)?)?.state(),
@@ -230,7 +222,7 @@ impl State {
         index.is_taken(self.utc).then_some((index.id, state))
     }
 
-    fn push_one(&mut self, now: Now, push: PushRequest) -> Result<Pushed, QueueError> {
+    fn push_one(&mut self, push: PushRequest) -> Result<Pushed, QueueError> {
         if let Some((id, state)) = self.taken(&push) {
             return Ok(Pushed { id, state, existing: true });
         }
@@ -249,14 +241,14 @@ impl State {
         };
         self.commit(Change::Pushed(new));
         if let Some(it) = self.topics.get_mut(topic as usize) {
-            it.pushed.add(now.steady, 1);
+            it.pushed.add(self.steady, 1);
         }
         let state = if delay.is_zero() { JobState::Ready } else { JobState::Delayed };
         Ok(Pushed { id, state, existing: false })
     }
 
     /// Lets in pushes that wait for room, the longest first, none before those ahead of it.
-    pub(super) fn admit_pushes(&mut self, now: Now) {
+    pub(super) fn admit_pushes(&mut self) {
         let mut budget = self.config.slice_max;
         while let Some(place) = self.producers.first_opened() {
             while let Some(park) = self.producers.first(place) {
@@ -265,7 +257,7 @@ impl State {
                     return;
                 }
                 budget -= 1;
-                if !self.admit(now, park, place) {
+                if !self.admit(park, place) {
                     break;
                 }
             }
@@ -274,11 +266,11 @@ impl State {
     }
 
     /// Lets a push in; false if it waits on where it is.
-    fn admit(&mut self, now: Now, park: ParkId, place: Place) -> bool {
+    fn admit(&mut self, park: ParkId, place: Place) -> bool {
         let Some(parked) = self.parties.parked.get_mut(&park) else { return false };
         let What::Push { jobs, .. } = &mut parked.what else { return false };
         let taken = std::mem::take(jobs);
-        let result = match self.push(now, taken) {
+        let result = match self.push(taken) {
             Ok(pushed) => Ok(pushed),
             Err((Unfit::Refused(error), _)) => Err(error),
             Err((Unfit::Room(blocked), jobs)) => {
@@ -306,8 +298,7 @@ impl State {
 
     /// Pushes what a schedule has; false if there is no room.
     pub(super) fn push_scheduled(&mut self, push: PushRequest) -> bool {
-        let now = Now { steady: 0, utc: self.utc };
-        self.push(now, vec![push]).is_ok()
+        self.push(vec![push]).is_ok()
     }
 }
 

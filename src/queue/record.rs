@@ -23,6 +23,9 @@ const CODEC: bincode::config::Configuration<
     bincode::config::Limit<RECORD_BYTES_LIMIT>,
 > = bincode::config::standard().with_limit::<RECORD_BYTES_LIMIT>();
 
+/// No time of day is later, whatever the clock.
+pub(super) const TIME_LIMIT: UnixMillis = 1 << 62;
+
 /// What every record begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {

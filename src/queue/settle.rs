@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::change::{Again, Change, Cost};
 use super::job::Phase;
-use super::{Now, QueueError, Slot, State, millis, retry};
+use super::{Now, Outcomes, QueueError, Slot, State, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict};
 use crate::store::Micros;
 
@@ -24,7 +24,7 @@ impl State {
         now: Now,
         settlement: Settlement,
     ) -> Result<Settled, QueueError> {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         let Settlement { reservation, verdict } = settlement;
         let slot = self.held(reservation)?;
         match verdict {
@@ -61,7 +61,7 @@ impl State {
         reservation: Reservation,
         recorded: Result<(), String>,
     ) {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         let Some(slot) = self.ids.get(&reservation.id).copied() else { return };
         let recording =
             |job: &super::job::Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
@@ -70,18 +70,18 @@ impl State {
         }
         match recorded {
             Ok(()) => {
-                self.meter_finished(slot, now.steady);
+                self.meter_finished(slot);
                 self.commit(Change::Done { id: reservation.id });
             }
             Err(error) => self.fail(slot, format!("recording failed: {error}"), None),
         }
     }
 
-    pub(super) fn meter_finished(&mut self, slot: Slot, steady: Micros) {
+    pub(super) fn meter_finished(&mut self, slot: Slot) {
         if let Some(job) = self.jobs.get(slot as usize)
             && let Some(topic) = self.topics.get_mut(job.topic as usize)
         {
-            topic.finished.add(steady, 1);
+            topic.finished.add(self.steady, 1);
         }
     }
 
@@ -154,7 +154,7 @@ impl State {
 
     fn die(&mut self, slot: Slot, cost: Cost, error: String) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
-        self.meter_finished(slot, 0);
+        self.meter_finished(slot);
         self.commit(Change::Dead { id, cost, error });
         let outcome = self.outcome(slot, JobState::Dead, None);
         self.effects.push(super::Effect::Note(outcome));
@@ -239,52 +239,76 @@ impl State {
         if !matches!(job.phase, Phase::Reserved(_)) {
             return;
         }
-        if let Some(park) = self.parties.revoke(owner, reservation) {
+        if let Some(park) = self.parties.revoke(owner, reservation, self.config.revoked_max) {
             self.answer_revoked(park);
         }
     }
 
-    /// The owner is gone, and with it its right to what it holds. What waits for it is forgotten:
-    /// those requests are told.
+    /// The owner is gone, and with it its right to what it holds, which the next turns take from
+    /// it. What waits for it is forgotten: those requests are told.
     pub(crate) fn owner_gone(&mut self, now: Now, owner: u64) -> Vec<super::ParkId> {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         let Some(it) = self.parties.owners.get_mut(&owner) else { return Vec::new() };
         it.listens = false;
         it.revoked.clear();
-        let (reserved, parked) = (std::mem::take(&mut it.reserved), it.parked.clone());
-        for slot in reserved {
-            if self.job(slot).is_none_or(|job| job.phase == Phase::Recording) {
-                continue;
-            }
-            match self.draining {
-                true => self.release(slot),
-                false => self.lose(slot, "its worker's connection was lost"),
-            }
-        }
+        let parked = it.parked.clone();
         for park in &parked {
             self.unpark(*park);
+        }
+        if self.parties.owners.contains_key(&owner) {
+            self.parties.gone.insert(owner);
         }
         self.parties.tidy(owner);
         parked.into_iter().collect()
     }
 
+    /// Takes back what those hold who are gone: a slice of it.
+    pub(super) fn take_from_gone(&mut self) {
+        let mut budget = self.config.slice_max;
+        while budget > 0
+            && let Some(owner) = self.parties.gone.first().copied()
+        {
+            let held = self.parties.owners.get(&owner).map(|it| &it.reserved);
+            let Some(slot) = held.and_then(|held| held.first().copied()) else {
+                self.parties.gone.remove(&owner);
+                continue;
+            };
+            budget -= 1;
+            self.parties.disown(owner, slot);
+            match self.job(slot).map(|job| job.phase) {
+                // Its fate is decided.
+                None | Some(Phase::Recording) => {}
+                Some(_) if self.draining => self.release(slot),
+                Some(_) => self.lose(slot, "its worker's connection was lost"),
+            }
+        }
+    }
+
     /// Gives back everything that is handed out: the service stops.
     pub(crate) fn release_all(&mut self, now: Now) {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
         held.into_iter().for_each(|slot| self.release(slot));
     }
 
-    /// After a restart: whatever was handed out is lost, but for those of whom `is_done` knows
-    /// that their result is recorded.
-    pub(crate) fn recover(&mut self, now: Now, is_done: impl Fn(Reservation) -> bool) {
-        self.utc = self.utc.max(now.utc);
+    /// After a restart: whatever was handed out is lost, but for that whose result is recorded.
+    /// What finished, and is not among the outcomes, is recorded now.
+    pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes) {
+        self.tick(now);
+        let unheard = self.unheard();
+        // Before anything is recorded: that may give up outcomes that are looked for here.
         let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
         for slot in held {
             match self.job(slot).map(|job| job.reservation()) {
-                Some(held) if is_done(held) => self.commit(Change::Done { id: held.id }),
+                Some(held) if outcomes.is_done(held) => self.commit(Change::Done { id: held.id }),
+                // What dies of it is told by the first turn.
                 Some(_) => self.lose(slot, "the server ended while it ran"),
                 None => {}
+            }
+        }
+        for info in unheard {
+            if !outcomes.knows_of(&info) {
+                outcomes.record(now, Box::new(info));
             }
         }
     }

@@ -1,23 +1,19 @@
 //! A snapshot of the queue: changes that lead to what it was at one moment, told a slice at a time
 //! while it goes on changing. Of a job that changes before it is told, what it was is kept.
 
+use std::collections::VecDeque;
+
 use super::change::{Again, Change, Kept, KeptState, New, Rare};
 use super::job::{Job, Phase};
-use super::record::{Head, QUEUE_RECORD, StoredBackoff, decode, encode_record};
+use super::record::{Head, QUEUE_RECORD, StoredBackoff, TIME_LIMIT, decode, encode_record};
 use super::topic::{Index, Taken, Topic};
 use super::{Slot, State};
 use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
-use crate::model::{JobId, UnixMillis};
-
-/// Most bytes of jobs in one slice, one job more.
-const SLICE_BYTES_MAX: usize = 64 * 1024;
+use crate::model::{JobId, JobState, UnixMillis};
 
 /// No queue comes so far: ids and turns from here on are nobody's.
 const ID_LIMIT: JobId = 1 << 62;
-
-/// No time of day is later, whatever the clock.
-const TIME_LIMIT: UnixMillis = 1 << 62;
 
 /// What a snapshot that is under way needs of the past.
 #[derive(Debug)]
@@ -26,7 +22,7 @@ pub(super) struct Frozen {
     /// Jobs from here on came later.
     next_id: JobId,
     /// Everything but jobs, as it was.
-    head: Vec<Change>,
+    head: VecDeque<Change>,
     /// Slots before this one are told.
     cursor: Slot,
     end: Slot,
@@ -57,8 +53,8 @@ impl State {
         self.frozen = None;
     }
 
-    fn tell_head(&self) -> Vec<Change> {
-        let mut head = vec![Change::Began { next_id: self.next_id, line: self.line }];
+    fn tell_head(&self) -> VecDeque<Change> {
+        let mut head = VecDeque::from([Change::Began { next_id: self.next_id, line: self.line }]);
         head.extend(self.topics.iter().map(|topic| Change::TopicKept {
             name: topic.name.clone(),
             settings: (&topic.settings).into(),
@@ -69,7 +65,7 @@ impl State {
             let entry = self.topic(*topic).and_then(|it| it.indexes.get(index));
             if let Some(&Index { taken: Taken::Until(_, state), .. }) = entry {
                 let (topic, index, id, until) = (*topic, index.clone(), *id, *until);
-                head.push(Change::IndexKept { topic, index, id, state: state.into(), until });
+                head.push_back(Change::IndexKept { topic, index, id, state: state.into(), until });
             }
         }
         head.extend(self.schedules.all().cloned().map(Change::ScheduleSet));
@@ -90,7 +86,7 @@ impl State {
 
     /// Appends the next records of the snapshot, about `slice` jobs; false when there are no more.
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
-        let slice_bytes = SLICE_BYTES_MAX.min(job_record_bytes(&self.config));
+        let slice_bytes = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
         let Some(frozen) = &mut self.frozen else { return false };
         let mut changes: Vec<Change> = frozen.take_head(slice, slice_bytes);
         let mut bytes: usize = changes.iter().map(Change::bytes).sum();
@@ -151,6 +147,12 @@ impl State {
             let (change, after) = decode::<Change>(rest)?;
             rest = after;
             self.check_replayed(&change)?;
+            if let Change::Cancelled { id } = &change
+                && let Some(slot) = self.ids.get(id).copied()
+            {
+                let outcome = self.outcome(slot, JobState::Cancelled, None);
+                self.cancelled.push(*outcome);
+            }
             self.apply(head.at, &change);
         }
         if !rest.is_empty() {
@@ -179,6 +181,14 @@ impl State {
                 let double = self.names.contains_key(name);
                 if double { Err(format!("topic {name} is made twice")) } else { Ok(()) }
             }
+            Change::TopicReplaced { name, .. } if self.names.contains_key(name) => {
+                Err(format!("topic {name} is made twice"))
+            }
+            // Indexes whose time is over may still be there.
+            Change::TopicReplaced { topic, .. } => match self.topic(*topic) {
+                Some(old) if old.jobs == 0 && old.dead.is_empty() => Ok(()),
+                _ => Err(format!("topic {topic} is in use, or was never made")),
+            },
             Change::TopicSet { topic, .. }
             | Change::TopicPaused { topic, .. }
             | Change::IndexKept { topic, .. } => topic_of(topic),

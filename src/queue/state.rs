@@ -14,11 +14,11 @@ use super::record::encode_record;
 use super::retry::Draw;
 use super::schedule::Schedules;
 use super::snapshot::Frozen;
-use super::topic::Topic;
+use super::topic::{Taken, Topic};
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
-use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
+use crate::model::{Blob, JobId, JobInfo, JobReply, JobRequest, UnixMillis};
 use crate::store::Micros;
 
 /// The pure state machine of jobs: requests in; answers, effects and records out.
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(super) finished_indexes: BTreeMap<(UnixMillis, JobId), (TopicNo, Blob)>,
     pub(super) schedules: Schedules,
     pub(super) parties: Parties,
+    /// Where to look for the next topic that can be forgotten.
+    pub(super) forgotten: TopicNo,
     /// Topics to be looked at when the turn ends.
     pub(super) hot: Vec<TopicNo>,
     /// Topics whose next job waits for its rate, by the time, nanoseconds.
@@ -54,11 +56,14 @@ pub(crate) struct State {
     pub(super) draining: bool,
     /// The newest time of day seen: it does not go back.
     pub(super) utc: UnixMillis,
+    pub(super) steady: Micros,
     journaled: bool,
     /// What happened and was not taken as a record yet.
     changes: VecDeque<Change>,
     /// When they happened.
     changes_at: UnixMillis,
+    /// What the records say was cancelled, and not yet what became of it.
+    pub(super) cancelled: Vec<JobInfo>,
     pub(super) effects: Vec<Effect>,
     pub(super) frozen: Option<Frozen>,
 }
@@ -92,18 +97,27 @@ impl State {
             finished_indexes: BTreeMap::new(),
             schedules: Schedules::default(),
             parties: Parties::default(),
+            forgotten: 0,
             hot: Vec::new(),
             throttled: BTreeSet::new(),
             producers: Producers::default(),
             draw: Draw::new(seed),
             draining: false,
             utc: 0,
+            steady: 0,
             journaled: false,
             changes: VecDeque::new(),
             changes_at: 0,
+            cancelled: Vec::new(),
             effects: Vec::new(),
             frozen: None,
         }
+    }
+
+    /// What time it is: neither clock goes back.
+    pub(super) fn tick(&mut self, now: Now) {
+        self.utc = self.utc.max(now.utc);
+        self.steady = self.steady.max(now.steady);
     }
 
     /// Whether what happens is told as records.
@@ -126,7 +140,7 @@ impl State {
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         let done = match request {
             JobRequest::Push { jobs, wait } => return self.push_or_park(now, owner, jobs, wait),
             JobRequest::Reserve(reserve) => return self.reserve(now, owner, &reserve),
@@ -139,7 +153,7 @@ impl State {
             JobRequest::List { topic, state, after, limit } => {
                 return self.list(&topic, state, after, limit);
             }
-            JobRequest::Cancel(job) => return self.cancel(now, &job),
+            JobRequest::Cancel(job) => return self.cancel(&job),
             JobRequest::Settle(_) => {
                 QueueError::invalid("settlements are settled one by one, not here")
             }
@@ -150,7 +164,7 @@ impl State {
             JobRequest::Replay { topic, id } => self.replay_dead(now, &topic, id),
             JobRequest::SetTopic { topic, settings } => self.set_topic(now, &topic, &settings),
             JobRequest::PauseTopic { topic, paused } => self.pause_topic(now, &topic, paused),
-            JobRequest::ClearTopic(topic) => self.clear_topic(now, &topic),
+            JobRequest::ClearTopic(topic) => self.clear_topic(&topic),
             JobRequest::Topic(topic) => self.tell_topic(now, &topic),
             JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
             JobRequest::SetSchedule(schedule) => self.set_schedule(now, *schedule),
@@ -164,12 +178,12 @@ impl State {
     /// gives up what is late. To be called at the end of each turn.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<Effect> {
         self.advance(now);
-        self.admit_pushes(now);
+        self.admit_pushes();
         self.dispatch(now);
         self.expire_parked(now);
         if self.producers.first_opened().is_some() {
             // Behind a push whose time is over others may fit.
-            self.admit_pushes(now);
+            self.admit_pushes();
             self.dispatch(now);
         }
         std::mem::take(&mut self.effects)
@@ -177,10 +191,11 @@ impl State {
 
     /// Does what is due: a slice of it.
     fn advance(&mut self, now: Now) {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         self.wake_delayed();
         self.fire_schedules();
         self.expire_reservations(now);
+        self.take_from_gone();
         self.evict_dead();
         self.free_indexes(self.utc);
         while let Some((opens, topic)) = self.throttled.first().copied()
@@ -216,6 +231,8 @@ impl State {
     /// Whether a slice was not enough: the next turn goes on.
     fn is_behind(&self) -> bool {
         self.producers.first_opened().is_some()
+            || !self.hot.is_empty()
+            || !self.parties.gone.is_empty()
             || self.dead.surplus(&self.config, self.utc).is_some()
     }
 
@@ -274,22 +291,28 @@ impl State {
         self.topic(number).map(|topic| topic.name.clone()).unwrap_or_default()
     }
 
-    /// Frees indexes that were taken long enough.
+    /// Frees indexes that were taken long enough: a slice of them. No push takes the others for
+    /// taken.
     fn free_indexes(&mut self, utc: UnixMillis) {
-        while let Some(((until, _), _)) = self.finished_indexes.first_key_value() {
-            if *until > utc {
-                break;
+        for _ in 0..self.config.slice_max {
+            match self.finished_indexes.first_key_value() {
+                Some(((until, _), _)) if *until <= utc => self.free_first_index(),
+                _ => return,
             }
-            self.free_first_index();
         }
     }
 
     /// Frees the index of a finished job that is the first to be free.
     pub(super) fn free_first_index(&mut self) {
-        if let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first()
-            && let Some(topic) = self.topics.get_mut(topic as usize)
-            && topic.indexes.get(&index).is_some_and(|it| it.is_of_finished(id, until))
-        {
+        let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first() else { return };
+        let Some(topic) = self.topics.get_mut(topic as usize) else { return };
+        let Some(entry) = topic.indexes.get_mut(&index) else { return };
+        if !entry.is_of_finished(id, until) {
+            return;
+        }
+        if topic.dead.contains_key(&id) {
+            entry.taken = Taken::No;
+        } else {
             topic.indexes.remove(&index);
         }
     }

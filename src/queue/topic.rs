@@ -37,6 +37,8 @@ pub(super) struct Topic {
     pub(super) throttled: Option<u64>,
     pub(super) pushed: Meter,
     pub(super) finished: Meter,
+    /// How far a clear has looked through all jobs.
+    pub(super) cleared: JobId,
     /// Stands among those to be looked at when the turn ends.
     pub(super) is_hot: bool,
 }
@@ -61,6 +63,11 @@ pub(super) enum Taken {
 impl Topic {
     pub(super) fn named(name: Blob) -> Self {
         Self { name, ..Self::default() }
+    }
+
+    /// How many jobs of one order key may have a place.
+    pub(super) fn order_limit(&self) -> u32 {
+        self.settings.order_limit.unwrap_or(1).max(1)
     }
 
     pub(super) fn ready_jobs(&self) -> u64 {

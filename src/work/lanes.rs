@@ -9,7 +9,6 @@ use super::desk::Desk;
 use super::handler_actor::Place;
 use super::lane::Lane;
 use super::{Cancelled, HandlerOptions, Thread};
-use crate::config::work::HANDLER_NICENESS;
 use crate::error::{Error, ErrorCode};
 use crate::model::Reservation;
 
@@ -20,6 +19,7 @@ pub(super) type Hire = Box<dyn Fn(Place, &ArbiterHandle)>;
 pub(super) struct Lanes {
     thread: Thread,
     concurrency: usize,
+    background: bool,
     desk: Arc<Desk>,
     hire: Hire,
     live: Vec<Line>,
@@ -49,6 +49,7 @@ impl Lanes {
         Self {
             thread: options.thread,
             concurrency: options.concurrency,
+            background: options.background.unwrap_or(false),
             desk,
             hire,
             live: Vec::new(),
@@ -80,11 +81,8 @@ impl Lanes {
                 Error::new(ErrorCode::Unavailable, message)
             })?),
         };
-        if let Some(arbiter) = &arbiter {
-            // Where that cannot be, handlers run as everyone else does.
-            arbiter.spawn_fn(|| {
-                let _ = rustix::process::nice(HANDLER_NICENESS);
-            });
+        if let Some(arbiter) = arbiter.as_ref().filter(|_| self.background) {
+            arbiter.spawn_fn(stand_back);
         }
         let handle = arbiter.as_ref().map_or_else(Arbiter::current, Arbiter::handle);
         let lane = Arc::new(Lane::new(self.made, seats));
@@ -162,6 +160,21 @@ impl Lanes {
             }
         }
         (ended, busy)
+    }
+}
+
+/// Has this thread compute only when no other would. Where that cannot be, it runs as all do.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{set_thread_priority_and_policy, thread_native_id};
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let lowest = ThreadPriority::Min;
+        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), lowest, idle) {
+            tracing::debug!(?error, "a handler's thread cannot stand behind the others");
+        }
     }
 }
 

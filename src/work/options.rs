@@ -21,6 +21,10 @@ pub struct HandlerOptions {
     pub visibility: Duration,
     /// Where the handlers run.
     pub thread: Thread,
+    /// Whether the threads of the handlers compute only when no other thread of the machine would
+    /// (Linux: `SCHED_IDLE`). `None`: if the store is in this process, which is never held up then.
+    /// A busy machine may leave them next to nothing; a worker in a process of its own has its share.
+    pub background: Option<bool>,
     /// How long after its time a handler that blocks its thread is waited for, before another thread
     /// takes its place.
     pub stuck_after: Duration,
@@ -67,6 +71,7 @@ impl Default for HandlerOptions {
             attempt_timeout: Duration::from_secs(30),
             visibility: Duration::from_secs(30),
             thread: Thread::Own,
+            background: None,
             stuck_after: Duration::from_secs(1),
             stuck_max: 4,
             cancel_grace: Duration::from_secs(1),

@@ -160,6 +160,54 @@ async fn j2_nothing_is_answered_or_handed_out_before_it_is_durable() {
     within(wakeful.stop()).await;
 }
 
+/// Whoever asked after a job was told of it before the disk had it.
+#[actix_rt::test]
+async fn j2_a_job_is_not_told_of_before_it_is_durable() {
+    let disk = FaultyDisk::new();
+    let wakeful = open_with(&disk, hasty(config(Durability::Fsync)));
+    let first = push(&wakeful, "first").await;
+    disk.hold_syncs(true);
+    let pushing = wakeful.clone();
+    let pushed = actix_rt::spawn(async move { push(&pushing, "second").await });
+    until("a sync begins", || disk.syncs_held() == 1).await;
+    let asking = wakeful.clone();
+    let job = JobRef::Id(first + 1);
+    let told = actix_rt::spawn(async move { asking.await_job(job, Some(Duration::ZERO)).await });
+    // It is asked behind the other.
+    let asking = wakeful.clone();
+    let list = actix_rt::spawn(async move { asking.topics().await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!pushed.is_finished() && !told.is_finished() && !list.is_finished());
+    disk.hold_syncs(false);
+    within(pushed).await.unwrap();
+    assert_eq!(within(told).await.unwrap().unwrap().state, JobState::Ready);
+    within(wakeful.stop()).await;
+}
+
+/// Four workers that came and went before the disk had what they were given made a dead letter of a
+/// job that nobody had seen.
+#[actix_rt::test]
+async fn j17_a_job_whose_worker_was_not_told_of_it_costs_nothing() {
+    let disk = FaultyDisk::new();
+    let wakeful = open_with(&disk, hasty(config(Durability::Fsync)));
+    push(&wakeful, "work").await;
+    for _ in 0..5 {
+        disk.hold_syncs(true);
+        let worker = wakeful.for_worker();
+        let taking = actix_rt::spawn(async move { take(&worker, 1, LONG).await });
+        until("a sync begins", || disk.syncs_held() == 1).await;
+        taking.abort();
+        let _ = taking.await;
+        disk.hold_syncs(false);
+        until("nothing is held", || disk.syncs_held() == 0).await;
+    }
+    let jobs = take(&wakeful, 1, LONG).await;
+    assert_eq!((jobs[0].losses, jobs[0].failures), (0, 0));
+    within(wakeful.stop()).await;
+}
+
 #[actix_rt::test]
 async fn j9_a_push_waits_for_room() {
     let mut config = Config::new();

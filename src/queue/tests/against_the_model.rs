@@ -70,8 +70,7 @@ impl Pair {
             Op::Undeliver { pick } => {
                 let reservation = self.picked(pick, true);
                 self.model.undeliver(reservation);
-                let job = script::handed(reservation);
-                self.world.queue.undeliver(self.world.now, &[job]);
+                self.world.queue.undeliver(self.world.now, [reservation]);
             }
             Op::Gone(owner) => {
                 drop(self.world.queue.owner_gone(self.world.now, owner));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::queue::job::{Job, Phase};
-use crate::queue::topic::{Taken, Topic};
+use crate::queue::topic::{Index, Taken, Topic};
 use crate::queue::{TopicNo, millis};
 
 /// A job whose delay is over, which the journal need not say.
@@ -85,9 +85,15 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
         })
         .collect();
     out.push(format!("topic {name} lanes {lanes:?}"));
-    let over = |taken: &Taken| matches!(taken, Taken::Until(until, _) if *until <= utc);
-    let indexes: BTreeMap<_, _> =
-        topic.indexes.iter().filter(|(_, entry)| !over(&entry.taken)).collect();
+    // One that is taken no more names a dead letter or nothing, whether it was freed yet or not.
+    let indexes = topic.indexes.iter().filter_map(|(name, entry)| match entry.taken {
+        Taken::Until(until, _) if until <= utc => {
+            let kept = topic.dead.contains_key(&entry.id);
+            kept.then_some((name, Index { taken: Taken::No, ..*entry }))
+        }
+        _ => Some((name, *entry)),
+    });
+    let indexes: BTreeMap<_, _> = indexes.collect();
     out.push(format!("topic {name} indexes {indexes:?}"));
 }
 

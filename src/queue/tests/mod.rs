@@ -10,7 +10,9 @@ mod record_bytes;
 mod regressions;
 mod replayed;
 mod script;
+mod slices;
 mod strategy;
+mod topics;
 mod world;
 
 use std::time::Duration;

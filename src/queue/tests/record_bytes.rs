@@ -106,6 +106,8 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("schedule set", Change::ScheduleSet(set)),
         ("schedule came", Change::ScheduleCame { name: "s".into(), next: None, missed: true }),
         ("schedule removed", Change::ScheduleRemoved { name: "s".into() }),
+        ("topic made", Change::TopicMade { name: "misspelt".into() }),
+        ("topic replaced", Change::TopicReplaced { topic: 1, name: "post".into() }),
     ]
 }
 
@@ -238,6 +240,10 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 0e 01 73 00 01
         schedule removed
         02 01 fb 2c 01 01 0d 01 73
+        topic made
+        02 01 fb 2c 01 01 00 08 6d 69 73 73 70 65 6c 74
+        topic replaced
+        02 01 fb 2c 01 01 13 01 04 70 6f 73 74
         began
         02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
         topic kept

@@ -243,3 +243,136 @@ fn a_later_push_waits_behind_those_that_wait() {
         "#]],
     );
 }
+
+/// Of what `queue.parked_max` requests waited for, nobody else could have any.
+#[test]
+fn whoever_does_not_wait_is_served_however_many_wait() {
+    let config = QueueConfig { parked_max: 1, ..steady() };
+    check_with(
+        config,
+        "
+        reserve mail wait=100
+        push post one
+        reserve post wait=100
+        reserve post
+        ",
+        expect![[r#"
+            > reserve mail wait=100
+            > push post one
+              1 Ready
+            > reserve post wait=100
+              too many requests wait already: the limit queue.parked_max is 1; nothing was changed
+            > reserve post
+              gets 1/1 one
+        "#]],
+    );
+}
+
+/// Its payload could not be had by its index.
+#[test]
+fn the_index_of_a_dead_letter_names_it_as_long_as_it_is_kept() {
+    check_with(
+        QueueConfig { dead_max: 1, ..steady() },
+        "
+        push mail first index=i retries=0
+        reserve mail
+        fail 1/1 wrong
+        get mail i
+        push mail second index=j retries=0 unique=50
+        snapshot
+        restart
+        get mail i
+        reserve mail
+        fail 2/1 wrong
+        get mail i
+        get mail j
+        later 60
+        push mail third index=j
+        get mail j
+        cancel 3
+        replay mail id=2
+        get mail j
+        ",
+        expect![[r#"
+            > push mail first index=i retries=0
+              1 Ready
+            > reserve mail
+              gets 1/1 first
+            > fail 1/1 wrong
+              note of 1 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > get mail i
+              1 Dead, epoch 1, 1 failures, 0 losses, payload first, errors ["wrong"]
+            > push mail second index=j retries=0 unique=50
+              2 Ready
+            > snapshot
+            > restart
+            > get mail i
+              1 Dead, epoch 1, 1 failures, 0 losses, payload first, errors ["wrong"]
+            > reserve mail
+              gets 2/1 second
+            > fail 2/1 wrong
+              note of 2 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > get mail i
+              1 Dead, epoch 1, 1 failures, 0 losses, outcome 1, errors ["wrong"]
+            > get mail j
+              2 Dead, epoch 1, 1 failures, 0 losses, payload second, errors ["wrong"]
+            > later 60
+            > push mail third index=j
+              3 Ready
+            > get mail j
+              3 Ready, epoch 0, payload third
+            > cancel 3
+              3 Cancelled, epoch 0
+              note of 3 Cancelled, epoch 0
+            > replay mail id=2
+              1 changed
+            > get mail j
+              2 Ready, epoch 1, payload second, errors ["wrong"]
+        "#]],
+    );
+}
+
+/// It was cancelled, and nobody was ever told, as the power was cut in between.
+#[test]
+fn what_was_cancelled_is_told_after_a_crash() {
+    let mut world = World::new(steady());
+    let jobs = vec![PushRequest::new("mail", "one"), PushRequest::new("mail", "two")];
+    world.ask(1, JobRequest::Push { jobs, wait: Duration::ZERO });
+    world.turn();
+    world.ask(1, JobRequest::Cancel(JobRef::Id(1)));
+    world.turn();
+    world.ask(1, JobRequest::Cancel(JobRef::Id(2)));
+    world.turn_of_the_queue();
+    world.restart();
+    let states = [1, 2].map(|id| {
+        let sought = Sought::Job { job: JobRef::Id(id), to_cancel: false };
+        match world.outcomes.seek(world.now, sought, Duration::ZERO) {
+            Found::Now(Ok(JobReply::Job(info))) => (info.state, info.outcome),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(states, [(JobState::Cancelled, Some(1)), (JobState::Cancelled, Some(2))]);
+}
+
+/// A dead letter that was brought up at the start drove out the result of a job, which ran again.
+#[test]
+fn a_result_is_looked_for_before_it_is_given_up_for_age() {
+    let mut world = World::new(QueueConfig { outcomes_age_max: ms(100), ..steady() });
+    let jobs = vec![PushRequest::new("mail", "one"), PushRequest::new("mail", "two")];
+    world.ask(1, JobRequest::Push { jobs, wait: Duration::ZERO });
+    let reserve = ReserveRequest { credits: 2, ..ReserveRequest::new("mail") };
+    world.ask(1, JobRequest::Reserve(reserve));
+    world.turn();
+    let settle = |id, verdict| Settlement { reservation: Reservation { id, epoch: 1 }, verdict };
+    world.queue.settle(world.now, settle(1, Verdict::Done { output: "out".into() })).unwrap();
+    world.turn();
+    world.record_in_the_outcomes_alone();
+    world.later(60);
+    world.queue.settle(world.now, settle(2, Verdict::Fail { error: "wrong".into() })).unwrap();
+    world.turn_of_the_queue();
+    world.later(60);
+    world.restart();
+    let all = JobRequest::List { topic: "mail".into(), state: JobState::Ready, after: 0, limit: 9 };
+    let Answer::Now(Ok(JobReply::Jobs(ready))) = world.ask(1, all) else { panic!("a page") };
+    assert_eq!(ready.jobs, []);
+}

@@ -73,7 +73,7 @@ impl Life {
             Op::Undeliver { pick } => {
                 let reservation = self.picked(pick, true);
                 let now = self.world.now;
-                self.world.queue.undeliver(now, &[script::handed(reservation)]);
+                self.world.queue.undeliver(now, [reservation]);
                 None
             }
             Op::Gone(owner) => {

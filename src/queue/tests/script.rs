@@ -8,12 +8,6 @@ use super::*;
 use crate::model::{Pushed, ReservedJob, Schedule};
 
 /// A hand-out that did not reach anyone.
-pub(super) fn handed(reservation: Reservation) -> ReservedJob {
-    let (topic, payload) = (Blob::default(), Blob::default());
-    let (index, order_key) = (None, None);
-    ReservedJob { reservation, topic, payload, index, order_key, failures: 0, losses: 0, pushed: 0 }
-}
-
 pub(super) fn some_schedule(number: u8) -> JobRequest {
     let name = Blob::from(if number.is_multiple_of(2) { "s" } else { "t" });
     if number > 2 {
@@ -211,7 +205,7 @@ impl Stage {
                 world.queue.drain();
                 world.queue.release_all(world.now);
             }
-            "undeliver" => world.queue.undeliver(world.now, &[handed(words.reservation())]),
+            "undeliver" => world.queue.undeliver(world.now, [words.reservation()]),
             "recorded" => {
                 let effects = world.record(true);
                 self.effects(effects);
@@ -239,6 +233,7 @@ impl Stage {
             Found::Now(Ok(reply)) => self.reply("", reply),
             Found::Now(Err(error)) => writeln!(self.out, "  {error}").unwrap(),
             Found::Parked(park) => writeln!(self.out, "  waits as #{park}").unwrap(),
+            Found::Unfinished(id) => self.ask(owner, JobRequest::Get(JobRef::Id(id)), wait),
         }
     }
 

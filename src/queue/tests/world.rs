@@ -76,6 +76,20 @@ impl World {
         effects
     }
 
+    /// The turn of the queue before a crash: nothing of it comes to the outcomes.
+    pub(super) fn turn_of_the_queue(&mut self) {
+        self.queue.finish_turn(self.now);
+        self.take_queue_records();
+    }
+
+    /// Results are recorded, and a crash comes before the queue hears of it.
+    pub(super) fn record_in_the_outcomes_alone(&mut self) {
+        for info in std::mem::take(&mut self.to_record) {
+            self.outcomes.record(self.now, Box::new(info));
+        }
+        self.end_outcomes();
+    }
+
     fn end_outcomes(&mut self) {
         let told = self.outcomes.finish_turn(self.now);
         self.told.extend(told);
@@ -168,13 +182,7 @@ impl World {
         };
         queue.set_journaled(true);
         outcomes.set_journaled(true);
-        let letters = queue.dead_letters();
-        for dead in letters {
-            if !outcomes.knows_of(&dead) {
-                outcomes.record(self.now, Box::new(dead));
-            }
-        }
-        queue.recover(self.now, |held| outcomes.is_done(held));
+        queue.recover(self.now, &mut outcomes);
         (self.queue, self.outcomes) = (queue, outcomes);
         if self.followers.is_empty() {
             let mut follower = Follower::new(&self.config);
@@ -206,7 +214,9 @@ impl Follower {
     fn replay(&mut self, record: &[u8]) {
         let replayed = match State::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record),
+            false => self.outcomes.replay(record).map(|()| {
+                self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
+            }),
         };
         replayed.expect("a record that was written can be read");
     }

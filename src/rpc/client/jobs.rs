@@ -9,7 +9,7 @@ use super::pending::{Pending, Target};
 use super::session::Session;
 use crate::model::{
     JobRef, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
-    Settlement, Verdict,
+    Settlement, Unique, Verdict,
 };
 use crate::rpc::proto::Call;
 
@@ -50,15 +50,25 @@ pub(super) fn shorten(job: &mut JobRequest, left: Duration) {
     }
 }
 
-/// Whether it may be sent again after a connection that may have brought it was lost. Jobs that
-/// were reserved on that go back by themselves; a job with an index is pushed once.
-pub(super) fn may_repeat(job: &JobRequest) -> bool {
-    let named = |push: &PushRequest| push.options.index.is_some();
+/// Whether it may be sent again, for as long as it `lasts` (`None`: for ever), after a connection that
+/// may have brought it was lost. Jobs that were reserved on that go back by themselves; a push finds
+/// its jobs, if it has been done, where their indexes are theirs for at least as long.
+pub(super) fn may_repeat(job: &JobRequest, lasts: Option<Duration>) -> bool {
     match job {
         JobRequest::Reserve(_) | JobRequest::Revoked { .. } => true,
-        JobRequest::Push { jobs, .. } => jobs.iter().all(named),
+        JobRequest::Push { jobs, .. } => jobs.iter().all(|push| stays_named(push, lasts)),
         job => job.only_reads(),
     }
+}
+
+/// Whether the index of a job is taken for so long after it was done. One that is free before that,
+/// by a worker that is quick, would not tell the second push from the first.
+fn stays_named(PushRequest { options, .. }: &PushRequest, lasts: Option<Duration>) -> bool {
+    let after = match options.unique {
+        Unique::Finished(after) => Some(after),
+        Unique::Waiting | Unique::Unfinished => None,
+    };
+    options.index.is_some() && after.zip(lasts).is_some_and(|(after, lasts)| after >= lasts)
 }
 
 pub(super) fn is_push(request: &Request) -> bool {

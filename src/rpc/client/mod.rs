@@ -57,8 +57,9 @@ use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker}
 /// - one that was not sent yet, a read, a wait, and a write with an
 ///   [idempotency key](CallOptions::idempotency) are sent again by themselves, until their
 ///   deadline;
+/// - so are a reserve, and a push in which every job has an index that stays its own for at least
+///   as long after it is done as the call may take ([`Unique::Finished`](crate::Unique::Finished));
 /// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
-/// - so are a reserve, and a push in which every job has an index;
 /// - a watch goes on exactly where it was;
 /// - jobs that were reserved go back to the server, at the cost of a loss, and their settlement is
 ///   refused as `StaleReservation`;

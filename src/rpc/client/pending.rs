@@ -18,6 +18,8 @@ pub(super) struct Pending {
     pub(super) to: Target,
     /// When the caller gives up.
     pub(super) deadline: Option<Instant>,
+    /// How long that was from when it was asked; `None` if the caller does not.
+    pub(super) lasts: Option<Duration>,
     /// Where in the output of this connection it begins; `None` while it waits for its turn.
     pub(super) at: Option<u64>,
     /// Whether it may have been sent on a connection that was lost.
@@ -67,7 +69,15 @@ pub(super) enum Resend {
 
 impl Pending {
     pub(super) fn new(call: Call, to: Target) -> Self {
-        Self { call, to, deadline: None, at: None, tried: false, resume: Resume::default() }
+        Self {
+            call,
+            to,
+            deadline: None,
+            lasts: None,
+            at: None,
+            tried: false,
+            resume: Resume::default(),
+        }
     }
 
     /// Whether it is a wait, of whatever kind, which takes none of the places for requests in
@@ -102,7 +112,7 @@ impl Pending {
             }
             (_, Call::Wait(_)) => Resend::Always,
             (_, Call::Store { options, .. }) if options.idempotency.is_some() => Resend::Always,
-            (_, Call::Store { request, .. }) if may_repeat(request) => Resend::Always,
+            (_, Call::Store { request, .. }) if may_repeat(request, self.lasts) => Resend::Always,
             _ => Resend::Never,
         }
     }
@@ -229,9 +239,9 @@ fn op_names_the_store(op: &TxnOp) -> bool {
     }
 }
 
-fn may_repeat(request: &Request) -> bool {
+fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
     if let Request::Job(job) = request {
-        return jobs::may_repeat(job);
+        return jobs::may_repeat(job, lasts);
     }
     matches!(
         request,

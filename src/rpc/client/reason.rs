@@ -21,8 +21,9 @@ pub(super) fn store_changed(addr: &str) -> Error {
 pub(super) fn unknown(addr: &str, reason: &Error) -> Error {
     let message = format!(
         "outcome unknown: the connection to {addr} was lost after the request may have been \
-         sent ({reason}); give a write an idempotency key, or each job of a push an index, and it \
-         is sent again by itself"
+         sent ({reason}); give a write an idempotency key, or each job of a push an index that \
+         stays its own for as long after it is done as the call may take, and it is sent again by \
+         itself"
     );
     Error::new(ErrorCode::Unavailable, message)
 }

@@ -131,6 +131,7 @@ impl Session {
             let grace = self.config.wait_grace;
             pending.deadline = pending.resume.ends.and_then(|ends| ends.checked_add(grace));
         }
+        pending.lasts = pending.deadline.map(|deadline| deadline - now);
         let id = self.new_id();
         if let Some(error) = self.refusal() {
             answer(&mut self.effects, pending.to, Err(error));

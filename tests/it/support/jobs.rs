@@ -42,6 +42,10 @@ pub(crate) fn get(id: u64) -> Body {
     job(6).u32(0).u64(id)
 }
 
+pub(crate) fn cancel(id: u64) -> Body {
+    job(10).u32(0).u64(id)
+}
+
 pub(crate) fn read_reservation(reader: &mut Reader<'_>) -> Reservation {
     Reservation { id: reader.u64(), epoch: reader.u32() }
 }

@@ -6,6 +6,7 @@ mod framing;
 mod jobs;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod memory;
+mod order;
 mod requests;
 mod stopping;
 mod waits;

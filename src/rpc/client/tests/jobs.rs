@@ -4,7 +4,7 @@ use super::*;
 use crate::jobs::Jobs;
 use crate::model::{
     JobRef, JobReply, JobRequest, JobState, PushOptions, PushRequest, Pushed, Request, Reservation,
-    ReserveRequest, ReservedJob, Settlement, Verdict,
+    ReserveRequest, ReservedJob, Settlement, Unique, Verdict,
 };
 
 const FIRST: Reservation = Reservation { id: 1, epoch: 1 };
@@ -138,34 +138,43 @@ async fn a_reserve_is_sent_again_for_the_rest_of_its_time() {
     assert_eq!(within(call).await.unwrap(), given(&[FIRST]));
 }
 
-fn push(index: Option<&str>) -> Request {
+fn push(index: Option<&str>, unique: Unique) -> Request {
     let index = index.map(Into::into);
-    let options = PushOptions { index, ..PushOptions::default() };
+    let options = PushOptions { index, unique, ..PushOptions::default() };
     let jobs = vec![PushRequest { options, ..PushRequest::new("t", "p") }];
     Request::Job(JobRequest::Push { jobs, wait: Duration::ZERO })
 }
 
 #[tokio::test]
-async fn r3_only_a_push_with_an_index_is_sent_again_and_not_to_another_store() {
+async fn r3_only_a_push_whose_indexes_outlast_the_call_is_sent_again_and_not_to_another_store() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
-    let (plain, named) = (client.go(push(None)), client.go(push(Some("i"))));
-    let settlement = client.go(done(FIRST));
-    for _ in 0..3 {
+    let lasts = server.config.call_deadline.unwrap();
+    let stays = push(Some("i"), Unique::Finished(lasts));
+    let again = client.go(stays.clone());
+    let lost = [
+        push(None, Unique::Finished(lasts)),
+        push(Some("i"), Unique::Waiting),
+        push(Some("i"), Unique::Unfinished),
+        push(Some("i"), Unique::Finished(lasts / 2)),
+        done(FIRST),
+    ]
+    .map(|request| client.go(request));
+    for _ in 0..=lost.len() {
         asked(&mut peer).await;
     }
     drop(peer);
-    for lost in [plain, settlement] {
+    for lost in lost {
         let error = within(lost).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Unavailable);
         assert!(error.message.contains("outcome unknown"), "{error}");
     }
     let mut peer = server.accept(7, 10).await;
-    let id = expect(&mut peer, &push(Some("i"))).await;
-    let pushed = Pushed { id: 1, state: JobState::Ready, existing: true };
+    let id = expect(&mut peer, &stays).await;
+    let pushed = Pushed { id: 1, state: JobState::Done, existing: true };
     peer.reply(id, &Reply::Job(JobReply::Pushed(vec![pushed]))).await;
-    within(named).await.unwrap();
-    let again = client.go(push(Some("i")));
+    within(again).await.unwrap();
+    let again = client.go(stays);
     asked(&mut peer).await;
     drop(peer);
     let _peer = server.accept(8, 1).await;

@@ -1,0 +1,81 @@
+//! Which topics there are. They are made by whoever names them, and there is an end to it: past that
+//! one that has nothing is forgotten for each new one.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use super::topic::Topic;
+use super::{QueueError, State, TopicNo};
+use crate::model::{Blob, TopicSettings};
+
+impl State {
+    /// The topic of this name, which is made if there is none.
+    pub(super) fn topic_or_make(&mut self, name: &Blob) -> Result<TopicNo, QueueError> {
+        if let Some(topic) = self.names.get(name) {
+            return Ok(*topic);
+        }
+        self.check_name("topic", name)?;
+        for change in self.plan_topics(&BTreeSet::from([name]))? {
+            self.commit(change);
+        }
+        self.topic_named(name)
+    }
+
+    /// What makes those of these topics that are not there; none of the others is forgotten for
+    /// it.
+    pub(super) fn plan_topics(&self, names: &BTreeSet<&Blob>) -> Result<Vec<Change>, QueueError> {
+        let (max, topics) = (self.config.topics_max, self.topics.len());
+        let mut forgettable = self.forgettable(names);
+        let unknown = names.iter().filter(|name| !self.names.contains_key(**name));
+        let changes = unknown.enumerate().map(|(count, name)| {
+            let name = (*name).clone();
+            if topics + count < max {
+                return Ok(Change::TopicMade { name });
+            }
+            let what = "too many topics are in use; finish or clear one first";
+            let limit = QueueError::Limit { name: "queue.topics_max", max: max as u64, what };
+            let topic = forgettable.next().ok_or(limit)?;
+            Ok(Change::TopicReplaced { topic, name })
+        });
+        changes.collect()
+    }
+
+    /// Topics that have nothing, from where the last one was forgotten.
+    fn forgettable(&self, but: &BTreeSet<&Blob>) -> impl Iterator<Item = TopicNo> {
+        let (topics, from) = (self.topics.len() as TopicNo, self.forgotten);
+        let numbers = (0..topics).map(move |step| (from + step) % topics);
+        numbers.filter(|number| {
+            let named = self.topic(*number).is_some_and(|topic| but.contains(&topic.name));
+            !named && self.is_forgettable(*number)
+        })
+    }
+
+    /// Whether nobody would miss the topic but for its counts.
+    pub(super) fn is_forgettable(&self, number: TopicNo) -> bool {
+        let empty = |topic: &Topic| {
+            topic.jobs == 0
+                && topic.dead.is_empty()
+                && topic.indexes.is_empty()
+                && topic.reserves.is_empty()
+                && topic.throttled.is_none()
+                && !topic.paused
+                && topic.settings == TopicSettings::default()
+        };
+        self.topic(number).is_some_and(empty) && self.producers.first(Some(number)).is_none()
+    }
+
+    pub(super) fn make_topic(&mut self, name: Blob) {
+        let number = self.topics.len() as TopicNo;
+        self.names.insert(name.clone(), number);
+        self.topics.push(Topic::named(name));
+    }
+
+    pub(super) fn replace_topic(&mut self, number: TopicNo, name: Blob) {
+        let Some(topic) = self.topics.get_mut(number as usize) else { return };
+        let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
+        let old = std::mem::replace(topic, new);
+        self.names.remove(&old.name);
+        self.names.insert(name, number);
+        self.forgotten = number + 1;
+    }
+}

@@ -1,0 +1,138 @@
+//! One turn does so much and no more, and the next goes on.
+
+use expect_test::expect;
+
+use super::script::check_with;
+use super::*;
+
+/// A thousand requests for a thousand jobs each, answered in one turn, held everyone up.
+#[test]
+fn a_turn_hands_out_a_slice() {
+    let config = QueueConfig { slice_max: 2, ..steady() };
+    check_with(
+        config,
+        "
+        pause mail
+        pause post
+        reserve mail credits=9 wait=100
+        reserve post credits=9 wait=100
+        push mail one times=3
+        push post two times=1
+        resume mail
+        resume post
+        later 0
+        later 0
+        ",
+        expect![[r#"
+            > pause mail
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > pause post
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > reserve mail credits=9 wait=100
+            > reserve post credits=9 wait=100
+            > push mail one times=3
+              1 Ready, 2 Ready, 3 Ready
+            > push post two times=1
+              4 Ready
+            > resume mail
+              pushed 3 = ready 3 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+              gets 1/1 one, 2/1 one
+            > resume post
+              pushed 1 = ready 1 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+              gets 4/1 two
+            > later 0
+            > later 0
+        "#]],
+    );
+}
+
+/// So did a connection that held all jobs, when it closed.
+#[test]
+fn a_turn_takes_a_slice_from_who_is_gone() {
+    let config = QueueConfig { slice_max: 2, ..steady() };
+    check_with(
+        config,
+        "
+        push mail one times=5
+        reserve mail credits=9 by=4
+        later 0
+        later 0
+        gone by=4
+        topic mail
+        later 0
+        topic mail
+        later 0
+        topic mail
+        reserve mail
+        ",
+        expect![[r#"
+            > push mail one times=5
+              1 Ready, 2 Ready, 3 Ready, 4 Ready, 5 Ready
+            > reserve mail credits=9 by=4
+              gets 1/1 one, 2/1 one
+            > later 0
+            > later 0
+            > gone by=4
+            > topic mail
+              pushed 5 = ready 5 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > later 0
+            > topic mail
+              pushed 5 = ready 5 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > later 0
+            > topic mail
+              pushed 5 = ready 5 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > reserve mail
+              gets 1/2 one
+        "#]],
+    );
+}
+
+/// Each slice of a clear went through all jobs before it.
+#[test]
+fn j9_a_clear_goes_on_where_it_stopped() {
+    let config = QueueConfig { slice_max: 2, list_looked_at_max: 3, ..steady() };
+    check_with(
+        config,
+        "
+        push post other delay=90 times=4
+        push mail one delay=90 times=3
+        push post other delay=90
+        push mail one delay=90
+        clear mail
+        clear mail
+        clear mail
+        clear mail
+        clear mail
+        topic mail
+        topic post
+        ",
+        expect![[r#"
+            > push post other delay=90 times=4
+              1 Delayed, 2 Delayed, 3 Delayed, 4 Delayed
+            > push mail one delay=90 times=3
+              5 Delayed, 6 Delayed, 7 Delayed
+            > push post other delay=90
+              8 Delayed
+            > push mail one delay=90
+              9 Delayed
+            > clear mail
+              0 changed, and there are more
+            > clear mail
+              2 changed, and there are more
+              note of 5 Cancelled, epoch 0
+              note of 6 Cancelled, epoch 0
+            > clear mail
+              2 changed
+              note of 7 Cancelled, epoch 0
+              note of 9 Cancelled, epoch 0
+            > clear mail
+              0 changed
+            > clear mail
+              0 changed
+            > topic mail
+              pushed 4 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 4
+            > topic post
+              pushed 5 = ready 0 + delayed 5 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+        "#]],
+    );
+}

@@ -1,0 +1,136 @@
+//! Topics are made by whoever names them, and there is an end to it.
+
+use expect_test::expect;
+
+use super::script::check_with;
+use super::*;
+
+/// Ten thousand names that nobody meant, and no new topic could be made again.
+#[test]
+fn a_topic_that_has_nothing_makes_way_for_a_new_one() {
+    let config = QueueConfig { topics_max: 2, ..steady() };
+    check_with(
+        config,
+        "
+        reserve misspelt
+        push mail one
+        push post two
+        topic misspelt
+        push more three
+        cancel 1
+        push more three
+        topic mail
+        topic post
+        snapshot
+        restart
+        reserve more
+        reserve post
+        ",
+        expect![[r#"
+            > reserve misspelt
+              no job
+            > push mail one
+              1 Ready
+            > push post two
+              2 Ready
+            > topic misspelt
+              there is no topic `misspelt`; `topics` lists them
+            > push more three
+              too many topics are in use; finish or clear one first: the limit queue.topics_max is 2; nothing was changed
+            > cancel 1
+              1 Cancelled, epoch 0
+              note of 1 Cancelled, epoch 0
+            > push more three
+              3 Ready
+            > topic mail
+              there is no topic `mail`; `topics` lists them
+            > topic post
+              pushed 1 = ready 1 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > snapshot
+            > restart
+            > reserve more
+              gets 3/1 three
+            > reserve post
+              gets 2/1 two
+        "#]],
+    );
+}
+
+#[test]
+fn a_topic_that_has_something_stays() {
+    let config = QueueConfig { topics_max: 1, ..steady() };
+    check_with(
+        config,
+        "
+        reserve mail wait=100
+        push post one
+        later 100
+        pause mail
+        push post one
+        resume mail
+        set mail jobs=3
+        push post one
+        set mail
+        push mail once index=i unique=50
+        cancel 1
+        push post one
+        later 60
+        push post one
+        ",
+        expect![[r#"
+            > reserve mail wait=100
+            > push post one
+              too many topics are in use; finish or clear one first: the limit queue.topics_max is 1; nothing was changed
+            > later 100
+              no job
+            > pause mail
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > push post one
+              too many topics are in use; finish or clear one first: the limit queue.topics_max is 1; nothing was changed
+            > resume mail
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > set mail jobs=3
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > push post one
+              too many topics are in use; finish or clear one first: the limit queue.topics_max is 1; nothing was changed
+            > set mail
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > push mail once index=i unique=50
+              1 Ready
+            > cancel 1
+              1 Cancelled, epoch 0
+              note of 1 Cancelled, epoch 0
+            > push post one
+              too many topics are in use; finish or clear one first: the limit queue.topics_max is 1; nothing was changed
+            > later 60
+            > push post one
+              2 Ready
+        "#]],
+    );
+}
+
+/// None of the topics of a push is forgotten for another of them.
+#[test]
+fn a_push_to_several_topics_keeps_all_of_them() {
+    let mut world = World::new(QueueConfig { topics_max: 2, ..steady() });
+    let push = |topics: &[&str]| {
+        let jobs = topics.iter().map(|topic| PushRequest::new(*topic, "job")).collect();
+        JobRequest::Push { jobs, wait: Duration::ZERO }
+    };
+    let reserve = |topic: &str| {
+        JobRequest::Reserve(ReserveRequest { wait: Some(ms(0)), ..ReserveRequest::new(topic) })
+    };
+    for topic in ["a", "b"] {
+        world.ask(1, reserve(topic));
+        world.turn();
+    }
+    let refused = world.ask(1, push(&["c", "a", "b"]));
+    assert!(matches!(
+        &refused,
+        Answer::Now(Err(QueueError::Limit { name: "queue.topics_max", .. }))
+    ));
+    let pushed = world.ask(1, push(&["c", "b"]));
+    assert!(matches!(&pushed, Answer::Now(Ok(JobReply::Pushed(pushed))) if pushed.len() == 2));
+    world.turn();
+    assert_eq!(world.queue.names.keys().cloned().collect::<Vec<_>>(), ["b", "c"].map(Blob::from));
+}
