@@ -1,4 +1,4 @@
-//! The queue alone, for `benches/queue.rs`; not part of the API.
+//! The queue alone, for `benches/queue.rs` and `benches/delayed.rs`; not part of the API.
 
 use std::time::Duration;
 

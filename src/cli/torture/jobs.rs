@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::told::Told;
 use crate::{
-    Blob, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations, PushOptions, Reservation,
-    ReserveRequest, ReservedJob, Settlement, Verdict,
+    Blob, Error, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations, PushOptions,
+    Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
 
 /// The topic of workers in this process, and that of `wakeful job work`.
@@ -34,7 +34,11 @@ pub(super) struct ToldJobs {
     done: BTreeSet<JobId>,
     next: u64,
     pub(super) pushed: u64,
-    /// A promise that was broken before the eyes of a worker.
+    /// Workers that were lost while the server lived: connections cut, processes killed.
+    pub(super) cut: u64,
+    /// Jobs they had in hand that were seen to have come back, a loss the poorer.
+    pub(super) returned: u64,
+    /// A promise that was broken before the eyes of a worker, the first one.
     broken: Option<String>,
 }
 
@@ -54,22 +58,27 @@ impl ToldJobs {
         self.open.len()
     }
 
+    /// A promise was broken.
+    pub(super) fn breaks(&mut self, what: String) {
+        self.broken.get_or_insert(what);
+    }
+
     fn given(&mut self, job: &ReservedJob) {
         let Reservation { id, epoch } = job.reservation;
         if self.done.contains(&id) {
-            self.broken = Some(format!("J4: job {id} was done, and is handed out again"));
+            self.breaks(format!("J4: job {id} was done, and is handed out again"));
         }
         let Some(known) = self.open.get_mut(&id) else { return };
         if epoch <= known.epoch {
-            let before = known.epoch;
-            self.broken = Some(format!("J3: job {id} has epoch {epoch} after {before}"));
+            let broken = format!("J3: job {id} has epoch {epoch} after {}", known.epoch);
+            self.broken.get_or_insert(broken);
         }
         known.epoch = epoch;
     }
 
     fn acknowledged(&mut self, id: JobId) {
         if !self.done.insert(id) {
-            self.broken = Some(format!("J3: job {id} was acknowledged as done twice"));
+            self.breaks(format!("J3: job {id} was acknowledged as done twice"));
         }
         if let Some(known) = self.open.get_mut(&id) {
             known.done = true;
@@ -80,26 +89,7 @@ impl ToldJobs {
 /// Pushes one job after another, until one fails.
 pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
     loop {
-        let number = {
-            let jobs = &mut told.lock().jobs;
-            jobs.next += 1;
-            jobs.next
-        };
-        let [work, shell] = TOPICS;
-        let topic = if number.is_multiple_of(2) { work } else { shell };
-        let options = PushOptions {
-            index: number.is_multiple_of(3).then(|| number.to_string().into()),
-            order_key: number.is_multiple_of(4).then(|| (number % 16).to_string().into()),
-            loss_max: Some(LOSS_MAX),
-            ..PushOptions::default()
-        };
-        let Ok(pushed) = store.push(topic, number.to_string(), options).await else { return };
-        {
-            let jobs = &mut told.lock().jobs;
-            jobs.pushed += 1;
-            let known = Known { topic, number, epoch: 0, done: false };
-            jobs.open.insert(pushed.id, known);
-        }
+        let Ok(topic) = push_one(&store, &told).await else { return };
         while told.lock().jobs.open() > OPEN_MAX {
             tokio::task::yield_now().await;
             // A sign of life: whoever is gone pushes no more.
@@ -110,18 +100,49 @@ pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
     }
 }
 
+/// Pushes the next job, and tells to which topic; the topics take turns.
+pub(super) async fn push_one(
+    store: &impl Operations,
+    told: &Mutex<Told>,
+) -> Result<&'static str, Error> {
+    let number = {
+        let jobs = &mut told.lock().jobs;
+        jobs.next += 1;
+        jobs.next
+    };
+    let [work, shell] = TOPICS;
+    let topic = if number.is_multiple_of(2) { work } else { shell };
+    let options = PushOptions {
+        index: number.is_multiple_of(3).then(|| number.to_string().into()),
+        order_key: number.is_multiple_of(4).then(|| (number % 16).to_string().into()),
+        loss_max: Some(LOSS_MAX),
+        ..PushOptions::default()
+    };
+    let pushed = store.push(topic, number.to_string(), options).await?;
+    let jobs = &mut told.lock().jobs;
+    jobs.pushed += 1;
+    jobs.open.insert(pushed.id, Known { topic, number, epoch: 0, done: false });
+    Ok(topic)
+}
+
 /// Works on jobs of this process's topic, until a call fails, or `jobs` were taken: then it leaves
-/// with the last ones, not settled.
-pub(super) async fn work(store: impl Operations, told: Arc<Mutex<Told>>, mut jobs: usize) {
+/// with the last ones, not settled. `hand` is what it has, at any moment.
+pub(super) async fn work(
+    store: impl Operations,
+    told: Arc<Mutex<Told>>,
+    mut jobs: usize,
+    hand: &mut Vec<ReservedJob>,
+) {
     while jobs > 0 {
         let request =
             ReserveRequest { credits: 4, wait: Some(WAIT), ..ReserveRequest::new(TOPICS[0]) };
         let Ok(taken) = store.reserve(request).await else { return };
         jobs = jobs.saturating_sub(taken.len());
+        *hand = taken;
         let settlements: Vec<Settlement> = {
             let told = &mut told.lock().jobs;
-            taken.iter().for_each(|job| told.given(job));
-            taken.iter().map(settlement_of).collect()
+            hand.iter().for_each(|job| told.given(job));
+            hand.iter().map(settlement_of).collect()
         };
         if jobs == 0 || settlements.is_empty() {
             continue;
@@ -131,6 +152,7 @@ pub(super) async fn work(store: impl Operations, told: Arc<Mutex<Told>>, mut job
             .map(|it| matches!(it.verdict, Verdict::Done { .. }).then_some(it.reservation.id))
             .collect();
         let Ok(answers) = store.settle(settlements).await else { return };
+        hand.clear();
         let told = &mut told.lock().jobs;
         for (id, answer) in is_done.into_iter().zip(answers) {
             if let (Some(id), None) = (id, answer) {

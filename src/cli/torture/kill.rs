@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::told::Told;
-use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, jobs, load};
+use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, cut, jobs, load};
 use crate::{Client, ClientConfig};
 
 /// How long a server may take to start, or a call to be answered.
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most jobs that a worker takes before it leaves with the last of them.
 const JOBS_MAX: usize = 40;
+
+/// Workers that the last server loses: it lives until it has noticed.
+const LAST_CUTS: usize = 8;
 
 /// Longest life of a server under load.
 const LIFE_MS_MAX: u64 = 120;
@@ -31,9 +34,14 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
     let mut progress = Progress::new("kills", rounds);
     for round in 1..=rounds {
         progress.note(round, &told.lock());
-        let life = Duration::from_millis(random.random_range(1..=LIFE_MS_MAX));
-        let jobs = random.random_range(1..=JOBS_MAX);
-        if let Err(what) = round_of(dir, life, jobs, &told).await {
+        let plan = Plan {
+            life: Duration::from_millis(random.random_range(1..=LIFE_MS_MAX)),
+            // Half of them end before the server does.
+            shell_life: Duration::from_millis(random.random_range(1..=2 * LIFE_MS_MAX)),
+            jobs: random.random_range(1..=JOBS_MAX),
+            cuts: random.random(),
+        };
+        if let Err(what) = round_of(dir, plan, &told).await {
             return Err(Broken { round, what, told: told.lock().clone() });
         }
     }
@@ -48,16 +56,23 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
             return Err(Broken { round: rounds, what, told: told.lock().clone() });
         }
     }
-    let told = told.lock();
-    Ok(Tally { acknowledged: told.acknowledged, events: told.events, jobs: told.jobs.pushed })
+    Ok(Tally::of(&told.lock()))
 }
 
-async fn round_of(
-    dir: &Path,
+/// What happens in a round.
+struct Plan {
+    /// How long the server lives.
     life: Duration,
+    /// How long the process of workers lives.
+    shell_life: Duration,
+    /// After how many jobs a worker leaves in peace.
     jobs: usize,
-    told: &Arc<Mutex<Told>>,
-) -> Result<(), String> {
+    /// What the cuts of connections are drawn from.
+    cuts: u64,
+}
+
+async fn round_of(dir: &Path, plan: Plan, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+    let Plan { life, shell_life, jobs, cuts } = plan;
     let mut server = Server::start(dir).await?;
     check_at(&server, told).await?;
     let client = server.connect().await?;
@@ -66,7 +81,11 @@ async fn round_of(
         tasks.push(actix_rt::spawn(load::write(client.clone(), told.clone(), number)));
     }
     tasks.push(actix_rt::spawn(load::lease(client.clone(), told.clone())));
-    let mut shell = server.work(jobs::TOPICS[1])?;
+    let witness = server.connect().await?;
+    let lost = cut::workers(server.addr.clone(), witness.clone(), told.clone(), cuts);
+    tasks.push(actix_rt::spawn(lost));
+    let shell = server.work(jobs::TOPICS[1])?;
+    let shell = actix_rt::spawn(cut::shell(shell, witness.clone(), told.clone(), shell_life));
     let working = [server.connect().await?, server.connect().await?];
     for (worker, client) in working.iter().enumerate() {
         tasks.push(actix_rt::spawn(jobs::push(client.clone(), told.clone())));
@@ -74,7 +93,7 @@ async fn round_of(
         let jobs = if worker == 0 { usize::MAX } else { jobs };
         let (client, told) = (client.clone(), told.clone());
         tasks.push(actix_rt::spawn(async move {
-            jobs::work(client.clone(), told, jobs).await;
+            jobs::work(client.clone(), told, jobs, &mut Vec::new()).await;
             client.close().await;
         }));
     }
@@ -82,12 +101,8 @@ async fn round_of(
     let watching = server.connect().await?;
     let watch = actix_rt::spawn(load::watch(watching.clone(), told.clone()));
     tokio::time::sleep(life).await;
-    if jobs.is_multiple_of(2) {
-        kill(&mut shell).await?;
-    }
     kill(&mut server.process).await?;
-    kill(&mut shell).await?;
-    for client in working {
+    for client in working.into_iter().chain([witness]) {
         client.close().await;
     }
     watching.close().await;
@@ -95,18 +110,28 @@ async fn round_of(
         let ended = tokio::time::timeout(PATIENCE, task).await;
         ended.map_err(|_| "a client did not notice that its server was gone")?.ok();
     }
+    let ended = tokio::time::timeout(PATIENCE, shell).await;
+    // That the server was gone is no failure of the shell's.
+    ended.map_err(|_| "a process of workers was not killed")?.map_err(|it| it.to_string())?.ok();
     client.close().await;
     Ok(())
 }
 
-async fn kill(process: &mut Child) -> Result<(), String> {
+pub(super) async fn kill(process: &mut Child) -> Result<(), String> {
     process.kill().await.map_err(|error| format!("kill: {error}"))
 }
 
-/// Checks the last server, and has it finish all jobs.
+/// Checks the last server, has it lose workers, and finish all jobs.
 async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
     check_at(server, told).await?;
     let client = server.connect().await?;
+    for jobs in 1..=LAST_CUTS {
+        // One of the two is for workers of this process.
+        for _ in jobs::TOPICS {
+            jobs::push_one(&client, told).await.map_err(|error| format!("push: {error}"))?;
+        }
+        cut::worker(&server.addr, &client, told, jobs, PATIENCE).await?;
+    }
     let finished = tokio::time::timeout(PATIENCE, jobs::finish(&client, told)).await;
     finished.map_err(|_| "the last jobs took too long".to_owned())??;
     client.close().await;
@@ -159,11 +184,13 @@ impl Server {
     }
 
     async fn connect(&self) -> Result<Client, String> {
-        // No answer comes from a server that was killed: reconnecting would only wait.
-        let config = ClientConfig {
-            call_deadline: Some(Duration::from_secs(10)),
-            ..ClientConfig::new(&self.addr)
-        };
-        Client::connect_with(config).await.map_err(|error| format!("connect: {error}"))
+        connect(&self.addr).await
     }
+}
+
+pub(super) async fn connect(addr: &str) -> Result<Client, String> {
+    // No answer comes from a server that was killed: reconnecting would only wait.
+    let config =
+        ClientConfig { call_deadline: Some(Duration::from_secs(10)), ..ClientConfig::new(addr) };
+    Client::connect_with(config).await.map_err(|error| format!("connect: {error}"))
 }

@@ -1,6 +1,7 @@
 //! `wakeful torture`: the proof that nothing acknowledged is lost, for anyone to run.
 
 mod check;
+mod cut;
 mod jobs;
 mod kill;
 mod load;
@@ -19,10 +20,12 @@ use told::Told;
 /// Kill servers at random instants, and check that nothing acknowledged is lost
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each round starts a real server on the same data, loads it with writers, a watcher, leases, and jobs
-whose workers are cut off and killed, kills it with SIGKILL at a random instant, starts it again, and
-checks what is there against everything its clients were told. At the end every job is done or dead. Then simulated power cuts: the same in this process, on a disk in memory that
-forgets, sector by sector, what was not synced. Exits with 1 and the history at the first promise
+Each round starts a real server on the same data and loads it with writers, a watcher, leases, and
+jobs. While it lives, connections of workers are cut without a word, and a process of workers is
+killed: what they had in hand must come back at once. The server is killed with SIGKILL at a random
+instant and started again, and what is there is checked against everything its clients were told. At
+the end every job is done or dead. Then simulated power cuts: the same in this process, without
+connections, on a disk in memory that forgets, sector by sector, what was not synced. Exits with 1 and the history at the first promise
 that is broken; the numbers are those of docs/guarantees.md.
 
 Examples:
@@ -69,6 +72,22 @@ struct Tally {
     acknowledged: u64,
     events: u64,
     jobs: u64,
+    /// Workers lost while a server lived, and jobs that came back from them.
+    cut: u64,
+    returned: u64,
+}
+
+impl Tally {
+    fn of(told: &Told) -> Self {
+        let Told { acknowledged, events, jobs, .. } = told;
+        Self {
+            acknowledged: *acknowledged,
+            events: *events,
+            jobs: jobs.pushed,
+            cut: jobs.cut,
+            returned: jobs.returned,
+        }
+    }
 }
 
 /// A promise that was broken, with what led to it.
@@ -117,6 +136,8 @@ impl TortureArgs {
                     .number("acknowledged", killed.acknowledged + cut.acknowledged)
                     .number("events", killed.events + cut.events)
                     .number("jobs", killed.jobs + cut.jobs)
+                    .number("workers_cut", killed.cut)
+                    .number("jobs_returned", killed.returned)
                     .number("seconds", took.as_secs())
                     .number("losses", 0),
             );
@@ -125,12 +146,16 @@ impl TortureArgs {
         for (what, times, tally) in
             [("kills", self.rounds, killed), ("power cuts", self.power_cuts, cut)]
         {
-            let Tally { acknowledged, events, jobs } = tally;
+            let Tally { acknowledged, events, jobs, .. } = tally;
             out.line(format_args!(
                 "{times} {what}: {acknowledged} transactions acknowledged, {events} events shown, \
                  {jobs} jobs pushed and finished, 0 lost"
             ));
         }
+        let Tally { cut, returned, .. } = killed;
+        out.line(format_args!(
+            "{cut} workers cut off while a server lived: {returned} jobs in hand came back"
+        ));
         out.line(format_args!("seed {seed}, {} s", took.as_secs()));
     }
 }

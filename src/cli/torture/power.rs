@@ -79,7 +79,8 @@ async fn round_of(
     actix_rt::spawn(load::watch(wakeful.clone(), told.clone()));
     for jobs in [usize::MAX, 20] {
         actix_rt::spawn(jobs::push(wakeful.clone(), told.clone()));
-        actix_rt::spawn(jobs::work(wakeful.clone(), told.clone(), jobs));
+        let (wakeful, told) = (wakeful.clone(), told.clone());
+        actix_rt::spawn(async move { jobs::work(wakeful, told, jobs, &mut Vec::new()).await });
     }
     while told.lock().acknowledged < until {
         tokio::task::yield_now().await;

@@ -1,0 +1,168 @@
+//! Workers that are lost while the server lives: connections cut, processes killed, with jobs in hand.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+
+use super::jobs::{self, TOPICS};
+use super::kill::{connect, kill};
+use super::told::Told;
+use crate::{Client, JobId, JobInfo, JobRef, JobState, Jobs, ReservedJob};
+
+/// How long a server may take to notice; far below the visibility timeout, which would return the
+/// jobs too.
+const NOTICE: Duration = Duration::from_secs(10);
+
+/// Most jobs that a worker takes before its connection is cut with the last of them.
+const JOBS_MAX: usize = 20;
+
+/// Longest life of a connection that is cut in the middle of anything.
+const LIFE_MS_MAX: u64 = 20;
+
+/// Longest life of one that is cut when its worker has jobs in hand.
+const HANDED_MS_MAX: u64 = 120;
+
+/// Works over one connection after another, each of which is cut at a random instant, and sees with
+/// `witness` that the jobs come back; until that cannot reach the server any more.
+pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>>, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    loop {
+        let jobs = random.random_range(1..=JOBS_MAX);
+        let handed = random.random_bool(0.5);
+        let life = if handed { HANDED_MS_MAX } else { random.random_range(1..=LIFE_MS_MAX) };
+        let life = Duration::from_millis(life);
+        if worker(&addr, &witness, &told, jobs, life).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Works over a connection that is cut after `life`, or after `jobs` were taken, with the last of
+/// them in hand.
+///
+/// Errors: the server cannot be reached.
+pub(super) async fn worker(
+    addr: &str,
+    witness: &Client,
+    told: &Arc<Mutex<Told>>,
+    jobs: usize,
+    life: Duration,
+) -> Result<(), String> {
+    let wire = Wire::to(addr).await.map_err(|error| format!("relay: {error}"))?;
+    let client = connect(&wire.addr).await?;
+    let mut hand = Vec::new();
+    let work = jobs::work(client.clone(), told.clone(), jobs, &mut hand);
+    // Nothing more is told to this worker, be it late or not: then the wire is cut.
+    let _ = tokio::time::timeout(life, work).await;
+    wire.cut().await;
+    drop(client);
+    told.lock().jobs.cut += 1;
+    see(witness, hand.iter().map(Held::from).collect(), told).await
+}
+
+/// Kills a process of workers on the second topic after `life`, and sees that the jobs come back.
+pub(super) async fn shell(
+    mut shell: Child,
+    witness: Client,
+    told: Arc<Mutex<Told>>,
+    life: Duration,
+) -> Result<(), String> {
+    tokio::time::sleep(life).await;
+    let held = witness.list_jobs(TOPICS[1], JobState::Reserved, 0, 0).await;
+    kill(&mut shell).await?;
+    // Without an answer the server was gone before.
+    let Ok(held) = held else { return Ok(()) };
+    told.lock().jobs.cut += 1;
+    see(&witness, held.jobs.iter().map(Held::from).collect(), &told).await
+}
+
+/// What a worker had in hand.
+struct Held {
+    id: JobId,
+    epoch: u32,
+    losses: u32,
+}
+
+impl From<&ReservedJob> for Held {
+    fn from(job: &ReservedJob) -> Self {
+        let ReservedJob { reservation, losses, .. } = job;
+        Self { id: reservation.id, epoch: reservation.epoch, losses: *losses }
+    }
+}
+
+impl From<&JobInfo> for Held {
+    fn from(job: &JobInfo) -> Self {
+        Self { id: job.id, epoch: job.epoch, losses: job.losses }
+    }
+}
+
+/// Sees that all these jobs are another's or nobody's, a loss the poorer unless they were settled.
+///
+/// Errors: the server cannot be reached. A broken promise is told to `told`.
+async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<(), String> {
+    let cut = Instant::now();
+    for Held { id, epoch, losses } in held {
+        let info = loop {
+            let info = witness.get_job(JobRef::Id(id)).await.map_err(|error| error.to_string())?;
+            if info.epoch > epoch || info.state != JobState::Reserved {
+                break info;
+            }
+            if cut.elapsed() > NOTICE {
+                told.lock()
+                    .jobs
+                    .breaks(format!("J17: job {id} is still a lost worker's: {info:?}"));
+                return Ok(());
+            }
+        };
+        let lost = info.losses.saturating_sub(losses);
+        if lost > 1 + info.epoch.saturating_sub(epoch) {
+            told.lock().jobs.breaks(format!("J17: job {id} had {losses} losses, now: {info:?}"));
+        }
+        told.lock().jobs.returned += u64::from(lost > 0);
+    }
+    Ok(())
+}
+
+/// A connection that can be cut without a word of its client: both ends see it end in the middle of
+/// what is on its way.
+struct Wire {
+    addr: String,
+    relay: JoinHandle<()>,
+}
+
+impl Wire {
+    /// To a server at `addr`, for whoever connects first to [`addr`](Self::addr), and no one else.
+    async fn to(addr: &str) -> io::Result<Self> {
+        let far = TcpStream::connect(addr).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?.to_string();
+        let relay = actix_rt::spawn(async move {
+            if let Ok((near, _)) = listener.accept().await {
+                drop(listener);
+                // What ends it is of no interest: the ends see it.
+                let _ = relay(near, far).await;
+            }
+        });
+        Ok(Self { addr, relay })
+    }
+
+    async fn cut(self) {
+        self.relay.abort();
+        // Aborted or ended, its sockets are closed.
+        let _ = self.relay.await;
+    }
+}
+
+async fn relay(mut near: TcpStream, mut far: TcpStream) -> io::Result<()> {
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    tokio::io::copy_bidirectional(&mut near, &mut far).await?;
+    Ok(())
+}
