@@ -6,19 +6,22 @@
 mod blob;
 mod call;
 mod job;
+mod job_call;
 mod key_range;
 mod key_value;
 mod reply;
 mod request;
+mod schedule;
+mod topic;
 mod watch;
 
 pub use blob::Blob;
 pub use call::{CallOptions, CallReply};
 pub use job::{
-    Backoff, JobId, JobInfo, JobPage, JobRef, JobReply, JobRequest, JobState, OrderRetry,
-    OutcomeSeq, PushOptions, PushRequest, Pushed, Rate, Reservation, ReserveRequest, ReservedJob,
-    Schedule, ScheduleInfo, Settlement, TopicInfo, TopicSettings, Unique, UnixMillis, Verdict,
+    Backoff, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushOptions, PushRequest, Reservation,
+    ReservedJob, Settlement, Unique, UnixMillis, Verdict,
 };
+pub use job_call::{JobPage, JobReply, JobRequest, Pushed, ReserveRequest};
 pub use key_range::KeyRange;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{
@@ -30,6 +33,8 @@ pub use request::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, LeaseGrantRequest, RangeOrder,
     RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
 };
+pub use schedule::{Schedule, ScheduleInfo};
+pub use topic::{OrderRetry, Rate, TopicInfo, TopicSettings};
 pub use watch::{
     Delivery, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };

@@ -1,0 +1,234 @@
+//! What can be asked of the queue, and what it answers.
+
+use std::time::Duration;
+
+use super::{
+    Blob, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushRequest, Reservation, ReservedJob,
+    Schedule, ScheduleInfo, Settlement, TopicInfo, TopicSettings,
+};
+use crate::error::Error;
+
+/// What can be asked of the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum JobRequest {
+    /// Pushes jobs, all or none of them.
+    Push {
+        /// 1 to `queue.push_jobs_max`.
+        jobs: Vec<PushRequest>,
+        /// How long to wait for room in a topic that is [full](crate::ErrorCode::Full); zero: not
+        /// at all.
+        wait: Duration,
+    },
+    /// Asks for jobs to do. Answered with at least one, or none after `wait`.
+    Reserve(ReserveRequest),
+    /// Settles jobs, each by itself. Answered when what became of them is recorded.
+    Settle(Vec<Settlement>),
+    /// Holds on to jobs: the visibility timeout of each starts anew.
+    Touch {
+        /// Which.
+        reservations: Vec<Reservation>,
+        /// `None` for the one it was reserved with.
+        visibility: Option<Duration>,
+    },
+    /// Tells how far a job is. Not recorded: lost with the server.
+    Progress {
+        /// Which.
+        reservation: Reservation,
+        /// What to show; at most `queue.progress_bytes_max` bytes.
+        progress: Blob,
+    },
+    /// Asks which reservations of the caller (its connection) ended without it: cancelled, or not
+    /// touched in time. Answered with at least one, or none after `wait`.
+    Revoked {
+        /// `None` for `queue.wait_default`.
+        wait: Option<Duration>,
+    },
+    /// Tells of a job.
+    Get(JobRef),
+    /// Waits until a job is finished, and tells of it; after `wait`, of what it is then.
+    Await {
+        /// Which.
+        job: JobRef,
+        /// `None` for `queue.wait_default`.
+        wait: Option<Duration>,
+    },
+    /// Tells what became of the jobs of a topic, in the order in which they finished. Answered with
+    /// at least one, or none after `wait`.
+    Outcomes {
+        /// The topic.
+        topic: Blob,
+        /// Only those after this one; `None` for those to come.
+        after: Option<OutcomeSeq>,
+        /// At most so many; 0 for `queue.list_jobs_max`.
+        limit: usize,
+        /// `None` for `queue.wait_default`.
+        wait: Option<Duration>,
+    },
+    /// Lists jobs of a topic that are in one state, in order of id; those that are done or
+    /// cancelled in the order in which they became so.
+    List {
+        /// The topic.
+        topic: Blob,
+        /// The state.
+        state: JobState,
+        /// What the page before said; 0 for the first.
+        after: u64,
+        /// At most so many; 0 for `queue.list_jobs_max`.
+        limit: usize,
+    },
+    /// Cancels a job, waiting or handed out. Its worker learns by [`Revoked`](Self::Revoked), or
+    /// when it settles or touches it.
+    Cancel(JobRef),
+    /// Makes dead letters ready again, their budgets full again.
+    Replay {
+        /// Of this topic.
+        topic: Blob,
+        /// This one; `None` for the oldest, as many as one turn allows (`queue.slice_max`).
+        id: Option<JobId>,
+    },
+    /// Says how a topic is run.
+    SetTopic {
+        /// The topic; made if need be.
+        topic: Blob,
+        /// How.
+        settings: Box<TopicSettings>,
+    },
+    /// Stops or resumes the hand-out of a topic's jobs.
+    PauseTopic {
+        /// The topic; made if need be.
+        topic: Blob,
+        /// Whether it is to stop.
+        paused: bool,
+    },
+    /// Cancels jobs of a topic that wait, the oldest first, as many as one turn allows
+    /// (`queue.slice_max`).
+    ClearTopic(Blob),
+    /// Tells of a topic.
+    Topic(Blob),
+    /// Lists topics in order of name.
+    Topics {
+        /// Only names above this; empty for the first.
+        after: Blob,
+        /// At most so many; 0 for `queue.list_jobs_max`.
+        limit: usize,
+    },
+    /// Sets a schedule.
+    SetSchedule(Box<Schedule>),
+    /// Ends the schedule of this name.
+    RemoveSchedule(Blob),
+    /// Lists schedules in order of name.
+    Schedules,
+}
+
+/// Asks for jobs to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReserveRequest {
+    /// Of this topic.
+    pub topic: Blob,
+    /// At most so many, 1 to `queue.credits_max`.
+    pub credits: u32,
+    /// How long to wait for the first; `None` for `queue.wait_default`, zero: not at all.
+    pub wait: Option<Duration>,
+    /// How long the jobs are held without a touch before they are somebody else's; `None` for
+    /// `queue.visibility_default`.
+    pub visibility: Option<Duration>,
+}
+
+/// What the queue answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobReply {
+    /// To [`JobRequest::Push`]: one for each, in order.
+    Pushed(Vec<Pushed>),
+    /// To [`JobRequest::Reserve`].
+    Reserved(Vec<ReservedJob>),
+    /// To [`JobRequest::Settle`], [`JobRequest::Touch`] and [`JobRequest::Progress`]: one for each,
+    /// in order; `None` is done, an error (as `StaleReservation`) has changed nothing.
+    Settled(Vec<Option<Error>>),
+    /// To [`JobRequest::Revoked`].
+    Revoked(Vec<Reservation>),
+    /// To [`JobRequest::Get`], [`JobRequest::Await`] and [`JobRequest::Cancel`].
+    Job(Box<JobInfo>),
+    /// To [`JobRequest::Outcomes`] and [`JobRequest::List`].
+    Jobs(JobPage),
+    /// To [`JobRequest::Replay`], [`JobRequest::ClearTopic`] and [`JobRequest::RemoveSchedule`].
+    Changed {
+        /// How many jobs, or schedules, were changed.
+        count: u64,
+        /// Whether there are more, for another request.
+        more: bool,
+    },
+    /// To [`JobRequest::SetTopic`], [`JobRequest::PauseTopic`] and [`JobRequest::Topic`].
+    Topic(Box<TopicInfo>),
+    /// To [`JobRequest::Topics`].
+    Topics {
+        /// In order of name.
+        topics: Vec<TopicInfo>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To [`JobRequest::SetSchedule`] and [`JobRequest::Schedules`].
+    Schedules(Vec<ScheduleInfo>),
+}
+
+/// A push that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// The job; another's if its index was taken.
+    pub id: JobId,
+    /// Where that job is.
+    pub state: JobState,
+    /// Whether the index was taken, so that nothing was pushed.
+    pub existing: bool,
+}
+
+/// Jobs, and where to go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// Without their payloads.
+    pub jobs: Vec<JobInfo>,
+    /// What to ask for after these: an id, or of outcomes the number of one.
+    pub after: u64,
+    /// Whether there may be more by now.
+    pub more: bool,
+}
+
+impl ReserveRequest {
+    /// One job at a time, waiting as long as `queue.wait_default`.
+    pub fn new(topic: impl Into<Blob>) -> Self {
+        Self { topic: topic.into(), credits: 1, wait: None, visibility: None }
+    }
+}
+
+impl JobRequest {
+    /// Whether its answer may take as long as the caller allows.
+    pub fn parks(&self) -> bool {
+        match self {
+            Self::Push { wait, .. } => !wait.is_zero(),
+            Self::Reserve(reserve) => reserve.wait != Some(Duration::ZERO),
+            Self::Revoked { wait } | Self::Await { wait, .. } | Self::Outcomes { wait, .. } => {
+                *wait != Some(Duration::ZERO)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it settles or holds on to what was handed out, which a service that stops still
+    /// takes.
+    pub fn concludes(&self) -> bool {
+        matches!(self, Self::Settle(_) | Self::Touch { .. } | Self::Progress { .. })
+    }
+
+    /// Whether it changes nothing: it may be sent again.
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Get(_)
+                | Self::Await { .. }
+                | Self::Outcomes { .. }
+                | Self::List { .. }
+                | Self::Topic(_)
+                | Self::Topics { .. }
+                | Self::Schedules
+        )
+    }
+}
