@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::{LONG, does, options, queue, until, within, work};
 use crate::work::{HandlerOptions, JobHandler, Thread};
@@ -94,11 +95,19 @@ async fn j18_no_more_threads_are_stuck_than_may_be() {
 #[actix_rt::test]
 async fn j18_a_handler_that_blocks_its_thread_after_its_job_was_taken_away_is_replaced_and_shown() {
     let queue = queue();
-    let (release, handler) = blocks();
+    let (release, blocks) = blocks();
+    let (blocks, (told, mut tells)) = (Arc::new(blocks), unbounded_channel());
+    let handler = does(move |job, cx| {
+        let (blocks, told) = (Arc::clone(&blocks), told.clone());
+        async move {
+            told.send(()).unwrap();
+            blocks.handle(job, &cx).await
+        }
+    });
     let cancel_grace = Duration::from_millis(10);
     let worker = work(&queue, handler, HandlerOptions { cancel_grace, ..options() });
     let pushed = queue.add(&["block"]).await;
-    until("it is held", || worker.stats().running == 1 && queue.is_taken()).await;
+    assert_eq!(within(tells.recv()).await, Some(()), "it has begun");
     queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
     until("it is shown", || worker.stats().stuck == 1).await;
     assert_eq!((worker.stats().replaced, worker.stats().running), (1, 0));
