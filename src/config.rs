@@ -4,15 +4,19 @@
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
 mod check;
+mod client;
 mod job_frames;
+mod queue;
 pub(crate) mod record;
 pub(crate) mod work;
 
 use std::time::Duration;
 
 pub(crate) use check::PUSH_BYTES;
+pub use client::ClientConfig;
 #[cfg(test)]
 pub(crate) use job_frames::job_frames;
+pub use queue::QueueConfig;
 
 use crate::duration;
 
@@ -131,103 +135,6 @@ pub struct WatchConfig {
     pub progress_interval_min: Duration,
 }
 
-/// Bounds of the job queue, and what topics have that nobody has set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueConfig {
-    /// Most topics; past this one that has nothing is forgotten for a new one.
-    pub topics_max: usize,
-    /// Most schedules.
-    pub schedules_max: usize,
-    /// Longest name of a topic or a schedule, longest index and order key, bytes.
-    pub name_bytes_max: usize,
-    /// Longest payload, bytes.
-    pub payload_bytes_max: usize,
-    /// Longest result, bytes.
-    pub output_bytes_max: usize,
-    /// Longest progress note, bytes.
-    pub progress_bytes_max: usize,
-    /// Errors are cut off after so many bytes.
-    pub error_bytes_max: usize,
-    /// Errors kept of a job: its last.
-    pub errors_kept_max: usize,
-    /// Most unfinished jobs in all.
-    pub jobs_max: usize,
-    /// Most bytes of unfinished jobs in all (payloads and names, without about 300 bytes a job).
-    pub bytes_max: u64,
-    /// Most unfinished jobs of a topic that says nothing else.
-    pub topic_jobs_max: u64,
-    /// Most bytes of unfinished jobs of a topic that says nothing else.
-    pub topic_bytes_max: u64,
-    /// Most jobs in one push, and settlements, touches or credits in one request.
-    pub push_jobs_max: usize,
-    /// Most bytes of payloads and names in one push, and of payloads in one reservation's answer
-    /// (one job more).
-    pub push_bytes_max: usize,
-    /// Most jobs that one request to reserve may ask for.
-    pub credits_max: u32,
-    /// Most requests that wait: for jobs, for room, for outcomes.
-    pub parked_max: usize,
-    /// Most bytes of pushes that wait for room.
-    pub parked_bytes_max: usize,
-    /// Longest wait of a request.
-    pub wait_max: Duration,
-    /// How long a request waits that does not say.
-    pub wait_default: Duration,
-    /// How long a job is held without a touch, if its worker does not say.
-    pub visibility_default: Duration,
-    /// Longest time that a worker may hold a job without a touch.
-    pub visibility_max: Duration,
-    /// Longest delay, backoff and time that an index stays taken after its job.
-    pub delay_max: Duration,
-    /// How far ahead the next time of a schedule is looked for; one that has none by then does not
-    /// come. Bounds what the search costs.
-    pub schedule_ahead_max: Duration,
-    /// How many failures are followed by another run, if neither push nor topic say.
-    pub retry_max: u32,
-    /// How many losses are followed by another run, if neither push nor topic say: a job that
-    /// takes its workers down with it is to stop doing so.
-    pub loss_max: u32,
-    /// Longest pause after the first failure, if neither push nor topic say.
-    pub backoff_base: Duration,
-    /// Longest pause after any.
-    pub backoff_cap: Duration,
-    /// Shortest pause.
-    pub backoff_floor: Duration,
-    /// Most pauses in a list of them.
-    pub backoff_pauses_max: usize,
-    /// How much sooner than another pushed at the same time a job of one more priority is.
-    pub priority_step: Duration,
-    /// Most dead letters kept; the oldest are given up past this.
-    pub dead_max: usize,
-    /// Most bytes of dead letters kept.
-    pub dead_bytes_max: u64,
-    /// How long a dead letter is kept.
-    pub dead_age_max: Duration,
-    /// Most outcomes kept (results included); the oldest are given up past this.
-    pub outcomes_max: usize,
-    /// Most bytes of outcomes kept.
-    pub outcomes_bytes_max: u64,
-    /// How long an outcome is kept.
-    pub outcomes_age_max: Duration,
-    /// Most indexes of finished jobs that stay taken; the first to be free are so past this.
-    pub finished_indexes_max: usize,
-    /// Most jobs in one page of a list.
-    pub list_jobs_max: usize,
-    /// Bytes after which a page of a list ends early, and most bytes (names, expressions,
-    /// payloads) of all schedules.
-    pub list_bytes_max: usize,
-    /// Most jobs looked at for one page of a list or one slice of a clear, those that do not
-    /// belong there included.
-    pub list_looked_at_max: usize,
-    /// Most ended reservations kept for an owner until it asks for them; of those before them it
-    /// learns when it touches or settles them.
-    pub revoked_max: usize,
-    /// Jobs handled in one turn before other work gets its turn; a schedule that comes counts as 16.
-    pub slice_max: usize,
-    /// Bytes of jobs after which a slice of a snapshot ends.
-    pub slice_bytes_max: usize,
-}
-
 /// Bounds of the TCP door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcConfig {
@@ -255,77 +162,6 @@ pub struct RpcConfig {
     pub ping_timeout: Duration,
     /// How long requests in flight may take after a goodbye.
     pub shutdown_grace: Duration,
-}
-
-/// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
-/// defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientConfig {
-    /// Where the server is: `host:port`. Names are looked up again at every reconnect.
-    pub addr: String,
-    /// What the client calls itself, for operators; at most 256 bytes, the rest is cut off.
-    pub name: String,
-    /// From the first packet to the server's welcome.
-    pub connect_timeout: Duration,
-    /// How long a call may take, the time without a connection included; `None` for ever. Goes
-    /// with the request, so that the server drops it when nobody waits for it any more. Waits
-    /// have their own timeout.
-    pub call_deadline: Option<Duration>,
-    /// How much longer than its own timeout a wait may take: the way there and back, and a
-    /// reconnect in between.
-    pub wait_grace: Duration,
-    /// Longest pause before the first reconnect; doubled by each one that fails. The pause is
-    /// drawn between 0 and this, so that the clients of a restarted server do not come at once.
-    pub reconnect_backoff_min: Duration,
-    /// Longest pause before any reconnect.
-    pub reconnect_backoff_max: Duration,
-    /// Most requests that are sent and not yet answered, those that wait excepted; the server may allow
-    /// less. One more waits for its turn.
-    pub requests_in_flight_max: usize,
-    /// Most requests and waits that wait for their turn or for the connection; one more is
-    /// refused with `LimitExceeded`.
-    pub requests_queued_max: usize,
-    /// Bytes of encoded output after which requests wait for their turn.
-    pub output_bytes_max: usize,
-    /// Bytes of pushes that the server may send ahead of the consumer of a watch.
-    pub watch_window_bytes: u32,
-    /// How often the server is asked to say how far a watch is complete, where the caller asked
-    /// for no progress marks; zero for never. Without, a watch whose keys do not change would
-    /// resume after a reconnect from its last own event, which may be compacted by then. A server
-    /// that refuses marks so often is asked for as many as it allows.
-    pub watch_bookmark_interval: Duration,
-    /// Longest frame body, bytes, in both directions; the server may allow less.
-    pub frame_bytes_max: usize,
-    /// Silence after which the server is pinged.
-    pub ping_interval: Duration,
-    /// How long after a ping the server may stay silent before the connection counts as lost.
-    pub ping_timeout: Duration,
-    /// How long requests in flight may take after [`Client::close`](crate::Client::close).
-    pub close_timeout: Duration,
-}
-
-impl ClientConfig {
-    /// The defaults for the server at `addr`, `host:port`.
-    pub fn new(addr: impl Into<String>) -> Self {
-        Self {
-            addr: addr.into(),
-            name: String::new(),
-            connect_timeout: Duration::from_secs(5),
-            call_deadline: Some(Duration::from_secs(10)),
-            wait_grace: Duration::from_secs(5),
-            reconnect_backoff_min: Duration::from_millis(50),
-            reconnect_backoff_max: Duration::from_secs(5),
-            requests_in_flight_max: 1_024,
-            requests_queued_max: 1_000_000,
-            output_bytes_max: 256 * 1024,
-            watch_window_bytes: 256 * 1024,
-            watch_bookmark_interval: Duration::from_secs(5),
-            frame_bytes_max: 8 * 1024 * 1024,
-            ping_interval: Duration::from_secs(30),
-            ping_timeout: Duration::from_secs(15),
-            close_timeout: Duration::from_secs(5),
-        }
-    }
 }
 
 impl Config {
@@ -383,52 +219,7 @@ impl Config {
                 snapshot_log_bytes: 256 * 1024 * 1024,
                 disk_bytes_max: 64 * 1024 * 1024 * 1024,
             },
-            queue: QueueConfig {
-                topics_max: 10_000,
-                schedules_max: 10_000,
-                name_bytes_max: 512,
-                payload_bytes_max: 1024 * 1024,
-                output_bytes_max: 1024 * 1024,
-                progress_bytes_max: 1024,
-                error_bytes_max: 1024,
-                errors_kept_max: 5,
-                jobs_max: 10_000_000,
-                bytes_max: 8 * 1024 * 1024 * 1024,
-                topic_jobs_max: 5_000_000,
-                topic_bytes_max: 4 * 1024 * 1024 * 1024,
-                push_jobs_max: 1_024,
-                push_bytes_max: 4 * 1024 * 1024,
-                credits_max: 1_024,
-                parked_max: 200_000,
-                parked_bytes_max: 64 * 1024 * 1024,
-                wait_max: Duration::from_secs(24 * 3600),
-                wait_default: Duration::from_secs(30),
-                visibility_default: Duration::from_secs(30),
-                visibility_max: Duration::from_secs(24 * 3600),
-                delay_max: Duration::from_secs(10 * 365 * 24 * 3600),
-                // 29 February can be eight years away.
-                schedule_ahead_max: Duration::from_secs(10 * 365 * 24 * 3600),
-                retry_max: 25,
-                loss_max: 3,
-                backoff_base: Duration::from_secs(1),
-                backoff_cap: Duration::from_secs(600),
-                backoff_floor: Duration::from_millis(100),
-                backoff_pauses_max: 32,
-                priority_step: Duration::from_secs(10),
-                dead_max: 100_000,
-                dead_bytes_max: 256 * 1024 * 1024,
-                dead_age_max: Duration::from_secs(90 * 24 * 3600),
-                outcomes_max: 200_000,
-                outcomes_bytes_max: 256 * 1024 * 1024,
-                outcomes_age_max: Duration::from_secs(7 * 24 * 3600),
-                finished_indexes_max: 100_000,
-                list_jobs_max: 1_000,
-                list_bytes_max: 2 * 1024 * 1024,
-                list_looked_at_max: 16_000,
-                revoked_max: 16_384,
-                slice_max: 1_024,
-                slice_bytes_max: 64 * 1024,
-            },
+            queue: QueueConfig::new(),
         }
     }
 }
