@@ -223,7 +223,8 @@ pub struct JobInfo {
     pub errors: Vec<String>,
     /// Its result, once it is done.
     pub output: Option<Blob>,
-    /// Its place among all outcomes, once it is finished.
+    /// Its place among all outcomes, once it is finished; not told of a dead letter that is still kept
+    /// as one.
     pub outcome: Option<OutcomeSeq>,
 }
 

@@ -77,7 +77,7 @@ pub struct TopicInfo {
     pub cancelled_total: u64,
     /// Dead letters given up for room or age, ever.
     pub evicted_total: u64,
-    /// How long the oldest ready job has been so.
+    /// How long the job that is next has been ready.
     pub oldest: Duration,
     /// Pushed in the last ten seconds.
     pub pushed_recent: u64,

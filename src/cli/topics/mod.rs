@@ -30,7 +30,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints a table: the name, jobs that are ready, delayed and reserved, dead letters kept, how long the
-oldest ready job has been so, jobs pushed and finished per second (over the last ten), jobs done
+next job has been ready, jobs pushed and finished per second (over the last ten), jobs done
 ever, and whether the topic is paused or workers wait. Prints nothing if there are none. With --json
 everything there is to tell, settings included.
 

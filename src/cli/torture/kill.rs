@@ -126,8 +126,8 @@ async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), Strin
     check_at(server, told).await?;
     let client = server.connect().await?;
     for jobs in 1..=LAST_CUTS {
-        // One of the two is for workers of this process.
-        for _ in jobs::TOPICS {
+        // As many as it takes before it is cut; the topics take turns.
+        for _ in 0..jobs * jobs::TOPICS.len() {
             jobs::push_one(&client, told).await.map_err(|error| format!("push: {error}"))?;
         }
         cut::worker(&server.addr, &client, told, jobs, PATIENCE).await?;
