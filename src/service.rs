@@ -13,8 +13,8 @@ use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
-    CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerGone,
-    OwnerId, Progressed, Stop, StopStorage, WaitFor, WatchFor, Watched,
+    DrainQueue, EndJobs, Execute, Halt, HaltQueue, LocalWait, OwnerGone, OwnerId, Progressed, Stop,
+    StopStorage, WaitFor, WatchFor, Watched,
 };
 use crate::actor::{
     Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
@@ -22,6 +22,7 @@ use crate::actor::{
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
+use crate::local_job::LocalJob;
 use crate::local_watch::{LocalWatch, WatchInto};
 use crate::model::{
     CallOptions, CallReply, JobRequest, Request, WaitOutcome, WaitRequest, WatchRequest,
@@ -30,7 +31,7 @@ use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::{Server, next_owner};
 use crate::watch::{Hub, Owner};
-use crate::work::{self, HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
+use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
 
 /// A running Wakeful; cheap to clone. Its [`Operations`] are done in this process.
 ///
@@ -68,6 +69,8 @@ struct Inner {
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
+    /// Who handles jobs in this process.
+    workers: Roster,
     /// Why nothing is written any more, once that is so.
     failure: watch::Sender<Option<Error>>,
     /// Everyone has been told and had time to hear it: whoever is left ends now.
@@ -256,6 +259,7 @@ impl Wakeful {
             durability,
             connections,
             house,
+            workers: Roster::default(),
             failure,
             stopped,
         };
@@ -314,7 +318,11 @@ impl Wakeful {
     }
 
     /// Handles the jobs of a topic in this process, with as many handlers at once as `options` say,
-    /// on threads of their own. Stop the worker before this.
+    /// on threads of their own.
+    ///
+    /// The worker ends with [`stop`](Self::stop): what its handlers have not begun goes back at once,
+    /// those that run have `rpc.shutdown_grace` to finish, what they do not finish in that goes back
+    /// too, and neither costs the job anything. [Stop](Worker::stop) it before for another grace.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -342,7 +350,7 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// As [`work::start`](crate::work::start).
+    /// As [`work::start`](crate::work::start); `Unavailable` if the service has stopped.
     ///
     /// # Panics
     /// Outside an actix system.
@@ -359,7 +367,8 @@ impl Wakeful {
         let topic = topic.into();
         let queue = TopicQueue::new(self.for_worker(), topic.name())
             .until(|wakeful| !wakeful.inner.queue.connected());
-        work::start(queue, topic, handler, options)
+        let start = || work::start(queue, topic, handler, options);
+        self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
 
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
@@ -393,8 +402,12 @@ impl Wakeful {
 
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
     /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace` (and a second
-    /// for last words), the end of every connection, task and actor. Stopping twice is harmless,
+    /// for last words), the end of every connection, task and actor, and of the workers of
+    /// [`handle`](Self::handle) with their threads. A handler that blocks its thread all that time is
+    /// waited for no longer than twice the `stuck_after` of its worker. Stopping twice is harmless,
     /// also at once: both return at the end.
+    ///
+    /// It waits for handlers, so one that wants this must leave it to a task of its own.
     ///
     /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
@@ -405,6 +418,7 @@ impl Wakeful {
         }
         let grace = self.inner.config.rpc.shutdown_grace;
         let over = tokio::time::Instant::now() + grace;
+        self.inner.workers.stop(grace);
         // Closed already means stopped already.
         let _ = self.inner.store.send(Stop).await;
         let drained = self.inner.queue.send(DrainQueue);
@@ -413,8 +427,9 @@ impl Wakeful {
             door.finish(over.saturating_duration_since(tokio::time::Instant::now())).await;
         }
         house.doors.clear();
-        // Workers of this process have what is left of the grace.
         let _ = tokio::time::timeout_at(over, drained).await;
+        // While there is still someone to give jobs back to.
+        self.inner.workers.ended().await;
         self.inner.stopped.send_replace(true);
         let _ = self.inner.queue.send(HaltQueue).await;
         let halted = self.inner.store.send(Halt).await.is_ok();
@@ -426,7 +441,7 @@ impl Wakeful {
         }
     }
 
-    /// Asks the queue for `owner`. Dropping the future takes back what waits.
+    /// Asks the queue for `owner`. Dropping the future takes back what waits, and gives back jobs.
     pub(crate) async fn ask_queue(
         &self,
         owner: OwnerId,
@@ -434,14 +449,8 @@ impl Wakeful {
         durability: Option<Durability>,
     ) -> Result<CallReply, Error> {
         let id = self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        let parked = request.parks().then_some(ParkedJob { service: self, owner, id });
-        let (answer, answered) = oneshot::channel();
-        let job = ExecuteJob { owner, id, durability, request, answer };
-        // bound: the caller awaits each
-        self.inner.queue.do_send(job);
-        let reply = answered.await.map_err(|_| gone())?;
-        std::mem::forget(parked);
-        reply
+        let asked = LocalJob::ask(&self.inner.queue, owner, id, request, durability);
+        asked.answer().await.unwrap_or_else(|| Err(gone()))
     }
 
     pub(crate) fn store_id(&self) -> u64 {
@@ -450,20 +459,6 @@ impl Wakeful {
 
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
-    }
-}
-
-/// A request to the queue that may wait; taken back when dropped.
-struct ParkedJob<'a> {
-    service: &'a Wakeful,
-    owner: OwnerId,
-    id: u64,
-}
-
-impl Drop for ParkedJob<'_> {
-    fn drop(&mut self) {
-        // bound: one for each request
-        self.service.inner.queue.do_send(CancelJobs { owner: self.owner, ids: vec![self.id] });
     }
 }
 
