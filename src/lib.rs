@@ -31,6 +31,7 @@ pub mod error;
 pub mod fuzzing;
 mod jobs;
 mod journal;
+mod local_job;
 mod local_watch;
 mod model;
 mod operations;

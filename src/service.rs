@@ -14,8 +14,8 @@ use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
-    CancelJobs, DrainQueue, EndJobs, Execute, ExecuteJob, Halt, HaltQueue, LocalWait, OwnerGone,
-    OwnerId, Progressed, Stop, StopStorage, Undelivered, WaitFor, WatchFor, Watched,
+    DrainQueue, EndJobs, Execute, Halt, HaltQueue, LocalWait, OwnerGone, OwnerId, Progressed, Stop,
+    StopStorage, WaitFor, WatchFor, Watched,
 };
 use crate::actor::{
     Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
@@ -23,16 +23,16 @@ use crate::actor::{
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
+use crate::local_job::LocalJob;
 use crate::local_watch::{LocalWatch, WatchInto};
 use crate::model::{
-    CallOptions, CallReply, JobReply, JobRequest, Reply, Request, WaitOutcome, WaitRequest,
-    WatchRequest,
+    CallOptions, CallReply, JobRequest, Request, WaitOutcome, WaitRequest, WatchRequest,
 };
 use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::{Server, next_owner};
 use crate::watch::{Hub, Owner};
-use crate::work::{self, HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
+use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
 
 /// A running Wakeful; cheap to clone. Its [`Operations`] are done in this process.
 ///
@@ -70,6 +70,8 @@ struct Inner {
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
+    /// Who handles jobs in this process.
+    workers: Roster,
     /// Why nothing is written any more, once that is so.
     failure: watch::Sender<Option<Error>>,
     /// Everyone has been told and had time to hear it: whoever is left ends now.
@@ -258,6 +260,7 @@ impl Wakeful {
             durability,
             connections,
             house,
+            workers: Roster::default(),
             failure,
             stopped,
         };
@@ -316,7 +319,11 @@ impl Wakeful {
     }
 
     /// Handles the jobs of a topic in this process, with as many handlers at once as `options` say,
-    /// on threads of their own. Stop the worker before this.
+    /// on threads of their own.
+    ///
+    /// The worker ends with [`stop`](Self::stop): what its handlers have not begun goes back at once,
+    /// those that run have `rpc.shutdown_grace` to finish, what they do not finish in that goes back
+    /// too, and neither costs the job anything. [Stop](Worker::stop) it before for another grace.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -344,7 +351,7 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// As [`work::start`](crate::work::start).
+    /// As [`work::start`](crate::work::start); `Unavailable` if the service has stopped.
     ///
     /// # Panics
     /// Outside an actix system.
@@ -362,7 +369,9 @@ impl Wakeful {
         let queue = TopicQueue::new(self.for_worker(), topic.name())
             .until(|wakeful| !wakeful.inner.queue.connected());
         let background = options.background.or(Some(true));
-        work::start(queue, topic, handler, HandlerOptions { background, ..options })
+        let options = HandlerOptions { background, ..options };
+        let start = || work::start(queue, topic, handler, options);
+        self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
 
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
@@ -396,8 +405,12 @@ impl Wakeful {
 
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
     /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace` (and a second
-    /// for last words), the end of every connection, task and actor. Stopping twice is harmless,
+    /// for last words), the end of every connection, task and actor, and of the workers of
+    /// [`handle`](Self::handle) with their threads. A handler that blocks its thread all that time is
+    /// waited for no longer than twice the `stuck_after` of its worker. Stopping twice is harmless,
     /// also at once: both return at the end.
+    ///
+    /// It waits for handlers, so one that wants this must leave it to a task of its own.
     ///
     /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
@@ -408,6 +421,7 @@ impl Wakeful {
         }
         let grace = self.inner.config.rpc.shutdown_grace;
         let over = tokio::time::Instant::now() + grace;
+        self.inner.workers.stop(grace);
         // Closed already means stopped already.
         let _ = self.inner.store.send(Stop).await;
         // An error: the queue is gone.
@@ -418,8 +432,9 @@ impl Wakeful {
             door.finish(left, drained.clone()).await;
         }
         house.doors.clear();
-        // Workers of this process have what is left of the grace.
         let _ = tokio::time::timeout_at(over, drained).await;
+        // While there is still someone to give jobs back to.
+        self.inner.workers.ended().await;
         self.inner.stopped.send_replace(true);
         let _ = self.inner.queue.send(HaltQueue).await;
         let halted = self.inner.store.send(Halt).await.is_ok();
@@ -431,7 +446,7 @@ impl Wakeful {
         }
     }
 
-    /// Asks the queue for `owner`. Dropping the future takes back what waits.
+    /// Asks the queue for `owner`. Dropping the future takes back what waits, and gives back jobs.
     pub(crate) async fn ask_queue(
         &self,
         owner: OwnerId,
@@ -439,13 +454,8 @@ impl Wakeful {
         durability: Option<Durability>,
     ) -> Result<CallReply, Error> {
         let id = self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        let parks = request.parks();
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked { queue: &self.inner.queue, owner, id, parks, answered };
-        let job = ExecuteJob { owner, id, durability, request, answer };
-        // bound: the caller awaits each
-        self.inner.queue.do_send(job);
-        asked.answer().await
+        let asked = LocalJob::ask(&self.inner.queue, owner, id, request, durability);
+        asked.answer().await.unwrap_or_else(|| Err(gone()))
     }
 
     pub(crate) fn store_id(&self) -> u64 {
@@ -454,42 +464,6 @@ impl Wakeful {
 
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
-    }
-}
-
-/// A request to the queue; what waits is taken back when it is dropped, and what came is given back.
-struct Asked<'a> {
-    queue: &'a Addr<QueueActor>,
-    owner: OwnerId,
-    id: u64,
-    parks: bool,
-    answered: oneshot::Receiver<Result<CallReply, Error>>,
-}
-
-impl Asked<'_> {
-    async fn answer(mut self) -> Result<CallReply, Error> {
-        let answer = (&mut self.answered).await;
-        self.parks = false;
-        answer.map_err(|_| gone())?
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        // From here on an answer either is there or finds nobody.
-        self.answered.close();
-        match self.answered.try_recv() {
-            Ok(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) => {
-                // bound: one for each request
-                self.queue.do_send(Undelivered(jobs));
-            }
-            Ok(_) => {}
-            Err(_) if self.parks => {
-                // bound: one for each request
-                self.queue.do_send(CancelJobs { owner: self.owner, ids: vec![self.id] });
-            }
-            Err(_) => {}
-        }
     }
 }
 

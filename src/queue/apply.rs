@@ -76,7 +76,7 @@ impl State {
     }
 
     fn on(&mut self, id: JobId, what: impl FnOnce(&mut Self, Slot)) {
-        if let Some(slot) = self.ids.get(&id).copied() {
+        if let Some(slot) = self.ids.get(id) {
             self.keep_frozen(slot);
             what(self, slot);
         }
@@ -419,7 +419,7 @@ impl State {
                 self.finished_indexes.remove(&(until, id));
             }
             Some(Index { id, .. }) if id != entry.id => {
-                if let Some(slot) = self.ids.get(&id).copied() {
+                if let Some(slot) = self.ids.get(id) {
                     self.keep_frozen(slot);
                 }
             }
@@ -448,7 +448,7 @@ impl State {
     fn remove(&mut self, slot: Slot) {
         self.detach_dead(slot);
         if let Some(job) = self.jobs.try_remove(slot as usize) {
-            self.ids.remove(&job.id);
+            self.ids.remove(job.id);
         }
     }
 

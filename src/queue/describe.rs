@@ -22,7 +22,7 @@ impl State {
                 topic.indexes.get(index)?.id
             }
         };
-        self.ids.get(&id).copied()
+        self.ids.get(id)
     }
 
     pub(super) fn get(&self, job: &JobRef) -> Answer {
@@ -85,7 +85,7 @@ impl State {
                 self.page(dead, |_| true, limit)
             }
             _ => {
-                let all = self.ids.range(from).map(|(id, slot)| (*id, *slot));
+                let all = self.ids.after(after);
                 self.page(all, |job| job.topic == number && job.state() == state, limit)
             }
         };

@@ -1,7 +1,5 @@
 //! What is done to jobs and topics as it is asked for: cancels, settings; and what time does.
 
-use std::ops::Bound;
-
 use super::change::Change;
 use super::job::Phase;
 use super::state::Answer;
@@ -70,18 +68,18 @@ impl State {
         if !topic.ready.is_empty() || topic.waiting + topic.delayed == 0 {
             return topic.ready.iter().map(|(_, _, slot)| *slot).take(max).collect();
         }
-        let from = (Bound::Excluded(std::mem::take(&mut topic.cleared)), Bound::Unbounded);
+        let from = std::mem::take(&mut topic.cleared);
         let (mut slots, mut cleared) = (Vec::new(), 0);
-        for (looked_at, (id, slot)) in self.ids.range(from).enumerate() {
+        for (looked_at, (id, slot)) in self.ids.after(from).enumerate() {
             if looked_at == looked_at_max || slots.len() == max {
                 topic.cleared = cleared;
                 break;
             }
-            cleared = *id;
-            let job = self.jobs.get(*slot as usize).filter(|job| job.topic == number);
+            cleared = id;
+            let job = self.jobs.get(slot as usize).filter(|job| job.topic == number);
             let waits =
                 job.is_some_and(|job| matches!(job.phase, Phase::Waiting | Phase::Delayed(_)));
-            slots.extend(waits.then_some(*slot));
+            slots.extend(waits.then_some(slot));
         }
         slots
     }

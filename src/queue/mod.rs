@@ -13,6 +13,7 @@ mod dead;
 mod describe;
 mod dispatch;
 mod error;
+mod ids;
 mod job;
 mod lane;
 mod live;

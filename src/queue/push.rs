@@ -217,7 +217,7 @@ impl State {
         let index = self.topic(*self.names.get(&push.topic)?)?.indexes.get(index)?;
         let state = match index.taken {
             Taken::Until(_, state) => state,
-            _ => self.job(*self.ids.get(&index.id)?)?.state(),
+            _ => self.job(self.ids.get(index.id)?)?.state(),
         };
         index.is_taken(self.utc).then_some((index.id, state))
     }

@@ -62,7 +62,7 @@ impl State {
         recorded: Result<(), String>,
     ) {
         self.tick(now);
-        let Some(slot) = self.ids.get(&reservation.id).copied() else { return };
+        let Some(slot) = self.ids.get(reservation.id) else { return };
         let recording =
             |job: &super::job::Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
         if !self.job(slot).is_some_and(recording) {
@@ -86,7 +86,7 @@ impl State {
     }
 
     pub(super) fn held(&self, reservation: Reservation) -> Result<Slot, QueueError> {
-        let slot = self.ids.get(&reservation.id).copied();
+        let slot = self.ids.get(reservation.id);
         let held = |slot: &Slot| {
             self.job(*slot).is_some_and(|job| {
                 job.epoch == reservation.epoch && matches!(job.phase, Phase::Reserved(_))

@@ -148,7 +148,7 @@ impl State {
             rest = after;
             self.check_replayed(&change)?;
             if let Change::Cancelled { id } = &change
-                && let Some(slot) = self.ids.get(id).copied()
+                && let Some(slot) = self.ids.get(*id)
             {
                 let outcome = self.outcome(slot, JobState::Cancelled, None);
                 self.cancelled.push(*outcome);
@@ -168,7 +168,7 @@ impl State {
             Some(_) => Ok(()),
             None => Err(format!("topic {topic} was never made")),
         };
-        let job_of = |id: &JobId| match self.ids.get(id).and_then(|slot| self.job(*slot)) {
+        let job_of = |id: &JobId| match self.ids.get(*id).and_then(|slot| self.job(slot)) {
             Some(job) => Ok(job),
             None => Err(format!("job {id} is not there")),
         };
@@ -196,7 +196,7 @@ impl State {
                 Err(format!("job {} does not follow", new.id))
             }
             Change::Pushed(new) => topic_of(&new.topic),
-            Change::JobKept(kept) if self.ids.contains_key(&kept.new.id) => {
+            Change::JobKept(kept) if self.ids.get(kept.new.id).is_some() => {
                 Err(format!("job {} is there twice", kept.new.id))
             }
             Change::JobKept(kept) if kept.new.id >= self.next_id => {

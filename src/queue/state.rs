@@ -6,6 +6,7 @@ use slab::Slab;
 
 use super::change::Change;
 use super::dead::DeadLetters;
+use super::ids::Ids;
 use super::job::Job;
 use super::outcomes::Sought;
 use super::park::{Effect, ParkId, Parties};
@@ -27,7 +28,7 @@ pub(crate) struct State {
     pub(super) config: QueueConfig,
     pub(super) jobs: Slab<Job>,
     /// Unfinished jobs and dead letters.
-    pub(super) ids: BTreeMap<JobId, Slot>,
+    pub(super) ids: Ids,
     pub(super) next_id: JobId,
     /// The last turn given to a job that became ready; no id is higher.
     pub(super) line: u64,
@@ -84,7 +85,7 @@ impl State {
         Self {
             config,
             jobs: Slab::new(),
-            ids: BTreeMap::new(),
+            ids: Ids::default(),
             next_id: 1,
             line: 0,
             topics: Vec::new(),
@@ -219,7 +220,7 @@ impl State {
         }
         let due = [
             self.delayed.first().map(|(due, ..)| millis(*due)),
-            self.schedules.next().map(millis),
+            self.schedules.next().filter(|_| !self.draining).map(millis),
             self.dead.next_age(&self.config).map(millis),
             self.deadlines.first().map(|(deadline, _)| micros(*deadline)),
             self.parties.deadlines.first().map(|(deadline, _)| micros(*deadline)),

@@ -11,7 +11,8 @@
 //! # Layout
 //! `worker_actor` asks, settles and holds on; `books` is what it knows. It leaves jobs on the
 //! `desk`, where `handler_actor`s take them and leave reports; `attempt` is one run of a handler.
-//! `lanes` are the threads. `recording_actor` records.
+//! `lanes` are the threads. `recording_actor` records. `roster` lists the workers that end with a
+//! service.
 
 mod attempt;
 mod books;
@@ -30,6 +31,7 @@ mod outcomes;
 mod pause;
 mod queue;
 mod recording_actor;
+mod roster;
 mod schema;
 mod storage;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use memory_storage::MemoryStorage;
 pub use options::{HandlerOptions, Recorder, Thread};
 pub use outcomes::Outcome;
 pub use queue::{NewJob, Next, Queue};
+pub(crate) use roster::Roster;
 #[cfg(feature = "json")]
 pub use schema::Json;
 pub use schema::{Bincode, Raw, Schema, SchemaError};

@@ -62,7 +62,7 @@ where
     let (ended, ending) = watch::channel(None);
     let actor = WorkerActor::new(queue, name, options, desk, lanes, Arc::clone(&stats), ended)?;
     let actor = ctx.run(actor);
-    Ok(Worker { stop: Box::new(ActorStop(actor)), stats, ending })
+    Ok(Worker { end: WorkerEnd { stop: Arc::new(ActorStop(actor)), ending }, stats })
 }
 
 /// Handlers at work on a topic, until it is stopped or dropped, or the queue ends for good.
@@ -70,8 +70,14 @@ where
 /// Dropping it stops it without patience, and does not wait for that: what its handlers had begun
 /// goes back to the queue.
 pub struct Worker {
-    stop: Box<dyn StopWorker>,
+    end: WorkerEnd,
     stats: Arc<Mutex<WorkerStats>>,
+}
+
+/// What ends a worker and tells when it has, without keeping it at work.
+#[derive(Clone)]
+pub(super) struct WorkerEnd {
+    stop: Arc<dyn StopWorker>,
     ending: watch::Receiver<Option<Stopped>>,
 }
 
@@ -118,15 +124,15 @@ impl Worker {
     ///
     /// Cancel: it is stopped all the same, as by a drop after `grace`.
     pub async fn stop(mut self, grace: Duration) -> Stopped {
-        self.stop.stop(grace);
-        self.until_ended().await
+        self.end.stop(grace);
+        self.end.ended().await
     }
 
     /// Waits until it has ended by itself, as it does when the service behind its queue has.
     ///
     /// Cancel: harmless.
     pub async fn ended(&mut self) -> Stopped {
-        self.until_ended().await
+        self.end.ended().await
     }
 
     /// What it has done, and does.
@@ -134,7 +140,22 @@ impl Worker {
         *self.stats.lock()
     }
 
-    async fn until_ended(&mut self) -> Stopped {
+    pub(super) fn end(&self) -> &WorkerEnd {
+        &self.end
+    }
+}
+
+impl WorkerEnd {
+    pub(super) fn stop(&self, grace: Duration) {
+        self.stop.stop(grace);
+    }
+
+    /// Whether it has ended, be it with its arbiter.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ending.borrow().is_some() || self.ending.has_changed().is_err()
+    }
+
+    pub(super) async fn ended(&mut self) -> Stopped {
         // An error: its arbiter is gone, and with it the worker.
         self.ending
             .wait_for(Option::is_some)
@@ -147,14 +168,14 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.ending.borrow().is_none() {
-            self.stop.abandon();
+        if !self.end.has_ended() {
+            self.end.stop.abandon();
         }
     }
 }
 
 /// The worker's actor, whatever its queue.
-trait StopWorker: Send + Sync {
+pub(super) trait StopWorker: Send + Sync {
     fn stop(&self, grace: Duration);
     fn abandon(&self);
 }
@@ -163,7 +184,7 @@ struct ActorStop<Q: Queue>(Addr<WorkerActor<Q>>);
 
 impl<Q: Queue> StopWorker for ActorStop<Q> {
     fn stop(&self, grace: Duration) {
-        // bound: a worker is stopped once, and dropped once
+        // bound: a worker is stopped by its owner and by its service, and dropped once
         self.0.do_send(Stop { grace: Some(grace) });
     }
 

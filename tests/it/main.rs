@@ -20,5 +20,6 @@ mod examples;
 mod process;
 #[cfg(all(feature = "cli", unix))]
 mod readme;
+mod seed;
 mod support;
 mod wire;

@@ -204,8 +204,8 @@ impl Pair {
         for item in &self.model.items {
             *counts.entry((item.push.topic.clone(), self.model.state_of(item.id))).or_default() +=
                 1;
-            let slot = self.world.queue.ids.get(&item.id);
-            let live = slot.and_then(|slot| self.world.queue.job(*slot));
+            let slot = self.world.queue.ids.get(item.id);
+            let live = slot.and_then(|slot| self.world.queue.job(slot));
             match (item.at, live) {
                 (At::Finished(JobState::Done | JobState::Cancelled, _), None) => {}
                 (_, Some(job)) => {

@@ -1,15 +1,13 @@
 //! Every implementation passes the suite, and a broken one does not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::work::conformance;
 use crate::work::{
-    Bounds, KeyStorage, MemoryQueue, MemoryStorage, NewJob, Next, Queue, ResultKey, Storage,
-    StoredResult,
+    Bounds, MemoryQueue, MemoryStorage, NewJob, Next, Queue, ResultKey, Storage, StoredResult,
 };
-use crate::{Config, Error, JobId, Pushed, Reservation, ReservedJob, Settlement, Wakeful};
+use crate::{Error, JobId, Pushed, Reservation, ReservedJob, Settlement};
 
 #[actix_rt::test]
 async fn a_memory_queue_keeps_every_rule() {
@@ -21,18 +19,6 @@ async fn a_memory_queue_keeps_every_rule() {
 async fn a_memory_storage_keeps_every_rule() {
     let kept = conformance::storage(async || Arc::new(MemoryStorage::default())).await;
     assert_eq!(kept, Ok(()));
-}
-
-#[actix_rt::test]
-async fn keys_of_a_wakeful_keep_every_rule_of_a_storage() {
-    let wakeful = Wakeful::start(Config::new()).unwrap();
-    let made = AtomicU64::new(0);
-    let make = async || {
-        let number = made.fetch_add(1, Ordering::Relaxed);
-        KeyStorage::new(wakeful.clone(), format!("results/{number}/"))
-    };
-    assert_eq!(conformance::storage(make).await, Ok(()));
-    wakeful.stop().await;
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod linearizable;
 mod proxy;
 mod register;
 mod watches;
+mod work;
 
 use std::future::Future;
 use std::time::Instant;

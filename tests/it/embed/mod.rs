@@ -2,23 +2,16 @@
 
 mod actors;
 mod doors;
+mod jobs;
 mod operations;
 mod stop;
 
-use std::future::Future;
-use std::time::Duration;
-
 use wakeful::{Config, Event, Operations, Wakeful, WatchItem};
 
-/// After this, what was waited for does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{PATIENCE, within};
 
 fn start() -> Wakeful {
     Wakeful::start(Config::new()).unwrap()
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
 }
 
 /// What the store holds for those who wait: waits, watches, streams.

@@ -19,6 +19,11 @@ pub(crate) fn reserve(topic: &[u8], credits: u32, wait_ms: u64) -> Body {
     job(1).bytes(topic).u32(credits).u8(1).u64(wait_ms).u8(0)
 }
 
+/// Reserves one job, which is there, to be held for so long without a touch.
+pub(crate) fn hold(topic: &[u8], visibility_ms: u64) -> Body {
+    job(1).bytes(topic).u32(1).u8(1).u64(0).u8(1).u64(visibility_ms)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reservation {
     pub(crate) id: u64,

@@ -1,10 +1,12 @@
 //! What tests stand on: a server to talk to, and someone who talks to it.
 
 pub(crate) mod body;
+pub(crate) mod handlers;
 pub(crate) mod jobs;
 pub(crate) mod raw;
 pub(crate) mod server;
 
+use std::future::Future;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,4 +21,22 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits for what must come.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+}
+
+/// Waits until `holds`, as [`eventually`] does, without blocking the thread.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let polled = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(PATIENCE, polled).await.is_ok(),
+        "not within {PATIENCE:?}: {what}"
+    );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::body;
 use crate::support::eventually;
-use crate::support::jobs::{done, get, push, reserve, touch};
+use crate::support::jobs::{done, get, hold, push, reserve, touch};
 use crate::support::raw::{CANCEL, ERROR, GOODBYE, Raw, frame, request};
 use crate::support::server::Server;
 
@@ -17,6 +17,7 @@ const READY: u32 = 0;
 const DONE: u32 = 3;
 const TOPIC: &[u8] = b"resize";
 const MINUTE: u64 = 60_000;
+const HOURS: u64 = 6 * 60 * MINUTE;
 
 #[test]
 fn j1_a_job_is_pushed_reserved_and_done() {
@@ -141,14 +142,14 @@ fn requests_to_the_queue_take_no_idempotency_key() {
     assert!(refusal.message.contains("index"), "{refusal:?}");
 }
 
-/// Closed as a whole, or only by who sends no more.
+/// Closed as a whole, or only by who sends no more; whatever time its jobs may be held.
 #[test]
 fn j17_a_closed_connection_gives_its_jobs_to_another() {
     for half in [false, true] {
         let server = Server::start();
         let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
         let id = other.push_job(TOPIC, b"photo");
-        let job = worker.reserve_one(TOPIC);
+        let job = worker.call(hold(TOPIC, HOURS)).reserved().remove(0);
         assert_eq!((job.reservation.id, job.reservation.epoch), (id, 1));
         let waiting = other.ask(reserve(TOPIC, 1, MINUTE));
         if half {
@@ -162,6 +163,26 @@ fn j17_a_closed_connection_gives_its_jobs_to_another() {
         assert_eq!((again.reservation.id, again.reservation.epoch), (id, 2));
         assert_eq!(again.losses, 1);
     }
+}
+
+/// Its connection stays open, and is as good as any other, but for the job.
+#[test]
+fn j17_a_hung_worker_loses_what_it_may_hold_no_longer_and_nothing_else() {
+    let server = Server::start();
+    let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
+    let (long, short) = (other.push_job(TOPIC, b"long"), other.push_job(TOPIC, b"short"));
+    let held = worker.call(hold(TOPIC, HOURS)).reserved().remove(0);
+    let lost = worker.call(hold(TOPIC, 50)).reserved().remove(0);
+    assert_eq!((held.reservation.id, lost.reservation.id), (long, short));
+    // Two are asked for, and only the one comes.
+    let again = other.call(reserve(TOPIC, 2, MINUTE)).reserved();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].reservation.id, again[0].reservation.epoch), (short, 2));
+    assert_eq!(again[0].losses, 1);
+    let late = worker.call(done(lost.reservation, b"late")).settled().remove(0);
+    assert_eq!(late.expect("a refusal").code, STALE_RESERVATION);
+    assert_eq!(worker.call(done(held.reservation, b"url")).settled(), [None]);
+    assert_eq!(other.call(done(again[0].reservation, b"url")).settled(), [None]);
 }
 
 #[test]

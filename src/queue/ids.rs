@@ -1,0 +1,98 @@
+//! [`Ids`]: where each job is, by its id.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::Slot;
+use crate::model::JobId;
+
+/// Jobs whose place is remembered besides: most are asked for soon after they came, and are found
+/// then as quickly beside a million others as alone.
+const REMEMBERED: usize = 4_096;
+
+/// In order of the ids, for lists; no job has the id 0.
+#[derive(Debug)]
+pub(super) struct Ids {
+    slots: BTreeMap<JobId, Slot>,
+    /// Of those with the same remainder the one that came last.
+    remembered: Box<[(JobId, Slot)]>,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self { slots: BTreeMap::new(), remembered: vec![(0, 0); REMEMBERED].into() }
+    }
+}
+
+impl Ids {
+    pub(super) fn get(&self, id: JobId) -> Option<Slot> {
+        match self.remembered.get(place(id)) {
+            Some((known, slot)) if *known == id && id > 0 => Some(*slot),
+            _ => self.slots.get(&id).copied(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: JobId, slot: Slot) {
+        self.slots.insert(id, slot);
+        self.remember(id, (id, slot));
+    }
+
+    pub(super) fn remove(&mut self, id: JobId) {
+        self.slots.remove(&id);
+        if self.remembered.get(place(id)).is_some_and(|(known, _)| *known == id) {
+            self.remember(id, (0, 0));
+        }
+    }
+
+    fn remember(&mut self, id: JobId, what: (JobId, Slot)) {
+        if let Some(place) = self.remembered.get_mut(place(id)) {
+            *place = what;
+        }
+    }
+
+    /// Those with a higher id, in order.
+    pub(super) fn after(&self, id: JobId) -> impl Iterator<Item = (JobId, Slot)> {
+        let after = self.slots.range((Bound::Excluded(id), Bound::Unbounded));
+        after.map(|(id, slot)| (*id, *slot))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+fn place(id: JobId) -> usize {
+    (id % REMEMBERED as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_is_found_as_in_a_plain_map(
+            ops in proptest::collection::vec((0_u64..4, 1_u64..4, any::<bool>()), 1..200),
+        ) {
+            let (mut ids, mut plain) = (Ids::default(), BTreeMap::new());
+            for (step, (turn, id, comes)) in ops.into_iter().enumerate() {
+                // Several of the same remainder.
+                let id = id + turn * REMEMBERED as u64;
+                if comes {
+                    ids.insert(id, step as Slot);
+                    plain.insert(id, step as Slot);
+                } else {
+                    ids.remove(id);
+                    plain.remove(&id);
+                }
+                for id in (0..4).flat_map(|turn| (0..5).map(move |id| id + turn * REMEMBERED as u64)) {
+                    prop_assert_eq!(ids.get(id), plain.get(&id).copied());
+                }
+            }
+            prop_assert_eq!(ids.after(1).collect::<Vec<_>>(), plain.into_iter().filter(|(id, _)| *id > 1).collect::<Vec<_>>());
+        }
+    }
+}

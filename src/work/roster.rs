@@ -1,0 +1,56 @@
+//! [`Roster`]: the workers of a service, which end with it.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Worker;
+use super::worker::WorkerEnd;
+
+/// Who works for a service in its own process.
+#[derive(Default)]
+pub(crate) struct Roster {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Nobody begins any more.
+    closed: bool,
+    ends: Vec<WorkerEnd>,
+}
+
+impl Roster {
+    /// Has `start` start a worker, which is on the list from then on; `None` if the service stops.
+    pub(crate) fn enter<E>(
+        &self,
+        start: impl FnOnce() -> Result<Worker, E>,
+    ) -> Option<Result<Worker, E>> {
+        // Held while it starts, so that a stop finds it or refuses it.
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return None;
+        }
+        let worker = start();
+        if let Ok(worker) = &worker {
+            inner.ends.retain(|end| !end.has_ended());
+            inner.ends.push(worker.end().clone());
+        }
+        Some(worker)
+    }
+
+    /// Stops them all as [`Worker::stop`] does, and refuses those who come later.
+    pub(crate) fn stop(&self, grace: Duration) {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.ends.iter().for_each(|end| end.stop(grace));
+    }
+
+    /// Waits until all have ended.
+    pub(crate) async fn ended(&self) {
+        let ends = self.inner.lock().ends.clone();
+        for mut end in ends {
+            end.ended().await;
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Workers on the other side of a connection, which may be cut, to a server, which may be killed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use wakeful::work::{Cancelled, KeyStorage, TopicQueue, conformance};
+use wakeful::{
+    ErrorCode, HandlerOptions, JobError, JobHandler, JobRef, JobState, Jobs, PushOptions,
+};
+
+use super::connect;
+use super::proxy::Proxy;
+use crate::process::Server;
+use crate::support::handlers::{
+    Gate, LONG, does, echoes, job, patient, push, result, retries, topic,
+};
+use crate::support::{until, within};
+
+#[actix_rt::test]
+async fn e1_topics_and_keys_over_the_wire_keep_every_rule_of_a_queue_and_a_storage() {
+    let server = Server::start();
+    let client = connect(server.addr()).await;
+    let made = AtomicU64::new(0);
+    let fresh = || made.fetch_add(1, Ordering::Relaxed);
+    let queue = async || TopicQueue::new(client.clone(), format!("topic-{}", fresh()));
+    assert_eq!(conformance::queue(queue).await, Ok(()));
+    let storage = async || KeyStorage::new(client.clone(), format!("results/{}/", fresh()));
+    assert_eq!(conformance::storage(storage).await, Ok(()));
+}
+
+#[actix_rt::test]
+async fn e1_jobs_are_handled_over_the_wire_and_their_results_arrive() {
+    let server = Server::start();
+    let (near, far) = (connect(server.addr()).await, connect(server.addr()).await);
+    let storage = Arc::new(KeyStorage::new(far.clone(), "results/"));
+    let handler = does(async |job, cx| {
+        cx.progress("begun").await?;
+        Ok(format!("{job}!"))
+    });
+    let options = patient().with_storage(Arc::clone(&storage));
+    let worker = far.work("t", handler, options).unwrap();
+    let mut ids = Vec::new();
+    for nth in 0..50 {
+        ids.push(push(&near, "t", &nth.to_string(), PushOptions::default()).await);
+    }
+    for (nth, id) in ids.iter().enumerate() {
+        assert_eq!(result(&near, "t", *id).await.unwrap(), format!("{nth}!"));
+    }
+    let kept = within(wakeful::work::Storage::len(&storage)).await.unwrap();
+    assert_eq!(kept, 50);
+    within(worker.stop(LONG)).await;
+    assert_eq!(topic(&near, "t").await.done_total, 50);
+}
+
+#[actix_rt::test]
+async fn j5_a_job_of_a_remote_worker_is_tried_again_and_then_a_dead_letter() {
+    let server = Server::start();
+    let (near, far) = (connect(server.addr()).await, connect(server.addr()).await);
+    let handler = does(async |job, cx| match (&*job, cx.failures()) {
+        ("flaky", 2..) => Ok(job),
+        ("panics", _) => panic!("boom"),
+        _ => Err(JobError::retry(format!("failure {}", cx.failures()))),
+    });
+    let worker = far.work("t", handler, patient()).unwrap();
+    let flaky = push(&near, "t", "flaky", retries(2)).await;
+    let never = push(&near, "t", "never", retries(1)).await;
+    let panics = push(&near, "t", "panics", retries(0)).await;
+    assert_eq!(result(&near, "t", flaky).await.unwrap(), "flaky");
+    for (id, errors) in
+        [(never, &["failure 0", "failure 1"][..]), (panics, &["panicked: boom"][..])]
+    {
+        let error = result(&near, "t", id).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::JobDead);
+        let dead = job(&near, id).await;
+        assert_eq!((dead.state, dead.losses), (JobState::Dead, 0));
+        assert_eq!(dead.errors, errors);
+    }
+    within(worker.stop(LONG)).await;
+}
+
+#[actix_rt::test]
+async fn j15_a_cancel_reaches_the_handler_of_a_remote_worker() {
+    let server = Server::start();
+    let (near, far) = (connect(server.addr()).await, connect(server.addr()).await);
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let handler = does(move |job, cx| {
+        let told = told.clone();
+        async move {
+            told.send(None).unwrap();
+            told.send(Some(cx.cancelled().await)).unwrap();
+            Ok(job)
+        }
+    });
+    let worker = far.work("t", handler, patient()).unwrap();
+    let id = push(&near, "t", "x", PushOptions::default()).await;
+    assert_eq!(within(tells.recv()).await, Some(None));
+    within(near.cancel_job(JobRef::Id(id))).await.unwrap();
+    assert_eq!(within(tells.recv()).await, Some(Some(Cancelled::Revoked)));
+    let error = result(&near, "t", id).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::JobCancelled);
+    until("it is not held", async || worker.stats().running == 0).await;
+    assert_eq!((worker.stats().revoked, worker.stats().done), (1, 0));
+    within(worker.stop(LONG)).await;
+}
+
+/// The first run waits at `gate`, any other tells which it is.
+fn waits_the_first_time(gate: &Gate) -> impl JobHandler<Job = String, Output = String> {
+    let gate = gate.clone();
+    does(move |_, cx| {
+        let gate = gate.clone();
+        async move {
+            if cx.reservation().epoch == 1 {
+                gate.pass().await;
+            }
+            Ok(format!("run {}", cx.reservation().epoch))
+        }
+    })
+}
+
+#[actix_rt::test]
+async fn j17_a_job_whose_connection_was_cut_is_handed_out_again_and_done_once() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
+    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let gate = Gate::new();
+    let worker = far.work("t", waits_the_first_time(&gate), patient()).unwrap();
+    let id = push(&near, "t", "x", PushOptions::default()).await;
+    until("it runs", async || worker.stats().running == 1).await;
+    proxy.move_to(server.addr());
+    // By the same worker, over its next connection.
+    assert_eq!(result(&near, "t", id).await.unwrap(), "run 2");
+    let done = job(&near, id).await;
+    assert_eq!((done.epoch, done.losses, done.failures), (2, 1, 0));
+    // What the first run comes to changes nothing.
+    gate.open(1);
+    let next = push(&near, "t", "y", retries(0)).await;
+    gate.open(1);
+    assert_eq!(result(&near, "t", next).await.unwrap(), "run 1");
+    within(worker.stop(LONG)).await;
+    assert_eq!(result(&near, "t", id).await.unwrap(), "run 2");
+    assert_eq!(topic(&near, "t").await.done_total, 2);
+}
+
+#[actix_rt::test]
+async fn j17_another_worker_takes_over_from_one_whose_connection_was_cut() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
+    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let gate = Gate::new();
+    let first = far.work("t", waits_the_first_time(&gate), patient()).unwrap();
+    let id = push(&near, "t", "x", PushOptions::default()).await;
+    until("it runs", async || first.stats().running == 1).await;
+    let second = near.work("t", waits_the_first_time(&gate), patient()).unwrap();
+    // Nobody is there any more behind the proxy.
+    proxy.move_to("127.0.0.1:1");
+    assert_eq!(result(&near, "t", id).await.unwrap(), "run 2");
+    until("it is told to the second", async || second.stats().done == 1).await;
+    assert_eq!(first.stats().done, 0);
+    within(second.stop(LONG)).await;
+    within(first.stop(Duration::ZERO)).await;
+}
+
+#[actix_rt::test]
+async fn j2_every_job_is_done_though_the_server_is_killed_under_its_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let durable = ["--durability", "fsync", "--data-dir", data];
+    let server = Server::start_with(&durable);
+    let addr = server.addr().to_owned();
+    let (near, far) = (connect(&addr).await, connect(&addr).await);
+    let gate = Gate::new();
+    let handler = {
+        let gate = gate.clone();
+        does(move |job, _| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                Ok(job)
+            }
+        })
+    };
+    let options = HandlerOptions { concurrency: 4, ..patient() };
+    let worker = far.work("t", handler, options).unwrap();
+    let mut ids = Vec::new();
+    for nth in 0..40 {
+        ids.push(push(&near, "t", &nth.to_string(), retries(0)).await);
+    }
+    gate.open(10);
+    until("some are done, some run", async || {
+        let topic = topic(&near, "t").await;
+        (topic.done_total, topic.reserved) == (10, 4)
+    })
+    .await;
+    server.signal("KILL");
+    server.finish();
+    let _server = Server::start_at(&addr, &durable);
+    gate.open(1_000);
+    let near = connect(&addr).await;
+    for (nth, id) in ids.iter().enumerate() {
+        assert_eq!(result(&near, "t", *id).await.unwrap(), nth.to_string());
+    }
+    let counts = topic(&near, "t").await;
+    assert_eq!((counts.pushed_total, counts.done_total), (40, 40));
+    // A job done, or being done, costs no failure when its server is lost.
+    let done = within(near.list_jobs("t", JobState::Done, 0, 0)).await.unwrap().jobs;
+    assert!(done.iter().all(|job| job.failures == 0 && job.losses <= 1), "{done:?}");
+    within(worker.stop(LONG)).await;
+}
+
+#[actix_rt::test]
+async fn a_worker_ends_with_its_client() {
+    let server = Server::start();
+    let client = connect(server.addr()).await;
+    let mut worker = client.work("t", echoes(), patient()).unwrap();
+    let id = push(&client, "t", "x", PushOptions::default()).await;
+    result(&client, "t", id).await.unwrap();
+    within(client.close()).await;
+    assert_eq!(within(worker.ended()).await.stuck, 0);
+}
