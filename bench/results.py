@@ -7,6 +7,7 @@ import platform
 import shlex
 import statistics
 import subprocess
+from pathlib import Path
 
 import servers
 
@@ -26,7 +27,7 @@ class Run:
 
     def example(self, kind, command):
         """Shows `command` in the report, if it is the first of its kind."""
-        self.commands.setdefault(kind, shlex.join(command))
+        self.commands.setdefault(kind, shown(command))
 
     def call(self, label, command, timeout, kind=None):
         """Runs `command` to its end; gives its output, and keeps it."""
@@ -42,7 +43,7 @@ class Run:
         output = done.stdout.strip()
         if done.returncode != 0:
             raise RuntimeError(f"{shlex.join(command)}\n{output}\n{done.stderr.strip()}")
-        self.raw.append({"label": label, "command": shlex.join(command), "output": output})
+        self.raw.append({"label": label, "command": shown(command), "output": output})
         return output
 
     def note(self, label, **facts):
@@ -109,6 +110,12 @@ def processor():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown processor"
+
+
+def shown(command):
+    """`command` without where a binary lies on this machine."""
+    program, *words = [str(word) for word in command]
+    return shlex.join([Path(program).name if Path(program).is_absolute() else program, *words])
 
 
 def version(command):

@@ -1,5 +1,7 @@
 //! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
 
+mod operations;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
@@ -11,23 +13,19 @@ use std::time::{Duration, Instant};
 use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
 use futures_util::FutureExt;
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::actor::message::{
-    DrainQueue, EndJobs, Execute, Halt, HaltQueue, LocalWait, OwnerGone, OwnerId, Progressed, Stop,
-    StopStorage, WaitFor, WatchFor, Watched,
+    DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Progressed, Stop, StopStorage,
+    Watched,
 };
-use crate::actor::{
-    Clock, Ledger, Outlet, QueueActor, Rooms as Told, SharedLog, StorageActor, StoreActor,
-};
+use crate::actor::{Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor};
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_job::LocalJob;
-use crate::local_watch::{LocalWatch, WatchInto};
-use crate::model::{
-    CallOptions, CallReply, JobRequest, Request, WaitOutcome, WaitRequest, WatchRequest,
-};
+use crate::local_watch::WatchInto;
+use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::{Server, next_owner};
@@ -235,7 +233,7 @@ impl Wakeful {
         let log = opened.map(|it| SharedLog::new(it, config.journal.clone(), failure.clone()));
         let Rooms { store, queue, outcomes } = rooms;
         let (queue, outcomes) = (Rc::new(RefCell::new(queue)), Rc::new(RefCell::new(outcomes)));
-        let told = Told { queue: Rc::clone(&queue), outcomes: Rc::clone(&outcomes) };
+        let others = OtherRooms { queue: Rc::clone(&queue), outcomes: Rc::clone(&outcomes) };
         let (alive, ended) = mpsc::channel(1);
         let still = Some(alive.clone());
         let ledger = || log.clone().map(|log| Ledger::new(log, ()));
@@ -245,7 +243,7 @@ impl Wakeful {
         let ledger = log.map(|log| Ledger::new(log, store.mark()));
         let hub = Hub::new(store, config.watch.clone());
         let counted = Arc::clone(&connections);
-        let actor = StoreActor::new(hub, store_id, here, counted, alive, ledger, told);
+        let actor = StoreActor::new(hub, store_id, here, counted, alive, ledger, others);
         let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));
         let store = store_ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
@@ -471,48 +469,6 @@ impl Wakeful {
 pub(crate) fn no_idempotency() -> Error {
     let message = "requests to the queue take no idempotency key; give a push an index instead";
     Error::new(ErrorCode::InvalidArgument, message)
-}
-
-impl Operations for Wakeful {
-    type Watch = LocalWatch;
-
-    async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
-        let CallOptions { idempotency, durability } = options;
-        if let Request::Job(request) = request {
-            if idempotency.is_some() {
-                return Err(no_idempotency());
-            }
-            let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
-            return self.ask_queue(owner, request, durability).await;
-        }
-        let execute = Execute { request, idempotency, durability, deadline: None };
-        self.inner.store.send(execute).await.map_err(closed)?
-    }
-
-    async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {
-        let (answer, answered) = oneshot::channel();
-        let outlet = Outlet::Wait(Box::new(move |outcome| {
-            // Whoever waited may have stopped waiting.
-            let _ = answer.send(outcome);
-        }));
-        let message = WaitFor { service: self.clone(), request, outlet };
-        match self.inner.store.send(message).await.map_err(closed)?? {
-            LocalWait::Answered(outcome) => Ok(outcome),
-            // Held until the answer: dropping it frees the wait.
-            LocalWait::Parked(_parked) => answered.await.map_err(|_| gone())?,
-        }
-    }
-
-    async fn watch(&self, request: WatchRequest) -> Result<LocalWatch, Error> {
-        let (batches, received) = tokio::sync::mpsc::unbounded_channel();
-        // bound: one batch until the consumer is ready for the next
-        let outlet = Outlet::Stream(Box::new(move |_, batch| {
-            let _ = batches.send(batch);
-        }));
-        let message = WatchFor { service: self.clone(), request, outlet };
-        let stream = self.inner.store.send(message).await.map_err(closed)??;
-        Ok(LocalWatch::new(stream, received))
-    }
 }
 
 /// What a lost message to the store means.

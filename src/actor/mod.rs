@@ -30,5 +30,5 @@ pub(crate) use clock::Clock;
 pub(crate) use ledger::Ledger;
 pub(crate) use log::SharedLog;
 pub(crate) use session::Outlet;
-pub(crate) use snapshot::Rooms;
+pub(crate) use snapshot::OtherRooms;
 pub(crate) use withheld::AnswerSink;

@@ -277,8 +277,10 @@ impl Handler<OwnerGone> for QueueActor {
 
     fn handle(&mut self, OwnerGone(owner): OwnerGone, ctx: &mut Self::Context) {
         let now = self.clock.now();
-        let unseen = self.withheld_jobs(owner);
-        self.queue.borrow_mut().undeliver(now, unseen);
+        if self.queue.borrow().holds(owner) {
+            let unseen = self.withheld_jobs(owner);
+            self.queue.borrow_mut().undeliver(now, unseen);
+        }
         let parks = self.queue.borrow_mut().owner_gone(now, owner);
         for park in parks {
             drop(self.callers.take(park));

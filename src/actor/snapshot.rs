@@ -45,7 +45,7 @@ pub(super) struct Snapshots {
 
 /// What a snapshot tells besides the store. Its moment is one for all of them: they run on one
 /// thread, and each has handed over what it changed.
-pub(crate) struct Rooms {
+pub(crate) struct OtherRooms {
     pub(crate) queue: SharedQueue,
     pub(crate) outcomes: SharedOutcomes,
 }
@@ -83,7 +83,7 @@ impl Snapshots {
     }
 
     /// Gives the one under way up if it keeps too much of the past.
-    fn give_up(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log) {
+    fn give_up(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
         let Step::Telling { .. } = self.step else { return };
         if state.pinned_bytes() <= history_bytes_max(state) {
             return;
@@ -100,7 +100,7 @@ impl Snapshots {
         &mut self,
         now: Micros,
         state: &mut State,
-        rooms: &mut Rooms,
+        rooms: &mut OtherRooms,
         log: &mut Log,
     ) {
         self.give_up(state, rooms, log);
@@ -144,7 +144,7 @@ impl Snapshots {
     }
 
     /// Tells one slice.
-    pub(super) fn tell(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log) {
+    pub(super) fn tell(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
         let Step::Telling { snapshot, room, revision, batch, parts, appended } = &mut self.step
         else {
             return;
@@ -188,7 +188,7 @@ impl Snapshots {
         &mut self,
         progress: &Progress,
         state: &mut State,
-        rooms: &mut Rooms,
+        rooms: &mut OtherRooms,
         log: &mut Log,
     ) {
         match progress {
@@ -210,7 +210,7 @@ impl Snapshots {
         }
     }
 
-    fn failed(&mut self, state: &mut State, rooms: &mut Rooms, log: &mut Log, why: &str) {
+    fn failed(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log, why: &str) {
         end(state, rooms);
         self.step = Step::Idle;
         log.snapshot_failed();
@@ -220,7 +220,7 @@ impl Snapshots {
     }
 
     /// Nothing more is written.
-    fn stop(&mut self, state: &mut State, rooms: &mut Rooms, error: &JournalError) {
+    fn stop(&mut self, state: &mut State, rooms: &mut OtherRooms, error: &JournalError) {
         end(state, rooms);
         self.step = Step::Idle;
         self.waiting.append(&mut self.asked);
@@ -236,7 +236,7 @@ impl Snapshots {
 }
 
 /// Lets go of the past.
-fn end(state: &mut State, rooms: &mut Rooms) {
+fn end(state: &mut State, rooms: &mut OtherRooms) {
     state.end_snapshot();
     rooms.queue.borrow_mut().end_snapshot();
     rooms.outcomes.borrow_mut().end_snapshot();

@@ -16,7 +16,7 @@ use super::message::{
     Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
     ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
 };
-use super::snapshot::Rooms;
+use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
 use super::withheld::{self, StoreAnswered};
 use super::work::{is_of_disk, on_disk};
@@ -45,7 +45,7 @@ pub struct StoreActor {
     pub(super) ledger: Option<StoreLedger>,
     pub(super) snapshots: Snapshots,
     /// What a snapshot tells besides the store.
-    pub(super) rooms: Rooms,
+    pub(super) rooms: OtherRooms,
     /// Who asks when it is this process.
     pub(super) here: Arc<Owner>,
     pub(super) connections: Arc<AtomicU64>,
@@ -73,7 +73,7 @@ impl StoreActor {
         connections: Arc<AtomicU64>,
         alive: mpsc::Sender<()>,
         ledger: Option<StoreLedger>,
-        rooms: Rooms,
+        rooms: OtherRooms,
     ) -> Self {
         Self {
             epoch: hub.state().time(),

@@ -131,6 +131,11 @@ impl State {
         self.utc
     }
 
+    /// Whether this owner holds a job.
+    pub(crate) fn holds(&self, owner: u64) -> bool {
+        self.parties.owners.get(&owner).is_some_and(|it| !it.reserved.is_empty())
+    }
+
     /// Whether anyone holds a job.
     pub(crate) fn has_reserved(&self) -> bool {
         self.topics.iter().any(|topic| topic.reserved > 0)

@@ -1,12 +1,9 @@
 //! `job` and `topics`.
 
 use super::*;
-use crate::{
-    JobInfo, JobPage, JobReply, JobState, PushRequest, Pushed, Reservation, ReservedJob, Schedule,
-    ScheduleInfo, TopicInfo, TopicSettings,
-};
+use crate::{JobInfo, JobPage, JobReply, JobState, Pushed, Reservation, ReservedJob};
 
-fn job(reply: JobReply) -> Answer {
+pub(super) fn job(reply: JobReply) -> Answer {
     Answer::Reply(Reply::Job(reply))
 }
 
@@ -43,7 +40,7 @@ fn pushed(existing: bool) -> Answer {
     job(JobReply::Pushed(vec![Pushed { id: 17, state: JobState::Ready, existing }]))
 }
 
-fn refused(code: ErrorCode) -> Answer {
+pub(super) fn refused(code: ErrorCode) -> Answer {
     Answer::Refusal(Error::new(code, "no, because"))
 }
 
@@ -322,84 +319,6 @@ fn outcomes_go_on_from_the_last() {
 }
 
 #[test]
-fn a_topic_is_cleared_replayed_paused_and_resumed() {
-    let changed = |count, more| job(JobReply::Changed { count, more });
-    let of = |ready, dead| job(JobReply::Topic(Box::new(TopicInfo { ready, dead, ..topic() })));
-    check(
-        "job clear resize --yes",
-        [of(1030, 0), changed(1024, true), changed(6, false)],
-        expect![[r#"
-        > Job(Topic("resize"))
-        > Job(ClearTopic("resize"))
-        > Job(ClearTopic("resize"))
-        1030
-        exit 0
-    "#]],
-    );
-    check(
-        "job replay resize --all --json",
-        [of(0, 1030), changed(1024, true), changed(6, false)],
-        expect![[r#"
-            > Job(Topic("resize"))
-            > Job(Replay { topic: "resize", id: None })
-            > Job(Replay { topic: "resize", id: None })
-            {"topic":"resize","replayed":1030}
-            exit 0
-        "#]],
-    );
-    // They die again, or others are pushed, as fast as that.
-    check(
-        "job replay resize --all",
-        [of(0, 1030), changed(1024, true), changed(1024, true)],
-        expect![[r#"
-            > Job(Topic("resize"))
-            > Job(Replay { topic: "resize", id: None })
-            > Job(Replay { topic: "resize", id: None })
-            2048
-            exit 0
-        "#]],
-    );
-    check(
-        "job replay resize 17 18",
-        [changed(1, false), changed(1, false)],
-        expect![[r#"
-        > Job(Replay { topic: "resize", id: Some(17) })
-        > Job(Replay { topic: "resize", id: Some(18) })
-        2
-        exit 0
-    "#]],
-    );
-    check(
-        "job replay resize 17 18",
-        [refused(ErrorCode::JobNotFound)],
-        expect![[r#"
-        > Job(Replay { topic: "resize", id: Some(17) })
-        error: no, because
-        exit 3
-    "#]],
-    );
-    let topic = |paused| job(JobReply::Topic(Box::new(TopicInfo { paused, ..topic() })));
-    check(
-        "job pause resize",
-        [topic(true)],
-        expect![[r#"
-        > Job(PauseTopic { topic: "resize", paused: true })
-        paused resize
-        exit 0
-    "#]],
-    );
-    check(
-        "job resume resize --json",
-        [topic(false)],
-        expect![[r#"
-        > Job(PauseTopic { topic: "resize", paused: false })
-        {"topic":"resize","paused":false}
-        exit 0
-    "#]],
-    );
-}
-
-#[test]
 fn what_is_held_is_settled_by_id_and_epoch() {
     let settled = || job(JobReply::Settled(vec![None]));
     check(
@@ -532,174 +451,6 @@ fn what_is_reserved_by_hand_is_held_until_it_is_settled() {
         expect![[r#"
         > Job(Reserve(ReserveRequest { topic: "resize", credits: 1, wait: Some(0ns), visibility: Some(30s) }))
         exit 4
-    "#]],
-    );
-}
-
-#[test]
-fn schedules() {
-    let schedule = Schedule {
-        name: "nightly".into(),
-        cron: "0 3 * * *".into(),
-        timezone: "Europe/Berlin".into(),
-        push: PushRequest::new("report", "today"),
-    };
-    let info = || ScheduleInfo {
-        schedule: schedule.clone(),
-        next: Some(1_700_000_000_000),
-        pushed: 3,
-        missed: 1,
-    };
-    let listed = |infos| job(JobReply::Schedules(infos));
-    // A cron expression has blanks, which these command lines cannot hold.
-    check(
-        "job schedule nightly @daily report today --tz Europe/Berlin",
-        [listed(vec![info()])],
-        expect![[r#"
-            > Job(SetSchedule(Schedule { name: "nightly", cron: "@daily", timezone: "Europe/Berlin", push: PushRequest { topic: "report", payload: "today", options: PushOptions { index: None, unique: Unfinished, order_key: None, priority: 0, delay: 0ns, retry_max: None, loss_max: None, backoff: None } } }))
-            2023-11-14T22:13:20Z
-            exit 0
-        "#]],
-    );
-    check(
-        "job schedules",
-        [listed(vec![info()])],
-        expect![[r#"
-        > Job(Schedules)
-        NAME             NEXT                    PUSHED  MISSED  TOPIC            WHEN
-        nightly          2023-11-14T22:13:20Z         3       1  report           0 3 * * * Europe/Berlin
-        exit 0
-    "#]],
-    );
-    check(
-        "job schedules --json",
-        [listed(vec![ScheduleInfo { next: None, ..info() }])],
-        expect![[r#"
-            > Job(Schedules)
-            {"name":"nightly","cron":"0 3 * * *","timezone":"Europe/Berlin","topic":"report","payload":"today","pushed":3,"missed":1}
-            exit 0
-        "#]],
-    );
-    let removed = job(JobReply::Changed { count: 1, more: false });
-    check(
-        "job unschedule nightly",
-        [removed],
-        expect![[r#"
-        > Job(RemoveSchedule("nightly"))
-        ended nightly
-        exit 0
-    "#]],
-    );
-    check(
-        "job unschedule nightly",
-        [refused(ErrorCode::ScheduleNotFound)],
-        expect![[r#"
-        > Job(RemoveSchedule("nightly"))
-        error: no, because
-        exit 3
-    "#]],
-    );
-}
-
-fn topic() -> TopicInfo {
-    TopicInfo {
-        name: "resize".into(),
-        settings: TopicSettings { retry_max: Some(5), ..TopicSettings::default() },
-        paused: false,
-        ready: 12,
-        delayed: 3,
-        reserved: 4,
-        dead: 1,
-        bytes: 900,
-        pushed_total: 2_000,
-        done_total: 1_980,
-        dead_total: 1,
-        cancelled_total: 0,
-        evicted_total: 0,
-        oldest: Duration::from_secs(150),
-        pushed_recent: 47,
-        finished_recent: 12_345,
-        waiting_workers: 2,
-    }
-}
-
-#[test]
-fn topics() {
-    let listed = || {
-        let paused = TopicInfo { name: "mail".into(), paused: true, ready: 0, ..topic() };
-        let topics = vec![topic(), paused];
-        [job(JobReply::Topics { topics, more: false })]
-    };
-    check(
-        "topics",
-        listed(),
-        expect![[r#"
-        > Job(Topics { after: "", limit: 0 })
-        TOPIC                    READY   DELAYED  RESERVED    DEAD   OLDEST     IN/S    OUT/S       DONE
-        resize                      12         3         4       1       2m      4.7     1234       1980  2 waiting
-        mail                         0         3         4       1        -      4.7     1234       1980  paused
-        exit 0
-    "#]],
-    );
-    check(
-        "topics list --json",
-        listed(),
-        expect![[r#"
-        > Job(Topics { after: "", limit: 0 })
-        {"topic":"resize","paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
-        {"topic":"mail","paused":true,"ready":0,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
-        exit 0
-    "#]],
-    );
-    check(
-        "topics",
-        [job(JobReply::Topics { topics: vec![], more: false })],
-        expect![[r#"
-        > Job(Topics { after: "", limit: 0 })
-        exit 0
-    "#]],
-    );
-}
-
-#[test]
-fn what_is_not_said_of_a_topic_stays_as_it_was() {
-    let set = || job(JobReply::Topic(Box::new(topic())));
-    check(
-        "topics set resize --concurrency 8 --rate 10/1s:20",
-        [set(), set()],
-        expect![[r#"
-        > Job(Topic("resize"))
-        > Job(SetTopic { topic: "resize", settings: TopicSettings { concurrency: Some(8), rate: Some(Rate { jobs: 10, per: 1s, burst: 20 }), jobs_max: None, bytes_max: None, retry_max: Some(5), loss_max: None, backoff: None, order_limit: None, order_retry: Block } })
-        set resize
-        exit 0
-    "#]],
-    );
-    check(
-        "topics set resize --jobs-max 9 --order-retry skip",
-        [refused(ErrorCode::TopicNotFound), set()],
-        expect![[r#"
-            > Job(Topic("resize"))
-            > Job(SetTopic { topic: "resize", settings: TopicSettings { concurrency: None, rate: None, jobs_max: Some(9), bytes_max: None, retry_max: None, loss_max: None, backoff: None, order_limit: None, order_retry: Skip } })
-            set resize
-            exit 0
-        "#]],
-    );
-    check(
-        "topics set resize --reset --backoff exp:1s:1m",
-        [set()],
-        expect![[r#"
-        > Job(SetTopic { topic: "resize", settings: TopicSettings { concurrency: None, rate: None, jobs_max: None, bytes_max: None, retry_max: None, loss_max: None, backoff: Some(Exponential { base: 1s, cap: 60s, floor: 0ns }), order_limit: None, order_retry: Block } })
-        set resize
-        exit 0
-    "#]],
-    );
-    check(
-        "topics set resize --loss-max 9",
-        [refused(ErrorCode::Unavailable)],
-        expect![[r#"
-        > Job(Topic("resize"))
-        error: no, because
-        exit 5
     "#]],
     );
 }

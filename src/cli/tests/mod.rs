@@ -5,6 +5,7 @@ mod backups;
 mod jobs;
 mod keys;
 mod service;
+mod topics;
 mod usage;
 
 use std::collections::VecDeque;

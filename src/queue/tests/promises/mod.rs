@@ -1,0 +1,7 @@
+//! The promises of `docs/guarantees.md` about jobs, one readable test each.
+
+mod ends;
+mod failures;
+mod order;
+mod pushes;
+mod runs;

@@ -1,0 +1,53 @@
+//! What is asked of a service in its own process.
+
+use tokio::sync::oneshot;
+
+use super::{Wakeful, closed, gone, no_idempotency};
+use crate::actor::Outlet;
+use crate::actor::message::{Execute, LocalWait, WaitFor, WatchFor};
+use crate::error::Error;
+use crate::local_watch::LocalWatch;
+use crate::model::{CallOptions, CallReply, Request, WaitOutcome, WaitRequest, WatchRequest};
+use crate::operations::Operations;
+
+impl Operations for Wakeful {
+    type Watch = LocalWatch;
+
+    async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
+        let CallOptions { idempotency, durability } = options;
+        if let Request::Job(request) = request {
+            if idempotency.is_some() {
+                return Err(no_idempotency());
+            }
+            let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
+            return self.ask_queue(owner, request, durability).await;
+        }
+        let execute = Execute { request, idempotency, durability, deadline: None };
+        self.inner.store.send(execute).await.map_err(closed)?
+    }
+
+    async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {
+        let (answer, answered) = oneshot::channel();
+        let outlet = Outlet::Wait(Box::new(move |outcome| {
+            // Whoever waited may have stopped waiting.
+            let _ = answer.send(outcome);
+        }));
+        let message = WaitFor { service: self.clone(), request, outlet };
+        match self.inner.store.send(message).await.map_err(closed)?? {
+            LocalWait::Answered(outcome) => Ok(outcome),
+            // Held until the answer: dropping it frees the wait.
+            LocalWait::Parked(_parked) => answered.await.map_err(|_| gone())?,
+        }
+    }
+
+    async fn watch(&self, request: WatchRequest) -> Result<LocalWatch, Error> {
+        let (batches, received) = tokio::sync::mpsc::unbounded_channel();
+        // bound: one batch until the consumer is ready for the next
+        let outlet = Outlet::Stream(Box::new(move |_, batch| {
+            let _ = batches.send(batch);
+        }));
+        let message = WatchFor { service: self.clone(), request, outlet };
+        let stream = self.inner.store.send(message).await.map_err(closed)??;
+        Ok(LocalWatch::new(stream, received))
+    }
+}
