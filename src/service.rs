@@ -395,7 +395,7 @@ impl Wakeful {
         &self.inner.config
     }
 
-    /// How durable what it shows is, if a request does not [ask](CallOptions::durability) for more;
+    /// How durable what it shows is, if a request does not [ask](crate::CallOptions::durability) for more;
     /// `None` in memory.
     pub fn durability(&self) -> Option<Durability> {
         self.inner.durability
