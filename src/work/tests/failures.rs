@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::{LONG, does, hangs, options, queue, until, within, work};
 use crate::work::{HandlerOptions, MemoryStorage, NewJob, Queue, ResultKey, Storage, StoredResult};
-use crate::{Blob, Error, ErrorCode, JobId, PushOptions, Verdict};
+use crate::{Blob, Error, ErrorCode, JobId, PushOptions, Reservation, Verdict};
 
 /// Panics when it is dropped.
 struct Bomb;
@@ -43,21 +44,25 @@ async fn j18_a_panic_loses_only_its_own_attempt() {
 #[actix_rt::test]
 async fn j18_what_panics_when_it_is_dropped_harms_nobody() {
     let queue = queue();
-    let attempt_timeout = Duration::from_millis(10);
-    let handler = does(async |job, _| {
-        if job == "bomb" {
-            let _bomb = Bomb;
-            std::future::pending::<()>().await;
+    let (told, mut tells) = unbounded_channel();
+    let handler = does(move |job, _| {
+        let told = told.clone();
+        async move {
+            if job == "bomb" {
+                let _bomb = Bomb;
+                told.send(()).unwrap();
+                std::future::pending::<()>().await;
+            }
+            Ok(job)
         }
-        Ok(job)
     });
-    let options = HandlerOptions { concurrency: 1, attempt_timeout, ..options() };
-    let worker = work(&queue, handler, options);
-    queue.add(&["bomb", "x"]).await;
-    let verdicts = queue.settled(2).await;
-    let error = "timed out after 10ms".to_owned();
-    assert_eq!(verdicts[0], Verdict::Retry { after: None, error });
-    assert!(matches!(verdicts[1], Verdict::Done { .. }));
+    let cancel_grace = Duration::from_millis(10);
+    let worker =
+        work(&queue, handler, HandlerOptions { concurrency: 1, cancel_grace, ..options() });
+    let pushed = queue.add(&["bomb", "x"]).await;
+    assert_eq!(within(tells.recv()).await, Some(()), "it has begun");
+    queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
+    assert!(matches!(queue.settled(1).await[..], [Verdict::Done { .. }]));
     within(worker.stop(LONG)).await;
 }
 

@@ -13,10 +13,15 @@ use crate::work::{
 };
 use crate::{Config, ErrorCode, Verdict, Wakeful};
 
-/// Waits for a permit.
-fn waits(gate: &Arc<Semaphore>) -> impl JobHandler<Job = String, Output = String> {
-    let gate = Arc::clone(gate);
+/// Says that it has begun, and waits for a permit. (A job that a worker holds may not have begun,
+/// and then goes back at once.)
+fn waits(
+    begun: &Arc<Semaphore>,
+    gate: &Arc<Semaphore>,
+) -> impl JobHandler<Job = String, Output = String> {
+    let (begun, gate) = (Arc::clone(begun), Arc::clone(gate));
     does(move |job, _| {
+        begun.add_permits(1);
         let gate = Arc::clone(&gate);
         async move {
             gate.acquire().await.unwrap().forget();
@@ -38,10 +43,11 @@ async fn a_stop_of_an_idle_worker_does_not_wait_for_jobs() {
 #[actix_rt::test]
 async fn a_drain_lets_finish_what_runs_and_takes_no_more() {
     let queue = queue();
-    let gate = Arc::new(Semaphore::new(0));
-    let worker = work(&queue, waits(&gate), HandlerOptions { concurrency: 2, ..options() });
+    let [begun, gate] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
+    let handler = waits(&begun, &gate);
+    let worker = work(&queue, handler, HandlerOptions { concurrency: 2, ..options() });
     queue.add(&["a", "b", "c"]).await;
-    until("two run", || worker.stats().running == 2).await;
+    within(begun.acquire_many(2)).await.unwrap().forget();
     let stopping = worker.stop(LONG);
     tokio::pin!(stopping);
     assert!(futures_util::poll!(stopping.as_mut()).is_pending());
@@ -78,8 +84,11 @@ async fn j5_what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
     for thread in [Thread::Own, Thread::Here, Thread::Blocking] {
         let queue = queue();
         let (told, mut tells) = mpsc::unbounded_channel();
+        let begun = Arc::new(Semaphore::new(0));
+        let begins = Arc::clone(&begun);
         let handler = does(move |_, cx| {
             let told = told.clone();
+            begins.add_permits(1);
             async move {
                 // Outlives the handler's future.
                 actix_rt::spawn({
@@ -91,7 +100,7 @@ async fn j5_what_does_not_finish_in_the_grace_is_given_back_at_no_cost() {
         });
         let worker = work(&queue, handler, HandlerOptions { thread, ..options() });
         queue.add(&["a", "b"]).await;
-        until("they run", || worker.stats().running == 2).await;
+        within(begun.acquire_many(2)).await.unwrap().forget();
         within(worker.stop(Duration::from_millis(10))).await;
         assert_eq!(queue.verdicts(), [Verdict::Release, Verdict::Release]);
         assert_eq!(queue.len().await, Ok(2));

@@ -109,8 +109,11 @@ async fn j18_a_handler_that_blocks_its_thread_after_its_job_was_taken_away_is_re
     let pushed = queue.add(&["block"]).await;
     assert_eq!(within(tells.recv()).await, Some(()), "it has begun");
     queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
-    until("it is shown", || worker.stats().stuck == 1).await;
-    assert_eq!((worker.stats().replaced, worker.stats().running), (1, 0));
+    until("it is shown, and not held", || {
+        let stats = worker.stats();
+        (stats.stuck, stats.replaced, stats.running) == (1, 1, 0)
+    })
+    .await;
     queue.add(&["x"]).await;
     assert!(matches!(queue.settled(1).await[..], [Verdict::Done { .. }]));
     drop(release);
