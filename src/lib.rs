@@ -39,6 +39,7 @@ mod queue;
 mod rooms;
 pub mod rpc;
 mod service;
+mod session;
 mod store;
 mod watch;
 pub mod work;
@@ -55,6 +56,7 @@ pub use operations::Operations;
 pub use queue::specimen as queue_specimen;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use service::Wakeful;
+pub use session::{Identity, Peer, Session, Via};
 #[doc(hidden)]
 pub use watch::specimen;
 pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};

@@ -6,5 +6,6 @@ pub mod frame;
 mod held;
 pub(crate) mod proto;
 pub(crate) mod server;
+pub(crate) mod socket;
 #[doc(hidden)]
 pub mod specimen;

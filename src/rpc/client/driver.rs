@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant as Tick, Sleep, sleep, sleep_until, timeout};
 
 use super::backoff::Backoff;
@@ -18,6 +18,7 @@ use super::pulse::{Pulse, Silence};
 use super::shared::Shared;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::frame::{self, Kind};
+use crate::rpc::socket::Socket;
 
 /// Room made for each read: many small replies, or a good part of a large one.
 const READ_BYTES: usize = 64 * 1024;
@@ -138,20 +139,24 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
             Turn::Lost(error) => return Some(error),
             Turn::Until(at) => arm(timer.as_mut(), at),
         }
-        let (mut reader, mut writer) = socket.split();
         received.reserve(READ_BYTES);
-        tokio::select! {
-            read = reader.read_buf(&mut received) => match read {
-                Ok(0) => return Some(lost(shared, "the server closed it")),
-                Ok(_) => pulse.heard(Instant::now()),
-                Err(error) => return Some(lost(shared, &error.to_string())),
-            },
-            written = writer.write(output.rest()), if !output.is_empty() => match written {
-                Ok(bytes) => output.written(bytes),
-                Err(error) => return Some(write_failed(shared, &mut received, &mut socket, &error)),
-            },
-            () = shared.wake.notified(), if output.is_empty() => {}
-            () = timer.as_mut() => {}
+        let moved = tokio::select! {
+            moved = socket.exchange(&mut received, output.rest()) => moved,
+            () = shared.wake.notified(), if output.is_empty() => continue,
+            () = timer.as_mut() => continue,
+        };
+        match moved.written {
+            Some(Ok(bytes)) => output.written(bytes),
+            Some(Err(error)) => {
+                return Some(write_failed(shared, &mut received, &mut socket, &error));
+            }
+            None => {}
+        }
+        match moved.read {
+            Some(Ok(0)) => return Some(lost(shared, "the server closed it")),
+            Some(Ok(_)) => pulse.heard(Instant::now()),
+            Some(Err(error)) => return Some(lost(shared, &error.to_string())),
+            None => {}
         }
     }
 }
@@ -232,10 +237,11 @@ fn next_frame(bytes: &[u8], body_bytes_max: usize) -> Result<Option<(Inbound, &[
 fn write_failed(
     shared: &Shared,
     received: &mut BytesMut,
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     error: &io::Error,
 ) -> Error {
-    while socket.try_read_buf(received).is_ok_and(|bytes| bytes > 0) {}
+    let mut more = || socket.read_buf(received).now_or_never();
+    while more().is_some_and(|read| read.is_ok_and(|bytes| bytes > 0)) {}
     match take_in(shared, received, &mut Vec::new()) {
         Err(reason) => reason,
         Ok(()) => lost(shared, &error.to_string()),
@@ -243,7 +249,7 @@ fn write_failed(
 }
 
 /// Sends what is left, for a moment, and closes.
-async fn part(shared: &Shared, socket: &mut TcpStream, output: &Output) {
+async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
     let last = async {
         socket.write_all(output.rest()).await?;
         socket.shutdown().await

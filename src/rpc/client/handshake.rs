@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind, PREFACE};
 use crate::rpc::proto::{WireHello, WireWelcome};
+use crate::rpc::socket::Socket;
 
 /// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
 const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
@@ -27,7 +28,7 @@ const SHOWN_BYTES_MAX: usize = 80;
 /// A server that has said welcome.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) welcome: Welcome,
     /// What it has sent behind the welcome.
     pub(super) received: BytesMut,
@@ -56,10 +57,11 @@ async fn open(config: &ClientConfig) -> Result<Connection, Error> {
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}"))
     };
-    let mut socket = TcpStream::connect(addr).await.map_err(unreachable)?;
+    let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
     // Output is gathered here already; waiting for more only adds delay. Where the system
     // refuses, it is slower, not wrong.
     let _ = socket.set_nodelay(true);
+    let mut socket = Socket::from(socket);
     // A server that refuses may close before it has read this: its reason counts, not the error.
     let sent = socket.write_all(&hello(&config.name)?).await;
     let mut received = BytesMut::new();
@@ -82,7 +84,7 @@ fn hello(name: &str) -> Result<Vec<u8>, Error> {
 }
 
 async fn expect_preface(
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     received: &mut BytesMut,
     addr: &str,
 ) -> Result<(), Error> {
@@ -117,7 +119,7 @@ fn said(received: &[u8]) -> String {
 }
 
 async fn read_welcome(
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     received: &mut BytesMut,
     addr: &str,
 ) -> Result<Welcome, Error> {
@@ -147,11 +149,7 @@ fn welcome(body: &[u8]) -> Result<Welcome, Error> {
     })
 }
 
-async fn read_more(
-    socket: &mut TcpStream,
-    received: &mut BytesMut,
-    addr: &str,
-) -> Result<(), Error> {
+async fn read_more(socket: &mut Socket, received: &mut BytesMut, addr: &str) -> Result<(), Error> {
     let error = match socket.read_buf(received).await {
         Ok(0) => "it closed the connection before a welcome".to_owned(),
         Ok(_) => return Ok(()),

@@ -7,14 +7,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
@@ -27,7 +25,9 @@ use crate::operations::Operations;
 use crate::rpc::codec::{encode_bare, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::proto::{WireError, WireWelcome};
+use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
+use crate::session::Session;
 use crate::watch::Owner;
 
 /// Bytes read at once.
@@ -47,8 +47,8 @@ thread_local! {
 }
 
 pub(super) struct Connection {
-    socket: TcpStream,
-    peer: SocketAddr,
+    socket: Socket,
+    session: Arc<Session>,
     service: Wakeful,
     inbox: Inbox,
     outbox: Arc<Outbox>,
@@ -94,18 +94,17 @@ impl From<Fatal> for End {
 
 impl Connection {
     pub(super) fn new(
-        socket: TcpStream,
-        peer: SocketAddr,
+        socket: Socket,
+        session: Arc<Session>,
         service: Wakeful,
-        id: u64,
         outbox: Arc<Outbox>,
     ) -> Self {
         let now = Instant::now();
         let first_deadline = now + service.config().rpc.handshake_timeout;
-        let owner = Arc::new(Owner { id, name: peer.to_string() });
+        let owner = Arc::new(Owner { id: session.id(), name: session.peer().to_string() });
         Self {
             socket,
-            peer,
+            session,
             inbox: Inbox::new(),
             exchange: Exchange::new(service.clone(), owner, Arc::clone(&outbox)),
             service,
@@ -127,10 +126,10 @@ impl Connection {
         match end {
             End::Fatal(fatal) => self.refuse(fatal).await,
             End::Left => {
-                tracing::debug!(peer = %self.peer, "connection ended");
+                tracing::debug!(peer = %self.session.peer(), "connection ended");
                 self.say_last().await;
             }
-            End::Gone => tracing::debug!(peer = %self.peer, "connection gone"),
+            End::Gone => tracing::debug!(peer = %self.session.peer(), "connection gone"),
         }
     }
 
@@ -252,7 +251,7 @@ impl Connection {
     }
 
     async fn welcome(&mut self, name: &str) -> Result<(), End> {
-        self.exchange.rename(format!("{} ({name})", self.peer));
+        self.exchange.rename(format!("{} ({name})", self.session.peer()));
         let status = self.service.status().await;
         let revision = status.map_err(|error| End::Fatal(Fatal::Error(error)))?.revision;
         let rpc = self.config();
@@ -270,7 +269,7 @@ impl Connection {
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
-        tracing::debug!(peer = %self.peer, name, "connection open");
+        tracing::debug!(peer = %self.session.peer(), name, "connection open");
         Ok(())
     }
 
@@ -322,11 +321,11 @@ impl Connection {
             return too_slow("a frame took longer than rpc.frame_timeout");
         }
         if self.blocked.is_some_and(|since| since + config.write_timeout <= now) {
-            tracing::info!(peer = %self.peer, "reads nothing for rpc.write_timeout; closing");
+            tracing::info!(peer = %self.session.peer(), "reads nothing for rpc.write_timeout; closing");
             return Err(End::Gone);
         }
         if self.pinged.is_some_and(|at| at + config.ping_timeout <= now) {
-            tracing::info!(peer = %self.peer, "silent after a ping for rpc.ping_timeout; closing");
+            tracing::info!(peer = %self.session.peer(), "silent after a ping for rpc.ping_timeout; closing");
             return Err(End::Gone);
         }
         let silent = self.inbox.is_open() && self.heard + config.ping_interval <= now;
@@ -355,11 +354,11 @@ impl Connection {
     async fn refuse(&mut self, fatal: Fatal) {
         match fatal {
             Fatal::NotWakeful(line) => {
-                tracing::info!(peer = %self.peer, "refused: does not speak the protocol");
+                tracing::info!(peer = %self.session.peer(), "refused: does not speak the protocol");
                 self.output.buffer().extend_from_slice(line.as_bytes());
             }
             Fatal::Error(error) => {
-                tracing::info!(peer = %self.peer, %error, "refused");
+                tracing::info!(peer = %self.session.peer(), %error, "refused");
                 let wire = WireError::from(&error);
                 if self.exchange.is_new() {
                     self.output.buffer().extend_from_slice(&PREFACE);
@@ -385,7 +384,7 @@ impl Connection {
 
 /// Closes our side and reads to the end of the peer's, so that the close does not take back what
 /// was written, as a socket with unread input does.
-pub(super) async fn hear_out(socket: &mut TcpStream) -> io::Result<()> {
+pub(super) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
     socket.shutdown().await?;
     let mut ignored = [0; 1024];
     while socket.read(&mut ignored).await? > 0 {}

@@ -29,9 +29,11 @@ use self::outbox::{Outbox, Outgoing};
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
+use super::socket::Socket;
 use crate::config::RpcConfig;
 use crate::error::{Details, Error, ErrorCode};
 use crate::service::Wakeful;
+use crate::session::{Peer, Session};
 
 /// How long the accept loop rests after an error (too many open files): it never ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -124,7 +126,7 @@ async fn accept_all(
         if service.connections().load(Ordering::Relaxed) >= config.connections_max as u64 {
             // Whoever comes when even these are many is closed without a word.
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                let refusal = refuse(socket, config.connections_max);
+                let refusal = refuse(socket.into(), config.connections_max);
                 let alive = alive.clone();
                 actix_rt::spawn(async move {
                     // Whoever does not listen is not told.
@@ -136,8 +138,9 @@ async fn accept_all(
         }
         let gauge = Gauge::enter(service.connections(), &open, alive.clone());
         open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
-        let connection =
-            Connection::new(socket, peer, service.clone(), gauge.id, Arc::clone(&gauge.outbox));
+        let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
+        let outbox = Arc::clone(&gauge.outbox);
+        let connection = Connection::new(socket.into(), session, service.clone(), outbox);
         actix_rt::spawn(async move {
             connection.run().await;
             drop(gauge);
@@ -152,7 +155,7 @@ fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
 }
 
 /// Says that there are too many connections, and closes.
-async fn refuse(mut socket: TcpStream, max: usize) -> io::Result<()> {
+async fn refuse(mut socket: Socket, max: usize) -> io::Result<()> {
     let error = Error::new(
         ErrorCode::LimitExceeded,
         format!("too many connections: the limit rpc.connections_max is {max}; try again later"),

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+
+use crate::rpc::socket::Socket;
 
 /// Buffers kept for the next connection that has something to say.
 const SPARE_BUFFERS: usize = 8;
@@ -46,7 +47,7 @@ impl Output {
     /// Writes as much as the socket takes. Ready when nothing is left; tells how much it wrote.
     pub(super) fn poll_write(
         &mut self,
-        socket: &mut TcpStream,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> (usize, Poll<io::Result<()>>) {
         let (wrote, written) = self.write_some(socket, cx);
@@ -60,7 +61,7 @@ impl Output {
 
     fn write_some(
         &mut self,
-        socket: &mut TcpStream,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> (usize, Poll<io::Result<()>>) {
         let mut wrote = 0;
@@ -108,7 +109,7 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -119,7 +120,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (peer, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (mut peer, (mut socket, _)) = (peer.unwrap(), accepted.unwrap());
+        let (mut peer, (socket, _)) = (peer.unwrap(), accepted.unwrap());
+        let mut socket = Socket::from(socket);
         let mut output = Output::default();
         let (mut sent, mut received) = (0_usize, 0);
         let mut buffer = vec![0; 32 * 1024];
