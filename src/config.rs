@@ -8,6 +8,7 @@ mod client;
 mod job_frames;
 mod queue;
 pub(crate) mod record;
+pub(crate) mod services;
 pub(crate) mod work;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use client::ClientConfig;
 #[cfg(test)]
 pub(crate) use job_frames::job_frames;
 pub use queue::QueueConfig;
+pub use services::ServicesConfig;
 
 use crate::duration;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Bounds of the job queue, and what topics have that nobody has set.
     pub queue: QueueConfig,
+    /// Bounds of the services that an application registers.
+    pub services: ServicesConfig,
 }
 
 /// How and when what is written becomes durable.
@@ -220,6 +224,7 @@ impl Config {
                 disk_bytes_max: 64 * 1024 * 1024 * 1024,
             },
             queue: QueueConfig::new(),
+            services: ServicesConfig::new(),
         }
     }
 }
@@ -299,6 +304,9 @@ impl Config {
                 backoff_pauses_max, priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
                 outcomes_bytes_max, outcomes_age_max, finished_indexes_max, list_jobs_max,
                 list_bytes_max, list_looked_at_max, revoked_max, slice_max, slice_bytes_max,
+            }
+            services: ServicesConfig {
+                services_max, calls_max, calls_per_connection_max, call_time_max, output_bytes_max,
             }
         )
     }

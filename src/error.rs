@@ -90,6 +90,14 @@ pub enum ErrorCode {
     JobDead = 31,
     /// The job whose result was asked for was cancelled.
     JobCancelled = 32,
+    /// No service of this name is offered. Nothing was called.
+    ServiceNotFound = 33,
+    /// The service has no method of this name. Nothing was called.
+    MethodNotFound = 34,
+    /// The method refused; the message is its own, and whether anything changed is its affair.
+    MethodFailed = 35,
+    /// The method panicked; whether it did anything is unknown.
+    MethodPanicked = 36,
 }
 
 /// Facts that go with an [`Error`].
@@ -127,7 +135,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 32] = [
+    pub const ALL: [ErrorCode; 36] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -160,6 +168,10 @@ impl ErrorCode {
         Self::JobFinished,
         Self::JobDead,
         Self::JobCancelled,
+        Self::ServiceNotFound,
+        Self::MethodNotFound,
+        Self::MethodFailed,
+        Self::MethodPanicked,
     ];
 
     /// Whether the same request may succeed later without a change (after a pause).
@@ -185,6 +197,11 @@ impl Error {
     /// An error without details.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Details::None }
+    }
+
+    /// What a method refuses with that has no better code: `MethodFailed`.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::MethodFailed, message)
     }
 
     /// The same error with `details`.

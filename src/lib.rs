@@ -16,7 +16,7 @@
 //!
 //! `model` is the vocabulary (all of it is re-exported here), [`config`] every limit by name,
 //! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin wiring
-//! around them, `service` the handle, [`work`] what handles jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli`
+//! around them, `service` the handle, `methods` the services of an application, [`work`] what handles jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli`
 //! is the command line. `ARCHITECTURE.md` is the map.
 
 pub mod actor;
@@ -33,6 +33,7 @@ mod jobs;
 mod journal;
 mod local_job;
 mod local_watch;
+mod methods;
 mod model;
 mod operations;
 mod queue;
@@ -50,6 +51,9 @@ pub use jobs::Jobs;
 #[doc(hidden)]
 pub use journal::specimen as journal_specimen;
 pub use local_watch::{LocalWatch, WatchInto};
+#[doc(hidden)]
+pub use methods::method_name;
+pub use methods::{Interceptor, MethodContext, Methods, Next, Returned, Service};
 pub use model::*;
 pub use operations::Operations;
 #[doc(hidden)]

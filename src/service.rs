@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
 use futures_util::FutureExt;
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::actor::message::{
     DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Progressed, Stop, StopStorage,
@@ -25,10 +25,12 @@ use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_job::LocalJob;
 use crate::local_watch::WatchInto;
-use crate::model::{CallReply, JobRequest, WatchRequest};
+use crate::methods::{Caller, Interceptor, Registry, Service};
+use crate::model::{CallReply, Invocation, JobRequest, Payload, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::{Server, next_owner};
+use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
 
@@ -68,6 +70,10 @@ struct Inner {
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
     house: Mutex<House>,
+    /// Services of the application, and the calls of them.
+    methods: Registry,
+    /// The caller in this process.
+    here: Arc<Session>,
     /// Who handles jobs in this process.
     workers: Roster,
     /// Why nothing is written any more, once that is so.
@@ -248,6 +254,7 @@ impl Wakeful {
         let store = store_ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
         let stopped = watch::Sender::new(false);
+        let registry = Registry::new(&config);
         let inner = Inner {
             store,
             queue,
@@ -258,6 +265,8 @@ impl Wakeful {
             durability,
             connections,
             house,
+            methods: registry,
+            here: Arc::new(Session::new(0, Peer::Local)),
             workers: Roster::default(),
             failure,
             stopped,
@@ -372,6 +381,39 @@ impl Wakeful {
         self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
 
+    /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this process,
+    /// until [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// `InvalidArgument` if its name or one of its methods' is no name or taken; `LimitExceeded`
+    /// (`services.services_max`); `Unavailable` if the service has stopped, or there is no thread
+    /// for methods. Nothing was registered.
+    pub fn register(&self, service: Service) -> Result<(), Error> {
+        self.inner.methods.register(service)
+    }
+
+    /// Has `interceptor` stand around every call of a method from now on, inside those that came
+    /// before it.
+    pub fn intercept(&self, interceptor: impl Interceptor) {
+        self.inner.methods.intercept(interceptor);
+    }
+
+    pub(crate) fn methods(&self) -> &Registry {
+        &self.inner.methods
+    }
+
+    /// Calls a method from this process. Dropping the future drops the method.
+    async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
+        let session = Arc::clone(&self.inner.here);
+        let caller = Caller { session, wakeful: self.clone(), deadline: None };
+        let (answer, answered) = oneshot::channel();
+        let _running = self.inner.methods.start(invocation, caller, move |result| {
+            // Whoever called may have gone.
+            let _ = answer.send(result);
+        })?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
     pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
@@ -430,6 +472,7 @@ impl Wakeful {
             door.finish(left, drained.clone()).await;
         }
         house.doors.clear();
+        self.inner.methods.stop(over.saturating_duration_since(tokio::time::Instant::now())).await;
         let _ = tokio::time::timeout_at(over, drained).await;
         // While there is still someone to give jobs back to.
         self.inner.workers.ended().await;

@@ -39,6 +39,9 @@ impl Config {
         if rpc.output_bytes_max == 0 {
             return refuse("rpc.output_bytes_max must be at least 1".into());
         }
+        if self.services.calls_per_connection_max == 0 {
+            return refuse("services.calls_per_connection_max must be at least 1".into());
+        }
         self.check_records()?;
         self.check_jobs()?;
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
@@ -85,6 +88,13 @@ impl Config {
             if self.rpc.frame_bytes_max < needed {
                 return refuse(format!("rpc.frame_bytes_max must be at least {needed}: {parts}"));
             }
+        }
+        let needed = self.services.output_bytes_max.saturating_add(64);
+        if self.rpc.frame_bytes_max < needed {
+            return refuse(format!(
+                "rpc.frame_bytes_max must be at least {needed}: services.output_bytes_max and a \
+                 little more"
+            ));
         }
         if self.rpc.frame_bytes_max > BODY_BYTES_LIMIT {
             return refuse(format!("rpc.frame_bytes_max must be at most {BODY_BYTES_LIMIT}"));

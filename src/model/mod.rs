@@ -5,6 +5,7 @@
 
 mod blob;
 mod call;
+mod invocation;
 mod job;
 mod job_call;
 mod key_range;
@@ -17,6 +18,7 @@ mod watch;
 
 pub use blob::Blob;
 pub use call::{CallOptions, CallReply};
+pub use invocation::{Invocation, Payload, ServiceInfo};
 pub use job::{
     Backoff, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushOptions, PushRequest, Reservation,
     ReservedJob, Settlement, Unique, UnixMillis, Verdict,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Blob, JobReply, KeyRange, KeyValue, LeaseId, Revision};
+use super::{Blob, JobReply, KeyRange, KeyValue, LeaseId, Payload, Revision, ServiceInfo};
 
 /// The answer to the [`Request`](super::Request) of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Reply {
     Snapshot(SnapshotReply),
     ReadSnapshot(Blob),
     Job(JobReply),
+    Invoke(Payload),
+    Services(Vec<ServiceInfo>),
 }
 
 /// A snapshot that is safe on the server's disk.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Blob, JobRequest, KeyRange, LeaseId, Revision};
+use super::{Blob, Invocation, JobRequest, KeyRange, LeaseId, Revision};
 
 /// One request to the store, answered at once by the [`Reply`](super::Reply) of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +60,10 @@ pub enum Request {
     },
     /// Asks the queue.
     Job(JobRequest),
+    /// Calls a method of a service that the application has registered.
+    Invoke(Invocation),
+    /// Lists those services.
+    Services,
 }
 
 impl Request {

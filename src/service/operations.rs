@@ -7,7 +7,9 @@ use crate::actor::Outlet;
 use crate::actor::message::{Execute, LocalWait, WaitFor, WatchFor};
 use crate::error::Error;
 use crate::local_watch::LocalWatch;
-use crate::model::{CallOptions, CallReply, Request, WaitOutcome, WaitRequest, WatchRequest};
+use crate::model::{
+    CallOptions, CallReply, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
+};
 use crate::operations::Operations;
 
 impl Operations for Wakeful {
@@ -22,6 +24,17 @@ impl Operations for Wakeful {
             let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
             return self.ask_queue(owner, request, durability).await;
         }
+        let request = match request {
+            Request::Invoke(invocation) if idempotency.is_none() => {
+                let reply = Reply::Invoke(self.invoke_here(invocation).await?);
+                return Ok(CallReply { reply, durability: None });
+            }
+            Request::Services => {
+                let reply = Reply::Services(self.inner.methods.services());
+                return Ok(CallReply { reply, durability: None });
+            }
+            request => request,
+        };
         let execute = Execute { request, idempotency, durability, deadline: None };
         self.inner.store.send(execute).await.map_err(closed)?
     }

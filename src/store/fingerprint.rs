@@ -49,7 +49,9 @@ impl Print {
             | Request::EndWatcher(_)
             | Request::Snapshot
             | Request::ReadSnapshot { .. }
-            | Request::Job(_) => {
+            | Request::Job(_)
+            | Request::Invoke(_)
+            | Request::Services => {
                 self.tag(0);
             }
         }

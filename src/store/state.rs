@@ -147,7 +147,9 @@ impl State {
             | Request::Watchers { .. }
             | Request::EndWatcher(_)
             | Request::Snapshot
-            | Request::ReadSnapshot { .. } => {
+            | Request::ReadSnapshot { .. }
+            | Request::Invoke(_)
+            | Request::Services => {
                 Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
             }
         }

@@ -109,7 +109,7 @@ impl Drop for Attempt {
 }
 
 /// What a panic said.
-pub(super) fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

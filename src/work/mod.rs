@@ -32,7 +32,7 @@ mod pause;
 mod queue;
 mod recording_actor;
 mod roster;
-mod schema;
+pub(crate) mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -42,6 +42,7 @@ mod topic_queue;
 mod worker;
 mod worker_actor;
 
+pub(crate) use attempt::said;
 pub use context::{Cancelled, JobContext};
 pub use handler::{JobError, JobHandler};
 pub use key_storage::KeyStorage;
@@ -51,9 +52,7 @@ pub use options::{HandlerOptions, Recorder, Thread};
 pub use outcomes::Outcome;
 pub use queue::{NewJob, Next, Queue};
 pub(crate) use roster::Roster;
-#[cfg(feature = "json")]
-pub use schema::Json;
-pub use schema::{Bincode, Raw, Schema, SchemaError};
+pub use schema::{Bincode, Json, Raw, Schema, SchemaError};
 pub use storage::{ResultKey, Storage, StoredResult};
 pub use topic::{JobResult, Topic};
 pub use topic_queue::TopicQueue;

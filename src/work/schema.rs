@@ -42,36 +42,49 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
 
 impl<T: Serialize + DeserializeOwned> Schema<T> for Bincode {
     fn encode(&self, value: &T) -> Result<Blob, SchemaError> {
-        bincode::serde::encode_to_vec(value, CONFIG)
-            .map(Blob::from)
-            .map_err(|error| SchemaError::new(error.to_string()))
+        to_bincode(value)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T, SchemaError> {
-        let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG)
-            .map_err(|error| SchemaError::new(error.to_string()))?;
-        match bytes.len() - used {
-            0 => Ok(value),
-            trailing => Err(SchemaError::new(format!("{trailing} trailing bytes"))),
-        }
+        from_bincode(bytes)
     }
 }
 
+pub(crate) fn to_bincode<T: Serialize + ?Sized>(value: &T) -> Result<Blob, SchemaError> {
+    bincode::serde::encode_to_vec(value, CONFIG).map(Blob::from).map_err(unfit)
+}
+
+pub(crate) fn from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SchemaError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(unfit)?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        trailing => Err(SchemaError::new(format!("{trailing} trailing bytes"))),
+    }
+}
+
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Blob, SchemaError> {
+    serde_json::to_vec(value).map(Blob::from).map_err(unfit)
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SchemaError> {
+    serde_json::from_slice(bytes).map_err(unfit)
+}
+
+fn unfit(error: impl std::fmt::Display) -> SchemaError {
+    SchemaError::new(error.to_string())
+}
+
 /// JSON: readable on the command line and by other languages.
-#[cfg(feature = "json")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Json;
 
-#[cfg(feature = "json")]
 impl<T: Serialize + DeserializeOwned> Schema<T> for Json {
     fn encode(&self, value: &T) -> Result<Blob, SchemaError> {
-        serde_json::to_vec(value)
-            .map(Blob::from)
-            .map_err(|error| SchemaError::new(error.to_string()))
+        to_json(value)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T, SchemaError> {
-        serde_json::from_slice(bytes).map_err(|error| SchemaError::new(error.to_string()))
+        from_json(bytes)
     }
 }
 
@@ -121,7 +134,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "json")]
     fn json_is_text_and_trailing_text_is_refused() {
         let blob = Schema::<Vec<u32>>::encode(&Json, &vec![1, 2]).unwrap();
         assert_eq!(blob, "[1,2]");

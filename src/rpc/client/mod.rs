@@ -35,15 +35,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use self::handshake::Connection;
 use self::inbound::{Answer, protocol};
+use self::reason::closed;
 use self::shared::{Handle, Shared};
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CallOptions, CallReply, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
+    CallOptions, CallReply, Invocation, Payload, Reply, Request, WaitOutcome, WaitRequest,
+    WatchRequest,
 };
 use crate::operations::Operations;
 use crate::rpc::proto;
@@ -141,10 +145,39 @@ impl Client {
         if options.idempotency.is_none() || request.is_write() {
             return self.start(proto::Call::Store { options, request }, reply);
         }
-        let (answer, receiver) = oneshot::channel();
         let message = "only a write can be done at most once: an idempotency key has no meaning";
-        let _ = answer.send(Err(Error::new(ErrorCode::InvalidArgument, message)));
-        Call::new(0, receiver, Arc::clone(&self.handle), reply)
+        self.refused(Error::new(ErrorCode::InvalidArgument, message))
+    }
+
+    /// A call that was not even sent.
+    fn refused<T>(&self, error: Error) -> Call<T> {
+        let (answer, receiver) = oneshot::channel();
+        let _ = answer.send(Err(error));
+        Call::new(0, receiver, Arc::clone(&self.handle), |_| Err(closed()))
+    }
+
+    /// Starts a call of a method, as in `HelloService.Hello`, and returns at once. Dropping the
+    /// [`Call`] cancels it: the method is dropped. A call whose connection was lost is never sent
+    /// again by itself.
+    ///
+    /// Errors: those of [`Methods::invoke`](crate::Methods::invoke) and of [`Client`], from the
+    /// [`Call`].
+    pub fn go_invoke<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        argument: &(impl Serialize + ?Sized),
+    ) -> Call<R> {
+        let argument = match Payload::bincode(argument) {
+            Ok(argument) => argument,
+            Err(error) => return self.refused(error),
+        };
+        let invocation = Invocation { method: method.to_owned(), argument };
+        self.start(proto::Call::from(Request::Invoke(invocation)), |answer| {
+            match reply(answer)?.reply {
+                Reply::Invoke(output) => output.decode(),
+                other => Err(protocol(format!("the reply does not fit a call: {other:?}"))),
+            }
+        })
     }
 
     /// Starts a wait and returns at once.

@@ -218,6 +218,7 @@ fn names_the_store(request: &Request) -> bool {
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
         Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
+        Request::Invoke(_) | Request::Services => false,
     }
 }
 
@@ -253,6 +254,7 @@ fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
             | Request::Watchers { .. }
             | Request::Snapshot
             | Request::ReadSnapshot { .. }
+            | Request::Services
     )
 }
 
@@ -272,5 +274,6 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
         Reply::Watchers(reply) => reply.revision,
         Reply::Snapshot(reply) => reply.revision,
         Reply::EndWatcher | Reply::ReadSnapshot(_) | Reply::Job(_) => 0,
+        Reply::Invoke(_) | Reply::Services(_) => 0,
     }
 }

@@ -9,6 +9,7 @@ mod golden;
 #[cfg(test)]
 mod golden_jobs;
 mod hello;
+mod invocation;
 mod job;
 #[cfg(test)]
 mod job_bounds;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::invocation::{WirePayload, WireService};
 use super::job_reply::WireJobReply;
 use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
 use crate::model::{
@@ -73,6 +74,8 @@ pub(crate) enum WireReply<'a> {
     },
     ReadSnapshot(#[serde(borrow)] &'a serde_bytes::Bytes),
     Job(#[serde(borrow)] WireJobReply<'a>),
+    Invoke(#[serde(borrow)] WirePayload<'a>),
+    Services(#[serde(borrow)] Vec<WireService<'a>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -212,6 +215,10 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             }
             Reply::ReadSnapshot(part) => Self::ReadSnapshot(serde_bytes::Bytes::new(part)),
             Reply::Job(reply) => Self::Job(reply.into()),
+            Reply::Invoke(output) => Self::Invoke(output.into()),
+            Reply::Services(services) => {
+                Self::Services(services.iter().map(WireService::from).collect())
+            }
         }
     }
 }
@@ -272,6 +279,10 @@ impl WireReply<'_> {
             }
             Self::ReadSnapshot(part) => Reply::ReadSnapshot(Blob::from(&**part)),
             Self::Job(reply) => Reply::Job(reply.into()),
+            Self::Invoke(output) => Reply::Invoke(output.into()),
+            Self::Services(services) => {
+                Reply::Services(services.into_iter().map(Into::into).collect())
+            }
             Self::Wait { .. } | Self::StreamOpen | Self::WatchAdd { .. } | Self::WatchCancel => {
                 return None;
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::invocation::WireInvocation;
 use super::job_request::WireJobRequest;
 use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
@@ -93,6 +94,8 @@ pub(crate) enum WireRequest<'a> {
         limit: u32,
     },
     Job(#[serde(borrow)] WireJobRequest<'a>),
+    Invoke(#[serde(borrow)] WireInvocation<'a>),
+    Services,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -229,6 +232,8 @@ impl From<WireCall<'_>> for Call {
                 Request::ReadSnapshot { id, offset, limit: limit as usize }
             }
             WireRequest::Job(job) => Request::Job(job.into()),
+            WireRequest::Invoke(invocation) => Request::Invoke(invocation.into()),
+            WireRequest::Services => Request::Services,
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -303,6 +308,8 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
                 Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
             }
             Request::Job(job) => Self::Job(job.into()),
+            Request::Invoke(invocation) => Self::Invoke(invocation.into()),
+            Request::Services => Self::Services,
         }
     }
 }

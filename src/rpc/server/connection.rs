@@ -28,7 +28,6 @@ use crate::rpc::proto::{WireError, WireWelcome};
 use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
 use crate::session::Session;
-use crate::watch::Owner;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -101,12 +100,11 @@ impl Connection {
     ) -> Self {
         let now = Instant::now();
         let first_deadline = now + service.config().rpc.handshake_timeout;
-        let owner = Arc::new(Owner { id: session.id(), name: session.peer().to_string() });
         Self {
             socket,
-            session,
             inbox: Inbox::new(),
-            exchange: Exchange::new(service.clone(), owner, Arc::clone(&outbox)),
+            exchange: Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox)),
+            session,
             service,
             outbox,
             output: Output::default(),

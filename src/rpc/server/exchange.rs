@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::RandomState;
 
 use super::asked::{About, Asked, StreamOut};
+use super::calls::Calls;
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
 use super::inbox::Fatal;
@@ -20,16 +21,18 @@ use crate::actor::message::{
 };
 use crate::actor::{AnswerSink, Outlet};
 use crate::error::{Error, ErrorCode};
-use crate::model::Request;
+use crate::model::{CallReply, Invocation, Reply, Request};
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
+use crate::session::Session;
 use crate::store::StoreError;
 use crate::watch::{Handle, Owner};
 
 pub(super) struct Exchange {
     service: Wakeful,
+    session: Arc<Session>,
     owner: Arc<Owner>,
     outbox: Arc<Outbox>,
     /// Said hello.
@@ -50,6 +53,8 @@ pub(super) struct Exchange {
     withheld: Withheld,
     /// Requests to the queue, and the jobs that it gave.
     jobs: Jobs,
+    /// Calls of methods.
+    calls: Calls,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
     /// Streams by request id.
@@ -64,11 +69,14 @@ fn in_flight(id: u64) -> End {
 }
 
 impl Exchange {
-    pub(super) fn new(service: Wakeful, owner: Arc<Owner>, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(service: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
+        let name = session.peer().to_string();
+        let owner = Arc::new(Owner { id: session.id(), name });
         let encoder = Encoder::new(&service);
         let jobs = Jobs::new(owner.id);
         Self {
             service,
+            session,
             owner,
             outbox,
             open: false,
@@ -81,6 +89,7 @@ impl Exchange {
             answers: VecDeque::new(),
             withheld: Withheld::default(),
             jobs,
+            calls: Calls::default(),
             waits: HashMap::default(),
             streams: HashMap::default(),
             sendable: VecDeque::new(),
@@ -110,6 +119,7 @@ impl Exchange {
             && self.answers.is_empty()
             && self.withheld.is_empty()
             && self.jobs.is_done()
+            && self.calls.len() == 0
             && self.streams.values().all(|stream| stream.watches == 0)
     }
 
@@ -119,6 +129,7 @@ impl Exchange {
         self.withheld.len() + self.jobs.counted() >= max
             || self.withheld.has_large()
             || self.jobs.has_large()
+            || self.calls.len() >= self.service.config().services.calls_per_connection_max
     }
 
     pub(super) fn has_answers(&self) -> bool {
@@ -145,16 +156,18 @@ impl Exchange {
     ) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
-            if open || self.withheld.contains(id) || self.jobs.contains(id) {
+            if open
+                || self.withheld.contains(id)
+                || self.jobs.contains(id)
+                || self.calls.contains(id)
+            {
                 return Err(in_flight(id));
             }
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
-        let call = match self.ask_queue(id, deadline, call) {
-            Some(call) => call,
-            None => return Ok(()),
-        };
+        let Some(call) = self.ask_queue(id, deadline, call) else { return Ok(()) };
+        let Some(call) = self.ask_services(id, deadline, call) else { return Ok(()) };
         let (about, task) = self.task(id, call);
         self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about });
@@ -181,13 +194,49 @@ impl Exchange {
         }
     }
 
+    /// Does what concerns services; gives back any other request.
+    fn ask_services(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        call: Result<Call, Error>,
+    ) -> Option<Result<Call, Error>> {
+        match call {
+            Ok(Call::Store { options, request: Request::Services })
+                if options.idempotency.is_none() =>
+            {
+                let reply = Reply::Services(self.service.methods().services());
+                let reply = CallReply { reply, durability: None };
+                self.answers.push_back((id, Ok(Done::Reply(reply))));
+                None
+            }
+            Ok(Call::Store { options, request: Request::Invoke(invocation) })
+                if options.idempotency.is_none() && !self.leaving =>
+            {
+                self.invoke(id, deadline, invocation).err().map(Err)
+            }
+            call => Some(call),
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        invocation: Invocation,
+    ) -> Result<(), Error> {
+        let with = (&self.service, &self.session, &self.outbox);
+        self.calls.start(id, deadline, invocation, with)
+    }
+
     /// That no id was asked for twice in the same message. Ids that rise need no look.
     fn check_ids(&mut self) -> Result<(), End> {
         if !std::mem::take(&mut self.unordered) {
             return Ok(());
         }
         let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
-        if let Some(id) = ids.iter().find(|id| self.jobs.contains(**id)) {
+        let elsewhere = |id: u64| self.jobs.contains(id) || self.calls.contains(id);
+        if let Some(id) = ids.iter().find(|id| elsewhere(**id)) {
             return Err(in_flight(*id));
         }
         ids.sort_unstable();
@@ -330,7 +379,7 @@ impl Exchange {
             } else if let Some(stream) = self.streams.remove(&id) {
                 // bound: one for each stream that was opened
                 self.service.store().do_send(CloseStream(stream.handle));
-            } else {
+            } else if !self.calls.cancel(id) {
                 self.cancelled.push(id);
                 continue;
             }
@@ -409,6 +458,14 @@ impl Exchange {
                 }
                 self.answers.extend(answers);
             }
+            Outgoing::Returned(id, serial, result) => {
+                // A call that was cancelled meanwhile has its answer already.
+                if self.calls.answered(id, serial) {
+                    let reply = result.map(Reply::Invoke);
+                    let reply = reply.map(|reply| CallReply { reply, durability: None });
+                    self.answers.push_back((id, reply.map(Done::Reply)));
+                }
+            }
             Outgoing::Show(id, handle, batch) => {
                 if let Some(stream) = self.streams.get_mut(&id)
                     && stream.handle == handle
@@ -454,6 +511,7 @@ impl Exchange {
     /// Frees everything the connection held, a little at a time.
     pub(super) async fn free(&mut self) {
         self.jobs.end(&self.service);
+        self.calls.end_all();
         let slice = self.service.config().store.slice_max;
         let store = self.service.store();
         let waits: Vec<Handle> = std::mem::take(&mut self.waits).into_values().collect();

@@ -1,6 +1,7 @@
 //! The TCP door: accepts connections and runs each as a task.
 
 mod asked;
+mod calls;
 mod connection;
 mod encoder;
 mod exchange;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::actor::AnswerSink;
 use crate::actor::message::Done;
 use crate::error::Error;
-use crate::model::WaitOutcome;
+use crate::model::{Payload, WaitOutcome};
 use crate::watch::{Batch, Handle};
 
 /// What a connection is to send, not yet encoded, so that it costs no more than references.
@@ -39,6 +39,8 @@ pub(crate) enum Outgoing {
     Answer(u64, Result<WaitOutcome, Error>),
     /// Answers that were withheld until they were durable, each with its request id.
     Withheld(Vec<(u64, Result<Done, Error>)>),
+    /// What the call of a method with this request id and serial number came to.
+    Returned(u64, u64, Result<Payload, Error>),
     /// What the stream with this request id is shown. The handle tells it from an earlier stream
     /// with the same id.
     Show(u64, Handle, Batch),

@@ -1,0 +1,53 @@
+//! How arguments and results are bytes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorCode};
+use crate::model::Payload;
+use crate::work::{SchemaError, schema};
+
+impl Payload {
+    /// `value` in bincode.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it cannot be encoded.
+    pub fn bincode<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        schema::to_bincode(value).map(Self::Bincode).map_err(unencodable)
+    }
+
+    /// `value` as JSON.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it cannot be encoded.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        schema::to_json(value).map(Self::Json).map_err(unencodable)
+    }
+
+    /// `value` in the encoding of this one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it cannot be encoded.
+    pub fn answer<T: Serialize + ?Sized>(&self, value: &T) -> Result<Self, Error> {
+        match self {
+            Self::Bincode(_) => Self::bincode(value),
+            Self::Json(_) => Self::json(value),
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it is not a `T`, or goes on behind one.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        match self {
+            Self::Bincode(bytes) => schema::from_bincode(bytes),
+            Self::Json(bytes) => schema::from_json(bytes),
+        }
+        .map_err(|error| Error::new(ErrorCode::InvalidArgument, error.to_string()))
+    }
+}
+
+fn unencodable(error: SchemaError) -> Error {
+    Error::new(ErrorCode::InvalidArgument, format!("it cannot be encoded: {error}"))
+}

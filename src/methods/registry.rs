@@ -1,0 +1,227 @@
+//! [`Registry`]: the services of an application, and the calls that are under way.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_rt::{Arbiter, ArbiterHandle};
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout_at;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
+
+use super::context::Call;
+use super::service::Method;
+use super::{Interceptor, MethodContext, Next, Returned, Service};
+use crate::config::services::RESERVED;
+use crate::config::{Config, ServicesConfig};
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::{Invocation, Payload, ServiceInfo};
+use crate::service::Wakeful;
+use crate::session::Session;
+
+/// The services of an application, and the calls that are under way.
+pub(crate) struct Registry {
+    config: ServicesConfig,
+    offered: Mutex<Offered>,
+    /// One permit for each call that may be under way.
+    free: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Offered {
+    services: BTreeMap<String, Service>,
+    around: Arc<[Arc<dyn Interceptor>]>,
+    /// Where methods run; made with the first service.
+    thread: Option<Arbiter>,
+    /// No call begins any more.
+    closed: bool,
+}
+
+/// A call that is under way; dropping it drops the method.
+pub(crate) struct Running {
+    _cancel: DropGuard,
+}
+
+impl Registry {
+    pub(crate) fn new(config: &Config) -> Self {
+        let config = config.services.clone();
+        let free = Arc::new(Semaphore::new(config.calls_max.min(Semaphore::MAX_PERMITS)));
+        Self { config, offered: Mutex::default(), free }
+    }
+
+    pub(crate) fn register(&self, service: Service) -> Result<(), Error> {
+        service.check()?;
+        let ServiceInfo { name, .. } = service.info();
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        let mut offered = self.offered.lock();
+        if offered.closed {
+            return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return refuse(format!("{name} is a service of Wakeful itself; choose another name"));
+        }
+        if offered.services.contains_key(&name) {
+            return refuse(format!("a service {name} is registered already"));
+        }
+        if offered.services.len() >= self.config.services_max {
+            return Err(limit("services.services_max", self.config.services_max));
+        }
+        if offered.thread.is_none() {
+            let thread = Arbiter::try_new().map_err(|error| {
+                Error::new(ErrorCode::Unavailable, format!("no thread for methods: {error}"))
+            })?;
+            offered.thread = Some(thread);
+        }
+        offered.services.insert(name, service);
+        Ok(())
+    }
+
+    pub(crate) fn intercept(&self, interceptor: impl Interceptor) {
+        let mut offered = self.offered.lock();
+        let last: Arc<dyn Interceptor> = Arc::new(interceptor);
+        offered.around = offered.around.iter().cloned().chain([last]).collect();
+    }
+
+    /// What is offered, in order of name.
+    pub(crate) fn services(&self) -> Vec<ServiceInfo> {
+        self.offered.lock().services.values().map(Service::info).collect()
+    }
+
+    /// Starts a call, whose result `answer` gets unless the call is dropped before.
+    pub(crate) fn start(
+        &self,
+        invocation: Invocation,
+        caller: Caller,
+        answer: impl FnOnce(Result<Payload, Error>) + Send + 'static,
+    ) -> Result<Running, Error> {
+        let Invocation { method, argument } = invocation;
+        let (found, around, thread) = self.find(&method)?;
+        let permit = Arc::clone(&self.free).try_acquire_owned();
+        let permit = permit.map_err(|_| limit("services.calls_max", self.config.calls_max))?;
+        let cancelled = CancellationToken::new();
+        let Caller { session, wakeful, deadline } = caller;
+        let span = tracing::info_span!("call", method, connection = session.id());
+        let last = Instant::now().checked_add(self.config.call_time_max);
+        let until = deadline.into_iter().chain(last).min();
+        let (token, name) = (cancelled.clone(), method.clone());
+        let instrumented = span.clone();
+        let call = Call { method, session, wakeful, deadline: until, cancelled: token, span };
+        let next = Next::new(around, found);
+        let (cx, output_bytes_max) = (MethodContext::new(call), self.config.output_bytes_max);
+        let ended = cancelled.clone();
+        let run = async move {
+            let _permit = permit;
+            // So that what a method has started elsewhere learns of its end.
+            let _end = ended.clone().drop_guard();
+            let run = async { next.run(argument, cx).await };
+            let result = tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                result = settle(name, until, Box::pin(run)) => result,
+            };
+            answer(result.and_then(|output| fits(output, output_bytes_max)));
+        };
+        if !thread.spawn(run.instrument(instrumented)) {
+            return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
+        }
+        Ok(Running { _cancel: cancelled.drop_guard() })
+    }
+
+    #[expect(clippy::type_complexity, reason = "what a call needs of the lock")]
+    fn find(
+        &self,
+        name: &str,
+    ) -> Result<(Arc<Method>, Arc<[Arc<dyn Interceptor>]>, ArbiterHandle), Error> {
+        let offered = self.offered.lock();
+        let unknown = |code, what: &str| {
+            let shown = name.get(..128).unwrap_or(name).escape_debug();
+            let message = format!("no {what} {shown} is offered here; `services` lists what is");
+            Error::new(code, message)
+        };
+        let Some((service, method)) = name.rsplit_once('.') else {
+            let what = "service.method";
+            return Err(unknown(ErrorCode::MethodNotFound, what));
+        };
+        let Some(service) = offered.services.get(service) else {
+            return Err(unknown(ErrorCode::ServiceNotFound, "service of"));
+        };
+        let Some(method) = service.find(method) else {
+            return Err(unknown(ErrorCode::MethodNotFound, "method"));
+        };
+        match &offered.thread {
+            Some(thread) if !offered.closed => {
+                Ok((Arc::clone(method), Arc::clone(&offered.around), thread.handle()))
+            }
+            _ => Err(Error::new(ErrorCode::Unavailable, "the service has stopped")),
+        }
+    }
+
+    /// Ends every call and the thread of all methods, which is waited for no longer than
+    /// `patience`: a method may block it.
+    pub(crate) async fn stop(&self, patience: Duration) {
+        let thread = {
+            let mut offered = self.offered.lock();
+            offered.closed = true;
+            offered.thread.take()
+        };
+        let Some(thread) = thread else { return };
+        thread.stop();
+        let (ended, ending) = oneshot::channel::<()>();
+        let name = "wakeful-join".to_owned();
+        let joining = std::thread::Builder::new().name(name).spawn(move || {
+            // An error: a method left something that panicked when it was dropped.
+            let _ = thread.join();
+            drop(ended);
+        });
+        let until = Instant::now() + patience;
+        if joining.is_ok() && timeout_at(until.into(), ending).await.is_err() {
+            tracing::warn!("a method blocks the thread of all methods; it is left behind");
+        }
+    }
+}
+
+/// Who calls.
+pub(crate) struct Caller {
+    pub(crate) session: Arc<Session>,
+    pub(crate) wakeful: Wakeful,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What a method comes to, be it a panic, in its time.
+async fn settle(name: String, until: Option<Instant>, run: Returned) -> Result<Payload, Error> {
+    let guarded = AssertUnwindSafe(run).catch_unwind();
+    let ended = match until {
+        Some(until) => timeout_at(until.into(), guarded).await,
+        None => Ok(guarded.await),
+    };
+    match ended {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let said = crate::work::said(&*panic);
+            tracing::error!(method = name, said, "a method panicked");
+            let message = format!("{name} panicked; whether it did anything is unknown");
+            Err(Error::new(ErrorCode::MethodPanicked, message))
+        }
+        Err(_) => {
+            let message = format!("{name} was not done in time, and was dropped half done");
+            Err(Error::new(ErrorCode::DeadlineExceeded, message))
+        }
+    }
+}
+
+fn fits(output: Payload, max: usize) -> Result<Payload, Error> {
+    match output.bytes().len() <= max {
+        true => Ok(output),
+        false => Err(limit("services.output_bytes_max", max)),
+    }
+}
+
+fn limit(name: &str, value: usize) -> Error {
+    let message = format!("the limit {name} is {value}; try again later, or ask for less");
+    let details = Details::Limit { name: name.to_owned(), value: value as u64 };
+    Error::new(ErrorCode::LimitExceeded, message).with_details(details)
+}

@@ -1,0 +1,138 @@
+//! [`Service`]: methods under one name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::MethodContext;
+use crate::config::services::NAME_BYTES_MAX;
+use crate::error::{Error, ErrorCode};
+use crate::model::{Payload, ServiceInfo};
+
+/// What a method comes to.
+pub type Returned = BoxFuture<'static, Result<Payload, Error>>;
+
+pub(super) type Method = dyn Fn(Payload, MethodContext) -> Returned + Send + Sync;
+
+/// Methods under one name, for [`Wakeful::register`](crate::Wakeful::register).
+///
+/// A method takes one argument, anything that serde decodes, and comes to one result. It runs beside
+/// others, also of the same connection, on a thread that all methods share: what computes for long
+/// or blocks belongs in `tokio::task::spawn_blocking`. It is dropped when its caller cancels, goes
+/// or has waited until its deadline.
+///
+/// ```
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), wakeful::Error> {
+/// use wakeful::{Config, Error, Methods, Service, Wakeful};
+///
+/// let hello = Service::new("HelloService")
+///     .method("Hello", async |name: String, _| Ok(format!("hello:{name}")))
+///     .method("Divide", async |(a, b): (i64, i64), _| {
+///         a.checked_div(b).ok_or_else(|| Error::failed("divided by nothing"))
+///     });
+/// let wakeful = Wakeful::start(Config::new())?;
+/// wakeful.register(hello)?;
+/// // The same on a `Client`.
+/// let said: String = wakeful.invoke("HelloService.Hello", "world").await?;
+/// assert_eq!(said, "hello:world");
+/// let refused = wakeful.invoke::<i64>("HelloService.Divide", &(1_i64, 0_i64)).await.unwrap_err();
+/// assert_eq!(refused.message, "divided by nothing");
+/// wakeful.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a service is offered once it is registered"]
+pub struct Service {
+    name: String,
+    methods: BTreeMap<String, Arc<Method>>,
+    /// A name that was given twice.
+    twice: Option<String>,
+}
+
+impl Service {
+    /// A service without methods. Names are letters, digits and `_`, and begin with a letter; at
+    /// most 128 bytes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), methods: BTreeMap::new(), twice: None }
+    }
+
+    /// The same with the method `name`, which does what `method` does.
+    pub fn method<A, R, F, Fut>(self, name: impl Into<String>, method: F) -> Self
+    where
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(A, MethodContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let method = move |argument: Payload, cx: MethodContext| {
+            let decoded = argument.decode().map_err(|error| unfit(&cx, &error));
+            let running = decoded.map(|value| method(value, cx));
+            async move { argument.answer(&running?.await?) }.boxed()
+        };
+        self.raw(name, method)
+    }
+
+    /// The same with the method `name`, which sees its argument as it came.
+    pub fn raw<F>(mut self, name: impl Into<String>, method: F) -> Self
+    where
+        F: Fn(Payload, MethodContext) -> Returned + Send + Sync + 'static,
+    {
+        let name = name.into();
+        if self.methods.insert(name.clone(), Arc::new(method)).is_some() {
+            self.twice = Some(name);
+        }
+        self
+    }
+
+    /// What it offers.
+    pub fn info(&self) -> ServiceInfo {
+        ServiceInfo { name: self.name.clone(), methods: self.methods.keys().cloned().collect() }
+    }
+
+    pub(super) fn find(&self, method: &str) -> Option<&Arc<Method>> {
+        self.methods.get(method)
+    }
+
+    /// That it can be called at all.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
+        for name in std::iter::once(&self.name).chain(self.methods.keys()) {
+            if !is_name(name) {
+                return refuse(format!(
+                    "`{}` is no name of a service or a method: letters, digits and _, the first a \
+                     letter, at most {NAME_BYTES_MAX} bytes",
+                    name.escape_debug()
+                ));
+            }
+        }
+        match &self.twice {
+            Some(name) => refuse(format!("{}.{name} is there twice", self.name)),
+            None if self.methods.is_empty() => refuse(format!("{} has no methods", self.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn unfit(cx: &MethodContext, error: &Error) -> Error {
+    let message = format!("the argument of {} does not fit: {error}", cx.method());
+    Error::new(ErrorCode::InvalidArgument, message)
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Service").field(&self.info()).finish()
+    }
+}
