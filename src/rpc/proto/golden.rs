@@ -211,6 +211,13 @@ fn requests(golden: &mut Golden) {
     golden.request("Snapshot", Request::Snapshot);
     let part = Request::ReadSnapshot { id: 5, offset: 4096, limit: 1024 };
     golden.request("ReadSnapshot", part);
+    let method = "HelloService.Hello".to_owned();
+    let argument = Payload::bincode("x").unwrap();
+    let invocation = Invocation { method: method.clone(), argument };
+    golden.request("Invoke", Request::Invoke(invocation));
+    let argument = Payload::json("x").unwrap();
+    golden.request("Invoke with JSON", Request::Invoke(Invocation { method, argument }));
+    golden.request("Services", Request::Services);
 }
 
 fn waits_and_watches(golden: &mut Golden) {
@@ -315,6 +322,9 @@ fn replies(golden: &mut Golden) {
     let snapshot = SnapshotReply { revision: 9, id: 5, bytes: 4096 };
     golden.reply("Snapshot", &Reply::Snapshot(snapshot));
     golden.reply("ReadSnapshot", &Reply::ReadSnapshot("part".into()));
+    golden.reply("Invoke", &Reply::Invoke(Payload::bincode("hello:x").unwrap()));
+    let hello = ServiceInfo { name: "HelloService".into(), methods: vec!["Hello".into()] };
+    golden.reply("Services", &Reply::Services(vec![hello]));
     let event = Some(Event { kv: kv(), previous: None });
     let met = WaitOutcome::Met { revision: 3, event };
     golden.wire_reply("Wait met", &WireReply::from(&met));

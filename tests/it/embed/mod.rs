@@ -4,6 +4,7 @@ mod actors;
 mod doors;
 mod jobs;
 mod operations;
+mod services;
 mod stop;
 
 use wakeful::{Config, Event, Operations, Wakeful, WatchItem};
