@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::context::Call;
 use super::service::Method;
 use super::{Interceptor, MethodContext, Next, Returned, Service};
-use crate::config::services::RESERVED;
+use crate::config::services::{NAME_BYTES_MAX, RESERVED};
 use crate::config::{Config, ServicesConfig};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Invocation, Payload, ServiceInfo};
@@ -112,7 +112,7 @@ impl Registry {
         let call = Call { method, session, wakeful, deadline: until, cancelled: token, span };
         let next = Next::new(around, found);
         let (cx, output_bytes_max) = (MethodContext::new(call), self.config.output_bytes_max);
-        let ended = cancelled.clone();
+        let (ended, answer) = (cancelled.clone(), Answer(Some(answer)));
         let run = async move {
             let _permit = permit;
             // So that what a method has started elsewhere learns of its end.
@@ -120,10 +120,10 @@ impl Registry {
             let run = async { next.run(argument, cx).await };
             let result = tokio::select! {
                 biased;
-                () = ended.cancelled() => return,
+                () = ended.cancelled() => return answer.forget(),
                 result = settle(name, until, Box::pin(run)) => result,
             };
-            answer(result.and_then(|output| fits(output, output_bytes_max)));
+            answer.give(result.and_then(|output| fits(output, output_bytes_max)));
         };
         if !thread.spawn(run.instrument(instrumented)) {
             return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
@@ -138,7 +138,8 @@ impl Registry {
     ) -> Result<(Arc<Method>, Arc<[Arc<dyn Interceptor>]>, ArbiterHandle), Error> {
         let offered = self.offered.lock();
         let unknown = |code, what: &str| {
-            let shown = name.get(..128).unwrap_or(name).escape_debug();
+            let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
+            let shown = shown.escape_debug();
             let message = format!("no {what} {shown} is offered here; `services` lists what is");
             Error::new(code, message)
         };
@@ -189,6 +190,30 @@ pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) wakeful: Wakeful,
     pub(crate) deadline: Option<Instant>,
+}
+
+/// Whoever waits for the result, told also when the method panics as it is dropped, or its thread ends.
+struct Answer<F: FnOnce(Result<Payload, Error>)>(Option<F>);
+
+impl<F: FnOnce(Result<Payload, Error>)> Answer<F> {
+    fn give(mut self, result: Result<Payload, Error>) {
+        if let Some(answer) = self.0.take() {
+            answer(result);
+        }
+    }
+
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<F: FnOnce(Result<Payload, Error>)> Drop for Answer<F> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            let message = "the method ended without a result; whether it did anything is unknown";
+            answer(Err(Error::new(ErrorCode::Unavailable, message)));
+        }
+    }
 }
 
 /// What a method comes to, be it a panic, in its time.

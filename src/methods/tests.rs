@@ -178,6 +178,30 @@ async fn n4_a_method_that_takes_too_long_is_dropped() {
 }
 
 #[actix_rt::test]
+async fn n2_what_panics_when_it_is_dropped_is_answered_all_the_same() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("boom");
+        }
+    }
+    let mut config = Config::new();
+    config.services.call_time_max = Duration::from_millis(10);
+    let wakeful = start(config);
+    let bomb = Service::new("Bomb").method("Drop", async |(): (), _| {
+        let _bomb = Bomb;
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    wakeful.register(bomb).unwrap();
+    let error = refused(&wakeful, "Bomb.Drop", &()).await;
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    let unknown = refused(&wakeful, &"é".repeat(1 << 20), &()).await;
+    assert!(unknown.message.len() < 1_000, "an error as long as what was asked");
+    within(wakeful.stop()).await;
+}
+
+#[actix_rt::test]
 async fn n5_interceptors_stand_around_a_call_in_the_order_they_came() {
     let wakeful = start(Config::new());
     let said = Arc::new(Mutex::new(Vec::new()));

@@ -244,6 +244,8 @@ fn is_heavy(call: &Call) -> bool {
             Request::Range(_) | Request::Txn(_) | Request::LeaseRevoke(_) => true,
             Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
             Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
+            // Few at a time, so that a read starts no more calls than the connection may have.
+            Request::Invoke(_) => true,
             Request::Job(job) => is_heavy_job(job),
             Request::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
             _ => false,

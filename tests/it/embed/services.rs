@@ -195,12 +195,15 @@ async fn n2_a_panic_harms_neither_its_connection_nor_its_neighbours() {
     within(wakeful.stop()).await;
 }
 
+const HEAVY_IN_A_TURN: u8 = 2;
+
 /// Past the limit of calls, requests stay in the socket, and all are answered.
 #[actix_rt::test]
 async fn n6_more_calls_than_one_connection_may_have_wait_their_turn() {
     let gate = Gate::new();
     let mut config = Config::new();
     config.services.calls_per_connection_max = 4;
+    config.rpc.heavy_requests_max = usize::from(HEAVY_IN_A_TURN);
     let wakeful = Wakeful::start(config).unwrap();
     wakeful.register(gate.service()).unwrap();
     let addr = wakeful.listen("127.0.0.1:0").await.unwrap().to_string();
@@ -208,7 +211,11 @@ async fn n6_more_calls_than_one_connection_may_have_wait_their_turn() {
     let first: Vec<_> = (0..4).map(|_| client.go_invoke::<String>("Gate.Pass", "first")).collect();
     gate.seen(4).await;
     let more: Vec<_> = (0..100).map(|_| client.go_invoke::<String>("Gate.Pass", "more")).collect();
-    gate.open.add_permits(104);
+    // One that is done leaves room for the next few, not for all.
+    gate.open.add_permits(1);
+    gate.seen(5).await;
+    assert!(gate.seen.lock().len() <= 4 + usize::from(HEAVY_IN_A_TURN));
+    gate.open.add_permits(103);
     for call in first.into_iter().chain(more) {
         within(call).await.unwrap();
     }
