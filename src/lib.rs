@@ -36,6 +36,8 @@ mod local_watch;
 mod methods;
 mod model;
 mod operations;
+#[cfg(test)]
+mod patience;
 mod queue;
 mod rooms;
 pub mod rpc;

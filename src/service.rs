@@ -1,6 +1,8 @@
 //! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
 
+mod contexts;
 mod operations;
+mod services;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::{Addr, AsyncContext, Context, MailboxError, Recipient};
+use actix::{Addr, AsyncContext, MailboxError, Recipient};
 use futures_util::FutureExt;
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
+use self::contexts::Contexts;
 use crate::actor::message::{
-    DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Progressed, Stop, StopStorage,
-    Watched,
+    DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Stop, StopStorage, Watched,
 };
 use crate::actor::{Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor};
 use crate::config::{Config, Durability};
@@ -25,8 +27,8 @@ use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_job::LocalJob;
 use crate::local_watch::WatchInto;
-use crate::methods::{Caller, Interceptor, Registry, Service};
-use crate::model::{CallReply, Invocation, JobRequest, Payload, WatchRequest};
+use crate::methods::Registry;
+use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::{Server, next_owner};
@@ -89,32 +91,6 @@ struct House {
     ended: mpsc::Receiver<()>,
     /// What `ended` waits for to be dropped; `None` once stopped.
     alive: Option<mpsc::Sender<()>>,
-}
-
-/// Where the actors will run: their addresses are known before they do.
-struct Contexts {
-    store: Context<StoreActor>,
-    queue: Context<QueueActor>,
-    storage: Context<StorageActor>,
-}
-
-impl Contexts {
-    fn new() -> Self {
-        Self { store: Context::new(), queue: Context::new(), storage: Context::new() }
-    }
-
-    /// Tells all of them how far the journal is.
-    fn report(&self) -> journal::Report {
-        let store: Addr<StoreActor> = self.store.address();
-        let queue: Addr<QueueActor> = self.queue.address();
-        let storage: Addr<StorageActor> = self.storage.address();
-        Arc::new(move |progress: journal::Progress| {
-            // bound: one for each commit
-            storage.do_send(Progressed(progress.clone()));
-            queue.do_send(Progressed(progress.clone()));
-            store.do_send(Progressed(progress));
-        })
-    }
 }
 
 /// How often it is said how far the journal is read, and after how many records it is looked at
@@ -379,39 +355,6 @@ impl Wakeful {
         let options = HandlerOptions { background, ..options };
         let start = || work::start(queue, topic, handler, options);
         self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
-    }
-
-    /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this process,
-    /// until [`stop`](Self::stop).
-    ///
-    /// # Errors
-    /// `InvalidArgument` if its name or one of its methods' is no name or taken; `LimitExceeded`
-    /// (`services.services_max`); `Unavailable` if the service has stopped, or there is no thread
-    /// for methods. Nothing was registered.
-    pub fn register(&self, service: Service) -> Result<(), Error> {
-        self.inner.methods.register(service)
-    }
-
-    /// Has `interceptor` stand around every call of a method from now on, inside those that came
-    /// before it.
-    pub fn intercept(&self, interceptor: impl Interceptor) {
-        self.inner.methods.intercept(interceptor);
-    }
-
-    pub(crate) fn methods(&self) -> &Registry {
-        &self.inner.methods
-    }
-
-    /// Calls a method from this process. Dropping the future drops the method.
-    async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
-        let session = Arc::clone(&self.inner.here);
-        let caller = Caller { session, wakeful: self.clone(), deadline: None };
-        let (answer, answered) = oneshot::channel();
-        let _running = self.inner.methods.start(invocation, caller, move |result| {
-            // Whoever called may have gone.
-            let _ = answer.send(result);
-        })?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.

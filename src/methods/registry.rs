@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_rt::{Arbiter, ArbiterHandle};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
@@ -22,6 +22,7 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Invocation, Payload, ServiceInfo};
 use crate::service::Wakeful;
 use crate::session::Session;
+use crate::work::threads::join;
 
 /// The services of an application, and the calls that are under way.
 pub(crate) struct Registry {
@@ -171,15 +172,7 @@ impl Registry {
         };
         let Some(thread) = thread else { return };
         thread.stop();
-        let (ended, ending) = oneshot::channel::<()>();
-        let name = "wakeful-join".to_owned();
-        let joining = std::thread::Builder::new().name(name).spawn(move || {
-            // An error: a method left something that panicked when it was dropped.
-            let _ = thread.join();
-            drop(ended);
-        });
-        let until = Instant::now() + patience;
-        if joining.is_ok() && timeout_at(until.into(), ending).await.is_err() {
+        if join(vec![thread], patience).await > 0 {
             tracing::warn!("a method blocks the thread of all methods; it is left behind");
         }
     }

@@ -1,6 +1,5 @@
 //! Calls within the process: what is found, what is refused, and what becomes of a method.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,14 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::{MethodContext, Methods, Next, Service, method_name};
 use crate::model::{Blob, Invocation, Payload};
+use crate::patience::{until, within};
 use crate::{Config, Error, ErrorCode, Wakeful};
-
-/// After this, what was waited for does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
-}
 
 fn arithmetic() -> Service {
     Service::new("Arithmetic")
@@ -245,12 +238,7 @@ async fn n6_a_method_that_blocks_its_thread_holds_up_neither_the_store_nor_the_s
     wakeful.register(blocking).unwrap();
     let caller = wakeful.clone();
     let call = actix_rt::spawn(async move { caller.invoke::<()>("Blocking.Block", &()).await });
-    within(async {
-        while !begun.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("it has begun", || begun.load(Ordering::Relaxed)).await;
     assert!(within(crate::Operations::get(&wakeful, "key")).await.is_ok());
     within(wakeful.stop()).await;
     drop(go_on);

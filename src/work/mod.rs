@@ -36,6 +36,7 @@ pub(crate) mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod threads;
 mod time;
 mod topic;
 mod topic_queue;

@@ -6,34 +6,17 @@ mod poison;
 mod snapshots;
 mod space;
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
 
 use crate::journal::FaultyDisk;
+use crate::patience::{until, within};
 use crate::{
     CallOptions, CallReply, Config, Durability, Error, GetRequest, Operations, Request, SetRequest,
     Wakeful,
 };
-
-/// After this, what was waited for does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
-}
-
-async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let polled = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, polled).await.is_ok(), "{what}");
-}
 
 /// A configuration with small limits, whose journal syncs only when it is asked to.
 fn config(durability: Durability) -> Config {

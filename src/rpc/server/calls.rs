@@ -17,57 +17,77 @@ use crate::session::Session;
 /// the outbox; dropping this drops the methods.
 #[derive(Default)]
 pub(super) struct Calls {
-    running: HashMap<u64, (u64, Running), RandomState>,
+    /// `None` until the method is started.
+    pending: HashMap<u64, Option<Started>, RandomState>,
+    /// To be started, in order.
+    asked: Vec<(u64, Option<Instant>, Invocation)>,
     /// Tells a call from an earlier one with the same id.
     serial: u64,
 }
 
+struct Started {
+    serial: u64,
+    _running: Running,
+}
+
 impl Calls {
-    /// Starts a call.
-    ///
-    /// # Errors
-    /// Nothing was called.
+    /// Takes a call, which begins with the next [`start`](Self::start).
+    pub(super) fn ask(&mut self, id: u64, deadline: Option<Instant>, invocation: Invocation) {
+        self.pending.insert(id, None);
+        self.asked.push((id, deadline, invocation));
+    }
+
+    /// Starts what was asked for; gives the calls that cannot be.
     pub(super) fn start(
         &mut self,
-        id: u64,
-        deadline: Option<Instant>,
-        invocation: Invocation,
-        (service, session, outbox): (&Wakeful, &Arc<Session>, &Arc<Outbox>),
-    ) -> Result<(), Error> {
-        let (session, wakeful) = (Arc::clone(session), service.clone());
-        let outbox = Arc::clone(outbox);
-        self.serial += 1;
-        let serial = self.serial;
-        let caller = Caller { session, wakeful, deadline };
-        let running = service.methods().start(invocation, caller, move |result| {
-            outbox.push(Outgoing::Returned(id, serial, result));
-        })?;
-        self.running.insert(id, (serial, running));
-        Ok(())
+        service: &Wakeful,
+        session: &Arc<Session>,
+        outbox: &Arc<Outbox>,
+    ) -> Vec<(u64, Error)> {
+        let mut refused = Vec::new();
+        for (id, deadline, invocation) in std::mem::take(&mut self.asked) {
+            self.serial += 1;
+            let (serial, outbox) = (self.serial, Arc::clone(outbox));
+            let (session, wakeful) = (Arc::clone(session), service.clone());
+            let caller = Caller { session, wakeful, deadline };
+            let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
+            match service.methods().start(invocation, caller, answer) {
+                Ok(running) => {
+                    self.pending.insert(id, Some(Started { serial, _running: running }));
+                }
+                Err(error) => {
+                    self.pending.remove(&id);
+                    refused.push((id, error));
+                }
+            }
+        }
+        refused
     }
 
     /// Whether the call `id` is under way.
     pub(super) fn contains(&self, id: u64) -> bool {
-        !self.running.is_empty() && self.running.contains_key(&id)
+        !self.pending.is_empty() && self.pending.contains_key(&id)
     }
 
     /// Notes the answer to the call `id`; whether that is wanted still.
     pub(super) fn answered(&mut self, id: u64, serial: u64) -> bool {
-        let wanted = self.running.get(&id).is_some_and(|(running, _)| *running == serial);
-        wanted && self.running.remove(&id).is_some()
+        let started = self.pending.get(&id).and_then(Option::as_ref);
+        let wanted = started.is_some_and(|started| started.serial == serial);
+        wanted && self.pending.remove(&id).is_some()
     }
 
-    /// Drops the call `id`; whether it was under way.
+    /// Drops the call `id`; whether it had been started.
     pub(super) fn cancel(&mut self, id: u64) -> bool {
-        !self.running.is_empty() && self.running.remove(&id).is_some()
+        let started = self.pending.get(&id).is_some_and(Option::is_some);
+        started && self.pending.remove(&id).is_some()
     }
 
     /// Ends all.
     pub(super) fn end_all(&mut self) {
-        self.running = HashMap::default();
+        *self = Self { serial: self.serial, ..Self::default() };
     }
 
     pub(super) fn len(&self) -> usize {
-        self.running.len()
+        self.pending.len()
     }
 }

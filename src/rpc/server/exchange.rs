@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use ahash::RandomState;
 
-use super::asked::{About, Asked, StreamOut};
+use super::asked::{About, Asked};
 use super::calls::Calls;
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
 use super::inbox::Fatal;
 use super::jobs::Jobs;
 use super::outbox::{Outbox, Outgoing};
-use super::push_writer::PushWriter;
+use super::streams::Streams;
 use super::withheld::Withheld;
 use crate::actor::message::{
     Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, StreamRef, Task,
@@ -21,7 +21,7 @@ use crate::actor::message::{
 };
 use crate::actor::{AnswerSink, Outlet};
 use crate::error::{Error, ErrorCode};
-use crate::model::{CallReply, Invocation, Reply, Request};
+use crate::model::{CallReply, Reply, Request};
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::Call;
@@ -57,10 +57,7 @@ pub(super) struct Exchange {
     calls: Calls,
     /// Parked waits by request id.
     waits: HashMap<u64, Handle, RandomState>,
-    /// Streams by request id.
-    streams: HashMap<u64, StreamOut, RandomState>,
-    /// Streams that have a batch to write and credit to do so.
-    sendable: VecDeque<u64>,
+    streams: Streams,
     encoder: Encoder,
 }
 
@@ -91,8 +88,7 @@ impl Exchange {
             jobs,
             calls: Calls::default(),
             waits: HashMap::default(),
-            streams: HashMap::default(),
-            sendable: VecDeque::new(),
+            streams: Streams::default(),
             encoder,
         }
     }
@@ -120,7 +116,7 @@ impl Exchange {
             && self.withheld.is_empty()
             && self.jobs.is_done()
             && self.calls.len() == 0
-            && self.streams.values().all(|stream| stream.watches == 0)
+            && self.streams.are_idle()
     }
 
     /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
@@ -138,7 +134,7 @@ impl Exchange {
 
     /// Whether there is something to encode as soon as there is room.
     pub(super) fn has_more(&self) -> bool {
-        !self.answers.is_empty() || !self.sendable.is_empty()
+        !self.answers.is_empty() || self.streams.have_more()
     }
 
     /// Makes room for so many requests in the next message to the store.
@@ -155,7 +151,7 @@ impl Exchange {
         call: Result<Call, Error>,
     ) -> Result<(), End> {
         if id <= self.highest {
-            let open = self.waits.contains_key(&id) || self.streams.contains_key(&id);
+            let open = self.waits.contains_key(&id) || self.streams.handle(id).is_some();
             if open
                 || self.withheld.contains(id)
                 || self.jobs.contains(id)
@@ -166,67 +162,39 @@ impl Exchange {
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
-        let Some(call) = self.ask_queue(id, deadline, call) else { return Ok(()) };
-        let Some(call) = self.ask_services(id, deadline, call) else { return Ok(()) };
+        let Some(call) = self.ask_elsewhere(id, deadline, call) else { return Ok(()) };
         let (about, task) = self.task(id, call);
         self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about });
         Ok(())
     }
 
-    /// Takes a request to the queue for its next message; gives back any other.
-    fn ask_queue(
+    /// Takes a request to the queue, or about services; gives back any other.
+    fn ask_elsewhere(
         &mut self,
         id: u64,
         deadline: Option<Instant>,
         call: Result<Call, Error>,
     ) -> Option<Result<Call, Error>> {
-        match call {
+        let Ok(Call::Store { options, request }) = call else { return Some(call) };
+        let once = options.idempotency.is_some();
+        match request {
             // Whoever holds jobs is still to settle them.
-            Ok(Call::Store { options, request: Request::Job(request) })
-                if options.idempotency.is_none() && (!self.leaving || request.concludes()) =>
-            {
+            Request::Job(request) if !once && (!self.leaving || request.concludes()) => {
                 let durability = options.durability;
                 self.jobs.ask(JobWork { id, deadline, durability, request });
-                None
             }
-            call => Some(call),
-        }
-    }
-
-    /// Does what concerns services; gives back any other request.
-    fn ask_services(
-        &mut self,
-        id: u64,
-        deadline: Option<Instant>,
-        call: Result<Call, Error>,
-    ) -> Option<Result<Call, Error>> {
-        match call {
-            Ok(Call::Store { options, request: Request::Services })
-                if options.idempotency.is_none() =>
-            {
+            Request::Invoke(invocation) if !once && !self.leaving => {
+                self.calls.ask(id, deadline, invocation);
+            }
+            Request::Services if !once => {
                 let reply = Reply::Services(self.service.methods().services());
                 let reply = CallReply { reply, durability: None };
                 self.answers.push_back((id, Ok(Done::Reply(reply))));
-                None
             }
-            Ok(Call::Store { options, request: Request::Invoke(invocation) })
-                if options.idempotency.is_none() && !self.leaving =>
-            {
-                self.invoke(id, deadline, invocation).err().map(Err)
-            }
-            call => Some(call),
+            request => return Some(Ok(Call::Store { options, request })),
         }
-    }
-
-    fn invoke(
-        &mut self,
-        id: u64,
-        deadline: Option<Instant>,
-        invocation: Invocation,
-    ) -> Result<(), Error> {
-        let with = (&self.service, &self.session, &self.outbox);
-        self.calls.start(id, deadline, invocation, with)
+        None
     }
 
     /// That no id was asked for twice in the same message. Ids that rise need no look.
@@ -293,8 +261,8 @@ impl Exchange {
 
     /// The stream with this id, open or opened by the same message.
     fn stream_ref(&self, id: u64) -> Option<StreamRef> {
-        if let Some(open) = self.streams.get(&id) {
-            return Some(StreamRef::Open(open.handle));
+        if let Some(handle) = self.streams.handle(id) {
+            return Some(StreamRef::Open(handle));
         }
         let opens = |asked: &Asked| asked.id == id && matches!(asked.about, About::Open { .. });
         self.asked.iter().position(opens).map(StreamRef::OpenedBy)
@@ -305,8 +273,8 @@ impl Exchange {
         self.cancelled.push(id);
     }
 
-    /// Hands everything asked for to the store and to the queue, as one message each, and takes
-    /// the answers of the store.
+    /// Hands everything asked for to the store and to the queue, as one message each, takes the
+    /// answers of the store, and starts the methods that are called.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         self.check_ids()?;
         if !self.works.is_empty() {
@@ -331,7 +299,9 @@ impl Exchange {
                 }
             }
         }
-        // After the store: what a job is about is set before a worker has it.
+        // After the store: what a job or a call is about is set before a worker or a method has it.
+        let refused = self.calls.start(&self.service, &self.session, &self.outbox);
+        self.answers.extend(refused.into_iter().map(|(id, error)| (id, Err(error))));
         self.jobs.hand_over(&self.service, Arc::clone(&self.outbox) as Arc<dyn AnswerSink>);
         self.do_cancel();
         // What is left is the queue's, or has ended by itself.
@@ -345,28 +315,13 @@ impl Exchange {
                 self.waits.insert(asked.id, *handle);
             }
             (Ok(Done::StreamOpened(handle)), About::Open { window_bytes }) => {
-                let stream = StreamOut {
-                    handle: *handle,
-                    credit: i64::from(window_bytes),
-                    watches: 0,
-                    batches: VecDeque::new(),
-                    listed: false,
-                };
-                self.streams.insert(asked.id, stream);
+                self.streams.open(asked.id, *handle, window_bytes);
             }
             (Ok(Done::Watching(_)), About::Add { stream }) => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
-                    stream.watches += 1;
-                }
+                self.streams.begin_watch(stream);
             }
-            (Ok(Done::WatchCancelled), About::Cancel { stream }) => self.end_watches(stream, 1),
+            (Ok(Done::WatchCancelled), About::Cancel { stream }) => self.streams.end_watch(stream),
             _ => {}
-        }
-    }
-
-    fn end_watches(&mut self, stream: u64, count: usize) {
-        if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.watches = stream.watches.saturating_sub(count);
         }
     }
 
@@ -376,9 +331,9 @@ impl Exchange {
         for id in std::mem::take(&mut self.cancelled) {
             if let Some(handle) = self.waits.remove(&id) {
                 waits.push(handle);
-            } else if let Some(stream) = self.streams.remove(&id) {
+            } else if let Some(stream) = self.streams.close(id) {
                 // bound: one for each stream that was opened
-                self.service.store().do_send(CloseStream(stream.handle));
+                self.service.store().do_send(CloseStream(stream));
             } else if !self.calls.cancel(id) {
                 self.cancelled.push(id);
                 continue;
@@ -393,21 +348,7 @@ impl Exchange {
 
     /// The peer has consumed pushes of a stream.
     pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.credit = stream.credit.saturating_add(i64::from(bytes));
-        }
-        self.list(id);
-    }
-
-    /// Lists a stream as sendable if it is.
-    fn list(&mut self, id: u64) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && !stream.batches.is_empty()
-            && stream.credit > 0
-            && !std::mem::replace(&mut stream.listed, true)
-        {
-            self.sendable.push_back(id);
-        }
+        self.streams.add_credit(id, bytes);
     }
 
     /// Encodes what there is to say, about `room` bytes of it, of pushes about `push_room`.
@@ -434,10 +375,8 @@ impl Exchange {
                 self.encoder.answer(out, id, answer)?;
             }
         }
-        while out.len() < push_full
-            && let Some(id) = self.sendable.pop_front()
-        {
-            self.write_push(out, id)?;
+        while out.len() < push_full && self.streams.have_more() {
+            self.write_push(out)?;
         }
         Ok(())
     }
@@ -467,12 +406,7 @@ impl Exchange {
                 }
             }
             Outgoing::Show(id, handle, batch) => {
-                if let Some(stream) = self.streams.get_mut(&id)
-                    && stream.handle == handle
-                {
-                    stream.batches.push_back(PushWriter::new(batch));
-                    self.list(id);
-                }
+                self.streams.show(id, handle, batch);
             }
             Outgoing::Goodbye if !self.open => {
                 let error = Error::from(StoreError::Stopping { resume: None });
@@ -488,23 +422,16 @@ impl Exchange {
     }
 
     /// Writes one frame of a stream's batch.
-    fn write_push(&mut self, out: &mut Vec<u8>, id: u64) -> Result<(), End> {
-        let frame_bytes_max = self.encoder.frame_bytes_max;
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        stream.listed = false;
-        let Some(writer) = stream.batches.front_mut() else { return Ok(()) };
-        let written = writer.write(out, id, frame_bytes_max).map_err(|error| {
+    fn write_push(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
+        let written = self.streams.write(out, self.encoder.frame_bytes_max);
+        let used_up = written.map_err(|error| {
             tracing::error!(%error, "a push could not be encoded");
             End::Gone
         })?;
-        stream.credit -= i64::try_from(written.body_bytes).unwrap_or(i64::MAX);
-        stream.watches = stream.watches.saturating_sub(written.ended);
-        if writer.is_done() {
-            stream.batches.pop_front();
+        if let Some(stream) = used_up {
             // bound: one for each batch
-            self.service.store().do_send(Ready(stream.handle));
+            self.service.store().do_send(Ready(stream));
         }
-        self.list(id);
         Ok(())
     }
 
@@ -521,8 +448,8 @@ impl Exchange {
             }
             tokio::task::yield_now().await;
         }
-        for stream in std::mem::take(&mut self.streams).into_values() {
-            if store.send(CloseStream(stream.handle)).await.is_err() {
+        for stream in self.streams.close_all() {
+            if store.send(CloseStream(stream)).await.is_err() {
                 return;
             }
         }
@@ -538,9 +465,9 @@ impl Drop for Exchange {
             // bound: once for each connection
             store.do_send(CancelWaits(self.waits.values().copied().collect()));
         }
-        for stream in self.streams.values() {
+        for stream in self.streams.close_all() {
             // bound: one for each stream that was opened
-            store.do_send(CloseStream(stream.handle));
+            store.do_send(CloseStream(stream));
         }
     }
 }

@@ -10,6 +10,7 @@ mod jobs;
 mod outbox;
 mod output;
 mod push_writer;
+mod streams;
 mod withheld;
 
 use std::collections::HashMap;

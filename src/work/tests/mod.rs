@@ -16,24 +16,10 @@ use futures_util::future::BoxFuture;
 
 use self::tapped::Tapped;
 use super::{Bounds, HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker, start};
+use crate::patience::{PATIENCE, until, within};
 
-/// After this, what was waited for does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// A time that is not over during a test.
 const LONG: Duration = Duration::from_secs(600);
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
-}
-
-async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let polled = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, polled).await.is_ok(), "{what}");
-}
 
 type Handled = BoxFuture<'static, Result<String, JobError>>;
 

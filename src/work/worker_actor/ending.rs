@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use actix::{ActorContext, Arbiter, AsyncContext, Context};
-use tokio::sync::oneshot;
+use actix::{ActorContext, AsyncContext, Context};
 
 use super::{Phase, WorkerActor};
 use crate::model::Verdict;
 use crate::work::recording_actor::Dismiss;
+use crate::work::threads::join;
 use crate::work::time::later;
 use crate::work::{Cancelled, Queue, Stopped};
 
@@ -77,24 +77,4 @@ impl<Q: Queue> WorkerActor<Q> {
         });
         ctx.stop();
     }
-}
-
-/// Waits until threads have ended, but for no longer than `patience`; tells how many have not.
-async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
-    let until = later(Instant::now(), patience).into();
-    let mut late = 0;
-    for thread in threads {
-        let (ended, ending) = oneshot::channel::<()>();
-        // A thread of the runtime's own would outlast this by far.
-        let joining =
-            std::thread::Builder::new().name("wakeful-join".to_owned()).spawn(move || {
-                // An error: a handler left something that panicked when it was dropped.
-                let _ = thread.join();
-                drop(ended);
-            });
-        if joining.is_ok() && tokio::time::timeout_at(until, ending).await.is_err() {
-            late += 1;
-        }
-    }
-    late
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wakeful::{
-    Client, ClientConfig, Config, Error, ErrorCode, MethodContext, Methods, Operations, Peer,
-    Service, ServiceInfo, Session, SetRequest, Wakeful,
+    Client, ClientConfig, Config, Error, ErrorCode, GetRequest, MethodContext, Methods, Operations,
+    Peer, Request, Service, ServiceInfo, Session, SetRequest, Wakeful,
 };
 
 use super::within;
@@ -22,6 +22,32 @@ wakeful::service! {
         /// Says hello, and to whom.
         async fn hello(request: String) -> String;
     }
+}
+
+/// What is sent behind a set sees it, be it in the same packet.
+#[actix_rt::test]
+async fn n1_a_call_begins_after_what_was_sent_before_it() {
+    let read = Service::new("Reader").method("Read", async |(): (), cx: MethodContext| {
+        let value = cx.wakeful().get("key").await?.kv.map(|kv| kv.value.to_string());
+        Ok(value)
+    });
+    let (wakeful, addr) = served([read]).await;
+    let client = connect(&addr).await;
+    for round in 0..200 {
+        let value = round.to_string();
+        let set = client.go(Request::Set(SetRequest::new("key", value.as_str())));
+        let read = client.go_invoke::<Option<String>>("Reader.Read", &());
+        // In the same packets, so that the connection has more to do before it comes to the store.
+        let more: Vec<_> = (0..500)
+            .map(|_| client.go(Request::Get(GetRequest { key: "key".into(), revision: 0 })))
+            .collect();
+        assert_eq!(within(read).await, Ok(Some(value)));
+        within(set).await.unwrap();
+        for get in more {
+            within(get).await.unwrap();
+        }
+    }
+    within(wakeful.stop()).await;
 }
 
 #[derive(Default)]

@@ -1,0 +1,35 @@
+//! [`Contexts`]: where the actors will run.
+
+use std::sync::Arc;
+
+use actix::{Addr, AsyncContext, Context};
+
+use crate::actor::message::Progressed;
+use crate::actor::{QueueActor, StorageActor, StoreActor};
+use crate::journal;
+
+/// Where the actors will run: their addresses are known before they do.
+pub(super) struct Contexts {
+    pub(super) store: Context<StoreActor>,
+    pub(super) queue: Context<QueueActor>,
+    pub(super) storage: Context<StorageActor>,
+}
+
+impl Contexts {
+    pub(super) fn new() -> Self {
+        Self { store: Context::new(), queue: Context::new(), storage: Context::new() }
+    }
+
+    /// Tells all of them how far the journal is.
+    pub(super) fn report(&self) -> journal::Report {
+        let store: Addr<StoreActor> = self.store.address();
+        let queue: Addr<QueueActor> = self.queue.address();
+        let storage: Addr<StorageActor> = self.storage.address();
+        Arc::new(move |progress: journal::Progress| {
+            // bound: one for each commit
+            storage.do_send(Progressed(progress.clone()));
+            queue.do_send(Progressed(progress.clone()));
+            store.do_send(Progressed(progress));
+        })
+    }
+}

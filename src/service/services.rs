@@ -1,0 +1,45 @@
+//! Services of the application: offered, and called from this process.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Wakeful, gone};
+use crate::error::Error;
+use crate::methods::{Caller, Interceptor, Registry, Service};
+use crate::model::{Invocation, Payload};
+
+impl Wakeful {
+    /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this process,
+    /// until [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// `InvalidArgument` if its name or one of its methods' is no name or taken; `LimitExceeded`
+    /// (`services.services_max`); `Unavailable` if the service has stopped, or there is no thread
+    /// for methods. Nothing was registered.
+    pub fn register(&self, service: Service) -> Result<(), Error> {
+        self.inner.methods.register(service)
+    }
+
+    /// Has `interceptor` stand around every call of a method from now on, inside those that came
+    /// before it.
+    pub fn intercept(&self, interceptor: impl Interceptor) {
+        self.inner.methods.intercept(interceptor);
+    }
+
+    pub(crate) fn methods(&self) -> &Registry {
+        &self.inner.methods
+    }
+
+    /// Calls a method from this process. Dropping the future drops the method.
+    pub(super) async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
+        let session = Arc::clone(&self.inner.here);
+        let caller = Caller { session, wakeful: self.clone(), deadline: None };
+        let (answer, answered) = oneshot::channel();
+        let _running = self.inner.methods.start(invocation, caller, move |result| {
+            // Whoever called may have gone.
+            let _ = answer.send(result);
+        })?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}

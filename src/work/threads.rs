@@ -1,0 +1,28 @@
+//! The end of threads that users' code runs on.
+
+use std::time::{Duration, Instant};
+
+use actix::Arbiter;
+use tokio::sync::oneshot;
+
+use super::time::later;
+
+/// Waits until threads have ended, but for no longer than `patience`; tells how many have not.
+pub(crate) async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
+    let until = later(Instant::now(), patience).into();
+    let mut late = 0;
+    for thread in threads {
+        let (ended, ending) = oneshot::channel::<()>();
+        // A thread of the runtime's own would outlast this by far.
+        let joining =
+            std::thread::Builder::new().name("wakeful-join".to_owned()).spawn(move || {
+                // An error: a handler left something that panicked when it was dropped.
+                let _ = thread.join();
+                drop(ended);
+            });
+        if joining.is_ok() && tokio::time::timeout_at(until, ending).await.is_err() {
+            late += 1;
+        }
+    }
+    late
+}
