@@ -65,6 +65,12 @@ fn in_flight(id: u64) -> End {
     protocol(&format!("request id {id} is in flight already")).into()
 }
 
+/// Whether a request is not for the store.
+fn goes_elsewhere(call: &Call) -> bool {
+    let Call::Store { request, .. } = call else { return false };
+    matches!(request, Request::Job(_) | Request::Invoke(_) | Request::Services)
+}
+
 impl Exchange {
     pub(super) fn new(service: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
         let name = session.peer().to_string();
@@ -162,21 +168,23 @@ impl Exchange {
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
-        let Some(call) = self.ask_elsewhere(id, deadline, call) else { return Ok(()) };
+        // Looked at first: a request to the store, as most are, is not moved for it.
+        let call = match call {
+            Ok(call) if goes_elsewhere(&call) => match self.ask_elsewhere(id, deadline, call) {
+                Some(call) => Ok(call),
+                None => return Ok(()),
+            },
+            call => call,
+        };
         let (about, task) = self.task(id, call);
         self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about });
         Ok(())
     }
 
-    /// Takes a request to the queue, or about services; gives back any other.
-    fn ask_elsewhere(
-        &mut self,
-        id: u64,
-        deadline: Option<Instant>,
-        call: Result<Call, Error>,
-    ) -> Option<Result<Call, Error>> {
-        let Ok(Call::Store { options, request }) = call else { return Some(call) };
+    /// Takes a request to the queue, or about services; gives back one that is to be refused.
+    fn ask_elsewhere(&mut self, id: u64, deadline: Option<Instant>, call: Call) -> Option<Call> {
+        let Call::Store { options, request } = call else { return Some(call) };
         let once = options.idempotency.is_some();
         match request {
             // Whoever holds jobs is still to settle them.
@@ -192,7 +200,7 @@ impl Exchange {
                 let reply = CallReply { reply, durability: None };
                 self.answers.push_back((id, Ok(Done::Reply(reply))));
             }
-            request => return Some(Ok(Call::Store { options, request })),
+            request => return Some(Call::Store { options, request }),
         }
         None
     }
