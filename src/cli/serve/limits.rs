@@ -1,0 +1,70 @@
+//! [`LimitArgs`]: the limits of a [`Config`] by their names.
+
+use crate::Config;
+use crate::cli::failure::Failure;
+use crate::cli::json::Object;
+use crate::cli::output::Output;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LimitArgs {
+    /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limit: Vec<String>,
+    /// Print every limit as NAME=VALUE and exit
+    #[arg(long)]
+    pub(super) limits: bool,
+}
+
+impl LimitArgs {
+    /// Sets what was given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<(), String> {
+        for limit in &self.limit {
+            let Some((name, value)) = limit.split_once('=') else {
+                return Err(format!(
+                    "--limit {limit}: write NAME=VALUE, as in store.keys_max=1000"
+                ));
+            };
+            config.set(name, value).map_err(|refusal| format!("--limit {refusal}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints every limit.
+pub(super) fn print(config: &Config, out: &mut Output) -> Result<(), Failure> {
+    for (name, value) in config.entries() {
+        if out.json() {
+            out.object(Object::new().text("name", name).text("value", &value));
+        } else {
+            out.line(format_args!("{name}={value}"));
+        }
+    }
+    out.flush_blocking()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(limit: &[&str]) -> Result<Config, String> {
+        let limit = limit.iter().map(ToString::to_string).collect();
+        let mut config = Config::new();
+        LimitArgs { limit, limits: false }.apply(&mut config).map(|()| config)
+    }
+
+    #[test]
+    fn limits_set_the_config() {
+        let config = config(&["store.keys_max=5", "rpc.shutdown_grace=5s"]).unwrap();
+        assert_eq!(config.store.keys_max, 5);
+        assert_eq!(config.rpc.shutdown_grace, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn wrong_limits_are_refused() {
+        assert!(config(&["store.keys_max"]).unwrap_err().contains("NAME=VALUE"));
+        assert!(config(&["keys_max=5"]).unwrap_err().contains("store.keys_max"));
+        assert!(config(&["store.keys_max=x"]).unwrap_err().contains("whole number"));
+    }
+}

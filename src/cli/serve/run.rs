@@ -1,0 +1,60 @@
+//! A server from its start to its end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::json::Object;
+use crate::cli::output::{Output, notice};
+use crate::cli::signal::Signals;
+use crate::{Config, Wakeful};
+
+/// Serves until a signal, or until the journal fails.
+pub(super) async fn run(
+    config: Config,
+    dir: Option<&Path>,
+    listen: &str,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+    let grace = config.rpc.shutdown_grace;
+    let wakeful = match dir {
+        Some(dir) => Wakeful::open(config, dir)?,
+        None => Wakeful::start(config)?,
+    };
+    let addr = wakeful.listen(listen).await.map_err(|error| {
+        // Not exit 5: it is this process that fails, not one that cannot be reached.
+        let message = format!("{} (at {listen}); name another with --listen", error.message);
+        Failure::told(Exit::Failed, error.code.to_string(), message)
+    })?;
+    if out.json() {
+        out.object(Object::new().text("listening", &addr.to_string()));
+    } else {
+        out.line(format_args!("listening on {addr}"));
+    }
+    match out.flush().await {
+        // Whoever started it need not read on.
+        Ok(()) | Err(Failure::ClosedPipe) => {}
+        Err(failure) => return Err(failure),
+    }
+    let failed = tokio::select! {
+        _ = signals.next() => None,
+        error = wakeful.failed() => Some(error),
+    };
+    tracing::info!(grace_ms = grace.as_millis(), "stopping; a second signal stops at once");
+    tokio::select! {
+        () = wakeful.stop() => {
+            // The last sync may fail too.
+            let failed = failed.or_else(|| wakeful.failed().now_or_never());
+            failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
+        }
+        // `stop` keeps to the grace itself; this is for the day it does not.
+        () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
+            notice("error: stopping took too long; stopped at once");
+            std::process::exit(Exit::Failed as i32)
+        }
+        exit = signals.next() => std::process::exit(exit as i32),
+    }
+}
