@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 
-from servers import ETCD_LOAD
+from servers import ETCD_LOAD, NETRPC
 
 KEYS = 100_000
 VALUE_BYTES = 64
@@ -102,17 +102,23 @@ class EtcdLoad(Driver):
 class GoLoad(Driver):
     """The load of `peers/netrpc`, on Go's own client."""
 
+    def __init__(self, name, run, server, codec="gob"):
+        super().__init__(name, run, server)
+        self.codec = codec
+
+    def command(self, *words):
+        return [NETRPC, "load", "-addr", self.server.addr, "-codec", self.codec, *words]
+
     def fill(self):
         words = ["-fill", "-keys", KEYS, "-value-bytes", VALUE_BYTES, "-seconds", "0.1"]
-        command = [self.server.command[0], "load", "-addr", self.server.addr, *words]
+        command = self.command(*words)
         words = [str(word) for word in command]
-        self.run.call(f"{self.name} fill", words, FILL_SECONDS_MAX, kind="fill of net/rpc")
+        self.run.call(f"{self.name} fill", words, FILL_SECONDS_MAX, kind=f"fill of {self.name}")
 
     def load(self, op, connections, pipeline, seconds):
         words = ["-op", op, "-connections", connections, "-pipeline", pipeline]
         words += ["-keys", KEYS, "-value-bytes", VALUE_BYTES, "-seconds", seconds]
-        command = [self.server.command[0], "load", "-addr", self.server.addr, *words]
-        return said(self.call(op, connections, pipeline, seconds, command))
+        return said(self.call(op, connections, pipeline, seconds, self.command(*words)))
 
 
 def said(output):

@@ -9,6 +9,7 @@ import sys
 import durable
 import fanout
 import jobs
+import jsonrpc
 import keys
 import lag
 import leases
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "durable": durable,
     "start": start,
     "jobs": jobs,
+    "json": jsonrpc,
 }
 OPEN_FILES = 65_536
 

@@ -278,13 +278,18 @@ class NetRpc(Server):
 
     name = "net/rpc"
 
-    def __init__(self):
-        if shutil.which("go") is None:
-            raise Missing("go is not installed: it is in Debian's package golang-go")
-        build = ["go", "build", "-o", str(REPO / NETRPC), "."]
-        subprocess.run(build, cwd=REPO / "bench/peers/netrpc", check=True, timeout=300)
-        super().__init__([NETRPC, "serve"])
+    def __init__(self, codec="gob"):
+        build_netrpc()
+        super().__init__([NETRPC, "serve", "-codec", codec])
         self.addr = self.said_address()
+
+
+def build_netrpc():
+    """Builds the server and the load of `peers/netrpc`."""
+    if shutil.which("go") is None:
+        raise Missing("go is not installed: it is in Debian's package golang-go")
+    build = ["go", "build", "-o", str(REPO / NETRPC), "."]
+    subprocess.run(build, cwd=REPO / "bench/peers/netrpc", check=True, timeout=300)
 
 
 @contextmanager

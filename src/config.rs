@@ -152,6 +152,11 @@ pub struct RpcConfig {
     /// How many requests that may take long (ranges, transactions, range deletes) of one
     /// connection are done in one turn; bounds how long one connection holds up the others.
     pub heavy_requests_max: usize,
+    /// Deepest nesting of lists and objects in JSON; the connection of who goes deeper ends.
+    pub json_depth_max: usize,
+    /// Longest id of a request in JSON, bytes: it is kept until the request is answered. The connection
+    /// of who gives a longer one ends.
+    pub json_id_bytes_max: usize,
     /// Bytes of encoded output a connection holds before it stops encoding more.
     pub output_bytes_max: usize,
     /// From accept to the whole preface and hello.
@@ -207,6 +212,8 @@ impl Config {
                 frame_bytes_max: 8 * 1024 * 1024,
                 requests_in_flight_max: 4_096,
                 heavy_requests_max: 16,
+                json_depth_max: 64,
+                json_id_bytes_max: 256,
                 output_bytes_max: 256 * 1024,
                 handshake_timeout: Duration::from_secs(5),
                 frame_timeout: Duration::from_secs(10),
@@ -287,7 +294,8 @@ impl Config {
                 wait_timeout_default, batch_events_max, batch_bytes_max, progress_interval_min,
             }
             rpc: RpcConfig {
-                connections_max, frame_bytes_max, requests_in_flight_max, heavy_requests_max, output_bytes_max,
+                connections_max, frame_bytes_max, requests_in_flight_max, heavy_requests_max,
+                json_depth_max, json_id_bytes_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace,
             }

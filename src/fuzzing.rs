@@ -2,6 +2,8 @@
 //!
 //! Each function takes any bytes and panics if a promise about them is broken.
 
+mod json;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use crate::model::{
 };
 use crate::queue::{self, Answer, Effect, Now, Outcomes};
 use crate::store::State;
+
+pub use self::json::json_requests;
 
 const DIR: &str = "/journal";
 const SECTOR: usize = 512;

@@ -12,6 +12,12 @@ use crate::error::{Error, ErrorCode};
 /// turns on one connection.
 pub(crate) const PUSH_BYTES: usize = 64 * 1024;
 
+/// Deepest JSON that is read, whatever is configured: readers go as deep as it does.
+pub(crate) const JSON_DEPTH_LIMIT: usize = 120;
+
+/// Room for any number of 64 bits, which is what Go's clients give as an id.
+const JSON_ID_BYTES_MIN: usize = 20;
+
 /// What a segment has room for beside one record, and a little more.
 const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
 
@@ -35,6 +41,12 @@ impl Config {
             return refuse(
                 "rpc.requests_in_flight_max and rpc.heavy_requests_max must be at least 1".into(),
             );
+        }
+        if !(4..=JSON_DEPTH_LIMIT).contains(&rpc.json_depth_max) {
+            return refuse(format!("rpc.json_depth_max must be 4 to {JSON_DEPTH_LIMIT}"));
+        }
+        if rpc.json_id_bytes_max < JSON_ID_BYTES_MIN {
+            return refuse(format!("rpc.json_id_bytes_max must be at least {JSON_ID_BYTES_MIN}"));
         }
         if rpc.output_bytes_max == 0 {
             return refuse("rpc.output_bytes_max must be at least 1".into());

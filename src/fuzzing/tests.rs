@@ -10,7 +10,7 @@ use crate::store::tests::{cases, changes, first_record_of, strategy};
 
 /// What is done to bytes.
 #[derive(Debug, Clone)]
-enum Mutation {
+pub(super) enum Mutation {
     Set(usize, u8),
     Flip(usize, u8),
     Remove(usize, usize),
@@ -20,7 +20,7 @@ enum Mutation {
     Cut(usize),
 }
 
-fn mutation() -> impl Strategy<Value = Mutation> {
+pub(super) fn mutation() -> impl Strategy<Value = Mutation> {
     let at = || any::<usize>();
     let byte = prop_oneof![any::<u8>(), 0..8u8, 250..=255u8];
     prop_oneof![
@@ -34,7 +34,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+pub(super) fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     let len = bytes.len();
     let place = |at: usize| at % (len + 1);
     let range = |at: usize, count: usize| place(at)..(place(at) + count).min(len);
@@ -180,6 +180,7 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
             "store_records" => store_records(&bytes),
             "queue_records" => queue_records(&bytes),
             "journal_segments" => journal_segments(&bytes),
+            "json_requests" => json_requests(&bytes),
             _ => journal_snapshot(&bytes),
         }
         let dir = seeds.join(target);
@@ -205,6 +206,9 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
         for count in 1..=records.len() {
             write("queue_records", format!("{name}-{count}"), framed(&records[..count]));
         }
+    }
+    for (number, request) in json::tests::requests().into_iter().enumerate() {
+        write("json_requests", format!("{number}"), [&[255][..], &request].concat());
     }
     for (number, (_, change)) in changes().into_iter().enumerate() {
         write("store_records", format!("change-{number}"), framed(&[first_record_of(change)]));

@@ -4,6 +4,7 @@ pub mod client;
 pub mod codec;
 pub mod frame;
 mod held;
+pub(crate) mod json;
 pub(crate) mod proto;
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -16,6 +16,7 @@ mod durable;
 mod embed;
 #[cfg(feature = "cli")]
 mod examples;
+mod json;
 #[cfg(feature = "cli")]
 mod process;
 #[cfg(all(feature = "cli", unix))]

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math/rand"
 	"net/rpc"
+	"net/rpc/jsonrpc"
 	"os"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,7 @@ type lane struct {
 func load(words []string) error {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	addr := flags.String("addr", "", "address of the server")
+	codec := flags.String("codec", "gob", "gob, for the service KV, or json, for KVStoreService")
 	connections := flags.Int("connections", 50, "connections")
 	pipeline := flags.Int("pipeline", 1, "requests in flight on each connection")
 	op := flags.String("op", "set", "set or get")
@@ -32,10 +35,14 @@ func load(words []string) error {
 	if err := flags.Parse(words); err != nil {
 		return err
 	}
-	value := bytes.Repeat([]byte("x"), *valueBytes)
+	calls := calls(gobCalls{bytes.Repeat([]byte("x"), *valueBytes)})
+	dial := rpc.Dial
+	if *codec == "json" {
+		calls, dial = jsonCalls{strings.Repeat("x", *valueBytes)}, jsonrpc.Dial
+	}
 	lanes := make([]*lane, *connections)
 	for place := range lanes {
-		client, err := rpc.Dial("tcp", *addr)
+		client, err := dial("tcp", *addr)
 		if err != nil {
 			return err
 		}
@@ -43,8 +50,10 @@ func load(words []string) error {
 	}
 	if *fill {
 		for key := 0; key < *keys; key++ {
-			if err := lanes[0].client.Call("KV.Set", setArgs(key, value), new(SetReply)); err != nil {
-				return err
+			done := make(chan *rpc.Call, 1)
+			calls.set(lanes[0].client, key, done)
+			if call := <-done; call.Error != nil {
+				return call.Error
 			}
 		}
 	}
@@ -54,7 +63,7 @@ func load(words []string) error {
 	done := make(chan struct{}, len(lanes))
 	for _, one := range lanes {
 		go func(one *lane) {
-			one.err = one.run(end, *pipeline, *op == "set", *keys, value)
+			one.err = one.run(end, *pipeline, *op == "set", *keys, calls)
 			done <- struct{}{}
 		}(one)
 	}
@@ -66,15 +75,15 @@ func load(words []string) error {
 }
 
 // run sends a batch, awaits all its replies, and sends the next: as wakeful bench does.
-func (one *lane) run(end time.Time, pipeline int, set bool, keys int, value []byte) error {
+func (one *lane) run(end time.Time, pipeline int, set bool, keys int, calls calls) error {
 	answers := make(chan *rpc.Call, pipeline)
 	for started := time.Now(); started.Before(end); started = time.Now() {
 		for sent := 0; sent < pipeline; sent++ {
 			key := one.random.Intn(keys)
 			if set {
-				one.client.Go("KV.Set", setArgs(key, value), new(SetReply), answers)
+				calls.set(one.client, key, answers)
 			} else {
-				one.client.Go("KV.Get", &GetArgs{name(key)}, new(GetReply), answers)
+				calls.get(one.client, key, answers)
 			}
 		}
 		for answered := 0; answered < pipeline; answered++ {
@@ -87,8 +96,32 @@ func (one *lane) run(end time.Time, pipeline int, set bool, keys int, value []by
 	return nil
 }
 
-func setArgs(key int, value []byte) *SetArgs {
-	return &SetArgs{name(key), value}
+// calls are what a service takes.
+type calls interface {
+	set(client *rpc.Client, key int, done chan *rpc.Call)
+	get(client *rpc.Client, key int, done chan *rpc.Call)
+}
+
+type gobCalls struct{ value []byte }
+
+func (calls gobCalls) set(client *rpc.Client, key int, done chan *rpc.Call) {
+	client.Go("KV.Set", &SetArgs{name(key), calls.value}, new(SetReply), done)
+}
+
+func (calls gobCalls) get(client *rpc.Client, key int, done chan *rpc.Call) {
+	client.Go("KV.Get", &GetArgs{name(key)}, new(GetReply), done)
+}
+
+type jsonCalls struct{ value string }
+
+// Values differ, as a set to what is there is done without a write.
+func (calls jsonCalls) set(client *rpc.Client, key int, done chan *rpc.Call) {
+	value := fmt.Sprintf("%08x%s", rand.Uint32(), calls.value)[:len(calls.value)]
+	client.Go("KVStoreService.Set", [2]string{name(key), value}, new(struct{}), done)
+}
+
+func (calls jsonCalls) get(client *rpc.Client, key int, done chan *rpc.Call) {
+	client.Go("KVStoreService.Get", name(key), new(string), done)
 }
 
 func name(key int) string {

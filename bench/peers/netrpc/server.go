@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/rpc"
+	"net/rpc/jsonrpc"
 	"sync"
 )
 
@@ -63,9 +66,43 @@ func (kv *KV) Get(args *GetArgs, reply *GetReply) error {
 	return nil
 }
 
-func serve() error {
+// KVStoreService is the one of Wakeful's JSON door, of which it has what is measured.
+type KVStoreService struct {
+	mu sync.RWMutex
+	m  map[string]string
+}
+
+// Get reads a key.
+func (kv *KVStoreService) Get(key string, value *string) error {
+	kv.mu.RLock()
+	defer kv.mu.RUnlock()
+	found, ok := kv.m[key]
+	if !ok {
+		return errors.New("not found")
+	}
+	*value = found
+	return nil
+}
+
+// Set sets a key.
+func (kv *KVStoreService) Set(pair [2]string, reply *struct{}) error {
+	kv.mu.Lock()
+	defer kv.mu.Unlock()
+	kv.m[pair[0]] = pair[1]
+	return nil
+}
+
+func serve(words []string) error {
+	flags := flag.NewFlagSet("serve", flag.ExitOnError)
+	codec := flags.String("codec", "gob", "gob or json")
+	if err := flags.Parse(words); err != nil {
+		return err
+	}
 	server := rpc.NewServer()
 	if err := server.Register(&KV{revision: 1, entries: map[string]entry{}}); err != nil {
+		return err
+	}
+	if err := server.Register(&KVStoreService{m: map[string]string{}}); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,6 +110,15 @@ func serve() error {
 		return err
 	}
 	fmt.Println("listening on", listener.Addr())
-	server.Accept(listener)
-	return nil
+	if *codec == "gob" {
+		server.Accept(listener)
+		return nil
+	}
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go server.ServeCodec(jsonrpc.NewServerCodec(conn))
+	}
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
-use super::inbox::{Fatal, Inbox, Received};
+use super::inbox::{CLIENT_NAME_BYTES_MAX, Fatal, Inbox, Received};
 use super::outbox::{Mail, Outbox};
 use super::output::Output;
 use crate::config::RpcConfig;
@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorCode};
 use crate::operations::Operations;
 use crate::rpc::codec::{encode_bare, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE};
+use crate::rpc::json::{self, Ask, What};
 use crate::rpc::proto::{WireError, WireWelcome};
 use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
@@ -60,6 +61,8 @@ pub(super) struct Connection {
     pinged: Option<Instant>,
     /// Since when the socket takes no output.
     blocked: Option<Instant>,
+    /// When a peer that speaks JSON closed its sending side.
+    hung_up: Option<Instant>,
 }
 
 enum Event {
@@ -113,6 +116,7 @@ impl Connection {
             heard: now,
             pinged: None,
             blocked: None,
+            hung_up: None,
         }
     }
 
@@ -188,7 +192,8 @@ impl Connection {
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
             more = go_on && self.room() > 0 && wrote > 0;
         }
-        if self.may_read() && self.room() > 0 && !self.exchange.has_answers() {
+        let open = self.hung_up.is_none();
+        if open && self.may_read() && self.room() > 0 && !self.exchange.has_answers() {
             if self.inbox.full {
                 return Poll::Ready(Ok(Event::Received));
             }
@@ -213,10 +218,16 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Ready(Ok(())) => {}
             }
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Err(End::Gone));
-            }
             let now = Instant::now();
+            if buffer.filled().is_empty() {
+                if !self.inbox.is_json() {
+                    return Poll::Ready(Err(End::Gone));
+                }
+                // As with Go's server: `nc` closes its side when it has sent all.
+                self.hung_up = Some(now);
+                self.arm(now + self.config().shutdown_grace);
+                return Poll::Ready(Ok(()));
+            }
             (self.heard, self.pinged) = (now, None);
             let pushed = self.inbox.push(buffer.filled(), now, &self.service.config().rpc);
             if let Some(since) = self.inbox.partial_since {
@@ -243,25 +254,19 @@ impl Connection {
                 Received::Credit { stream, bytes } => self.exchange.add_credit(stream, bytes),
                 Received::Ping(id) => encode_bare(self.output.buffer(), Kind::Pong, id),
                 Received::Goodbye => self.exchange.leave(),
+                Received::Json(ask) => self.ask_json(ask).await?,
             }
+        }
+        if self.hung_up.is_some() {
+            self.exchange.hang_up(self.output.buffer());
         }
         self.exchange.hand_over().await
     }
 
     async fn welcome(&mut self, name: &str) -> Result<(), End> {
         self.exchange.rename(format!("{} ({name})", self.session.peer()));
-        let status = self.service.status().await;
-        let revision = status.map_err(|error| End::Fatal(Fatal::Error(error)))?.revision;
-        let rpc = self.config();
-        let max = rpc.frame_bytes_max;
-        let welcome = WireWelcome {
-            server_version: env!("CARGO_PKG_VERSION"),
-            store_id: self.service.store_id(),
-            revision,
-            frame_bytes_max: u32::try_from(max).unwrap_or(u32::MAX),
-            requests_in_flight_max: u32::try_from(rpc.requests_in_flight_max).unwrap_or(u32::MAX),
-            ping_interval_ms: u32::try_from(rpc.ping_interval.as_millis()).unwrap_or(u32::MAX),
-        };
+        let welcome = self.new_welcome().await?;
+        let max = self.config().frame_bytes_max;
         let out = self.output.buffer();
         out.extend_from_slice(&PREFACE);
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
@@ -269,6 +274,41 @@ impl Connection {
         self.timer.as_mut().reset(next.into());
         tracing::debug!(peer = %self.session.peer(), name, "connection open");
         Ok(())
+    }
+
+    async fn ask_json(&mut self, ask: Ask) -> Result<(), End> {
+        if !self.exchange.is_json() {
+            self.exchange.speak_json();
+            tracing::debug!(peer = %self.session.peer(), "connection open, for JSON");
+        }
+        let Ask { id, what: What::Hello(name) } = ask else {
+            return self.exchange.ask_json(ask, self.output.buffer());
+        };
+        if name.len() > CLIENT_NAME_BYTES_MAX {
+            let told = "InvalidArgument: the client's name is longer than 256 bytes";
+            json::refuse(self.output.buffer(), &id, told);
+            return Ok(());
+        }
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        self.exchange.rename(format!("{} ({name})", self.session.peer()));
+        let welcome = self.new_welcome().await?;
+        json::hello(self.output.buffer(), &id, &welcome);
+        Ok(())
+    }
+
+    async fn new_welcome(&self) -> Result<WireWelcome<'static>, End> {
+        let status = self.service.status().await;
+        let revision = status.map_err(|error| End::Fatal(Fatal::Error(error)))?.revision;
+        let rpc = self.config();
+        let saturated = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(WireWelcome {
+            server_version: env!("CARGO_PKG_VERSION"),
+            store_id: self.service.store_id(),
+            revision,
+            frame_bytes_max: saturated(rpc.frame_bytes_max),
+            requests_in_flight_max: saturated(rpc.requests_in_flight_max),
+            ping_interval_ms: u32::try_from(rpc.ping_interval.as_millis()).unwrap_or(u32::MAX),
+        })
     }
 
     fn note_blocked(&mut self, progress: bool) {
@@ -326,7 +366,12 @@ impl Connection {
             tracing::info!(peer = %self.session.peer(), "silent after a ping for rpc.ping_timeout; closing");
             return Err(End::Gone);
         }
-        let silent = self.inbox.is_open() && self.heard + config.ping_interval <= now;
+        if self.hung_up.is_some_and(|since| since + config.shutdown_grace <= now) {
+            return Err(End::Gone);
+        }
+        // JSON has no pings: the kernel asks whether such a peer is there, and it may be idle for ever.
+        let pings = self.inbox.is_open() && !self.inbox.is_json();
+        let silent = pings && self.heard + config.ping_interval <= now;
         if silent && self.pinged.is_none() {
             self.pinged = Some(now);
             encode_bare(self.output.buffer(), Kind::Ping, 0);
@@ -341,11 +386,13 @@ impl Connection {
         let steady = match self.pinged {
             _ if !self.inbox.is_open() => self.accepted + config.handshake_timeout,
             Some(at) => at + config.ping_timeout,
+            None if self.inbox.is_json() => Instant::now() + config.ping_interval,
             None => self.heard + config.ping_interval,
         };
         let frame = self.inbox.partial_since.map(|since| since + config.frame_timeout);
         let write = self.blocked.map(|since| since + config.write_timeout);
-        [frame, write].into_iter().flatten().fold(steady, Instant::min)
+        let end = self.hung_up.map(|since| since + config.shutdown_grace);
+        [frame, write, end].into_iter().flatten().fold(steady, Instant::min)
     }
 
     /// Tells the peer why it is refused, as far as it listens.
@@ -354,6 +401,13 @@ impl Connection {
             Fatal::NotWakeful(line) => {
                 tracing::info!(peer = %self.session.peer(), "refused: does not speak the protocol");
                 self.output.buffer().extend_from_slice(line.as_bytes());
+            }
+            Fatal::Silent(why) => {
+                tracing::info!(peer = %self.session.peer(), why, "refused");
+            }
+            Fatal::Error(error) if self.inbox.is_json() => {
+                // An error without a request would be taken for the answer to another.
+                tracing::info!(peer = %self.session.peer(), %error, "refused");
             }
             Fatal::Error(error) => {
                 tracing::info!(peer = %self.session.peer(), %error, "refused");

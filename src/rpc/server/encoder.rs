@@ -7,6 +7,7 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::model::CallReply;
 use crate::rpc::codec::{CodecError, encode_frame, encode_headed};
 use crate::rpc::frame::{Header, Kind};
+use crate::rpc::json::Replies;
 use crate::rpc::proto::{WireError, WirePush, WireReply, durability_byte};
 use crate::service::Wakeful;
 
@@ -15,21 +16,27 @@ pub(super) struct Encoder {
     pub(super) frame_bytes_max: usize,
     /// Of what waits show.
     durability: Option<Durability>,
+    /// Of a connection that speaks JSON.
+    pub(super) json: Option<Box<Replies>>,
 }
 
 impl Encoder {
     pub(super) fn new(service: &Wakeful) -> Self {
         let frame_bytes_max = service.config().rpc.frame_bytes_max;
-        Self { frame_bytes_max, durability: service.durability() }
+        Self { frame_bytes_max, durability: service.durability(), json: None }
     }
 
     /// Appends the answer to the request `id`, in one frame.
     pub(super) fn answer(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         id: u64,
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
+        if let Some(json) = &mut self.json {
+            json.answer(out, id, answer, self.durability);
+            return Ok(());
+        }
         match answer {
             Ok(Done::Reply(CallReply { reply, durability })) => {
                 self.reply(out, id, durability, &WireReply::from(&reply))

@@ -1,5 +1,7 @@
 //! [`Exchange`]: the requests of one connection and what becomes of them.
 
+mod json;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +24,7 @@ use crate::actor::message::{
 use crate::actor::{AnswerSink, Outlet};
 use crate::error::{Error, ErrorCode};
 use crate::model::{CallReply, Reply, Request};
-use crate::rpc::codec::encode_bare;
+use crate::rpc::codec::{CodecError, encode_bare};
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
@@ -39,6 +41,8 @@ pub(super) struct Exchange {
     open: bool,
     /// Takes no new requests; over when those in flight are.
     leaving: bool,
+    /// Nothing more will come, but answers are taken.
+    hung_up: bool,
     /// The highest request id so far.
     highest: u64,
     /// Not all ids of the next message are higher than those before them.
@@ -84,6 +88,7 @@ impl Exchange {
             outbox,
             open: false,
             leaving: false,
+            hung_up: false,
             highest: 0,
             unordered: false,
             works: Vec::new(),
@@ -120,9 +125,9 @@ impl Exchange {
             && self.waits.is_empty()
             && self.answers.is_empty()
             && self.withheld.is_empty()
-            && self.jobs.is_done()
+            && (self.jobs.is_done() || self.hung_up && self.jobs.is_answered())
             && self.calls.len() == 0
-            && self.streams.are_idle()
+            && self.awaits_no_news()
     }
 
     /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
@@ -329,6 +334,8 @@ impl Exchange {
                 self.streams.begin_watch(stream);
             }
             (Ok(Done::WatchCancelled), About::Cancel { stream }) => self.streams.end_watch(stream),
+            // In JSON each watch has a stream of its own.
+            (Err(_), About::Add { stream }) if self.is_json() => self.cancel(stream),
             _ => {}
         }
     }
@@ -422,7 +429,9 @@ impl Exchange {
             }
             Outgoing::Goodbye => {
                 self.leaving = true;
-                encode_bare(out, Kind::Goodbye, 0);
+                if !self.is_json() {
+                    encode_bare(out, Kind::Goodbye, 0);
+                }
             }
             Outgoing::Drained => self.jobs.drained(),
         }
@@ -431,7 +440,16 @@ impl Exchange {
 
     /// Writes one frame of a stream's batch.
     fn write_push(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
-        let written = self.streams.write(out, self.encoder.frame_bytes_max);
+        if self.is_json() {
+            return self.write_news(out);
+        }
+        let max = self.encoder.frame_bytes_max;
+        let written = self.streams.write(|stream, writer| writer.write(out, stream, max));
+        self.note_written(written)
+    }
+
+    /// Has the store fill the next batch of a stream that has used up one.
+    fn note_written(&mut self, written: Result<Option<Handle>, CodecError>) -> Result<(), End> {
         let used_up = written.map_err(|error| {
             tracing::error!(%error, "a push could not be encoded");
             End::Gone

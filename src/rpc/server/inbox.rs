@@ -1,5 +1,7 @@
 //! [`Inbox`]: turns what a peer sends into work, until there is enough for one turn.
 
+mod json;
+
 use std::time::{Duration, Instant};
 
 use super::connection::protocol;
@@ -9,10 +11,11 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::model::{JobRequest, KeyRange, Request};
 use crate::rpc::codec::{CodecError, decode};
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
+use crate::rpc::json::{Ask, Splitter};
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest name a client may give itself, bytes.
-const CLIENT_NAME_BYTES_MAX: usize = 256;
+pub(super) const CLIENT_NAME_BYTES_MAX: usize = 256;
 
 /// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
 const HELLO_BYTES_MAX: usize = 1024;
@@ -32,6 +35,10 @@ pub(super) struct Inbox {
     heavy: usize,
     /// `partial` may hold whole frames, left for the next turn.
     pub(super) full: bool,
+    /// Of the value that is not whole yet.
+    splitter: Splitter,
+    /// Why nothing more can be understood, once what was is done.
+    broken: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,8 @@ enum Phase {
     Preface,
     Hello,
     Open,
+    /// JSON in place of all that.
+    Json,
 }
 
 pub(super) enum Received {
@@ -56,6 +65,7 @@ pub(super) enum Received {
     },
     Ping(u64),
     Goodbye,
+    Json(Ask),
 }
 
 /// Why a connection cannot go on.
@@ -64,6 +74,8 @@ pub(super) enum Fatal {
     Error(Error),
     /// It does not: one line of text.
     NotWakeful(&'static str),
+    /// There is no request to answer it to.
+    Silent(&'static str),
 }
 
 impl Inbox {
@@ -76,6 +88,8 @@ impl Inbox {
             received: Vec::new(),
             heavy: 0,
             full: false,
+            splitter: Splitter::default(),
+            broken: None,
         }
     }
 
@@ -85,7 +99,12 @@ impl Inbox {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open | Phase::Json)
+    }
+
+    /// Whether the peer speaks JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.phase == Phase::Json
     }
 
     /// Takes in what was read.
@@ -137,6 +156,10 @@ impl Inbox {
     /// Understands `bytes` as far as there are whole frames and there is room; tells how far.
     fn parse(&mut self, bytes: &[u8], now: Instant, config: &RpcConfig) -> Result<usize, Fatal> {
         self.full = false;
+        if self.phase == Phase::Json || (self.phase == Phase::Preface && json::begins(bytes)) {
+            self.phase = Phase::Json;
+            return self.parse_json(bytes, now, config);
+        }
         let mut rest = bytes;
         if self.phase == Phase::Preface {
             let start = rest.get(..PREFACE.len()).unwrap_or(rest);
@@ -150,9 +173,7 @@ impl Inbox {
             self.phase = Phase::Hello;
         }
         loop {
-            if self.received.len() >= config.requests_in_flight_max
-                || self.heavy >= config.heavy_requests_max
-            {
+            if self.has_enough(config) {
                 self.full = true;
                 break;
             }
@@ -170,6 +191,12 @@ impl Inbox {
             }
         }
         Ok(bytes.len() - rest.len())
+    }
+
+    /// Whether there is enough for one turn.
+    fn has_enough(&self, config: &RpcConfig) -> bool {
+        self.received.len() >= config.requests_in_flight_max
+            || self.heavy >= config.heavy_requests_max
     }
 
     fn understand(
@@ -320,6 +347,7 @@ mod tests {
             Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
             Received::Ping(id) => format!("ping {id}"),
             Received::Goodbye => "goodbye".to_owned(),
+            Received::Json(ask) => format!("{ask:?}"),
         }
     }
 

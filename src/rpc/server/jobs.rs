@@ -126,6 +126,16 @@ impl Jobs {
         self.large > 0
     }
 
+    /// Requests that are parked, or about to be.
+    pub(super) fn parked(&self) -> impl Iterator<Item = u64> {
+        self.pending.iter().filter(|(_, pending)| pending.parks).map(|(id, _)| *id)
+    }
+
+    /// Whether nothing is pending.
+    pub(super) fn is_answered(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Whether nothing is pending, and the peer has settled what it was given.
     pub(super) fn is_done(&self) -> bool {
         self.pending.is_empty() && (self.drained || self.held.is_empty())

@@ -153,7 +153,14 @@ async fn accept_all(
 fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let unanswered = config.ping_interval + config.ping_timeout;
-    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(unanswered))
+    let socket = socket2::SockRef::from(socket);
+    // Peers that cannot be pinged, as JSON has no pings, are asked by the kernel.
+    let second = Duration::from_secs(1);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(config.ping_interval.max(second))
+        .with_interval((config.ping_timeout / 3).max(second));
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(unanswered))
 }
 
 /// Says that there are too many connections, and closes.

@@ -40,8 +40,14 @@ impl PushWriter {
         stream: u64,
         body_bytes_max: usize,
     ) -> Result<Written, CodecError> {
-        let mut write =
-            |push: &WirePush<'_>| encode_frame(out, Kind::Push, stream, 0, push, body_bytes_max);
+        self.write_by(|push| encode_frame(out, Kind::Push, stream, 0, push, body_bytes_max))
+    }
+
+    /// Has `write` write the next push, and tell its length.
+    pub(super) fn write_by(
+        &mut self,
+        mut write: impl FnMut(&WirePush<'_>) -> Result<usize, CodecError>,
+    ) -> Result<Written, CodecError> {
         let Some(Delivery { watch_id, view, news }) = self.batch.deliveries.get(self.delivery)
         else {
             return Ok(Written { body_bytes: 0, ended: 0 });

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use ahash::RandomState;
 
-use super::push_writer::PushWriter;
+use super::push_writer::{PushWriter, Written};
 use crate::rpc::codec::CodecError;
 use crate::watch::{Batch, Handle};
 
@@ -38,6 +38,10 @@ impl Streams {
 
     pub(super) fn handle(&self, id: u64) -> Option<Handle> {
         self.open.get(&id).map(|stream| stream.handle)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.open.keys().copied()
     }
 
     /// Forgets a stream, which the store is to close.
@@ -75,6 +79,14 @@ impl Streams {
         self.list(id);
     }
 
+    /// The peer asks for one push of a stream, however long.
+    pub(super) fn allow_one(&mut self, id: u64) {
+        if let Some(stream) = self.open.get_mut(&id) {
+            stream.credit = 1;
+        }
+        self.list(id);
+    }
+
     /// Takes what a stream is to show. The handle tells it from an earlier one with the same id.
     pub(super) fn show(&mut self, id: u64, handle: Handle, batch: Batch) {
         if let Some(stream) = self.open.get_mut(&id)
@@ -90,17 +102,17 @@ impl Streams {
         !self.sendable.is_empty()
     }
 
-    /// Writes one frame of the stream whose turn it is; the stream, if that used up its batch.
+    /// Has `write` write one push of the stream whose turn it is; the stream, if that used up its
+    /// batch.
     pub(super) fn write(
         &mut self,
-        out: &mut Vec<u8>,
-        frame_bytes_max: usize,
+        write: impl FnOnce(u64, &mut PushWriter) -> Result<Written, CodecError>,
     ) -> Result<Option<Handle>, CodecError> {
         let Some(id) = self.sendable.pop_front() else { return Ok(None) };
         let Some(stream) = self.open.get_mut(&id) else { return Ok(None) };
         stream.listed = false;
         let Some(writer) = stream.batches.front_mut() else { return Ok(None) };
-        let written = writer.write(out, id, frame_bytes_max)?;
+        let written = write(id, writer)?;
         stream.credit -= i64::try_from(written.body_bytes).unwrap_or(i64::MAX);
         stream.watches = stream.watches.saturating_sub(written.ended);
         let used_up = writer.is_done().then_some(stream.handle);

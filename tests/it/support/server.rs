@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use wakeful::{Config, Wakeful};
+use wakeful::{Config, Service, Wakeful};
 
 use super::PATIENCE;
 
@@ -26,8 +26,17 @@ impl Server {
         Self::start_with(|_| {})
     }
 
+    /// With services of the application's own, and patience with what is in flight at an end.
+    pub(crate) fn offering(services: Vec<Service>) -> Self {
+        Self::start_and(|config| config.rpc.shutdown_grace = PATIENCE, services)
+    }
+
     /// With what `change` makes of the defaults. Stops quickly unless that says otherwise.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_and(change, Vec::new())
+    }
+
+    fn start_and(change: impl FnOnce(&mut Config), services: Vec<Service>) -> Self {
         let mut config = Config::new();
         config.rpc.shutdown_grace = Duration::from_millis(200);
         change(&mut config);
@@ -38,6 +47,9 @@ impl Server {
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
                 let wakeful = Wakeful::start(config).expect("the configuration fits itself");
+                for service in services {
+                    wakeful.register(service).expect("it can be offered");
+                }
                 let addr = wakeful.listen("127.0.0.1:0").await.expect("there is a free port");
                 started.send((addr, wakeful.clone())).expect("the test waits for it");
                 // A test that panics drops the sender, which is as good.

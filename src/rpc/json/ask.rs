@@ -1,0 +1,189 @@
+//! [`Ask`]: what one JSON object asks for, in the house's own words.
+
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::envelope::{Envelope, raw_argument};
+use super::node::NODE_BYTES;
+use super::{Shape, kv_store_service, methods};
+use crate::config::RpcConfig;
+use crate::error::Error;
+use crate::model::{Blob, Invocation, Payload, Request, WatchRequest};
+use crate::rpc::proto::Call;
+
+/// The text of an id, which is echoed as it came.
+pub(crate) type IdText = SmallVec<[u8; 16]>;
+
+/// A request, and how it is called by its client.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) id: IdText,
+    pub(crate) what: What,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// A request of the native protocol, and what its answer is to look like.
+    Call {
+        call: Result<Call, Error>,
+        deadline: Option<Instant>,
+        shape: Shape,
+    },
+    /// Nothing that is done; the text says why.
+    Refused(String),
+    /// A method of another service without any params; where there is none, Go says that.
+    NoParams(String),
+    /// The name of a client, for operators.
+    Hello(String),
+    Ping,
+    Goodbye,
+    /// Requests with this id are to be given up.
+    Cancel(IdText),
+    WatchOpen(WatchRequest),
+    /// What is new on the watch of this number, as soon as there is anything.
+    WatchNext(u64),
+    WatchClose(u64),
+}
+
+/// Bounds of what is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    id_bytes_max: usize,
+    nodes_max: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &RpcConfig) -> Self {
+        let nodes_max = config.frame_bytes_max / NODE_BYTES;
+        Self { id_bytes_max: config.json_id_bytes_max, nodes_max }
+    }
+}
+
+/// Understands one JSON object that was read at `now`.
+///
+/// # Errors
+/// Why it cannot be answered at all: it is not JSON, or its id is too long to be kept.
+pub(crate) fn understand(value: &[u8], now: Instant, limits: Limits) -> Result<Ask, &'static str> {
+    let Ok(envelope) = Envelope::read(value) else { return Err("malformed JSON") };
+    let id = envelope.id.unwrap_or("null").as_bytes();
+    if id.len() > limits.id_bytes_max {
+        return Err("an id longer than rpc.json_id_bytes_max");
+    }
+    let id = IdText::from_slice(id);
+    Ok(Ask { id, what: dispatch(envelope, now, limits) })
+}
+
+fn dispatch(envelope: Envelope<'_>, now: Instant, limits: Limits) -> What {
+    let Envelope { method: name, params, .. } = envelope;
+    let understood = match name.rsplit_once('.') {
+        // In Go's own words, here and below.
+        None => Err(format!("rpc: service/method request ill-formed: {name}")),
+        Some(("KVStoreService", method)) => {
+            kv_store_service::understand(method, params).unwrap_or_else(|| Err(no_method(&name)))
+        }
+        Some(("Wakeful", method)) => {
+            let understood = methods::understand(method, params, now, limits.nodes_max);
+            understood.unwrap_or_else(|| Err(no_method(&name)))
+        }
+        Some(_) if params.is_none() => Ok(What::NoParams(name.into_owned())),
+        Some(_) => invoke(name.into_owned(), params),
+    };
+    understood.unwrap_or_else(What::Refused)
+}
+
+/// A method of a service that the application has registered, if it has.
+fn invoke(method: String, params: Option<&str>) -> Result<What, String> {
+    let argument = raw_argument(params).map_err(|error| error.to_string())?;
+    let argument = Payload::Json(Blob::from(argument));
+    let shape = Shape::Invoke(method.clone().into());
+    let call = Call::from(Request::Invoke(Invocation { method, argument }));
+    Ok(What::Call { call: Ok(call), deadline: None, shape })
+}
+
+pub(super) fn no_method(name: &str) -> String {
+    format!("rpc: can't find method {name}")
+}
+
+pub(super) fn no_service(name: &str) -> String {
+    format!("rpc: can't find service {name}")
+}
+
+/// A request that is answered in a shape of its own.
+pub(super) fn plain(request: Request, shape: Shape) -> What {
+    What::Call { call: Ok(Call::from(request)), deadline: None, shape }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::model::{SetRequest, WaitRequest};
+
+    fn ask(text: &str) -> Ask {
+        let limits = Limits::of(&Config::new().rpc);
+        understand(text.as_bytes(), Instant::now(), limits).unwrap()
+    }
+
+    fn refusal(text: &str) -> String {
+        match ask(text).what {
+            What::Refused(refusal) => refusal,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn g2_what_there_is_not_is_told_in_gos_words() {
+        for (text, expected) in [
+            (r#"{"method":"Get"}"#, "rpc: service/method request ill-formed: Get"),
+            ("{}", "rpc: service/method request ill-formed: "),
+            (r#"{"method":"KVStoreService.Nope"}"#, "rpc: can't find method KVStoreService.Nope"),
+            (r#"{"method":"Wakeful.set"}"#, "rpc: can't find method Wakeful.set"),
+            (r#"{"method":"KVStoreService.Get"}"#, "jsonrpc: request body missing params"),
+            (r#"{"method":"Wakeful.Get","params":null}"#, "jsonrpc: request body missing params"),
+            (r#"{"method":"KVStoreService.Get","params":[""]}"#, "not found"),
+        ] {
+            assert_eq!(refusal(text), expected);
+        }
+        let wrong = refusal(r#"{"method":"KVStoreService.Get","params":[5]}"#);
+        assert!(
+            wrong.starts_with("jsonrpc: invalid type: integer `5`, expected a string"),
+            "{wrong}"
+        );
+        let other = ask(r#"{"method":"a.b.c","id":"x"}"#);
+        assert!(matches!(&other.what, What::NoParams(name) if name == "a.b.c"));
+        assert_eq!(&*other.id, b"\"x\"");
+    }
+
+    #[test]
+    fn g3_the_seeds_calls_are_requests_of_the_store() {
+        let call = |text| match ask(text).what {
+            What::Call { call, .. } => call.unwrap(),
+            other => panic!("{text}: {other:?}"),
+        };
+        let set = call(r#"{"method":"KVStoreService.Set","params":[["a","b"]],"id":1}"#);
+        let expected = SetRequest { only_if_changed: true, ..SetRequest::new("a", "b") };
+        assert_eq!(set, Call::from(Request::Set(expected)));
+        let Call::Wait(wait) = call(r#"{"method":"KVStoreService.Watch","params":[-3],"id":1}"#)
+        else {
+            panic!("it is a wait")
+        };
+        let timeout = Some(std::time::Duration::ZERO);
+        assert_eq!(wait, WaitRequest { timeout, ..WaitRequest::new(crate::KeyRange::all()) });
+    }
+
+    #[test]
+    fn g2_an_id_is_any_json_up_to_a_length() {
+        for id in ["0", "18446744073709551615", "\"a\\n\"", "[1, {}]", "null", "-1.5e3"] {
+            let asked = ask(&format!(r#"{{"id":{id},"method":"x"}}"#));
+            assert_eq!(std::str::from_utf8(&asked.id).unwrap(), id);
+        }
+        assert_eq!(&*ask("{}").id, b"null");
+        let mut config = Config::new().rpc;
+        config.json_id_bytes_max = 3;
+        let read = |text: &str| understand(text.as_bytes(), Instant::now(), Limits::of(&config));
+        assert!(read(r#"{"id":123}"#).is_ok());
+        assert!(read(r#"{"id":1234}"#).unwrap_err().contains("rpc.json_id_bytes_max"));
+    }
+}

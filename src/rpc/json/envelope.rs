@@ -1,0 +1,193 @@
+//! [`Envelope`]: a request as Go's `net/rpc/jsonrpc` sends it, its argument not yet looked at.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A request. As in Go, names of members are read whatever their case, unknown ones are ignored, of
+/// one that comes twice the last counts, and null is as good as missing.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) method: Cow<'a, str>,
+    /// Any JSON at all.
+    pub(crate) params: Option<&'a str>,
+    /// Any JSON at all.
+    pub(crate) id: Option<&'a str>,
+}
+
+impl<'a> Envelope<'a> {
+    /// # Errors
+    /// It is not JSON, or its method is not text: there is nothing to answer.
+    pub(crate) fn read(value: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+    type Value = Envelope<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(Text(name)) = members.next_key()? {
+            if name.eq_ignore_ascii_case("method") {
+                if let Some(Text(method)) = members.next_value()? {
+                    envelope.method = method;
+                }
+            } else if name.eq_ignore_ascii_case("params") {
+                envelope.params = members.next_value::<Option<&RawValue>>()?.map(RawValue::get);
+            } else if name.eq_ignore_ascii_case("id") {
+                envelope.id = members.next_value::<Option<&RawValue>>()?.map(RawValue::get);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// Text that is borrowed where it has no escapes.
+#[derive(Debug, Default)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+struct TextVisitor<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for TextVisitor<'a> {
+    type Value = Text<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// Up to `N` values of a list, as Go reads a list into an array: those that are missing or null are
+/// zero, those beyond are ignored.
+#[derive(Debug)]
+pub(crate) struct First<T, const N: usize>(pub(crate) [T; N]);
+
+impl<'de, T: Deserialize<'de> + Default, const N: usize> Deserialize<'de> for First<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FirstVisitor(PhantomData))
+    }
+}
+
+impl<T: Default, const N: usize> Default for First<T, N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
+}
+
+struct FirstVisitor<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Default, const N: usize> Visitor<'de> for FirstVisitor<T, N> {
+    type Value = First<T, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<Self::Value, S::Error> {
+        let mut first = First::default();
+        for place in &mut first.0 {
+            match values.next_element::<Option<T>>()? {
+                None => return Ok(first),
+                Some(value) => *place = value.unwrap_or_default(),
+            }
+        }
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first)
+    }
+}
+
+/// Why an argument is not what its method takes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArgumentError {
+    /// In Go's own words.
+    #[error("jsonrpc: request body missing params")]
+    Missing,
+    #[error("jsonrpc: {0}")]
+    Wrong(#[from] serde_json::Error),
+}
+
+/// The one argument: the first of `params`, or the zero value.
+pub(crate) fn argument<'a, T: Deserialize<'a> + Default>(
+    params: Option<&'a str>,
+) -> Result<T, ArgumentError> {
+    let First([argument]) = serde_json::from_str(params.ok_or(ArgumentError::Missing)?)?;
+    Ok(argument)
+}
+
+/// The one argument as it came; null for the zero value.
+pub(crate) fn raw_argument(params: Option<&str>) -> Result<&str, ArgumentError> {
+    let argument: Option<&RawValue> = argument(params)?;
+    Ok(argument.map_or("null", RawValue::get))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g2_members_are_read_as_go_reads_them() {
+        let text = br#"{"METHOD":"\u0041.b","x":{"id":9},"Id":1,"params":[1],"id": {"a":[]} }"#;
+        let envelope = Envelope::read(text).unwrap();
+        assert_eq!(envelope.method, "A.b");
+        assert_eq!((envelope.params, envelope.id), (Some("[1]"), Some(r#"{"a":[]}"#)));
+        let nothing = Envelope::read(br#"{"method":null,"params":null,"id":null}"#).unwrap();
+        assert_eq!((&*nothing.method, nothing.params, nothing.id), ("", None, None));
+        for bad in [&br#"{"method":5}"#[..], b"{\"id\":\"\xff\"}", b"[1]", b"{\"a\" 1}"] {
+            assert!(Envelope::read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn g3_what_is_missing_or_null_is_zero_and_what_is_too_much_is_ignored() {
+        for params in ["[]", "[null]", "[null,1]"] {
+            assert_eq!(argument::<i64>(Some(params)).unwrap(), 0, "{params}");
+            assert_eq!(raw_argument(Some(params)).unwrap(), "null");
+        }
+        assert_eq!(argument::<i64>(Some("[7,\"x\",{}]")).unwrap(), 7);
+        assert_eq!(raw_argument(Some("[ {\"a\" : 1} , 2]")).unwrap(), "{\"a\" : 1}");
+        let pair = |params| {
+            let First([Text(a), Text(b)]) = argument::<First<Text<'_>, 2>>(Some(params)).unwrap();
+            (a.into_owned(), b.into_owned())
+        };
+        assert_eq!(pair(r#"[["a","\n"]]"#), ("a".to_owned(), "\n".to_owned()));
+        assert_eq!(pair(r#"[["a"]]"#), ("a".to_owned(), String::new()));
+        assert_eq!(pair(r#"[[null,"b","c"]]"#), (String::new(), "b".to_owned()));
+        let missing = argument::<i64>(None).unwrap_err().to_string();
+        assert_eq!(missing, "jsonrpc: request body missing params");
+        for params in ["{}", "[\"x\"]", "5", "[1.5]", "[99999999999999999999]"] {
+            assert!(argument::<i64>(Some(params)).is_err(), "{params}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `KVStoreService`: the key-value service of a Go tutorial on RPC, whose clients run as they are.
+
+use std::time::Duration;
+
+use super::Shape;
+use super::ask::{What, plain};
+use super::envelope::{First, Text, argument};
+use super::shape::NOT_FOUND;
+use crate::model::{Blob, GetRequest, KeyRange, Request, SetRequest, WaitRequest};
+use crate::rpc::proto::Call;
+
+/// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
+///
+/// A login will be `Login`, with `user:password` in one string.
+pub(super) fn understand(method: &str, params: Option<&str>) -> Option<Result<What, String>> {
+    Some(match method {
+        "Get" => argument(params).map(get),
+        "Set" => argument(params).map(set),
+        "Watch" => argument(params).map(watch),
+        _ => return None,
+    })
+    .map(|what| what.map_err(|error| error.to_string()))
+}
+
+fn get(Text(key): Text<'_>) -> What {
+    // What cannot be set is not there.
+    if key.is_empty() {
+        return What::Refused(NOT_FOUND.to_owned());
+    }
+    plain(Request::Get(GetRequest { key: Blob::from(&*key), revision: 0 }), Shape::Value)
+}
+
+fn set(First([Text(key), Text(value)]): First<Text<'_>, 2>) -> What {
+    // A set to the value that is there wakes nobody.
+    let set = SetRequest { only_if_changed: true, ..SetRequest::new(&*key, &*value) };
+    plain(Request::Set(set), Shape::Empty)
+}
+
+fn watch(seconds: i64) -> What {
+    let timeout = Duration::from_secs(seconds.max(0).unsigned_abs());
+    let wait = WaitRequest { timeout: Some(timeout), ..WaitRequest::new(KeyRange::all()) };
+    What::Call { call: Ok(Call::Wait(wait)), deadline: None, shape: Shape::ChangedKey }
+}

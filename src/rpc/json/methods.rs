@@ -1,0 +1,291 @@
+//! `Wakeful`: the native protocol as methods with one argument each, an object of the fields that
+//! `docs/protocol.md` gives the request.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Shape;
+use super::ask::{IdText, What};
+use super::envelope::{ArgumentError, argument, raw_argument};
+use super::node::Node;
+use super::reading::{Misread, structure, variant};
+use crate::config::Durability;
+use crate::model::WatchRequest;
+use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
+
+/// Requests of the native protocol that are methods of the same name.
+const REQUESTS: [&str; 19] = [
+    "Set",
+    "Get",
+    "Range",
+    "Delete",
+    "Txn",
+    "LeaseGrant",
+    "LeaseKeepAlive",
+    "LeaseRevoke",
+    "LeaseTimeToLive",
+    "LeaseList",
+    "Compact",
+    "Status",
+    "Watchers",
+    "EndWatcher",
+    "Wait",
+    "Snapshot",
+    "ReadSnapshot",
+    "Services",
+    "Job",
+];
+
+/// Requests to the queue, which are methods of the same name behind `Job`.
+const JOB_REQUESTS: [&str; 20] = [
+    "Push",
+    "Reserve",
+    "Settle",
+    "Touch",
+    "Progress",
+    "Revoked",
+    "Get",
+    "Await",
+    "Outcomes",
+    "List",
+    "Cancel",
+    "Replay",
+    "SetTopic",
+    "PauseTopic",
+    "ClearTopic",
+    "Topic",
+    "Topics",
+    "SetSchedule",
+    "RemoveSchedule",
+    "Schedules",
+];
+
+/// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
+///
+/// A login will be `Login`.
+pub(super) fn understand(
+    method: &str,
+    params: Option<&str>,
+    now: Instant,
+    nodes_max: usize,
+) -> Option<Result<What, String>> {
+    let reader = Reader { params, now, nodes_max };
+    let understood = match method {
+        "Ping" => raw_argument(params).map(|_| What::Ping).map_err(wrong),
+        "Goodbye" => raw_argument(params).map(|_| What::Goodbye).map_err(wrong),
+        "Hello" => {
+            argument(params).map(|Hello { client_name }| What::Hello(client_name)).map_err(wrong)
+        }
+        "Cancel" => reader.cancel(),
+        "WatchOpen" => reader.watch_open(),
+        "WatchNext" => {
+            argument(params).map(|Watch { watch }| What::WatchNext(watch)).map_err(wrong)
+        }
+        "WatchClose" => {
+            argument(params).map(|Watch { watch }| What::WatchClose(watch)).map_err(wrong)
+        }
+        name => {
+            let (name, job) = known(name)?;
+            reader.request(name, job)
+        }
+    };
+    Some(understood)
+}
+
+/// A request of this name; whether it is one to the queue.
+fn known(method: &str) -> Option<(&'static str, bool)> {
+    let find = |names: &[&'static str], name: &str| names.iter().copied().find(|it| *it == name);
+    match method.strip_prefix("Job") {
+        Some(name) => Some((find(&JOB_REQUESTS, name)?, true)),
+        None => Some((find(&REQUESTS, method)?, false)),
+    }
+}
+
+fn wrong(error: ArgumentError) -> String {
+    error.to_string()
+}
+
+fn misread(error: Misread) -> String {
+    format!("InvalidArgument: {error}")
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Hello {
+    client_name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Watch {
+    watch: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Cancel<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+}
+
+/// Reads the argument of a call.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    params: Option<&'a str>,
+    now: Instant,
+    nodes_max: usize,
+}
+
+/// What any request of the native protocol may say beside its fields.
+struct Options {
+    idempotency: Option<u128>,
+    durability: Option<Durability>,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Reader<'a> {
+    fn node(self) -> Result<Node<'a>, String> {
+        let text = raw_argument(self.params).map_err(wrong)?;
+        let node = Node::read(text, self.nodes_max);
+        node.map_err(|error| wrong(ArgumentError::Wrong(error)))
+    }
+
+    fn request(self, name: &'static str, job: bool) -> Result<What, String> {
+        let mut node = self.node()?;
+        let Options { idempotency, durability, deadline } = self.options(&mut node)?;
+        if job && name == "Reserve" && !says(&node, "credits") {
+            node.put("credits", Node::Unsigned(1));
+        }
+        let request = if job {
+            let request: WireJobRequest<'_> = variant(name, &node).map_err(misread)?;
+            WireRequest::Job(request)
+        } else {
+            variant(name, &node).map_err(misread)?
+        };
+        let mut call = Call::from(WireCall { idempotency, request });
+        let told = durability.is_some();
+        if let Call::Store { options, .. } = &mut call {
+            options.durability = durability;
+        }
+        Ok(What::Call { call: Ok(call), deadline, shape: Shape::Plain { durability: told } })
+    }
+
+    fn options(self, node: &mut Node<'a>) -> Result<Options, String> {
+        let refuse = |what: &str| Err(format!("InvalidArgument: {what}"));
+        let durability = match node.take("durability") {
+            None | Some(Node::Null) => None,
+            Some(Node::Text(text)) if text == "interval" => Some(Durability::Interval),
+            Some(Node::Text(text)) if text == "fsync" => Some(Durability::Fsync),
+            Some(_) => return refuse("durability: expected \"interval\" or \"fsync\""),
+        };
+        let deadline = match node.take("deadline_ms") {
+            None | Some(Node::Null | Node::Unsigned(0)) => None,
+            Some(Node::Unsigned(ms)) => self.now.checked_add(Duration::from_millis(ms)),
+            Some(_) => return refuse("deadline_ms: expected a whole number of milliseconds"),
+        };
+        let idempotency = match node.take("idempotency") {
+            None => None,
+            Some(number) => structure(&number)
+                .map_err(|error: Misread| format!("InvalidArgument: idempotency: {error}"))?,
+        };
+        Ok(Options { idempotency, durability, deadline })
+    }
+
+    fn watch_open(self) -> Result<What, String> {
+        let node = self.node()?;
+        let wire: WireWatch<'_> = structure(&node).map_err(misread)?;
+        let mut watch = WatchRequest::from(wire);
+        if !watch.puts && !watch.deletes && !says(&node, "puts") && !says(&node, "deletes") {
+            (watch.puts, watch.deletes) = (true, true);
+        }
+        Ok(What::WatchOpen(watch))
+    }
+
+    fn cancel(self) -> Result<What, String> {
+        let Cancel { id } = argument(self.params).map_err(wrong)?;
+        let id = id.map_or("null", RawValue::get);
+        Ok(What::Cancel(IdText::from_slice(id.as_bytes())))
+    }
+}
+
+fn says(node: &Node<'_>, name: &str) -> bool {
+    match node {
+        Node::Object(members) => members.iter().any(|(it, _)| it.eq_ignore_ascii_case(name)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CallOptions;
+    use crate::rpc::codec::{decode, encode_frame};
+    use crate::rpc::frame::{HEADER_BYTES, Kind};
+
+    fn ask(method: &str, argument: &str) -> Result<What, String> {
+        let params = format!("[{argument}]");
+        understand(method, Some(&params), Instant::now(), 1000).expect("there is such a method")
+    }
+
+    #[test]
+    fn g6_a_request_may_say_how_it_is_to_be_done() {
+        let key = u128::MAX;
+        let argument = format!(
+            r#"{{"key":"a","idempotency":"{key}","durability":"fsync","deadline_ms":1000}}"#
+        );
+        let Ok(What::Call { call, deadline, shape }) = ask("Set", &argument) else { panic!("no") };
+        let Ok(Call::Store { options, .. }) = call else { panic!("no") };
+        let durability = Some(Durability::Fsync);
+        assert_eq!(options, CallOptions { idempotency: Some(key), durability });
+        assert!(deadline.is_some() && matches!(shape, Shape::Plain { durability: true }));
+        for bad in [r#"{"durability":"memory"}"#, r#"{"deadline_ms":-1}"#, r#"{"idempotency":"x"}"#]
+        {
+            let told = ask("Set", bad).unwrap_err();
+            assert!(told.starts_with("InvalidArgument: "), "{told}");
+        }
+    }
+
+    #[test]
+    fn g6_a_watch_shows_everything_unless_it_says_otherwise() {
+        for (argument, shown) in [
+            (r#"{"range":{"key":"a"}}"#, (true, true)),
+            (r#"{"range":{"key":"a"},"puts":true}"#, (true, false)),
+            (r#"{"range":{"key":"a"},"puts":false,"deletes":false}"#, (false, false)),
+        ] {
+            let Ok(What::WatchOpen(watch)) = ask("WatchOpen", argument) else { panic!("no") };
+            assert_eq!((watch.puts, watch.deletes), shown, "{argument}");
+        }
+    }
+
+    /// Of the native requests only those of streams, and `Invoke`, whose methods have names of their
+    /// own, are something else here.
+    #[test]
+    fn g6_every_request_of_the_native_protocol_is_a_method() {
+        let mut known = 0;
+        for number in 0..64_u32 {
+            let mut frame = Vec::new();
+            // No request begins like this, so what is told is what there is.
+            encode_frame(&mut frame, Kind::Request, 1, 0, &(0_u8, number), 99).unwrap();
+            let told = decode::<WireCall<'_>>(&frame[HEADER_BYTES..]);
+            let told =
+                told.map(|_| ()).map_err(|error| error.to_string()).err().unwrap_or_default();
+            if !told.contains("UnexpectedVariant") && !told.contains("invalid value: integer") {
+                known += 1;
+            }
+        }
+        let streams_and_invoke = 4;
+        assert_eq!(known, REQUESTS.len() + streams_and_invoke);
+        for name in REQUESTS.iter().filter(|name| **name != "Job") {
+            assert!(understand(name, Some("[]"), Instant::now(), 9).is_some(), "{name}");
+        }
+        assert!(understand("Job", Some("[]"), Instant::now(), 9).is_none());
+        for name in JOB_REQUESTS {
+            let method = format!("Job{name}");
+            let understood = understand(&method, Some("[]"), Instant::now(), 9).unwrap();
+            let told = understood.err().unwrap_or_default();
+            assert!(!told.contains("there is no"), "{told}");
+        }
+    }
+}

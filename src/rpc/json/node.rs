@@ -1,0 +1,180 @@
+//! [`Node`]: a JSON value in memory, of bounded size.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use super::envelope::Text;
+
+/// What a value costs at most, bytes, its text and its name not counted.
+pub(crate) const NODE_BYTES: usize = 64;
+
+const _: () = assert!(size_of::<(Cow<'static, str>, Node<'static>)>() <= NODE_BYTES);
+
+/// A JSON value. An object that has nothing but `base64` is the bytes that this means.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node<'a> {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    /// A number that is nothing the protocol has.
+    Number(f64),
+    Text(Cow<'a, str>),
+    Bytes(Vec<u8>),
+    List(Vec<Node<'a>>),
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl<'a> Node<'a> {
+    /// Reads `text`, which may hold so many values.
+    ///
+    /// # Errors
+    /// There are more, or it is not JSON.
+    pub(crate) fn read(text: &'a str, nodes_max: usize) -> Result<Self, serde_json::Error> {
+        let left = Cell::new(nodes_max);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let node = Seed { left: &left, life: PhantomData }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(node)
+    }
+
+    /// What it is, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Unsigned(_) | Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// Takes a member out of an object, whatever the case of its name.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
+        let Self::Object(members) = self else { return None };
+        let at = members.iter().position(|(member, _)| member.eq_ignore_ascii_case(name))?;
+        Some(members.swap_remove(at).1)
+    }
+}
+
+impl Node<'_> {
+    /// Puts a member into an object; null is as good as an empty one.
+    pub(crate) fn put(&mut self, name: &'static str, value: Self) {
+        if *self == Self::Null {
+            *self = Self::Object(Vec::new());
+        }
+        if let Self::Object(members) = self {
+            members.push((Cow::Borrowed(name), value));
+        }
+    }
+}
+
+struct Seed<'l, 'a> {
+    left: &'l Cell<usize>,
+    life: PhantomData<&'a ()>,
+}
+
+impl Seed<'_, '_> {
+    fn again(&self) -> Self {
+        Self { left: self.left, life: PhantomData }
+    }
+}
+
+impl<'de: 'a, 'a> DeserializeSeed<'de> for Seed<'_, 'a> {
+    type Value = Node<'a>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'a>, D::Error> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            let message = "too many values: the request takes more memory than rpc.frame_bytes_max";
+            return Err(D::Error::custom(message));
+        };
+        self.left.set(left);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for Seed<'_, 'a> {
+    type Value = Node<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node<'a>, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, bool: bool) -> Result<Node<'a>, E> {
+        Ok(Node::Bool(bool))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Node<'a>, E> {
+        Ok(Node::Unsigned(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Node<'a>, E> {
+        Ok(u64::try_from(number).map_or(Node::Number(number as f64), Node::Unsigned))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Node<'a>, E> {
+        Ok(Node::Number(number))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'a>, E> {
+        Ok(Node::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node<'a>, E> {
+        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<Node<'a>, S::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = values.next_element_seed(self.again())? {
+            list.push(value);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Node<'a>, M::Error> {
+        let mut object = Vec::new();
+        while let Some(Text(name)) = members.next_key()? {
+            object.push((name, members.next_value_seed(self.again())?));
+        }
+        match &*object {
+            [(name, Node::Text(text))] if name == "base64" => {
+                let bytes = BASE64_STANDARD.decode(&**text).map_err(M::Error::custom)?;
+                Ok(Node::Bytes(bytes))
+            }
+            _ => Ok(Node::Object(object)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g6_bytes_are_text_or_base64() {
+        let node = Node::read(r#"{"a":"x","b":{"base64":"/v0="}}"#, 9).unwrap();
+        let Node::Object(members) = node else { panic!("{node:?}") };
+        assert_eq!(members[0].1, Node::Text("x".into()));
+        assert_eq!(members[1].1, Node::Bytes(vec![0xfe, 0xfd]));
+        assert!(Node::read(r#"{"base64":"/v0"}"#, 9).is_err());
+    }
+
+    #[test]
+    fn s10_a_value_takes_so_much_memory_and_no_more() {
+        assert!(Node::read("[0,0,0]", 4).is_ok());
+        let refused = Node::read("[0,0,0]", 3).unwrap_err().to_string();
+        assert!(refused.contains("rpc.frame_bytes_max"), "{refused}");
+    }
+}

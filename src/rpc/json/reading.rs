@@ -1,0 +1,421 @@
+//! [`Reading`]: wire types out of JSON, by the names that `docs/protocol.md` gives them.
+//!
+//! One set of types for both dialects, so that they cannot drift apart: a structure is an object of
+//! its fields, a choice is the name of its variant, or an object with that name and its content.
+//! What is left out is zero, false, empty or nothing; a name that there is not is refused.
+
+use std::fmt::{self, Display};
+
+use serde::Deserialize;
+use serde::de::value::U32Deserializer;
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::node::Node;
+
+/// What choices are that were left out; those that are not here have to be said.
+const LEFT_OUT: [(&str, &str); 3] =
+    [("WireCondition", "Changed"), ("WireFrom", "Now"), ("WireUnique", "Unfinished")];
+
+/// Why JSON is not what its method takes: where, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misread {
+    place: String,
+    what: String,
+}
+
+impl Misread {
+    fn new(what: impl Into<String>) -> Self {
+        Self { place: String::new(), what: what.into() }
+    }
+
+    fn within(mut self, name: impl Display) -> Self {
+        let dot = if self.place.is_empty() { "" } else { "." };
+        self.place = format!("{name}{dot}{}", self.place);
+        self
+    }
+}
+
+impl Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.place {
+            "" => f.write_str(&self.what),
+            place => write!(f, "{place}: {}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for Misread {}
+
+impl serde::de::Error for Misread {
+    fn custom<T: Display>(what: T) -> Self {
+        Self::new(what.to_string())
+    }
+}
+
+/// Reads a structure.
+pub(crate) fn structure<'de, T: Deserialize<'de>>(node: &'de Node<'de>) -> Result<T, Misread> {
+    T::deserialize(Reading::of(Some(node)))
+}
+
+/// Reads the variant of this name of a choice, whose content is `node`.
+pub(crate) fn variant<'de, T: Deserialize<'de>>(
+    name: &'static str,
+    node: &'de Node<'de>,
+) -> Result<T, Misread> {
+    T::deserialize(Chosen { name, content: Reading::of(Some(node)) })
+}
+
+/// A value, or nothing where it is left out.
+#[derive(Debug, Clone, Copy)]
+struct Reading<'de>(Option<&'de Node<'de>>);
+
+impl<'de> Reading<'de> {
+    /// Null is as good as nothing.
+    fn of(node: Option<&'de Node<'de>>) -> Self {
+        Self(node.filter(|node| **node != Node::Null))
+    }
+
+    fn is_no(self, expected: &str) -> Misread {
+        let kind = self.0.map_or("nothing", Node::kind);
+        Misread::new(format!("expected {expected}, not {kind}"))
+    }
+
+    fn unsigned(self) -> Result<u64, Misread> {
+        match self.0 {
+            None => Ok(0),
+            Some(Node::Unsigned(number)) => Ok(*number),
+            _ => Err(self.is_no("a whole number from 0 on")),
+        }
+    }
+}
+
+macro_rules! unsigned {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+            visitor.visit_u64(self.unsigned()?)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Reading<'de> {
+    type Error = Misread;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
+        Err(self.is_no("what the protocol has"))
+    }
+
+    unsigned!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
+
+    /// More than JSON's numbers are good for, so digits in a string do as well.
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            Some(Node::Text(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let number = digits.parse().map_err(|_| self.is_no("a number of 128 bits"))?;
+                visitor.visit_u128(number)
+            }
+            _ => visitor.visit_u128(self.unsigned()?.into()),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_bool(false),
+            Some(Node::Bool(bool)) => visitor.visit_bool(*bool),
+            _ => Err(self.is_no("true or false")),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_borrowed_str(""),
+            Some(Node::Text(text)) => visitor.visit_borrowed_str(text),
+            _ => Err(self.is_no("a string")),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_borrowed_bytes(&[]),
+            Some(Node::Text(text)) => visitor.visit_borrowed_bytes(text.as_bytes()),
+            Some(Node::Bytes(bytes)) => visitor.visit_borrowed_bytes(bytes),
+            _ => Err(self.is_no("a string or {\"base64\": ...}")),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_none(),
+            Some(_) => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_unit(),
+            Some(Node::Object(members)) if members.is_empty() => visitor.visit_unit(),
+            _ => Err(self.is_no("{}")),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Misread> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        match self.0 {
+            None => visitor.visit_seq(Items([].iter().enumerate())),
+            Some(Node::List(items)) => visitor.visit_seq(Items(items.iter().enumerate())),
+            _ => Err(self.is_no("a list")),
+        }
+    }
+
+    /// The fields in their order, as on the native wire.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misread> {
+        let members = match self.0 {
+            None => &[][..],
+            Some(Node::Object(members)) => members,
+            _ => return Err(self.is_no("an object")),
+        };
+        let known = |name: &str| fields.iter().any(|field| same(field, name));
+        if let Some((name, _)) = members.iter().find(|(name, _)| !known(name)) {
+            let name = name.get(..64).unwrap_or(name).escape_debug();
+            let fields = fields.join(", ");
+            return Err(Misread::new(format!("there is no `{name}` here; there are {fields}")));
+        }
+        visitor.visit_seq(Fields { fields: fields.iter(), members })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misread> {
+        let (chosen, content) = match self.0 {
+            None => match LEFT_OUT.iter().find(|(choice, _)| *choice == name) {
+                Some((_, variant)) => (*variant, None),
+                None => return Err(Misread::new("has to be said")),
+            },
+            Some(Node::Text(variant)) => (&**variant, None),
+            Some(Node::Object(members)) => match &**members {
+                [(variant, content)] => (&**variant, Some(content)),
+                _ => return Err(Misread::new("expected one of several, in an object by its name")),
+            },
+            _ => return Err(self.is_no("a name, or an object with one")),
+        };
+        visitor.visit_enum(Variant::find(variants, chosen, Reading::of(content))?)
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 f32 f64 char unit_struct tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// Whether names are the same, but for case, and underscores where JSON has them and Rust has not.
+fn same(known: &str, given: &str) -> bool {
+    let letters = |name: &str| -> Vec<u8> {
+        name.bytes().filter(|byte| *byte != b'_').map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    known == given || (known.len().abs_diff(given.len()) < 8 && letters(known) == letters(given))
+}
+
+struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, Node<'de>>>);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Misread;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Misread> {
+        let Some((at, node)) = self.0.next() else { return Ok(None) };
+        let item = seed.deserialize(Reading::of(Some(node)));
+        item.map(Some).map_err(|error| error.within(at))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+struct Fields<'de> {
+    fields: std::slice::Iter<'static, &'static str>,
+    members: &'de [(std::borrow::Cow<'de, str>, Node<'de>)],
+}
+
+impl<'de> SeqAccess<'de> for Fields<'de> {
+    type Error = Misread;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Misread> {
+        let Some(field) = self.fields.next() else { return Ok(None) };
+        // Of a name that comes twice the last counts, as in Go.
+        let member = self.members.iter().rev().find(|(name, _)| same(field, name));
+        let value = seed.deserialize(Reading::of(member.map(|(_, node)| node)));
+        value.map(Some).map_err(|error| error.within(field))
+    }
+}
+
+/// A choice that is made.
+struct Chosen<'de> {
+    name: &'static str,
+    content: Reading<'de>,
+}
+
+impl<'de> Deserializer<'de> for Chosen<'de> {
+    type Error = Misread;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
+        Err(Misread::new("a choice is something else"))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misread> {
+        visitor.visit_enum(Variant::find(variants, self.name, self.content)?)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct Variant<'de> {
+    number: u32,
+    content: Reading<'de>,
+}
+
+impl<'de> Variant<'de> {
+    fn find(
+        variants: &'static [&'static str],
+        name: &str,
+        content: Reading<'de>,
+    ) -> Result<Self, Misread> {
+        let found = (0..).zip(variants).find(|(_, variant)| same(variant, name));
+        let Some((number, _)) = found else {
+            let name = name.get(..64).unwrap_or(name).escape_debug();
+            let variants = variants.join(", ");
+            return Err(Misread::new(format!("there is no `{name}`; there are {variants}")));
+        };
+        Ok(Self { number, content })
+    }
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Misread;
+    type Variant = Reading<'de>;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<(T::Value, Reading<'de>), Misread> {
+        let number: U32Deserializer<Misread> = self.number.into_deserializer();
+        Ok((seed.deserialize(number)?, self.content))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Reading<'de> {
+    type Error = Misread;
+
+    fn unit_variant(self) -> Result<(), Misread> {
+        <()>::deserialize(self)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Misread> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misread> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misread> {
+        self.deserialize_struct("", fields, visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{KeyRange, PushRequest, Request, Unique, WaitCondition};
+    use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest};
+
+    fn request(name: &'static str, text: &str) -> Result<Call, String> {
+        let node = Node::read(text, 1000).unwrap();
+        let request: WireRequest<'_> = variant(name, &node).map_err(|error| error.to_string())?;
+        Ok(Call::from(WireCall { idempotency: None, request }))
+    }
+
+    #[test]
+    fn g6_what_is_left_out_is_zero_and_names_are_read_whatever_their_case() {
+        let said = request("Set", r#"{"key":"a","Value":{"base64":"/v0="},"TtlMs":5}"#).unwrap();
+        let Call::Store { request: Request::Set(set), .. } = said else { panic!("{said:?}") };
+        assert_eq!((&*set.key, &*set.value), (&b"a"[..], &b"\xfe\xfd"[..]));
+        assert!(set.ttl.is_some() && set.lease == 0 && !set.only_if_changed);
+        let said = request("Wait", r#"{"range":{"prefix":"a/"},"after":null}"#).unwrap();
+        let Call::Wait(wait) = said else { panic!("{said:?}") };
+        assert_eq!((wait.range, wait.condition), (KeyRange::prefix("a/"), WaitCondition::Changed));
+        assert_eq!((wait.after, wait.timeout), (None, None));
+        let node = Node::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
+        let push: WireJobRequest<'_> = variant("Push", &node).unwrap();
+        let Request::Job(crate::model::JobRequest::Push { jobs, .. }) = Request::Job(push.into())
+        else {
+            panic!("it is a push")
+        };
+        assert_eq!(jobs, [PushRequest::new("t", "p")]);
+        assert_eq!(jobs[0].options.unique, Unique::Unfinished);
+    }
+
+    #[test]
+    fn g6_an_argument_that_does_not_fit_is_told_where() {
+        for (name, text, expected) in [
+            ("Set", r#"{"vaule":"x"}"#, "there is no `vaule` here; there are key, value, lease"),
+            ("Set", r#"{"key":5}"#, "key: expected a string or {\"base64\": ...}, not a number"),
+            ("Set", r#"{"lease":-1}"#, "lease: expected a whole number from 0 on, not a number"),
+            ("Set", r#"{"lease":"1"}"#, "lease: expected a whole number from 0 on, not a string"),
+            ("Set", r#""a""#, "expected an object, not a string"),
+            ("Range", "{}", "range: has to be said"),
+            ("Range", r#"{"range":{"all":""}}"#, "range: there is no `all`; there are Key, Prefix"),
+            ("Range", r#"{"range":{"key":"a"},"limit":4294967296}"#, "limit: invalid value"),
+            (
+                "Txn",
+                r#"{"success":[{"get":{"key":"a"}},{"delete":{"range":{"key":[]}}}]}"#,
+                "success.1.range: expected a string or",
+            ),
+            ("Status", r#"{"a":1}"#, "expected {}, not an object"),
+        ] {
+            let told = request(name, text).unwrap_err();
+            assert!(told.starts_with(expected), "{name} {text}: {told}");
+        }
+    }
+}

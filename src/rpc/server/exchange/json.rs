@@ -1,0 +1,164 @@
+//! JSON in the [`Exchange`]: the same requests under names of the client's own, and watches that
+//! show what is new when they are asked.
+
+use super::{End, Exchange};
+use crate::actor::message::CloseStream;
+use crate::rpc::json::{Ask, IdText, Shape, What, refuse, succeed};
+use crate::rpc::proto::Call;
+use crate::rpc::server::push_writer::Written;
+use crate::store::StoreError;
+
+/// Of the one watch of a stream.
+const WATCH_ID: u64 = 1;
+
+/// What [`Streams::allow_one`](super::Streams::allow_one) allows, used up by one push.
+const ALLOWED: usize = 1;
+
+impl Exchange {
+    /// The peer has begun with JSON.
+    pub(in crate::rpc::server) fn speak_json(&mut self) {
+        self.rename(format!("{} (json)", self.session.peer()));
+        self.encoder.json = Some(Box::default());
+    }
+
+    pub(in crate::rpc::server) fn is_json(&self) -> bool {
+        self.encoder.json.is_some()
+    }
+
+    /// Takes a request; what needs no store is answered at once.
+    pub(in crate::rpc::server) fn ask_json(
+        &mut self,
+        Ask { id, what }: Ask,
+        out: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        let Some(json) = &mut self.encoder.json else { return Ok(()) };
+        match what {
+            What::Call { call, deadline, shape } => {
+                let number = json.begin(id, shape);
+                return self.ask(number, deadline, call);
+            }
+            What::WatchOpen(watch) => {
+                let stream = json.begin(IdText::new(), Shape::Opening);
+                let number = json.begin(id, Shape::Opened { watch: stream });
+                self.ask(stream, None, Ok(Call::StreamOpen { window_bytes: 0 }))?;
+                let add = Call::WatchAdd { stream, watch_id: WATCH_ID, watch };
+                return self.ask(number, None, Ok(add));
+            }
+            What::Refused(why) => refuse(out, &id, &why),
+            What::NoParams(method) => refuse(out, &id, &self.misses(&method)),
+            What::Ping | What::Hello(_) => done(out, &id),
+            What::Goodbye => {
+                self.leave();
+                done(out, &id);
+            }
+            What::Cancel(cancelled) => {
+                self.cancel_json(&cancelled, out);
+                done(out, &id);
+            }
+            What::WatchNext(watch) => self.next_news(watch, id, out),
+            What::WatchClose(watch) => {
+                if self.streams.handle(watch).is_none() {
+                    refuse(out, &id, &no_watch(watch));
+                    return Ok(());
+                }
+                json.give_up(out, watch);
+                self.cancel(watch);
+                done(out, &id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a call without params of a service that is not Wakeful's own is told.
+    fn misses(&self, method: &str) -> String {
+        let (service, name) = method.rsplit_once('.').unwrap_or_default();
+        let services = self.service.methods().services();
+        match services.iter().find(|offered| offered.name == service) {
+            None => format!("rpc: can't find service {method}"),
+            Some(offered) if !offered.methods.iter().any(|it| it == name) => {
+                format!("rpc: can't find method {method}")
+            }
+            Some(_) => "jsonrpc: request body missing params".to_owned(),
+        }
+    }
+
+    /// Gives up every request that its client calls so.
+    fn cancel_json(&mut self, cancelled: &[u8], out: &mut Vec<u8>) {
+        let Some(json) = &mut self.encoder.json else { return };
+        for number in json.find(cancelled) {
+            match json.watch_of(number) {
+                Some(watch) => json.give_up(out, watch),
+                None => self.cancelled.push(number),
+            }
+        }
+    }
+
+    /// Answers with what is new on a watch, as soon as there is anything.
+    fn next_news(&mut self, watch: u64, id: IdText, out: &mut Vec<u8>) {
+        let Some(json) = &mut self.encoder.json else { return };
+        if self.streams.handle(watch).is_none() {
+            refuse(out, &id, &no_watch(watch));
+            return;
+        }
+        if let Err(id) = json.begin_next(watch, id) {
+            let why = "InvalidArgument: somebody asks for the next news of this watch already";
+            refuse(out, &id, why);
+            return;
+        }
+        self.streams.allow_one(watch);
+    }
+
+    /// Answers with one push of the watch whose turn it is, if its news are still asked for.
+    pub(super) fn write_news(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
+        let Some(json) = &mut self.encoder.json else { return Ok(()) };
+        let mut over = None;
+        let written = self.streams.write(|watch, writer| {
+            if !json.has_next(watch) {
+                return Ok(Written { body_bytes: ALLOWED, ended: 0 });
+            }
+            writer.write_by(|push| {
+                over = json.show(out, watch, push).then_some(watch);
+                Ok(ALLOWED)
+            })
+        });
+        self.note_written(written)?;
+        if let Some(stream) = over.and_then(|watch| self.streams.close(watch)) {
+            // bound: one for each stream that was opened
+            self.service.store().do_send(CloseStream(stream));
+        }
+        Ok(())
+    }
+
+    /// Whether the peer waits for nothing that a watch may show. In JSON, whoever does not ask for
+    /// it does not wait.
+    pub(super) fn awaits_no_news(&self) -> bool {
+        match &self.encoder.json {
+            Some(json) => json.no_nexts(),
+            None => self.streams.are_idle(),
+        }
+    }
+
+    /// The peer sends nothing more: what does not wait is still answered, what waits is over.
+    pub(in crate::rpc::server) fn hang_up(&mut self, out: &mut Vec<u8>) {
+        self.leaving = true;
+        self.hung_up = true;
+        self.cancelled.extend(self.waits.keys().copied().chain(self.streams.ids()));
+        self.cancelled.extend(self.jobs.parked());
+        if let Some(json) = &mut self.encoder.json {
+            for watch in self.streams.ids() {
+                json.give_up(out, watch);
+            }
+        }
+    }
+}
+
+fn done(out: &mut Vec<u8>, id: &[u8]) {
+    succeed(out, id, |out| {
+        out.extend_from_slice(b"{}");
+        Ok(())
+    });
+}
+
+fn no_watch(watch: u64) -> String {
+    format!("WatchNotFound: {}", StoreError::WatchNotFound(watch))
+}

@@ -1,0 +1,3 @@
+module wakefultest
+
+go 1.19
