@@ -13,6 +13,7 @@ import jsonrpc
 import keys
 import lag
 import leases
+import login
 import memory
 import start
 from results import Run
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "start": start,
     "jobs": jobs,
     "json": jsonrpc,
+    "login": login,
 }
 OPEN_FILES = 65_536
 

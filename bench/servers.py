@@ -99,6 +99,20 @@ class Wakeful(Server):
         memory = [] if "--durability" in options else ["--durability", "memory"]
         return [WAKEFUL, "serve", "--listen", "127.0.0.1:0", *memory, *options]
 
+    @staticmethod
+    def words(*words):
+        """A command that asks no server."""
+        return [str(word) for word in [WAKEFUL, *words]]
+
+    @staticmethod
+    def said(*words):
+        """What such a command prints, which is not kept."""
+        command = Wakeful.words(*words)
+        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=30)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        return done.stdout
+
     def command_line(self, *words):
         """A command of its own, asked of itself."""
         return [str(word) for word in [WAKEFUL, *words, "--addr", self.addr]]

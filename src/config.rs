@@ -3,6 +3,7 @@
 //! Nothing else in the crate holds a number that bounds something: a refusal names the field
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
+mod auth;
 mod check;
 mod client;
 mod job_frames;
@@ -13,6 +14,7 @@ pub(crate) mod work;
 
 use std::time::Duration;
 
+pub use auth::AuthConfig;
 pub(crate) use check::PUSH_BYTES;
 pub use client::ClientConfig;
 #[cfg(test)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Bounds of the services that an application registers.
     pub services: ServicesConfig,
+    /// Bounds of users and logins.
+    pub auth: AuthConfig,
 }
 
 /// How and when what is written becomes durable.
@@ -146,6 +150,8 @@ pub struct RpcConfig {
     pub connections_max: usize,
     /// Longest frame body, bytes, in both directions.
     pub frame_bytes_max: usize,
+    /// Longest frame body of a peer that has to log in and has not, bytes.
+    pub login_frame_bytes_max: usize,
     /// Most requests of one connection that are not yet answered, those that wait excepted; what comes
     /// after them waits in the socket.
     pub requests_in_flight_max: usize,
@@ -210,6 +216,7 @@ impl Config {
             rpc: RpcConfig {
                 connections_max: 20_000,
                 frame_bytes_max: 8 * 1024 * 1024,
+                login_frame_bytes_max: 16 * 1024,
                 requests_in_flight_max: 4_096,
                 heavy_requests_max: 16,
                 json_depth_max: 64,
@@ -232,6 +239,7 @@ impl Config {
             },
             queue: QueueConfig::new(),
             services: ServicesConfig::new(),
+            auth: AuthConfig::new(),
         }
     }
 }
@@ -294,8 +302,8 @@ impl Config {
                 wait_timeout_default, batch_events_max, batch_bytes_max, progress_interval_min,
             }
             rpc: RpcConfig {
-                connections_max, frame_bytes_max, requests_in_flight_max, heavy_requests_max,
-                json_depth_max, json_id_bytes_max, output_bytes_max,
+                connections_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
+                heavy_requests_max, json_depth_max, json_id_bytes_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace,
             }
@@ -315,6 +323,13 @@ impl Config {
             }
             services: ServicesConfig {
                 services_max, calls_max, calls_per_connection_max, call_time_max, output_bytes_max,
+            }
+            auth: AuthConfig {
+                file_bytes_max, users_max, roles_max, role_patterns_max, tokens_per_user_max,
+                name_bytes_max, password_bytes_min, password_bytes_max, hash_memory_bytes,
+                hash_passes, hash_memory_bytes_max, hash_passes_max, hash_threads, hash_queue_max,
+                login_failures_max, login_failure_interval, login_addresses_max, login_timeout,
+                reload_interval,
             }
         )
     }

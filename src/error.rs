@@ -98,6 +98,13 @@ pub enum ErrorCode {
     MethodFailed = 35,
     /// The method panicked; whether it did anything is unknown.
     MethodPanicked = 36,
+    /// There are users, and the connection has not logged in, or its login is not valid any more.
+    /// Nothing changed.
+    NotLoggedIn = 40,
+    /// No such user or token, or a wrong password: which of these is not said.
+    LoginFailed = 41,
+    /// None of the user's roles grants it. Nothing changed, and nothing was looked at.
+    PermissionDenied = 42,
 }
 
 /// Facts that go with an [`Error`].
@@ -135,7 +142,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 36] = [
+    pub const ALL: [ErrorCode; 39] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -172,6 +179,9 @@ impl ErrorCode {
         Self::MethodNotFound,
         Self::MethodFailed,
         Self::MethodPanicked,
+        Self::NotLoggedIn,
+        Self::LoginFailed,
+        Self::PermissionDenied,
     ];
 
     /// Whether the same request may succeed later without a change (after a pause).

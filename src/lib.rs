@@ -20,6 +20,7 @@
 //! is the command line. `ARCHITECTURE.md` is the map.
 
 pub mod actor;
+pub mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

@@ -3,13 +3,14 @@
 mod contexts;
 mod operations;
 mod services;
+mod users;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix::{Addr, AsyncContext, MailboxError, Recipient};
@@ -22,6 +23,7 @@ use crate::actor::message::{
     DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Stop, StopStorage, Watched,
 };
 use crate::actor::{Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor};
+use crate::auth::Auth;
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
@@ -76,6 +78,8 @@ struct Inner {
     methods: Registry,
     /// The caller in this process.
     here: Arc<Session>,
+    /// Who may come in by a door; everybody, if nobody was said.
+    auth: OnceLock<Auth>,
     /// Who handles jobs in this process.
     workers: Roster,
     /// Why nothing is written any more, once that is so.
@@ -243,6 +247,7 @@ impl Wakeful {
             house,
             methods: registry,
             here: Arc::new(Session::new(0, Peer::Local)),
+            auth: OnceLock::new(),
             workers: Roster::default(),
             failure,
             stopped,
@@ -415,6 +420,10 @@ impl Wakeful {
             door.finish(left, drained.clone()).await;
         }
         house.doors.clear();
+        if let Some(auth) = self.inner.auth.get().cloned() {
+            // An error: this runtime is going.
+            let _ = tokio::task::spawn_blocking(move || auth.close()).await;
+        }
         self.inner.methods.stop(over.saturating_duration_since(tokio::time::Instant::now())).await;
         let _ = tokio::time::timeout_at(over, drained).await;
         // While there is still someone to give jobs back to.

@@ -111,7 +111,6 @@ impl Session {
         self.identity.lock().clone()
     }
 
-    #[expect(dead_code, reason = "for logins, which are being built")]
     pub(crate) fn set_identity(&self, identity: Option<Identity>) {
         *self.identity.lock() = identity;
     }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::{AnswerSink, Outlet};
+use crate::auth::Access;
 use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
@@ -21,6 +22,7 @@ use crate::model::{
 };
 use crate::queue::Sought;
 use crate::service::Wakeful;
+use crate::session::Identity;
 use crate::watch::{Batch, Handle, Owner};
 
 /// Asks the store to do one request.
@@ -57,6 +59,8 @@ pub(crate) struct Requests {
     pub(crate) works: Vec<Work>,
     /// Takes the answers that are [withheld](Answer::Withheld).
     pub(crate) sink: Arc<dyn AnswerSink>,
+    /// What the owner may do, to judge what only the store knows; `None` for everything.
+    pub(crate) restriction: Option<Arc<Access>>,
 }
 
 pub(crate) struct Work {
@@ -122,6 +126,7 @@ pub(crate) enum Done {
     StreamOpened(Handle),
     Watching(Revision),
     WatchCancelled,
+    LoggedIn(Identity),
 }
 
 /// Parks one wait of this process; dropping the reply frees it.
@@ -229,6 +234,8 @@ pub(crate) struct JobWorks {
     pub(crate) owner: OwnerId,
     pub(crate) works: Vec<JobWork>,
     pub(crate) sink: Arc<dyn AnswerSink>,
+    /// What the owner may do, to judge what only the queue knows; `None` for everything.
+    pub(crate) restriction: Option<Arc<Access>>,
 }
 
 /// A request to the queue.

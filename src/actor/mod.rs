@@ -6,6 +6,7 @@
 
 mod caller;
 mod clock;
+mod guard;
 mod ledger;
 mod log;
 pub mod message;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StorageActor;
 use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
+use super::guard::refuses_job;
 use super::message::{
     CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, OwnerId,
     Progressed, Record, Recorded, Seek, StillUnfinished, Undelivered,
@@ -218,14 +219,18 @@ impl Handler<JobWorks> for QueueActor {
 
     fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
         let now = self.clock.now();
-        let JobWorks { owner, works, sink } = works;
+        let JobWorks { owner, works, sink, restriction } = works;
         for work in works {
             let to = To::Connection(sink.clone());
             let caller = Caller { owner, id: work.id, asked: work.durability, to };
             if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
-            } else {
-                self.ask(now, caller, work.request);
+                continue;
+            }
+            let refusal = refuses_job(&self.queue.borrow(), restriction.as_deref(), &work.request);
+            match refusal {
+                Some(error) => self.answers.push((caller, Err(error))),
+                None => self.ask(now, caller, work.request),
             }
         }
         self.finish(now, ctx);

@@ -11,10 +11,11 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::LeaseGuard;
 use super::ledger::Ledger;
 use super::message::{
-    Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait,
-    ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
+    Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
+    LocalWait, ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
 };
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
@@ -214,12 +215,16 @@ impl Handler<Requests> for StoreActor {
         let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
         let mut withheld = withheld::Held::default();
+        let mut guard = LeaseGuard::new(batch.restriction);
         let mut works = batch.works.into_iter();
         while works.len() > 0 {
             self.warm(works.as_slice());
             for work in works.by_ref().take(WARM_GROUP) {
                 let (owner, sink) = (&batch.owner, &batch.sink);
-                let answer = self.answer(now, owner, work, &answers, sink, &mut withheld);
+                let answer = match guard.refuses(self.hub.state(), &work.task) {
+                    Some(error) => Answer::Now(Err(error)),
+                    None => self.answer(now, owner, work, &answers, sink, &mut withheld),
+                };
                 answers.push(answer);
             }
         }

@@ -17,9 +17,12 @@ mod job;
 mod journal;
 mod json;
 mod lease;
+mod login;
 mod output;
 mod range;
 mod restore;
+mod role;
+mod secret;
 mod serve;
 mod set;
 mod signal;
@@ -29,6 +32,7 @@ mod tests;
 mod topics;
 mod torture;
 mod txn;
+mod user;
 mod wait;
 mod watch;
 mod watchers;
@@ -40,6 +44,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
+use crate::auth::Credentials;
 use crate::config::ClientConfig;
 use crate::{Client, Error, ErrorCode};
 use argument::parse_duration;
@@ -94,6 +99,8 @@ struct Common {
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s",
         value_parser = parse_duration)]
     deadline: Duration,
+    #[command(flatten)]
+    login: login::LoginArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -117,6 +124,8 @@ enum Command {
     Journal(journal::JournalArgs),
     Torture(torture::TortureArgs),
     Bench(bench::BenchArgs),
+    User(user::UserArgs),
+    Role(role::RoleArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -163,17 +172,22 @@ impl Cli {
             Command::Serve(args) => args.run(&common.addr, out),
             Command::Completions(args) => args.run(&mut Cli::command(), out),
             Command::Restore(args) => args.run(out),
+            Command::User(args) => args.run(out),
+            Command::Role(args) => args.run(out),
             Command::Journal(args) => args.run(out),
             Command::Torture(args) => args.run(out),
             Command::Bench(args) => {
-                bench::run(args, &common.addr, common.json, &mut std::io::stdout().lock())?;
+                let credentials = common.login.credentials()?;
+                let out = &mut std::io::stdout().lock();
+                bench::run(args, &common.addr, credentials, common.json, out)?;
                 Ok(Exit::Done)
             }
             command => {
                 let on_signal = command.on_signal();
                 let deadline = command.deadline(common.deadline);
+                let credentials = common.login.credentials()?;
                 in_runtime(on_signal, async {
-                    let client = common.connect(name, deadline).await?;
+                    let client = common.connect(name, credentials, deadline).await?;
                     let exit = command.run(&client, out).await?;
                     out.flush().await?;
                     Ok(exit)
@@ -184,11 +198,17 @@ impl Cli {
 }
 
 impl Common {
-    async fn connect(&self, command: &str, deadline: Duration) -> Result<Client, Error> {
+    async fn connect(
+        &self,
+        command: &str,
+        credentials: Option<Credentials>,
+        deadline: Duration,
+    ) -> Result<Client, Error> {
         let defaults = ClientConfig::new(&self.addr);
         let connect_timeout = defaults.connect_timeout.min(self.deadline);
         Client::connect_with(ClientConfig {
             name: format!("wakeful {command}"),
+            credentials,
             connect_timeout,
             call_deadline: Some(deadline),
             ..defaults
@@ -266,6 +286,8 @@ impl Command {
             Self::Journal(_) => "journal",
             Self::Torture(_) => "torture",
             Self::Bench(_) => "bench",
+            Self::User(_) => "user",
+            Self::Role(_) => "role",
             Self::Completions(_) => "completions",
         }
     }
@@ -307,6 +329,8 @@ impl Command {
             Self::Backup(args) => args.run(store, out).await,
             Self::Serve(_)
             | Self::Completions(_)
+            | Self::User(_)
+            | Self::Role(_)
             | Self::Restore(_)
             | Self::Journal(_)
             | Self::Torture(_)

@@ -21,6 +21,9 @@ const JSON_ID_BYTES_MIN: usize = 20;
 /// What a segment has room for beside one record, and a little more.
 const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
 
+/// A login with a token has less than this.
+const LOGIN_BYTES_LEAST: usize = 1024;
+
 /// Longest time about jobs that can be configured: added to a clock, and multiplied by a priority,
 /// it is far from where either ends.
 const JOB_TIME_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -54,6 +57,12 @@ impl Config {
         if self.services.calls_per_connection_max == 0 {
             return refuse("services.calls_per_connection_max must be at least 1".into());
         }
+        if rpc.login_frame_bytes_max < LOGIN_BYTES_LEAST {
+            return refuse(format!(
+                "rpc.login_frame_bytes_max must be at least {LOGIN_BYTES_LEAST}"
+            ));
+        }
+        self.auth.check()?;
         self.check_records()?;
         self.check_jobs()?;
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {

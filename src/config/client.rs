@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::auth::Credentials;
+
 /// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
 /// defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +12,10 @@ pub struct ClientConfig {
     pub addr: String,
     /// What the client calls itself, for operators; at most 256 bytes, the rest is cut off.
     pub name: String,
-    /// From the first packet to the server's welcome.
+    /// With what to log in, at every connection before anything else is asked; `None` where the
+    /// server has no users, or takes the certificate of the connection for a login.
+    pub credentials: Option<Credentials>,
+    /// From the first packet to the server's welcome, and to the end of the login.
     pub connect_timeout: Duration,
     /// How long a call may take, the time without a connection included; `None` for ever. Goes
     /// with the request, so that the server drops it when nobody waits for it any more. Waits
@@ -55,6 +60,7 @@ impl ClientConfig {
         Self {
             addr: addr.into(),
             name: String::new(),
+            credentials: None,
             connect_timeout: Duration::from_secs(5),
             call_deadline: Some(Duration::from_secs(10)),
             wait_grace: Duration::from_secs(5),

@@ -82,7 +82,7 @@ impl KeyRange {
 }
 
 /// The first key after every key that begins with `prefix`; empty where there is none.
-fn after_prefix(prefix: &[u8]) -> Blob {
+pub(crate) fn after_prefix(prefix: &[u8]) -> Blob {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {

@@ -25,6 +25,7 @@ pub use job::{
 };
 pub use job_call::{JobPage, JobReply, JobRequest, Pushed, ReserveRequest};
 pub use key_range::KeyRange;
+pub(crate) use key_range::after_prefix;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{
     CompactReply, DeleteReply, GetReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,

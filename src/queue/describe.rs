@@ -25,6 +25,12 @@ impl State {
         self.ids.get(id)
     }
 
+    /// The topic of a job that is not finished, or is kept as a dead letter.
+    pub(crate) fn topic_of(&self, id: JobId) -> Option<&Blob> {
+        let job = self.job(self.ids.get(id)?)?;
+        self.topic(job.topic).map(|topic| &topic.name)
+    }
+
     pub(super) fn get(&self, job: &JobRef) -> Answer {
         match self.find(job).and_then(|slot| self.job(slot)) {
             Some(found) => Answer::Now(Ok(JobReply::Job(Box::new(self.info(found, true))))),

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use ahash::RandomState;
 
 use crate::error::{Error, ErrorCode};
-use crate::model::{JobId, JobReply, JobRequest, Reservation};
+use crate::model::{Blob, JobId, JobReply, JobRequest, Reservation};
 
-/// Jobs that came over a connection and are not known to have left it, each with its epoch.
+/// Jobs that came over a connection and are not known to have left it, each with its epoch and topic.
 ///
 /// One that is settled by others, or whose time is over, is let go when something is asked of it.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    epochs: HashMap<JobId, u32, RandomState>,
+    jobs: HashMap<JobId, (u32, Blob), RandomState>,
 }
 
 /// Which jobs a request asks something of.
@@ -54,8 +54,8 @@ impl Held {
     pub(super) fn note(&mut self, concern: &Concern, reply: &JobReply) {
         match reply {
             JobReply::Reserved(jobs) => {
-                let reservations = jobs.iter().map(|job| job.reservation);
-                self.epochs.extend(reservations.map(|it| (it.id, it.epoch)));
+                let jobs = jobs.iter().map(|job| (job.reservation, job.topic.clone()));
+                self.jobs.extend(jobs.map(|(it, topic)| (it.id, (it.epoch, topic))));
             }
             JobReply::Settled(answers) => {
                 let each = concern.reservations.iter().zip(answers);
@@ -69,23 +69,29 @@ impl Held {
     /// By another epoch than the last it was another hand-out, which ends nothing.
     fn let_go(&mut self, reservation: &Reservation) {
         if self.contains(reservation) {
-            self.epochs.remove(&reservation.id);
+            self.jobs.remove(&reservation.id);
         }
     }
 
     pub(super) fn contains(&self, reservation: &Reservation) -> bool {
-        self.epochs.get(&reservation.id) == Some(&reservation.epoch)
+        self.jobs.get(&reservation.id).is_some_and(|(epoch, _)| *epoch == reservation.epoch)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.epochs.is_empty()
+        self.jobs.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Reservation> {
-        self.epochs.iter().map(|(id, epoch)| Reservation { id: *id, epoch: *epoch })
+        self.jobs.iter().map(|(id, (epoch, _))| Reservation { id: *id, epoch: *epoch })
+    }
+
+    /// Takes out those of some topics.
+    pub(super) fn take_of(&mut self, mut of: impl FnMut(&Blob) -> bool) -> Vec<Reservation> {
+        let taken = self.jobs.extract_if(|_, (_, topic)| of(topic));
+        taken.map(|(id, (epoch, _))| Reservation { id, epoch }).collect()
     }
 
     pub(super) fn clear(&mut self) {
-        self.epochs = HashMap::default();
+        self.jobs = HashMap::default();
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum StoreError {
     DeadlineExceeded,
     #[error("cancelled")]
     Cancelled,
+    #[error("not permitted any more: no role of the user grants `watch` on it")]
+    Denied,
     #[error("the service is stopping")]
     Stopping { resume: Option<Revision> },
 }
@@ -94,6 +96,7 @@ impl From<StoreError> for Error {
             }
             StoreError::DeadlineExceeded => (ErrorCode::DeadlineExceeded, Details::None),
             StoreError::Cancelled => (ErrorCode::Cancelled, Details::None),
+            StoreError::Denied => (ErrorCode::PermissionDenied, Details::None),
             StoreError::Stopping { resume } => (
                 ErrorCode::Unavailable,
                 resume.map_or(Details::None, |revision| Details::Resume { revision }),

@@ -11,7 +11,7 @@ use super::room::Demand;
 use super::{Micros, State, StoreError};
 use crate::config::record::DELETE_BYTES;
 use crate::model::{
-    DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
+    Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
     LeaseTimeToLiveReply, SetRequest,
 };
 
@@ -333,6 +333,12 @@ impl State {
             remaining: Duration::from_micros(lease.deadline.saturating_sub(now)),
             keys,
         })
+    }
+
+    /// The keys of a lease, in no order; none of one that does not exist.
+    pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
+        let slots = self.leases.get(id).map(|lease| lease.keys.as_slice()).unwrap_or_default();
+        slots.iter().filter_map(|slot| self.keys.record(*slot).map(|record| &record.key))
     }
 
     pub(super) fn lease_list(

@@ -44,6 +44,17 @@ pub(crate) enum News {
 }
 
 impl Batch {
+    /// Says that watches have ended, and why.
+    pub(crate) fn of_ends(watch_ids: &[u64], error: &StoreError) -> Self {
+        let view = View { previous: false, keys_only: false };
+        let end = |watch_id: &u64| Delivery {
+            watch_id: *watch_id,
+            view,
+            news: News::Ended(error.clone()),
+        };
+        Self { events: Vec::new(), deliveries: watch_ids.iter().map(end).collect() }
+    }
+
     /// The events of one delivery.
     pub(crate) fn events_of(&self, first: u32, count: u32) -> &[Event] {
         let first = first as usize;

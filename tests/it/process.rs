@@ -91,6 +91,9 @@ impl Server {
 pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(arguments).env_remove("WAKEFUL_ADDR").env_remove("RUST_LOG");
+    for name in ["USER", "PASSWORD", "PASSWORD_FILE", "TOKEN", "TOKEN_FILE", "AUTH"] {
+        command.env_remove(format!("WAKEFUL_{name}"));
+    }
     // What is durable has tests of its own, which say so.
     command.env("WAKEFUL_DURABILITY", "memory");
     command
@@ -148,6 +151,11 @@ impl Running {
     /// Whether it printed nothing more so far, and goes on.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.stdout.try_recv().is_err() && self.child.0.try_wait().unwrap().is_none()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.0.id()
     }
 
     /// Sends it a signal, by name.

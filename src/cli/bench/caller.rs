@@ -2,8 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Reply, Request, StatusReply};
 use crate::rpc::codec::{self, BODY_BYTES_LIMIT};
@@ -15,6 +17,15 @@ use super::template::encode_call;
 
 /// No answer for this long ends the run: a benchmark of a server that hangs has no result.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// With what every connection of the run logs in.
+static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
+
+/// Has every connection of the run log in.
+pub(super) fn log_in_with(credentials: Credentials) {
+    // There is one run in a process.
+    let _ = CREDENTIALS.set(credentials);
+}
 
 /// A blocking connection, past its handshake.
 #[derive(Debug)]
@@ -44,9 +55,17 @@ impl Caller {
         }
         caller.input.drain(..PREFACE.len());
         match caller.receive()? {
-            (Header { kind: Kind::Welcome, .. }, _) => Ok(caller),
+            (Header { kind: Kind::Welcome, .. }, _) => caller.log_in(),
             (header, body) => Err(refusal(&header, &body)),
         }
+    }
+
+    fn log_in(mut self) -> Result<Self, Error> {
+        if let Some(credentials) = CREDENTIALS.get() {
+            let id = self.send(&Call::Login(credentials.clone()))?;
+            self.answer(id)?;
+        }
+        Ok(self)
     }
 
     /// Does one request of the store.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
 
 use audience::{Audience, Kind, Watched};
@@ -174,9 +175,13 @@ enum Other {
 pub(crate) fn run(
     args: BenchArgs,
     addr: &str,
+    credentials: Option<Credentials>,
     json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
+    if let Some(credentials) = credentials {
+        caller::log_in_with(credentials);
+    }
     if let Some(Other::Jobs(jobs)) = &args.other {
         let (report, refusal) = jobs::run(jobs, addr)?;
         print(&report, json, out)?;

@@ -1,12 +1,14 @@
 //! `wakeful serve`: one file per noun that it has flags for, each a struct that [`ServeArgs`]
 //! flattens; `run` serves with what they say.
 
+mod auth;
 mod limits;
 mod log;
 mod run;
 
 use std::path::PathBuf;
 
+use self::auth::AuthArgs;
 use self::limits::LimitArgs;
 use self::log::LogArgs;
 use super::failure::{Exit, Failure};
@@ -29,6 +31,7 @@ Examples:
   wakeful serve
   wakeful serve --listen 0.0.0.0:7117
   wakeful serve --data-dir /var/lib/wakeful
+  wakeful serve --auth /etc/wakeful/users.toml        log in first; see `wakeful user --help`
   wakeful serve --durability memory        nothing touches the disk, all ends with the server
   wakeful serve --listen 127.0.0.1:0       a free port
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
@@ -46,6 +49,8 @@ pub(crate) struct ServeArgs {
     /// A write may ask for more (`wakeful set --durability fsync`), except of `memory`
     #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = Level::Fsync)]
     durability: Level,
+    #[command(flatten)]
+    auth: AuthArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -70,7 +75,8 @@ impl ServeArgs {
         self.log.start()?;
         let listen = self.listen.as_deref().unwrap_or(addr);
         let dir = (self.durability != Level::Memory).then_some(&*self.data_dir);
-        actix_rt::System::new().block_on(run::run(config, dir, listen, out))
+        let auth = self.auth.open(&config)?;
+        actix_rt::System::new().block_on(run::run(config, dir, auth, listen, out))
     }
 
     fn config(&self) -> Result<Config, String> {

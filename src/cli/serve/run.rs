@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
@@ -15,6 +16,7 @@ use crate::{Config, Wakeful};
 pub(super) async fn run(
     config: Config,
     dir: Option<&Path>,
+    auth: Option<Auth>,
     listen: &str,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
@@ -24,6 +26,9 @@ pub(super) async fn run(
         Some(dir) => Wakeful::open(config, dir)?,
         None => Wakeful::start(config)?,
     };
+    if let Some(auth) = auth {
+        wakeful.require_login(auth).await?;
+    }
     let addr = wakeful.listen(listen).await.map_err(|error| {
         // Not exit 5: it is this process that fails, not one that cannot be reached.
         let message = format!("{} (at {listen}); name another with --listen", error.message);

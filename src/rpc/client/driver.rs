@@ -72,10 +72,21 @@ async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection>
             }
             Err(error) => {
                 tracing::debug!(addr = shared.config.addr, %error, "reconnect failed");
-                shared.drive(|session, _| session.cut(error));
+                let shut_out = is_for_good(&error);
+                shared.drive(|session, _| {
+                    if shut_out {
+                        session.refuse_all(&error);
+                    }
+                    session.cut(error);
+                });
             }
         }
     }
+}
+
+/// Whether another attempt with the same credentials is in vain.
+fn is_for_good(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::LoginFailed | ErrorCode::NotLoggedIn)
 }
 
 async fn wanted(shared: &Shared) {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::inbound::{protocol, refusal, unreadable};
 use super::link::Welcome;
+use super::login::log_in;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
@@ -17,7 +18,7 @@ use crate::rpc::proto::{WireHello, WireWelcome};
 use crate::rpc::socket::Socket;
 
 /// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
-const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest name of a client, bytes, as the protocol has it.
 const NAME_BYTES_MAX: usize = 256;
@@ -35,7 +36,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and exchanges hello and welcome, in `connect_timeout`.
+    /// Connects, exchanges hello and welcome, and logs in where there are credentials; all that in
+    /// `connect_timeout`.
     ///
     /// # Errors
     /// `Unreachable` where nothing answers, `UnsupportedVersion` where something else does,
@@ -68,6 +70,9 @@ async fn open(config: &ClientConfig) -> Result<Connection, Error> {
     expect_preface(&mut socket, &mut received, addr).await?;
     sent.map_err(unreachable)?;
     let welcome = read_welcome(&mut socket, &mut received, addr).await?;
+    if let Some(credentials) = &config.credentials {
+        log_in(&mut socket, &mut received, credentials, addr).await?;
+    }
     Ok(Connection { socket, welcome, received })
 }
 
@@ -149,7 +154,11 @@ fn welcome(body: &[u8]) -> Result<Welcome, Error> {
     })
 }
 
-async fn read_more(socket: &mut Socket, received: &mut BytesMut, addr: &str) -> Result<(), Error> {
+pub(super) async fn read_more(
+    socket: &mut Socket,
+    received: &mut BytesMut,
+    addr: &str,
+) -> Result<(), Error> {
     let error = match socket.read_buf(received).await {
         Ok(0) => "it closed the connection before a welcome".to_owned(),
         Ok(_) => return Ok(()),

@@ -151,11 +151,16 @@ impl Session {
     /// The driver is gone: everything ends.
     pub(super) fn end(&mut self) {
         self.link = Link::Closed;
+        self.refuse_all(&closed());
+    }
+
+    /// Ends everything there is; what is asked from now on is tried again.
+    pub(super) fn refuse_all(&mut self, error: &Error) {
         self.queue.clear();
         for (_, pending) in self.pending.drain() {
-            answer(&mut self.effects, pending.to, Err(closed()));
+            answer(&mut self.effects, pending.to, Err(error.clone()));
         }
-        self.end_streams(&closed());
+        self.end_streams(error);
     }
 
     /// Whether nothing is left for the driver to do, ever.

@@ -17,6 +17,7 @@ mod handshake;
 mod inbound;
 mod jobs;
 mod link;
+mod login;
 mod pending;
 mod pulse;
 mod reason;
@@ -67,6 +68,8 @@ use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker}
 /// - a watch goes on exactly where it was;
 /// - jobs that were reserved go back to the server, at the cost of a loss, and their settlement is
 ///   refused as `StaleReservation`;
+/// - where the server does not let it in any more, as the user or its password or token is gone,
+///   everything that waits fails with `LoginFailed`;
 /// - where the server has another store than before, watches, and what names a revision or a
 ///   job of the old one, fail with `StoreChanged`.
 ///
@@ -107,7 +110,9 @@ impl Client {
     ///
     /// Errors: `Unreachable` where nothing answers in `connect_timeout`; `UnsupportedVersion`
     /// where something answers that is no Wakeful server of this version; `LimitExceeded` where
-    /// the server has connections enough; `InvalidArgument` for a ping interval of nothing.
+    /// the server has connections enough, or slows logins from this address; `LoginFailed` where
+    /// the credentials are refused; `InvalidArgument` for a ping interval of nothing, or credentials
+    /// where there are no users.
     /// Cancel: dropping the future leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
         if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {

@@ -107,9 +107,13 @@ impl Pending {
     pub(super) fn resend(&self) -> Resend {
         match (&self.to, &self.call) {
             (Target::Open | Target::Add { .. } | Target::Page { .. }, _)
-            | (_, Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. }) => {
-                Resend::Stream
-            }
+            | (
+                _,
+                Call::StreamOpen { .. }
+                | Call::WatchAdd { .. }
+                | Call::WatchCancel { .. }
+                | Call::Login(_),
+            ) => Resend::Stream,
             (_, Call::Wait(_)) => Resend::Always,
             (_, Call::Store { options, .. }) if options.idempotency.is_some() => Resend::Always,
             (_, Call::Store { request, .. }) if may_repeat(request, self.lasts) => Resend::Always,
@@ -162,6 +166,8 @@ impl Pending {
             }
             // Of streams, which end with the store.
             Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
+            // Done before anything else.
+            Call::Login(_) => true,
         }
     }
 

@@ -6,17 +6,17 @@ use super::Shape;
 use super::ask::{What, plain};
 use super::envelope::{First, Text, argument};
 use super::shape::NOT_FOUND;
+use crate::auth::Credentials;
 use crate::model::{Blob, GetRequest, KeyRange, Request, SetRequest, WaitRequest};
 use crate::rpc::proto::Call;
 
 /// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
-///
-/// A login will be `Login`, with `user:password` in one string.
 pub(super) fn understand(method: &str, params: Option<&str>) -> Option<Result<What, String>> {
     Some(match method {
         "Get" => argument(params).map(get),
         "Set" => argument(params).map(set),
         "Watch" => argument(params).map(watch),
+        "Login" => argument(params).map(login),
         _ => return None,
     })
     .map(|what| what.map_err(|error| error.to_string()))
@@ -34,6 +34,15 @@ fn set(First([Text(key), Text(value)]): First<Text<'_>, 2>) -> What {
     // A set to the value that is there wakes nobody.
     let set = SetRequest { only_if_changed: true, ..SetRequest::new(&*key, &*value) };
     plain(Request::Set(set), Shape::Empty)
+}
+
+/// `user:password` in one string; a token, which has no colon, is one as it is.
+fn login(Text(text): Text<'_>) -> What {
+    let credentials = match text.split_once(':') {
+        Some((user, password)) => Credentials::password(user, password),
+        None => Credentials::token(text),
+    };
+    What::Call { call: Ok(Call::Login(credentials)), deadline: None, shape: Shape::User }
 }
 
 fn watch(seconds: i64) -> What {

@@ -16,7 +16,7 @@ use crate::model::WatchRequest;
 use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are methods of the same name.
-const REQUESTS: [&str; 19] = [
+const REQUESTS: [&str; 20] = [
     "Set",
     "Get",
     "Range",
@@ -35,6 +35,7 @@ const REQUESTS: [&str; 19] = [
     "Snapshot",
     "ReadSnapshot",
     "Services",
+    "Login",
     "Job",
 ];
 
@@ -63,8 +64,6 @@ const JOB_REQUESTS: [&str; 20] = [
 ];
 
 /// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
-///
-/// A login will be `Login`.
 pub(super) fn understand(
     method: &str,
     params: Option<&str>,

@@ -17,6 +17,6 @@ mod shown;
 mod splitter;
 
 pub(crate) use ask::{Ask, IdText, Limits, What, understand};
-pub(crate) use replies::{Replies, hello, refuse, succeed};
+pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 pub(crate) use shape::Shape;
-pub(crate) use splitter::{Bounds, Split, Splitter};
+pub(crate) use splitter::{Bounds, Split, SplitError, Splitter};

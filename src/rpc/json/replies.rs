@@ -163,6 +163,13 @@ fn write(
         (Shape::Plain { durability }, Done::Reply(CallReply { reply, durability: got })) => {
             plain(out, &WireReply::from(&reply), durability.then_some(got))
         }
+        (Shape::User, Done::LoggedIn(identity)) => {
+            append_text(out, &identity.name);
+            Ok(())
+        }
+        (Shape::Plain { .. }, Done::LoggedIn(identity)) => {
+            plain(out, &WireReply::Login((&identity).into()), None)
+        }
         (Shape::Plain { durability }, Done::Waited(outcome)) => {
             plain(out, &WireReply::from(&outcome), durability.then_some(waits))
         }
@@ -208,7 +215,7 @@ fn text(out: &mut Vec<u8>, bytes: &[u8], what: &str) -> Result<(), String> {
 }
 
 /// What Go's clients are told of an error. A method's own words are all it says.
-fn text_of(error: &Error) -> String {
+pub(crate) fn text_of(error: &Error) -> String {
     let resume = match error.details {
         Details::Resume { revision } if !error.message.contains("resume from") => {
             format!("; resume from revision {revision}")

@@ -15,6 +15,8 @@ pub(crate) enum Shape {
     Empty,
     /// The key that changed, as a string.
     ChangedKey,
+    /// The name of the user, as a string.
+    User,
     /// The fields of the native reply; and how durable that is, if that was asked for.
     Plain { durability: bool },
     /// What a method came to.

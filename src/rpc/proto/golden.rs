@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::golden_jobs::{job_replies, job_requests};
 use super::*;
+use crate::auth::Credentials;
 use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::*;
 use crate::rpc::codec::{CodecError, decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
+use crate::session::{Identity, Via};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
@@ -218,6 +220,8 @@ fn requests(golden: &mut Golden) {
     let argument = Payload::json("x").unwrap();
     golden.request("Invoke with JSON", Request::Invoke(Invocation { method, argument }));
     golden.request("Services", Request::Services);
+    golden.call("Login with a password", &Call::Login(Credentials::password("me", "secret")));
+    golden.call("Login with a token", &Call::Login(Credentials::token("wakeful_1")));
 }
 
 fn waits_and_watches(golden: &mut Golden) {
@@ -325,6 +329,8 @@ fn replies(golden: &mut Golden) {
     golden.reply("Invoke", &Reply::Invoke(Payload::bincode("hello:x").unwrap()));
     let hello = ServiceInfo { name: "HelloService".into(), methods: vec!["Hello".into()] };
     golden.reply("Services", &Reply::Services(vec![hello]));
+    let identity = Identity { name: "me".to_owned(), via: Via::Token };
+    golden.wire_reply("Login", &WireReply::Login((&identity).into()));
     let event = Some(Event { kv: kv(), previous: None });
     let met = WaitOutcome::Met { revision: 3, event };
     golden.wire_reply("Wait met", &WireReply::from(&met));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::invocation::{WirePayload, WireService};
 use super::job_reply::WireJobReply;
+use super::login::WireIdentity;
 use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
 use crate::model::{
     Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseListReply, LeaseReply,
@@ -76,6 +77,7 @@ pub(crate) enum WireReply<'a> {
     Job(#[serde(borrow)] WireJobReply<'a>),
     Invoke(#[serde(borrow)] WirePayload<'a>),
     Services(#[serde(borrow)] Vec<WireService<'a>>),
+    Login(#[serde(borrow)] WireIdentity<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,9 +285,11 @@ impl WireReply<'_> {
             Self::Services(services) => {
                 Reply::Services(services.into_iter().map(Into::into).collect())
             }
-            Self::Wait { .. } | Self::StreamOpen | Self::WatchAdd { .. } | Self::WatchCancel => {
-                return None;
-            }
+            Self::Wait { .. }
+            | Self::StreamOpen
+            | Self::WatchAdd { .. }
+            | Self::WatchCancel
+            | Self::Login(_) => return None,
         })
     }
 }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::invocation::WireInvocation;
 use super::job_request::WireJobRequest;
+use super::login::WireCredentials;
 use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
+use crate::auth::Credentials;
 use crate::model::{
     Blob, CallOptions, Compare, DeleteRequest, Delivery, GetRequest, LeaseGrantRequest, RangeOrder,
     RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom,
@@ -96,6 +98,7 @@ pub(crate) enum WireRequest<'a> {
     Job(#[serde(borrow)] WireJobRequest<'a>),
     Invoke(#[serde(borrow)] WireInvocation<'a>),
     Services,
+    Login(#[serde(borrow)] WireCredentials<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,6 +195,7 @@ pub(crate) enum Call {
         stream: u64,
         watch_id: u64,
     },
+    Login(Credentials),
 }
 
 impl From<Request> for Call {
@@ -249,6 +253,7 @@ impl From<WireCall<'_>> for Call {
             WireRequest::WatchCancel { stream, watch_id } => {
                 return Call::WatchCancel { stream, watch_id };
             }
+            WireRequest::Login(credentials) => return Call::Login(credentials.into()),
         };
         // The durability is in the header.
         let options = CallOptions { idempotency: wire.idempotency, durability: None };
@@ -271,6 +276,7 @@ impl<'a> From<&'a Call> for WireCall<'a> {
             Call::WatchCancel { stream, watch_id } => {
                 (None, WireRequest::WatchCancel { stream: *stream, watch_id: *watch_id })
             }
+            Call::Login(credentials) => (None, WireRequest::Login(credentials.into())),
         };
         Self { idempotency, request }
     }

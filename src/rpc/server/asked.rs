@@ -1,10 +1,28 @@
 //! [`Asked`]: what a connection has asked of the store.
 
+use crate::model::KeyRange;
+use crate::watch::Handle;
+
 /// A request handed to the store.
-#[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) id: u64,
     pub(super) about: About,
+    /// Of waits and watches, where there are users; to see whether they are permitted still.
+    pub(super) awaits: Option<Box<Awaits>>,
+}
+
+/// What a wait, or a watch, is about.
+pub(super) struct Awaits {
+    /// Of a watch.
+    pub(super) watch_id: u64,
+    pub(super) range: KeyRange,
+}
+
+/// A wait without its answer.
+pub(super) struct Parked {
+    pub(super) handle: Handle,
+    /// What it is about, where there are users.
+    pub(super) range: Option<KeyRange>,
 }
 
 #[derive(Clone, Copy)]
@@ -20,5 +38,6 @@ pub(super) enum About {
     },
     Cancel {
         stream: u64,
+        watch_id: u64,
     },
 }

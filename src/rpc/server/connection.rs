@@ -16,16 +16,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::exchange::Exchange;
+use super::gate::login_late;
 use super::inbox::{CLIENT_NAME_BYTES_MAX, Fatal, Inbox, Received};
 use super::outbox::{Mail, Outbox};
 use super::output::Output;
+use crate::auth::Credentials;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
 use crate::operations::Operations;
 use crate::rpc::codec::{encode_bare, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::json::{self, Ask, What};
-use crate::rpc::proto::{WireError, WireWelcome};
+use crate::rpc::proto::{Call, WireError, WireWelcome};
 use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
 use crate::session::Session;
@@ -70,6 +72,8 @@ enum Event {
     Received,
     /// Output has room again, or a session left something.
     Room,
+    /// What is known of users has changed.
+    Revise,
     Timer,
 }
 
@@ -103,10 +107,13 @@ impl Connection {
     ) -> Self {
         let now = Instant::now();
         let first_deadline = now + service.config().rpc.handshake_timeout;
+        let exchange = Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox));
+        let mut inbox = Inbox::new();
+        inbox.stranger = exchange.is_strange();
         Self {
             socket,
-            inbox: Inbox::new(),
-            exchange: Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox)),
+            inbox,
+            exchange,
             session,
             service,
             outbox,
@@ -156,6 +163,7 @@ impl Connection {
             let went_on = match event {
                 Event::Received => self.process().await,
                 Event::Room => Ok(()),
+                Event::Revise => self.exchange.revise().await,
                 Event::Timer => self.check_deadlines(),
             };
             if let Err(end) = went_on {
@@ -178,6 +186,7 @@ impl Connection {
         let had_room = self.room() > 0;
         match self.outbox.poll(had_room, cx) {
             Poll::Ready(Mail::Closed) => return Poll::Ready(Err(End::Gone)),
+            Poll::Ready(Mail::Revise) => return Poll::Ready(Ok(Event::Revise)),
             Poll::Ready(Mail::Items) => return Poll::Ready(Ok(Event::Room)),
             Poll::Pending => {}
         }
@@ -242,11 +251,15 @@ impl Connection {
         if self.inbox.full && self.inbox.received.is_empty() {
             self.inbox.resume(Instant::now(), &self.service.config().rpc)?;
         }
+        self.exchange.revise().await?;
         let received = self.inbox.take();
         self.exchange.expect(received.len());
         for received in received {
             match received {
                 Received::Hello(name) => self.welcome(&name).await?,
+                Received::Request { id, call: Ok(Call::Login(credentials)), .. } => {
+                    self.log_in(id, credentials).await?;
+                }
                 Received::Request { id, deadline, call } => {
                     self.exchange.ask(id, deadline, call)?;
                 }
@@ -281,8 +294,13 @@ impl Connection {
             self.exchange.speak_json();
             tracing::debug!(peer = %self.session.peer(), "connection open, for JSON");
         }
-        let Ask { id, what: What::Hello(name) } = ask else {
-            return self.exchange.ask_json(ask, self.output.buffer());
+        let (id, name) = match ask {
+            Ask { id, what: What::Hello(name) } => (id, name),
+            Ask { id, what: What::Call { call: Ok(Call::Login(credentials)), shape, .. } } => {
+                let number = self.exchange.begin_login(id, shape).ok_or(End::Gone)?;
+                return self.log_in(number, credentials).await;
+            }
+            ask => return self.exchange.ask_json(ask, self.output.buffer()),
         };
         if name.len() > CLIENT_NAME_BYTES_MAX {
             let told = "InvalidArgument: the client's name is longer than 256 bytes";
@@ -293,6 +311,13 @@ impl Connection {
         self.exchange.rename(format!("{} ({name})", self.session.peer()));
         let welcome = self.new_welcome().await?;
         json::hello(self.output.buffer(), &id, &welcome);
+        Ok(())
+    }
+
+    /// Lets the peer in, if it proves who it is. What it sent behind that waits.
+    async fn log_in(&mut self, id: u64, credentials: Credentials) -> Result<(), End> {
+        self.exchange.login(id, credentials).await?;
+        self.inbox.stranger = self.exchange.is_strange();
         Ok(())
     }
 
@@ -355,6 +380,9 @@ impl Connection {
             }
             return too_slow("no hello within rpc.handshake_timeout");
         }
+        if self.login_deadline().is_some_and(|deadline| deadline <= now) {
+            return Err(End::Fatal(Fatal::Error(login_late())));
+        }
         if self.inbox.partial_since.is_some_and(|since| since + config.frame_timeout <= now) {
             return too_slow("a frame took longer than rpc.frame_timeout");
         }
@@ -381,6 +409,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Until when the peer is to have logged in.
+    fn login_deadline(&self) -> Option<Instant> {
+        self.exchange.login_timeout().map(|timeout| self.accepted + timeout)
+    }
+
     fn next_deadline(&self) -> Instant {
         let config = self.config();
         let steady = match self.pinged {
@@ -392,7 +425,8 @@ impl Connection {
         let frame = self.inbox.partial_since.map(|since| since + config.frame_timeout);
         let write = self.blocked.map(|since| since + config.write_timeout);
         let end = self.hung_up.map(|since| since + config.shutdown_grace);
-        [frame, write, end].into_iter().flatten().fold(steady, Instant::min)
+        let login = self.login_deadline();
+        [frame, write, end, login].into_iter().flatten().fold(steady, Instant::min)
     }
 
     /// Tells the peer why it is refused, as far as it listens.

@@ -53,6 +53,9 @@ impl Encoder {
             Ok(Done::Watching(revision)) => {
                 self.reply(out, id, None, &WireReply::WatchAdd { revision })
             }
+            Ok(Done::LoggedIn(identity)) => {
+                self.reply(out, id, None, &WireReply::Login((&identity).into()))
+            }
             Ok(Done::WatchCancelled) => self.reply(out, id, None, &WireReply::WatchCancel),
             Err(error) => self.error(out, id, &error),
         }

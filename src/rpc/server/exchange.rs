@@ -1,5 +1,7 @@
 //! [`Exchange`]: the requests of one connection and what becomes of them.
 
+mod end;
+mod guarded;
 mod json;
 
 use std::collections::{HashMap, VecDeque};
@@ -8,10 +10,11 @@ use std::time::Instant;
 
 use ahash::RandomState;
 
-use super::asked::{About, Asked};
+use super::asked::{About, Asked, Awaits, Parked};
 use super::calls::Calls;
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
+use super::gate::Gate;
 use super::inbox::Fatal;
 use super::jobs::Jobs;
 use super::outbox::{Outbox, Outgoing};
@@ -35,6 +38,7 @@ use crate::watch::{Handle, Owner};
 pub(super) struct Exchange {
     service: Wakeful,
     session: Arc<Session>,
+    gate: Gate,
     owner: Arc<Owner>,
     outbox: Arc<Outbox>,
     /// Said hello.
@@ -60,7 +64,7 @@ pub(super) struct Exchange {
     /// Calls of methods.
     calls: Calls,
     /// Parked waits by request id.
-    waits: HashMap<u64, Handle, RandomState>,
+    waits: HashMap<u64, Parked, RandomState>,
     streams: Streams,
     encoder: Encoder,
 }
@@ -80,10 +84,12 @@ impl Exchange {
         let name = session.peer().to_string();
         let owner = Arc::new(Owner { id: session.id(), name });
         let encoder = Encoder::new(&service);
-        let jobs = Jobs::new(owner.id);
+        let gate = Gate::new(&service, &session, &outbox);
+        let jobs = Jobs::new(owner.id, gate.is_guarded());
         Self {
             service,
             session,
+            gate,
             owner,
             outbox,
             open: false,
@@ -154,13 +160,8 @@ impl Exchange {
         self.asked.reserve(requests);
     }
 
-    /// Takes a request for the next message to the store.
-    pub(super) fn ask(
-        &mut self,
-        id: u64,
-        deadline: Option<Instant>,
-        call: Result<Call, Error>,
-    ) -> Result<(), End> {
+    /// That `id` is not in flight.
+    fn note_id(&mut self, id: u64) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.handle(id).is_some();
             if open
@@ -173,7 +174,23 @@ impl Exchange {
             self.unordered = true;
         }
         self.highest = self.highest.max(id);
+        Ok(())
+    }
+
+    /// Takes a request for the next message to the store.
+    pub(super) fn ask(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        mut call: Result<Call, Error>,
+    ) -> Result<(), End> {
+        self.note_id(id)?;
         // Looked at first: a request to the store, as most are, is not moved for it.
+        if let Ok(asked) = &call
+            && let Err(denial) = self.gate.check(asked)
+        {
+            call = Err(denial);
+        }
         let call = match call {
             Ok(call) if goes_elsewhere(&call) => match self.ask_elsewhere(id, deadline, call) {
                 Some(call) => Ok(call),
@@ -181,9 +198,10 @@ impl Exchange {
             },
             call => call,
         };
+        let awaits = self.awaits(&call);
         let (about, task) = self.task(id, call);
         self.works.push(Work { id, deadline, task });
-        self.asked.push(Asked { id, about });
+        self.asked.push(Asked { id, about, awaits });
         Ok(())
     }
 
@@ -262,12 +280,14 @@ impl Exchange {
                 };
                 (About::Add { stream: id }, task)
             }
+            // Logins are answered before.
+            Ok(Call::Login(_)) => (About::Plain, Task::Refused(StoreError::Cancelled.into())),
             Ok(Call::WatchCancel { stream: id, watch_id }) => {
                 let task = match self.stream_ref(id) {
                     Some(stream) => Task::CancelWatch { stream, watch_id },
                     None => Task::Refused(StoreError::WatchNotFound(id).into()),
                 };
-                (About::Cancel { stream: id }, task)
+                (About::Cancel { stream: id, watch_id }, task)
             }
         }
     }
@@ -295,15 +315,17 @@ impl Exchange {
             self.do_cancel();
             let works = std::mem::take(&mut self.works);
             let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
-            let requests = Requests { owner: Arc::clone(&self.owner), works, sink };
+            let (owner, restriction) = (Arc::clone(&self.owner), self.gate.restriction());
+            let requests = Requests { owner, works, sink, restriction };
             let answers = self.service.store().send(requests).await;
             let Answers(answers) = answers.map_err(|_| End::Gone)?;
             self.answers.reserve(answers.len());
             for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
                 match answer {
                     Answer::Now(answer) => {
+                        let id = asked.id;
                         self.note(asked, &answer);
-                        self.answers.push_back((asked.id, answer));
+                        self.answers.push_back((id, answer));
                     }
                     Answer::Withheld => {
                         let large = matches!(asked.about, About::File);
@@ -315,7 +337,8 @@ impl Exchange {
         // After the store: what a job or a call is about is set before a worker or a method has it.
         let refused = self.calls.start(&self.service, &self.session, &self.outbox);
         self.answers.extend(refused.into_iter().map(|(id, error)| (id, Err(error))));
-        self.jobs.hand_over(&self.service, Arc::clone(&self.outbox) as Arc<dyn AnswerSink>);
+        let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
+        self.jobs.hand_over(&self.service, sink, self.gate.restriction());
         self.do_cancel();
         // What is left is the queue's, or has ended by itself.
         self.jobs.cancel(&self.service, std::mem::take(&mut self.cancelled));
@@ -325,15 +348,18 @@ impl Exchange {
     fn note(&mut self, asked: Asked, answer: &Result<Done, Error>) {
         match (answer, asked.about) {
             (Ok(Done::Parked(handle, _)), _) => {
-                self.waits.insert(asked.id, *handle);
+                let range = asked.awaits.map(|awaits| awaits.range);
+                self.waits.insert(asked.id, Parked { handle: *handle, range });
             }
             (Ok(Done::StreamOpened(handle)), About::Open { window_bytes }) => {
                 self.streams.open(asked.id, *handle, window_bytes);
             }
             (Ok(Done::Watching(_)), About::Add { stream }) => {
-                self.streams.begin_watch(stream);
+                self.streams.begin_watch(stream, asked.awaits);
             }
-            (Ok(Done::WatchCancelled), About::Cancel { stream }) => self.streams.end_watch(stream),
+            (Ok(Done::WatchCancelled), About::Cancel { stream, watch_id }) => {
+                self.streams.end_watch(stream, watch_id);
+            }
             // In JSON each watch has a stream of its own.
             (Err(_), About::Add { stream }) if self.is_json() => self.cancel(stream),
             _ => {}
@@ -344,8 +370,8 @@ impl Exchange {
     fn do_cancel(&mut self) {
         let mut waits = Vec::new();
         for id in std::mem::take(&mut self.cancelled) {
-            if let Some(handle) = self.waits.remove(&id) {
-                waits.push(handle);
+            if let Some(parked) = self.waits.remove(&id) {
+                waits.push(parked.handle);
             } else if let Some(stream) = self.streams.close(id) {
                 // bound: one for each stream that was opened
                 self.service.store().do_send(CloseStream(stream));
@@ -404,7 +430,8 @@ impl Exchange {
                     self.answers.push_back((id, outcome.map(Done::Waited)));
                 }
             }
-            Outgoing::Withheld(answers) => {
+            Outgoing::Withheld(mut answers) => {
+                self.screen(&mut answers);
                 for (id, answer) in &answers {
                     if !self.jobs.answered(*id, answer) {
                         self.withheld.end(*id);
@@ -459,41 +486,5 @@ impl Exchange {
             self.service.store().do_send(Ready(stream));
         }
         Ok(())
-    }
-
-    /// Frees everything the connection held, a little at a time.
-    pub(super) async fn free(&mut self) {
-        self.jobs.end(&self.service);
-        self.calls.end_all();
-        let slice = self.service.config().store.slice_max;
-        let store = self.service.store();
-        let waits: Vec<Handle> = std::mem::take(&mut self.waits).into_values().collect();
-        for some in waits.chunks(slice) {
-            if store.send(CancelWaits(some.to_vec())).await.is_err() {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-        for stream in self.streams.close_all() {
-            if store.send(CloseStream(stream)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// For the day a connection ends by a panic: what it held is freed all the same.
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        self.jobs.end(&self.service);
-        let store = self.service.store();
-        if !self.waits.is_empty() {
-            // bound: once for each connection
-            store.do_send(CancelWaits(self.waits.values().copied().collect()));
-        }
-        for stream in self.streams.close_all() {
-            // bound: one for each stream that was opened
-            store.do_send(CloseStream(stream));
-        }
     }
 }

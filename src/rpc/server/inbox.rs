@@ -1,17 +1,19 @@
 //! [`Inbox`]: turns what a peer sends into work, until there is enough for one turn.
 
+mod heavy;
 mod json;
+mod refusal;
 
 use std::time::{Duration, Instant};
 
+use self::heavy::is_heavy;
+use self::refusal::{bad_hello, bad_login, fatal};
 use super::connection::protocol;
-use super::jobs::is_large;
 use crate::config::RpcConfig;
-use crate::error::{Details, Error, ErrorCode};
-use crate::model::{JobRequest, KeyRange, Request};
-use crate::rpc::codec::{CodecError, decode};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
-use crate::rpc::json::{Ask, Splitter};
+use crate::rpc::json::{Ask, Splitter, What};
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest name a client may give itself, bytes.
@@ -39,6 +41,8 @@ pub(super) struct Inbox {
     splitter: Splitter,
     /// Why nothing more can be understood, once what was is done.
     broken: Option<&'static str>,
+    /// The peer has to log in, and has not.
+    pub(super) stranger: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +94,7 @@ impl Inbox {
             full: false,
             splitter: Splitter::default(),
             broken: None,
+            stranger: false,
         }
     }
 
@@ -178,6 +183,9 @@ impl Inbox {
                 break;
             }
             let split = match self.phase {
+                Phase::Open if self.stranger => {
+                    split(rest, config.login_frame_bytes_max).map_err(bad_login)
+                }
                 Phase::Open => split(rest, config.frame_bytes_max).map_err(fatal),
                 _ => split(rest, HELLO_BYTES_MAX).map_err(bad_hello),
             };
@@ -186,7 +194,13 @@ impl Inbox {
                 Some((header, body, after)) => {
                     rest = after;
                     let received = self.understand(header, body, now)?;
+                    let login = self.stranger && received.as_ref().is_some_and(is_login);
                     self.received.extend(received);
+                    if login {
+                        // How long what follows may be depends on what comes of it.
+                        self.full = true;
+                        break;
+                    }
                 }
             }
         }
@@ -264,52 +278,14 @@ fn call(header: &Header, body: &[u8]) -> Result<Call, Error> {
     Ok(call)
 }
 
-/// Whether it may take much longer than a look-up.
-fn is_heavy(call: &Call) -> bool {
-    match call {
-        Call::Store { request, .. } => match request {
-            Request::Range(_) | Request::Txn(_) | Request::LeaseRevoke(_) => true,
-            Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
-            Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
-            // Few at a time, so that a read starts no more calls than the connection may have.
-            Request::Invoke(_) => true,
-            Request::Job(job) => is_heavy_job(job),
-            Request::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
-            _ => false,
-        },
-        Call::Wait(wait) => wait.after.is_some() || !matches!(wait.range, KeyRange::Key(_)),
-        Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => false,
-    }
-}
-
-/// Whether it may take long, or concern many jobs, while it is short itself: a read has room for many
-/// of those.
-fn is_heavy_job(job: &JobRequest) -> bool {
-    match job {
-        JobRequest::Reserve(reserve) => reserve.credits > 1,
-        JobRequest::Replay { id, .. } => id.is_none(),
-        JobRequest::ClearTopic(_) | JobRequest::SetSchedule(_) => true,
-        job => is_large(job),
-    }
-}
-
-fn bad_hello(error: CodecError) -> Fatal {
-    match error {
-        CodecError::TooLarge { .. } => protocol("the hello is longer than 1024 bytes"),
-        error => fatal(error),
-    }
-}
-
-fn fatal(error: CodecError) -> Fatal {
-    let message = format!("{error}; the connection closes");
-    Fatal::Error(match error {
-        CodecError::TooLarge { max, .. } => {
-            let name = "rpc.frame_bytes_max".to_owned();
-            Error::new(ErrorCode::FrameTooLarge, message)
-                .with_details(Details::Limit { name, value: max as u64 })
+fn is_login(received: &Received) -> bool {
+    match received {
+        Received::Request { call, .. }
+        | Received::Json(Ask { what: What::Call { call, .. }, .. }) => {
+            matches!(call, Ok(Call::Login(_)))
         }
-        _ => Error::new(ErrorCode::Protocol, message),
-    })
+        _ => false,
+    }
 }
 
 /// What a peer that does not begin with the preface is told.
@@ -332,7 +308,9 @@ fn not_wakeful(start: &[u8]) -> Fatal {
 mod tests {
     use super::*;
     use crate::Config;
-    use crate::model::{GetRequest, PushRequest, RangeRequest, Schedule};
+    use crate::model::{
+        GetRequest, JobRequest, KeyRange, PushRequest, RangeRequest, Request, Schedule,
+    };
     use crate::rpc::codec::{encode_bare, encode_frame};
 
     /// What was understood, in words.

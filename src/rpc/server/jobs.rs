@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use super::job_guard::JobGuard;
 use crate::actor::AnswerSink;
 use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, OwnerId};
+use crate::auth::Access;
 use crate::error::Error;
 use crate::model::{CallReply, JobRequest, Reply};
 use crate::rpc::held::{Concern, Held};
 use crate::service::Wakeful;
+
+/// The id of requests that the connection itself makes, which no peer may use.
+pub(super) const OWN_ID: u64 = 0;
 
 /// What a connection has asked of the queue, and the jobs it holds.
 ///
@@ -18,7 +23,7 @@ use crate::service::Wakeful;
 /// `rpc.requests_in_flight_max`; requests that park by `queue.parked_max`, which the queue keeps,
 /// and jobs held by what the queue has.
 pub(super) struct Jobs {
-    owner: OwnerId,
+    pub(super) owner: OwnerId,
     /// Requests without an answer.
     pending: HashMap<u64, Pending, RandomState>,
     /// How many of them do not park.
@@ -26,7 +31,8 @@ pub(super) struct Jobs {
     /// How many of those have large answers.
     large: usize,
     /// Jobs that the peer was given and has not settled.
-    held: Held,
+    pub(super) held: Held,
+    pub(super) guard: JobGuard,
     /// For the next message to the queue.
     works: Vec<JobWork>,
     /// The queue has heard of this connection, and not of its end.
@@ -42,13 +48,15 @@ struct Pending {
 }
 
 impl Jobs {
-    pub(super) fn new(owner: OwnerId) -> Self {
+    /// `guarded` where there are users, and what they may do can change.
+    pub(super) fn new(owner: OwnerId, guarded: bool) -> Self {
         Self {
             owner,
             pending: HashMap::default(),
             counted: 0,
             large: 0,
             held: Held::default(),
+            guard: JobGuard::new(guarded),
             works: Vec::new(),
             known: false,
             drained: false,
@@ -64,6 +72,7 @@ impl Jobs {
             self.counted += 1;
             self.large += usize::from(large);
         }
+        self.guard.ask(work.id, request);
         self.pending.insert(work.id, Pending { parks, large, concern });
         self.works.push(work);
     }
@@ -74,14 +83,19 @@ impl Jobs {
     }
 
     /// Hands everything asked for to the queue, as one message.
-    pub(super) fn hand_over(&mut self, service: &Wakeful, sink: Arc<dyn AnswerSink>) {
+    pub(super) fn hand_over(
+        &mut self,
+        service: &Wakeful,
+        sink: Arc<dyn AnswerSink>,
+        restriction: Option<Arc<Access>>,
+    ) {
         if self.works.is_empty() {
             return;
         }
         self.known = true;
         let works = std::mem::take(&mut self.works);
         // bound: one for each read, and requests in flight are limited
-        service.queue().do_send(JobWorks { owner: self.owner, works, sink });
+        service.queue().do_send(JobWorks { owner: self.owner, works, sink, restriction });
     }
 
     /// Gives up those of `ids` that are parked, which get their answers from the queue all the
@@ -149,6 +163,7 @@ impl Jobs {
         }
         self.pending = HashMap::default();
         self.held.clear();
+        self.guard.clear();
         (self.counted, self.large) = (0, 0);
     }
 }
@@ -209,7 +224,7 @@ mod tests {
 
     #[test]
     fn r1_only_requests_that_do_not_park_take_the_place_of_others() {
-        let mut jobs = Jobs::new(5);
+        let mut jobs = Jobs::new(5, false);
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         ask(&mut jobs, 2, reserve(Duration::from_secs(1)));
         ask(&mut jobs, 3, JobRequest::Schedules);
@@ -227,7 +242,7 @@ mod tests {
 
     #[test]
     fn r5_a_worker_is_done_when_its_jobs_are_settled() {
-        let mut jobs = Jobs::new(5);
+        let mut jobs = Jobs::new(5, false);
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]));
         assert!(!jobs.is_done());
@@ -251,7 +266,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_that_others_settled_is_let_go_when_it_is_touched() {
-        let mut jobs = Jobs::new(5);
+        let mut jobs = Jobs::new(5, false);
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]));
         let reservations = vec![FIRST, OTHER];
@@ -267,7 +282,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_whose_settlement_is_refused_is_held_until_nothing_is_handed_out() {
-        let mut jobs = Jobs::new(5);
+        let mut jobs = Jobs::new(5, false);
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST]));
         ask(&mut jobs, 2, settle(FIRST));

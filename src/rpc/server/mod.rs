@@ -1,11 +1,14 @@
 //! The TCP door: accepts connections and runs each as a task.
 
 mod asked;
+mod audit;
 mod calls;
 mod connection;
 mod encoder;
 mod exchange;
+mod gate;
 mod inbox;
+mod job_guard;
 mod jobs;
 mod outbox;
 mod output;

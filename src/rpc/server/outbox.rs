@@ -24,12 +24,16 @@ pub(crate) struct Outbox {
 struct Queue {
     items: VecDeque<Outgoing>,
     closed: bool,
+    /// What is known of users has changed.
+    revise: bool,
     waker: Option<Waker>,
 }
 
 /// What there is for a connection.
 pub(super) enum Mail {
     Items,
+    /// The connection is to see what it may do now, whether its peer takes output or not.
+    Revise,
     /// The connection is to end now, said or not.
     Closed,
 }
@@ -66,6 +70,11 @@ impl Outbox {
         self.change(|queue| queue.closed = true);
     }
 
+    /// Has the connection see what it may do now.
+    pub(super) fn revise(&self) {
+        self.change(|queue| queue.revise = true);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Queue)) {
         let waker = {
             let mut queue = self.queue.lock();
@@ -82,11 +91,14 @@ impl Outbox {
         std::mem::take(&mut self.queue.lock().items)
     }
 
-    /// Ready when it is closed, or there is something and `room` for it.
+    /// Ready when it is closed or to be revised, or there is something and `room` for it.
     pub(super) fn poll(&self, room: bool, cx: &mut Context<'_>) -> Poll<Mail> {
         let mut queue = self.queue.lock();
         if queue.closed {
             return Poll::Ready(Mail::Closed);
+        }
+        if std::mem::take(&mut queue.revise) {
+            return Poll::Ready(Mail::Revise);
         }
         if room && !queue.items.is_empty() {
             return Poll::Ready(Mail::Items);

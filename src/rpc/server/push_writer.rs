@@ -14,18 +14,42 @@ pub(super) struct PushWriter {
     delivery: usize,
     /// Events of that delivery already written.
     event: usize,
+    /// The connection's own, of which the store knows nothing.
+    own: bool,
 }
 
 /// What a frame that was written means to the connection.
 pub(super) struct Written {
     pub(super) body_bytes: usize,
-    /// How many watches it ended.
-    pub(super) ended: usize,
+    /// The watch it ended.
+    pub(super) ended: Option<u64>,
 }
 
 impl PushWriter {
     pub(super) fn new(batch: Batch) -> Self {
-        Self { batch, delivery: 0, event: 0 }
+        Self { batch, delivery: 0, event: 0, own: false }
+    }
+
+    /// One that the store does not wait for.
+    pub(super) fn own(batch: Batch) -> Self {
+        Self { own: true, ..Self::new(batch) }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Leaves out what is not written yet of the watches that are not to be kept.
+    pub(super) fn keep(&mut self, mut keep: impl FnMut(u64) -> bool) {
+        let (at, mut place) = (self.delivery, 0);
+        let begun = self.batch.deliveries.get(at).map(|delivery| delivery.watch_id);
+        if begun.is_some_and(|watch_id| !keep(watch_id)) {
+            self.event = 0;
+        }
+        self.batch.deliveries.retain(|delivery| {
+            place += 1;
+            place <= at || keep(delivery.watch_id)
+        });
     }
 
     /// Whether everything is written.
@@ -50,9 +74,9 @@ impl PushWriter {
     ) -> Result<Written, CodecError> {
         let Some(Delivery { watch_id, view, news }) = self.batch.deliveries.get(self.delivery)
         else {
-            return Ok(Written { body_bytes: 0, ended: 0 });
+            return Ok(Written { body_bytes: 0, ended: None });
         };
-        let (watch_id, mut ended) = (*watch_id, 0);
+        let (watch_id, mut ended) = (*watch_id, None);
         let body_bytes = match news {
             News::Events { .. } => {
                 let (push, delivery, event) = self.next_events();
@@ -75,7 +99,7 @@ impl PushWriter {
                 write(&WirePush::Progress { watch_id, revision: *revision })?
             }
             News::Ended(error) => {
-                ended = 1;
+                ended = Some(watch_id);
                 let error = Error::from(error.clone());
                 write(&WirePush::Ended { watch_id, error: WireError::from(&error) })?
             }

@@ -4,8 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use ahash::RandomState;
 
+use super::asked::Awaits;
 use super::push_writer::{PushWriter, Written};
+use crate::auth::{Access, Action};
+use crate::model::KeyRange;
 use crate::rpc::codec::CodecError;
+use crate::store::StoreError;
 use crate::watch::{Batch, Handle};
 
 /// The streams of watches of one connection, by request id, and what they have to show.
@@ -23,16 +27,35 @@ struct Stream {
     credit: i64,
     /// Watches that have not ended.
     watches: usize,
+    /// What they are about, where there are users.
+    ranges: HashMap<u64, KeyRange, RandomState>,
+    /// Watches of it have been ended here, of which the store may have more to show.
+    cut: bool,
     /// One, and when the service stops a last one behind it.
     batches: VecDeque<PushWriter>,
     /// It stands among the sendable.
     listed: bool,
 }
 
+impl Stream {
+    fn end(&mut self, watch_id: u64) {
+        self.watches = self.watches.saturating_sub(1);
+        self.ranges.remove(&watch_id);
+    }
+}
+
 impl Streams {
     pub(super) fn open(&mut self, id: u64, handle: Handle, window_bytes: u32) {
         let credit = i64::from(window_bytes);
-        let stream = Stream { handle, credit, watches: 0, batches: VecDeque::new(), listed: false };
+        let stream = Stream {
+            handle,
+            credit,
+            watches: 0,
+            ranges: HashMap::default(),
+            cut: false,
+            batches: VecDeque::new(),
+            listed: false,
+        };
         self.open.insert(id, stream);
     }
 
@@ -54,16 +77,43 @@ impl Streams {
         std::mem::take(&mut self.open).into_values().map(|stream| stream.handle)
     }
 
-    pub(super) fn begin_watch(&mut self, id: u64) {
+    /// A watch has begun; what it is about is known where there are users.
+    pub(super) fn begin_watch(&mut self, id: u64, awaits: Option<Box<Awaits>>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.watches += 1;
+            stream.ranges.extend(awaits.map(|awaits| (awaits.watch_id, awaits.range)));
         }
     }
 
-    pub(super) fn end_watch(&mut self, id: u64) {
+    pub(super) fn end_watch(&mut self, id: u64, watch_id: u64) {
         if let Some(stream) = self.open.get_mut(&id) {
-            stream.watches = stream.watches.saturating_sub(1);
+            stream.end(watch_id);
         }
+    }
+
+    /// Ends the watches that are not permitted any more: of them nothing more is shown but that. The
+    /// store is to cancel them.
+    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(Handle, u64)> {
+        let (mut ended, mut touched) = (Vec::new(), Vec::new());
+        for (id, stream) in &mut self.open {
+            let denied = stream.ranges.extract_if(|_, range| !access.covers(Action::Watch, range));
+            let denied: Vec<u64> = denied.map(|(watch_id, _)| watch_id).collect();
+            if denied.is_empty() {
+                continue;
+            }
+            stream.cut = true;
+            stream.watches = stream.watches.saturating_sub(denied.len());
+            for batch in &mut stream.batches {
+                batch.keep(|watch_id| stream.ranges.contains_key(&watch_id));
+            }
+            stream.batches.push_back(PushWriter::own(Batch::of_ends(&denied, &StoreError::Denied)));
+            ended.extend(denied.into_iter().map(|watch_id| (stream.handle, watch_id)));
+            touched.push(*id);
+        }
+        for id in touched {
+            self.list(id);
+        }
+        ended
     }
 
     /// Whether nothing is watched.
@@ -92,7 +142,11 @@ impl Streams {
         if let Some(stream) = self.open.get_mut(&id)
             && stream.handle == handle
         {
-            stream.batches.push_back(PushWriter::new(batch));
+            let mut writer = PushWriter::new(batch);
+            if stream.cut {
+                writer.keep(|watch_id| stream.ranges.contains_key(&watch_id));
+            }
+            stream.batches.push_back(writer);
             self.list(id);
         }
     }
@@ -114,11 +168,14 @@ impl Streams {
         let Some(writer) = stream.batches.front_mut() else { return Ok(None) };
         let written = write(id, writer)?;
         stream.credit -= i64::try_from(written.body_bytes).unwrap_or(i64::MAX);
-        stream.watches = stream.watches.saturating_sub(written.ended);
-        let used_up = writer.is_done().then_some(stream.handle);
-        if used_up.is_some() {
+        let (own, done) = (writer.is_own(), writer.is_done());
+        if let Some(watch_id) = written.ended.filter(|_| !own) {
+            stream.end(watch_id);
+        }
+        if done {
             stream.batches.pop_front();
         }
+        let used_up = (done && !own).then_some(stream.handle);
         self.list(id);
         Ok(used_up)
     }

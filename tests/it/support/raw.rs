@@ -100,7 +100,10 @@ pub(crate) struct Raw {
 impl Raw {
     /// A connection on which nothing was said yet.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
-        let socket = TcpStream::connect(addr).expect("the server listens");
+        Self::on(TcpStream::connect(addr).expect("the server listens"))
+    }
+
+    fn on(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -109,7 +112,16 @@ impl Raw {
 
     /// A connection that is welcome.
     pub(crate) fn open(addr: SocketAddr) -> Self {
-        let mut raw = Self::connect(addr);
+        Self::connect(addr).greet()
+    }
+
+    /// The same, over a socket that is connected.
+    pub(crate) fn over(socket: TcpStream) -> Self {
+        Self::on(socket).greet()
+    }
+
+    fn greet(self) -> Self {
+        let mut raw = self;
         raw.send(PREFACE);
         raw.send(&hello("raw"));
         raw.expect_preface();

@@ -3,7 +3,8 @@
 
 use super::{End, Exchange};
 use crate::actor::message::CloseStream;
-use crate::rpc::json::{Ask, IdText, Shape, What, refuse, succeed};
+use crate::model::{Invocation, Payload, Request};
+use crate::rpc::json::{Ask, IdText, Shape, What, refuse, succeed, text_of};
 use crate::rpc::proto::Call;
 use crate::rpc::server::push_writer::Written;
 use crate::store::StoreError;
@@ -23,6 +24,11 @@ impl Exchange {
 
     pub(in crate::rpc::server) fn is_json(&self) -> bool {
         self.encoder.json.is_some()
+    }
+
+    /// Notes a login, which is to be done next; gives it a number.
+    pub(in crate::rpc::server) fn begin_login(&mut self, id: IdText, shape: Shape) -> Option<u64> {
+        self.encoder.json.as_mut().map(|json| json.begin(id, shape))
     }
 
     /// Takes a request; what needs no store is answered at once.
@@ -71,6 +77,12 @@ impl Exchange {
 
     /// What a call without params of a service that is not Wakeful's own is told.
     fn misses(&self, method: &str) -> String {
+        // Whoever may not call it is not told whether it is there.
+        let argument = Payload::Json("null".into());
+        let invocation = Invocation { method: method.to_owned(), argument };
+        if let Err(denial) = self.gate.check(&Call::from(Request::Invoke(invocation))) {
+            return text_of(&denial);
+        }
         let (service, name) = method.rsplit_once('.').unwrap_or_default();
         let services = self.service.methods().services();
         match services.iter().find(|offered| offered.name == service) {
@@ -114,7 +126,7 @@ impl Exchange {
         let mut over = None;
         let written = self.streams.write(|watch, writer| {
             if !json.has_next(watch) {
-                return Ok(Written { body_bytes: ALLOWED, ended: 0 });
+                return Ok(Written { body_bytes: ALLOWED, ended: None });
             }
             writer.write_by(|push| {
                 over = json.show(out, watch, push).then_some(watch);

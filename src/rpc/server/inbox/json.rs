@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Fatal, Inbox, Received, is_heavy};
+use super::heavy::is_heavy;
+use super::{Fatal, Inbox, Received, is_login};
 use crate::config::RpcConfig;
-use crate::rpc::json::{Bounds, Limits, Split, What, understand};
+use crate::rpc::json::{Bounds, Limits, Split, SplitError, What, understand};
 
 /// Whether a connection that begins so speaks JSON.
 pub(super) fn begins(bytes: &[u8]) -> bool {
@@ -23,7 +24,9 @@ impl Inbox {
             return Err(Fatal::Silent(why));
         }
         let limits = Limits::of(config);
-        let bounds = Bounds { bytes_max: config.frame_bytes_max, depth_max: config.json_depth_max };
+        let bytes_max =
+            if self.stranger { config.login_frame_bytes_max } else { config.frame_bytes_max };
+        let bounds = Bounds { bytes_max, depth_max: config.json_depth_max };
         let mut rest = bytes;
         loop {
             if self.has_enough(config) {
@@ -42,9 +45,20 @@ impl Inbox {
                         Err(why) => return self.break_off(bytes, why),
                         Ok(ask) => {
                             self.heavy += usize::from(is_heavy_what(&ask.what));
-                            self.received.push(Received::Json(ask));
+                            let received = Received::Json(ask);
+                            let login = self.stranger && is_login(&received);
+                            self.received.push(received);
+                            if login {
+                                // How long what follows may be depends on what comes of it.
+                                self.full = true;
+                                break;
+                            }
                         }
                     }
+                }
+                Err(SplitError::TooLong) if self.stranger => {
+                    let why = "JSON longer than rpc.login_frame_bytes_max, before a login";
+                    return self.break_off(bytes, why);
                 }
                 Err(error) => return self.break_off(bytes, error.why()),
             }

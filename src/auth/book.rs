@@ -1,0 +1,364 @@
+//! [`Book`]: roles and users, as they stand in the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::password::PasswordHash;
+use super::token::{self, TokenHash, TokenId};
+use super::{Access, Action, NewToken, Pattern, layout};
+use crate::config::AuthConfig;
+
+/// Characters of names besides letters and digits: none that would need an escape in a log or a
+/// shell's word.
+const NAME_SIGNS: &str = "._-@+:/=";
+
+/// Roles and users. Refusals are sentences, and nothing was changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Book {
+    pub(super) roles: BTreeMap<String, Role>,
+    pub(super) users: BTreeMap<String, User>,
+}
+
+/// What a role grants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Everything: all below on every name, and administration.
+    pub admin: bool,
+    pub(super) grants: BTreeMap<Action, BTreeSet<Pattern>>,
+}
+
+/// A user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    pub(super) password: Option<PasswordHash>,
+    /// By name.
+    pub(super) roles: BTreeSet<String>,
+    pub(super) tokens: BTreeMap<TokenId, Token>,
+}
+
+/// A token as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) label: String,
+    pub(super) hash: TokenHash,
+}
+
+/// What is told of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// Its name, by which it is taken back.
+    pub id: String,
+    /// What whoever made it called it.
+    pub label: String,
+}
+
+impl Role {
+    /// The patterns on which it grants an action, in their order.
+    pub fn patterns(&self, action: Action) -> impl Iterator<Item = &Pattern> {
+        self.grants.get(&action).into_iter().flatten()
+    }
+
+    pub(super) fn grant(&mut self, action: Action, pattern: Pattern) -> bool {
+        self.grants.entry(action).or_default().insert(pattern)
+    }
+
+    fn count(&self) -> usize {
+        self.grants.values().map(BTreeSet::len).sum()
+    }
+}
+
+impl User {
+    /// Whether it can log in with a password.
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Its roles, by name.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.iter().map(String::as_str)
+    }
+
+    /// Its tokens.
+    pub fn tokens(&self) -> impl Iterator<Item = TokenInfo> {
+        let told = |(id, token): (&TokenId, &Token)| TokenInfo {
+            id: token::hex(id),
+            label: token.label.clone(),
+        };
+        self.tokens.iter().map(told)
+    }
+}
+
+impl Book {
+    /// Nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a book as it stands in a file.
+    ///
+    /// # Errors
+    /// A sentence that names the line, and never what is secret in it.
+    pub fn from_toml(text: &str, config: &AuthConfig) -> Result<Self, String> {
+        let book = layout::read(text, config)?;
+        book.check(config)?;
+        Ok(book)
+    }
+
+    /// As it stands in a file.
+    pub fn to_toml(&self) -> String {
+        layout::write(self)
+    }
+
+    /// That it is within its limits, and every role that is given is there.
+    ///
+    /// # Errors
+    /// A sentence that names the limit.
+    pub fn check(&self, config: &AuthConfig) -> Result<(), String> {
+        let limit = |name: &str, max: usize, count: usize, what: &str| {
+            if count <= max {
+                return Ok(());
+            }
+            Err(format!("{what}: {count}, but the limit auth.{name} is {max}"))
+        };
+        limit("users_max", config.users_max, self.users.len(), "users")?;
+        limit("roles_max", config.roles_max, self.roles.len(), "roles")?;
+        for (name, role) in &self.roles {
+            check_name("role", name, config.name_bytes_max)?;
+            let what = format!("patterns of role {name}");
+            limit("role_patterns_max", config.role_patterns_max, role.count(), &what)?;
+        }
+        for (name, user) in &self.users {
+            check_name("user", name, config.name_bytes_max)?;
+            let what = format!("tokens of user {name}");
+            limit("tokens_per_user_max", config.tokens_per_user_max, user.tokens.len(), &what)?;
+            for token in user.tokens.values().filter(|token| !token.label.is_empty()) {
+                check_name("token", &token.label, config.name_bytes_max)?;
+            }
+            for role in &user.roles {
+                self.role(role)?;
+            }
+        }
+        let mut ids: Vec<&TokenId> = self.users.values().flat_map(|it| it.tokens.keys()).collect();
+        let tokens = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() == tokens { Ok(()) } else { Err("two tokens have the same id".to_owned()) }
+    }
+
+    /// All roles by name.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, &Role)> {
+        self.roles.iter().map(|(name, role)| (name.as_str(), role))
+    }
+
+    /// All users by name.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &User)> {
+        self.users.iter().map(|(name, user)| (name.as_str(), user))
+    }
+
+    /// A role.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn role(&self, name: &str) -> Result<&Role, String> {
+        self.roles.get(name).ok_or_else(|| no("role", name))
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn user(&self, name: &str) -> Result<&User, String> {
+        self.users.get(name).ok_or_else(|| no("user", name))
+    }
+
+    fn role_mut(&mut self, name: &str) -> Result<&mut Role, String> {
+        self.roles.get_mut(name).ok_or_else(|| no("role", name))
+    }
+
+    fn user_mut(&mut self, name: &str) -> Result<&mut User, String> {
+        self.users.get_mut(name).ok_or_else(|| no("user", name))
+    }
+
+    /// Adds a role that grants nothing.
+    ///
+    /// # Errors
+    /// It is there already, or the name is none.
+    pub fn add_role(&mut self, name: &str) -> Result<(), String> {
+        check_name("role", name, usize::MAX)?;
+        if self.roles.contains_key(name) {
+            return Err(format!("there is a role {name} already"));
+        }
+        self.roles.insert(name.to_owned(), Role::default());
+        Ok(())
+    }
+
+    /// Removes a role, from its users too.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn remove_role(&mut self, name: &str) -> Result<(), String> {
+        self.roles.remove(name).map(drop).ok_or_else(|| no("role", name))?;
+        for user in self.users.values_mut() {
+            user.roles.remove(name);
+        }
+        Ok(())
+    }
+
+    /// Has a role grant everything, or no longer.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn set_admin(&mut self, role: &str, admin: bool) -> Result<(), String> {
+        self.role_mut(role)?.admin = admin;
+        Ok(())
+    }
+
+    /// Has a role grant an action on the names of a pattern; tells whether it did not before.
+    ///
+    /// # Errors
+    /// There is no such role.
+    pub fn grant(&mut self, role: &str, action: Action, on: Pattern) -> Result<bool, String> {
+        Ok(self.role_mut(role)?.grant(action, on))
+    }
+
+    /// Has a role no longer grant an action on the names of a pattern.
+    ///
+    /// # Errors
+    /// There is no such role, or it does not grant just that.
+    pub fn revoke(&mut self, role: &str, action: Action, on: &Pattern) -> Result<(), String> {
+        let granted = self.role_mut(role)?.grants.get_mut(&action);
+        if granted.is_some_and(|granted| granted.remove(on)) {
+            return Ok(());
+        }
+        Err(format!("role {role} does not grant {action} on `{on}`; `wakeful role ls` shows it"))
+    }
+
+    /// Adds a user, with the hash of its password (from [`hash_password`](super::hash_password)) or
+    /// without one.
+    ///
+    /// # Errors
+    /// There is one already, the name is none, or the hash is none.
+    pub fn add_user(&mut self, name: &str, password: Option<&str>) -> Result<(), String> {
+        check_name("user", name, usize::MAX)?;
+        if self.users.contains_key(name) {
+            return Err(format!("there is a user {name} already"));
+        }
+        let password = password.map(read_hash).transpose()?;
+        self.users.insert(name.to_owned(), User { password, ..User::default() });
+        Ok(())
+    }
+
+    /// Gives a user another password, by its hash, or none.
+    ///
+    /// # Errors
+    /// There is no such user, or the hash is none.
+    pub fn set_password(&mut self, user: &str, password: Option<&str>) -> Result<(), String> {
+        let password = password.map(read_hash).transpose()?;
+        self.user_mut(user)?.password = password;
+        Ok(())
+    }
+
+    /// Removes a user, with its tokens.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn remove_user(&mut self, name: &str) -> Result<(), String> {
+        self.users.remove(name).map(drop).ok_or_else(|| no("user", name))
+    }
+
+    /// Gives a user a role; tells whether it did not have it.
+    ///
+    /// # Errors
+    /// There is no such user or role.
+    pub fn give_role(&mut self, user: &str, role: &str) -> Result<bool, String> {
+        self.role(role)?;
+        Ok(self.user_mut(user)?.roles.insert(role.to_owned()))
+    }
+
+    /// Takes a role from a user.
+    ///
+    /// # Errors
+    /// There is no such user, or it does not have that role.
+    pub fn take_role(&mut self, user: &str, role: &str) -> Result<(), String> {
+        if self.user_mut(user)?.roles.remove(role) {
+            return Ok(());
+        }
+        Err(format!("user {user} does not have the role {role}"))
+    }
+
+    /// Gives a user a token.
+    ///
+    /// # Errors
+    /// There is no such user, or the label is no name.
+    pub fn add_token(&mut self, user: &str, label: &str, token: &NewToken) -> Result<(), String> {
+        if !label.is_empty() {
+            check_name("token", label, usize::MAX)?;
+        }
+        let id = token::unhex(&token.id()).ok_or("the token has no id")?;
+        let kept = Token { label: label.to_owned(), hash: token.hash() };
+        self.user_mut(user)?.tokens.insert(id, kept);
+        Ok(())
+    }
+
+    /// Takes a token back, by its id or its label.
+    ///
+    /// # Errors
+    /// There is no such user or token, or several tokens have that label.
+    pub fn remove_token(&mut self, user: &str, id_or_label: &str) -> Result<(), String> {
+        let tokens = &mut self.user_mut(user)?.tokens;
+        let named = |(id, token): (&TokenId, &Token)| {
+            (token::hex(id) == id_or_label || token.label == id_or_label).then_some(*id)
+        };
+        let ids: Vec<TokenId> = tokens.iter().filter_map(named).collect();
+        match ids.as_slice() {
+            [id] => {
+                tokens.remove(id);
+                Ok(())
+            }
+            [] => Err(format!("user {user} has no token {}", id_or_label.escape_debug())),
+            _ => Err(format!(
+                "user {user} has {} tokens of that label; give the id of one",
+                ids.len()
+            )),
+        }
+    }
+
+    pub(super) fn access(&self, user: &User) -> Access {
+        Access::new(user.roles.iter().filter_map(|role| self.roles.get(role)))
+    }
+}
+
+fn no(what: &str, name: &str) -> String {
+    format!("there is no {what} {}", name.escape_debug())
+}
+
+/// Without the limits of a configuration, which are those of whoever reads the book.
+fn read_hash(text: &str) -> Result<PasswordHash, String> {
+    let config = AuthConfig {
+        hash_memory_bytes_max: usize::MAX,
+        hash_passes_max: u32::MAX,
+        ..AuthConfig::new()
+    };
+    PasswordHash::parse(text, &config)
+}
+
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || NAME_SIGNS.contains(c);
+    !name.is_empty() && name.chars().all(fits)
+}
+
+fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), String> {
+    if !is_name(name) {
+        let shown: String = name.chars().take(64).collect();
+        let shown = shown.escape_debug();
+        return Err(format!(
+            "`{shown}` is no name of a {what}: letters, digits and {NAME_SIGNS} make one"
+        ));
+    }
+    if name.len() > bytes_max {
+        return Err(format!(
+            "the name of a {what} has {} bytes; auth.name_bytes_max is {bytes_max}",
+            name.len()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! [`Credentials`]: what somebody shows at a login.
+
+use std::fmt;
+
+/// What somebody shows at a login. Not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A user and its password.
+    Password {
+        /// The user.
+        user: String,
+        /// Its password.
+        password: String,
+    },
+    /// A token, as it was shown when it was made; it says whose it is.
+    Token(String),
+}
+
+impl Credentials {
+    /// A user and its password.
+    pub fn password(user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Password { user: user.into(), password: password.into() }
+    }
+
+    /// A token.
+    pub fn token(token: impl Into<String>) -> Self {
+        Self::Token(token.into())
+    }
+}
+
+/// Without what is secret.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password { user, .. } => {
+                f.debug_struct("Password").field("user", user).finish_non_exhaustive()
+            }
+            Self::Token(_) => f.debug_tuple("Token").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a7_secrets_are_not_shown() {
+        let shown = format!("{:?}", Credentials::password("alice", "geheim"));
+        assert!(shown.contains("alice") && !shown.contains("geheim"), "{shown}");
+        assert!(!format!("{:?}", Credentials::token("wkt_1_geheim")).contains("geheim"));
+    }
+}

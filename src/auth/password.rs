@@ -1,0 +1,154 @@
+//! Passwords: hashed with Argon2id, and checked against their hashes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash as Phc;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+use crate::config::AuthConfig;
+
+/// Bytes of salt, drawn for each password.
+const SALT_BYTES: usize = 16;
+
+/// The hash of a password, with what it was made with: `$argon2id$v=19$m=..,t=..,p=..$salt$hash`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct PasswordHash {
+    text: Arc<str>,
+    parsed: Arc<Phc>,
+}
+
+/// Hashes a password, which takes some 20 ms, as `config` says; for the file of users.
+///
+/// # Errors
+/// A sentence: it is shorter than `auth.password_bytes_min` or longer than
+/// `auth.password_bytes_max`, or the parameters are not Argon2's.
+pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, String> {
+    let (min, max) = (config.password_bytes_min, config.password_bytes_max);
+    if password.len() < min || password.len() > max {
+        return Err(format!(
+            "a password has {min} to {max} bytes (auth.password_bytes_min, auth.password_bytes_max)"
+        ));
+    }
+    hash(password, config)
+}
+
+fn hash(password: &str, config: &AuthConfig) -> Result<String, String> {
+    let refuse = |error: &dyn fmt::Display| format!("the password cannot be hashed: {error}");
+    let params = params(config).map_err(|error| refuse(&error))?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let salt: [u8; SALT_BYTES] = rand::random();
+    let hash: Phc = argon2
+        .hash_password_with_salt(password.as_bytes(), &salt)
+        .map_err(|error| refuse(&error))?;
+    Ok(hash.to_string())
+}
+
+/// What passwords are hashed with.
+pub(crate) fn params(config: &AuthConfig) -> Result<Params, argon2::Error> {
+    let kib = u32::try_from(config.hash_memory_bytes / 1024).unwrap_or(u32::MAX);
+    Params::new(kib, config.hash_passes, 1, None)
+}
+
+impl PasswordHash {
+    /// The hash of nothing that anybody knows, for the time that it takes to check it.
+    pub(super) fn decoy(config: &AuthConfig) -> Option<Self> {
+        let password: u128 = rand::random();
+        Self::parse(&hash(&password.to_string(), config).ok()?, config).ok()
+    }
+
+    /// Reads a hash from the file.
+    ///
+    /// # Errors
+    /// A sentence, without the hash: it is none of Argon2id, or checking it takes more than this
+    /// configuration allows.
+    pub(super) fn parse(text: &str, config: &AuthConfig) -> Result<Self, String> {
+        let bad = || "the password is not an Argon2id hash in PHC form".to_owned();
+        let parsed = Phc::new(text).map_err(|_| bad())?;
+        if parsed.algorithm.as_str() != "argon2id" || parsed.salt.is_none() || parsed.hash.is_none()
+        {
+            return Err("the password is not an Argon2id hash with salt and output".to_owned());
+        }
+        let params = Params::try_from(&parsed).map_err(|_| bad())?;
+        let bytes = u64::from(params.m_cost()) * 1024;
+        let (memory, passes) = (config.hash_memory_bytes_max as u64, config.hash_passes_max);
+        if bytes > memory || params.t_cost() > passes || params.p_cost() > 16 {
+            return Err(format!(
+                "the password takes {bytes} bytes, {} passes and {} lanes to check, but \
+                 auth.hash_memory_bytes_max is {memory}, auth.hash_passes_max {passes}, and there \
+                 are at most 16 lanes",
+                params.t_cost(),
+                params.p_cost(),
+            ));
+        }
+        Ok(Self { text: text.into(), parsed: Arc::new(parsed) })
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is the hash of `password`. Takes as long as it was made to.
+    pub(super) fn is_of(&self, password: &str) -> bool {
+        // The parameters are those of the hash.
+        Argon2::default().verify_password(password.as_bytes(), &*self.parsed).is_ok()
+    }
+}
+
+/// Without the hash: whoever has it can try passwords.
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What tests hash with: nobody waits for it.
+    pub(crate) fn cheap() -> AuthConfig {
+        AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() }
+    }
+
+    #[test]
+    fn a3_a_hash_is_of_one_password_and_differs_each_time() {
+        let config = cheap();
+        let [one, other] = [(); 2].map(|()| hash_password("correct horse", &config).unwrap());
+        assert_ne!(one, other);
+        assert!(one.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{one}");
+        for text in [&one, &other] {
+            let hash = PasswordHash::parse(text, &config).unwrap();
+            assert!(hash.is_of("correct horse") && !hash.is_of("correct horsf"));
+            assert!(!hash.is_of("") && !format!("{hash:?}").contains("argon"));
+        }
+    }
+
+    #[test]
+    fn a3_the_defaults_are_those_of_owasp() {
+        let params = params(&AuthConfig::new()).unwrap();
+        assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (19 * 1024, 2, 1));
+    }
+
+    #[test]
+    fn a3_hashes_that_are_none_or_too_dear_are_refused() {
+        let config = AuthConfig::new();
+        let tail = "$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+        for text in [
+            "",
+            "plain",
+            "$argon2id$v=19$m=19456,t=2,p=1",
+            &format!("$argon2i$v=19$m=19456,t=2,p=1{tail}"),
+            &format!("$argon2id$v=19$m=4000000,t=2,p=1{tail}"),
+            &format!("$argon2id$v=19$m=19456,t=200,p=1{tail}"),
+            &format!("$argon2id$v=19$m=19456,t=2,p=100{tail}"),
+        ] {
+            let refusal = PasswordHash::parse(text, &config).unwrap_err();
+            assert!(!refusal.contains("c2FsdHN"), "{refusal}");
+        }
+        PasswordHash::parse(&format!("$argon2id$v=19$m=19456,t=2,p=1{tail}"), &config).unwrap();
+        assert!(hash_password("short", &config).unwrap_err().contains("auth.password_bytes_min"));
+        let long = "x".repeat(5_000);
+        assert!(hash_password(&long, &config).unwrap_err().contains("auth.password_bytes_max"));
+    }
+}

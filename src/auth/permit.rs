@@ -1,0 +1,145 @@
+//! What each request needs: the one place that says so.
+//!
+//! A request is judged by its words alone. Where those do not say what it is about (a lease by its
+//! number, a job by its id) it is judged here as far as possible, and by the actors that know the
+//! rest, with the same [`Access`].
+
+use super::{Access, Action, Need};
+use crate::model::{
+    Compare, DeleteRequest, JobRef, JobRequest, RangeRequest, Request, SetRequest, TxnOp,
+    TxnRequest, WaitRequest, WatchFrom, WatchRequest,
+};
+
+type Permit = Result<(), Need>;
+
+impl Access {
+    /// Whether a request is permitted, as far as its words say what it is about.
+    pub(crate) fn permits(&self, request: &Request) -> Permit {
+        match request {
+            Request::Set(set) => self.permits_set(set),
+            Request::Get(get) => self.needs(Action::Read, self.has(Action::Read, &get.key)),
+            Request::Range(range) => self.permits_range(range),
+            Request::Delete(delete) => self.permits_delete(delete),
+            Request::Txn(txn) => self.permits_txn(txn),
+            // Whose keys the lease has is known to the store, which asks again.
+            Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseRevoke(_) => {
+                self.needs(Action::Write, self.has_any(Action::Write))
+            }
+            Request::LeaseTimeToLive(_) => self.needs(Action::Read, self.has_any(Action::Read)),
+            Request::Job(job) => self.permits_job(job),
+            Request::Invoke(invocation) => {
+                let name = invocation.method.rsplit_once('.').map_or("", |(service, _)| service);
+                self.needs(Action::Call, self.has(Action::Call, name.as_bytes()))
+            }
+            Request::Services => self.needs(Action::Call, self.has_any(Action::Call)),
+            Request::LeaseList { .. }
+            | Request::Compact(_)
+            | Request::Status
+            | Request::Watchers { .. }
+            | Request::EndWatcher(_)
+            | Request::Snapshot
+            | Request::ReadSnapshot { .. } => self.needs_admin(),
+        }
+    }
+
+    /// Whether a wait is permitted.
+    pub(crate) fn permits_wait(&self, wait: &WaitRequest) -> Permit {
+        self.needs(Action::Watch, self.covers(Action::Watch, &wait.range))
+    }
+
+    /// Whether a watch is permitted. One that begins with what there is reads it.
+    pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Permit {
+        self.needs(Action::Watch, self.covers(Action::Watch, &watch.range))?;
+        let reads = watch.from == WatchFrom::Snapshot;
+        self.needs(Action::Read, !reads || self.covers(Action::Read, &watch.range))
+    }
+
+    /// Whether a stream is permitted, on which there is no watch yet.
+    pub(crate) fn permits_stream(&self) -> Permit {
+        self.needs(Action::Watch, self.has_any(Action::Watch))
+    }
+
+    fn needs(&self, action: Action, has: bool) -> Permit {
+        if has { Ok(()) } else { Err(Need::On(action)) }
+    }
+
+    fn needs_admin(&self) -> Permit {
+        if self.is_admin() { Ok(()) } else { Err(Need::Admin) }
+    }
+
+    /// Whoever is told what was there before, or whether it was the same, reads it.
+    fn permits_set(&self, set: &SetRequest) -> Permit {
+        self.needs(Action::Write, self.has(Action::Write, &set.key))?;
+        let reads = set.return_previous || set.only_if_changed;
+        self.needs(Action::Read, !reads || self.has(Action::Read, &set.key))
+    }
+
+    fn permits_range(&self, range: &RangeRequest) -> Permit {
+        self.needs(Action::Read, self.covers(Action::Read, &range.range))
+    }
+
+    fn permits_delete(&self, delete: &DeleteRequest) -> Permit {
+        self.needs(Action::Write, self.covers(Action::Write, &delete.range))?;
+        let reads = delete.return_previous;
+        self.needs(Action::Read, !reads || self.covers(Action::Read, &delete.range))
+    }
+
+    /// Both lists: which is done tells what was compared.
+    fn permits_txn(&self, txn: &TxnRequest) -> Permit {
+        let reads =
+            |compare: &Compare| self.needs(Action::Read, self.covers(Action::Read, &compare.range));
+        txn.compares.iter().try_for_each(reads)?;
+        txn.success.iter().chain(&txn.failure).try_for_each(|op| match op {
+            TxnOp::Set(set) => self.permits_set(set),
+            TxnOp::Get(get) => self.needs(Action::Read, self.has(Action::Read, &get.key)),
+            TxnOp::Range(range) => self.permits_range(range),
+            TxnOp::Delete(delete) => self.permits_delete(delete),
+        })
+    }
+
+    fn permits_job(&self, request: &JobRequest) -> Permit {
+        match request {
+            JobRequest::Push { jobs, .. } => jobs
+                .iter()
+                .try_for_each(|job| self.needs(Action::Push, self.has(Action::Push, &job.topic))),
+            JobRequest::Reserve(reserve) => {
+                self.needs(Action::Work, self.has(Action::Work, &reserve.topic))
+            }
+            // Which topics their jobs are of is known to the queue, which asks again.
+            JobRequest::Settle(_)
+            | JobRequest::Touch { .. }
+            | JobRequest::Progress { .. }
+            | JobRequest::Revoked { .. } => self.needs(Action::Work, self.has_any(Action::Work)),
+            JobRequest::Get(job) | JobRequest::Await { job, .. } => match job {
+                JobRef::Index { topic, .. } => self.needs_sight(self.sees_topic(topic)),
+                JobRef::Id(_) => self.needs_sight(self.has_any_topic()),
+            },
+            JobRequest::Cancel(job) => {
+                let has = match job {
+                    JobRef::Index { topic, .. } => self.has(Action::Push, topic),
+                    JobRef::Id(_) => self.has_any(Action::Push),
+                };
+                self.needs(Action::Push, has)
+            }
+            JobRequest::Outcomes { topic, .. }
+            | JobRequest::List { topic, .. }
+            | JobRequest::Topic(topic) => self.needs_sight(self.sees_topic(topic)),
+            JobRequest::Replay { .. }
+            | JobRequest::SetTopic { .. }
+            | JobRequest::PauseTopic { .. }
+            | JobRequest::ClearTopic(_)
+            | JobRequest::Topics { .. }
+            | JobRequest::SetSchedule(_)
+            | JobRequest::RemoveSchedule(_)
+            | JobRequest::Schedules => self.needs_admin(),
+        }
+    }
+
+    fn needs_sight(&self, has: bool) -> Permit {
+        if has { Ok(()) } else { Err(Need::PushOrWork) }
+    }
+
+    fn has_any_topic(&self) -> bool {
+        self.has_any(Action::Push) || self.has_any(Action::Work)
+    }
+}

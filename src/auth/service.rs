@@ -1,0 +1,373 @@
+//! [`Auth`]: who may log in, as the file of users has it now.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::oneshot;
+
+use super::book::is_name;
+use super::change::changes;
+use super::file::Stamp;
+use super::password::PasswordHash;
+use super::pool::{Pool, Refused};
+use super::throttle::Throttle;
+use super::token::TokenId;
+use super::users::{Account, Users};
+use super::{Access, AuthFile, Book, Credentials};
+use crate::config::AuthConfig;
+use crate::error::{Details, Error, ErrorCode};
+use crate::session::{Identity, Peer, Via};
+
+/// The target of the lines of the audit log.
+pub(crate) const AUDIT: &str = "wakeful::audit";
+
+/// Who may log in and do what, as the file of users has it now. Cheap to clone.
+///
+/// Given to [`Wakeful::require_login`](crate::Wakeful::require_login), it guards every door, and ends
+/// with that service.
+///
+/// ```no_run
+/// # #[actix_rt::main]
+/// # async fn main() -> Result<(), wakeful::Error> {
+/// use wakeful::auth::Auth;
+/// use wakeful::{Config, Wakeful};
+///
+/// let config = Config::new();
+/// let auth = Auth::open("users.toml", &config.auth)?;
+/// let wakeful = Wakeful::start(config)?;
+/// wakeful.require_login(auth).await?;
+/// wakeful.listen("0.0.0.0:7117").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Auth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: AuthFile,
+    config: AuthConfig,
+    started: Instant,
+    decoy: PasswordHash,
+    known: RwLock<Known>,
+    /// Grows with each change of what is known.
+    generation: AtomicU64,
+    throttle: Mutex<Throttle>,
+    pool: Pool,
+    /// Whom to tell of changes, by connection.
+    listeners: Mutex<HashMap<u64, Box<dyn Fn() + Send + Sync>>>,
+}
+
+struct Known {
+    book: Book,
+    users: Arc<Users>,
+    /// Of the file when it was last looked at, whatever came of that.
+    stamp: Option<Stamp>,
+}
+
+/// What a login was proved by, to see whether that is still so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    Password(ProvedPassword),
+    Token(TokenId),
+    Certificate,
+}
+
+/// The hash that a password was checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProvedPassword(PasswordHash);
+
+/// A login that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) identity: Identity,
+    pub(crate) proof: Proof,
+}
+
+impl Login {
+    fn new(account: &Account, via: Via, proof: Proof) -> Self {
+        Self { identity: Identity { name: account.name.clone(), via }, proof }
+    }
+}
+
+impl Auth {
+    /// Reads the file of users, and starts the threads that check passwords.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the file is not there, is readable by everybody, or is not what it should
+    /// be, or if the configuration contradicts itself; `Unavailable` if there are no threads.
+    pub fn open(path: impl Into<PathBuf>, config: &AuthConfig) -> Result<Self, Error> {
+        config.check()?;
+        let file = AuthFile::new(path);
+        let (book, stamp) = file.read_stamped(config)?;
+        let decoy = PasswordHash::decoy(config)
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "no password can be hashed"))?;
+        let users = Arc::new(Users::new(&book, &decoy));
+        let pool = Pool::start(config.hash_threads, config.hash_queue_max).map_err(|error| {
+            Error::new(ErrorCode::Unavailable, format!("no threads to check passwords: {error}"))
+        })?;
+        let throttle = Throttle::new(
+            config.login_failures_max,
+            config.login_failure_interval,
+            config.login_addresses_max,
+        );
+        let inner = Inner {
+            file,
+            config: config.clone(),
+            started: Instant::now(),
+            decoy,
+            known: RwLock::new(Known { book, users, stamp: Some(stamp) }),
+            generation: AtomicU64::new(0),
+            throttle: Mutex::new(throttle),
+            pool,
+            listeners: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Reads the file again. Whoever is gone from it, and whatever is granted no more, ends at once.
+    /// Tells whether anything has changed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of the file; everything stays as it was.
+    pub fn reload(&self) -> Result<bool, Error> {
+        let inner = &self.inner;
+        let (book, stamp) = match inner.file.read_stamped(&inner.config) {
+            Ok(read) => read,
+            Err(error) => {
+                inner.known.write().stamp = inner.file.stamp();
+                return Err(error);
+            }
+        };
+        let users = Arc::new(Users::new(&book, &inner.decoy));
+        {
+            let mut known = inner.known.write();
+            known.stamp = Some(stamp);
+            if known.book == book {
+                return Ok(false);
+            }
+            for change in changes(&known.book, &book) {
+                let from = inner.file.path().display();
+                tracing::info!(target: AUDIT, act = change.act, about = change.name, %from);
+            }
+            (known.book, known.users) = (book, users);
+            inner.generation.fetch_add(1, Ordering::Release);
+        }
+        inner.listeners.lock().values().for_each(|tell| tell());
+        Ok(true)
+    }
+
+    /// Reads the file again if it seems to be another than before.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload); until the file changes again, that is not said twice.
+    pub fn reload_if_changed(&self) -> Result<bool, Error> {
+        let stamp = self.inner.file.stamp();
+        if self.inner.known.read().stamp == stamp {
+            return Ok(false);
+        }
+        self.reload()
+    }
+
+    /// Ends the threads that check passwords; blocks until they have. From then on logins with a
+    /// password are refused.
+    pub(crate) fn close(&self) {
+        self.inner.pool.close();
+    }
+
+    /// How often to look whether the file has changed.
+    pub(crate) fn reload_interval(&self) -> Duration {
+        self.inner.config.reload_interval
+    }
+
+    /// How long a connection may take to log in.
+    pub(crate) fn login_timeout(&self) -> Duration {
+        self.inner.config.login_timeout
+    }
+
+    /// Grows whenever what is known has changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::Acquire)
+    }
+
+    /// Has `tell` called at every change, until [`leave`](Self::leave).
+    pub(crate) fn listen(&self, connection: u64, tell: impl Fn() + Send + Sync + 'static) {
+        self.inner.listeners.lock().insert(connection, Box::new(tell));
+    }
+
+    pub(crate) fn leave(&self, connection: u64) {
+        self.inner.listeners.lock().remove(&connection);
+    }
+
+    /// What a login may do now; `None` if it is not valid any more.
+    pub(crate) fn access(&self, login: &Login) -> Option<Arc<Access>> {
+        let users = Arc::clone(&self.inner.known.read().users);
+        let name = &login.identity.name;
+        let account = users.account(name)?;
+        let valid = match &login.proof {
+            Proof::Password(ProvedPassword(hash)) => account.password.as_ref() == Some(hash),
+            Proof::Token(id) => users.has_token(id, name),
+            Proof::Certificate => true,
+        };
+        valid.then(|| Arc::clone(&account.access))
+    }
+
+    /// The login of whoever has shown a certificate in the name of a user.
+    pub(crate) fn certified(&self, identity: Identity) -> Login {
+        Login { identity, proof: Proof::Certificate }
+    }
+
+    /// Checks who somebody is. Whether there is such a user cannot be told from the answer, nor from
+    /// how long it takes.
+    ///
+    /// # Errors
+    /// `LoginFailed`; `LimitExceeded` if too many logins of the address have failed, or too many
+    /// passwords wait to be checked.
+    pub(crate) async fn login(
+        &self,
+        peer: &Peer,
+        credentials: Credentials,
+    ) -> Result<Login, Error> {
+        let addr = peer.addr().map(|addr| addr.ip());
+        let (login, claimed) = match credentials {
+            Credentials::Token(token) => (self.check_token(addr, &token), String::new()),
+            Credentials::Password { user, password } => {
+                (self.check_password(addr, &user, password).await, user)
+            }
+        };
+        match &login {
+            Ok(login) => {
+                let Identity { name, via } = &login.identity;
+                tracing::info!(target: AUDIT, act = "login", user = name, ?via, %peer);
+            }
+            Err(error) if error.code == ErrorCode::LoginFailed => {
+                // What is no name may be a password that was typed in its place.
+                let max = self.inner.config.name_bytes_max;
+                let user = if is_name(&claimed) && claimed.len() <= max { &claimed } else { "?" };
+                tracing::warn!(target: AUDIT, act = "login failed", user, %peer);
+            }
+            Err(error) => tracing::debug!(%peer, %error, "login refused"),
+        }
+        login
+    }
+
+    /// A token needs no work to check, and is not guessed: only those that fail count.
+    fn check_token(&self, addr: Option<IpAddr>, token: &str) -> Result<Login, Error> {
+        let users = Arc::clone(&self.inner.known.read().users);
+        if let Some((id, account)) = users.of_token(token) {
+            return Ok(Login::new(account, Via::Token, Proof::Token(id)));
+        }
+        self.inner.check_throttle(addr)?;
+        self.inner.fail(addr);
+        Err(failed())
+    }
+
+    async fn check_password(
+        &self,
+        addr: Option<IpAddr>,
+        user: &str,
+        password: String,
+    ) -> Result<Login, Error> {
+        self.inner.check_throttle(addr)?;
+        let (answer, answered) = oneshot::channel();
+        let (inner, user) = (Arc::clone(&self.inner), user.to_owned());
+        let check = move || {
+            // Whoever has gone need not be checked.
+            if !answer.is_closed() {
+                let _ = answer.send(inner.check_password(addr, &user, &password));
+            }
+        };
+        match self.inner.pool.run(check) {
+            Ok(()) => {}
+            Err(Refused::Full) => {
+                return Err(self.inner.limit(
+                    "auth.hash_queue_max",
+                    self.inner.config.hash_queue_max as u64,
+                    "too many passwords wait to be checked; try again later",
+                ));
+            }
+            Err(Refused::Closed) => {
+                return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
+            }
+        }
+        let gone = |_| Error::new(ErrorCode::Internal, "the password could not be checked");
+        answered.await.unwrap_or_else(|error| Err(gone(error)))
+    }
+}
+
+impl Inner {
+    /// On a thread of the pool. The address is looked at again, as others of it may have failed
+    /// since: so no more of them are checked than may fail, and one for each other thread.
+    fn check_password(
+        &self,
+        addr: Option<IpAddr>,
+        user: &str,
+        password: &str,
+    ) -> Result<Login, Error> {
+        self.check_throttle(addr)?;
+        let users = Arc::clone(&self.known.read().users);
+        let (hash, own) = users.password_of(user);
+        let same = hash.is_some_and(|hash| hash.is_of(password));
+        match (users.account(user), hash) {
+            (Some(account), Some(hash)) if own && same => {
+                let proof = Proof::Password(ProvedPassword(hash.clone()));
+                Ok(Login::new(account, Via::Password, proof))
+            }
+            _ => {
+                self.fail(addr);
+                Err(failed())
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn check_throttle(&self, addr: Option<IpAddr>) -> Result<(), Error> {
+        let Some(addr) = addr else { return Ok(()) };
+        match self.throttle.lock().blocked(self.now(), addr) {
+            None => Ok(()),
+            Some(wait) => {
+                let what = format!(
+                    "too many logins from this address have failed; try again in {} s",
+                    wait.as_secs() + 1
+                );
+                let max = u64::from(self.config.login_failures_max);
+                Err(self.limit("auth.login_failures_max", max, &what))
+            }
+        }
+    }
+
+    fn fail(&self, addr: Option<IpAddr>) {
+        let Some(addr) = addr else { return };
+        if self.throttle.lock().fail(self.now(), addr) {
+            tracing::warn!(target: AUDIT, act = "logins slowed", %addr);
+        }
+    }
+
+    fn limit(&self, name: &str, value: u64, what: &str) -> Error {
+        let message = format!("{what}: the limit {name} is {value}; nothing was changed");
+        Error::new(ErrorCode::LimitExceeded, message)
+            .with_details(Details::Limit { name: name.to_owned(), value })
+    }
+}
+
+/// The same, whatever is wrong.
+fn failed() -> Error {
+    let message = "login failed: there is no such user or token, or the password is another";
+    Error::new(ErrorCode::LoginFailed, message)
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("file", &self.inner.file).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The file of users.
+
+use super::super::password::tests::cheap;
+use super::super::{Action, AuthFile, Book, NewToken, Pattern, hash_password};
+use crate::config::AuthConfig;
+use crate::error::ErrorCode;
+
+fn book() -> Book {
+    let mut book = Book::new();
+    book.add_role("app").unwrap();
+    book.add_role("ops").unwrap();
+    book.set_admin("ops", true).unwrap();
+    for action in Action::ALL {
+        book.grant("app", action, Pattern::parse(r"a/\xff\\*").unwrap()).unwrap();
+    }
+    book.add_user("alice", Some(&hash_password("correct horse", &cheap()).unwrap())).unwrap();
+    book.add_user("CN=edge-1.example/x@y", None).unwrap();
+    book.give_role("alice", "app").unwrap();
+    book.give_role("alice", "ops").unwrap();
+    book.add_token("alice", "laptop", &NewToken::draw()).unwrap();
+    book.add_token("alice", "", &NewToken::draw()).unwrap();
+    book
+}
+
+#[test]
+fn a6_a_book_is_read_as_it_was_written() {
+    let book = book();
+    let text = book.to_toml();
+    assert_eq!(Book::from_toml(&text, &AuthConfig::new()).unwrap(), book);
+    assert!(text.contains("version = 1") && !text.contains("correct horse"), "{text}");
+}
+
+#[test]
+fn a6_a_file_that_is_not_right_is_refused_and_not_shown() {
+    let config = AuthConfig::new();
+    let good = book().to_toml();
+    let secret = good.lines().find(|line| line.starts_with("sha256")).unwrap().to_owned();
+    for (what, from, to) in [
+        ("no version", "version = 1", ""),
+        ("a later version", "version = 1", "version = 2\nnews = 1"),
+        ("an unknown field", "admin = true", "admn = true"),
+        ("another type", "admin = true", "admin = 1"),
+        ("a pattern of none", "read = [", "read = ['a*b', "),
+        ("a short hash", "sha256 = \"", "sha256 = \"0"),
+        ("another hash", "$argon2id$", "$argon2d$"),
+        ("a role that is not there", "roles = [", "roles = ['nobody', "),
+        ("a user of no name", "[users.alice]", "[users.'al ice']"),
+        ("no TOML", "[users.alice]", "[users.alice"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{what}");
+        let refusal = Book::from_toml(&bad, &config).unwrap_err();
+        let hash = secret.split('"').nth(1).unwrap();
+        assert!(!refusal.contains(hash) && !refusal.contains("$argon2"), "{what}: {refusal}");
+    }
+    let later = good.replacen("version = 1", "version = 2\nnews = 1", 1);
+    assert!(Book::from_toml(&later, &config).unwrap_err().contains("version is 2"));
+    let unknown = good.replacen("admin = true", "admn = true", 1);
+    let refusal = Book::from_toml(&unknown, &config).unwrap_err();
+    assert!(refusal.contains("line ") && refusal.contains("admn"), "{refusal}");
+}
+
+#[test]
+fn a6_each_limit_has_a_name() {
+    let book = book();
+    type Change = fn(&mut AuthConfig);
+    let limits: [(&str, Change); 5] = [
+        ("auth.users_max", |config| config.users_max = 1),
+        ("auth.roles_max", |config| config.roles_max = 1),
+        ("auth.role_patterns_max", |config| config.role_patterns_max = 6),
+        ("auth.tokens_per_user_max", |config| config.tokens_per_user_max = 1),
+        ("auth.name_bytes_max", |config| config.name_bytes_max = 4),
+    ];
+    book.check(&AuthConfig::new()).unwrap();
+    for (name, change) in limits {
+        let mut config = AuthConfig::new();
+        change(&mut config);
+        let refusal = book.check(&config).unwrap_err();
+        assert!(refusal.contains(name), "{name}: {refusal}");
+    }
+}
+
+#[test]
+fn a6_what_is_not_there_cannot_be_changed() {
+    let mut book = book();
+    let before = book.clone();
+    assert!(book.add_user("alice", None).unwrap_err().contains("already"));
+    assert!(book.add_user("", None).is_err() && book.add_user("a b", None).is_err());
+    assert!(book.add_role("app").unwrap_err().contains("already"));
+    assert!(book.give_role("alice", "nobody").unwrap_err().contains("no role"));
+    assert!(book.give_role("nobody", "app").unwrap_err().contains("no user"));
+    assert!(book.take_role("alice", "nobody").unwrap_err().contains("does not have"));
+    assert!(book.revoke("app", Action::Read, &Pattern::all()).unwrap_err().contains("grant"));
+    assert!(book.remove_user("nobody").is_err() && book.remove_role("nobody").is_err());
+    assert!(book.remove_token("alice", "nothing").unwrap_err().contains("no token"));
+    assert!(book.set_password("alice", Some("plain")).is_err());
+    assert_eq!(book, before);
+    book.remove_role("app").unwrap();
+    let roles: Vec<&str> = book.user("alice").unwrap().roles().collect();
+    assert_eq!(roles, ["ops"], "a role goes from its users too");
+    book.remove_token("alice", "laptop").unwrap();
+    assert_eq!(book.user("alice").unwrap().tokens().count(), 1);
+}
+
+#[test]
+fn a6_a_file_is_changed_whole_and_kept_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = cheap();
+    let file = AuthFile::new(dir.path().join("users.toml"));
+    assert_eq!(file.read(&config).unwrap_err().code, ErrorCode::InvalidArgument);
+    let refuse = |why: String| crate::Error::new(ErrorCode::InvalidArgument, why);
+    file.update(&config, |book| book.add_user("alice", None).map_err(refuse)).unwrap();
+    let text = std::fs::read(file.path()).unwrap();
+    let refused = file.update(&config, |book| book.add_user("alice", None).map_err(refuse));
+    assert!(refused.unwrap_err().message.contains("already"));
+    let full = AuthConfig { users_max: 1, ..config.clone() };
+    let refused = file.update(&full, |book| book.add_user("bob", None).map_err(refuse));
+    assert!(refused.unwrap_err().message.contains("auth.users_max"));
+    let short = AuthConfig { file_bytes_max: 10, ..config.clone() };
+    assert!(file.read(&short).unwrap_err().message.contains("auth.file_bytes_max"));
+    assert_eq!(std::fs::read(file.path()).unwrap(), text, "as it was");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = || std::fs::metadata(file.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        for (mode, good) in [(0o400, true), (0o640, true), (0o644, false), (0o620, false)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).unwrap();
+            assert_eq!(file.read(&config).is_ok(), good, "{mode:o}");
+        }
+        assert!(file.read(&config).unwrap_err().message.contains("chmod 600"));
+    }
+}

@@ -1,0 +1,193 @@
+//! Logins, and what becomes of them when the file changes.
+
+use std::net::SocketAddr;
+
+use super::super::password::PasswordHash;
+use super::super::password::tests::cheap;
+use super::super::users::Users;
+use super::super::{
+    Action, Auth, AuthFile, Book, Credentials, Login, NewToken, Pattern, hash_password,
+};
+use crate::config::AuthConfig;
+use crate::error::{Details, Error, ErrorCode};
+use crate::session::{Peer, Via};
+
+struct World {
+    auth: Auth,
+    file: AuthFile,
+    token: NewToken,
+    config: AuthConfig,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut AuthConfig)) -> Self {
+        let mut config = cheap();
+        change(&mut config);
+        let dir = tempfile::tempdir().unwrap();
+        let file = AuthFile::new(dir.path().join("users.toml"));
+        let token = NewToken::draw();
+        file.update(&config, |book| {
+            book.add_role("app").unwrap();
+            book.grant("app", Action::Read, Pattern::parse("a/*").unwrap()).unwrap();
+            let hash = hash_password("correct horse", &config).unwrap();
+            book.add_user("alice", Some(&hash)).unwrap();
+            book.give_role("alice", "app").unwrap();
+            book.add_token("alice", "t", &token).unwrap();
+            Ok(())
+        })
+        .unwrap();
+        let auth = Auth::open(file.path(), &config).unwrap();
+        Self { auth, file, token, config, _dir: dir }
+    }
+
+    async fn password(&self, user: &str, password: &str) -> Result<Login, Error> {
+        self.auth.login(&peer(1), Credentials::password(user, password)).await
+    }
+
+    async fn token(&self) -> Login {
+        self.auth.login(&peer(1), Credentials::token(self.token.secret())).await.unwrap()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Book)) {
+        self.file
+            .update(&self.config, |book| {
+                change(book);
+                Ok(())
+            })
+            .unwrap();
+        assert!(self.auth.reload_if_changed().unwrap());
+    }
+}
+
+fn peer(last: u8) -> Peer {
+    Peer::Tcp(SocketAddr::from(([10, 0, 0, last], 1)))
+}
+
+#[actix_rt::test]
+async fn a3_who_proves_a_name_has_it() {
+    let world = World::new(|_| {});
+    let login = world.password("alice", "correct horse").await.unwrap();
+    assert_eq!((login.identity.name.as_str(), login.identity.via), ("alice", Via::Password));
+    let login = world.token().await;
+    assert_eq!((login.identity.name.as_str(), login.identity.via), ("alice", Via::Token));
+    let access = world.auth.access(&login).unwrap();
+    assert!(access.has(Action::Read, b"a/b") && !access.has(Action::Read, b"b"));
+}
+
+#[actix_rt::test]
+async fn a3_all_failures_look_alike() {
+    let world = World::new(|_| {});
+    world.change(|book| book.add_user("tokens-only", None).unwrap());
+    let other = NewToken::draw();
+    let half = world.token.secret().replace(&world.token.id(), &other.id());
+    let mut errors = vec![
+        world.password("alice", "wrong").await.unwrap_err(),
+        world.password("nobody", "correct horse").await.unwrap_err(),
+        world.password("tokens-only", "correct horse").await.unwrap_err(),
+        world.password("", "").await.unwrap_err(),
+    ];
+    for token in [other.secret(), &half, "", "wakeful_"] {
+        errors.push(world.auth.login(&peer(2), Credentials::token(token)).await.unwrap_err());
+    }
+    for error in &errors {
+        assert_eq!(error, &errors[0]);
+    }
+    assert_eq!((errors[0].code, &errors[0].details), (ErrorCode::LoginFailed, &Details::None));
+}
+
+#[test]
+fn a3_who_is_not_there_costs_as_much_as_who_is() {
+    let config = cheap();
+    let mut book = Book::new();
+    let decoy = PasswordHash::decoy(&config).unwrap();
+    let nobody = Users::new(&book, &decoy);
+    assert_eq!(nobody.password_of("alice"), (Some(&decoy), false));
+    let hash = hash_password("correct horse", &config).unwrap();
+    book.add_user("alice", Some(&hash)).unwrap();
+    book.add_user("tokens-only", None).unwrap();
+    let users = Users::new(&book, &decoy);
+    let (own, is_own) = users.password_of("alice");
+    assert!(is_own && own.is_some_and(|it| it.as_str() == hash));
+    for name in ["nobody", "tokens-only"] {
+        // The same hash as anybody else's, and never let in by it.
+        assert_eq!(users.password_of(name), (own, false));
+    }
+}
+
+#[actix_rt::test]
+async fn a5_an_address_that_guesses_waits_and_others_do_not() {
+    let world = World::new(|config| {
+        config.login_failures_max = 3;
+        config.login_failure_interval = std::time::Duration::from_secs(3600);
+        config.hash_threads = 1;
+    });
+    // At once: none of them knows of the others' failures yet.
+    let guesses = (0..20).map(|_| world.password("alice", "wrong"));
+    let guesses = futures_util::future::join_all(guesses).await;
+    let codes: Vec<ErrorCode> = guesses.into_iter().map(|it| it.unwrap_err().code).collect();
+    let checked = codes.iter().filter(|code| **code == ErrorCode::LoginFailed).count();
+    assert_eq!(checked, 3, "{codes:?}");
+    let refusal = world.password("alice", "correct horse").await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::LimitExceeded);
+    let name = "auth.login_failures_max".to_owned();
+    assert_eq!(refusal.details, Details::Limit { name, value: 3 });
+    let same = world.password("nobody", "x").await.unwrap_err();
+    assert_eq!(same.details, refusal.details, "it does not tell who is there");
+    let elsewhere = Credentials::password("alice", "correct horse");
+    world.auth.login(&peer(2), elsewhere).await.unwrap();
+    // Nobody guesses a token, so whoever has one is let in.
+    world.token().await;
+}
+
+#[actix_rt::test]
+async fn a4_passwords_that_wait_have_a_limit() {
+    let world = World::new(|config| {
+        config.hash_threads = 1;
+        config.hash_queue_max = 2;
+        config.login_failures_max = 1_000;
+    });
+    let logins = (0..50).map(|_| world.password("alice", "correct horse"));
+    let logins = futures_util::future::join_all(logins).await;
+    let refused: Vec<Error> = logins.into_iter().filter_map(Result::err).collect();
+    assert!(!refused.is_empty());
+    for error in refused {
+        let name = "auth.hash_queue_max".to_owned();
+        assert_eq!(error.code, ErrorCode::LimitExceeded);
+        assert_eq!(error.details, Details::Limit { name, value: 2 });
+    }
+}
+
+#[actix_rt::test]
+async fn a4_a_login_ends_with_what_it_was_proved_by() {
+    let world = World::new(|_| {});
+    let valid = |login: &Login| world.auth.access(login).is_some();
+    let (password, token) =
+        (world.password("alice", "correct horse").await.unwrap(), world.token().await);
+    let generation = world.auth.generation();
+    let hash = hash_password("another horse", &world.config).unwrap();
+    world.change(|book| book.set_password("alice", Some(&hash)).unwrap());
+    assert_eq!(world.auth.generation(), generation + 1);
+    assert!(!valid(&password) && valid(&token));
+    let password = world.password("alice", "another horse").await.unwrap();
+    world.change(|book| book.remove_token("alice", "t").unwrap());
+    assert!(valid(&password) && !valid(&token));
+    world.change(|book| book.revoke("app", Action::Read, &"a/*".parse().unwrap()).unwrap());
+    assert!(!world.auth.access(&password).unwrap().has(Action::Read, b"a/b"));
+    world.change(|book| book.remove_user("alice").unwrap());
+    assert!(!valid(&password));
+}
+
+#[actix_rt::test]
+async fn a6_a_file_that_became_bad_changes_nothing() {
+    let world = World::new(|_| {});
+    let login = world.token().await;
+    assert!(!world.auth.reload_if_changed().unwrap() && !world.auth.reload().unwrap());
+    std::fs::write(world.file.path(), "version = 1\nuser = 3\n").unwrap();
+    world.auth.reload_if_changed().unwrap_err();
+    assert!(!world.auth.reload_if_changed().unwrap(), "said once");
+    assert!(world.auth.access(&login).is_some());
+    std::fs::remove_file(world.file.path()).unwrap();
+    world.auth.reload_if_changed().unwrap_err();
+    assert!(world.auth.access(&login).is_some());
+}

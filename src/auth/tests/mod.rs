@@ -1,0 +1,5 @@
+//! What is promised of users, roles and logins.
+
+mod books;
+mod logins;
+mod permits;

@@ -1,0 +1,137 @@
+//! [`Throttle`]: how many failed logins an address has left. Pure: the time is an argument.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// How many failed logins each address has left: a bucket of `failures_max`, of which one comes back
+/// with every `interval`. (The "generic cell rate algorithm": an address is one time, that at which
+/// all is forgiven.)
+#[derive(Debug)]
+pub(super) struct Throttle {
+    failures_max: u32,
+    interval: Duration,
+    /// At most so many addresses are kept; past that, what will be forgiven first is at once.
+    addresses_max: usize,
+    forgiven: HashMap<IpAddr, Duration>,
+    order: BTreeSet<(Duration, IpAddr)>,
+}
+
+impl Throttle {
+    pub(super) fn new(failures_max: u32, interval: Duration, addresses_max: usize) -> Self {
+        let (forgiven, order) = (HashMap::new(), BTreeSet::new());
+        Self { failures_max, interval, addresses_max, forgiven, order }
+    }
+
+    /// How long until a login from `addr` is tried again; `None` if it may be now.
+    pub(super) fn blocked(&self, now: Duration, addr: IpAddr) -> Option<Duration> {
+        let forgiven = self.forgiven.get(&place(addr))?;
+        let spent = forgiven.saturating_sub(now);
+        let room = self.interval.saturating_mul(self.failures_max.saturating_sub(1));
+        spent.checked_sub(room).filter(|wait| !wait.is_zero())
+    }
+
+    /// A login from `addr` has failed. Whether that was the last it had.
+    pub(super) fn fail(&mut self, now: Duration, addr: IpAddr) -> bool {
+        let addr = place(addr);
+        while let Some((at, oldest)) = self.order.first().copied() {
+            let full = self.forgiven.len() >= self.addresses_max && oldest != addr;
+            if at > now && !full {
+                break;
+            }
+            self.order.pop_first();
+            self.forgiven.remove(&oldest);
+        }
+        let before = self.forgiven.remove(&addr);
+        if let Some(before) = before {
+            self.order.remove(&(before, addr));
+        }
+        let at = before.unwrap_or(now).max(now).saturating_add(self.interval);
+        self.forgiven.insert(addr, at);
+        self.order.insert((at, addr));
+        self.blocked(now, addr).is_some()
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        assert_eq!(self.forgiven.len(), self.order.len());
+        self.forgiven.len()
+    }
+}
+
+/// What counts as one address: of IPv6, whoever has one has all of its /64.
+fn place(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V6(addr) => {
+            let [a, b, c, d, ..] = addr.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        addr => addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a5_an_address_that_fails_too_often_waits() {
+        let mut throttle = Throttle::new(3, s(10), 100);
+        assert!(!throttle.fail(s(0), ONE) && !throttle.fail(s(0), ONE));
+        assert_eq!(throttle.blocked(s(0), ONE), None);
+        assert!(throttle.fail(s(0), ONE), "the last");
+        assert_eq!(throttle.blocked(s(0), ONE), Some(s(10)));
+        assert_eq!(throttle.blocked(s(4), ONE), Some(s(6)));
+        assert_eq!(throttle.blocked(s(0), OTHER), None, "others do not notice");
+        assert_eq!(throttle.blocked(s(10), ONE), None);
+        assert!(throttle.fail(s(10), ONE), "only one came back");
+        assert_eq!(throttle.blocked(s(30), ONE), None);
+        assert_eq!(throttle.blocked(s(1_000), ONE), None);
+        assert!(!throttle.fail(s(1_000), ONE) && !throttle.fail(s(1_000), ONE), "all is forgiven");
+    }
+
+    #[test]
+    fn a5_over_any_time_only_so_many_are_tried() {
+        let mut throttle = Throttle::new(5, s(10), 100);
+        let mut tried = 0;
+        for tenth in 0..36_000 {
+            let now = Duration::from_millis(tenth * 100);
+            if throttle.blocked(now, ONE).is_none() {
+                tried += 1;
+                throttle.fail(now, ONE);
+            }
+        }
+        assert!((360..=366).contains(&tried), "{tried} of an hour");
+    }
+
+    #[test]
+    fn a5_the_table_is_bounded_and_forgets() {
+        let mut throttle = Throttle::new(1, s(10), 3);
+        for last in 0..200_u8 {
+            throttle.fail(s(u64::from(last) / 100), IpAddr::from([10, 0, 1, last]));
+            assert!(throttle.len() <= 3);
+        }
+        assert!(throttle.blocked(s(2), IpAddr::from([10, 0, 1, 199])).is_some(), "the last stays");
+        throttle.fail(s(100), ONE);
+        assert_eq!(throttle.len(), 1);
+        let mut none = Throttle::new(0, s(10), 0);
+        assert!(none.fail(s(0), ONE) && none.len() == 1);
+    }
+
+    #[test]
+    fn a5_all_of_a_64_is_one_address() {
+        let mut throttle = Throttle::new(1, s(10), 3);
+        throttle.fail(s(0), "2001:db8::1".parse().unwrap());
+        assert!(throttle.blocked(s(0), "2001:db8::ffff:1:1".parse().unwrap()).is_some());
+        assert!(throttle.blocked(s(0), "2001:db8:0:1::1".parse().unwrap()).is_none());
+        throttle.fail(s(0), "::ffff:10.0.0.1".parse().unwrap());
+        assert!(throttle.blocked(s(0), ONE).is_some());
+    }
+}

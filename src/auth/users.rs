@@ -1,0 +1,86 @@
+//! [`Users`]: everybody who can log in, to look up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use super::password::PasswordHash;
+use super::token::{self, TokenHash, TokenId};
+use super::{Access, Book};
+
+/// Somebody who can log in.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) password: Option<PasswordHash>,
+    pub(super) access: Arc<Access>,
+}
+
+/// Everybody who can log in, to look up.
+#[derive(Debug)]
+pub(super) struct Users {
+    accounts: HashMap<String, Arc<Account>, RandomState>,
+    tokens: HashMap<TokenId, (TokenHash, Arc<Account>), RandomState>,
+    /// All the passwords there are, to check in place of one that there is not.
+    passwords: Vec<PasswordHash>,
+}
+
+impl Users {
+    /// `decoy` is checked for those who are not there if nobody has a password.
+    pub(super) fn new(book: &Book, decoy: &PasswordHash) -> Self {
+        let mut users = Self {
+            accounts: HashMap::default(),
+            tokens: HashMap::default(),
+            passwords: Vec::new(),
+        };
+        for (name, user) in &book.users {
+            let account = Arc::new(Account {
+                name: name.clone(),
+                password: user.password.clone(),
+                access: Arc::new(book.access(user)),
+            });
+            for (id, token) in &user.tokens {
+                users.tokens.insert(*id, (token.hash, Arc::clone(&account)));
+            }
+            users.passwords.extend(user.password.clone());
+            users.accounts.insert(name.clone(), account);
+        }
+        if users.passwords.is_empty() {
+            users.passwords.push(decoy.clone());
+        }
+        users
+    }
+
+    pub(super) fn account(&self, name: &str) -> Option<&Arc<Account>> {
+        self.accounts.get(name)
+    }
+
+    /// Whose token it is. An unknown one is hashed and compared all the same.
+    pub(super) fn of_token(&self, token: &str) -> Option<(TokenId, &Arc<Account>)> {
+        let id = token::id_of(token).unwrap_or_default();
+        let found = self.tokens.get(&id);
+        let expected = found.map_or([0; 32], |(hash, _)| *hash);
+        let proved = token::is(token, &expected);
+        found.filter(|_| proved).map(|(_, account)| (id, account))
+    }
+
+    /// Whether a token is still somebody's.
+    pub(super) fn has_token(&self, id: &TokenId, name: &str) -> bool {
+        self.tokens.get(id).is_some_and(|(_, account)| account.name == name)
+    }
+
+    /// The password to check for `name`, and whether it is really its own. For whoever is not there
+    /// it is somebody else's, always the same one, so that neither its cost nor a change of it tells
+    /// that from a wrong password.
+    pub(super) fn password_of(&self, name: &str) -> (Option<&PasswordHash>, bool) {
+        match self.accounts.get(name).and_then(|account| account.password.as_ref()) {
+            Some(own) => (Some(own), true),
+            None => {
+                let place = self.accounts.hasher().hash_one(name) as usize;
+                let place = place.checked_rem(self.passwords.len()).unwrap_or_default();
+                (self.passwords.get(place), false)
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! With what a command logs in.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use super::secret;
+use crate::auth::Credentials;
+
+/// Options of every command: with what it logs in, where the server has users.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Login")]
+pub(super) struct LoginArgs {
+    /// Log in as this user; its password is the first line of --password-file, or in
+    /// WAKEFUL_PASSWORD, or is asked for
+    #[arg(
+        long = "user",
+        id = "login_user",
+        global = true,
+        value_name = "NAME",
+        env = "WAKEFUL_USER"
+    )]
+    user: Option<String>,
+    /// Where the password of --user is; - for standard input
+    #[arg(long, global = true, value_name = "FILE", env = "WAKEFUL_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+    /// Log in with the token in the first line of this file; - for standard input. A token itself can
+    /// be in WAKEFUL_TOKEN
+    #[arg(
+        long = "token",
+        visible_alias = "token-file",
+        id = "login_token",
+        global = true,
+        value_name = "FILE",
+        env = "WAKEFUL_TOKEN_FILE"
+    )]
+    token: Option<PathBuf>,
+}
+
+impl LoginArgs {
+    /// What they, and the environment, come to; `None` for no login.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+        if let Some(path) = &self.token {
+            if path.to_string_lossy().starts_with("wakeful_") && !path.exists() {
+                return Err(Failure::usage(
+                    "--token takes a file with the token in it, as everybody can see arguments; \
+                     take this token back, for it has been seen",
+                ));
+            }
+            return secret::read_file(path).map(|token| Some(Credentials::token(token)));
+        }
+        if let Some(user) = &self.user {
+            return Ok(Some(Credentials::password(user, self.password(user)?)));
+        }
+        let token = secret::from_environment("WAKEFUL_TOKEN").map(Credentials::token);
+        if token.is_none() && self.password_file.is_some() {
+            return Err(Failure::usage("--password-file: whose password? say so with --user"));
+        }
+        Ok(token)
+    }
+
+    fn password(&self, user: &str) -> Result<String, Failure> {
+        if let Some(path) = &self.password_file {
+            return secret::read_file(Path::new(path));
+        }
+        if let Some(password) = secret::from_environment("WAKEFUL_PASSWORD") {
+            return Ok(password);
+        }
+        if io::stdin().is_terminal() {
+            return secret::prompt(&format!("Password of {user}: "));
+        }
+        Err(Failure::usage(format!(
+            "no password for {user}: give --password-file FILE or WAKEFUL_PASSWORD; it is asked for \
+             only at a terminal"
+        )))
+    }
+}

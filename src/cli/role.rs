@@ -1,0 +1,207 @@
+//! `wakeful role`: what users may do.
+
+use super::failure::{Exit, Failure};
+use super::json::Object;
+use super::output::Output;
+use super::user::book_args::BookArgs;
+use crate::auth::{Action as Granted, Book, Pattern, Role};
+
+/// Say what users may do
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A role grants actions on names: `read`, `write` and `watch` on keys, `push` and `work` on topics,
+`call` on services, `dial` on links. A name stands for itself; one that ends with * for every name
+that begins with it; * alone for every name (\\* and \\\\ are those characters, \\xNN is a byte).
+`admin` grants everything, and what is the server's own: status, snapshots and backups, compaction,
+the list of watchers, setting, clearing and replaying topics, schedules.
+
+Examples:
+  export WAKEFUL_AUTH=/etc/wakeful/users.toml
+  wakeful role add ops --admin
+  wakeful role add shop --read 'config/*' --read 'stock/*' --write 'stock/*' --push orders
+  wakeful role grant shop --watch 'stock/*' --work 'orders/*'
+  wakeful role revoke shop --write 'stock/*'
+  wakeful role ls")]
+pub(crate) struct RoleArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Add a role, with what it grants
+    #[command(after_help = "\
+Examples:
+  wakeful role add ops --admin --auth users.toml
+  wakeful role add shop --read 'config/*' --write 'stock/*' --push orders --auth users.toml")]
+    Add(ChangeArgs),
+    /// Remove a role, from its users too
+    #[command(after_help = "\
+Examples:
+  wakeful role del shop --auth users.toml")]
+    Del(DelArgs),
+    /// Have a role grant more
+    #[command(after_help = "\
+Examples:
+  wakeful role grant shop --watch 'stock/*' --work 'orders/*' --auth users.toml")]
+    Grant(ChangeArgs),
+    /// Have a role grant less; what goes on by it ends
+    #[command(after_help = "\
+Examples:
+  wakeful role revoke shop --write 'stock/*' --auth users.toml")]
+    Revoke(ChangeArgs),
+    /// List roles, and what they grant
+    #[command(after_help = "\
+Examples:
+  wakeful role ls --auth users.toml
+  wakeful role ls --auth users.toml --json | jq 'select(.admin) | .role'")]
+    Ls(ListArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ChangeArgs {
+    /// The role
+    #[arg(value_name = "ROLE")]
+    name: String,
+    /// Everything
+    #[arg(long)]
+    admin: bool,
+    /// Read these keys. As all below, can be given many times
+    #[arg(long, value_name = "KEYS")]
+    read: Vec<Pattern>,
+    /// Set and delete these keys
+    #[arg(long, value_name = "KEYS")]
+    write: Vec<Pattern>,
+    /// Wait for changes of these keys, and watch them
+    #[arg(long, value_name = "KEYS")]
+    watch: Vec<Pattern>,
+    /// Push jobs to these topics, cancel them, look at them
+    #[arg(long, value_name = "TOPICS")]
+    push: Vec<Pattern>,
+    /// Take jobs of these topics, settle them, look at them
+    #[arg(long, value_name = "TOPICS")]
+    work: Vec<Pattern>,
+    /// Call methods of these services
+    #[arg(long, value_name = "SERVICES")]
+    call: Vec<Pattern>,
+    /// Dial in as the server behind these links
+    #[arg(long, value_name = "LINKS")]
+    dial: Vec<Pattern>,
+    #[command(flatten)]
+    book: BookArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct DelArgs {
+    /// The role
+    #[arg(value_name = "ROLE")]
+    name: String,
+    #[command(flatten)]
+    book: BookArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    book: BookArgs,
+}
+
+impl RoleArgs {
+    pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let (name, act) = match self.action {
+            Action::Add(args) => {
+                args.book.update(|book| {
+                    book.add_role(&args.name)?;
+                    args.grant(book)
+                })?;
+                (args.name, "added")
+            }
+            Action::Grant(args) => {
+                args.some()?;
+                args.book.update(|book| args.grant(book))?;
+                (args.name, "granted")
+            }
+            Action::Revoke(args) => {
+                args.some()?;
+                args.book.update(|book| args.revoke(book))?;
+                (args.name, "revoked")
+            }
+            Action::Del(args) => {
+                args.book.update(|book| book.remove_role(&args.name))?;
+                (args.name, "deleted")
+            }
+            Action::Ls(args) => {
+                for (name, role) in args.book.read()?.roles() {
+                    list(name, role, out);
+                }
+                out.flush_blocking()?;
+                return Ok(Exit::Done);
+            }
+        };
+        if out.json() {
+            out.object(Object::new().text(act, &name));
+        } else {
+            out.line(format_args!("{act} {name}"));
+        }
+        out.flush_blocking()?;
+        Ok(Exit::Done)
+    }
+}
+
+impl ChangeArgs {
+    fn patterns(&self) -> impl Iterator<Item = (Granted, &Pattern)> {
+        let all = [
+            (Granted::Read, &self.read),
+            (Granted::Write, &self.write),
+            (Granted::Watch, &self.watch),
+            (Granted::Push, &self.push),
+            (Granted::Work, &self.work),
+            (Granted::Call, &self.call),
+            (Granted::Dial, &self.dial),
+        ];
+        all.into_iter().flat_map(|(action, on)| on.iter().map(move |pattern| (action, pattern)))
+    }
+
+    /// That there is something to change.
+    fn some(&self) -> Result<(), Failure> {
+        if self.admin || self.patterns().next().is_some() {
+            return Ok(());
+        }
+        Err(Failure::usage("say what: --read KEYS, --push TOPICS, --admin; see --help"))
+    }
+
+    fn grant(&self, book: &mut Book) -> Result<(), String> {
+        if self.admin {
+            book.set_admin(&self.name, true)?;
+        }
+        let mut patterns = self.patterns();
+        patterns.try_for_each(|(action, on)| book.grant(&self.name, action, on.clone()).map(drop))
+    }
+
+    fn revoke(&self, book: &mut Book) -> Result<(), String> {
+        if self.admin {
+            book.set_admin(&self.name, false)?;
+        }
+        let mut patterns = self.patterns();
+        patterns.try_for_each(|(action, on)| book.revoke(&self.name, action, on))
+    }
+}
+
+fn list(name: &str, role: &Role, out: &mut Output) {
+    let patterns = |action| role.patterns(action).map(Pattern::to_string).collect::<Vec<_>>();
+    if out.json() {
+        let mut object = Object::new().text("role", name).flag("admin", role.admin);
+        for action in Granted::ALL {
+            object = object.texts(action.name(), patterns(action).iter().map(String::as_str));
+        }
+        out.object(object);
+        return;
+    }
+    out.line(format_args!("{name}{}", if role.admin { ": admin" } else { "" }));
+    for action in Granted::ALL {
+        let patterns = patterns(action);
+        if !patterns.is_empty() {
+            out.line(format_args!("  {:<6} {}", action.name(), patterns.join("  ")));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The audit log: a line for each administrative act that was permitted.
+
+use crate::auth::AUDIT;
+use crate::model::{JobRequest, Request};
+use crate::session::Session;
+
+/// What a request does that is administration, and to what; `None` of any other.
+fn act_of(request: &Request) -> Option<(&'static str, String)> {
+    Some(match request {
+        Request::Compact(revision) => ("compact", format!("revision {revision}")),
+        Request::EndWatcher(id) => ("end watcher", id.to_string()),
+        Request::Snapshot => ("snapshot", String::new()),
+        Request::ReadSnapshot { id, offset: 0, .. } => ("read snapshot", id.to_string()),
+        Request::Job(job) => match job {
+            JobRequest::SetTopic { topic, .. } => ("set topic", topic.to_string()),
+            JobRequest::PauseTopic { topic, paused: true } => ("pause topic", topic.to_string()),
+            JobRequest::PauseTopic { topic, .. } => ("resume topic", topic.to_string()),
+            JobRequest::ClearTopic(topic) => ("clear topic", topic.to_string()),
+            JobRequest::Replay { topic, .. } => ("replay dead letters", topic.to_string()),
+            JobRequest::SetSchedule(schedule) => ("set schedule", schedule.name.to_string()),
+            JobRequest::RemoveSchedule(name) => ("remove schedule", name.to_string()),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// Longest name that the log shows whole, bytes.
+const SHOWN_BYTES_MAX: usize = 256;
+
+/// Notes who asks for what from where, if it is an administrative act.
+pub(super) fn note(session: &Session, request: &Request) {
+    let Some((act, about)) = act_of(request) else { return };
+    let user = session.identity().map(|identity| identity.name);
+    let about: String = about.chars().take(SHOWN_BYTES_MAX).collect();
+    let peer = session.peer();
+    tracing::info!(target: AUDIT, act, about, user = user.as_deref().unwrap_or("-"), %peer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{GetRequest, SetRequest};
+
+    #[test]
+    fn a8_only_administrative_acts_are_noted() {
+        let acts = [
+            Request::Compact(7),
+            Request::EndWatcher(7),
+            Request::Snapshot,
+            Request::ReadSnapshot { id: 7, offset: 0, limit: 1 },
+            Request::Job(JobRequest::ClearTopic("mail".into())),
+            Request::Job(JobRequest::PauseTopic { topic: "mail".into(), paused: false }),
+            Request::Job(JobRequest::RemoveSchedule("nightly".into())),
+        ];
+        let told: Vec<String> =
+            acts.iter().filter_map(act_of).map(|(act, about)| format!("{act}: {about}")).collect();
+        let expected = [
+            "compact: revision 7",
+            "end watcher: 7",
+            "snapshot: ",
+            "read snapshot: 7",
+            "clear topic: mail",
+            "resume topic: mail",
+            "remove schedule: nightly",
+        ];
+        assert_eq!(told, expected);
+        let others = [
+            Request::Set(SetRequest::new("a", "b")),
+            Request::Get(GetRequest { key: "a".into(), revision: 0 }),
+            Request::Status,
+            Request::ReadSnapshot { id: 7, offset: 1, limit: 1 },
+            Request::Job(JobRequest::Schedules),
+        ];
+        assert!(others.iter().filter_map(act_of).next().is_none());
+    }
+}

@@ -1,0 +1,121 @@
+//! What a connection does where there are users: it lets somebody in, remembers what goes on, and ends
+//! what is not granted any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Awaits, End, Exchange, Fatal, Parked};
+use crate::actor::AnswerSink;
+use crate::actor::message::{CancelWaits, Done, Requests, StreamRef, Task, Work};
+use crate::auth::{Access, Action, Credentials};
+use crate::error::Error;
+use crate::rpc::proto::Call;
+use crate::rpc::server::gate::{Revised, login_over};
+use crate::rpc::server::jobs::OWN_ID;
+use crate::store::StoreError;
+use crate::watch::Owner;
+
+impl Exchange {
+    /// Whether the peer has to log in, and has not.
+    pub(in crate::rpc::server) fn is_strange(&self) -> bool {
+        self.gate.login_timeout().is_some()
+    }
+
+    /// How long a login may take, if it is still to come.
+    pub(in crate::rpc::server) fn login_timeout(&self) -> Option<Duration> {
+        self.gate.login_timeout()
+    }
+
+    /// Takes a login, and answers it.
+    ///
+    /// # Errors
+    /// The id is in flight.
+    pub(in crate::rpc::server) async fn login(
+        &mut self,
+        id: u64,
+        credentials: Credentials,
+    ) -> Result<(), End> {
+        self.note_id(id)?;
+        let answer = self.gate.login(credentials).await;
+        if let Ok(identity) = &answer {
+            let name = format!("{} as {}", self.owner.name, identity.name);
+            self.owner = Arc::new(Owner { id: self.owner.id, name });
+        }
+        self.answers.push_back((id, answer.map(Done::LoggedIn)));
+        Ok(())
+    }
+
+    /// What a wait or a watch is about, where there are users.
+    pub(super) fn awaits(&self, call: &Result<Call, Error>) -> Option<Box<Awaits>> {
+        if !self.gate.is_guarded() {
+            return None;
+        }
+        let (watch_id, range) = match call.as_ref().ok()? {
+            Call::Wait(wait) => (0, &wait.range),
+            Call::WatchAdd { watch_id, watch, .. } => (*watch_id, &watch.range),
+            _ => return None,
+        };
+        Some(Box::new(Awaits { watch_id, range: range.clone() }))
+    }
+
+    /// Ends what is not permitted any more: waits, watches, what waits for the queue, and the jobs
+    /// that were handed out.
+    ///
+    /// # Errors
+    /// The login is not valid any more: the connection is to end.
+    pub(in crate::rpc::server) async fn revise(&mut self) -> Result<(), End> {
+        match self.gate.revise() {
+            Revised::Same => Ok(()),
+            Revised::Gone => Err(End::Fatal(Fatal::Error(login_over()))),
+            Revised::Changed(access) => {
+                self.end_denied_waits(&access);
+                self.jobs.revise(&self.service, &access, Arc::clone(&self.outbox) as _);
+                self.end_denied_watches(&access).await
+            }
+        }
+    }
+
+    fn end_denied_waits(&mut self, access: &Access) {
+        let denied = |parked: &Parked| {
+            parked.range.as_ref().is_some_and(|range| !access.covers(Action::Watch, range))
+        };
+        let mut handles = Vec::new();
+        for (id, parked) in self.waits.extract_if(|_, parked| denied(parked)) {
+            handles.push(parked.handle);
+            self.answers.push_back((id, Err(StoreError::Denied.into())));
+        }
+        if !handles.is_empty() {
+            // bound: one for each change of the users
+            self.service.store().do_send(CancelWaits(handles));
+        }
+    }
+
+    async fn end_denied_watches(&mut self, access: &Access) -> Result<(), End> {
+        let works = self.streams.end_denied(access).into_iter().map(|(stream, watch_id)| {
+            let task = Task::CancelWatch { stream: StreamRef::Open(stream), watch_id };
+            Work { id: OWN_ID, deadline: None, task }
+        });
+        let works: Vec<Work> = works.collect();
+        if works.is_empty() {
+            return Ok(());
+        }
+        let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
+        let owner = Arc::clone(&self.owner);
+        let requests = Requests { owner, works, sink, restriction: None };
+        // That one of them has ended by itself is as good.
+        self.service.store().send(requests).await.map(drop).map_err(|_| End::Gone)
+    }
+
+    /// What the peer may see of answers of the queue.
+    pub(super) fn screen(&mut self, answers: &mut Vec<(u64, Result<Done, Error>)>) {
+        if !self.gate.is_guarded() {
+            return;
+        }
+        let restriction = self.gate.restriction();
+        answers.retain(|(id, _)| *id != OWN_ID);
+        for (id, answer) in answers {
+            self.jobs.screen(*id, answer, restriction.as_deref());
+        }
+        self.jobs.give_back(&self.service, Arc::clone(&self.outbox) as _);
+    }
+}

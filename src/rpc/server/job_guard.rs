@@ -1,0 +1,126 @@
+//! What [`Jobs`] of a connection remembers where there are users: what its requests are about, to
+//! see whether that is permitted still.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+
+use super::jobs::{Jobs, OWN_ID};
+use crate::actor::AnswerSink;
+use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks};
+use crate::auth::{Access, Action, Need};
+use crate::error::{Error, ErrorCode};
+use crate::model::{
+    Blob, CallReply, JobRef, JobReply, JobRequest, Reply, Request, Reservation, Settlement, Verdict,
+};
+use crate::queue::QueueError;
+use crate::service::Wakeful;
+
+/// What requests that wait are about, where there are users.
+#[derive(Default)]
+pub(super) struct JobGuard {
+    on: bool,
+    /// Requests that wait, by id.
+    parked: HashMap<u64, Parked, RandomState>,
+    /// Jobs to give back.
+    unwanted: Vec<Reservation>,
+}
+
+struct Parked {
+    request: Request,
+    denied: bool,
+}
+
+impl JobGuard {
+    pub(super) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
+
+    /// Takes note of a request.
+    pub(super) fn ask(&mut self, id: u64, request: &JobRequest) {
+        if self.on && request.parks() {
+            let request = Request::Job(request.clone());
+            self.parked.insert(id, Parked { request, denied: false });
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.on);
+    }
+}
+
+impl Jobs {
+    /// Takes back what waits and what was handed out, as far as it is not permitted any more.
+    pub(super) fn revise(&mut self, service: &Wakeful, access: &Access, sink: Arc<dyn AnswerSink>) {
+        let mut ids = Vec::new();
+        for (id, parked) in &mut self.guard.parked {
+            if !parked.denied && access.permits(&parked.request).is_err() {
+                parked.denied = true;
+                ids.push(*id);
+            }
+        }
+        if !ids.is_empty() {
+            // bound: one for each change of the users
+            service.queue().do_send(CancelJobs { owner: self.owner, ids });
+        }
+        let denied = self.held.take_of(|topic| !access.has(Action::Work, topic));
+        self.guard.unwanted.extend(denied);
+        self.give_back(service, sink);
+    }
+
+    /// Gives back jobs that the peer is not to have, at no cost to them.
+    pub(super) fn give_back(&mut self, service: &Wakeful, sink: Arc<dyn AnswerSink>) {
+        let unwanted = std::mem::take(&mut self.guard.unwanted);
+        if unwanted.is_empty() {
+            return;
+        }
+        let release = |reservation| Settlement { reservation, verdict: Verdict::Release };
+        let most = service.config().queue.push_jobs_max;
+        let works = unwanted.chunks(most).map(|some| {
+            let request = JobRequest::Settle(some.iter().copied().map(release).collect());
+            JobWork { id: OWN_ID, deadline: None, durability: None, request }
+        });
+        let works = works.collect();
+        // bound: one for each change of the users, and for each answer that came too late
+        service.queue().do_send(JobWorks { owner: self.owner, works, sink, restriction: None });
+    }
+
+    /// Makes of an answer what the peer may see of it. (`None`: everything.)
+    pub(super) fn screen(
+        &mut self,
+        id: u64,
+        answer: &mut Result<Done, Error>,
+        restriction: Option<&Access>,
+    ) {
+        let parked = self.guard.parked.remove(&id);
+        let denied = parked.is_some_and(|parked| parked.denied);
+        let denial = match answer {
+            Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) => match reply {
+                JobReply::Reserved(jobs) => {
+                    let may = |topic: &Blob| {
+                        restriction.is_none_or(|access| access.has(Action::Work, topic))
+                    };
+                    if denied || jobs.iter().any(|job| !may(&job.topic)) {
+                        self.guard.unwanted.extend(jobs.iter().map(|job| job.reservation));
+                        Some(Need::On(Action::Work).into())
+                    } else {
+                        None
+                    }
+                }
+                JobReply::Job(info) => restriction
+                    .is_some_and(|access| !access.sees_topic(&info.topic))
+                    .then(|| QueueError::not_found(&JobRef::Id(info.id)).into()),
+                JobReply::Jobs(_) if denied => Some(Need::PushOrWork.into()),
+                _ => None,
+            },
+            Err(error) if denied && error.code == ErrorCode::Cancelled => {
+                Some(Need::PushOrWork.into())
+            }
+            _ => None,
+        };
+        if let Some(denial) = denial {
+            *answer = Err(denial);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Who may come in by the doors of a service.
+
+use tokio::sync::watch;
+
+use super::Wakeful;
+use crate::auth::Auth;
+use crate::error::{Error, ErrorCode};
+
+impl Wakeful {
+    /// From now on, whoever comes in by a door must log in as one of the users of `auth`, and may do
+    /// what their roles grant. Its file is looked at every `auth.reload_interval`, until
+    /// [`stop`](Self::stop). Must be called on an arbiter, and before [`listen`](Self::listen). This
+    /// process itself may do everything.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if a door is open already, or this was called before. Nothing has changed.
+    pub async fn require_login(&self, auth: Auth) -> Result<(), Error> {
+        let house = self.inner.house.lock().await;
+        let refuse = |message| Err(Error::new(ErrorCode::InvalidArgument, message));
+        if !house.doors.is_empty() {
+            return refuse("a door is open already: require a login before listening");
+        }
+        if self.inner.auth.set(auth.clone()).is_err() {
+            return refuse("a login is required already");
+        }
+        actix_rt::spawn(keep_reloading(auth, self.inner.stopped.subscribe()));
+        Ok(())
+    }
+
+    /// Who may come in by a door; `None` for everybody.
+    pub(crate) fn auth(&self) -> Option<&Auth> {
+        self.inner.auth.get()
+    }
+}
+
+/// Looks whether the file of users has changed, until the service has stopped.
+async fn keep_reloading(auth: Auth, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            // An error: the service is gone.
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = tokio::time::sleep(auth.reload_interval()) => {}
+        }
+        let looking = auth.clone();
+        match tokio::task::spawn_blocking(move || looking.reload_if_changed()).await {
+            Ok(Ok(true)) => tracing::info!("the file of users has changed, and was read again"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the users stay as they were: their file cannot be used");
+            }
+            Err(error) => tracing::error!(%error, "the file of users could not be looked at"),
+        }
+    }
+}

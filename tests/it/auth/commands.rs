@@ -1,0 +1,83 @@
+//! `wakeful user` and `wakeful role`.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::PASSWORD;
+use crate::process::{Ran, Running, Server, run, wakeful};
+
+fn with_input(arguments: &[&str], input: &str) -> Ran {
+    Running::start_with_input(wakeful(arguments), input.as_bytes()).finish()
+}
+
+#[test]
+fn a6_users_and_roles_are_made_by_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.toml");
+    let auth = ["--auth", path.to_str().unwrap()];
+    let with = |words: &[&str]| run(&[words, &auth[..]].concat());
+    with(&["role", "add", "shop", "--read", "shop/*", "--write", "shop/*"]).ok();
+    assert_eq!(with(&["role", "grant", "shop", "--push", "orders"]).ok(), "granted shop\n");
+    let add = [&["user", "add", "alice", "--role", "shop"], &auth[..]].concat();
+    assert_eq!(with_input(&add, &format!("{PASSWORD}\n")).ok(), "added alice\n");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!std::fs::read_to_string(&path).unwrap().contains(PASSWORD));
+    let token = with(&["user", "token", "alice", "--label", "ci"]).ok();
+    assert!(token.starts_with("wakeful_") && token.lines().count() == 1, "{token}");
+    let made = with(&["user", "token", "alice", "--json"]).json();
+    assert!(made["token"].as_str().unwrap().contains(made["id"].as_str().unwrap()));
+    let listed = with(&["user", "ls", "--json"]).json();
+    assert_eq!(listed["user"], "alice");
+    assert_eq!((&listed["password"], &listed["roles"][0]), (&true.into(), &"shop".into()));
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains(token.trim()));
+    let text = with(&["user", "ls"]).ok();
+    assert!(text.contains("alice") && text.contains("(ci)"), "{text}");
+    let roles = with(&["role", "ls"]).ok();
+    assert!(roles.contains("read   shop/*") && roles.contains("push   orders"), "{roles}");
+
+    let server =
+        Server::start_with(&[&auth[..], &["--limit", "auth.reload_interval=20ms"]].concat());
+    let get = |password: &str| {
+        let mut command = server.command(&["set", "shop/a", "1", "--user", "alice"]);
+        command.env("WAKEFUL_PASSWORD", password);
+        Running::start(command).finish().code
+    };
+    assert_eq!(get(PASSWORD), Some(0));
+    let passwd = [&["user", "passwd", "alice"], &auth[..]].concat();
+    with_input(&passwd, "another one\n").ok();
+    crate::process::until("the new one is known", || get("another one") == Some(0));
+    assert_eq!(get(PASSWORD), Some(1));
+    with(&["user", "token", "alice", "--revoke", "ci"]).ok();
+    with(&["role", "revoke", "shop", "--write", "shop/*"]).ok();
+    crate::process::until("it may not write any more", || get("another one") == Some(1));
+    with(&["user", "revoke", "alice", "shop"]).ok();
+    with(&["user", "grant", "alice", "shop"]).ok();
+    with(&["role", "del", "shop"]).ok();
+    with(&["user", "del", "alice"]).ok();
+    assert_eq!(with(&["user", "ls"]).ok(), "");
+}
+
+#[test]
+fn a6_what_makes_no_sense_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.toml");
+    let auth = ["--auth", path.to_str().unwrap()];
+    let with = |words: &[&str]| run(&[words, &auth[..]].concat());
+    let short = [&["user", "add", "alice"], &auth[..]].concat();
+    assert!(with_input(&short, "short\n").fails(2).contains("auth.password_bytes_min"));
+    assert!(with_input(&short, "").fails(2).contains("no secret"));
+    assert!(with(&["user", "add", "a b", "--no-password"]).fails(2).contains("no name"));
+    let unknown = with(&["user", "add", "alice", "--no-password", "--role", "nobody"]);
+    assert!(unknown.fails(2).contains("no role"));
+    assert!(with(&["role", "add", "r", "--read", "a*b"]).fails(2).contains('*'));
+    assert!(!path.exists(), "nothing was made");
+    with(&["user", "add", "alice", "--no-password"]).ok();
+    assert!(with(&["user", "add", "alice", "--no-password"]).fails(2).contains("already"));
+    assert!(with(&["user", "del", "bob"]).fails(2).contains("no user bob"));
+    assert!(with(&["role", "grant", "r"]).fails(2).contains("--read"));
+    assert!(run(&["user", "ls"]).fails(2).contains("--auth"));
+    for command in ["user", "role"] {
+        let help = run(&[command, "--help"]).ok();
+        assert!(help.contains("Examples:"), "{help}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Users, logins and permissions, with the real binary: A1 and on of `docs/guarantees.md`.
+
+mod audited;
+mod commands;
+mod denied;
+mod embedded;
+mod guessing;
+mod json;
+mod logins;
+mod revoked;
+mod secrets;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wakeful::auth::{Action, AuthFile, Book, Credentials, NewToken, Pattern, hash_password};
+use wakeful::config::AuthConfig;
+use wakeful::{Client, ClientConfig, ErrorCode};
+
+use crate::json::Json;
+use crate::process::{Ran, Running, Server, wakeful};
+use crate::support::body::Body;
+use crate::support::raw::{Frame, Raw};
+
+const PASSWORD: &str = "correct horse battery";
+
+const NOT_LOGGED_IN: u16 = ErrorCode::NotLoggedIn as u16;
+const LOGIN_FAILED: u16 = ErrorCode::LoginFailed as u16;
+const PERMISSION_DENIED: u16 = ErrorCode::PermissionDenied as u16;
+
+/// A file of users, which a test changes as it likes.
+struct Users {
+    file: AuthFile,
+    dir: tempfile::TempDir,
+}
+
+impl Users {
+    /// `root`, who may do everything, and `app`, who may do what the role of its name grants.
+    fn new(grants: &[(Action, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let users = Self { file: AuthFile::new(dir.path().join("users.toml")), dir };
+        users.change(|book| {
+            book.add_role("root").unwrap();
+            book.set_admin("root", true).unwrap();
+            book.add_role("app").unwrap();
+            for (action, pattern) in grants {
+                book.grant("app", *action, Pattern::parse(pattern).unwrap()).unwrap();
+            }
+        });
+        users.add("root");
+        users.add("app");
+        users
+    }
+
+    /// A user with the role and a token of its name, which is in a file of its own.
+    fn add(&self, name: &str) {
+        let token = NewToken::draw();
+        std::fs::write(self.token_file(name), token.secret()).unwrap();
+        self.change(|book| {
+            book.add_user(name, None).unwrap();
+            book.give_role(name, name).unwrap();
+            book.add_token(name, name, &token).unwrap();
+        });
+    }
+
+    /// Gives a user [`PASSWORD`], hashed so that nobody waits for it.
+    fn set_password(&self, name: &str) {
+        let cheap =
+            AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() };
+        let hash = hash_password(PASSWORD, &cheap).unwrap();
+        self.change(|book| book.set_password(name, Some(&hash)).unwrap());
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Book)) {
+        let changed = self.file.update(&AuthConfig::new(), |book| {
+            change(book);
+            Ok(())
+        });
+        changed.unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.file.path().to_str().unwrap()
+    }
+
+    fn token_file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}.token"))
+    }
+
+    fn token(&self, name: &str) -> String {
+        std::fs::read_to_string(self.token_file(name)).unwrap()
+    }
+
+    /// A server that sees changes at once.
+    fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, arguments: &[&str]) -> Server {
+        let fixed = ["--auth", self.path(), "--limit", "auth.reload_interval=20ms"];
+        Server::start_with(&[&fixed, arguments].concat())
+    }
+
+    /// A command of a user, for a server.
+    fn command(&self, name: &str, server: &Server, arguments: &[&str]) -> Command {
+        let mut command = server.command(arguments);
+        command.arg("--token").arg(self.token_file(name));
+        command
+    }
+
+    fn spawn(&self, name: &str, server: &Server, arguments: &[&str]) -> Running {
+        Running::start(self.command(name, server, arguments))
+    }
+
+    fn run(&self, name: &str, server: &Server, arguments: &[&str]) -> Ran {
+        self.spawn(name, server, arguments).finish()
+    }
+
+    /// A raw connection on which a user has logged in.
+    fn raw(&self, name: &str, server: &Server) -> Raw {
+        let mut raw = stranger(server);
+        assert_eq!(raw.call(login_token(&self.token(name))).login(), (name.to_owned(), 1));
+        raw
+    }
+
+    /// A connection for JSON on which a user has logged in.
+    fn json(&self, name: &str, server: &Server) -> Json {
+        let mut json = Json::connect(server.addr());
+        json.ok("KVStoreService.Login", &format!("\"{}\"", self.token(name)));
+        json
+    }
+
+    fn config(&self, name: &str, server: &Server) -> ClientConfig {
+        let mut config = ClientConfig::new(server.addr());
+        config.credentials = Some(Credentials::token(self.token(name)));
+        config.call_deadline = Some(crate::process::PATIENCE);
+        config.connect_timeout = crate::process::PATIENCE;
+        config.reconnect_backoff_min = std::time::Duration::from_millis(1);
+        config.reconnect_backoff_max = std::time::Duration::from_millis(10);
+        config
+    }
+
+    async fn client(&self, name: &str, server: &Server) -> Client {
+        Client::connect_with(self.config(name, server)).await.unwrap()
+    }
+}
+
+/// A raw connection on which nobody has logged in.
+fn stranger(server: &Server) -> Raw {
+    Raw::open(server.addr().parse::<SocketAddr>().unwrap())
+}
+
+fn login_token(token: &str) -> Body {
+    Body::request(23).u32(1).bytes(token.as_bytes())
+}
+
+fn login_password(user: &str, password: &str) -> Body {
+    Body::request(23).u32(0).bytes(user.as_bytes()).bytes(password.as_bytes())
+}
+
+impl Frame {
+    /// The user of a reply to a login, and how it was proved.
+    fn login(&self) -> (String, u32) {
+        let mut reader = self.reply(23);
+        let login = (reader.text(), reader.u32());
+        reader.end();
+        login
+    }
+}
+
+/// A server with a log, which is read when it has ended.
+fn serve_logged(users: &Path, log: &str) -> (Running, String) {
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--log", log, "--auth"];
+    let mut command = wakeful(&fixed);
+    command.arg(users).args(["--limit", "auth.reload_interval=20ms"]);
+    let mut server = Running::start(command);
+    let addr = server.line().strip_prefix("listening on ").unwrap().to_owned();
+    (server, addr)
+}
