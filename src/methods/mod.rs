@@ -5,6 +5,7 @@
 
 mod call;
 mod context;
+mod handler;
 mod interceptor;
 mod payload;
 mod registry;

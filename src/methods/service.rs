@@ -126,7 +126,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn unfit(cx: &MethodContext, error: &Error) -> Error {
+pub(super) fn unfit(cx: &MethodContext, error: &Error) -> Error {
     let message = format!("the argument of {} does not fit: {error}", cx.method());
     Error::new(ErrorCode::InvalidArgument, message)
 }

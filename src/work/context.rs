@@ -46,6 +46,14 @@ pub(super) trait Notes: Send + Sync {
     fn note(&self, reservation: Reservation, note: Blob) -> BoxFuture<'static, Result<(), Error>>;
 }
 
+struct NoNotes;
+
+impl Notes for NoNotes {
+    fn note(&self, _: Reservation, _: Blob) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
 impl JobContext {
     pub(super) fn new(job: ReservedJob, deadline: Option<Instant>, notes: Arc<dyn Notes>) -> Self {
         let shared = Shared {
@@ -58,6 +66,11 @@ impl JobContext {
             attempt: AtomicWaker::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Of a job that somebody calls, and no queue has handed out: nobody asks for its progress.
+    pub(crate) fn called(job: ReservedJob, deadline: Option<Instant>) -> Self {
+        Self::new(job, deadline, Arc::new(NoNotes))
     }
 
     /// The job, and which hand-out of it this is. Its epoch fences outside effects: whoever keeps
@@ -148,7 +161,7 @@ impl JobContext {
     }
 
     /// Tells the handler; the first reason stays.
-    pub(super) fn cancel(&self, why: Cancelled) {
+    pub(crate) fn cancel(&self, why: Cancelled) {
         let number = match why {
             Cancelled::Revoked => 1,
             Cancelled::TimedOut => 2,
