@@ -7,6 +7,7 @@ mod auth;
 mod check;
 mod client;
 mod job_frames;
+mod link;
 mod queue;
 pub(crate) mod record;
 pub(crate) mod services;
@@ -19,6 +20,7 @@ pub(crate) use check::PUSH_BYTES;
 pub use client::ClientConfig;
 #[cfg(test)]
 pub(crate) use job_frames::job_frames;
+pub use link::LinkConfig;
 pub use queue::QueueConfig;
 pub use services::ServicesConfig;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub services: ServicesConfig,
     /// Bounds of users and logins.
     pub auth: AuthConfig,
+    /// Bounds of links.
+    pub link: LinkConfig,
 }
 
 /// How and when what is written becomes durable.
@@ -240,6 +244,7 @@ impl Config {
             queue: QueueConfig::new(),
             services: ServicesConfig::new(),
             auth: AuthConfig::new(),
+            link: LinkConfig::new(),
         }
     }
 }
@@ -330,6 +335,11 @@ impl Config {
                 hash_passes, hash_memory_bytes_max, hash_passes_max, hash_threads, hash_queue_max,
                 login_failures_max, login_failure_interval, login_addresses_max, login_timeout,
                 reload_interval,
+            }
+            link: LinkConfig {
+                links_max, handshakes_max, handshake_timeout, hello_bytes_max, streams_max,
+                window_bytes_max, ping_interval, ping_timeout, connect_timeout, backoff_min,
+                backoff_max, splice_bytes,
             }
         )
     }

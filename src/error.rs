@@ -105,6 +105,13 @@ pub enum ErrorCode {
     LoginFailed = 41,
     /// None of the user's roles grants it. Nothing changed, and nothing was looked at.
     PermissionDenied = 42,
+    /// No server of this name is behind the relay, or what answers has another name. Nothing
+    /// changed.
+    NoSuchServer = 50,
+    /// The name of a link is in use by somebody else. Nothing changed.
+    NameTaken = 51,
+    /// Whoever dialed a link did not show that it may. Nothing changed.
+    LinkRefused = 52,
 }
 
 /// Facts that go with an [`Error`].
@@ -142,7 +149,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 39] = [
+    pub const ALL: [ErrorCode; 42] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -182,6 +189,9 @@ impl ErrorCode {
         Self::NotLoggedIn,
         Self::LoginFailed,
         Self::PermissionDenied,
+        Self::NoSuchServer,
+        Self::NameTaken,
+        Self::LinkRefused,
     ];
 
     /// Whether the same request may succeed later without a change (after a pause).
@@ -193,6 +203,7 @@ impl ErrorCode {
                 | Self::Unreachable
                 | Self::NoSpace
                 | Self::Full
+                | Self::NoSuchServer
         )
     }
 }

@@ -48,6 +48,7 @@ mod store;
 mod watch;
 pub mod work;
 
+pub use auth::Credentials;
 pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
 pub use jobs::Jobs;
@@ -62,6 +63,7 @@ pub use operations::Operations;
 #[doc(hidden)]
 pub use queue::specimen as queue_specimen;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
+pub use rpc::link;
 pub use service::Wakeful;
 pub use session::{Identity, Peer, Session, Via};
 #[doc(hidden)]

@@ -33,7 +33,8 @@ use crate::methods::Registry;
 use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
-use crate::rpc::server::{Server, next_owner};
+use crate::rpc::link::{self, DialHandle, DialOptions};
+use crate::rpc::server::{LinkDoor, Server, next_owner};
 use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
@@ -70,6 +71,8 @@ struct Inner {
     calls: AtomicU64,
     config: Config,
     store_id: u64,
+    /// What the server is called.
+    name: OnceLock<String>,
     /// `None` in memory.
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
@@ -242,6 +245,7 @@ impl Wakeful {
             calls: AtomicU64::new(0),
             config,
             store_id,
+            name: OnceLock::new(),
             durability,
             connections,
             house,
@@ -278,12 +282,59 @@ impl Wakeful {
         if house.alive.is_none() {
             return Err(gone());
         }
-        let server = Server::bind(self, addr).await.map_err(|error| {
+        let (server, addr) = Server::bind(self, addr).await.map_err(|error| {
             Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
         })?;
-        let addr = server.addr();
         house.doors.push(server);
         Ok(addr)
+    }
+
+    /// Says what this server is called: a client that means another one
+    /// ([`ClientConfig::server`](crate::ClientConfig::server)) is refused with `NoSuchServer`. Only
+    /// the first name counts; tells whether this was it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that is empty, longer than 256 bytes or has control characters.
+    pub fn set_name(&self, name: impl Into<String>) -> Result<bool, Error> {
+        let name = name.into();
+        link::check_name(&name)?;
+        Ok(self.inner.name.set(name).is_ok())
+    }
+
+    /// What it is called, if anything.
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.get().map(String::as_str)
+    }
+
+    /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener) or a
+    /// relay, for ever: a lost one is made anew after a pause of random length. Whatever comes over
+    /// it is served as if it had connected to a [door](Self::listen) of this service, and
+    /// [`DialHandle::client`] calls the other way. Must be called on an arbiter. Ends with
+    /// [`stop`](Self::stop), or that of the handle; not with the last handle.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that cannot be one; `Unavailable` if the service has stopped.
+    /// That nobody answers is no error: the [state](DialHandle::state) says so.
+    pub async fn dial(
+        &self,
+        addr: impl Into<String>,
+        options: DialOptions,
+    ) -> Result<DialHandle, Error> {
+        link::check_name(&options.name)?;
+        let door = self.link_door().await?;
+        Ok(link::dial(addr.into(), options, self.config(), door))
+    }
+
+    /// A door for what comes over links. Must be called on an arbiter.
+    pub(crate) async fn link_door(&self) -> Result<LinkDoor, Error> {
+        let mut house = self.inner.house.lock().await;
+        if house.alive.is_none() {
+            return Err(gone());
+        }
+        house.doors.retain(|door| !door.is_over());
+        let (server, door) = Server::over_links(self);
+        house.doors.push(server);
+        Ok(door)
     }
 
     /// Watches keys for an actor: each item is sent as [`Watched`], the next once the last was

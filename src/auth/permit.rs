@@ -54,6 +54,11 @@ impl Access {
         self.needs(Action::Read, !reads || self.covers(Action::Read, &watch.range))
     }
 
+    /// Whether a link under this name is permitted.
+    pub(crate) fn permits_dial(&self, name: &str) -> Permit {
+        self.needs(Action::Dial, self.has(Action::Dial, name.as_bytes()))
+    }
+
     /// Whether a stream is permitted, on which there is no watch yet.
     pub(crate) fn permits_stream(&self) -> Permit {
         self.needs(Action::Watch, self.has_any(Action::Watch))

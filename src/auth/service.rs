@@ -176,15 +176,26 @@ impl Auth {
         self.reload()
     }
 
+    /// Looks whether the file has changed, again and again.
+    pub(crate) async fn keep_reloading(&self) {
+        loop {
+            tokio::time::sleep(self.inner.config.reload_interval).await;
+            let looking = self.clone();
+            match tokio::task::spawn_blocking(move || looking.reload_if_changed()).await {
+                Ok(Ok(true)) => tracing::info!("the file of users has changed, and was read again"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the users stay as they were: their file cannot be used");
+                }
+                Err(error) => tracing::error!(%error, "the file of users could not be looked at"),
+            }
+        }
+    }
+
     /// Ends the threads that check passwords; blocks until they have. From then on logins with a
     /// password are refused.
     pub(crate) fn close(&self) {
         self.inner.pool.close();
-    }
-
-    /// How often to look whether the file has changed.
-    pub(crate) fn reload_interval(&self) -> Duration {
-        self.inner.config.reload_interval
     }
 
     /// How long a connection may take to log in.

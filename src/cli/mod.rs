@@ -20,6 +20,7 @@ mod lease;
 mod login;
 mod output;
 mod range;
+mod relay;
 mod restore;
 mod role;
 mod secret;
@@ -92,6 +93,17 @@ struct Common {
         default_value = "127.0.0.1:7117"
     )]
     addr: String,
+    /// The name of the server that is meant: behind a relay, which of those there; elsewhere whoever
+    /// answers under another name refuses
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "WAKEFUL_SERVER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    server: String,
     /// Print JSON, one object per line; errors too
     #[arg(long, global = true)]
     json: bool,
@@ -106,6 +118,7 @@ struct Common {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Relay(relay::RelayArgs),
     Set(set::SetArgs),
     Get(get::GetArgs),
     Del(del::DelArgs),
@@ -170,6 +183,7 @@ impl Cli {
         let (common, name) = (&self.common, self.command.name());
         match self.command {
             Command::Serve(args) => args.run(&common.addr, out),
+            Command::Relay(args) => args.run(&common.addr, out),
             Command::Completions(args) => args.run(&mut Cli::command(), out),
             Command::Restore(args) => args.run(out),
             Command::User(args) => args.run(out),
@@ -209,6 +223,7 @@ impl Common {
         Client::connect_with(ClientConfig {
             name: format!("wakeful {command}"),
             credentials,
+            server: self.server.clone(),
             connect_timeout,
             call_deadline: Some(deadline),
             ..defaults
@@ -268,6 +283,7 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Self::Serve(_) => "serve",
+            Self::Relay(_) => "relay",
             Self::Set(_) => "set",
             Self::Get(_) => "get",
             Self::Del(_) => "del",
@@ -328,6 +344,7 @@ impl Command {
             Self::Status(args) => args.run(store, out).await,
             Self::Backup(args) => args.run(store, out).await,
             Self::Serve(_)
+            | Self::Relay(_)
             | Self::Completions(_)
             | Self::User(_)
             | Self::Role(_)

@@ -65,6 +65,7 @@ impl Config {
         self.auth.check()?;
         self.check_records()?;
         self.check_jobs()?;
+        self.check_links()?;
         if self.watch.batch_events_max == 0 || self.watch.batch_bytes_max == 0 {
             return refuse(
                 "watch.batch_events_max and watch.batch_bytes_max must be at least 1".into(),

@@ -12,6 +12,9 @@ pub struct ClientConfig {
     pub addr: String,
     /// What the client calls itself, for operators; at most 256 bytes, the rest is cut off.
     pub name: String,
+    /// The name of the server that is meant: behind a relay, which of those there; elsewhere whoever
+    /// answers under another name refuses. Empty: whoever answers. At most 256 bytes.
+    pub server: String,
     /// With what to log in, at every connection before anything else is asked; `None` where the
     /// server has no users, or takes the certificate of the connection for a login.
     pub credentials: Option<Credentials>,
@@ -61,6 +64,7 @@ impl ClientConfig {
             addr: addr.into(),
             name: String::new(),
             credentials: None,
+            server: String::new(),
             connect_timeout: Duration::from_secs(5),
             call_deadline: Some(Duration::from_secs(10)),
             wait_grace: Duration::from_secs(5),

@@ -1,11 +1,14 @@
 //! The wire: frames, bodies, the TCP server and the client.
 
+mod backoff;
 pub mod client;
 pub mod codec;
 pub mod frame;
 mod held;
 pub(crate) mod json;
+pub mod link;
 pub(crate) mod proto;
+mod pulse;
 pub(crate) mod server;
 pub(crate) mod socket;
 #[doc(hidden)]

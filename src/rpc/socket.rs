@@ -18,7 +18,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// costs no indirection.
 pub(crate) enum Socket {
     Tcp(TcpStream),
-    #[expect(dead_code, reason = "for TLS and for streams of links, which are being built")]
     Other(Box<dyn Stream>),
 }
 

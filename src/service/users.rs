@@ -1,7 +1,5 @@
 //! Who may come in by the doors of a service.
 
-use tokio::sync::watch;
-
 use super::Wakeful;
 use crate::auth::Auth;
 use crate::error::{Error, ErrorCode};
@@ -23,32 +21,19 @@ impl Wakeful {
         if self.inner.auth.set(auth.clone()).is_err() {
             return refuse("a login is required already");
         }
-        actix_rt::spawn(keep_reloading(auth, self.inner.stopped.subscribe()));
+        let mut stopped = self.inner.stopped.subscribe();
+        actix_rt::spawn(async move {
+            tokio::select! {
+                // An error: the service is gone.
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = auth.keep_reloading() => {}
+            }
+        });
         Ok(())
     }
 
     /// Who may come in by a door; `None` for everybody.
     pub(crate) fn auth(&self) -> Option<&Auth> {
         self.inner.auth.get()
-    }
-}
-
-/// Looks whether the file of users has changed, until the service has stopped.
-async fn keep_reloading(auth: Auth, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            // An error: the service is gone.
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            () = tokio::time::sleep(auth.reload_interval()) => {}
-        }
-        let looking = auth.clone();
-        match tokio::task::spawn_blocking(move || looking.reload_if_changed()).await {
-            Ok(Ok(true)) => tracing::info!("the file of users has changed, and was read again"),
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the users stay as they were: their file cannot be used");
-            }
-            Err(error) => tracing::error!(%error, "the file of users could not be looked at"),
-        }
     }
 }

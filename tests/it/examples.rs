@@ -210,3 +210,21 @@ fn embed_actix_web_polls_long() {
     assert_eq!(answer(last).status, 503);
     assert_eq!(web.finish().ok(), "stopped\n");
 }
+
+#[test]
+fn l1_reverse_rpc_calls_the_side_that_dialed() {
+    assert_says("reverse_rpc.rs", "cargo run --example reverse_rpc -- public 127.0.0.1:1234");
+    assert_says("reverse_rpc.rs", "cargo run --example reverse_rpc -- inside 127.0.0.1:1234");
+    assert_says("reverse_rpc.rs", "`inside: hello:hello` and `job: 7 letters`");
+    let mut public = example("reverse_rpc", &["public", "127.0.0.1:0"]);
+    let line = public.line();
+    let addr = line.strip_prefix("waiting at ").expect(&line).to_owned();
+    // The inside has no port that anybody could connect to.
+    let mut inside = example("reverse_rpc", &["inside", &addr]);
+    assert_eq!(inside.line(), format!("serving over a link to {addr}"));
+    assert_eq!(public.finish().ok(), "inside: hello:hello\njob: 7 letters\n");
+    // It dials on: a public side that comes later finds it, however late.
+    let mut again = example("reverse_rpc", &["public", &addr]);
+    assert_eq!(again.line(), line);
+    assert_eq!(again.finish().ok(), "inside: hello:hello\njob: 7 letters\n");
+}

@@ -19,6 +19,8 @@ mod embed;
 #[cfg(feature = "cli")]
 mod examples;
 mod json;
+#[cfg(all(feature = "cli", unix))]
+mod link;
 #[cfg(feature = "cli")]
 mod process;
 #[cfg(all(feature = "cli", unix))]

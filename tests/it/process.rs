@@ -90,7 +90,12 @@ impl Server {
 /// The binary with `arguments`, without what the environment of the tests says.
 pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(arguments).env_remove("WAKEFUL_ADDR").env_remove("RUST_LOG");
+    command
+        .args(arguments)
+        .env_remove("WAKEFUL_ADDR")
+        .env_remove("WAKEFUL_SERVER")
+        .env_remove("WAKEFUL_ACCEPT_AUTH")
+        .env_remove("RUST_LOG");
     for name in ["USER", "PASSWORD", "PASSWORD_FILE", "TOKEN", "TOKEN_FILE", "AUTH"] {
         command.env_remove(format!("WAKEFUL_{name}"));
     }
@@ -146,6 +151,19 @@ impl Running {
     pub(crate) fn json(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).expect(&line)
+    }
+
+    /// Waits until it says `text` on standard error; what it said up to there is gone.
+    pub(crate) fn until_says(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.stderr.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("{}: not {text}: {error}", self.what));
+            if String::from_utf8_lossy(&line).contains(text) {
+                return;
+            }
+        }
     }
 
     /// Whether it printed nothing more so far, and goes on.

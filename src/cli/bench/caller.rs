@@ -42,7 +42,7 @@ impl Caller {
         let socket = dial(addr)?;
         let mut caller = Self { socket, input: Vec::new(), next_id: 1 };
         let mut hello = PREFACE.to_vec();
-        let body = WireHello { client_name: "bench" };
+        let body = WireHello { client_name: "bench", server: "" };
         codec::encode_frame(&mut hello, Kind::Hello, 0, 0, &body, BODY_BYTES_LIMIT)
             .map_err(|error| broken(&error.to_string()))?;
         caller.socket.write_all(&hello).map_err(lost)?;

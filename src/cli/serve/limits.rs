@@ -6,18 +6,18 @@ use crate::cli::json::Object;
 use crate::cli::output::Output;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct LimitArgs {
+pub(crate) struct LimitArgs {
     /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limit: Vec<String>,
     /// Print every limit as NAME=VALUE and exit
     #[arg(long)]
-    pub(super) limits: bool,
+    pub(crate) limits: bool,
 }
 
 impl LimitArgs {
     /// Sets what was given.
-    pub(super) fn apply(&self, config: &mut Config) -> Result<(), String> {
+    pub(crate) fn apply(&self, config: &mut Config) -> Result<(), String> {
         for limit in &self.limit {
             let Some((name, value)) = limit.split_once('=') else {
                 return Err(format!(
@@ -31,7 +31,7 @@ impl LimitArgs {
 }
 
 /// Prints every limit.
-pub(super) fn print(config: &Config, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn print(config: &Config, out: &mut Output) -> Result<(), Failure> {
     for (name, value) in config.entries() {
         if out.json() {
             out.object(Object::new().text("name", name).text("value", &value));

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::failure::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct LogArgs {
+pub(crate) struct LogArgs {
     /// What to log: error, warn, info, debug, trace, or as RUST_LOG, which also is the default
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     log: String,
@@ -24,7 +24,7 @@ enum LogFormat {
 
 impl LogArgs {
     /// Logs to standard error from now on.
-    pub(super) fn start(&self) -> Result<(), Failure> {
+    pub(crate) fn start(&self) -> Result<(), Failure> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| Failure::usage(format!("--log {}: {error}", self.log)))?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

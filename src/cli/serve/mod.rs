@@ -1,14 +1,16 @@
 //! `wakeful serve`: one file per noun that it has flags for, each a struct that [`ServeArgs`]
 //! flattens; `run` serves with what they say.
 
-mod auth;
-mod limits;
-mod log;
+pub(crate) mod auth;
+pub(crate) mod dial;
+pub(crate) mod limits;
+pub(crate) mod log;
 mod run;
 
 use std::path::PathBuf;
 
 use self::auth::AuthArgs;
+use self::dial::DialArgs;
 use self::limits::LimitArgs;
 use self::log::LogArgs;
 use super::failure::{Exit, Failure};
@@ -34,6 +36,7 @@ Examples:
   wakeful serve --auth /etc/wakeful/users.toml        log in first; see `wakeful user --help`
   wakeful serve --durability memory        nothing touches the disk, all ends with the server
   wakeful serve --listen 127.0.0.1:0       a free port
+  wakeful serve --dial relay.example:7118 --dial-name home      behind `wakeful relay`
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
   wakeful serve --limits                   every limit, with its default
   wakeful serve --log debug --log-format json 2> wakeful.log")]
@@ -51,6 +54,8 @@ pub(crate) struct ServeArgs {
     durability: Level,
     #[command(flatten)]
     auth: AuthArgs,
+    #[command(flatten)]
+    dial: DialArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -73,10 +78,12 @@ impl ServeArgs {
             return Ok(Exit::Done);
         }
         self.log.start()?;
-        let listen = self.listen.as_deref().unwrap_or(addr);
+        // Whoever dials need not listen.
+        let listen = self.listen.as_deref().or((!self.dial.dials()).then_some(addr));
         let dir = (self.durability != Level::Memory).then_some(&*self.data_dir);
         let auth = self.auth.open(&config)?;
-        actix_rt::System::new().block_on(run::run(config, dir, auth, listen, out))
+        let doors = run::Doors { auth, listen, dial: &self.dial };
+        actix_rt::System::new().block_on(run::run(config, dir, doors, out))
     }
 
     fn config(&self) -> Result<Config, String> {

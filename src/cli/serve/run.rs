@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::dial::DialArgs;
 use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
@@ -12,16 +13,26 @@ use crate::cli::output::{Output, notice};
 use crate::cli::signal::Signals;
 use crate::{Config, Wakeful};
 
+/// Where it can be reached, and by whom.
+pub(super) struct Doors<'a> {
+    /// `None` if everybody may come in.
+    pub(super) auth: Option<Auth>,
+    /// `None` if it does not listen.
+    pub(super) listen: Option<&'a str>,
+    pub(super) dial: &'a DialArgs,
+}
+
 /// Serves until a signal, or until the journal fails.
 pub(super) async fn run(
     config: Config,
     dir: Option<&Path>,
-    auth: Option<Auth>,
-    listen: &str,
+    doors: Doors<'_>,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
+    let Doors { auth, listen, dial } = doors;
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = config.rpc.shutdown_grace;
+    let credentials = dial.credentials()?;
     let wakeful = match dir {
         Some(dir) => Wakeful::open(config, dir)?,
         None => Wakeful::start(config)?,
@@ -29,16 +40,19 @@ pub(super) async fn run(
     if let Some(auth) = auth {
         wakeful.require_login(auth).await?;
     }
-    let addr = wakeful.listen(listen).await.map_err(|error| {
-        // Not exit 5: it is this process that fails, not one that cannot be reached.
-        let message = format!("{} (at {listen}); name another with --listen", error.message);
-        Failure::told(Exit::Failed, error.code.to_string(), message)
-    })?;
-    if out.json() {
-        out.object(Object::new().text("listening", &addr.to_string()));
-    } else {
-        out.line(format_args!("listening on {addr}"));
+    if let Some(listen) = listen {
+        let addr = wakeful.listen(listen).await.map_err(|error| {
+            // Not exit 5: it is this process that fails, not one that cannot be reached.
+            let message = format!("{} (at {listen}); name another with --listen", error.message);
+            Failure::told(Exit::Failed, error.code.to_string(), message)
+        })?;
+        if out.json() {
+            out.object(Object::new().text("listening", &addr.to_string()));
+        } else {
+            out.line(format_args!("listening on {addr}"));
+        }
     }
+    dial.start(&wakeful, credentials, out).await?;
     match out.flush().await {
         // Whoever started it need not read on.
         Ok(()) | Err(Failure::ClosedPipe) => {}

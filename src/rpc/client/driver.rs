@@ -11,13 +11,14 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant as Tick, Sleep, sleep, sleep_until, timeout};
 
-use super::backoff::Backoff;
 use super::handshake::Connection;
 use super::inbound::{Inbound, unreadable};
-use super::pulse::{Pulse, Silence};
+use super::reason::closed;
 use super::shared::Shared;
 use crate::error::{Error, ErrorCode};
+use crate::rpc::backoff::Backoff;
 use crate::rpc::frame::{self, Kind};
+use crate::rpc::pulse::{Pulse, Silence};
 use crate::rpc::socket::Socket;
 
 /// Room made for each read: many small replies, or a good part of a large one.
@@ -31,7 +32,7 @@ struct End(Arc<Shared>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.drive(|session, _| session.end());
+        self.0.drive(|session, _| session.end(&closed()));
         self.0.ended.close();
     }
 }
@@ -65,13 +66,17 @@ async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection>
     loop {
         attend(shared, sleep(backoff.next(rand::random()))).await?;
         attend(shared, wanted(shared)).await?;
-        match attend(shared, Connection::open(&shared.config)).await? {
+        match attend(shared, Connection::open(&shared.config, &shared.way)).await? {
             Ok(connection) => {
                 shared.drive(|session, now| session.welcome(&connection.welcome, now));
                 return Some(connection);
             }
             Err(error) => {
                 tracing::debug!(addr = shared.config.addr, %error, "reconnect failed");
+                if shared.way.is_over() {
+                    shared.drive(|session, _| session.end(&error));
+                    return None;
+                }
                 let shut_out = is_for_good(&error);
                 shared.drive(|session, _| {
                     if shut_out {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::inbound::{protocol, refusal, unreadable};
 use super::link::Welcome;
 use super::login::log_in;
+use super::way::Way;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
@@ -42,8 +43,8 @@ impl Connection {
     /// # Errors
     /// `Unreachable` where nothing answers, `UnsupportedVersion` where something else does,
     /// and what the server refuses with.
-    pub(super) async fn open(config: &ClientConfig) -> Result<Self, Error> {
-        match timeout(config.connect_timeout, open(config)).await {
+    pub(super) async fn open(config: &ClientConfig, way: &Way) -> Result<Self, Error> {
+        match timeout(config.connect_timeout, open(config, way)).await {
             Ok(opened) => opened,
             Err(_) => {
                 let (addr, limit) = (&config.addr, config.connect_timeout);
@@ -54,18 +55,23 @@ impl Connection {
     }
 }
 
-async fn open(config: &ClientConfig) -> Result<Connection, Error> {
+async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
     let addr = &config.addr;
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}"))
     };
-    let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
-    // Output is gathered here already; waiting for more only adds delay. Where the system
-    // refuses, it is slower, not wrong.
-    let _ = socket.set_nodelay(true);
-    let mut socket = Socket::from(socket);
+    let mut socket = match way {
+        Way::Addr => {
+            let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
+            // Output is gathered here already; waiting for more only adds delay. Where the system
+            // refuses, it is slower, not wrong.
+            let _ = socket.set_nodelay(true);
+            Socket::from(socket)
+        }
+        Way::Opener(opener) => opener.open().await?,
+    };
     // A server that refuses may close before it has read this: its reason counts, not the error.
-    let sent = socket.write_all(&hello(&config.name)?).await;
+    let sent = socket.write_all(&hello(config)?).await;
     let mut received = BytesMut::new();
     expect_preface(&mut socket, &mut received, addr).await?;
     sent.map_err(unreachable)?;
@@ -76,12 +82,13 @@ async fn open(config: &ClientConfig) -> Result<Connection, Error> {
     Ok(Connection { socket, welcome, received })
 }
 
-fn hello(name: &str) -> Result<Vec<u8>, Error> {
+fn hello(config: &ClientConfig) -> Result<Vec<u8>, Error> {
+    let ClientConfig { name, server, .. } = config;
     let mut end = name.len().min(NAME_BYTES_MAX);
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    let body = WireHello { client_name: name.get(..end).unwrap_or_default() };
+    let body = WireHello { client_name: name.get(..end).unwrap_or_default(), server };
     let mut out = PREFACE.to_vec();
     codec::encode_frame(&mut out, Kind::Hello, 0, 0, &body, HANDSHAKE_BYTES_MAX)
         .map_err(|error| protocol(error.to_string()))?;

@@ -148,10 +148,10 @@ impl Session {
         }
     }
 
-    /// The driver is gone: everything ends.
-    pub(super) fn end(&mut self) {
+    /// The driver is gone, or no connection will ever come: everything ends, with this error.
+    pub(super) fn end(&mut self, error: &Error) {
         self.link = Link::Closed;
-        self.refuse_all(&closed());
+        self.refuse_all(error);
     }
 
     /// Ends everything there is; what is asked from now on is tried again.

@@ -10,7 +10,6 @@
 //! of everything when a connection comes and goes is in `link`; what is particular to jobs, in
 //! `jobs`.
 
-mod backoff;
 mod call;
 mod driver;
 mod handshake;
@@ -19,7 +18,6 @@ mod jobs;
 mod link;
 mod login;
 mod pending;
-mod pulse;
 mod reason;
 mod session;
 mod shared;
@@ -28,9 +26,11 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod way;
 
 pub use call::Call;
 pub use watch::{WatchId, WatchMux, WatchStream};
+pub(in crate::rpc) use way::Opener;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ use self::handshake::Connection;
 use self::inbound::{Answer, protocol};
 use self::reason::closed;
 use self::shared::{Handle, Shared};
+use self::way::Way;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -51,6 +52,7 @@ use crate::model::{
     WatchRequest,
 };
 use crate::operations::Operations;
+use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto;
 use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
 
@@ -115,13 +117,29 @@ impl Client {
     /// where there are no users.
     /// Cancel: dropping the future leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
+        Self::open(config, Way::Addr).await
+    }
+
+    /// Connects by way of `opener` instead of to an address.
+    pub(in crate::rpc) async fn over(
+        opener: Arc<dyn Opener>,
+        config: ClientConfig,
+    ) -> Result<Self, Error> {
+        Self::open(config, Way::Opener(opener)).await
+    }
+
+    async fn open(config: ClientConfig, way: Way) -> Result<Self, Error> {
         if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {
             let message = "client.ping_interval and client.ping_timeout must be above 0";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        let connection = Connection::open(&config).await?;
+        if config.server.len() > SERVER_NAME_BYTES_MAX {
+            let message = format!("client.server is longer than {SERVER_NAME_BYTES_MAX} bytes");
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        let connection = Connection::open(&config, &way).await?;
         let deadline = config.call_deadline;
-        let shared = Shared::new(config, &connection.welcome);
+        let shared = Shared::new(config, way, &connection.welcome);
         tokio::spawn(driver::run(Arc::clone(&shared), connection));
         Ok(Self { handle: Arc::new(Handle(shared)), deadline })
     }

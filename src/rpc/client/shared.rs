@@ -8,12 +8,15 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::link::Welcome;
 use super::session::Session;
+use super::way::Way;
 use crate::config::ClientConfig;
 
 /// The session behind its lock. The driver has it too, so it says nothing about who still
 /// wants the connection; [`Handle`] does.
 pub(super) struct Shared {
     pub(super) config: ClientConfig,
+    /// How it gets to the server.
+    pub(super) way: Way,
     session: Mutex<Session>,
     /// The driver has something to do.
     pub(super) wake: Notify,
@@ -22,11 +25,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: ClientConfig, welcome: &Welcome) -> Arc<Self> {
+    pub(super) fn new(config: ClientConfig, way: Way, welcome: &Welcome) -> Arc<Self> {
         Arc::new(Self {
             session: Mutex::new(Session::new(config.clone(), welcome)),
             wake: Notify::new(),
             ended: Semaphore::new(0),
+            way,
             config,
         })
     }

@@ -137,7 +137,7 @@ fn r1_bodies_are_as_documented() {
 }
 
 fn connection(golden: &mut Golden) {
-    let hello = WireHello { client_name: "me" };
+    let hello = WireHello { client_name: "me", server: "edge" };
     assert_eq!(decode::<WireHello<'_>>(&golden.encode("Hello", &hello)).unwrap(), hello);
     let welcome = WireWelcome {
         server_version: "0.1.0",

@@ -10,6 +10,9 @@ pub(crate) struct WireHello<'a> {
     /// What the client calls itself, for operators; at most 256 bytes.
     #[serde(borrow)]
     pub(crate) client_name: &'a str,
+    /// The name of the server that is meant; empty: whoever answers. At most 256 bytes.
+    #[serde(borrow)]
+    pub(crate) server: &'a str,
 }
 
 /// Body of `Welcome`.

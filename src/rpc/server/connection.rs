@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use super::exchange::Exchange;
 use super::gate::login_late;
 use super::inbox::{CLIENT_NAME_BYTES_MAX, Fatal, Inbox, Received};
+use super::links::check_name;
 use super::outbox::{Mail, Outbox};
 use super::output::Output;
 use crate::auth::Credentials;
@@ -37,7 +38,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// How long, at the end, the last output may take and what the peer still sends is read and
 /// thrown away.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
+pub(in crate::rpc) const LINGER: Duration = Duration::from_secs(1);
 
 /// What a peer is told that never said which protocol it speaks.
 const NO_PREFACE: &str = "ERR wakeful: no preface within rpc.handshake_timeout; this port speaks \
@@ -52,6 +53,8 @@ pub(super) struct Connection {
     socket: Socket,
     session: Arc<Session>,
     service: Wakeful,
+    /// What the server is called here, if that is not its own name.
+    called: Option<Arc<str>>,
     inbox: Inbox,
     outbox: Arc<Outbox>,
     output: Output,
@@ -116,6 +119,7 @@ impl Connection {
             exchange,
             session,
             service,
+            called: None,
             outbox,
             output: Output::default(),
             timer: Box::pin(tokio::time::sleep_until(first_deadline.into())),
@@ -125,6 +129,11 @@ impl Connection {
             blocked: None,
             hung_up: None,
         }
+    }
+
+    /// The same, of a server that is called `name` here.
+    pub(super) fn called(self, name: Option<Arc<str>>) -> Self {
+        Self { called: name, ..self }
     }
 
     /// Serves the peer until either side ends it; frees everything it held.
@@ -256,7 +265,7 @@ impl Connection {
         self.exchange.expect(received.len());
         for received in received {
             match received {
-                Received::Hello(name) => self.welcome(&name).await?,
+                Received::Hello { client, server } => self.welcome(&client, &server).await?,
                 Received::Request { id, call: Ok(Call::Login(credentials)), .. } => {
                     self.log_in(id, credentials).await?;
                 }
@@ -276,7 +285,9 @@ impl Connection {
         self.exchange.hand_over().await
     }
 
-    async fn welcome(&mut self, name: &str) -> Result<(), End> {
+    async fn welcome(&mut self, name: &str, server: &str) -> Result<(), End> {
+        let called = self.called.as_deref().or(self.service.name());
+        check_name(called, server).map_err(|error| End::Fatal(Fatal::Error(error)))?;
         self.exchange.rename(format!("{} ({name})", self.session.peer()));
         let welcome = self.new_welcome().await?;
         let max = self.config().frame_bytes_max;
@@ -470,7 +481,7 @@ impl Connection {
 
 /// Closes our side and reads to the end of the peer's, so that the close does not take back what
 /// was written, as a socket with unread input does.
-pub(super) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
+pub(in crate::rpc) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
     socket.shutdown().await?;
     let mut ignored = [0; 1024];
     while socket.read(&mut ignored).await? > 0 {}

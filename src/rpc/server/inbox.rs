@@ -14,13 +14,14 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
 use crate::rpc::json::{Ask, Splitter, What};
+use crate::rpc::link::{LINK_PREFACE, SERVER_NAME_BYTES_MAX};
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest name a client may give itself, bytes.
 pub(super) const CLIENT_NAME_BYTES_MAX: usize = 256;
 
 /// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
-const HELLO_BYTES_MAX: usize = 1024;
+pub(in crate::rpc) const HELLO_BYTES_MAX: usize = 1024;
 
 /// What a peer has sent, as far as it is understood.
 pub(super) struct Inbox {
@@ -55,8 +56,11 @@ enum Phase {
 }
 
 pub(super) enum Received {
-    /// The name the client gave.
-    Hello(String),
+    /// The name the client gave, and that of the server it means.
+    Hello {
+        client: String,
+        server: String,
+    },
     Request {
         id: u64,
         deadline: Option<Instant>,
@@ -169,7 +173,7 @@ impl Inbox {
         if self.phase == Phase::Preface {
             let start = rest.get(..PREFACE.len()).unwrap_or(rest);
             if !PREFACE.starts_with(start) {
-                return Err(not_wakeful(start));
+                return Err(Fatal::NotWakeful(not_wakeful(start)));
             }
             if start.len() < PREFACE.len() {
                 return Ok(0);
@@ -255,13 +259,16 @@ impl Inbox {
         if header.kind != Kind::Hello {
             return Err(protocol("the first frame must be a hello"));
         }
-        let WireHello { client_name } = decode(body).map_err(bad_hello)?;
+        let WireHello { client_name, server } = decode(body).map_err(bad_hello)?;
         if client_name.len() > CLIENT_NAME_BYTES_MAX {
             return Err(protocol("the client's name is longer than 256 bytes"));
         }
+        if server.len() > SERVER_NAME_BYTES_MAX {
+            return Err(protocol("the server's name is longer than 256 bytes"));
+        }
         self.phase = Phase::Open;
-        let printable = client_name.chars().filter(|c| !c.is_control()).collect();
-        Ok(Received::Hello(printable))
+        let client = client_name.chars().filter(|c| !c.is_control()).collect();
+        Ok(Received::Hello { client, server: server.to_owned() })
     }
 }
 
@@ -289,19 +296,23 @@ fn is_login(received: &Received) -> bool {
 }
 
 /// What a peer that does not begin with the preface is told.
-fn not_wakeful(start: &[u8]) -> Fatal {
+pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
     let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
-    Fatal::NotWakeful(match start {
+    match start {
         _ if same == PREFACE.len() - 1 => {
             "ERR wakeful: this server speaks version 1 of its protocol, the client another; \
              update the older of the two\n"
+        }
+        [b'W', b'A', b'K', b'E', b'L', ..] if LINK_PREFACE.starts_with(start) => {
+            "ERR wakeful: this port takes clients, not links; dial the port that a relay says it is \
+             accepting on\n"
         }
         [0x16, ..] => "ERR wakeful: this port speaks no TLS; connect without it\n",
         [b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T', ..] => {
             "ERR wakeful: this port speaks the wakeful protocol, not HTTP; see docs/protocol.md\n"
         }
         _ => "ERR wakeful: this port speaks the wakeful protocol; see docs/protocol.md\n",
-    })
+    }
 }
 
 #[cfg(test)]
@@ -316,7 +327,7 @@ mod tests {
     /// What was understood, in words.
     fn tell(received: Received) -> String {
         match received {
-            Received::Hello(name) => format!("hello {name}"),
+            Received::Hello { client, .. } => format!("hello {client}"),
             Received::Request { id, deadline, call } => {
                 let deadline = if deadline.is_some() { " in time" } else { "" };
                 format!("request {id}{deadline}: {}", call.is_ok())
@@ -341,7 +352,7 @@ mod tests {
 
     fn script() -> (Vec<u8>, Vec<&'static str>) {
         let mut out = PREFACE.to_vec();
-        let hello = WireHello { client_name: "me" };
+        let hello = WireHello { client_name: "me", server: "" };
         encode_frame(&mut out, Kind::Hello, 0, 0, &hello, usize::MAX).unwrap();
         request(&mut out, 1, 0, get());
         encode_bare(&mut out, Kind::Pong, 8);
@@ -439,7 +450,7 @@ mod tests {
     #[test]
     fn r2_a_deadline_counts_from_the_read_not_from_the_turn() {
         let mut script = PREFACE.to_vec();
-        let hello = WireHello { client_name: "" };
+        let hello = WireHello { client_name: "", server: "" };
         encode_frame(&mut script, Kind::Hello, 0, 0, &hello, 1024).unwrap();
         for id in 1..=2 {
             request(&mut script, id, 50, Request::Range(RangeRequest::new(KeyRange::all())));
@@ -467,7 +478,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut inbox = Inbox::new();
-        let hello = 8 + 20 + 8 + 2;
+        let hello = 8 + 20 + 8 + 2 + 8;
         assert!(inbox.push(&script[..hello + 1], at(0), &config).is_ok());
         assert_eq!(inbox.partial_since, Some(at(0)));
         assert!(inbox.push(&script[hello + 1..hello + 5], at(5), &config).is_ok());

@@ -10,6 +10,7 @@ mod gate;
 mod inbox;
 mod job_guard;
 mod jobs;
+mod links;
 mod outbox;
 mod output;
 mod push_writer;
@@ -29,7 +30,10 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use self::connection::{Connection, LINGER, hear_out};
+use self::connection::Connection;
+pub(in crate::rpc) use self::connection::{LINGER, hear_out};
+pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, not_wakeful};
+pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
 use self::outbox::{Outbox, Outgoing};
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
@@ -46,18 +50,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
 
-/// One listening socket and its connections.
+/// The connections of one door, by number.
+type Open = Arc<Mutex<HashMap<u64, Arc<Outbox>>>>;
+
+/// One listening socket, or what comes over the links of one place, and its connections.
 pub(crate) struct Server {
-    addr: SocketAddr,
     accept: JoinHandle<()>,
-    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+    open: Open,
     /// Every connection holds a sender; closed when the last has ended.
     ended: mpsc::Receiver<()>,
 }
 
 impl Server {
     /// Starts to accept connections at `addr`.
-    pub(crate) async fn bind(service: &Wakeful, addr: impl ToSocketAddrs) -> io::Result<Self> {
+    pub(crate) async fn bind(
+        service: &Wakeful,
+        addr: impl ToSocketAddrs,
+    ) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let open = Arc::new(Mutex::new(HashMap::new()));
@@ -65,11 +74,12 @@ impl Server {
         let accept =
             actix_rt::spawn(accept_all(listener, service.clone(), Arc::clone(&open), alive));
         tracing::info!(%addr, "listening");
-        Ok(Self { addr, accept, open, ended })
+        Ok((Self { accept, open, ended }, addr))
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+    /// Whether nothing comes any more, and nothing is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.accept.is_finished() && self.ended.is_closed()
     }
 
     /// Accepts no more, and tells every client so.
@@ -107,12 +117,7 @@ impl Server {
     }
 }
 
-async fn accept_all(
-    listener: TcpListener,
-    service: Wakeful,
-    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
-    alive: mpsc::Sender<()>,
-) {
+async fn accept_all(listener: TcpListener, service: Wakeful, open: Open, alive: mpsc::Sender<()>) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -128,21 +133,10 @@ async fn accept_all(
             tracing::debug!(%peer, %error, "connection lost while it was set up");
             continue;
         }
-        if service.connections().load(Ordering::Relaxed) >= config.connections_max as u64 {
-            // Whoever comes when even these are many is closed without a word.
-            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                let refusal = refuse(socket.into(), config.connections_max);
-                let alive = alive.clone();
-                actix_rt::spawn(async move {
-                    // Whoever does not listen is not told.
-                    let _ = tokio::time::timeout(LINGER, refusal).await;
-                    drop((permit, alive));
-                });
-            }
+        let Some(gauge) = admit(&service, &open, &alive) else {
+            refuse_one_more(socket.into(), config.connections_max, &refusals, &alive);
             continue;
-        }
-        let gauge = Gauge::enter(service.connections(), &open, alive.clone());
-        open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
+        };
         let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
         let outbox = Arc::clone(&gauge.outbox);
         let connection = Connection::new(socket.into(), session, service.clone(), outbox);
@@ -151,6 +145,34 @@ async fn accept_all(
             drop(gauge);
         });
     }
+}
+
+/// A place for one more connection; `None` where there are as many as there may be.
+fn admit(service: &Wakeful, open: &Open, alive: &mpsc::Sender<()>) -> Option<Gauge> {
+    let max = service.config().rpc.connections_max as u64;
+    if service.connections().load(Ordering::Relaxed) >= max {
+        return None;
+    }
+    let gauge = Gauge::enter(service.connections(), open, alive.clone());
+    open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
+    Some(gauge)
+}
+
+/// Tells one who is too many; whoever comes when even these are many is closed without a word.
+fn refuse_one_more(
+    socket: Socket,
+    max: usize,
+    refusals: &Arc<Semaphore>,
+    alive: &mpsc::Sender<()>,
+) {
+    let Ok(permit) = Arc::clone(refusals).try_acquire_owned() else { return };
+    let refusal = refuse(socket, max);
+    let alive = alive.clone();
+    actix_rt::spawn(async move {
+        // Whoever does not listen is not told.
+        let _ = tokio::time::timeout(LINGER, refusal).await;
+        drop((permit, alive));
+    });
 }
 
 fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
@@ -167,7 +189,7 @@ fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
 }
 
 /// Says that there are too many connections, and closes.
-async fn refuse(mut socket: Socket, max: usize) -> io::Result<()> {
+pub(in crate::rpc) async fn refuse(mut socket: Socket, max: usize) -> io::Result<()> {
     let error = Error::new(
         ErrorCode::LimitExceeded,
         format!("too many connections: the limit rpc.connections_max is {max}; try again later"),
@@ -193,16 +215,12 @@ struct Gauge {
     id: u64,
     outbox: Arc<Outbox>,
     connections: Arc<AtomicU64>,
-    open: Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
+    open: Open,
     _alive: mpsc::Sender<()>,
 }
 
 impl Gauge {
-    fn enter(
-        connections: &Arc<AtomicU64>,
-        open: &Arc<Mutex<HashMap<u64, Arc<Outbox>>>>,
-        alive: mpsc::Sender<()>,
-    ) -> Self {
+    fn enter(connections: &Arc<AtomicU64>, open: &Open, alive: mpsc::Sender<()>) -> Self {
         connections.fetch_add(1, Ordering::Relaxed);
         Self {
             id: next_owner(),
@@ -238,7 +256,7 @@ mod tests {
         let wakeful = Wakeful::start(config).unwrap();
         let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
         let mut open = PREFACE.to_vec();
-        let hello = WireHello { client_name: "me" };
+        let hello = WireHello { client_name: "me", server: "" };
         encode_frame(&mut open, Kind::Hello, 0, 0, &hello, usize::MAX).unwrap();
         let mut early = TcpStream::connect(addr).await.unwrap();
         early.write_all(&open).await.unwrap();

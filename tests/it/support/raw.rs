@@ -43,7 +43,7 @@ pub(crate) fn asking(durability: u8, id: u64, body: Body) -> Vec<u8> {
 }
 
 pub(crate) fn hello(name: &str) -> Vec<u8> {
-    frame(HELLO, 0, 0, &Body::new().bytes(name.as_bytes()).into_bytes())
+    frame(HELLO, 0, 0, &Body::new().bytes(name.as_bytes()).bytes(b"").into_bytes())
 }
 
 pub(crate) fn credit(stream: u64, bytes: u32) -> Vec<u8> {

@@ -1,0 +1,344 @@
+//! [`Acceptor`]: takes links in, once it is known who dials.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::authenticate::{Admission, Authenticate, Presented};
+use super::carrier::{About, Idle, Link};
+use super::dial::set_options;
+use super::hello::{Hello, Unfit, Welcome, encode_answer, read_hello, say};
+use super::registry::Registry;
+use super::{check_name, limit};
+use crate::config::LinkConfig;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::server::{DoorKey, LINGER, hear_out};
+use crate::rpc::socket::Socket;
+use crate::session::Identity;
+
+/// How long the accept loop rests after an error (too many open files): it never ends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many of those who are too many are told so at once.
+const REFUSALS_MAX: usize = 64;
+
+/// A link that has come in.
+pub(super) struct Come {
+    pub(super) link: Link,
+    pub(super) identity: Option<Identity>,
+}
+
+/// Takes links in on one port. Dropping it ends them.
+pub(super) struct Acceptor {
+    addr: SocketAddr,
+    accepting: AbortHandle,
+    pub(super) house: Arc<House>,
+    /// Closed when the last link has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// What all links of one port share.
+pub(super) struct House {
+    config: LinkConfig,
+    authenticate: Arc<dyn Authenticate>,
+    /// What this end serves to those who dial.
+    door: Option<DoorKey>,
+    names: Mutex<Registry<Link>>,
+    /// Links without a name that others ask for: who dials only to call.
+    places: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    /// Who is told of each link that serves.
+    come: Option<mpsc::Sender<Come>>,
+    /// Everything ends.
+    stop: tokio::sync::watch::Sender<bool>,
+}
+
+impl House {
+    /// The link that is called `name`; without a name, the only one.
+    ///
+    /// # Errors
+    /// `NoSuchServer`.
+    pub(super) fn find(&self, name: &str) -> Result<Link, Error> {
+        self.names.lock().find(name)
+    }
+
+    /// The names of all.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.lock().names()
+    }
+}
+
+impl Acceptor {
+    /// Starts to take links in at `addr`, on the tokio runtime that this is called on.
+    pub(super) async fn bind(
+        addr: impl ToSocketAddrs,
+        config: LinkConfig,
+        authenticate: Arc<dyn Authenticate>,
+        door: Option<DoorKey>,
+        come: Option<mpsc::Sender<Come>>,
+    ) -> Result<Self, Error> {
+        config.check()?;
+        let unavailable =
+            |error| Error::new(ErrorCode::Unavailable, format!("cannot listen for links: {error}"));
+        let listener = TcpListener::bind(addr).await.map_err(unavailable)?;
+        let addr = listener.local_addr().map_err(unavailable)?;
+        let house = Arc::new(House {
+            places: Arc::new(Semaphore::new(config.links_max.min(Semaphore::MAX_PERMITS))),
+            handshakes: Arc::new(Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS))),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            config,
+            authenticate,
+            door,
+            names: Mutex::default(),
+            come,
+            stop: tokio::sync::watch::Sender::new(false),
+        });
+        let (alive, ended) = mpsc::channel(1);
+        let accepting =
+            tokio::spawn(accept_all(listener, Arc::clone(&house), alive)).abort_handle();
+        tracing::info!(%addr, "accepting links");
+        Ok(Self { addr, accepting, house, ended })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Takes no more links in, and tells those there are to begin nothing new.
+    pub(super) fn leave(&self) {
+        self.accepting.abort();
+        self.house.names.lock().links().iter().for_each(Link::leave);
+    }
+
+    /// Ends all links and waits until they have ended.
+    pub(super) async fn finish(&mut self) {
+        self.accepting.abort();
+        self.house.stop.send_replace(true);
+        // `None`, as nothing is ever sent: all have gone.
+        let _ = self.ended.recv().await;
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.house.stop.send_replace(true);
+    }
+}
+
+async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sender<()>) {
+    loop {
+        let (stream, addr) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept of a link failed; trying again");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = set_options(&stream, &house.config) {
+            tracing::debug!(%addr, %error, "a link was lost while it was set up");
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&house.handshakes).try_acquire_owned() else {
+            refuse_one_more(stream, &house);
+            continue;
+        };
+        let (house, alive) = (Arc::clone(&house), alive.clone());
+        tokio::spawn(async move {
+            let mut stop = house.stop.subscribe();
+            tokio::select! {
+                () = take_in(&house, stream, addr, permit) => {}
+                // An error cannot be: the house holds the sender.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            drop(alive);
+        });
+    }
+}
+
+/// Whoever comes when even the refusals are many is closed without a word.
+fn refuse_one_more(stream: TcpStream, house: &Arc<House>) {
+    let Ok(permit) = Arc::clone(&house.refusals).try_acquire_owned() else { return };
+    let max = house.config.handshakes_max;
+    let error = limit("link.handshakes_max", max, "too many dial at once");
+    tokio::spawn(async move {
+        part(&mut stream.into(), &encode_answer(&Err(error))).await;
+        drop(permit);
+    });
+}
+
+/// Says the last word, as far as the peer listens.
+async fn part(socket: &mut Socket, word: &[u8]) {
+    let said = async {
+        say(socket, word).await?;
+        hear_out(socket).await
+    };
+    let _ = timeout(LINGER, said).await;
+}
+
+/// A link from its first byte to its end.
+async fn take_in(
+    house: &House,
+    stream: TcpStream,
+    addr: SocketAddr,
+    handshake: OwnedSemaphorePermit,
+) {
+    let mut socket = Socket::from(stream);
+    let limit = house.config.handshake_timeout;
+    let known = match timeout(limit, know(house, &mut socket, addr)).await {
+        Ok(known) => known,
+        Err(_) => {
+            let message = "the link was not set up within link.handshake_timeout";
+            Err(Unfit::Refused(Error::new(ErrorCode::Protocol, message)))
+        }
+    };
+    let known = known.and_then(|(hello, Admission { identity, over })| {
+        let registered = register(house, &hello, identity, addr).map_err(Unfit::Refused)?;
+        Ok((registered, over))
+    });
+    let (registered, over) = match known {
+        Ok(registered) => registered,
+        Err(Unfit::Gone) => return,
+        Err(Unfit::Line(line)) => {
+            tracing::info!(%addr, "refused: does not begin a link");
+            return part(&mut socket, line.as_bytes()).await;
+        }
+        Err(Unfit::Refused(error)) => {
+            tracing::warn!(%addr, code = %error.code, %error, "link refused");
+            return part(&mut socket, &encode_answer(&Err(error))).await;
+        }
+    };
+    let welcome = Welcome {
+        serves: house.door.as_ref().and_then(DoorKey::door).is_some(),
+        streams_max: u32::try_from(house.config.streams_max).unwrap_or(u32::MAX),
+    };
+    let said = timeout(limit, say(&mut socket, &encode_answer(&Ok(welcome)))).await;
+    drop(handshake);
+    if matches!(said, Ok(Ok(()))) {
+        keep(house, registered, over, socket).await;
+    } else {
+        // Its place is freed.
+        let _ = socket.shutdown().await;
+    }
+}
+
+/// Hears who dials, and whether it may.
+async fn know(
+    house: &House,
+    socket: &mut Socket,
+    addr: SocketAddr,
+) -> Result<(Hello, Admission), Unfit> {
+    let mut hello = read_hello(socket, house.config.hello_bytes_max).await?;
+    check_name(&hello.name).map_err(Unfit::Refused)?;
+    let credentials = hello.credentials.take();
+    let presented = Presented::new(hello.name.clone(), credentials, addr);
+    let admission = house.authenticate.authenticate(&presented).await.map_err(Unfit::Refused)?;
+    Ok((hello, admission))
+}
+
+/// A link that has its place, which it gives back.
+struct Registered<'a> {
+    house: &'a House,
+    link: Link,
+    idle: Option<Idle>,
+    identity: Option<Identity>,
+    /// In the registry, if it serves.
+    place: Option<u64>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.house.names.lock().leave(&self.link.about().name, place);
+        }
+    }
+}
+
+/// Gives the link its place and, if it serves, its name.
+fn register<'a>(
+    house: &'a House,
+    hello: &Hello,
+    identity: Option<Identity>,
+    addr: SocketAddr,
+) -> Result<Registered<'a>, Error> {
+    let permit = Arc::clone(&house.places).try_acquire_owned();
+    let permit = permit
+        .map_err(|_| limit("link.links_max", house.config.links_max, "too many links are here"))?;
+    let about = About {
+        name: hello.name.clone(),
+        addr,
+        peer_serves: hello.serves,
+        streams_max: house.config.streams_max.min(hello.streams_max as usize),
+        called: None,
+    };
+    let (link, idle) = Link::new(about, &house.config);
+    let mut registered =
+        Registered { house, link, idle: Some(idle), identity, place: None, _permit: permit };
+    if hello.serves {
+        let (link, identity) = (registered.link.clone(), registered.identity.clone());
+        let entered = house.names.lock().enter(&hello.name, identity, link)?;
+        registered.place = Some(entered.place);
+        if let Some(before) = entered.replaced {
+            tracing::warn!(name = hello.name, "a newer link takes the place of an older one");
+            before.shut("a newer link has its name");
+        }
+    }
+    Ok(registered)
+}
+
+/// Keeps a link to its end.
+async fn keep(
+    house: &House,
+    mut registered: Registered<'_>,
+    over: BoxFuture<'static, ()>,
+    socket: Socket,
+) {
+    let Some(idle) = registered.idle.take() else { return };
+    let link = registered.link.clone();
+    let About { name, addr, peer_serves, .. } = link.about();
+    let who = registered.identity.as_ref().map(|identity| identity.name.as_str());
+    tracing::info!(name, %addr, who, serves = peer_serves, "link is up");
+    let come = async {
+        if let Some(come) = house.come.as_ref().filter(|_| *peer_serves) {
+            let (link, identity) = (link.clone(), registered.identity.clone());
+            // An error: nobody wants to know.
+            let _ = come.send(Come { link, identity }).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let door = house.door.as_ref().and_then(DoorKey::door);
+    let leaving = async {
+        match &door {
+            Some(door) => door.closed().await,
+            None => std::future::pending().await,
+        }
+        link.leave();
+        link.drained(&house.config).await;
+        link.shut("the service has stopped");
+        std::future::pending::<()>().await;
+    };
+    let revoked = async {
+        over.await;
+        link.shut("whoever dialed it may not any more");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = idle.run(socket, false, door.clone(), &house.config) => {}
+        () = come => {}
+        () = leaving => {}
+        () = revoked => {}
+    }
+    tracing::info!(name, %addr, reason = link.reason(), "link ended");
+}

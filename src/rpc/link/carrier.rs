@@ -1,0 +1,419 @@
+//! [`Link`]: a link that is up; [`Carrier`]: the task that moves its bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
+use yamux::{ConnectionError, Mode};
+
+use super::{control, limit};
+use crate::config::LinkConfig;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::server::{Arrival, LINGER, LinkDoor};
+use crate::rpc::socket::Socket;
+use crate::session::Peer;
+
+/// What every connection of a link may be sent before it has read anything: yamux says so.
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// The stream on which both ends of a link say that they are there: the first that is opened.
+const CONTROL_STREAM: u32 = 1;
+
+/// How many connections are asked for at once; more wait.
+const ASKS: usize = 64;
+
+/// A link that is up. Cheap to clone; it ends when one of its ends does, not with the last clone.
+#[derive(Clone)]
+pub(super) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    about: About,
+    asks: mpsc::Sender<Ask>,
+    /// One permit for each connection that this end may have open.
+    outbound: Arc<Semaphore>,
+    /// One permit for each that the other end may.
+    inbound: Arc<Semaphore>,
+    phase: watch::Sender<Phase>,
+    /// Why it ended.
+    reason: Mutex<Option<String>>,
+}
+
+/// What is known of a link from its handshake.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    /// What it is called.
+    pub(super) name: String,
+    /// Of the other end.
+    pub(super) addr: SocketAddr,
+    /// The other end takes connections.
+    pub(super) peer_serves: bool,
+    /// How many of them at once, as both ends have it.
+    pub(super) streams_max: usize,
+    /// What the server of this end is called over it, if that is not its own name.
+    pub(super) called: Option<Arc<str>>,
+}
+
+/// How far a link is; it only ever goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// Takes no new connections.
+    Leaving,
+    /// Is being closed.
+    Closing,
+    Closed,
+}
+
+struct Ask {
+    permit: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Result<LinkStream, Error>>,
+}
+
+/// A link whose bytes do not move yet.
+pub(super) struct Idle {
+    link: Link,
+    asks: mpsc::Receiver<Ask>,
+}
+
+impl Link {
+    /// A link as its handshake has it, and what [runs](Idle::run) it.
+    pub(super) fn new(about: About, config: &LinkConfig) -> (Self, Idle) {
+        let (sender, asks) = mpsc::channel(ASKS);
+        let shared = Shared {
+            outbound: Arc::new(Semaphore::new(about.streams_max)),
+            inbound: Arc::new(Semaphore::new(config.streams_max)),
+            about,
+            asks: sender,
+            phase: watch::Sender::new(Phase::Open),
+            reason: Mutex::new(None),
+        };
+        let link = Self { shared: Arc::new(shared) };
+        (link.clone(), Idle { link, asks })
+    }
+
+    pub(super) fn about(&self) -> &About {
+        &self.shared.about
+    }
+
+    /// Opens a connection to what the other end serves.
+    ///
+    /// # Errors
+    /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it takes no more at once,
+    /// `Unavailable` if the link is ending or has ended.
+    pub(super) async fn open(&self) -> Result<Socket, Error> {
+        let About { name, peer_serves, streams_max, .. } = &self.shared.about;
+        if !peer_serves {
+            let message = format!("{} only calls, and serves nothing", name.escape_debug());
+            return Err(Error::new(ErrorCode::NoSuchServer, message));
+        }
+        if *self.shared.phase.borrow() != Phase::Open {
+            return Err(self.gone());
+        }
+        let permit = Arc::clone(&self.shared.outbound).try_acquire_owned().map_err(|_| {
+            let what = format!("too many connections over the link {}", name.escape_debug());
+            limit("link.streams_max", *streams_max, &what)
+        })?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.asks.send(Ask { permit, reply }).await.map_err(|_| self.gone())?;
+        let stream = answer.await.map_err(|_| self.gone())??;
+        Ok(Socket::Other(Box::new(stream)))
+    }
+
+    fn gone(&self) -> Error {
+        let name = self.shared.about.name.escape_debug();
+        let message = match &*self.shared.reason.lock() {
+            Some(reason) => format!("the link {name} is gone: {reason}"),
+            None => format!("the link {name} is ending"),
+        };
+        Error::new(ErrorCode::Unavailable, message)
+    }
+
+    /// Takes no new connections, and tells the other end to open none.
+    pub(super) fn leave(&self) {
+        self.advance(Phase::Leaving);
+    }
+
+    /// Ends when it takes no new connections.
+    pub(super) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.at_least(Phase::Leaving)
+    }
+
+    /// Closes it.
+    pub(super) fn shut(&self, reason: impl Into<String>) {
+        self.shared.reason.lock().get_or_insert_with(|| reason.into());
+        self.advance(Phase::Closing);
+    }
+
+    /// Whether nothing will ever be opened on it again.
+    pub(super) fn is_over(&self) -> bool {
+        *self.shared.phase.borrow() >= Phase::Closing
+    }
+
+    /// Ends when it has.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.at_least(Phase::Closed)
+    }
+
+    /// Waits until no connection of the other end is left.
+    pub(super) async fn drained(&self, config: &LinkConfig) {
+        let all = u32::try_from(config.streams_max).unwrap_or(u32::MAX);
+        // It is never closed.
+        let _ = self.shared.inbound.acquire_many(all).await;
+    }
+
+    /// Why it ended.
+    pub(super) fn reason(&self) -> String {
+        self.shared.reason.lock().clone().unwrap_or_else(|| "it was dropped".to_owned())
+    }
+
+    fn advance(&self, to: Phase) {
+        self.shared.phase.send_if_modified(|phase| {
+            let further = *phase < to;
+            *phase = to.max(*phase);
+            further
+        });
+    }
+
+    fn at_least(&self, reached: Phase) -> impl Future<Output = ()> + Send + 'static {
+        let mut phase = self.shared.phase.subscribe();
+        async move {
+            // An error: all is dropped.
+            let _ = phase.wait_for(|phase| *phase >= reached).await;
+        }
+    }
+}
+
+impl Idle {
+    /// Moves the bytes of the link over `socket` until it ends; `dials`, if this end dialed. What
+    /// the other end opens goes to `door`.
+    pub(super) async fn run(
+        self,
+        socket: Socket,
+        dials: bool,
+        door: Option<LinkDoor>,
+        config: &LinkConfig,
+    ) {
+        let Self { link, asks } = self;
+        let mode = if dials { Mode::Client } else { Mode::Server };
+        let connection = yamux::Connection::new(socket.compat(), yamux_config(&link, config), mode);
+        let (found, control) = oneshot::channel();
+        let closing = link.at_least(Phase::Closing).boxed();
+        let mut carrier = Carrier {
+            connection,
+            link: link.clone(),
+            door,
+            asks,
+            asked: None,
+            control: Some(found),
+            closing,
+        };
+        if dials && let Err(error) = carrier.open_control().await {
+            link.shut(error.to_string());
+        }
+        let keeping = async {
+            let reason = match tokio::time::timeout(config.handshake_timeout, control).await {
+                Ok(Ok(stream)) => control::run(&link, stream, config).await,
+                _ => "the other end did not say in time that it is there".to_owned(),
+            };
+            link.shut(reason);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = carrier.run() => {}
+            () = keeping => {}
+        }
+    }
+}
+
+fn yamux_config(link: &Link, config: &LinkConfig) -> yamux::Config {
+    // A stream that has ended at the other end may not yet have here; whoever opens one more then
+    // is refused alone, while yamux itself would end the link. So it gets room for as many again.
+    let inbound = config.streams_max.saturating_mul(2);
+    let streams = inbound.saturating_add(link.shared.about.streams_max + 1);
+    let window = streams.saturating_mul(WINDOW_BYTES).saturating_add(config.window_bytes_max);
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_connection_receive_window(None);
+    yamux.set_max_num_streams(streams);
+    yamux.set_max_connection_receive_window(Some(window));
+    yamux
+}
+
+/// The task that moves the bytes of a link.
+struct Carrier {
+    connection: yamux::Connection<Compat<Socket>>,
+    link: Link,
+    door: Option<LinkDoor>,
+    asks: mpsc::Receiver<Ask>,
+    /// The next to be opened.
+    asked: Option<Ask>,
+    /// Who waits for the control stream.
+    control: Option<oneshot::Sender<LinkStream>>,
+    closing: BoxFuture<'static, ()>,
+}
+
+enum Event {
+    Opened(yamux::Stream),
+    /// The link is to be closed.
+    Close,
+    /// The other end closed it, or it broke.
+    Over(Option<ConnectionError>),
+}
+
+impl Carrier {
+    async fn open_control(&mut self) -> Result<(), ConnectionError> {
+        let stream = std::future::poll_fn(|cx| self.connection.poll_new_outbound(cx)).await?;
+        self.found(stream);
+        Ok(())
+    }
+
+    fn found(&mut self, stream: yamux::Stream) {
+        if let Some(control) = self.control.take() {
+            // Whoever waited too long has ended the link.
+            let _ = control.send(LinkStream::new(stream, &self.link, None));
+        }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            match std::future::poll_fn(|cx| self.poll(cx)).await {
+                Event::Opened(stream) => self.take(stream),
+                Event::Close => {
+                    let close = std::future::poll_fn(|cx| self.connection.poll_close(cx));
+                    // Whoever does not listen is not told.
+                    let _ = tokio::time::timeout(LINGER, close).await;
+                    return;
+                }
+                Event::Over(error) => {
+                    self.link.shut(match error {
+                        Some(error) => error.to_string(),
+                        None => "the other end closed it".to_owned(),
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.closing.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Event::Close);
+        }
+        loop {
+            if self.asked.is_none() {
+                match self.asks.poll_recv(cx) {
+                    Poll::Ready(Some(ask)) => self.asked = Some(ask),
+                    Poll::Ready(None) | Poll::Pending => break,
+                }
+            }
+            let opened = match self.connection.poll_new_outbound(cx) {
+                Poll::Ready(opened) => opened,
+                Poll::Pending => break,
+            };
+            let Some(Ask { permit, reply }) = self.asked.take() else { break };
+            // Whoever no longer waits for it lets it go.
+            let _ = reply.send(match opened {
+                Ok(stream) => Ok(LinkStream::new(stream, &self.link, Some(permit))),
+                Err(error) => Err(Error::new(ErrorCode::Unavailable, error.to_string())),
+            });
+        }
+        self.connection.poll_next_inbound(cx).map(|inbound| match inbound {
+            Some(Ok(stream)) => Event::Opened(stream),
+            Some(Err(error)) => Event::Over(Some(error)),
+            None => Event::Over(None),
+        })
+    }
+
+    /// The other end has opened a stream.
+    fn take(&mut self, stream: yamux::Stream) {
+        if stream.id().val() == CONTROL_STREAM && self.control.is_some() {
+            return self.found(stream);
+        }
+        let shared = &self.link.shared;
+        // Dropping it tells the other end. It knows how many it may open and whether any.
+        let Some(door) = &self.door else { return };
+        let Ok(permit) = Arc::clone(&shared.inbound).try_acquire_owned() else { return };
+        let stream = LinkStream::new(stream, &self.link, Some(permit));
+        let About { name, addr, called, .. } = &shared.about;
+        door.enter(Arrival {
+            socket: Socket::Other(Box::new(stream)),
+            peer: Peer::Link { name: name.clone(), addr: *addr },
+            called: called.clone(),
+            left: self.link.left().boxed(),
+        });
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.link.shut("its task has ended");
+        self.link.advance(Phase::Closed);
+    }
+}
+
+/// One connection over a link. While it lives, it is counted.
+pub(super) struct LinkStream {
+    inner: Compat<yamux::Stream>,
+    /// The link has ended: yamux does not tell the streams of a connection that it closes.
+    ended: Fuse<BoxFuture<'static, ()>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl LinkStream {
+    fn new(stream: yamux::Stream, link: &Link, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { inner: stream.compat(), ended: link.ended().boxed().fuse(), _permit: permit }
+    }
+
+    /// What `polled` says, unless it waits for a link that has ended.
+    fn unless_ended<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let ended = polled.is_pending()
+            && (self.ended.is_terminated() || self.ended.poll_unpin(cx).is_ready());
+        if ended { Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())) } else { polled }
+    }
+}
+
+impl AsyncRead for LinkStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.unless_ended(cx, polled)
+    }
+}
+
+impl AsyncWrite for LinkStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.unless_ended(cx, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_flush(cx);
+        self.unless_ended(cx, polled)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.unless_ended(cx, polled)
+    }
+}

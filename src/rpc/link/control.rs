@@ -1,0 +1,68 @@
+//! The control stream of a link: both ends say that they are there, and when they leave.
+
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{sleep_until, timeout};
+
+use super::carrier::Link;
+use crate::config::LinkConfig;
+use crate::rpc::codec::encode_bare;
+use crate::rpc::frame::{Kind, split};
+use crate::rpc::pulse::{Pulse, Silence};
+
+/// Keeps the control stream of `link` until that is to end; tells why.
+pub(super) async fn run(
+    link: &Link,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    config: &LinkConfig,
+) -> String {
+    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, Instant::now());
+    let mut received = BytesMut::new();
+    let mut out = Vec::new();
+    let mut left = link.left().boxed().fuse();
+    // It is what opens the stream, so it comes at once.
+    encode_bare(&mut out, Kind::Ping, 0);
+    loop {
+        if let Err(reason) = take_in(link, &mut received, &mut out) {
+            return reason;
+        }
+        match pulse.look(Instant::now()) {
+            Silence::Short => {}
+            Silence::Ask => encode_bare(&mut out, Kind::Ping, 0),
+            Silence::Dead => return "the other end is silent".to_owned(),
+        }
+        if !out.is_empty() {
+            match timeout(config.ping_timeout, stream.write_all(&out)).await {
+                Ok(Ok(())) => out.clear(),
+                Ok(Err(error)) => return error.to_string(),
+                Err(_) => return "the other end takes nothing".to_owned(),
+            }
+        }
+        tokio::select! {
+            read = stream.read_buf(&mut received) => match read {
+                Ok(0) => return "the other end closed it".to_owned(),
+                Ok(_) => pulse.heard(Instant::now()),
+                Err(error) => return error.to_string(),
+            },
+            () = &mut left => encode_bare(&mut out, Kind::Goodbye, 0),
+            () = sleep_until(pulse.due().into()) => {}
+        }
+    }
+}
+
+/// Takes in every whole frame that was received.
+fn take_in(link: &Link, received: &mut BytesMut, out: &mut Vec<u8>) -> Result<(), String> {
+    while let Some((header, _, _)) = split(received, 0).map_err(|error| error.to_string())? {
+        received.advance(crate::rpc::frame::HEADER_BYTES);
+        match header.kind {
+            Kind::Ping => encode_bare(out, Kind::Pong, header.id),
+            Kind::Pong => {}
+            Kind::Goodbye => link.leave(),
+            kind => return Err(format!("the other end sent a {kind:?} frame about the link")),
+        }
+    }
+    Ok(())
+}

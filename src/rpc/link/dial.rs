@@ -1,0 +1,316 @@
+//! [`DialHandle`]: a link that is kept for ever.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::carrier::{About, Link};
+use super::hello::{self, Hello, Welcome};
+use crate::auth::Credentials;
+use crate::config::{ClientConfig, Config, LinkConfig};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::backoff::Backoff;
+use crate::rpc::client::{Client, Opener};
+use crate::rpc::server::LinkDoor;
+use crate::rpc::socket::Socket;
+
+/// What [`Wakeful::dial`](crate::Wakeful::dial) takes beside an address.
+#[derive(Debug, Clone)]
+pub struct DialOptions {
+    /// What this server wants to be called there; by this name its clients ask for it.
+    pub name: String,
+    /// What shows that it may.
+    pub credentials: Option<Credentials>,
+    /// Whether what comes over the link is served; else it is there for [`DialHandle::client`].
+    pub serve: bool,
+}
+
+impl DialOptions {
+    /// To serve under `name`, and to show nothing.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), credentials: None, serve: true }
+    }
+}
+
+/// How a link that is kept is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialState {
+    /// There is none; why the last attempt failed, or the last link ended, if there was one.
+    Down(Option<Error>),
+    /// There is one, to this address.
+    Up(SocketAddr),
+    /// It is not kept any more.
+    Stopped,
+}
+
+/// A link that is kept; see [`Wakeful::dial`](crate::Wakeful::dial). Cheap to clone. It is not held:
+/// the link is kept without one too.
+#[derive(Clone)]
+pub struct DialHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    addr: String,
+    options: DialOptions,
+    config: LinkConfig,
+    /// How long what is served may take when it is stopped.
+    grace: Duration,
+    state: watch::Sender<DialState>,
+    link: watch::Sender<Option<Link>>,
+    links: AtomicU64,
+    stop: watch::Sender<bool>,
+}
+
+impl DialHandle {
+    /// How it is now.
+    pub fn state(&self) -> DialState {
+        self.shared.state.borrow().clone()
+    }
+
+    /// How many links there have been, the present one included.
+    pub fn links(&self) -> u64 {
+        self.shared.links.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is a link; tells where it goes.
+    ///
+    /// # Errors
+    /// `Unavailable` if it is stopped.
+    ///
+    /// Cancel: harmless.
+    pub async fn up(&self) -> Result<SocketAddr, Error> {
+        let mut state = self.shared.state.subscribe();
+        let settled = |state: &DialState| !matches!(state, DialState::Down(_));
+        match state.wait_for(settled).await.as_deref() {
+            Ok(DialState::Up(addr)) => Ok(*addr),
+            _ => Err(stopped()),
+        }
+    }
+
+    /// A client of what the other end of the link serves, with the defaults; see
+    /// [`client_with`](Self::client_with).
+    ///
+    /// # Errors
+    /// As [`client_with`](Self::client_with).
+    pub async fn client(&self) -> Result<Client, Error> {
+        self.client_with(ClientConfig::new(format!("over the link to {}", self.shared.addr))).await
+    }
+
+    /// A client of what the other end of the link serves. It waits `connect_timeout` for a link, and
+    /// outlives it: it goes on over the next one. `addr` is only what it is called in errors.
+    ///
+    /// # Errors
+    /// `NoSuchServer` if the other end serves nothing; `Unavailable` if there is no link, or it is
+    /// stopped; else as [`Client::connect_with`].
+    ///
+    /// Cancel: leaves nothing behind.
+    pub async fn client_with(&self, config: ClientConfig) -> Result<Client, Error> {
+        Client::over(Arc::new(Kept(Arc::clone(&self.shared))), config).await
+    }
+
+    /// Keeps it no longer: the other end is told to begin nothing new, what is under way may take
+    /// `rpc.shutdown_grace`, then the link closes. Returns when it has.
+    ///
+    /// Cancel: it is stopped all the same.
+    pub async fn stop(&self) {
+        self.shared.stop.send_replace(true);
+        let mut state = self.shared.state.subscribe();
+        // An error: it ended with its runtime.
+        let _ = state.wait_for(|state| *state == DialState::Stopped).await;
+    }
+}
+
+impl fmt::Debug for DialHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("DialHandle");
+        shown.field("addr", &self.shared.addr).field("name", &self.shared.options.name);
+        shown.field("state", &self.state()).finish()
+    }
+}
+
+/// The way of clients over whichever link is kept at the time.
+struct Kept(Arc<Shared>);
+
+impl Opener for Kept {
+    fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
+        async {
+            let mut link = self.0.link.subscribe();
+            let link = loop {
+                // The lock is not to be held while it waits.
+                let found = link.borrow_and_update().clone().filter(|link| !link.is_over());
+                if let Some(found) = found {
+                    break found;
+                }
+                if self.is_over() {
+                    return Err(stopped());
+                }
+                link.changed().await.map_err(|_| stopped())?;
+            };
+            link.open().await
+        }
+        .boxed()
+    }
+
+    fn is_over(&self) -> bool {
+        *self.0.state.borrow() == DialState::Stopped
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::Unavailable, "the link is not kept any more")
+}
+
+/// Keeps a link to `addr`; must be called on an arbiter.
+pub(crate) fn dial(
+    addr: String,
+    options: DialOptions,
+    config: &Config,
+    door: LinkDoor,
+) -> DialHandle {
+    let shared = Arc::new(Shared {
+        addr,
+        options,
+        config: config.link.clone(),
+        grace: config.rpc.shutdown_grace,
+        state: watch::Sender::new(DialState::Down(None)),
+        link: watch::Sender::new(None),
+        links: AtomicU64::new(0),
+        stop: watch::Sender::new(false),
+    });
+    actix_rt::spawn(keep(Stopped(Arc::clone(&shared)), door));
+    DialHandle { shared }
+}
+
+/// Says that the link is not kept any more, however that came.
+struct Stopped(Arc<Shared>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.state.send_replace(DialState::Stopped);
+        self.0.link.send_replace(None);
+    }
+}
+
+async fn keep(this: Stopped, door: LinkDoor) {
+    let shared = &this.0;
+    let config = &shared.config;
+    let mut backoff = Backoff::new(config.backoff_min, config.backoff_max);
+    loop {
+        let failure = tokio::select! {
+            connected = connect(shared) => match connected {
+                Ok((socket, about)) => {
+                    let since = Instant::now();
+                    let (ended, over) = serve(shared, socket, about, &door).await;
+                    if over {
+                        return;
+                    }
+                    backoff.lost_after(since.elapsed());
+                    tracing::warn!(addr = shared.addr, name = shared.options.name, reason = %ended, "link lost; dialing again");
+                    ended
+                }
+                Err(error) => {
+                    tracing::warn!(addr = shared.addr, name = shared.options.name, %error, "no link; dialing again");
+                    error
+                }
+            },
+            () = told_to_stop(shared, &door) => return,
+        };
+        shared.state.send_replace(DialState::Down(Some(failure)));
+        tokio::select! {
+            () = sleep(backoff.next(rand::random())) => {}
+            () = told_to_stop(shared, &door) => return,
+        }
+    }
+}
+
+/// Ends when the handle or the service is stopped.
+async fn told_to_stop(shared: &Shared, door: &LinkDoor) {
+    let mut stop = shared.stop.subscribe();
+    tokio::select! {
+        // An error cannot be: `shared` holds the sender.
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = door.closed() => {}
+    }
+}
+
+/// One attempt.
+async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
+    let Shared { addr, options, config, .. } = shared;
+    let unreachable = |error: &io::Error| {
+        Error::new(ErrorCode::Unreachable, format!("no link to {addr}: {error}"))
+    };
+    let late = |what: &str, limit: Duration| {
+        let message = format!("no link to {addr}: {what} within {limit:?}");
+        Error::new(ErrorCode::Unreachable, message)
+    };
+    let connected = timeout(config.connect_timeout, TcpStream::connect(addr)).await;
+    let stream = connected
+        .map_err(|_| late("it did not answer", config.connect_timeout))?
+        .map_err(|error| unreachable(&error))?;
+    set_options(&stream, config).map_err(|error| unreachable(&error))?;
+    let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
+    let mut socket = Socket::from(stream);
+    let hello = Hello {
+        name: options.name.clone(),
+        credentials: options.credentials.clone(),
+        serves: options.serve,
+        streams_max: u32::try_from(config.streams_max).unwrap_or(u32::MAX),
+    };
+    let greeted = timeout(config.handshake_timeout, hello::greet(&mut socket, &hello, addr)).await;
+    let Welcome { serves, streams_max } =
+        greeted.map_err(|_| late("it said nothing", config.handshake_timeout))??;
+    let about = About {
+        name: options.name.clone(),
+        addr: peer,
+        peer_serves: serves,
+        streams_max: config.streams_max.min(streams_max as usize),
+        called: Some(options.name.as_str().into()),
+    };
+    Ok((socket, about))
+}
+
+/// What a TCP connection of a link is set to.
+pub(super) fn set_options(stream: &TcpStream, config: &LinkConfig) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let unanswered = config.ping_interval + config.ping_timeout;
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unanswered))
+}
+
+/// Runs a link until it ends; tells why, and whether it is not to be kept any more.
+async fn serve(shared: &Shared, socket: Socket, about: About, door: &LinkDoor) -> (Error, bool) {
+    let config = &shared.config;
+    let addr = about.addr;
+    let (link, idle) = Link::new(about, config);
+    tracing::info!(addr = shared.addr, name = shared.options.name, "link is up");
+    shared.links.fetch_add(1, Ordering::Relaxed);
+    shared.link.send_replace(Some(link.clone()));
+    shared.state.send_replace(DialState::Up(addr));
+    let entrance = shared.options.serve.then(|| door.clone());
+    let stopping = async {
+        told_to_stop(shared, door).await;
+        link.leave();
+        // Where the service stops, it ends what is left itself, and later than this.
+        let _ = timeout(shared.grace, link.drained(config)).await;
+        link.shut("it was stopped");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = idle.run(socket, true, entrance, config) => {}
+        () = stopping => {}
+    }
+    shared.link.send_replace(None);
+    let over = *shared.stop.borrow() || door.closed().now_or_never().is_some();
+    (Error::new(ErrorCode::Unavailable, link.reason()), over)
+}

@@ -1,0 +1,354 @@
+//! The handshake of a link: who dials, under which name, and what either end does.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::auth::Credentials;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::codec::{self, CodecError, decode, encode_frame};
+use crate::rpc::frame::{self, Kind};
+use crate::rpc::proto::WireError;
+use crate::rpc::socket::Socket;
+
+/// What either end of a link sends first: its name and its version.
+pub(crate) const PREFACE: [u8; 8] = *b"WAKELNK\x01";
+
+/// Longest answer to a hello, bytes: before it the listener is a stranger.
+const ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// What a stranger said is shown up to so many bytes.
+const SHOWN_BYTES_MAX: usize = 160;
+
+/// What whoever dials says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hello {
+    /// What it wants to be called.
+    pub(super) name: String,
+    pub(super) credentials: Option<Credentials>,
+    /// It takes connections over the link.
+    pub(super) serves: bool,
+    /// How many the other end may have open.
+    pub(super) streams_max: u32,
+}
+
+/// What the listener answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Welcome {
+    pub(super) serves: bool,
+    pub(super) streams_max: u32,
+}
+
+/// Body of the `Hello` of a link.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WireLinkHello<'a> {
+    #[serde(borrow)]
+    pub(super) name: &'a str,
+    #[serde(borrow)]
+    pub(super) credentials: Option<WireCredentials<'a>>,
+    pub(super) serves: bool,
+    pub(super) streams_max: u32,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum WireCredentials<'a> {
+    Password {
+        #[serde(borrow)]
+        user: &'a str,
+        #[serde(borrow)]
+        password: &'a str,
+    },
+    Token(#[serde(borrow)] &'a str),
+}
+
+/// Body of the `Welcome` of a link.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WireLinkWelcome {
+    pub(super) serves: bool,
+    pub(super) streams_max: u32,
+}
+
+impl<'a> From<&'a Hello> for WireLinkHello<'a> {
+    fn from(hello: &'a Hello) -> Self {
+        let credentials = hello.credentials.as_ref().map(|credentials| match credentials {
+            Credentials::Password { user, password } => {
+                WireCredentials::Password { user, password }
+            }
+            Credentials::Token(token) => WireCredentials::Token(token),
+        });
+        let Hello { name, serves, streams_max, .. } = hello;
+        Self { name, credentials, serves: *serves, streams_max: *streams_max }
+    }
+}
+
+impl From<WireLinkHello<'_>> for Hello {
+    fn from(wire: WireLinkHello<'_>) -> Self {
+        let credentials = wire.credentials.map(|credentials| match credentials {
+            WireCredentials::Password { user, password } => Credentials::password(user, password),
+            WireCredentials::Token(token) => Credentials::token(token),
+        });
+        let WireLinkHello { name, serves, streams_max, .. } = wire;
+        Self { name: name.to_owned(), credentials, serves, streams_max }
+    }
+}
+
+/// The start of a link as whoever dials sends it.
+pub(super) fn encode_hello(hello: &Hello) -> Result<Vec<u8>, Error> {
+    let mut out = PREFACE.to_vec();
+    encode_frame(&mut out, Kind::Hello, 0, 0, &WireLinkHello::from(hello), usize::MAX)
+        .map_err(|error| protocol(&error.to_string()))?;
+    Ok(out)
+}
+
+/// The start of a link as the listener answers it.
+pub(super) fn encode_answer(answer: &Result<Welcome, Error>) -> Vec<u8> {
+    let mut out = PREFACE.to_vec();
+    // Both are far below any limit of frames.
+    let _ = match answer {
+        Ok(Welcome { serves, streams_max }) => {
+            let wire = WireLinkWelcome { serves: *serves, streams_max: *streams_max };
+            encode_frame(&mut out, Kind::Welcome, 0, 0, &wire, usize::MAX)
+        }
+        Err(error) => {
+            encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(error), usize::MAX)
+        }
+    };
+    out
+}
+
+/// Why a peer of a listener cannot be answered with a frame: it is told this line.
+pub(super) enum Unfit {
+    Line(&'static str),
+    /// It went.
+    Gone,
+    /// It can.
+    Refused(Error),
+}
+
+/// Reads the hello of a link; nothing of what follows it.
+pub(super) async fn read_hello(
+    socket: &mut (impl AsyncRead + Unpin),
+    hello_bytes_max: usize,
+) -> Result<Hello, Unfit> {
+    let mut received = BytesMut::new();
+    while received.len() < PREFACE.len() {
+        read_some(socket, &mut received, PREFACE.len()).await.map_err(|_| Unfit::Gone)?;
+        if !PREFACE.starts_with(&received) {
+            return Err(Unfit::Line(not_a_link(&received)));
+        }
+    }
+    received.clear();
+    let (kind, body) = read_frame(socket, &mut received, hello_bytes_max).await.map_err(|it| {
+        let Frameless::Broken(error) = it else { return Unfit::Gone };
+        Unfit::Refused(match error {
+            CodecError::TooLarge { bytes, max } => super::limit(
+                "link.hello_bytes_max",
+                max,
+                &format!("a hello of {bytes} bytes is too long"),
+            ),
+            error => protocol(&error.to_string()),
+        })
+    })?;
+    if kind != Kind::Hello {
+        return Err(Unfit::Refused(protocol("the first frame of a link must be a hello")));
+    }
+    let wire = decode::<WireLinkHello<'_>>(&body);
+    wire.map(Hello::from).map_err(|error| Unfit::Refused(protocol(&error.to_string())))
+}
+
+/// What whoever does not begin as a link does is told.
+fn not_a_link(start: &[u8]) -> &'static str {
+    let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
+    match start {
+        _ if same == PREFACE.len() - 1 => {
+            "ERR wakeful: this end speaks version 1 of links, the other another; update the older \
+             of the two\n"
+        }
+        [b'W', b'A', b'K', b'E', b'F', ..] | [b'{', ..] => {
+            "ERR wakeful: this port takes the links of servers; clients connect to the port of \
+             --listen\n"
+        }
+        [0x16, ..] => "ERR wakeful: this port speaks no TLS; connect without it\n",
+        _ => "ERR wakeful: this port takes the links of wakeful servers; see docs/protocol.md\n",
+    }
+}
+
+/// Says hello at `addr` and hears the answer; nothing of what follows it.
+///
+/// # Errors
+/// `Unreachable` where the other end went, `UnsupportedVersion` where it is no listener of links,
+/// and what the listener refuses with.
+pub(super) async fn greet(
+    socket: &mut Socket,
+    hello: &Hello,
+    addr: &str,
+) -> Result<Welcome, Error> {
+    let gone = |error: io::Error| {
+        let message = format!("no link to {addr}: {error}");
+        Error::new(ErrorCode::Unreachable, message)
+    };
+    // A listener that refuses may close before it has read this: its reason counts, not the error.
+    let sent = socket.write_all(&encode_hello(hello)?).await;
+    let mut received = BytesMut::new();
+    while received.len() < PREFACE.len() {
+        read_some(socket, &mut received, PREFACE.len()).await.map_err(gone)?;
+        if !PREFACE.starts_with(&received) {
+            return Err(stranger(socket, received, addr).await);
+        }
+    }
+    sent.map_err(gone)?;
+    received.clear();
+    let frame = read_frame(socket, &mut received, ANSWER_BYTES_MAX).await;
+    let unreadable = |error: &CodecError| protocol(&format!("from {addr}: {error}"));
+    let (kind, body) = frame.map_err(|it| match it {
+        Frameless::Gone(error) => gone(error),
+        Frameless::Broken(error) => unreadable(&error),
+    })?;
+    match kind {
+        Kind::Welcome => {
+            let wire: WireLinkWelcome = decode(&body).map_err(|error| unreadable(&error))?;
+            Ok(Welcome { serves: wire.serves, streams_max: wire.streams_max })
+        }
+        Kind::Error => {
+            let wire = codec::decode::<WireError<'_>>(&body);
+            Err(wire.map(Error::from).map_err(|error| unreadable(&error))?)
+        }
+        kind => Err(protocol(&format!("{addr} began a link with a {kind:?} frame"))),
+    }
+}
+
+/// Something that is no listener of links; what it says as far as it comes.
+async fn stranger(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Error {
+    while received.len() < SHOWN_BYTES_MAX && !received.contains(&b'\n') {
+        if read_some(socket, &mut received, SHOWN_BYTES_MAX).await.is_err() {
+            break;
+        }
+    }
+    let line = received[..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let said = line.escape_ascii();
+    let message = format!("{addr} takes no links of this version of Wakeful: it says \"{said}\"");
+    Error::new(ErrorCode::UnsupportedVersion, message)
+}
+
+enum Frameless {
+    Gone(io::Error),
+    Broken(CodecError),
+}
+
+/// Reads one frame, and not a byte more.
+async fn read_frame(
+    socket: &mut (impl AsyncRead + Unpin),
+    received: &mut BytesMut,
+    body_bytes_max: usize,
+) -> Result<(Kind, Vec<u8>), Frameless> {
+    loop {
+        match frame::split(received, body_bytes_max).map_err(Frameless::Broken)? {
+            Some((header, body, _)) => {
+                let frame = (header.kind, body.to_vec());
+                received.advance(received.len());
+                return Ok(frame);
+            }
+            None => {
+                let whole = whole_bytes(received);
+                read_some(socket, received, whole).await.map_err(Frameless::Gone)?;
+            }
+        }
+    }
+}
+
+/// How long the frame is of which `received` is the start, as far as that is known.
+fn whole_bytes(received: &[u8]) -> usize {
+    let body = received.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    match received.len() >= frame::HEADER_BYTES {
+        true => frame::HEADER_BYTES.saturating_add(body),
+        false => frame::HEADER_BYTES,
+    }
+}
+
+/// Reads what is there, so that `received` is at most `until` bytes long.
+async fn read_some(
+    socket: &mut (impl AsyncRead + Unpin),
+    received: &mut BytesMut,
+    until: usize,
+) -> io::Result<()> {
+    let room = until.saturating_sub(received.len()) as u64;
+    match socket.take(room).read_buf(received).await? {
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
+        _ => Ok(()),
+    }
+}
+
+/// Sends an answer, or a line.
+pub(super) async fn say(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    socket.write_all(bytes).await?;
+    socket.flush().await
+}
+
+fn protocol(what: &str) -> Error {
+    Error::new(ErrorCode::Protocol, format!("{what}; the link closes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
+
+    /// What the document has one side send, in all.
+    fn documented(side: &str) -> Vec<u8> {
+        let (_, example) = DOCUMENT.split_once("```link\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let lines = example.lines().filter_map(|line| line.strip_prefix(side));
+        let hex: String = lines.flat_map(str::split_whitespace).collect();
+        let digits = hex.as_bytes().chunks(2);
+        digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    }
+
+    fn edge() -> Hello {
+        Hello {
+            name: "edge".to_owned(),
+            credentials: Some(Credentials::token("tok")),
+            serves: true,
+            streams_max: 512,
+        }
+    }
+
+    #[tokio::test]
+    async fn l1_the_handshake_is_as_documented() {
+        let said = encode_hello(&edge()).unwrap();
+        assert!(documented("D").starts_with(&said));
+        let answer = encode_answer(&Ok(Welcome { serves: false, streams_max: 512 }));
+        assert!(documented("L").starts_with(&answer));
+        let mut all = &documented("D")[..];
+        assert!(matches!(read_hello(&mut all, 4096).await, Ok(hello) if hello == edge()));
+        assert_eq!(all, &documented("D")[said.len()..], "nothing more is read");
+    }
+
+    #[tokio::test]
+    async fn l3_a_hello_is_read_however_it_is_split_and_refused_when_it_is_cut() {
+        let said = encode_hello(&edge()).unwrap();
+        for at in 0..=said.len() {
+            let (first, second) = said.split_at(at);
+            let mut joined = tokio::io::AsyncReadExt::chain(first, second);
+            assert!(matches!(read_hello(&mut joined, 4096).await, Ok(hello) if hello == edge()));
+            if at < said.len() {
+                assert!(matches!(read_hello(&mut &*first, 4096).await, Err(Unfit::Gone)));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn l3_any_byte_of_a_hello_may_be_wrong() {
+        let said = encode_hello(&edge()).unwrap();
+        for at in 0..said.len() {
+            for wrong in [0, 1, 0x7f, 0xff] {
+                let mut bytes = said.clone();
+                bytes[at] = wrong;
+                // Whatever comes of it, it comes to an end.
+                let _ = read_hello(&mut &*bytes, 4096).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! [`Relay`]: a gateway by which ordinary clients reach the servers that have dialed in.
+
+mod connect;
+mod route;
+mod splice;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use self::route::{Route, read_route};
+use self::splice::splice;
+use super::accept::{Acceptor, House};
+use super::authenticate::Authenticate;
+use crate::config::{Config, RpcConfig};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::server::{LINGER, hear_out, refuse};
+use crate::rpc::socket::Socket;
+
+/// How long the accept loop rests after an error (too many open files): it never ends.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many of those who are too many are told so at once.
+const REFUSALS_MAX: usize = 64;
+
+/// Read at once of a JSON client that has named its server.
+const FIRST_WORDS_BYTES: usize = 1024;
+
+/// What [`Relay::start`] takes beside its addresses.
+#[derive(Clone)]
+pub struct RelayOptions {
+    /// The bounds of the links (`link`) and of the clients (`rpc`).
+    pub config: Config,
+    /// Who may dial in.
+    pub authenticate: Arc<dyn Authenticate>,
+}
+
+impl RelayOptions {
+    /// The defaults, for those whom `authenticate` knows.
+    pub fn new(authenticate: impl Authenticate) -> Self {
+        Self { config: Config::new(), authenticate: Arc::new(authenticate) }
+    }
+}
+
+impl fmt::Debug for RelayOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayOptions").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A gateway: servers dial in on one port, ordinary clients reach them by their names on another
+/// ([`ClientConfig::server`](crate::ClientConfig::server)). It reads of a client only its hello and
+/// moves the rest as it is: logins, watches and workers are between the client and the server.
+///
+/// It outlives servers that come and go. It runs on the tokio runtime that it is started on, and
+/// ends when it is [stopped](Self::stop) or dropped.
+pub struct Relay {
+    acceptor: Acceptor,
+    addr: SocketAddr,
+    accepting: AbortHandle,
+    /// Everything ends.
+    stop: watch::Sender<bool>,
+    /// Closed when the last client is gone.
+    ended: mpsc::Receiver<()>,
+    clients: Arc<AtomicUsize>,
+}
+
+/// What all its clients share.
+struct Hall {
+    rpc: RpcConfig,
+    splice_bytes: usize,
+    route_bytes_max: usize,
+    house: Arc<House>,
+    places: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    clients: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    /// Takes clients at `listen`, and links at `accept`.
+    ///
+    /// # Errors
+    /// `Unavailable` if an address cannot be bound; `InvalidArgument` if the limits make no sense.
+    pub async fn start(
+        listen: impl ToSocketAddrs,
+        accept: impl ToSocketAddrs,
+        options: RelayOptions,
+    ) -> Result<Self, Error> {
+        let RelayOptions { config, authenticate } = options;
+        config.check()?;
+        let unavailable =
+            |error| Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"));
+        let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
+        let addr = listener.local_addr().map_err(unavailable)?;
+        let acceptor =
+            Acceptor::bind(accept, config.link.clone(), authenticate, None, None).await?;
+        let (alive, ended) = mpsc::channel(1);
+        let stop = watch::Sender::new(false);
+        let clients = Arc::new(AtomicUsize::new(0));
+        let hall = Hall {
+            splice_bytes: config.link.splice_bytes,
+            route_bytes_max: config.link.hello_bytes_max,
+            house: Arc::clone(&acceptor.house),
+            places: Arc::new(Semaphore::new(
+                config.rpc.connections_max.min(Semaphore::MAX_PERMITS),
+            )),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            rpc: config.rpc,
+            clients: Arc::clone(&clients),
+        };
+        let taking = accept_all(listener, Arc::new(hall), stop.subscribe(), alive);
+        let accepting = tokio::spawn(taking).abort_handle();
+        tracing::info!(%addr, "listening");
+        Ok(Self { acceptor, addr, accepting, stop, ended, clients })
+    }
+
+    /// Where clients connect.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where servers dial in.
+    pub fn accept_addr(&self) -> SocketAddr {
+        self.acceptor.addr()
+    }
+
+    /// The names of the servers that are there, in order.
+    pub fn servers(&self) -> Vec<String> {
+        self.acceptor.house.names()
+    }
+
+    /// How many clients are connected.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Takes nothing new and tells the servers so, who say goodbye to their clients; what is under
+    /// way may take `grace`. Then everything ends, and it returns.
+    ///
+    /// Cancel: what is left ends at once.
+    pub async fn stop(mut self, grace: Duration) {
+        self.accepting.abort();
+        self.acceptor.leave();
+        // `None`, as nothing is ever sent: all have gone.
+        if timeout(grace, self.ended.recv()).await.is_err() {
+            self.stop.send_replace(true);
+            let _ = self.ended.recv().await;
+        }
+        self.acceptor.finish().await;
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.stop.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Relay");
+        shown.field("listen", &self.addr).field("accept", &self.accept_addr()).finish()
+    }
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    hall: Arc<Hall>,
+    stop: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+) {
+    loop {
+        let (stream, addr) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed; trying again");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = set_options(&stream, &hall.rpc) {
+            tracing::debug!(%addr, %error, "connection lost while it was set up");
+            continue;
+        }
+        let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
+        let socket = Socket::from(stream);
+        let Ok(permit) = Arc::clone(&hall.places).try_acquire_owned() else {
+            // Whoever comes when even these are many is closed without a word.
+            if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = timeout(LINGER, refuse(socket, hall.rpc.connections_max)).await;
+                    drop((permit, alive));
+                });
+            }
+            continue;
+        };
+        tokio::spawn(async move {
+            hall.clients.fetch_add(1, Ordering::Relaxed);
+            tokio::select! {
+                () = serve(&hall, socket, addr) => {}
+                // An error: the relay is dropped.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            hall.clients.fetch_sub(1, Ordering::Relaxed);
+            drop((permit, alive));
+        });
+    }
+}
+
+fn set_options(stream: &TcpStream, config: &RpcConfig) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let unanswered = config.ping_interval + config.ping_timeout;
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unanswered))
+}
+
+/// A client from its first byte to its end.
+async fn serve(hall: &Hall, mut socket: Socket, addr: SocketAddr) {
+    let limit = hall.rpc.handshake_timeout;
+    let route = match timeout(limit, read_route(&mut socket, hall.route_bytes_max)).await {
+        Ok(Ok(route)) => route,
+        Ok(Err(refusal)) => return part(&mut socket, &refusal.0).await,
+        Err(_) => {
+            let late = "ERR wakeful: nobody was asked for within rpc.handshake_timeout; see \
+                docs/protocol.md\n";
+            return part(&mut socket, late.as_bytes()).await;
+        }
+    };
+    let opened = match hall.house.find(&route.server) {
+        Ok(link) => timeout(limit, link.open()).await.unwrap_or_else(|_| {
+            let message = "the server took no connection within rpc.handshake_timeout";
+            Err(Error::new(ErrorCode::Unavailable, message))
+        }),
+        Err(error) => Err(error),
+    };
+    let mut server = match opened {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::info!(%addr, %error, "client refused");
+            return part(&mut socket, &route.refusal(&error)).await;
+        }
+    };
+    tracing::debug!(%addr, server = route.server, "client routed");
+    let Route { mut forward, answer, .. } = route;
+    if !answer.is_empty() {
+        let begun = async {
+            socket.write_all(&answer).await?;
+            first_words(&mut socket, &mut forward).await
+        };
+        if !matches!(timeout(limit, begun).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let begun = async {
+        server.write_all(&forward).await?;
+        server.flush().await
+    };
+    if !matches!(timeout(hall.rpc.write_timeout, begun).await, Ok(Ok(()))) {
+        return;
+    }
+    splice(socket, server, hall.splice_bytes, hall.rpc.write_timeout).await;
+}
+
+/// Reads until there is more than the white space between two calls: by its first byte a server knows
+/// which language a client speaks.
+async fn first_words(socket: &mut Socket, words: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        *words = words.trim_ascii_start().to_vec();
+        if !words.is_empty() {
+            return Ok(());
+        }
+        words.reserve(FIRST_WORDS_BYTES);
+        if socket.read_buf(words).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Says the last word, as far as the client listens.
+async fn part(socket: &mut Socket, word: &[u8]) {
+    let said = async {
+        socket.write_all(word).await?;
+        hear_out(socket).await
+    };
+    let _ = timeout(LINGER, said).await;
+}

@@ -1,0 +1,213 @@
+//! [`Route`]: which server a client means, read from what it says first.
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::connect;
+use crate::error::{Details, Error, ErrorCode};
+use crate::rpc::codec::{CodecError, decode, encode_frame};
+use crate::rpc::frame::{Kind, PREFACE, split};
+use crate::rpc::link::SERVER_NAME_BYTES_MAX;
+use crate::rpc::proto::{WireError, WireHello};
+use crate::rpc::server::{HELLO_BYTES_MAX, not_wakeful};
+
+/// Which server a client means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// Empty: the only one.
+    pub(super) server: String,
+    /// What was read and is the server's to hear.
+    pub(super) forward: Vec<u8>,
+    /// What the client is told once the server is there.
+    pub(super) answer: Vec<u8>,
+    tongue: Tongue,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Tongue {
+    Native,
+    /// JSON, with the id of the call that named the server, if one did.
+    Json(Option<String>),
+}
+
+/// The last words to a client that is not understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal(pub(super) Vec<u8>);
+
+impl Route {
+    /// What the client is told if there is no such server.
+    pub(super) fn refusal(&self, error: &Error) -> Vec<u8> {
+        match &self.tongue {
+            Tongue::Native => refusal(error),
+            Tongue::Json(id) => connect::failure(id.as_deref(), error),
+        }
+    }
+}
+
+/// Reads as much as it takes to know which server is meant: a preface and a hello, or a JSON call.
+pub(super) async fn read_route(
+    socket: &mut (impl AsyncRead + Unpin),
+    json_bytes_max: usize,
+) -> Result<Route, Refusal> {
+    let mut received = BytesMut::new();
+    loop {
+        if let Some(found) = understand(&received, json_bytes_max) {
+            return found;
+        }
+        // At most what the longest hello, or call, takes in all.
+        let room = (PREFACE.len() + 20 + HELLO_BYTES_MAX).max(json_bytes_max) + 1;
+        let left = room.saturating_sub(received.len()).max(1) as u64;
+        match socket.take(left).read_buf(&mut received).await {
+            Ok(1..) => {}
+            // Whoever went is told nothing.
+            Ok(0) | Err(_) => return Err(Refusal(Vec::new())),
+        }
+    }
+}
+
+/// What `received` says; `None` while it is too little.
+fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Refusal>> {
+    if received.first() == Some(&b'{') {
+        return json(received, json_bytes_max).map(Ok);
+    }
+    let start = received.get(..PREFACE.len()).unwrap_or(received);
+    if !PREFACE.starts_with(start) {
+        return Some(Err(Refusal(not_wakeful(start).into())));
+    }
+    let frames = received.get(PREFACE.len()..)?;
+    native(frames, received).transpose()
+}
+
+fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, Refusal> {
+    let broken = |message: &str| {
+        let message = format!("{message}; the connection closes");
+        Refusal(refusal(&Error::new(ErrorCode::Protocol, message)))
+    };
+    let whole = split(frames, HELLO_BYTES_MAX).map_err(|error| match error {
+        CodecError::TooLarge { .. } => broken("the hello is longer than 1024 bytes"),
+        error => broken(&error.to_string()),
+    })?;
+    let Some((header, body, _)) = whole else { return Ok(None) };
+    if header.kind != Kind::Hello {
+        return Err(broken("the first frame must be a hello"));
+    }
+    let WireHello { server, .. } = decode(body).map_err(|error| broken(&error.to_string()))?;
+    if server.len() > SERVER_NAME_BYTES_MAX {
+        return Err(broken("the server's name is longer than 256 bytes"));
+    }
+    Ok(Some(Route {
+        server: server.to_owned(),
+        forward: received.to_vec(),
+        answer: Vec::new(),
+        tongue: Tongue::Native,
+    }))
+}
+
+/// A call of `Wakeful.Connect` names the server; anything else is for the only one there is.
+fn json(received: &[u8], bytes_max: usize) -> Option<Route> {
+    let (server, id, used) = match connect::read(received) {
+        connect::First::Connect { server, id, used } => (server, Some(id), used),
+        connect::First::Other { id } => (String::new(), id, 0),
+        connect::First::Partial if received.len() <= bytes_max => return None,
+        connect::First::Partial => (String::new(), None, 0),
+    };
+    let answer = match &id {
+        Some(id) if used > 0 => connect::success(id, &server),
+        _ => Vec::new(),
+    };
+    let forward = received.get(used..).unwrap_or_default().to_vec();
+    Some(Route { server, forward, answer, tongue: Tongue::Json(id) })
+}
+
+fn refusal(error: &Error) -> Vec<u8> {
+    let mut out = PREFACE.to_vec();
+    // An error is far below any limit of frames.
+    let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(error), usize::MAX);
+    out
+}
+
+/// Nothing of a refusal but its code and its words fits JSON of this kind: an error is a string.
+pub(super) fn in_words(error: &Error) -> String {
+    match &error.details {
+        Details::Limit { name, value } => format!("{} ({name} = {value})", error.message),
+        _ => error.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(server: &str) -> Vec<u8> {
+        let mut out = PREFACE.to_vec();
+        let hello = WireHello { client_name: "me", server };
+        encode_frame(&mut out, Kind::Hello, 0, 0, &hello, usize::MAX).unwrap();
+        out
+    }
+
+    async fn route(pieces: &[&[u8]]) -> Result<Route, Refusal> {
+        let mut io = tokio_test_io(pieces);
+        read_route(&mut io, 256).await
+    }
+
+    /// A reader that gives one piece at a time.
+    fn tokio_test_io(pieces: &[&[u8]]) -> impl AsyncRead + Unpin {
+        let mut all: Box<dyn AsyncRead + Unpin + Send> = Box::new(tokio::io::empty());
+        for piece in pieces.iter().rev() {
+            all = Box::new(std::io::Cursor::new(piece.to_vec()).chain(all));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn l5_a_hello_names_the_server_and_is_forwarded_as_it_came() {
+        let said = [hello("edge"), b"more".to_vec()].concat();
+        for at in 0..said.len() {
+            let found = route(&[&said[..at], &said[at..]]).await.unwrap();
+            assert_eq!(found.server, "edge");
+            assert_eq!(found.forward, said[..found.forward.len()]);
+            assert!(found.answer.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn l5_what_is_no_hello_is_refused_at_once() {
+        let text = |refusal: Refusal| String::from_utf8_lossy(&refusal.0).into_owned();
+        let http = route(&[b"GET / HTTP/1.1\r\n"]).await.unwrap_err();
+        assert!(text(http).starts_with("ERR wakeful:"));
+        let link = route(&[b"WAKELNK\x01"]).await.unwrap_err();
+        assert!(text(link).contains("accepting on"));
+        let long = [&PREFACE[..], &[0, 16, 0, 0, 1, 1], &[0; 14]].concat();
+        assert!(text(route(&[&long]).await.unwrap_err()).contains("1024"));
+        let request = [&PREFACE[..], &[0, 0, 0, 0, 3, 1], &[0; 14]].concat();
+        assert!(text(route(&[&request]).await.unwrap_err()).contains("hello"));
+        let long = hello(&"x".repeat(257));
+        assert!(text(route(&[&long]).await.unwrap_err()).contains("256"));
+        assert_eq!(route(&[b"WAKE"]).await, Err(Refusal(Vec::new())));
+    }
+
+    #[tokio::test]
+    async fn l5_a_json_client_names_the_server_by_its_first_call() {
+        let connect = br#"{"method":"Wakeful.Connect","params":[{"server":"edge"}],"id":7}"#;
+        for at in 1..connect.len() {
+            let found = route(&[&connect[..at], &connect[at..], b"\n{\"method\""]).await.unwrap();
+            assert_eq!((&*found.server, found.forward.is_empty()), ("edge", true));
+            assert_eq!(
+                found.answer,
+                b"{\"id\":7,\"result\":{\"server\":\"edge\"},\"error\":null}\n"
+            );
+            let error = Error::new(ErrorCode::NoSuchServer, "no server edge");
+            let said = String::from_utf8(found.refusal(&error)).unwrap();
+            assert_eq!(
+                said,
+                "{\"id\":7,\"result\":null,\"error\":\"NoSuchServer: no server edge\"}\n"
+            );
+        }
+        let get = br#"{"method":"KVStoreService.Get","params":["a"],"id":"x"}"#;
+        let found = route(&[get]).await.unwrap();
+        assert_eq!((&*found.server, &*found.forward), ("", &get[..]));
+        let long = [br#"{"method":"KVStoreService.Set","params":[[""#, &[b'a'; 400][..]].concat();
+        let found = route(&[&long]).await.unwrap();
+        assert_eq!((&*found.server, &*found.forward), ("", &long[..found.forward.len()]));
+    }
+}

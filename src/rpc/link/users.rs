@@ -1,0 +1,92 @@
+//! [`LinkUsers`]: users of a file may dial.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::authenticate::{Admission, Authenticate, Presented};
+use crate::auth::{Auth, Login};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::server::next_owner;
+use crate::session::Peer;
+
+/// Users who show their password or a token may dial under the names on which they have been granted
+/// `dial`. Whoever loses that, or the proof, loses the link. The file is looked at again every
+/// `auth.reload_interval`, until this is dropped.
+#[derive(Debug)]
+pub struct LinkUsers {
+    auth: Auth,
+    reloading: AbortHandle,
+}
+
+impl LinkUsers {
+    /// The users of `auth`. Must be called on a tokio runtime.
+    pub fn new(auth: Auth) -> Self {
+        let looking = auth.clone();
+        let reloading = tokio::spawn(async move { looking.keep_reloading().await });
+        Self { auth, reloading: reloading.abort_handle() }
+    }
+}
+
+impl Drop for LinkUsers {
+    fn drop(&mut self) {
+        self.reloading.abort();
+    }
+}
+
+impl Authenticate for LinkUsers {
+    fn authenticate<'a>(
+        &'a self,
+        presented: &'a Presented,
+    ) -> BoxFuture<'a, Result<Admission, Error>> {
+        let auth = self.auth.clone();
+        async move {
+            let Presented { name, credentials, addr, identity } = presented.clone();
+            let login = match (credentials, identity) {
+                (Some(credentials), _) => auth.login(&Peer::Tcp(addr), credentials).await?,
+                (None, Some(identity)) => auth.certified(identity),
+                (None, None) => return Err(refused()),
+            };
+            may(&auth, &login, &name)?;
+            let admission = Admission::of(login.identity.clone());
+            Ok(admission.until(no_longer(auth, login, name)))
+        }
+        .boxed()
+    }
+}
+
+/// That whoever logged in may dial under `name` now.
+fn may(auth: &Auth, login: &Login, name: &str) -> Result<(), Error> {
+    let access = auth.access(login).ok_or_else(refused)?;
+    access.permits_dial(name).map_err(Error::from)
+}
+
+fn refused() -> Error {
+    Error::new(ErrorCode::LoginFailed, "the link is refused: no such user or token")
+}
+
+/// Ends when whoever logged in may not dial under `name` any more.
+async fn no_longer(auth: Auth, login: Login, name: String) {
+    let changed = Arc::new(Notify::new());
+    let listening = Listening { auth, number: next_owner() };
+    let tell = Arc::clone(&changed);
+    listening.auth.listen(listening.number, move || tell.notify_one());
+    while may(&listening.auth, &login, &name).is_ok() {
+        changed.notified().await;
+    }
+}
+
+/// Is told of changes until it is dropped.
+struct Listening {
+    auth: Auth,
+    number: u64,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.auth.leave(self.number);
+    }
+}

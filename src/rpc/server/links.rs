@@ -1,0 +1,126 @@
+//! [`LinkDoor`]: the door for connections that come over links.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::connection::Connection;
+use super::outbox::Outgoing;
+use super::{Open, REFUSALS_MAX, Server, admit, refuse_one_more};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::socket::Socket;
+use crate::service::Wakeful;
+use crate::session::{Peer, Session};
+
+/// A connection that came over a link.
+pub(crate) struct Arrival {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    /// What the server is called there, if that is not its own name.
+    pub(crate) called: Option<Arc<str>>,
+    /// Ends when the link takes no new connections any more, and so those it has should end.
+    pub(crate) left: BoxFuture<'static, ()>,
+}
+
+/// Where links hand their connections in. Cheap to clone; the service waits for every clone when it
+/// stops.
+#[derive(Clone)]
+pub(crate) struct LinkDoor {
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    alive: mpsc::Sender<()>,
+}
+
+/// A [`LinkDoor`] that the service does not wait for.
+pub(crate) struct DoorKey {
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    alive: mpsc::WeakSender<()>,
+}
+
+impl DoorKey {
+    /// The door, if it is open.
+    pub(crate) fn door(&self) -> Option<LinkDoor> {
+        let alive = self.alive.upgrade()?;
+        Some(LinkDoor { arrivals: self.arrivals.clone(), alive })
+    }
+}
+
+impl LinkDoor {
+    /// What opens it again, for whoever is not to be waited for.
+    pub(crate) fn key(&self) -> DoorKey {
+        DoorKey { arrivals: self.arrivals.clone(), alive: self.alive.downgrade() }
+    }
+
+    /// Hands a connection in; it is dropped if the door is closed.
+    pub(crate) fn enter(&self, arrival: Arrival) {
+        // bound: `link.streams_max` for each link
+        let _ = self.arrivals.send(arrival);
+    }
+
+    /// Ends when nothing is taken any more: the service stops.
+    pub(crate) async fn closed(&self) {
+        self.arrivals.closed().await;
+    }
+}
+
+/// That a server that is `called` so is the one that a client means.
+///
+/// # Errors
+/// `NoSuchServer`.
+pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error> {
+    match called.filter(|called| !meant.is_empty() && *called != meant) {
+        None => Ok(()),
+        Some(called) => {
+            let message = format!(
+                "this is the server {}, not {}; connect to that one, or leave its name out",
+                called.escape_debug(),
+                meant.escape_debug()
+            );
+            Err(Error::new(ErrorCode::NoSuchServer, message))
+        }
+    }
+}
+
+impl Server {
+    /// A door for links, on this arbiter. It closes by itself with the last who can hand something in.
+    pub(crate) fn over_links(service: &Wakeful) -> (Self, LinkDoor) {
+        let open: Open = Arc::new(Mutex::new(HashMap::new()));
+        let (alive, ended) = mpsc::channel(1);
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        let taking = take_all(arriving, service.clone(), Arc::clone(&open), alive.clone());
+        let accept = actix_rt::spawn(taking);
+        (Self { accept, open, ended }, LinkDoor { arrivals, alive })
+    }
+}
+
+async fn take_all(
+    mut arriving: mpsc::UnboundedReceiver<Arrival>,
+    service: Wakeful,
+    open: Open,
+    alive: mpsc::Sender<()>,
+) {
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    while let Some(arrival) = arriving.recv().await {
+        let Arrival { socket, peer, called, left } = arrival;
+        let Some(gauge) = admit(&service, &open, &alive) else {
+            refuse_one_more(socket, service.config().rpc.connections_max, &refusals, &alive);
+            continue;
+        };
+        let session = Arc::new(Session::new(gauge.id, peer));
+        let outbox = Arc::clone(&gauge.outbox);
+        let connection = Connection::new(socket, session, service.clone(), outbox).called(called);
+        actix_rt::spawn(async move {
+            let mut run = std::pin::pin!(connection.run());
+            tokio::select! {
+                () = &mut run => {}
+                () = left => {
+                    gauge.outbox.push(Outgoing::Goodbye);
+                    run.await;
+                }
+            }
+            drop(gauge);
+        });
+    }
+}

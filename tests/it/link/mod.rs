@@ -1,0 +1,147 @@
+//! Links: servers that dial out, and relays, as processes and in this one.
+
+mod dialing;
+mod listener;
+mod relay;
+mod storm;
+mod users;
+mod wire;
+
+use std::process::Command;
+use std::time::Duration;
+
+use wakeful::{Client, ClientConfig, Config, JobContext, JobError, JobHandler};
+
+use crate::process::{PATIENCE, Ran, Running, wakeful};
+
+/// What servers show to relays here.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A relay on free ports; killed when dropped.
+struct Relay {
+    process: Running,
+    listening: String,
+    accepting: String,
+}
+
+impl Relay {
+    fn start() -> Self {
+        Self::start_at("127.0.0.1:0", "127.0.0.1:0", &[])
+    }
+
+    fn start_at(listen: &str, accept: &str, arguments: &[&str]) -> Self {
+        let fixed = ["relay", "--listen", listen, "--accept", accept];
+        let mut command = wakeful(&[&fixed, arguments].concat());
+        command.env("WAKEFUL_RELAY_TOKEN", TOKEN).env("RUST_LOG", "error");
+        let mut process = Running::start(command);
+        let line = process.line();
+        let listening = line.strip_prefix("listening on ").expect(&line).to_owned();
+        let line = process.line();
+        let accepting = line.strip_prefix("accepting on ").expect(&line).to_owned();
+        Self { process, listening, accepting }
+    }
+
+    /// One at the same ports as this one had, which is gone.
+    fn again(self, arguments: &[&str]) -> Self {
+        let (listening, accepting) = (self.listening.clone(), self.accepting.clone());
+        self.process.signal("KILL");
+        drop(self);
+        Self::start_at(&listening, &accepting, arguments)
+    }
+
+    /// A server that dials it, under `name`.
+    fn serve(&self, name: &str) -> Dialing {
+        Dialing::start(dialing(&self.accepting, name, &[]))
+    }
+
+    /// A command for the server `name` behind it.
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        wakeful(&[&["--addr", &self.listening, "--server", name], arguments].concat())
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> Ran {
+        Running::start(self.command(name, arguments)).finish()
+    }
+
+    fn ok(&self, name: &str, arguments: &[&str]) -> String {
+        self.run(name, arguments).ok()
+    }
+
+    /// Waits until the server `name` is there.
+    fn until_there(&self, name: &str) {
+        crate::process::until(&format!("{name} is there"), || {
+            self.run(name, &["status"]).code == Some(0)
+        });
+    }
+
+    /// A client of the server `name` behind it that comes back at once.
+    async fn client(&self, name: &str) -> Client {
+        let config = ClientConfig { server: name.to_owned(), ..client_config(&self.listening) };
+        crate::support::within(Client::connect_with(config)).await.unwrap()
+    }
+}
+
+/// The defaults, but back at once after a lost connection.
+fn client_config(addr: &str) -> ClientConfig {
+    let mut config = ClientConfig::new(addr);
+    config.call_deadline = Some(PATIENCE);
+    config.reconnect_backoff_min = Duration::from_millis(5);
+    config.reconnect_backoff_max = Duration::from_millis(100);
+    config
+}
+
+/// Limits of a server that dials again soon.
+fn impatient() -> Config {
+    let mut config = Config::new();
+    config.rpc.shutdown_grace = Duration::from_secs(2);
+    config.link.backoff_min = Duration::from_millis(20);
+    config.link.backoff_max = Duration::from_millis(500);
+    config
+}
+
+/// `wakeful serve` that dials `addr` under `name` with the token, and dials again soon.
+fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
+    let fixed = [
+        "serve",
+        "--dial",
+        addr,
+        "--dial-name",
+        name,
+        "--limit",
+        "link.backoff_min=20ms",
+        "--limit",
+        "link.backoff_max=500ms",
+    ];
+    let mut command = wakeful(&[&fixed, arguments].concat());
+    command.env("WAKEFUL_DIAL_TOKEN", TOKEN).env("RUST_LOG", "error");
+    command
+}
+
+/// A server that dials; killed when dropped.
+struct Dialing(Running);
+
+impl Dialing {
+    fn start(command: Command) -> Self {
+        let mut process = Running::start(command);
+        let line = process.line();
+        assert!(line.starts_with("dialing "), "{line}");
+        Self(process)
+    }
+
+    fn kill(self) {
+        self.0.signal("KILL");
+        self.0.finish();
+    }
+}
+
+/// A worker, who asks for its jobs or is called with them.
+struct Double;
+
+impl JobHandler for Double {
+    type Job = u64;
+    type Output = u64;
+
+    async fn handle(&self, job: u64, _: &JobContext) -> Result<u64, JobError> {
+        Ok(job * 2)
+    }
+}
