@@ -181,6 +181,12 @@ pub struct RpcConfig {
     pub ping_timeout: Duration,
     /// How long requests in flight may take after a goodbye.
     pub shutdown_grace: Duration,
+    /// Most TLS handshakes of one port under way at once; the others wait for their turn, within
+    /// `rpc.handshake_timeout`.
+    pub tls_handshakes_max: usize,
+    /// How often the files of a TLS port are looked at, to be read anew where they have changed; zero
+    /// for never.
+    pub tls_check_interval: Duration,
 }
 
 impl Config {
@@ -232,6 +238,8 @@ impl Config {
                 ping_interval: Duration::from_secs(30),
                 ping_timeout: Duration::from_secs(15),
                 shutdown_grace: Duration::from_secs(30),
+                tls_handshakes_max: 1_000,
+                tls_check_interval: Duration::from_secs(5),
             },
             journal: JournalConfig {
                 durability: Durability::Fsync,
@@ -310,7 +318,7 @@ impl Config {
                 connections_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
                 heavy_requests_max, json_depth_max, json_id_bytes_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
-                shutdown_grace,
+                shutdown_grace, tls_handshakes_max, tls_check_interval,
             }
             journal: JournalConfig {
                 durability, sync_interval, segment_bytes, pending_bytes_max, snapshot_log_bytes,

@@ -98,6 +98,8 @@ pub enum ErrorCode {
     MethodFailed = 35,
     /// The method panicked; whether it did anything is unknown.
     MethodPanicked = 36,
+    /// No connection by TLS: one side does not trust the certificate of the other. Nothing was asked.
+    TlsFailed = 37,
     /// There are users, and the connection has not logged in, or its login is not valid any more.
     /// Nothing changed.
     NotLoggedIn = 40,
@@ -149,7 +151,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 42] = [
+    pub const ALL: [ErrorCode; 43] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -186,6 +188,7 @@ impl ErrorCode {
         Self::MethodNotFound,
         Self::MethodFailed,
         Self::MethodPanicked,
+        Self::TlsFailed,
         Self::NotLoggedIn,
         Self::LoginFailed,
         Self::PermissionDenied,

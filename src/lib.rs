@@ -64,6 +64,8 @@ pub use operations::Operations;
 pub use queue::specimen as queue_specimen;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use rpc::link;
+#[cfg(feature = "tls")]
+pub use rpc::tls::{ClientCertificate, ClientCertificates, ClientTls, TlsConfig, TlsDoor};
 pub use service::Wakeful;
 pub use session::{Identity, Peer, Session, Via};
 #[doc(hidden)]

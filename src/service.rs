@@ -1,6 +1,7 @@
 //! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
 
 mod contexts;
+mod doors;
 mod operations;
 mod services;
 mod users;
@@ -15,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use actix::{Addr, AsyncContext, MailboxError, Recipient};
 use futures_util::FutureExt;
-use tokio::net::ToSocketAddrs;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use self::contexts::Contexts;
@@ -33,8 +33,7 @@ use crate::methods::Registry;
 use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
-use crate::rpc::link::{self, DialHandle, DialOptions};
-use crate::rpc::server::{LinkDoor, Server, next_owner};
+use crate::rpc::server::{Server, next_owner};
 use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
@@ -270,71 +269,6 @@ impl Wakeful {
             Ok(error) => error.clone().unwrap_or_else(gone),
             Err(_) => gone(),
         }
-    }
-
-    /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
-    /// on an arbiter, on which the connections then run.
-    ///
-    /// # Errors
-    /// `Unavailable` if the address cannot be bound, or the service has stopped.
-    pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<std::net::SocketAddr, Error> {
-        let mut house = self.inner.house.lock().await;
-        if house.alive.is_none() {
-            return Err(gone());
-        }
-        let (server, addr) = Server::bind(self, addr).await.map_err(|error| {
-            Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
-        })?;
-        house.doors.push(server);
-        Ok(addr)
-    }
-
-    /// Says what this server is called: a client that means another one
-    /// ([`ClientConfig::server`](crate::ClientConfig::server)) is refused with `NoSuchServer`. Only
-    /// the first name counts; tells whether this was it.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a name that is empty, longer than 256 bytes or has control characters.
-    pub fn set_name(&self, name: impl Into<String>) -> Result<bool, Error> {
-        let name = name.into();
-        link::check_name(&name)?;
-        Ok(self.inner.name.set(name).is_ok())
-    }
-
-    /// What it is called, if anything.
-    pub fn name(&self) -> Option<&str> {
-        self.inner.name.get().map(String::as_str)
-    }
-
-    /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener) or a
-    /// relay, for ever: a lost one is made anew after a pause of random length. Whatever comes over
-    /// it is served as if it had connected to a [door](Self::listen) of this service, and
-    /// [`DialHandle::client`] calls the other way. Must be called on an arbiter. Ends with
-    /// [`stop`](Self::stop), or that of the handle; not with the last handle.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a name that cannot be one; `Unavailable` if the service has stopped.
-    /// That nobody answers is no error: the [state](DialHandle::state) says so.
-    pub async fn dial(
-        &self,
-        addr: impl Into<String>,
-        options: DialOptions,
-    ) -> Result<DialHandle, Error> {
-        link::check_name(&options.name)?;
-        let door = self.link_door().await?;
-        Ok(link::dial(addr.into(), options, self.config(), door))
-    }
-
-    /// A door for what comes over links. Must be called on an arbiter.
-    pub(crate) async fn link_door(&self) -> Result<LinkDoor, Error> {
-        let mut house = self.inner.house.lock().await;
-        if house.alive.is_none() {
-            return Err(gone());
-        }
-        house.doors.retain(|door| !door.is_over());
-        let (server, door) = Server::over_links(self);
-        house.doors.push(server);
-        Ok(door)
     }
 
     /// Watches keys for an actor: each item is sent as [`Watched`], the next once the last was

@@ -230,9 +230,18 @@ impl Auth {
         valid.then(|| Arc::clone(&account.access))
     }
 
-    /// The login of whoever has shown a certificate in the name of a user.
-    pub(crate) fn certified(&self, identity: Identity) -> Login {
-        Login { identity, proof: Proof::Certificate }
+    /// Lets in whoever has shown a certificate in the name of a user; `None` if there is no such
+    /// user.
+    pub(crate) fn enter_by_certificate(
+        &self,
+        peer: &Peer,
+        identity: Identity,
+    ) -> Option<(Login, Arc<Access>)> {
+        let login = Login { identity, proof: Proof::Certificate };
+        let access = self.access(&login)?;
+        let Identity { name, via } = &login.identity;
+        tracing::info!(target: AUDIT, act = "login", user = name, ?via, %peer);
+        Some((login, access))
     }
 
     /// Checks who somebody is. Whether there is such a user cannot be told from the answer, nor from

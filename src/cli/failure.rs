@@ -119,7 +119,9 @@ impl From<Error> for Failure {
             | ErrorCode::TopicNotFound
             | ErrorCode::ScheduleNotFound => Exit::NotFound,
             ErrorCode::DeadlineExceeded => Exit::Timeout,
-            ErrorCode::Unreachable | ErrorCode::Unavailable => Exit::Unreachable,
+            ErrorCode::Unreachable | ErrorCode::Unavailable | ErrorCode::TlsFailed => {
+                Exit::Unreachable
+            }
             ErrorCode::Damaged => Exit::Damaged,
             ErrorCode::DataDirLocked => Exit::Locked,
             ErrorCode::JournalFailed => Exit::JournalFailed,
@@ -155,6 +157,7 @@ mod tests {
             (ErrorCode::DeadlineExceeded, Exit::Timeout),
             (ErrorCode::Unreachable, Exit::Unreachable),
             (ErrorCode::Unavailable, Exit::Unreachable),
+            (ErrorCode::TlsFailed, Exit::Unreachable),
             (ErrorCode::Internal, Exit::Failed),
             (ErrorCode::Damaged, Exit::Damaged),
             (ErrorCode::DataDirLocked, Exit::Locked),

@@ -30,6 +30,8 @@ mod signal;
 mod status;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 mod topics;
 mod torture;
 mod txn;
@@ -113,6 +115,9 @@ struct Common {
     deadline: Duration,
     #[command(flatten)]
     login: login::LoginArgs,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: tls::TlsArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -182,8 +187,15 @@ impl Cli {
         let out = &mut out;
         let (common, name) = (&self.common, self.command.name());
         match self.command {
-            Command::Serve(args) => args.run(&common.addr, out),
-            Command::Relay(args) => args.run(&common.addr, out),
+            Command::Serve(args) => args.run(common, out),
+            Command::Relay(args) => {
+                #[cfg(feature = "tls")]
+                common.tls.refuse(
+                    "a relay speaks no TLS: leave its options out, and put the relay behind what \
+                     speaks it",
+                )?;
+                args.run(&common.addr, out)
+            }
             Command::Completions(args) => args.run(&mut Cli::command(), out),
             Command::Restore(args) => args.run(out),
             Command::User(args) => args.run(out),
@@ -192,8 +204,12 @@ impl Cli {
             Command::Torture(args) => args.run(out),
             Command::Bench(args) => {
                 let credentials = common.login.credentials()?;
+                #[cfg(feature = "tls")]
+                let place = bench::Place::new(&common.addr, common.tls.client()?.as_ref())?;
+                #[cfg(not(feature = "tls"))]
+                let place = bench::Place::plain(&common.addr);
                 let out = &mut std::io::stdout().lock();
-                bench::run(args, &common.addr, credentials, common.json, out)?;
+                bench::run(args, &place, credentials, common.json, out)?;
                 Ok(Exit::Done)
             }
             command => {
@@ -226,6 +242,8 @@ impl Common {
             server: self.server.clone(),
             connect_timeout,
             call_deadline: Some(deadline),
+            #[cfg(feature = "tls")]
+            tls: self.tls.client()?,
             ..defaults
         })
         .await

@@ -54,6 +54,9 @@ impl Config {
         if rpc.output_bytes_max == 0 {
             return refuse("rpc.output_bytes_max must be at least 1".into());
         }
+        if rpc.tls_handshakes_max == 0 {
+            return refuse("rpc.tls_handshakes_max must be at least 1".into());
+        }
         if self.services.calls_per_connection_max == 0 {
             return refuse("services.calls_per_connection_max must be at least 1".into());
         }

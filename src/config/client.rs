@@ -18,6 +18,9 @@ pub struct ClientConfig {
     /// With what to log in, at every connection before anything else is asked; `None` where the
     /// server has no users, or takes the certificate of the connection for a login.
     pub credentials: Option<Credentials>,
+    /// How to speak TLS; `None` for not at all.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::ClientTls>,
     /// From the first packet to the server's welcome, and to the end of the login.
     pub connect_timeout: Duration,
     /// How long a call may take, the time without a connection included; `None` for ever. Goes
@@ -65,6 +68,8 @@ impl ClientConfig {
             name: String::new(),
             credentials: None,
             server: String::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
             connect_timeout: Duration::from_secs(5),
             call_deadline: Some(Duration::from_secs(10)),
             wait_grace: Duration::from_secs(5),

@@ -13,3 +13,5 @@ pub(crate) mod server;
 pub(crate) mod socket;
 #[doc(hidden)]
 pub mod specimen;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

@@ -27,4 +27,6 @@ mod process;
 mod readme;
 mod seed;
 mod support;
+#[cfg(all(feature = "cli", feature = "tls", unix))]
+mod tls;
 mod wire;

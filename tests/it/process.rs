@@ -99,6 +99,9 @@ pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     for name in ["USER", "PASSWORD", "PASSWORD_FILE", "TOKEN", "TOKEN_FILE", "AUTH"] {
         command.env_remove(format!("WAKEFUL_{name}"));
     }
+    for name in ["", "_CA", "_SERVER_NAME", "_CERT", "_KEY", "_LISTEN", "_CLIENT_CA"] {
+        command.env_remove(format!("WAKEFUL_TLS{name}"));
+    }
     // What is durable has tests of its own, which say so.
     command.env("WAKEFUL_DURABILITY", "memory");
     command
@@ -174,6 +177,20 @@ impl Running {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.0.id()
+    }
+
+    /// Waits for a line of standard error that has `what` in it; gives everything up to it.
+    pub(crate) fn until_said(&self, what: &str) -> String {
+        let mut said = String::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !said.contains(what) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.stderr.recv_timeout(left) {
+                Ok(line) => said += &String::from_utf8_lossy(&line),
+                Err(error) => panic!("{}: {error}: no {what:?} in {said}", self.what),
+            }
+        }
+        said
     }
 
     /// Sends it a signal, by name.

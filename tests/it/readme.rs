@@ -15,14 +15,14 @@ use crate::process::{BINARY, Running, run, until};
 const LINES: usize = 60;
 
 #[derive(Debug, Default, PartialEq)]
-struct Step {
-    command: String,
+pub(crate) struct Step {
+    pub(crate) command: String,
     /// What it is said to print; empty if nothing is said.
     output: String,
 }
 
 /// The commands of the blocks marked `sh`.
-fn steps(text: &str) -> Vec<Step> {
+pub(crate) fn steps(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = text.lines();
     while lines.by_ref().any(|line| line.trim() == "```sh") {

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorCode};
 
 use super::caller::{Caller, PATIENCE, lost};
 use super::connection::SCRATCH_BYTES;
+use super::place::Place;
 use super::redis::Subscriber;
 use super::seat::Seat;
 use super::template::key;
@@ -93,14 +94,14 @@ impl Watched {
 
 impl Audience {
     /// Connects, and returns when every watcher is in place.
-    pub(super) fn gather(plan: &Plan, addr: &str) -> Result<Self, Error> {
+    pub(super) fn gather(plan: &Plan, place: &Place) -> Result<Self, Error> {
         let mut audience = Self::empty()?;
         let connections = plan.connections.max(1);
-        for place in 0..connections {
+        for number in 0..connections {
             let (share, more) = (plan.watchers / connections, plan.watchers % connections);
-            let first = share * place + more.min(place);
-            let watchers = first..first + share + u64::from(place < more);
-            let mut connection = Caller::connect(addr)?.into_connection()?;
+            let first = share * number + more.min(number);
+            let watchers = first..first + share + u64::from(number < more);
+            let mut connection = Caller::connect(place)?.into_connection()?;
             connection.register(audience.poll.registry(), audience.parties.len())?;
             let seat = Seat::new(connection, plan.kind, plan.watched, plan.again, watchers);
             audience.parties.push(Party::Wakeful(seat));

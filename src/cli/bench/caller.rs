@@ -13,7 +13,9 @@ use crate::rpc::frame::{self, Header, Kind, PREFACE};
 use crate::rpc::proto::{Call, WireError, WireHello, WireReply};
 
 use super::connection::Connection;
+use super::place::Place;
 use super::template::encode_call;
+use super::wire::Wire;
 
 /// No answer for this long ends the run: a benchmark of a server that hangs has no result.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ pub(super) fn log_in_with(credentials: Credentials) {
 /// A blocking connection, past its handshake.
 #[derive(Debug)]
 pub(super) struct Caller {
-    socket: TcpStream,
+    socket: Wire<TcpStream>,
     /// Bytes received and not yet consumed.
     input: Vec<u8>,
     next_id: u64,
@@ -38,14 +40,14 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Connects, sends preface and hello, and awaits those of the server.
-    pub(super) fn connect(addr: &str) -> Result<Self, Error> {
-        let socket = dial(addr)?;
+    pub(super) fn connect(place: &Place) -> Result<Self, Error> {
+        let socket = place.dial()?;
         let mut caller = Self { socket, input: Vec::new(), next_id: 1 };
         let mut hello = PREFACE.to_vec();
         let body = WireHello { client_name: "bench", server: "" };
         codec::encode_frame(&mut hello, Kind::Hello, 0, 0, &body, BODY_BYTES_LIMIT)
             .map_err(|error| broken(&error.to_string()))?;
-        caller.socket.write_all(&hello).map_err(lost)?;
+        caller.write(&hello)?;
         while caller.input.len() < PREFACE.len() {
             caller.fill()?;
         }
@@ -98,7 +100,7 @@ impl Caller {
             self.next_id += 1;
             awaiting += 1;
         }
-        self.socket.write_all(&output).map_err(lost)?;
+        self.write(&output)?;
         while awaiting > 0 {
             match self.receive()? {
                 (Header { kind: Kind::Reply, .. }, _) => awaiting -= 1,
@@ -114,14 +116,14 @@ impl Caller {
         self.next_id += 1;
         let mut output = Vec::new();
         encode_call(&mut output, id, call)?;
-        self.socket.write_all(&output).map_err(lost)?;
+        self.write(&output)?;
         Ok(id)
     }
 
     /// Sends a ping, and does not await its pong.
     pub(super) fn ping(&mut self) -> Result<(), Error> {
         let ping = Header::bare(Kind::Ping, 1).encode();
-        self.socket.write_all(&ping).map_err(lost)
+        self.write(&ping)
     }
 
     /// Awaits the reply to the request with `id`, and gives its body.
@@ -150,11 +152,15 @@ impl Caller {
             self.input.drain(..self.input.len() - rest);
             if header.kind == Kind::Ping {
                 let pong = Header::bare(Kind::Pong, header.id).encode();
-                self.socket.write_all(&pong).map_err(lost)?;
+                self.write(&pong)?;
                 continue;
             }
             return Ok((header, body));
         }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.socket.write_all(bytes).and_then(|()| self.socket.flush()).map_err(lost)
     }
 
     fn fill(&mut self) -> Result<(), Error> {

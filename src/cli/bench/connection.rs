@@ -10,6 +10,7 @@ use crate::rpc::codec::BODY_BYTES_LIMIT;
 use crate::rpc::frame::{self, Header};
 
 use super::caller::{broken, lost};
+use super::wire::Wire;
 
 /// Bytes that one read may take; one such buffer serves all connections of a thread.
 pub(super) const SCRATCH_BYTES: usize = 256 * 1024;
@@ -17,7 +18,7 @@ pub(super) const SCRATCH_BYTES: usize = 256 * 1024;
 /// A connection past its handshake, without blocking.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: TcpStream,
+    socket: Wire<TcpStream>,
     /// What waits to be written; callers append whole frames.
     pub(super) output: Vec<u8>,
     /// How much of `output` is written.
@@ -28,16 +29,16 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes over a blocking socket, from which `rest` was read and not consumed.
-    pub(super) fn new(socket: std::net::TcpStream, rest: Vec<u8>) -> Result<Self, Error> {
-        socket.set_nonblocking(true).map_err(lost)?;
-        let socket = TcpStream::from_std(socket);
+    pub(super) fn new(mut socket: Wire<std::net::TcpStream>, rest: Vec<u8>) -> Result<Self, Error> {
+        socket.socket().set_nonblocking(true).map_err(lost)?;
+        let socket = socket.map(TcpStream::from_std);
         Ok(Self { socket, output: Vec::new(), written: 0, rest })
     }
 
     /// Reports readiness to `registry` as `token`.
     pub(super) fn register(&mut self, registry: &Registry, token: usize) -> Result<(), Error> {
         registry
-            .register(&mut self.socket, Token(token), Interest::READABLE | Interest::WRITABLE)
+            .register(self.socket.socket(), Token(token), Interest::READABLE | Interest::WRITABLE)
             .map_err(lost)
     }
 
@@ -53,7 +54,10 @@ impl Connection {
         }
         self.output.clear();
         self.written = 0;
-        Ok(())
+        match self.socket.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(lost(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Reads what there is; `consume` is given it and tells how much of it it took.
@@ -80,7 +84,7 @@ impl Connection {
                 self.rest.drain(..taken);
             }
             // A short read has emptied the socket; the next byte is a new event.
-            if count < scratch.len() {
+            if self.socket.is_plain() && count < scratch.len() {
                 return Ok(());
             }
         }

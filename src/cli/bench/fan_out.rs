@@ -8,6 +8,7 @@ use crate::rpc::proto::Call;
 
 use super::audience::{Audience, Plan, Watched};
 use super::caller::{Caller, PATIENCE};
+use super::place::Place;
 use super::redis::Publisher;
 
 /// Between rounds: lets the server finish what follows its answers.
@@ -31,15 +32,15 @@ enum Source {
     Redis(Publisher),
 }
 
-/// `rounds` rounds with an audience as `plan` says, on a Wakeful at `addr`.
+/// `rounds` rounds with an audience as `plan` says, on a Wakeful at `place`.
 pub(super) fn run(
     plan: &Plan,
-    addr: &str,
+    place: &Place,
     rounds: usize,
     value_bytes: usize,
 ) -> Result<Rounds, Error> {
-    let source = Source::Wakeful(Caller::connect(addr)?, value_bytes);
-    measure(Audience::gather(plan, addr)?, source, plan.watchers, rounds)
+    let source = Source::Wakeful(Caller::connect(place)?, value_bytes);
+    measure(Audience::gather(plan, place)?, source, plan.watchers, rounds)
 }
 
 /// The same with Redis pub/sub, each connection one subscriber.

@@ -12,6 +12,7 @@ use crate::rpc::proto::Call;
 
 use super::audience::Audience;
 use super::caller::Caller;
+use super::place::Place;
 
 /// How often is looked whether it is over.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -75,8 +76,8 @@ pub(super) struct Laggard {
 
 impl Laggard {
     /// Watches from `behind` revisions ago, or the oldest there is, with `window_bytes`.
-    pub(super) fn connect(addr: &str, behind: u64, window_bytes: u32) -> Result<Self, Error> {
-        let mut caller = Caller::connect(addr)?;
+    pub(super) fn connect(place: &Place, behind: u64, window_bytes: u32) -> Result<Self, Error> {
+        let mut caller = Caller::connect(place)?;
         let status = caller.status()?;
         let from = (status.revision + 1).saturating_sub(behind).max(status.oldest);
         let watch =

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{Request, SetRequest};
 
 use super::caller::{Caller, PATIENCE};
+use super::place::Place;
 use super::template::key;
 
 /// Sets in one write.
@@ -30,8 +31,8 @@ pub(super) struct Ended {
 }
 
 /// Makes `leases` keys, each with a lease of its own, that all end `ttl` from now.
-pub(super) fn run(addr: &str, leases: u64, ttl: Duration) -> Result<Ended, Error> {
-    let mut caller = Caller::connect(addr)?;
+pub(super) fn run(place: &Place, leases: u64, ttl: Duration) -> Result<Ended, Error> {
+    let mut caller = Caller::connect(place)?;
     let before = caller.status()?.leases;
     let begun = Instant::now();
     let due = begun + ttl;

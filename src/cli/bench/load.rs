@@ -18,10 +18,12 @@ use crate::rpc::proto::WireError;
 use super::caller::{Caller, PATIENCE, broken, dial, lost, refusal};
 use super::connection::{Connection, SCRATCH_BYTES, frames};
 use super::mix::{Mix, Operation};
+use super::place::Place;
 use super::redis;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::template::{Draw, Template};
+use crate::cli::bench::wire::Wire;
 
 /// What is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +59,9 @@ pub(super) struct Plan {
     pub(super) seed: u64,
 }
 
-/// Runs `plan` against `addr`; adds what is answered to `answered` as it goes.
-pub(super) fn run(plan: &Plan, addr: &str, answered: &Arc<AtomicU64>) -> Result<Tally, Error> {
-    Load::connect(plan, addr)?.run(answered)
+/// Runs `plan` against `place`; adds what is answered to `answered` as it goes.
+pub(super) fn run(plan: &Plan, place: &Place, answered: &Arc<AtomicU64>) -> Result<Tally, Error> {
+    Load::connect(plan, place)?.run(answered)
 }
 
 /// One connection, and its batch in flight.
@@ -93,13 +95,13 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    fn connect(plan: &'a Plan, addr: &str) -> Result<Self, Error> {
+    fn connect(plan: &'a Plan, place: &Place) -> Result<Self, Error> {
         let poll = Poll::new().map_err(lost)?;
         let mut lanes = Vec::with_capacity(plan.connections);
         for token in 0..plan.connections {
             let mut connection = match plan.target {
-                Target::Wakeful => Caller::connect(addr)?.into_connection()?,
-                Target::Redis => Connection::new(dial(addr)?, Vec::new())?,
+                Target::Wakeful => Caller::connect(place)?.into_connection()?,
+                Target::Redis => Connection::new(Wire::Plain(dial(&place.addr)?), Vec::new())?,
             };
             connection.register(poll.registry(), token)?;
             lanes.push(Lane { connection, awaiting: 0, started: Instant::now(), next_id: 1 });

@@ -15,6 +15,7 @@ mod jobs;
 mod leases;
 mod load;
 mod mix;
+mod place;
 mod progress;
 mod redis;
 mod report;
@@ -24,6 +25,7 @@ mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use audience::{Audience, Kind, Watched};
 use caller::{Caller, broken};
 use hold::{Laggard, Until};
 use mix::Mix;
+pub(crate) use place::Place;
 use progress::Progress;
 use report::Report;
 use tally::Tally;
@@ -167,14 +170,14 @@ enum Other {
     Jobs(jobs::JobsArgs),
 }
 
-/// Runs the benchmark that `args` describe against the server at `addr`, and writes what it
+/// Runs the benchmark that `args` describe against the server at `place`, and writes what it
 /// measured to `out`: as text, or with `json` as one object on a line.
 ///
 /// Errors: what the server refused, or that it could not be reached or did not answer. A load
 /// some of whose requests were refused reports what it measured first.
 pub(crate) fn run(
     args: BenchArgs,
-    addr: &str,
+    place: &Place,
     credentials: Option<Credentials>,
     json: bool,
     out: &mut dyn Write,
@@ -183,21 +186,22 @@ pub(crate) fn run(
         caller::log_in_with(credentials);
     }
     if let Some(Other::Jobs(jobs)) = &args.other {
-        let (report, refusal) = jobs::run(jobs, addr)?;
+        let (report, refusal) = jobs::run(jobs, place)?;
         print(&report, json, out)?;
         return refusal.map_or(Ok(()), Err);
     }
-    let addr = args.redis.as_deref().unwrap_or(addr);
+    let redis = args.redis.as_ref().map(Place::plain);
+    let place = redis.as_ref().unwrap_or(place);
     if args.fan_out {
-        return print(&args.fan_out(addr)?, json, out);
+        return print(&args.fan_out(place)?, json, out);
     }
     if let Some(watchers) = args.park {
-        let audience = Audience::gather(&args.audience(watchers, Watched::Idle), addr)?;
+        let audience = Audience::gather(&args.audience(watchers, Watched::Idle), place)?;
         print(&args.parked(watchers), json, out)?;
         return hold::park(audience, &Until::new(args.time()?)).map(|_| ());
     }
     if args.lagging_watcher {
-        let mut laggard = Laggard::connect(addr, args.behind, args.window_bytes)?;
+        let mut laggard = Laggard::connect(place, args.behind, args.window_bytes)?;
         let behind = laggard.current + 1 - laggard.from;
         let report = Report::new("lagging-watcher")
             .number("from_revision", laggard.from)
@@ -206,7 +210,7 @@ pub(crate) fn run(
         return laggard.hold(&Until::new(args.time()?));
     }
     if let Some(leases) = args.leases {
-        let ended = leases::run(addr, leases, seconds(args.ttl_seconds)?)?;
+        let ended = leases::run(place, leases, seconds(args.ttl_seconds)?)?;
         let report = Report::new("leases")
             .number("leases", ended.leases)
             .flag("made_in_time", ended.in_time)
@@ -215,16 +219,16 @@ pub(crate) fn run(
             .millis("last_late_ms", ended.last_late);
         return print(&report, json, out);
     }
-    let (tally, events) = args.load(addr)?;
+    let (tally, events) = args.load(place)?;
     print(&args.loaded(&tally, events), json, out)?;
     tally.refusal.map_or(Ok(()), Err)
 }
 
 impl BenchArgs {
     /// Runs a load; gives what it measured, and how many events the watchers had.
-    fn load(&self, addr: &str) -> Result<(Tally, u64), Error> {
+    fn load(&self, place: &Place) -> Result<(Tally, u64), Error> {
         if self.fill {
-            self.fill(addr)?;
+            self.fill(place)?;
         }
         let audience = (self.watchers > 0)
             .then(|| {
@@ -235,10 +239,10 @@ impl BenchArgs {
                     again: true,
                     ..self.audience(self.watchers, watched)
                 };
-                Audience::gather(&plan, addr).map(Audience::spawn)
+                Audience::gather(&plan, place).map(Audience::spawn)
             })
             .transpose()?;
-        let tally = self.threads(addr)?;
+        let tally = self.threads(place)?;
         let Some((stop, thread)) = audience else { return Ok((tally, 0)) };
         stop.store(true, Ordering::Relaxed);
         let events = thread.join().map_err(|_| broken("the thread of the watchers panicked"))??;
@@ -246,7 +250,7 @@ impl BenchArgs {
     }
 
     /// Divides the load among threads, and puts together what they measured.
-    fn threads(&self, addr: &str) -> Result<Tally, Error> {
+    fn threads(&self, place: &Place) -> Result<Tally, Error> {
         let threads = self.threads.min(self.connections);
         let counters: Vec<Arc<AtomicU64>> = (0..threads).map(|_| Arc::default()).collect();
         let progress = Progress::start(counters.clone());
@@ -254,7 +258,7 @@ impl BenchArgs {
             let mut running = Vec::new();
             for (seed, answered) in (0..).zip(&counters) {
                 let plan = self.share(seed, threads)?;
-                running.push(scope.spawn(move || load::run(&plan, addr, answered)));
+                running.push(scope.spawn(move || load::run(&plan, place, answered)));
             }
             running.into_iter().try_fold(Tally::new()?, |tally, thread| {
                 tally.merge(thread.join().map_err(|_| broken("a thread of the load panicked"))??)
@@ -291,8 +295,8 @@ impl BenchArgs {
         })
     }
 
-    fn fill(&self, addr: &str) -> Result<(), Error> {
-        let mut caller = Caller::connect(addr)?;
+    fn fill(&self, place: &Place) -> Result<(), Error> {
+        let mut caller = Caller::connect(place)?;
         let mut filled = 0;
         while filled < self.keys {
             let chunk = FILL_CHUNK.min(self.keys - filled);
@@ -305,15 +309,15 @@ impl BenchArgs {
         Ok(())
     }
 
-    fn fan_out(&self, addr: &str) -> Result<Report, Error> {
+    fn fan_out(&self, place: &Place) -> Result<Report, Error> {
         let watchers = if self.watchers == 0 { self.connections } else { self.watchers };
         let (server, kind, watchers, rounds) = if self.redis.is_some() {
             let (connections, bytes) = (self.connections, self.value_bytes);
-            let rounds = fan_out::run_redis(addr, connections, self.rounds, bytes)?;
+            let rounds = fan_out::run_redis(&place.addr, connections, self.rounds, bytes)?;
             ("redis", "subscribe", self.connections, rounds)
         } else {
             let plan = self.audience(watchers, Watched::One);
-            let rounds = fan_out::run(&plan, addr, self.rounds, self.value_bytes)?;
+            let rounds = fan_out::run(&plan, place, self.rounds, self.value_bytes)?;
             ("wakeful", self.kind.name(), watchers, rounds)
         };
         Ok(Report::new("fan-out")

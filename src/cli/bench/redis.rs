@@ -8,6 +8,7 @@ use crate::error::Error;
 
 use super::caller::{broken, dial, lost};
 use super::connection::Connection;
+use crate::cli::bench::wire::Wire;
 
 /// The one channel.
 const CHANNEL: &str = "fan-out";
@@ -38,7 +39,7 @@ impl Subscriber {
         if said != confirmed {
             return Err(broken(&format!("not a Redis: {:?}", String::from_utf8_lossy(&said))));
         }
-        let connection = Connection::new(socket, Vec::new())?;
+        let connection = Connection::new(Wire::Plain(socket), Vec::new())?;
         let message = command(&["message", CHANNEL, &"x".repeat(payload)]);
         Ok(Self { connection, message })
     }

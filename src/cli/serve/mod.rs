@@ -5,7 +5,10 @@ pub(crate) mod auth;
 pub(crate) mod dial;
 pub(crate) mod limits;
 pub(crate) mod log;
+mod ports;
 mod run;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::path::PathBuf;
 
@@ -13,6 +16,7 @@ use self::auth::AuthArgs;
 use self::dial::DialArgs;
 use self::limits::LimitArgs;
 use self::log::LogArgs;
+use super::Common;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::{Config, Durability};
@@ -39,6 +43,7 @@ Examples:
   wakeful serve --dial relay.example:7118 --dial-name home      behind `wakeful relay`
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
   wakeful serve --limits                   every limit, with its default
+  wakeful serve --tls-listen 0.0.0.0:7118 --tls-cert server.pem --tls-key server.key
   wakeful serve --log debug --log-format json 2> wakeful.log")]
 pub(crate) struct ServeArgs {
     /// Where to listen; with port 0, on a free port [default: what --addr says]
@@ -60,6 +65,9 @@ pub(crate) struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: tls::TlsPortArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -70,8 +78,8 @@ enum Level {
 }
 
 impl ServeArgs {
-    /// Serves until a signal. `addr` is where to listen unless --listen says otherwise.
-    pub(crate) fn run(self, addr: &str, out: &mut Output) -> Result<Exit, Failure> {
+    /// Serves until a signal. --addr is where to listen unless --listen says otherwise.
+    pub(crate) fn run(self, common: &Common, out: &mut Output) -> Result<Exit, Failure> {
         let config = self.config().map_err(Failure::usage)?;
         if self.limits.limits {
             limits::print(&config, out)?;
@@ -79,10 +87,18 @@ impl ServeArgs {
         }
         self.log.start()?;
         // Whoever dials need not listen.
-        let listen = self.listen.as_deref().or((!self.dial.dials()).then_some(addr));
+        let listen = self.listen.as_deref().or((!self.dial.dials()).then_some(&*common.addr));
+        #[cfg(feature = "tls")]
+        let ports = self.tls.ports(&common.tls, listen)?;
+        #[cfg(not(feature = "tls"))]
+        let ports = ports::Ports::plain(listen);
+        #[cfg(feature = "tls")]
+        if self.dial.dials() {
+            common.tls.refuse_trust("links are dialed without TLS; leave it out")?;
+        }
         let dir = (self.durability != Level::Memory).then_some(&*self.data_dir);
         let auth = self.auth.open(&config)?;
-        let doors = run::Doors { auth, listen, dial: &self.dial };
+        let doors = run::Doors { auth, ports, dial: &self.dial };
         actix_rt::System::new().block_on(run::run(config, dir, doors, out))
     }
 

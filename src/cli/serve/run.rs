@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::dial::DialArgs;
+use super::ports::Ports;
 use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
 use crate::cli::signal::Signals;
 use crate::{Config, Wakeful};
@@ -17,8 +17,7 @@ use crate::{Config, Wakeful};
 pub(super) struct Doors<'a> {
     /// `None` if everybody may come in.
     pub(super) auth: Option<Auth>,
-    /// `None` if it does not listen.
-    pub(super) listen: Option<&'a str>,
+    pub(super) ports: Ports,
     pub(super) dial: &'a DialArgs,
 }
 
@@ -29,7 +28,7 @@ pub(super) async fn run(
     doors: Doors<'_>,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let Doors { auth, listen, dial } = doors;
+    let Doors { auth, ports, dial } = doors;
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = config.rpc.shutdown_grace;
     let credentials = dial.credentials()?;
@@ -40,18 +39,7 @@ pub(super) async fn run(
     if let Some(auth) = auth {
         wakeful.require_login(auth).await?;
     }
-    if let Some(listen) = listen {
-        let addr = wakeful.listen(listen).await.map_err(|error| {
-            // Not exit 5: it is this process that fails, not one that cannot be reached.
-            let message = format!("{} (at {listen}); name another with --listen", error.message);
-            Failure::told(Exit::Failed, error.code.to_string(), message)
-        })?;
-        if out.json() {
-            out.object(Object::new().text("listening", &addr.to_string()));
-        } else {
-            out.line(format_args!("listening on {addr}"));
-        }
-    }
+    ports.open(&wakeful, out).await?;
     dial.start(&wakeful, credentials, out).await?;
     match out.flush().await {
         // Whoever started it need not read on.

@@ -27,6 +27,9 @@ const NAME_BYTES_MAX: usize = 256;
 /// What a stranger said is shown up to so many bytes.
 const SHOWN_BYTES_MAX: usize = 80;
 
+/// How a TLS server begins that takes no plain connection: with an alert.
+const TLS_ALERT: u8 = 0x15;
+
 /// A server that has said welcome.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -60,18 +63,19 @@ async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}"))
     };
+    let hello = hello(config)?;
     let mut socket = match way {
         Way::Addr => {
             let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
             // Output is gathered here already; waiting for more only adds delay. Where the system
             // refuses, it is slower, not wrong.
             let _ = socket.set_nodelay(true);
-            Socket::from(socket)
+            secure(socket, config).await?
         }
         Way::Opener(opener) => opener.open().await?,
     };
     // A server that refuses may close before it has read this: its reason counts, not the error.
-    let sent = socket.write_all(&hello(config)?).await;
+    let sent = socket.write_all(&hello).await;
     let mut received = BytesMut::new();
     expect_preface(&mut socket, &mut received, addr).await?;
     sent.map_err(unreachable)?;
@@ -80,6 +84,20 @@ async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
         log_in(&mut socket, &mut received, credentials, addr).await?;
     }
     Ok(Connection { socket, welcome, received })
+}
+
+#[cfg(feature = "tls")]
+async fn secure(socket: TcpStream, config: &ClientConfig) -> Result<Socket, Error> {
+    match &config.tls {
+        // Not a part of what every client is while it connects: it is large.
+        Some(tls) => Box::pin(crate::rpc::tls::connect(socket, tls, &config.addr)).await,
+        None => Ok(socket.into()),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(socket: TcpStream, _: &ClientConfig) -> Result<Socket, Error> {
+    Ok(socket.into())
 }
 
 fn hello(config: &ClientConfig) -> Result<Vec<u8>, Error> {
@@ -115,6 +133,8 @@ async fn expect_preface(
     let name = PREFACE.len() - 1;
     let message = if received.get(..name) == PREFACE.get(..name) {
         format!("{addr} speaks another version of the protocol of Wakeful: {said}")
+    } else if received.first() == Some(&TLS_ALERT) {
+        format!("{addr} speaks TLS only: connect with it (--tls)")
     } else if received.starts_with(b"ERR wakeful:") {
         format!("{addr} does not take this for a client of Wakeful: {said}")
     } else {
@@ -169,7 +189,22 @@ pub(super) async fn read_more(
     let error = match socket.read_buf(received).await {
         Ok(0) => "it closed the connection before a welcome".to_owned(),
         Ok(_) => return Ok(()),
-        Err(error) => error.to_string(),
+        Err(error) => match distrust(addr, &error) {
+            Some(error) => return Err(error),
+            None => error.to_string(),
+        },
     };
     Err(Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}")))
+}
+
+/// Why the server ended a TLS connection: it looks at a client's certificate when the client has
+/// already begun to speak.
+#[cfg(feature = "tls")]
+fn distrust(addr: &str, error: &io::Error) -> Option<Error> {
+    crate::rpc::tls::lost(addr, error)
+}
+
+#[cfg(not(feature = "tls"))]
+fn distrust(_: &str, _: &io::Error) -> Option<Error> {
+    None
 }

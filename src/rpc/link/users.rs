@@ -47,7 +47,10 @@ impl Authenticate for LinkUsers {
             let Presented { name, credentials, addr, identity } = presented.clone();
             let login = match (credentials, identity) {
                 (Some(credentials), _) => auth.login(&Peer::Tcp(addr), credentials).await?,
-                (None, Some(identity)) => auth.certified(identity),
+                (None, Some(identity)) => {
+                    let entered = auth.enter_by_certificate(&Peer::Tcp(addr), identity);
+                    entered.ok_or_else(refused)?.0
+                }
                 (None, None) => return Err(refused()),
             };
             may(&auth, &login, &name)?;

@@ -136,6 +136,12 @@ impl Connection {
         Self { called: name, ..self }
     }
 
+    /// The same, but accepted at `accepted`: what was before this counts, too.
+    pub(super) fn since(mut self, accepted: Instant) -> Self {
+        self.arm(accepted + self.config().handshake_timeout);
+        Self { accepted, ..self }
+    }
+
     /// Serves the peer until either side ends it; frees everything it held.
     pub(super) async fn run(mut self) {
         let end = self.serve().await;

@@ -49,9 +49,9 @@ impl Gate {
             auth.listen(session.id(), move || outbox.revise());
             // A certificate proves a name; whether that is a user's is seen here.
             let identity = session.identity().filter(|identity| identity.via == Via::Certificate);
-            let login = identity.map(|identity| auth.certified(identity));
             let generation = auth.generation();
-            let entered = login.and_then(|login| auth.access(&login).map(|access| (login, access)));
+            let entered =
+                identity.and_then(|identity| auth.enter_by_certificate(session.peer(), identity));
             Guard { auth: auth.clone(), connection: session.id(), generation, entered }
         });
         let session = Arc::clone(session);

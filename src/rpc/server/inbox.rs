@@ -307,7 +307,7 @@ pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
             "ERR wakeful: this port takes clients, not links; dial the port that a relay says it is \
              accepting on\n"
         }
-        [0x16, ..] => "ERR wakeful: this port speaks no TLS; connect without it\n",
+        [0x16, ..] => "ERR wakeful: no TLS on this port; connect without it, or to the TLS port\n",
         [b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T', ..] => {
             "ERR wakeful: this port speaks the wakeful protocol, not HTTP; see docs/protocol.md\n"
         }

@@ -105,7 +105,8 @@ async fn take_all(
     while let Some(arrival) = arriving.recv().await {
         let Arrival { socket, peer, called, left } = arrival;
         let Some(gauge) = admit(&service, &open, &alive) else {
-            refuse_one_more(socket, service.config().rpc.connections_max, &refusals, &alive);
+            let max = service.config().rpc.connections_max;
+            refuse_one_more(std::future::ready(Some(socket)), max, &refusals, &alive);
             continue;
         };
         let session = Arc::new(Session::new(gauge.id, peer));

@@ -5,6 +5,7 @@ mod audit;
 mod calls;
 mod connection;
 mod encoder;
+mod entrance;
 mod exchange;
 mod gate;
 mod inbox;
@@ -22,7 +23,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use self::connection::Connection;
 pub(in crate::rpc) use self::connection::{LINGER, hear_out};
+pub(crate) use self::entrance::Entrance;
 pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, not_wakeful};
 pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
 use self::outbox::{Outbox, Outgoing};
@@ -62,18 +64,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts to accept connections at `addr`.
+    /// Starts to accept connections at `addr`, which come in through `entrance`.
     pub(crate) async fn bind(
         service: &Wakeful,
         addr: impl ToSocketAddrs,
+        entrance: Entrance,
     ) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let open = Arc::new(Mutex::new(HashMap::new()));
         let (alive, ended) = mpsc::channel(1);
-        let accept =
-            actix_rt::spawn(accept_all(listener, service.clone(), Arc::clone(&open), alive));
-        tracing::info!(%addr, "listening");
+        let tls = entrance.is_tls();
+        let accepting = accept_all(listener, service.clone(), entrance, Arc::clone(&open), alive);
+        let accept = actix_rt::spawn(accepting);
+        tracing::info!(%addr, tls, "listening");
         Ok((Self { accept, open, ended }, addr))
     }
 
@@ -117,7 +121,13 @@ impl Server {
     }
 }
 
-async fn accept_all(listener: TcpListener, service: Wakeful, open: Open, alive: mpsc::Sender<()>) {
+async fn accept_all(
+    listener: TcpListener,
+    service: Wakeful,
+    entrance: Entrance,
+    open: Open,
+    alive: mpsc::Sender<()>,
+) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -134,14 +144,30 @@ async fn accept_all(listener: TcpListener, service: Wakeful, open: Open, alive: 
             continue;
         }
         let Some(gauge) = admit(&service, &open, &alive) else {
-            refuse_one_more(socket.into(), config.connections_max, &refusals, &alive);
+            let (entrance, max) = (entrance.clone(), config.connections_max);
+            let arriving = async move {
+                let entered = entrance.enter(socket, peer, Instant::now() + LINGER).await;
+                entered.map(|(socket, _)| socket)
+            };
+            refuse_one_more(arriving, max, &refusals, &alive);
             continue;
         };
         let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
-        let outbox = Arc::clone(&gauge.outbox);
-        let connection = Connection::new(socket.into(), session, service.clone(), outbox);
+        let (entrance, service) = (entrance.clone(), service.clone());
         actix_rt::spawn(async move {
-            connection.run().await;
+            let accepted = Instant::now();
+            let in_time = accepted + service.config().rpc.handshake_timeout;
+            let outbox = Arc::clone(&gauge.outbox);
+            let entered = tokio::select! {
+                entered = entrance.enter(socket, peer, in_time) => entered,
+                // A goodbye: nothing has begun.
+                _ = std::future::poll_fn(|cx| outbox.poll(true, cx)), if entrance.is_tls() => None,
+            };
+            if let Some((socket, identity)) = entered {
+                session.set_identity(identity);
+                let connection = Connection::new(socket, session, service, outbox);
+                connection.since(accepted).run().await;
+            }
             drop(gauge);
         });
     }
@@ -160,17 +186,18 @@ fn admit(service: &Wakeful, open: &Open, alive: &mpsc::Sender<()>) -> Option<Gau
 
 /// Tells one who is too many; whoever comes when even these are many is closed without a word.
 fn refuse_one_more(
-    socket: Socket,
+    arriving: impl Future<Output = Option<Socket>> + 'static,
     max: usize,
     refusals: &Arc<Semaphore>,
     alive: &mpsc::Sender<()>,
 ) {
     let Ok(permit) = Arc::clone(refusals).try_acquire_owned() else { return };
-    let refusal = refuse(socket, max);
     let alive = alive.clone();
     actix_rt::spawn(async move {
-        // Whoever does not listen is not told.
-        let _ = tokio::time::timeout(LINGER, refusal).await;
+        if let Some(socket) = arriving.await {
+            // Whoever does not listen is not told.
+            let _ = tokio::time::timeout(LINGER, refuse(socket, max)).await;
+        }
         drop((permit, alive));
     });
 }

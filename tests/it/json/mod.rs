@@ -17,19 +17,33 @@ use serde_json::Value;
 use crate::support::PATIENCE;
 
 /// A client that is nothing but a socket, whose JSON is written by hand.
-pub(crate) struct Json {
-    socket: TcpStream,
+pub(crate) struct Json<S = TcpStream> {
+    socket: S,
     received: Vec<u8>,
     last: u64,
 }
 
-impl Json {
+impl Json<TcpStream> {
     pub(crate) fn connect(addr: impl ToSocketAddrs) -> Self {
         let socket = TcpStream::connect(addr).expect("the server listens");
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
+        Self::over(socket)
+    }
+
+    pub(crate) fn shutdown_write(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+impl<S: Read + Write> Json<S> {
+    pub(crate) fn over(socket: S) -> Self {
         Self { socket, received: Vec::new(), last: 0 }
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut S {
+        &mut self.socket
     }
 
     pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
@@ -107,9 +121,5 @@ impl Json {
     /// A number of the status.
     pub(crate) fn status(&mut self, name: &str) -> u64 {
         self.ok("Wakeful.Status", "{}")[name].as_u64().unwrap()
-    }
-
-    pub(crate) fn shutdown_write(&self) {
-        self.socket.shutdown(Shutdown::Write).unwrap();
     }
 }

@@ -12,6 +12,7 @@ use super::super::caller::{PATIENCE, lost};
 use super::super::connection::{Connection, SCRATCH_BYTES};
 use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
+use crate::cli::bench::Place;
 
 /// Between rounds, so that the system is idle and the worker waits.
 const BREATH: Duration = Duration::from_millis(1);
@@ -27,12 +28,12 @@ struct Line {
 /// Measures so many rounds.
 pub(super) fn run(
     peer: Peer,
-    addr: &str,
+    place: &Place,
     payload_bytes: usize,
     rounds: u64,
 ) -> Result<Tally, Error> {
-    let mut producer = Line::connect(peer, addr, payload_bytes)?;
-    let mut worker = Line::connect(peer, addr, payload_bytes)?;
+    let mut producer = Line::connect(peer, place, payload_bytes)?;
+    let mut worker = Line::connect(peer, place, payload_bytes)?;
     let mut tally = Tally::new()?;
     let start = Instant::now();
     for _ in 0..rounds {
@@ -57,9 +58,9 @@ pub(super) fn run(
 }
 
 impl Line {
-    fn connect(peer: Peer, addr: &str, payload_bytes: usize) -> Result<Self, Error> {
+    fn connect(peer: Peer, place: &Place, payload_bytes: usize) -> Result<Self, Error> {
         let poll = Poll::new().map_err(lost)?;
-        let (mut connection, speech) = peer.connect(addr, payload_bytes)?;
+        let (mut connection, speech) = peer.connect(place, payload_bytes)?;
         connection.register(poll.registry(), 0)?;
         Ok(Self { poll, connection, speech, scratch: vec![0; SCRATCH_BYTES] })
     }

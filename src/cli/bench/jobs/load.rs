@@ -16,6 +16,7 @@ use super::super::caller::{PATIENCE, lost};
 use super::super::connection::{Connection, SCRATCH_BYTES};
 use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
+use crate::cli::bench::Place;
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -65,13 +66,13 @@ struct Load<'a> {
     end: Instant,
 }
 
-/// Runs `plan` against `addr`, until every job that was pushed is settled.
-pub(super) fn run(plan: &Plan, addr: &str) -> Result<Tally, Error> {
+/// Runs `plan` against `place`, until every job that was pushed is settled.
+pub(super) fn run(plan: &Plan, place: &Place) -> Result<Tally, Error> {
     let poll = Poll::new().map_err(lost)?;
     let mut lanes = Vec::with_capacity(plan.connections);
     let now = Instant::now();
     for token in 0..plan.connections {
-        let (mut connection, speech) = plan.peer.connect(addr, plan.payload_bytes)?;
+        let (mut connection, speech) = plan.peer.connect(place, plan.payload_bytes)?;
         connection.register(poll.registry(), token)?;
         lanes.push(Lane {
             connection,

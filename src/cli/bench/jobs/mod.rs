@@ -16,6 +16,7 @@ use crate::error::Error;
 use super::report::Report;
 use super::tally::Tally;
 use super::{positive, seconds};
+use crate::cli::bench::Place;
 use peer::Peer;
 
 /// Loads a running server with jobs that are pushed, handed out and settled.
@@ -73,11 +74,11 @@ pub(crate) struct JobsArgs {
     peer: Peer,
 }
 
-/// Runs what `args` say against the server at `addr`; gives what it measured, and the first
+/// Runs what `args` say against the server at `place`; gives what it measured, and the first
 /// refusal.
-pub(super) fn run(args: &JobsArgs, addr: &str) -> Result<(Report, Option<Error>), Error> {
+pub(super) fn run(args: &JobsArgs, place: &Place) -> Result<(Report, Option<Error>), Error> {
     if args.idle {
-        let tally = idle::run(args.peer, addr, args.payload_bytes, args.rounds)?;
+        let tally = idle::run(args.peer, place, args.payload_bytes, args.rounds)?;
         let report = Report::new("jobs-idle").text("server", args.peer.name());
         let report = report.number("payload_bytes", args.payload_bytes as u64);
         return Ok((latencies(report.number("rounds", tally.answered), &tally), None));
@@ -96,7 +97,7 @@ pub(super) fn run(args: &JobsArgs, addr: &str) -> Result<(Report, Option<Error>)
         time,
         jobs_max: args.jobs.unwrap_or(u64::MAX),
     };
-    let tally = load::run(&plan, addr)?;
+    let tally = load::run(&plan, place)?;
     let report = Report::new("jobs")
         .text("server", args.peer.name())
         .number("connections", args.connections)

@@ -6,6 +6,8 @@ use crate::model::Reservation;
 use super::super::caller::{Caller, dial};
 use super::super::connection::Connection;
 use super::{beanstalkd, wakeful};
+use crate::cli::bench::Place;
+use crate::cli::bench::wire::Wire;
 
 /// Who is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,18 +59,18 @@ impl Peer {
     /// Connects, and says what is to be said first.
     pub(super) fn connect(
         self,
-        addr: &str,
+        place: &Place,
         payload_bytes: usize,
     ) -> Result<(Connection, Box<dyn Speech>), Error> {
         Ok(match self {
             Self::Wakeful => {
                 let speech = wakeful::Wakeful::new(payload_bytes);
-                (Caller::connect(addr)?.into_connection()?, Box::new(speech))
+                (Caller::connect(place)?.into_connection()?, Box::new(speech))
             }
             Self::Beanstalkd => {
-                let mut socket = dial(addr)?;
+                let mut socket = dial(&place.addr)?;
                 let speech = beanstalkd::Beanstalkd::begin(&mut socket, payload_bytes)?;
-                (Connection::new(socket, Vec::new())?, Box::new(speech))
+                (Connection::new(Wire::Plain(socket), Vec::new())?, Box::new(speech))
             }
         })
     }

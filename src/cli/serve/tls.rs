@@ -1,0 +1,143 @@
+//! The TLS port of `wakeful serve`.
+
+use std::path::PathBuf;
+
+use super::ports::Ports;
+use crate::cli::failure::Failure;
+use crate::cli::tls::TlsArgs;
+use crate::{ClientCertificates, TlsConfig};
+
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "TLS")]
+pub(super) struct TlsPortArgs {
+    /// Listen for TLS here, beside --listen; with --tls in place of it, only TLS is spoken. Both show
+    /// the certificate of --tls-cert, which is read anew when the file changes
+    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_TLS_LISTEN")]
+    tls_listen: Option<String>,
+    /// Ask TLS clients for a certificate of a CA in this PEM file
+    #[arg(long, value_name = "FILE", env = "WAKEFUL_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+    /// Whether TLS clients must have a certificate, with --tls-client-ca
+    #[arg(long, value_name = "WHETHER", value_enum, env = "WAKEFUL_TLS_CLIENT_CERTS",
+        default_value_t = ClientCerts::Required)]
+    tls_client_certs: ClientCerts,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ClientCerts {
+    /// Who has none is refused
+    #[default]
+    Required,
+    /// Who has none is nobody until a login
+    Optional,
+}
+
+impl TlsPortArgs {
+    /// Where to listen, when `listen` is the address of --listen, if there is one.
+    pub(super) fn ports(&self, tls: &TlsArgs, listen: Option<&str>) -> Result<Ports, Failure> {
+        let certificate = tls.certificate()?;
+        let listen = listen.map(str::to_owned);
+        let (plain, tls_listen) = match (tls.tls, self.tls_listen.clone()) {
+            (true, Some(_)) => {
+                return Err(Failure::usage(
+                    "--tls makes TLS of the port of --listen, --tls-listen opens another: say one \
+                     of them",
+                ));
+            }
+            (true, None) if listen.is_none() => {
+                return Err(Failure::usage(
+                    "--tls makes TLS of the port of --listen, and there is none: links are dialed \
+                     without TLS",
+                ));
+            }
+            (true, None) => (None, listen),
+            (false, other) => (listen, other),
+        };
+        let Some(addr) = tls_listen else {
+            return match &self.tls_client_ca {
+                None => Ok(Ports { plain, tls: None }),
+                Some(_) => Err(Failure::usage(
+                    "--tls-client-ca without a TLS port: open one with --tls-listen or --tls",
+                )),
+            };
+        };
+        let Some((cert, key)) = certificate else {
+            return Err(Failure::usage(
+                "a TLS port needs a certificate and its key: --tls-cert and --tls-key",
+            ));
+        };
+        let config = TlsConfig {
+            client_ca: self.tls_client_ca.clone(),
+            client_certificates: match self.tls_client_certs {
+                ClientCerts::Required => ClientCertificates::Required,
+                ClientCerts::Optional => ClientCertificates::Optional,
+            },
+            ..TlsConfig::new(cert, key)
+        };
+        Ok(Ports { plain, tls: Some((addr, config)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        tls: TlsArgs,
+        #[command(flatten)]
+        port: TlsPortArgs,
+    }
+
+    fn ports(line: &str) -> Result<Ports, String> {
+        ports_beside(line, Some("h:1"))
+    }
+
+    fn ports_beside(line: &str, listen: Option<&str>) -> Result<Ports, String> {
+        let line = Line::try_parse_from(line.split_whitespace()).unwrap();
+        line.port.ports(&line.tls, listen).map_err(|failure| failure.line(false).unwrap())
+    }
+
+    #[test]
+    fn tls1_tls_is_beside_the_plain_port_or_instead_of_it() {
+        let config = TlsConfig::new("c", "k");
+        assert_eq!(ports("serve"), Ok(Ports { plain: Some("h:1".into()), tls: None }));
+        assert_eq!(
+            ports("serve --tls-listen h:2 --tls-cert c --tls-key k"),
+            Ok(Ports { plain: Some("h:1".into()), tls: Some(("h:2".into(), config.clone())) })
+        );
+        assert_eq!(
+            ports("serve --tls --tls-cert c --tls-key k"),
+            Ok(Ports { plain: None, tls: Some(("h:1".into(), config.clone())) })
+        );
+        // Whoever dials need not listen.
+        assert_eq!(ports_beside("serve", None), Ok(Ports { plain: None, tls: None }));
+        let only = ports_beside("serve --tls-listen h:2 --tls-cert c --tls-key k", None);
+        let tls = Some(("h:2".into(), config.clone()));
+        assert_eq!(only, Ok(Ports { plain: None, tls }));
+        let said = ports_beside("serve --tls --tls-cert c --tls-key k", None).unwrap_err();
+        assert!(said.contains("dialed without TLS"), "{said}");
+        let optional = TlsConfig {
+            client_ca: Some("a".into()),
+            client_certificates: ClientCertificates::Optional,
+            ..config
+        };
+        let line = "serve --tls --tls-cert c --tls-key k --tls-client-ca a \
+                    --tls-client-certs optional";
+        assert_eq!(ports(line), Ok(Ports { plain: None, tls: Some(("h:1".into(), optional)) }));
+        for (line, why) in [
+            ("serve --tls", "needs a certificate"),
+            ("serve --tls-listen h:2", "needs a certificate"),
+            ("serve --tls --tls-cert c", "without --tls-key"),
+            ("serve --tls-key k", "without --tls-cert"),
+            ("serve --tls --tls-listen h:2 --tls-cert c --tls-key k", "say one"),
+            ("serve --tls-client-ca a", "without a TLS port"),
+        ] {
+            let said = ports(line).unwrap_err();
+            assert!(said.contains(why), "{line}: {said}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! [`Door`]: what happens between accept and connection.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream as Accepted;
+
+use super::certificates::Certificates;
+use super::handshakes::Handshakes;
+use super::name::name_of;
+use super::stream::TlsStream;
+use super::{BUFFER_BYTES, HANDSHAKE_RECORD, TlsConfig};
+use crate::config::RpcConfig;
+use crate::error::{Error, ErrorCode};
+use crate::rpc::codec::encode_frame;
+use crate::rpc::frame::{Kind, PREFACE};
+use crate::rpc::proto::WireError;
+use crate::rpc::socket::Socket;
+use crate::session::{Identity, Via};
+
+/// What a client is told that speaks no TLS here.
+const SPEAK_TLS: &str = "this port speaks TLS only: connect with TLS (wakeful --tls)";
+
+/// How long at the end of a connection that never began its last words may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the connections of one port go through first.
+pub(crate) struct Door {
+    certificates: Arc<Certificates>,
+    handshakes: Handshakes,
+}
+
+/// Somebody came through.
+pub(crate) struct Entered {
+    pub(crate) socket: Socket,
+    /// Whom the certificate names; `None` where there is none, or it has no usable name.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// A TLS port that [`listen_tls`](crate::Wakeful::listen_tls) has opened. Dropping it changes nothing.
+#[derive(Clone)]
+pub struct TlsDoor {
+    addr: SocketAddr,
+    certificates: Arc<Certificates>,
+}
+
+impl Door {
+    /// Reads the files, and starts to look every `tls_check_interval` whether they have changed,
+    /// unless that is zero. Needs an actix system, as do the connections.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a file that cannot be used; `Unavailable` if no thread can be had.
+    pub(crate) fn open(config: TlsConfig, limits: &RpcConfig) -> Result<Arc<Self>, Error> {
+        let certificates = Arc::new(Certificates::open(config)?);
+        let handshakes = Handshakes::start(limits.tls_handshakes_max).map_err(|error| {
+            Error::new(ErrorCode::Unavailable, format!("no thread for TLS handshakes: {error}"))
+        })?;
+        let door = Arc::new(Self { certificates, handshakes });
+        let interval = limits.tls_check_interval;
+        if !interval.is_zero() {
+            actix_rt::spawn(keep_looking(Arc::downgrade(&door), interval));
+        }
+        Ok(door)
+    }
+
+    /// What is handed to whoever opened the port.
+    pub(crate) fn handle(&self, addr: SocketAddr) -> TlsDoor {
+        TlsDoor { addr, certificates: Arc::clone(&self.certificates) }
+    }
+
+    /// Does the handshake. `None`: that did not come to a good end by `deadline`, and whoever it was
+    /// has been told what can be told.
+    ///
+    /// Cancel: the socket is closed.
+    pub(crate) async fn enter(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        deadline: Instant,
+    ) -> Option<Entered> {
+        let mut first = [0; PREFACE.len()];
+        let seen = match tokio::time::timeout_at(deadline.into(), socket.peek(&mut first)).await {
+            Ok(Ok(0) | Err(_)) => {
+                tracing::debug!(%peer, "gone before a TLS handshake");
+                return None;
+            }
+            Ok(Ok(seen)) => first.get(..seen).unwrap_or_default(),
+            Err(_) => {
+                tracing::info!(%peer, "no TLS handshake within rpc.handshake_timeout; closing");
+                say_last(socket, &answer_to(b"")).await;
+                return None;
+            }
+        };
+        if seen.first() != Some(&HANDSHAKE_RECORD) {
+            tracing::info!(%peer, "refused: speaks no TLS");
+            say_last(socket, &answer_to(seen)).await;
+            return None;
+        }
+        let handshake = self.handshake(socket, peer);
+        let Ok(done) = tokio::time::timeout_at(deadline.into(), handshake).await else {
+            tracing::info!(
+                %peer,
+                under_way = self.handshakes.under_way(),
+                "no whole TLS handshake within rpc.handshake_timeout; closing"
+            );
+            return None;
+        };
+        done.map(|stream| Entered {
+            identity: identity(&stream, peer),
+            socket: Socket::Other(Box::new(TlsStream::new(stream))),
+        })
+    }
+
+    async fn handshake(&self, socket: TcpStream, peer: SocketAddr) -> Option<Accepted<TcpStream>> {
+        let bounded = |connection: &mut rustls::ServerConnection| {
+            connection.set_buffer_limit(Some(BUFFER_BYTES));
+        };
+        // What is shown and trusted is what counts when its turn comes.
+        let begin = || self.certificates.acceptor().accept_with(socket, bounded).into_fallible();
+        match self.handshakes.run(begin).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err((error, socket))) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    tracing::info!(%peer, %error, "TLS handshake refused");
+                } else {
+                    tracing::debug!(%peer, %error, "TLS handshake broken off");
+                }
+                // The alert is written; unread input would take it back.
+                say_last(socket, b"").await;
+                None
+            }
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(%peer, "a TLS handshake panicked");
+                }
+                None
+            }
+        }
+    }
+}
+
+fn identity(stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    let Some(name) = name_of(certificate) else {
+        tracing::info!(%peer, "a client certificate without a name that can be used");
+        return None;
+    };
+    tracing::debug!(%peer, name, "a client certificate");
+    Some(Identity { name, via: Via::Certificate })
+}
+
+/// What a client that speaks no TLS can read, by how it began.
+fn answer_to(seen: &[u8]) -> Vec<u8> {
+    match seen {
+        [] => {
+            format!("ERR wakeful: nothing came within rpc.handshake_timeout; {SPEAK_TLS}\n").into()
+        }
+        [b'{', ..] => {
+            format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
+        }
+        seen if PREFACE.starts_with(seen) => {
+            let error = Error::new(ErrorCode::UnsupportedVersion, SPEAK_TLS);
+            let mut out = PREFACE.to_vec();
+            // An error is far below any limit of frames.
+            let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
+            out
+        }
+        _ => format!("ERR wakeful: {SPEAK_TLS}\n").into_bytes(),
+    }
+}
+
+/// Says `words` as far as the peer listens, and reads what it still sends, so that the close does
+/// not take them back.
+async fn say_last(mut socket: TcpStream, words: &[u8]) {
+    let said = async {
+        socket.write_all(words).await?;
+        socket.shutdown().await?;
+        let mut ignored = [0; 1024];
+        while socket.read(&mut ignored).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whoever does not listen is not told.
+    let _ = tokio::time::timeout(LAST_WORDS, said).await;
+}
+
+/// Looks at the files until the port is gone.
+async fn keep_looking(door: Weak<Door>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(certificates) = door.upgrade().map(|door| Arc::clone(&door.certificates)) else {
+            return;
+        };
+        // A disk that is slow is not to hold up connections.
+        let looked = tokio::task::spawn_blocking(move || certificates.look());
+        if looked.await.is_err() {
+            return;
+        }
+    }
+}
+
+impl TlsDoor {
+    /// The address it got; of use with port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Reads certificates and key anew, now. Connections that are there go on as they began. Blocks
+    /// the thread while three small files are read.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the file that cannot be used, or that has a certificate that has
+    /// expired: nothing changed, the log says so too.
+    pub fn reload(&self) -> Result<(), Error> {
+        self.certificates.reload()
+    }
+}
+
+impl fmt::Debug for TlsDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsDoor").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! Files of certificates and keys.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::error::{Error, ErrorCode};
+
+/// Largest file that is read, bytes: far beyond any chain, or any list of CAs.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The content of a file, which is of use in an error only by its name.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| unusable(path, error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unusable(path, format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn chain(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let chain = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| unusable(path, error))?;
+    if chain.is_empty() {
+        return Err(unusable(path, "no certificate in it"));
+    }
+    Ok(chain)
+}
+
+pub(super) fn key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            unusable(path, "no key in it that is not encrypted")
+        }
+        error => unusable(path, error),
+    })
+}
+
+pub(super) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(path, bytes)? {
+        roots.add(certificate).map_err(|error| unusable(path, error))?;
+    }
+    Ok(roots)
+}
+
+/// A file that cannot be used. Nothing of its content is shown: it may be a key.
+pub(super) fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
+    let path = path.display();
+    Error::new(ErrorCode::InvalidArgument, format!("TLS: {path} cannot be used: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn tls5_a_file_that_cannot_be_used_is_named_and_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.pem");
+        assert!(read(&path).unwrap_err().message.contains("server.pem"));
+        let secret = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0*\n-----END PRIVATE KEY-----\n";
+        for content in ["", "c2VjcmV0", secret] {
+            fs::write(&path, content).unwrap();
+            let bytes = read(&path).unwrap();
+            for refused in [
+                chain(&path, &bytes).map(drop),
+                key(&path, &bytes).map(drop),
+                roots(&path, &bytes).map(drop),
+            ] {
+                let error = refused.unwrap_err();
+                assert_eq!(error.code, ErrorCode::InvalidArgument);
+                assert!(error.message.contains("server.pem cannot be used"), "{error}");
+                assert!(!error.message.contains("c2Vj"), "{error}");
+            }
+        }
+        fs::write(&path, vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("larger than"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What went wrong with TLS, in words that say what to do.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error as Tls};
+
+use crate::error::{Error, ErrorCode};
+
+/// What `error` of a connection to `addr` means; `None` if it has nothing to do with TLS.
+pub(super) fn explain(addr: &str, error: &io::Error) -> Option<Error> {
+    let tls: &Tls = error.get_ref()?.downcast_ref()?;
+    Some(match tls {
+        Tls::InvalidMessage(_) => Error::new(
+            ErrorCode::UnsupportedVersion,
+            format!(
+                "{addr} speaks no TLS: connect without it (leave out --tls), or to the server's TLS \
+                 port"
+            ),
+        ),
+        tls => Error::new(ErrorCode::TlsFailed, format!("no TLS with {addr}: {}", reason(tls))),
+    })
+}
+
+fn reason(error: &Tls) -> String {
+    match error {
+        Tls::InvalidCertificate(error) => untrusted(error),
+        Tls::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server asks for a client certificate: give one (--tls-cert and --tls-key)".into()
+        }
+        Tls::AlertReceived(
+            alert @ (AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied),
+        ) => format!("the server does not trust the client certificate ({alert:?})"),
+        error => error.to_string(),
+    }
+}
+
+fn untrusted(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the server's certificate is of a CA that is not trusted here: name its CA (--tls-ca)"
+                .into()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; is the clock here right?".into()
+        }
+        CertificateError::NotValidForName => {
+            "the server's certificate is for another name (--tls-server-name)".into()
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => format!(
+            "the server's certificate is not for {}, but for {}: connect to that, or say so with \
+             --tls-server-name",
+            expected.to_str(),
+            if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") },
+        ),
+        error => format!("the server's certificate is not accepted: {error}"),
+    }
+}

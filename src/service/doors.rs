@@ -1,0 +1,112 @@
+//! The doors of a [`Wakeful`]: the ports it listens on, and the links it keeps.
+
+use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+
+use tokio::net::ToSocketAddrs;
+
+use super::{Wakeful, gone};
+use crate::error::{Error, ErrorCode};
+use crate::rpc::link::{self, DialHandle, DialOptions};
+use crate::rpc::server::{Entrance, LinkDoor, Server};
+#[cfg(feature = "tls")]
+use crate::rpc::tls::{Door, TlsConfig, TlsDoor};
+
+impl Wakeful {
+    /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
+    /// on an arbiter, on which the connections then run.
+    ///
+    /// # Errors
+    /// `Unavailable` if the address cannot be bound, or the service has stopped.
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        self.open_door(addr, Entrance::Plain).await
+    }
+
+    /// Opens a TLS port at `addr`, beside those of [`listen`](Self::listen) or as the only one. A
+    /// client whose certificate was verified is known by it from the start
+    /// ([`Session::identity`](crate::Session::identity)).
+    ///
+    /// Certificates and key are read anew when the files change, looked at every
+    /// `rpc.tls_check_interval`, and by [`TlsDoor::reload`]; files that cannot
+    /// be used change nothing, and the log says so. Connections go on as they began. Handshakes
+    /// are computed on a thread of the port's own, `rpc.tls_handshakes_max` at once; others wait.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the file, if one cannot be used; `Unavailable` as
+    /// [`listen`](Self::listen).
+    #[cfg(feature = "tls")]
+    pub async fn listen_tls(
+        &self,
+        addr: impl ToSocketAddrs,
+        config: TlsConfig,
+    ) -> Result<TlsDoor, Error> {
+        let door = Door::open(config, &self.inner.config.rpc)?;
+        let addr = self.open_door(addr, Entrance::Tls(Arc::clone(&door))).await?;
+        Ok(door.handle(addr))
+    }
+
+    async fn open_door(
+        &self,
+        addr: impl ToSocketAddrs,
+        entrance: Entrance,
+    ) -> Result<SocketAddr, Error> {
+        let mut house = self.inner.house.lock().await;
+        if house.alive.is_none() {
+            return Err(gone());
+        }
+        let (server, addr) = Server::bind(self, addr, entrance).await.map_err(|error| {
+            Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
+        })?;
+        house.doors.push(server);
+        Ok(addr)
+    }
+
+    /// Says what this server is called: a client that means another one
+    /// ([`ClientConfig::server`](crate::ClientConfig::server)) is refused with `NoSuchServer`. Only
+    /// the first name counts; tells whether this was it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that is empty, longer than 256 bytes or has control characters.
+    pub fn set_name(&self, name: impl Into<String>) -> Result<bool, Error> {
+        let name = name.into();
+        link::check_name(&name)?;
+        Ok(self.inner.name.set(name).is_ok())
+    }
+
+    /// What it is called, if anything.
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.get().map(String::as_str)
+    }
+
+    /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener) or a
+    /// relay, for ever: a lost one is made anew after a pause of random length. Whatever comes over
+    /// it is served as if it had connected to a [door](Self::listen) of this service, and
+    /// [`DialHandle::client`] calls the other way. Must be called on an arbiter. Ends with
+    /// [`stop`](Self::stop), or that of the handle; not with the last handle.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that cannot be one; `Unavailable` if the service has stopped.
+    /// That nobody answers is no error: the [state](DialHandle::state) says so.
+    pub async fn dial(
+        &self,
+        addr: impl Into<String>,
+        options: DialOptions,
+    ) -> Result<DialHandle, Error> {
+        link::check_name(&options.name)?;
+        let door = self.link_door().await?;
+        Ok(link::dial(addr.into(), options, self.config(), door))
+    }
+
+    /// A door for what comes over links. Must be called on an arbiter.
+    pub(crate) async fn link_door(&self) -> Result<LinkDoor, Error> {
+        let mut house = self.inner.house.lock().await;
+        if house.alive.is_none() {
+            return Err(gone());
+        }
+        house.doors.retain(|door| !door.is_over());
+        let (server, door) = Server::over_links(self);
+        house.doors.push(server);
+        Ok(door)
+    }
+}

@@ -1,0 +1,80 @@
+//! What README.md says about TLS is run: every command of its section, in order, where the files
+//! that it names are.
+
+use std::fs;
+
+use super::{Authority, Pair, text};
+use crate::process::{Running, wakeful};
+use crate::readme::steps;
+
+/// Where clients of README.md find the server.
+const HOST: &str = "db.example";
+
+#[test]
+fn the_commands_about_tls_are_true() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let (_, section) = readme.split_once("\n## TLS").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let commands: Vec<_> = steps(section).into_iter().map(|step| step.command).collect();
+    for option in ["--tls-listen", "--tls ", "--tls-ca", "--tls-client-ca", "--tls-cert ann.pem"] {
+        assert!(commands.iter().any(|command| command.contains(option)), "{option} is not shown");
+    }
+
+    let authority = Authority::new();
+    let Pair { cert, key } = authority.server(HOST);
+    assert_eq!(
+        (cert.file_name(), key.file_name()),
+        (Some("server.pem".as_ref()), Some("server.key".as_ref()))
+    );
+    authority.client("ann");
+    let mut servers = Vec::new();
+    let mut addr = String::new();
+    for command in commands {
+        let (words, _) = command.split_once('#').unwrap_or((&command, ""));
+        let words: Vec<&str> = words.split_whitespace().skip(1).collect();
+        if words[0] == "serve" {
+            let serve: Vec<&str> = words
+                .iter()
+                .map(|&word| if is_port(word) { "127.0.0.1:0" } else { word })
+                .collect();
+            let beside = ["--listen", "127.0.0.1:0"];
+            let more = if serve.contains(&"--listen") { &[][..] } else { &beside };
+            let mut server = Running::start(at(&authority, &[&serve, more].concat()));
+            let listening = loop {
+                let line = server.line();
+                let listening = line.strip_prefix("listening on ").expect(&line);
+                if let Some(addr) = listening.strip_suffix(" with TLS") {
+                    break addr.to_owned();
+                }
+            };
+            addr = listening;
+            // For those that only read.
+            let set = ["--addr", &addr, "--tls", "--tls-cert", "ann.pem", "--tls-key", "ann.key"];
+            Running::start(at(&authority, &[&set[..], &["set", "greeting", "hello"]].concat()))
+                .finish()
+                .ok();
+            servers.push(server);
+        } else {
+            let run: Vec<&str> = words
+                .iter()
+                .map(|&word| if word.starts_with(HOST) { &*addr } else { word })
+                .collect();
+            let said = Running::start(at(&authority, &run)).finish().ok();
+            assert!(said == "hello\n" || said.starts_with("revision "), "{command}: {said}");
+        }
+    }
+}
+
+/// A command where the files are, of a system that trusts the authority, and in which the test's
+/// server is the one that README.md names.
+fn at(authority: &Authority, arguments: &[&str]) -> std::process::Command {
+    let mut command = wakeful(arguments);
+    command.current_dir(authority.dir.path());
+    command.env("SSL_CERT_FILE", text(&authority.ca())).env("WAKEFUL_TLS_SERVER_NAME", HOST);
+    command
+}
+
+fn is_port(word: &str) -> bool {
+    word.starts_with("0.0.0.0:")
+}

@@ -1,0 +1,107 @@
+//! TLS2 and TLS3: who is trusted, and certificates that change.
+
+use std::fs;
+
+use wakeful::{ErrorCode, Operations, SetRequest};
+
+use super::{Authority, Server, connect, refused, text};
+use crate::support::{until, within};
+
+#[actix_rt::test]
+async fn tls2_a_server_that_is_not_trusted_is_told_nothing() {
+    let authority = Authority::new();
+    let server = Server::start(&authority.server("127.0.0.1"), &[]);
+    let other = Authority::new();
+    for (tls, why) in [
+        (other.trusted(), "not trusted here: name its CA (--tls-ca)"),
+        (
+            wakeful::ClientTls { server_name: Some("db.example".into()), ..authority.trusted() },
+            "not for db.example, but for",
+        ),
+    ] {
+        let error = refused(server.addr, Some(tls)).await;
+        assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
+        assert!(error.message.contains(why), "{error}");
+    }
+    let missing = wakeful::ClientTls {
+        ca: Some(authority.dir.path().join("missing.pem")),
+        ..wakeful::ClientTls::default()
+    };
+    let error = refused(server.addr, Some(missing)).await;
+    assert_eq!(error.code, ErrorCode::InvalidArgument, "{error}");
+    let log = server.stop();
+    assert!(log.contains("TLS handshake refused"), "{log}");
+
+    let server = Server::start(&authority.expired("127.0.0.1"), &[]);
+    let error = refused(server.addr, Some(authority.trusted())).await;
+    assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
+    assert!(error.message.contains("has expired"), "{error}");
+    let log = server.stop();
+    assert!(log.contains("the TLS certificate has expired"), "{log}");
+}
+
+#[actix_rt::test]
+async fn tls2_a_client_that_must_show_a_certificate_is_refused_without_a_trusted_one() {
+    let authority = Authority::new();
+    let pair = authority.server("127.0.0.1");
+    let ca = authority.ca();
+    let server = Server::start(&pair, &["--tls-client-ca", text(&ca)]);
+    let ann = authority.client("ann");
+    let good = connect(server.addr, Some(authority.trusted_with(&ann))).await.unwrap();
+    within(good.set(SetRequest::new("a", "1"))).await.unwrap();
+    let error = refused(server.addr, Some(authority.trusted())).await;
+    assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
+    assert!(error.message.contains("--tls-cert"), "{error}");
+    let stranger = Authority::new();
+    // One that is for servers is not for clients.
+    for wrong in [stranger.client("ann"), authority.expired("ann"), pair] {
+        let error = refused(server.addr, Some(authority.trusted_with(&wrong))).await;
+        assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
+        assert!(error.message.contains("does not trust the client"), "{error}");
+    }
+    let files = ["--tls-cert", text(&ann.cert), "--tls-key", text(&ann.key)];
+    let get = [&["--tls-ca", text(&ca)], &files[..], &["get", "a"]].concat();
+    assert_eq!(server.run(&get).ok(), "1\n");
+    let said = server.run(&["--tls-ca", text(&ca), "get", "a"]).fails(5);
+    assert!(said.contains("--tls-key"), "{said}");
+    // One that is there already is not held up by those.
+    within(good.get("a")).await.unwrap();
+    server.stop();
+}
+
+#[actix_rt::test]
+async fn tls3_a_new_certificate_is_shown_to_new_connections_while_old_ones_go_on() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (pair, next) = (old.server("127.0.0.1"), new.server("127.0.0.1"));
+    let server = Server::start(&pair, &["--limit", "rpc.tls_check_interval=20ms"]);
+    let live = connect(server.addr, Some(old.trusted())).await.unwrap();
+    within(live.set(SetRequest::new("a", "1"))).await.unwrap();
+    assert!(connect(server.addr, Some(new.trusted())).await.is_err());
+
+    fs::copy(&next.cert, &pair.cert).unwrap();
+    fs::copy(&next.key, &pair.key).unwrap();
+    until("the new certificate is shown", async || {
+        connect(server.addr, Some(new.trusted())).await.is_ok()
+    })
+    .await;
+    assert!(connect(server.addr, Some(old.trusted())).await.is_err());
+    assert_eq!(within(live.get("a")).await.unwrap().kv.unwrap().value, "1");
+
+    // What is wrong changes nothing, until it is right again.
+    fs::write(&pair.key, "rubbish").unwrap();
+    let log = server.process.until_said("not reloaded");
+    assert!(log.contains("server.key") && !log.contains("rubbish"), "{log}");
+    assert!(connect(server.addr, Some(new.trusted())).await.is_ok());
+    let elsewhere = Authority::new();
+    let third = elsewhere.server("localhost");
+    fs::copy(&third.key, &pair.key).unwrap();
+    fs::copy(&third.cert, &pair.cert).unwrap();
+    until("the third certificate is shown", async || {
+        let named =
+            wakeful::ClientTls { server_name: Some("localhost".into()), ..elsewhere.trusted() };
+        connect(server.addr, Some(named)).await.is_ok()
+    })
+    .await;
+    within(live.set(SetRequest::new("a", "2"))).await.unwrap();
+    assert!(server.stop().contains("TLS certificates reloaded"));
+}
