@@ -152,6 +152,15 @@ pub struct WatchConfig {
 pub struct RpcConfig {
     /// Most connections at once; one more is told so and closed.
     pub connections_max: usize,
+    /// Most connections at once from one IPv4 address, or from one IPv6 network of 64 bits; one more
+    /// is told so and closed.
+    pub connections_per_address_max: usize,
+    /// Of the files that the process may have open (`ulimit -n`), how many are not for connections:
+    /// whoever opens connections must not keep the journal from opening its next segment.
+    pub descriptors_reserved: usize,
+    /// Most frames of one connection in a second that ask for nothing: pings, pongs, cancels and
+    /// credits, beyond one for each request and each push. One more ends the connection.
+    pub control_frames_max: u64,
     /// Longest frame body, bytes, in both directions.
     pub frame_bytes_max: usize,
     /// Longest frame body of a peer that has to log in and has not, bytes.
@@ -225,6 +234,9 @@ impl Config {
             },
             rpc: RpcConfig {
                 connections_max: 20_000,
+                connections_per_address_max: 10_000,
+                descriptors_reserved: 256,
+                control_frames_max: 1_000,
                 frame_bytes_max: 8 * 1024 * 1024,
                 login_frame_bytes_max: 16 * 1024,
                 requests_in_flight_max: 4_096,
@@ -315,7 +327,8 @@ impl Config {
                 wait_timeout_default, batch_events_max, batch_bytes_max, progress_interval_min,
             }
             rpc: RpcConfig {
-                connections_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
+                connections_max, connections_per_address_max, descriptors_reserved,
+                control_frames_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
                 heavy_requests_max, json_depth_max, json_id_bytes_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace, tls_handshakes_max, tls_check_interval,

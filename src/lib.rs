@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 mod duration;
 pub mod error;
+mod failpoint;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

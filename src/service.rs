@@ -2,6 +2,7 @@
 
 mod contexts;
 mod doors;
+mod failure;
 mod operations;
 mod services;
 mod users;
@@ -22,7 +23,9 @@ use self::contexts::Contexts;
 use crate::actor::message::{
     DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Stop, StopStorage, Watched,
 };
-use crate::actor::{Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor};
+use crate::actor::{
+    Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor, Vital,
+};
 use crate::auth::Auth;
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorCode};
@@ -33,6 +36,7 @@ use crate::methods::Registry;
 use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
+use crate::rpc::server::addresses::Addresses;
 use crate::rpc::server::{Server, next_owner};
 use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
@@ -75,6 +79,8 @@ struct Inner {
     /// `None` in memory.
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
+    /// The same by where they come from.
+    addresses: Arc<Addresses>,
     house: Mutex<House>,
     /// Services of the application, and the calls of them.
     methods: Registry,
@@ -226,12 +232,15 @@ impl Wakeful {
         let still = Some(alive.clone());
         let ledger = || log.clone().map(|log| Ledger::new(log, ()));
         let Contexts { store: store_ctx, queue: queue_ctx, storage: storage_ctx } = contexts;
-        let storage = StorageActor::new(outcomes, queue_ctx.address(), ledger(), alive.clone());
-        let queue = QueueActor::new(queue, storage_ctx.address(), ledger(), alive.clone());
+        let vital = |what| Vital::new(what, &failure, log.as_ref(), &alive);
+        let (of_store, of_queue) = (vital("the store"), vital("the queue"));
+        let of_storage = vital("the storage of results");
+        let storage = StorageActor::new(outcomes, queue_ctx.address(), ledger(), of_storage);
+        let queue = QueueActor::new(queue, storage_ctx.address(), ledger(), of_queue);
         let ledger = log.map(|log| Ledger::new(log, store.mark()));
         let hub = Hub::new(store, config.watch.clone());
         let counted = Arc::clone(&connections);
-        let actor = StoreActor::new(hub, store_id, here, counted, alive, ledger, others);
+        let actor = StoreActor::new(hub, store_id, here, counted, of_store, ledger, others);
         let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));
         let store = store_ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });
@@ -247,6 +256,7 @@ impl Wakeful {
             name: OnceLock::new(),
             durability,
             connections,
+            addresses: Arc::default(),
             house,
             methods: registry,
             here: Arc::new(Session::new(0, Peer::Local)),
@@ -256,19 +266,6 @@ impl Wakeful {
             stopped,
         };
         Self { inner: Arc::new(inner), owner: None }
-    }
-
-    /// Waits until nothing can be written any more, and tells why: a write or sync of the journal
-    /// failed. Reads of what was durable and watches go on until [`stop`](Self::stop); every write
-    /// is refused with this error. Never ends for a store that [`start`](Self::start) made.
-    ///
-    /// Cancel: harmless.
-    pub async fn failed(&self) -> Error {
-        let mut failure = self.inner.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(error) => error.clone().unwrap_or_else(gone),
-            Err(_) => gone(),
-        }
     }
 
     /// Watches keys for an actor: each item is sent as [`Watched`], the next once the last was
@@ -392,7 +389,7 @@ impl Wakeful {
         for door in &house.doors {
             door.say_goodbye();
         }
-        let grace = self.inner.config.rpc.shutdown_grace;
+        let grace = self.grace();
         let over = tokio::time::Instant::now() + grace;
         self.inner.workers.stop(grace);
         // Closed already means stopped already.
@@ -442,6 +439,10 @@ impl Wakeful {
 
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
+    }
+
+    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
+        &self.inner.addresses
     }
 }
 

@@ -68,6 +68,21 @@ impl SharedLog {
     pub(super) fn get_mut(&self) -> RefMut<'_, Log> {
         self.0.borrow_mut()
     }
+
+    /// One of the actors is gone by a panic: what was handed over is written, and nothing more is,
+    /// not even a snapshot of the state that it left.
+    pub(super) fn abandon(&self, error: &Error) {
+        let journal = match self.0.try_borrow_mut() {
+            Ok(mut log) => {
+                log.abandon_snapshot();
+                log.failed.get_or_insert_with(|| error.clone());
+                log.journal.take()
+            }
+            Err(_) => return,
+        };
+        // Not while the log is borrowed: the journal reports to whoever has it.
+        drop(journal);
+    }
 }
 
 impl Log {

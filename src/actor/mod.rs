@@ -19,6 +19,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod vital;
 mod withheld;
 mod work;
 
@@ -32,4 +33,5 @@ pub(crate) use ledger::Ledger;
 pub(crate) use log::SharedLog;
 pub(crate) use session::Outlet;
 pub(crate) use snapshot::OtherRooms;
+pub(crate) use vital::Vital;
 pub(crate) use withheld::AnswerSink;

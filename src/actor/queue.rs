@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::StorageActor;
 use super::caller::{Caller, Callers, To};
@@ -18,7 +18,9 @@ use super::message::{
 use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
 use super::turn::Turns;
+use super::vital::Vital;
 use crate::error::Error;
+use crate::failpoint;
 use crate::journal::{Batch, Progress};
 use crate::model::{JobInfo, JobRef, JobReply, JobRequest, Reservation, Settlement};
 use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
@@ -47,7 +49,7 @@ pub struct QueueActor {
     turns: Turns,
     /// Those who wait until nothing is handed out any more.
     drained: Vec<oneshot::Sender<()>>,
-    _alive: mpsc::Sender<()>,
+    vital: Vital,
 }
 
 impl QueueActor {
@@ -55,7 +57,7 @@ impl QueueActor {
         queue: SharedQueue,
         storage: Addr<StorageActor>,
         ledger: Option<JobLedger>,
-        alive: mpsc::Sender<()>,
+        vital: Vital,
     ) -> Self {
         let clock = Clock::new(queue.borrow().utc());
         Self {
@@ -72,7 +74,7 @@ impl QueueActor {
             seeks: Vec::new(),
             turns: Turns::default(),
             drained: Vec::new(),
-            _alive: alive,
+            vital,
         }
     }
 
@@ -218,6 +220,7 @@ impl Handler<JobWorks> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
+        failpoint::reached("queue");
         let now = self.clock.now();
         let JobWorks { owner, works, sink, restriction } = works;
         for work in works {
@@ -381,6 +384,7 @@ impl Handler<EndJobs> for QueueActor {
         if let Some(ledger) = &mut self.ledger {
             ledger.end();
         }
+        self.vital.end();
         ctx.stop();
     }
 }

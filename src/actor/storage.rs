@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, Context, Handler};
-use tokio::sync::mpsc;
 
 use super::QueueActor;
 use super::caller::{Caller, Callers, JobAnswered};
@@ -16,7 +15,9 @@ use super::message::{
     StopStorage,
 };
 use super::turn::Turns;
+use super::vital::Vital;
 use crate::error::Error;
+use crate::failpoint;
 use crate::journal::Batch;
 use crate::model::JobReply;
 use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
@@ -38,7 +39,7 @@ pub struct StorageActor {
     answers: Vec<(Caller, Result<JobReply, Error>)>,
     turns: Turns,
     stopping: bool,
-    _alive: mpsc::Sender<()>,
+    vital: Vital,
 }
 
 impl StorageActor {
@@ -46,7 +47,7 @@ impl StorageActor {
         outcomes: SharedOutcomes,
         queue: Addr<QueueActor>,
         ledger: Option<JobLedger>,
-        alive: mpsc::Sender<()>,
+        vital: Vital,
     ) -> Self {
         let clock = Clock::new(outcomes.borrow().utc());
         Self {
@@ -59,7 +60,7 @@ impl StorageActor {
             answers: Vec::new(),
             turns: Turns::default(),
             stopping: false,
-            _alive: alive,
+            vital,
         }
     }
 
@@ -156,6 +157,7 @@ impl Handler<Record> for StorageActor {
     type Result = ();
 
     fn handle(&mut self, Record { outcomes, answers }: Record, ctx: &mut Self::Context) {
+        failpoint::reached("storage");
         let now = self.clock.now();
         let mut recorded = Vec::new();
         {
@@ -246,6 +248,7 @@ impl Handler<EndJobs> for StorageActor {
         if let Some(ledger) = &mut self.ledger {
             ledger.end();
         }
+        self.vital.end();
         ctx.stop();
     }
 }

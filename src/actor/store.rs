@@ -19,10 +19,12 @@ use super::message::{
 };
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
+use super::vital::Vital;
 use super::withheld::{self, StoreAnswered};
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
 use crate::error::Error;
+use crate::failpoint;
 use crate::model::{CallOptions, CallReply, Reply};
 use crate::store::{Mark, Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner};
@@ -61,9 +63,7 @@ pub struct StoreActor {
     /// longer than to answer: it is done when all the answers of a turn are on their way.
     pub(super) answered: Vec<Addr<WatchSession>>,
     pub(super) stopping: bool,
-    /// Held by this actor and every session, so that [`Wakeful::stop`](crate::Wakeful::stop) sees
-    /// the last of them go.
-    pub(super) alive: mpsc::Sender<()>,
+    pub(super) vital: Vital,
 }
 
 impl StoreActor {
@@ -72,7 +72,7 @@ impl StoreActor {
         store_id: u64,
         here: Arc<Owner>,
         connections: Arc<AtomicU64>,
-        alive: mpsc::Sender<()>,
+        vital: Vital,
         ledger: Option<StoreLedger>,
         rooms: OtherRooms,
     ) -> Self {
@@ -92,7 +92,7 @@ impl StoreActor {
             closing: VecDeque::new(),
             answered: Vec::new(),
             stopping: false,
-            alive,
+            vital,
         }
     }
 
@@ -212,6 +212,7 @@ impl Handler<Requests> for StoreActor {
     type Result = Answers;
 
     fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
+        failpoint::reached("store");
         let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
         let mut withheld = withheld::Held::default();
@@ -304,7 +305,7 @@ impl Handler<WatchFor> for StoreActor {
         }
         let here = Arc::clone(&self.here);
         let WatchFor { service, request, outlet } = message;
-        let alive = self.alive.clone();
+        let alive = self.vital.alive();
         let handle = self.hub.open_stream(&here, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
         if watching.is_err() {
@@ -396,6 +397,7 @@ impl Handler<Halt> for StoreActor {
                 ledger.closed(&journal.close());
             }
         }
+        self.vital.end();
         ctx.stop();
     }
 }

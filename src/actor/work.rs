@@ -120,7 +120,7 @@ impl StoreActor {
                 }
             }
             Task::OpenStream { outlet } => {
-                let alive = self.alive.clone();
+                let alive = self.vital.alive();
                 Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet, alive))?)
             }
             Task::Watch { stream, watch_id, request } => {
@@ -192,7 +192,7 @@ impl StoreActor {
         request: WaitRequest,
         outlet: Outlet,
     ) -> Result<WaitStart, StoreError> {
-        let alive = self.alive.clone();
+        let alive = self.vital.alive();
         self.hub.wait(now, owner, request, || start_session(outlet, alive))
     }
 

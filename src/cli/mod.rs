@@ -10,6 +10,7 @@ mod bench;
 mod compact;
 mod completions;
 mod del;
+mod descriptors;
 mod failure;
 mod get;
 mod input;

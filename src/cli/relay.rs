@@ -90,6 +90,7 @@ impl RelayArgs {
         let authenticate = self.authenticate(&config)?;
         drop(entered);
         self.log.start()?;
+        super::descriptors::take_all();
         let options = RelayOptions { config, authenticate };
         runtime.block_on(relay(listen, &self.accept, options, out))
     }

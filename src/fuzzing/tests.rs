@@ -3,9 +3,17 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bytes::put;
+use super::segments::{DIR, check_journal, lay_out, read_journal, segments, small_segments, write};
 use super::*;
-use crate::journal::Batch;
+use crate::config::Config;
+use crate::journal::{self, Batch, Disk, FaultyDisk};
+use crate::model::{DeleteRequest, KeyRange, Request, SetRequest};
 use crate::queue::tests as jobs;
+use crate::store::State;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
 
 /// What is done to bytes.
@@ -169,6 +177,17 @@ fn what_was_written_is_what_is_tried() {
     assert_eq!(count, records.len());
 }
 
+fn frame_of(kind: u8, id: u64, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap().to_le_bytes();
+    let head = [&length[..], &[kind, 1, 0, 0], &[0; 4], &id.to_le_bytes()];
+    [&head.concat(), body].concat()
+}
+
+/// Bodies of requests, one of each kind that `docs/protocol.md` has in bytes.
+fn wire_seeds() -> Vec<Vec<u8>> {
+    crate::rpc::proto::request_bodies()
+}
+
 /// Writes them where `FUZZ_SEEDS` says.
 #[test]
 fn seeds_are_inputs_of_the_fuzz_targets() {
@@ -179,6 +198,8 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
         match target {
             "store_records" => store_records(&bytes),
             "queue_records" => queue_records(&bytes),
+            "frames" => frames(&bytes),
+            "bodies" => bodies(&bytes),
             "journal_segments" => journal_segments(&bytes),
             "json_requests" => json_requests(&bytes),
             _ => journal_snapshot(&bytes),
@@ -210,6 +231,16 @@ fn seeds_are_inputs_of_the_fuzz_targets() {
     for (number, request) in json::tests::requests().into_iter().enumerate() {
         write("json_requests", format!("{number}"), [&[255][..], &request].concat());
     }
+    for (number, bytes) in wire_seeds().into_iter().enumerate() {
+        write("bodies", format!("request-{number}"), [&[0][..], &bytes].concat());
+        for choice in [1, 3] {
+            let head = [choice, 2, 30, 0, 50, 0];
+            let frame = frame_of(3, number as u64 + 1, &bytes);
+            write("frames", format!("{choice}-{number}"), [&head[..], &frame].concat());
+        }
+    }
+    let all: Vec<u8> = (1..).zip(wire_seeds()).flat_map(|(id, it)| frame_of(3, id, &it)).collect();
+    write("frames", "all".to_owned(), [&[3, 1, 99, 0][..], &all].concat());
     for (number, (_, change)) in changes().into_iter().enumerate() {
         write("store_records", format!("change-{number}"), framed(&[first_record_of(change)]));
     }
@@ -269,6 +300,38 @@ proptest! {
             }
         }
         queue_records(&framed(&records));
+    }
+
+    #[test]
+    fn r4_frames_are_the_same_however_they_come(
+        head in vec(any::<u8>(), 2..40),
+        kinds in vec((1..12u8, any::<u8>(), any::<prop::sample::Index>()), 0..12),
+        mutations in vec(mutation(), 0..3),
+    ) {
+        let seeds = wire_seeds();
+        let mut sent: Vec<u8> = kinds
+            .iter()
+            .flat_map(|(kind, id, body)| match kind {
+                1..=6 => frame_of(3, u64::from(*id), body.get::<Vec<u8>>(&seeds)),
+                8 => frame_of(8, u64::from(*id), &[1, 0, 0, 0]),
+                kind => frame_of(*kind, u64::from(*id), &[]),
+            })
+            .collect();
+        mutations.iter().for_each(|mutation| mutate(&mut sent, mutation));
+        frames(&[&head[..], &sent].concat());
+    }
+
+    #[test]
+    fn r4_bodies_are_encoded_as_they_were_decoded(
+        kind in any::<u8>(),
+        body in any::<prop::sample::Index>(),
+        mutations in vec(mutation(), 0..3),
+    ) {
+        let seeds = wire_seeds();
+        let mut body = body.get(&seeds).clone();
+        mutations.iter().for_each(|mutation| mutate(&mut body, mutation));
+        bodies(&[&[0][..], &body].concat());
+        bodies(&[&[kind][..], &body].concat());
     }
 
     #[test]

@@ -85,6 +85,12 @@ pub(crate) enum JournalError {
         /// A file of it.
         file: PathBuf,
     },
+    /// One of its threads has ended by a panic.
+    #[error("the thread {thread} panicked, which is a defect in Wakeful")]
+    Panicked {
+        /// The thread.
+        thread: &'static str,
+    },
     /// It was closed in the middle of something.
     #[error("the journal was closed meanwhile")]
     Closed,

@@ -11,6 +11,7 @@ use super::error::Action;
 use super::shared::Shared;
 use super::snapshot::{self, Writing};
 use super::{JournalError, Part, Progress, Report, Seq, SnapshotInfo, segment};
+use crate::failpoint;
 
 /// What the thread is asked to do.
 pub(super) enum Order {
@@ -39,6 +40,7 @@ impl Keeper {
         let mut writing: Option<Writing> = None;
         let mut begun = Instant::now();
         while let Ok(order) = orders.recv() {
+            failpoint::reached("snapshots");
             let done = match order {
                 Order::Begin(seq) => {
                     begun = Instant::now();
@@ -107,6 +109,7 @@ impl Keeper {
             holds_next.map_or((1, 1), |used| (used.number, used.first))
         };
         let bytes = writing.finish(segment, first)?;
+        failpoint::reached("snapshot-made");
         remove_replaced(&*self.disk, &self.dir, seq, segment)?;
         let mut state = self.shared.state.lock();
         let before = state.stats.snapshot.map_or(0, |it| it.bytes);

@@ -1,5 +1,6 @@
 //! The journal on a disk: a handle, a thread that writes, a thread that makes segments.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -87,13 +88,19 @@ impl FileJournal {
             shared: Arc::clone(&shared),
             report: Arc::clone(&report),
         };
-        let making = Arc::clone(&shared);
+        let (making, watched) = (Arc::clone(&shared), Arc::clone(&shared));
         let size = maker.size;
         let disk_bytes_max = config.disk_bytes_max;
         let writer =
             Writer::new(shared, report, config, size, ready.current, ready.position, stats);
-        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            let started = Builder::new().name(name.into()).spawn(work);
+        let start = |thread: &'static str, work: Box<dyn FnOnce() + Send>| {
+            let shared = Arc::clone(&watched);
+            let work = move || {
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                    fail(&shared, JournalError::Panicked { thread });
+                }
+            };
+            let started = Builder::new().name(thread.into()).spawn(work);
             started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
         };
         let make = Box::new(move || make_segments(&making, &maker, disk_bytes_max));
@@ -202,6 +209,13 @@ impl Drop for FileJournal {
     }
 }
 
+/// Has the writer end, and say why, without the thread that has panicked.
+fn fail(shared: &Shared, error: JournalError) {
+    shared.state.lock().failed.get_or_insert(error);
+    shared.work.notify_all();
+    shared.synced.notify_all();
+}
+
 /// Makes what the writer wants, until told to end.
 fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
@@ -215,6 +229,7 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
         };
         state.retry = false;
         let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
+        crate::failpoint::reached("segments");
         let made = if used_up && !(state.owed && state.spares.is_empty()) {
             Err(JournalError::Quota { max: disk_bytes_max })
         } else {

@@ -1,5 +1,6 @@
 //! Writes: everything that arrives while one sync runs goes into the next commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::segment::{Segment, capacity};
 use super::shared::{Ending, Shared, Used};
 use super::{JournalError, JournalStats, Progress, Report, Seq};
 use crate::config::{Durability, JournalConfig};
+use crate::failpoint;
 
 /// How long it is worth to wait for the next records without sleeping.
 const SPIN: Duration = Duration::from_micros(250);
@@ -84,7 +86,10 @@ impl Writer {
 
     /// Writes until the end, or the first failure.
     pub(super) fn run(mut self) {
-        if let Err(error) = self.work() {
+        // A panic must not leave those waiting who wait for what would have been durable.
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let panicked = || Err(JournalError::Panicked { thread: "wakeful-journal" });
+        if let Err(error) = worked.unwrap_or_else(|_| panicked()) {
             let mut state = self.shared.state.lock();
             state.failed = Some(error.clone());
             state.handed = Vec::new();
@@ -99,7 +104,7 @@ impl Writer {
     fn work(&mut self) -> Result<(), JournalError> {
         self.want();
         loop {
-            let turn = self.wait();
+            let turn = self.wait()?;
             if turn.no_room.is_none() != self.space {
                 self.space = turn.no_room.is_none();
                 (self.report)(Progress::Space(self.space));
@@ -128,13 +133,17 @@ impl Writer {
     }
 
     /// Waits for something to do; takes what was handed over, unless something taken is left.
-    fn wait(&mut self) -> Turn {
+    fn wait(&mut self) -> Result<Turn, JournalError> {
         let idle_since = Instant::now();
         if self.brisk {
             self.spin(idle_since);
         }
         let mut state = self.shared.state.lock();
         loop {
+            // Another thread of the journal is gone.
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
             let no_segment = state.spares.is_empty();
             // Something taken is left only when there is no segment for it. The end waits for one
             // attempt to make it.
@@ -154,7 +163,7 @@ impl Writer {
             if ready || sync || due || ending.is_some() || space != self.space {
                 state.sync &= later;
                 self.brisk = idle_since.elapsed() < SPIN;
-                return Turn { sync, ending, blocked, no_room: state.no_room.clone() };
+                return Ok(Turn { sync, ending, blocked, no_room: state.no_room.clone() });
             }
             state.sync &= later;
             match until {
@@ -236,7 +245,9 @@ impl Writer {
         if let Some(slot) = self.commit.get_mut(..COMMIT_HEAD) {
             slot.copy_from_slice(&head);
         }
+        failpoint::reached("journal-write");
         self.current.write(self.position, &self.commit)?;
+        failpoint::reached("journal-written");
         self.promised |= !no_successor;
         self.position += span;
         self.written += u64::from(records);
@@ -273,6 +284,7 @@ impl Writer {
             state.stats.sync_micros_last = micros;
             self.shared.synced.notify_all();
         }
+        failpoint::reached("journal-synced");
         (self.report)(Progress::Synced(self.synced));
         Ok(())
     }
@@ -292,6 +304,7 @@ impl Writer {
         if self.dirty.is_some() {
             self.sync()?;
         }
+        failpoint::reached("journal-next");
         let next = self.shared.state.lock().spares.pop_front();
         if let Some(next) = next {
             self.current = next;

@@ -7,6 +7,8 @@
     reason = "a test says no by panicking, in its helpers too"
 )]
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod abuse;
 #[cfg(all(feature = "cli", unix))]
 mod auth;
 #[cfg(feature = "cli")]

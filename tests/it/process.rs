@@ -34,7 +34,12 @@ impl Server {
 
     pub(crate) fn start_at(listen: &str, arguments: &[&str]) -> Self {
         let fixed = ["serve", "--listen", listen, "--log", "warn"];
-        let mut process = Running::start(wakeful(&[&fixed, arguments].concat()));
+        Self::run_by(wakeful(&[&fixed, arguments].concat()))
+    }
+
+    /// By a command that serves.
+    pub(crate) fn run_by(command: Command) -> Self {
+        let mut process = Running::start(command);
         let line = process.line();
         let addr = line.strip_prefix("listening on ").expect(&line).to_owned();
         Self { process, addr }
@@ -74,6 +79,15 @@ impl Server {
     /// Waits until a number of `status --json` is as given.
     pub(crate) fn until_status(&self, name: &str, expected: u64) {
         until(&format!("{name} is {expected}"), || self.status(name) == expected);
+    }
+
+    /// The next line it prints.
+    pub(crate) fn line(&mut self) -> String {
+        self.process.line()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.0.id()
     }
 
     /// Sends the server a signal, by name.

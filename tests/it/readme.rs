@@ -9,6 +9,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
+use wakeful::Config;
+
 use crate::process::{BINARY, Running, run, until};
 
 /// What fits on a first screen.
@@ -137,6 +139,30 @@ fn the_commands_about_jobs_are_true() {
     }
     let server = steps("```sh\n$ wakeful serve\n```\n");
     follow(server.into_iter().chain(about_jobs).collect());
+}
+
+/// In both directions: every limit is in the table with its default, and nothing else is.
+#[test]
+fn the_table_of_limits_is_true_and_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, limits) = text.split_once("\n## Limits").unwrap();
+    let (limits, _) = limits.split_once("\n## ").unwrap();
+    let rows = limits.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut told = Config::new();
+    let mut named = Vec::new();
+    for row in rows {
+        let (name, rest) = row.split_once("` | ").expect(row);
+        let (default, why) = rest.split_once(" | ").expect(row);
+        told.set(name, default).unwrap_or_else(|refusal| panic!("README.md: {refusal}"));
+        assert!(why.len() > 3, "README.md does not say what {name} is");
+        named.push(name);
+    }
+    for ((name, told), (_, default)) in told.entries().into_iter().zip(Config::new().entries()) {
+        assert_eq!(told, default, "README.md is wrong about the default of {name}");
+        let count = named.iter().filter(|it| **it == name).count();
+        assert_eq!(count, 1, "{name} must be once in the table of limits in README.md");
+    }
 }
 
 #[test]

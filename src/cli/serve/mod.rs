@@ -86,6 +86,7 @@ impl ServeArgs {
             return Ok(Exit::Done);
         }
         self.log.start()?;
+        super::descriptors::take_all();
         // Whoever dials need not listen.
         let listen = self.listen.as_deref().or((!self.dial.dials()).then_some(&*common.addr));
         #[cfg(feature = "tls")]

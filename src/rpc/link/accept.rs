@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -10,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::authenticate::{Admission, Authenticate, Presented};
 use super::carrier::{About, Idle, Link};
@@ -20,12 +19,9 @@ use super::registry::Registry;
 use super::{check_name, limit};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{DoorKey, LINGER, hear_out};
+use crate::rpc::server::{DoorKey, Hindrance, LINGER, hear_out};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
-
-/// How long the accept loop rests after an error (too many open files): it never ends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -136,12 +132,12 @@ impl Drop for Acceptor {
 }
 
 async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sender<()>) {
+    let mut hindrance = Hindrance::default();
     loop {
         let (stream, addr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept of a link failed; trying again");
-                sleep(ACCEPT_PAUSE).await;
+                hindrance.note(&error).await;
                 continue;
             }
         };

@@ -19,6 +19,13 @@ use crate::session::{Identity, Via};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
+/// The bodies of requests that the document has.
+pub(crate) fn request_bodies() -> Vec<Vec<u8>> {
+    let Golden(bodies) = Golden::read("bodies");
+    let requests = bodies.into_iter().filter(|(name, _)| name.starts_with("Request "));
+    requests.map(|(_, body)| body).collect()
+}
+
 /// The bodies of the document by name; each is taken out as it is checked.
 pub(super) struct Golden(BTreeMap<&'static str, Vec<u8>>);
 

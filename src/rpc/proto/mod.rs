@@ -23,6 +23,9 @@ mod request;
 mod topic;
 mod txn;
 
+#[cfg(test)]
+pub(crate) use golden::request_bodies;
+
 pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use job_request::WireJobRequest;

@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
+use super::allowance::Allowance;
 use super::exchange::Exchange;
 use super::gate::login_late;
 use super::inbox::{CLIENT_NAME_BYTES_MAX, Fatal, Inbox, Received};
 use super::links::check_name;
 use super::outbox::{Mail, Outbox};
-use super::output::Output;
+use super::output::{Output, hear_out};
 use crate::auth::Credentials;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
@@ -59,6 +60,7 @@ pub(super) struct Connection {
     outbox: Arc<Outbox>,
     output: Output,
     exchange: Exchange,
+    allowance: Allowance,
     timer: Pin<Box<Sleep>>,
     accepted: Instant,
     heard: Instant,
@@ -118,6 +120,7 @@ impl Connection {
             inbox,
             exchange,
             session,
+            allowance: Allowance::new(now, service.config().rpc.control_frames_max),
             service,
             called: None,
             outbox,
@@ -268,6 +271,7 @@ impl Connection {
         }
         self.exchange.revise().await?;
         let received = self.inbox.take();
+        self.check_allowance(&received)?;
         self.exchange.expect(received.len());
         for received in received {
             match received {
@@ -289,6 +293,14 @@ impl Connection {
             self.exchange.hang_up(self.output.buffer());
         }
         self.exchange.hand_over().await
+    }
+
+    /// That the peer does not only keep the server busy.
+    fn check_allowance(&mut self, received: &[Received]) -> Result<(), End> {
+        let requests = received.iter().filter(|it| matches!(it, Received::Request { .. })).count();
+        self.allowance.earn(requests as u64 + self.exchange.take_pushes());
+        let spent = self.allowance.spend(self.inbox.take_idle(), self.config().control_frames_max);
+        spent.map_err(|error| End::Fatal(Fatal::Error(error)))
     }
 
     async fn welcome(&mut self, name: &str, server: &str) -> Result<(), End> {
@@ -379,7 +391,7 @@ impl Connection {
     /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
     fn check_deadlines(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if !self.may_read() {
+        if !self.may_read() || self.room() == 0 || self.exchange.has_answers() {
             // It is this side that does not read: the peer may have said all it should.
             (self.heard, self.pinged) = (now, None);
             self.inbox.partial_since = self.inbox.partial_since.map(|_| now);
@@ -483,15 +495,6 @@ impl Connection {
         // Whoever does not listen is not told.
         let _ = tokio::time::timeout(LINGER, said).await;
     }
-}
-
-/// Closes our side and reads to the end of the peer's, so that the close does not take back what
-/// was written, as a socket with unread input does.
-pub(in crate::rpc) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
-    socket.shutdown().await?;
-    let mut ignored = [0; 1024];
-    while socket.read(&mut ignored).await? > 0 {}
-    Ok(())
 }
 
 pub(super) fn protocol(what: &str) -> Fatal {

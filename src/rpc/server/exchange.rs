@@ -66,6 +66,8 @@ pub(super) struct Exchange {
     /// Parked waits by request id.
     waits: HashMap<u64, Parked, RandomState>,
     streams: Streams,
+    /// Pushes since the last turn.
+    pushes: u64,
     encoder: Encoder,
 }
 
@@ -106,6 +108,7 @@ impl Exchange {
             calls: Calls::default(),
             waits: HashMap::default(),
             streams: Streams::default(),
+            pushes: 0,
             encoder,
         }
     }
@@ -152,6 +155,11 @@ impl Exchange {
     /// Whether there is something to encode as soon as there is room.
     pub(super) fn has_more(&self) -> bool {
         !self.answers.is_empty() || self.streams.have_more()
+    }
+
+    /// Pushes since the last turn, each of which may be credited.
+    pub(super) fn take_pushes(&mut self) -> u64 {
+        std::mem::take(&mut self.pushes)
     }
 
     /// Makes room for so many requests in the next message to the store.
@@ -481,6 +489,7 @@ impl Exchange {
             tracing::error!(%error, "a push could not be encoded");
             End::Gone
         })?;
+        self.pushes += 1;
         if let Some(stream) = used_up {
             // bound: one for each batch
             self.service.store().do_send(Ready(stream));

@@ -7,6 +7,7 @@ mod refusal;
 use std::time::{Duration, Instant};
 
 use self::heavy::is_heavy;
+pub(in crate::rpc) use self::refusal::not_wakeful;
 use self::refusal::{bad_hello, bad_login, fatal};
 use super::connection::protocol;
 use crate::config::RpcConfig;
@@ -14,7 +15,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
 use crate::rpc::json::{Ask, Splitter, What};
-use crate::rpc::link::{LINK_PREFACE, SERVER_NAME_BYTES_MAX};
+use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest name a client may give itself, bytes.
@@ -36,6 +37,8 @@ pub(super) struct Inbox {
     pub(super) received: Vec<Received>,
     /// How many requests of `received` are heavy.
     heavy: usize,
+    /// Frames since the last turn that ask for nothing.
+    idle: u64,
     /// `partial` may hold whole frames, left for the next turn.
     pub(super) full: bool,
     /// Of the value that is not whole yet.
@@ -95,6 +98,7 @@ impl Inbox {
             read_at: None,
             received: Vec::new(),
             heavy: 0,
+            idle: 0,
             full: false,
             splitter: Splitter::default(),
             broken: None,
@@ -152,6 +156,11 @@ impl Inbox {
     pub(super) fn take(&mut self) -> Vec<Received> {
         self.heavy = 0;
         std::mem::take(&mut self.received)
+    }
+
+    /// Frames since the last turn that ask for nothing: pings, pongs, cancels, credits, goodbyes.
+    pub(super) fn take_idle(&mut self) -> u64 {
+        std::mem::take(&mut self.idle)
     }
 
     fn note_partial(&mut self, now: Instant, progress: bool) {
@@ -228,6 +237,7 @@ impl Inbox {
             return self.hello(header, body).map(Some);
         }
         let bare = matches!(header.kind, Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Goodbye);
+        self.idle += u64::from(bare || header.kind == Kind::Credit);
         if bare && !body.is_empty() {
             return Err(protocol("a body where there is none"));
         }
@@ -292,26 +302,6 @@ fn is_login(received: &Received) -> bool {
             matches!(call, Ok(Call::Login(_)))
         }
         _ => false,
-    }
-}
-
-/// What a peer that does not begin with the preface is told.
-pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
-    let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
-    match start {
-        _ if same == PREFACE.len() - 1 => {
-            "ERR wakeful: this server speaks version 1 of its protocol, the client another; \
-             update the older of the two\n"
-        }
-        [b'W', b'A', b'K', b'E', b'L', ..] if LINK_PREFACE.starts_with(start) => {
-            "ERR wakeful: this port takes clients, not links; dial the port that a relay says it is \
-             accepting on\n"
-        }
-        [0x16, ..] => "ERR wakeful: no TLS on this port; connect without it, or to the TLS port\n",
-        [b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T', ..] => {
-            "ERR wakeful: this port speaks the wakeful protocol, not HTTP; see docs/protocol.md\n"
-        }
-        _ => "ERR wakeful: this port speaks the wakeful protocol; see docs/protocol.md\n",
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::connection::Connection;
 use super::outbox::Outgoing;
-use super::{Open, REFUSALS_MAX, Server, admit, refuse_one_more};
+use super::{Gauge, Open, REFUSALS_MAX, Server, refuse_one_more};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
@@ -104,10 +104,13 @@ async fn take_all(
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     while let Some(arrival) = arriving.recv().await {
         let Arrival { socket, peer, called, left } = arrival;
-        let Some(gauge) = admit(&service, &open, &alive) else {
-            let max = service.config().rpc.connections_max;
-            refuse_one_more(std::future::ready(Some(socket)), max, &refusals, &alive);
-            continue;
+        // Its address is that of the link, over which there may be as many as `link.streams_max`.
+        let gauge = match Gauge::enter(&service, None, &open, &alive) {
+            Ok(gauge) => gauge,
+            Err(error) => {
+                refuse_one_more(std::future::ready(Some(socket)), error, &refusals, &alive);
+                continue;
+            }
         };
         let session = Arc::new(Session::new(gauge.id, peer));
         let outbox = Arc::clone(&gauge.outbox);

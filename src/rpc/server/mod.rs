@@ -1,5 +1,8 @@
 //! The TCP door: accepts connections and runs each as a task.
 
+pub(crate) mod addresses;
+mod admission;
+mod allowance;
 mod asked;
 mod audit;
 mod calls;
@@ -16,11 +19,13 @@ mod outbox;
 mod output;
 mod push_writer;
 mod streams;
+#[cfg(any(test, feature = "fuzzing"))]
+mod understood;
 mod withheld;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,23 +36,26 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use self::addresses::Place;
+use self::admission::admit;
+pub(in crate::rpc) use self::admission::{Hindrance, too_many, too_many_from};
 use self::connection::Connection;
-pub(in crate::rpc) use self::connection::{LINGER, hear_out};
+pub(in crate::rpc) use self::connection::LINGER;
 pub(crate) use self::entrance::Entrance;
 pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, not_wakeful};
 pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
 use self::outbox::{Outbox, Outgoing};
+pub(in crate::rpc) use self::output::hear_out;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::understood::understood;
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use super::socket::Socket;
 use crate::config::RpcConfig;
-use crate::error::{Details, Error, ErrorCode};
+use crate::error::Error;
 use crate::service::Wakeful;
 use crate::session::{Peer, Session};
-
-/// How long the accept loop rests after an error (too many open files): it never ends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -129,12 +137,12 @@ async fn accept_all(
     alive: mpsc::Sender<()>,
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let mut hindrance = Hindrance::default();
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                hindrance.note(&error).await;
                 continue;
             }
         };
@@ -143,14 +151,17 @@ async fn accept_all(
             tracing::debug!(%peer, %error, "connection lost while it was set up");
             continue;
         }
-        let Some(gauge) = admit(&service, &open, &alive) else {
-            let (entrance, max) = (entrance.clone(), config.connections_max);
-            let arriving = async move {
-                let entered = entrance.enter(socket, peer, Instant::now() + LINGER).await;
-                entered.map(|(socket, _)| socket)
-            };
-            refuse_one_more(arriving, max, &refusals, &alive);
-            continue;
+        let gauge = match Gauge::enter(&service, Some(peer.ip()), &open, &alive) {
+            Ok(gauge) => gauge,
+            Err(error) => {
+                let entrance = entrance.clone();
+                let arriving = async move {
+                    let entered = entrance.enter(socket, peer, Instant::now() + LINGER).await;
+                    entered.map(|(socket, _)| socket)
+                };
+                refuse_one_more(arriving, error, &refusals, &alive);
+                continue;
+            }
         };
         let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
         let (entrance, service) = (entrance.clone(), service.clone());
@@ -173,21 +184,10 @@ async fn accept_all(
     }
 }
 
-/// A place for one more connection; `None` where there are as many as there may be.
-fn admit(service: &Wakeful, open: &Open, alive: &mpsc::Sender<()>) -> Option<Gauge> {
-    let max = service.config().rpc.connections_max as u64;
-    if service.connections().load(Ordering::Relaxed) >= max {
-        return None;
-    }
-    let gauge = Gauge::enter(service.connections(), open, alive.clone());
-    open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
-    Some(gauge)
-}
-
 /// Tells one who is too many; whoever comes when even these are many is closed without a word.
 fn refuse_one_more(
     arriving: impl Future<Output = Option<Socket>> + 'static,
-    max: usize,
+    error: Error,
     refusals: &Arc<Semaphore>,
     alive: &mpsc::Sender<()>,
 ) {
@@ -196,7 +196,7 @@ fn refuse_one_more(
     actix_rt::spawn(async move {
         if let Some(socket) = arriving.await {
             // Whoever does not listen is not told.
-            let _ = tokio::time::timeout(LINGER, refuse(socket, max)).await;
+            let _ = tokio::time::timeout(LINGER, refuse(socket, error)).await;
         }
         drop((permit, alive));
     });
@@ -215,13 +215,8 @@ fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(unanswered))
 }
 
-/// Says that there are too many connections, and closes.
-pub(in crate::rpc) async fn refuse(mut socket: Socket, max: usize) -> io::Result<()> {
-    let error = Error::new(
-        ErrorCode::LimitExceeded,
-        format!("too many connections: the limit rpc.connections_max is {max}; try again later"),
-    )
-    .with_details(Details::Limit { name: "rpc.connections_max".to_owned(), value: max as u64 });
+/// Says why there is no place, and closes.
+pub(in crate::rpc) async fn refuse(mut socket: Socket, error: Error) -> io::Result<()> {
     let mut out = PREFACE.to_vec();
     // An error is far below any limit of frames.
     let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
@@ -244,18 +239,33 @@ struct Gauge {
     connections: Arc<AtomicU64>,
     open: Open,
     _alive: mpsc::Sender<()>,
+    _place: Option<Place>,
 }
 
 impl Gauge {
-    fn enter(connections: &Arc<AtomicU64>, open: &Open, alive: mpsc::Sender<()>) -> Self {
+    /// A place for one more connection, from `peer` if that is an address of its own.
+    ///
+    /// # Errors
+    /// `LimitExceeded`, with the limit that is reached.
+    fn enter(
+        service: &Wakeful,
+        peer: Option<IpAddr>,
+        open: &Open,
+        alive: &mpsc::Sender<()>,
+    ) -> Result<Self, Error> {
+        let place = admit(service, peer)?;
+        let connections = service.connections();
         connections.fetch_add(1, Ordering::Relaxed);
-        Self {
+        let gauge = Self {
             id: next_owner(),
             outbox: Arc::new(Outbox::default()),
             connections: Arc::clone(connections),
             open: Arc::clone(open),
-            _alive: alive,
-        }
+            _alive: alive.clone(),
+            _place: place,
+        };
+        open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
+        Ok(gauge)
     }
 }
 
@@ -274,6 +284,19 @@ mod tests {
     use crate::Config;
     use crate::actor::message::Halt;
     use crate::rpc::proto::WireHello;
+
+    #[actix_rt::test]
+    async fn z16_the_kernel_gives_a_silent_peer_up_as_soon_as_pings_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (peer, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        let (socket, config) = (accepted.unwrap().0, Config::new().rpc);
+        set_options(&socket, &config).unwrap();
+        let options = socket2::SockRef::from(&socket);
+        let timeout = options.tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(config.ping_interval + config.ping_timeout));
+        drop(peer);
+    }
 
     /// As after a defect: nobody waits for ever for a store that is gone.
     #[actix_rt::test]

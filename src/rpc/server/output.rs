@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::rpc::socket::Socket;
 
@@ -104,6 +104,15 @@ impl Output {
             });
         }
     }
+}
+
+/// Closes our side and reads to the end of the peer's, so that the close does not take back what
+/// was written, as a socket with unread input does.
+pub(in crate::rpc) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut ignored = [0; 1024];
+    while socket.read(&mut ignored).await? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]

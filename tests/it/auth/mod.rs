@@ -23,21 +23,21 @@ use crate::process::{Ran, Running, Server, wakeful};
 use crate::support::body::Body;
 use crate::support::raw::{Frame, Raw};
 
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
-const NOT_LOGGED_IN: u16 = ErrorCode::NotLoggedIn as u16;
-const LOGIN_FAILED: u16 = ErrorCode::LoginFailed as u16;
-const PERMISSION_DENIED: u16 = ErrorCode::PermissionDenied as u16;
+pub(crate) const NOT_LOGGED_IN: u16 = ErrorCode::NotLoggedIn as u16;
+pub(crate) const LOGIN_FAILED: u16 = ErrorCode::LoginFailed as u16;
+pub(crate) const PERMISSION_DENIED: u16 = ErrorCode::PermissionDenied as u16;
 
 /// A file of users, which a test changes as it likes.
-struct Users {
+pub(crate) struct Users {
     file: AuthFile,
     dir: tempfile::TempDir,
 }
 
 impl Users {
     /// `root`, who may do everything, and `app`, who may do what the role of its name grants.
-    fn new(grants: &[(Action, &str)]) -> Self {
+    pub(crate) fn new(grants: &[(Action, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let users = Self { file: AuthFile::new(dir.path().join("users.toml")), dir };
         users.change(|book| {
@@ -65,14 +65,14 @@ impl Users {
     }
 
     /// Gives a user [`PASSWORD`], hashed so that nobody waits for it.
-    fn set_password(&self, name: &str) {
+    pub(crate) fn set_password(&self, name: &str) {
         let cheap =
             AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() };
         let hash = hash_password(PASSWORD, &cheap).unwrap();
         self.change(|book| book.set_password(name, Some(&hash)).unwrap());
     }
 
-    fn change(&self, change: impl FnOnce(&mut Book)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Book)) {
         let changed = self.file.update(&AuthConfig::new(), |book| {
             change(book);
             Ok(())
@@ -88,16 +88,16 @@ impl Users {
         self.dir.path().join(format!("{name}.token"))
     }
 
-    fn token(&self, name: &str) -> String {
+    pub(crate) fn token(&self, name: &str) -> String {
         std::fs::read_to_string(self.token_file(name)).unwrap()
     }
 
     /// A server that sees changes at once.
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         self.serve_with(&[])
     }
 
-    fn serve_with(&self, arguments: &[&str]) -> Server {
+    pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server {
         let fixed = ["--auth", self.path(), "--limit", "auth.reload_interval=20ms"];
         Server::start_with(&[&fixed, arguments].concat())
     }
@@ -118,7 +118,7 @@ impl Users {
     }
 
     /// A raw connection on which a user has logged in.
-    fn raw(&self, name: &str, server: &Server) -> Raw {
+    pub(crate) fn raw(&self, name: &str, server: &Server) -> Raw {
         let mut raw = stranger(server);
         assert_eq!(raw.call(login_token(&self.token(name))).login(), (name.to_owned(), 1));
         raw
@@ -151,17 +151,17 @@ fn stranger(server: &Server) -> Raw {
     Raw::open(server.addr().parse::<SocketAddr>().unwrap())
 }
 
-fn login_token(token: &str) -> Body {
+pub(crate) fn login_token(token: &str) -> Body {
     Body::request(23).u32(1).bytes(token.as_bytes())
 }
 
-fn login_password(user: &str, password: &str) -> Body {
+pub(crate) fn login_password(user: &str, password: &str) -> Body {
     Body::request(23).u32(0).bytes(user.as_bytes()).bytes(password.as_bytes())
 }
 
 impl Frame {
     /// The user of a reply to a login, and how it was proved.
-    fn login(&self) -> (String, u32) {
+    pub(crate) fn login(&self) -> (String, u32) {
         let mut reader = self.reply(23);
         let login = (reader.text(), reader.u32());
         reader.end();

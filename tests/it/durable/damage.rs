@@ -7,7 +7,7 @@ use super::{Home, serve_in};
 use crate::process::{run, wakeful};
 
 /// A directory with some sets in its log, closed or killed.
-fn written(signal: &str) -> Home {
+pub(crate) fn written(signal: &str) -> Home {
     let home = Home::new();
     let server = home.server();
     for nth in 0..5 {
@@ -19,7 +19,7 @@ fn written(signal: &str) -> Home {
 }
 
 /// Flips the first byte after `from` that is not zero; tells where.
-fn flip(path: &std::path::Path, from: usize) -> u64 {
+pub(crate) fn flip(path: &std::path::Path, from: usize) -> u64 {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let bytes = fs::read(path).unwrap();
     let at = (from..bytes.len()).find(|at| bytes[*at] != 0).unwrap() as u64;
@@ -29,7 +29,7 @@ fn flip(path: &std::path::Path, from: usize) -> u64 {
     at
 }
 
-fn refused(home: &Home) -> String {
+pub(crate) fn refused(home: &Home) -> String {
     let before: Vec<Vec<u8>> = home.segments().iter().map(|path| fs::read(path).unwrap()).collect();
     let dir = home.dir();
     let listen = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];

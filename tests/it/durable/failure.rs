@@ -6,7 +6,7 @@ use super::{Home, serve_in};
 use crate::process::{BINARY, Running, run};
 
 /// A server that may write no file beyond so many KiB.
-fn limited(home: &Home, kib: u64) -> (Running, String) {
+pub(crate) fn limited(home: &Home, kib: u64) -> (Running, String) {
     let dir = home.dir();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
     let mut command = Command::new("bash");

@@ -15,7 +15,7 @@ const WRITERS: u64 = 8;
 
 /// Counts up `writer`'s two keys in one transaction after another until the server is gone; tells
 /// the last count that was acknowledged, and its revision.
-pub(super) async fn write(
+pub(crate) async fn write(
     client: Client,
     writer: u64,
     from: u64,
@@ -52,7 +52,7 @@ async fn watch(client: Client) -> Vec<(u64, String, String)> {
     shown
 }
 
-pub(super) async fn count_of(client: &Client, key: String) -> Result<u64, Error> {
+pub(crate) async fn count_of(client: &Client, key: String) -> Result<u64, Error> {
     let kv = client.get(key).await?.kv;
     Ok(kv.map_or(0, |kv| String::from_utf8(kv.value.to_vec()).unwrap().parse().unwrap()))
 }

@@ -15,7 +15,7 @@ use wakeful::{Client, ClientConfig, Config, JobContext, JobError, JobHandler};
 use crate::process::{PATIENCE, Ran, Running, wakeful};
 
 /// What servers show to relays here.
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A relay on free ports; killed when dropped.
 struct Relay {
@@ -100,7 +100,7 @@ fn impatient() -> Config {
 }
 
 /// `wakeful serve` that dials `addr` under `name` with the token, and dials again soon.
-fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
+pub(crate) fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
     let fixed = [
         "serve",
         "--dial",
@@ -118,14 +118,19 @@ fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
 }
 
 /// A server that dials; killed when dropped.
-struct Dialing(Running);
+pub(crate) struct Dialing(Running);
 
 impl Dialing {
-    fn start(command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
         let mut process = Running::start(command);
         let line = process.line();
         assert!(line.starts_with("dialing "), "{line}");
         Self(process)
+    }
+
+    /// Waits until it has said so.
+    pub(crate) fn until_says(&self, text: &str) {
+        self.0.until_says(text);
     }
 
     fn kill(self) {

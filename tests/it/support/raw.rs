@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 use super::body::{self, Body, Push, Reader, Refusal, Status};
@@ -103,6 +105,14 @@ impl Raw {
         Self::on(TcpStream::connect(addr).expect("the server listens"))
     }
 
+    /// A connection from another address of this machine than most.
+    pub(crate) fn connect_from(from: IpAddr, addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        socket.connect(&addr.into()).expect("the server listens");
+        Self::on(socket.into())
+    }
+
     fn on(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -112,21 +122,20 @@ impl Raw {
 
     /// A connection that is welcome.
     pub(crate) fn open(addr: SocketAddr) -> Self {
-        Self::connect(addr).greet()
+        Self::connect(addr).welcome()
     }
 
     /// The same, over a socket that is connected.
     pub(crate) fn over(socket: TcpStream) -> Self {
-        Self::on(socket).greet()
+        Self::on(socket).welcome()
     }
 
-    fn greet(self) -> Self {
-        let mut raw = self;
-        raw.send(PREFACE);
-        raw.send(&hello("raw"));
-        raw.expect_preface();
-        assert_eq!(raw.next().kind, WELCOME);
-        raw
+    /// Says hello, and is welcome.
+    pub(crate) fn welcome(mut self) -> Self {
+        self.send(&[&PREFACE[..], &hello("raw")].concat());
+        self.expect_preface();
+        assert_eq!(self.next().kind, WELCOME);
+        self
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

@@ -154,3 +154,21 @@ fn r4_who_takes_output_slowly_is_not_silent() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }
+
+/// While answers wait for a peer that reads slowly, its requests are not read: what it has sent of one
+/// may be whole.
+#[test]
+fn r4_a_frame_that_the_server_does_not_read_on_is_not_slow() {
+    let server = Server::start_with(|config| config.rpc.frame_timeout = Duration::from_millis(500));
+    let mut raw = Raw::open(server.addr());
+    raw.set(b"a", &vec![b'x'; 1 << 20]);
+    let mut requests: Vec<u8> = (100..130).flat_map(|id| request(id, get(b"a"))).collect();
+    requests.extend(request(130, set(b"b", &[b'x'; 200_000])));
+    raw.send(&requests);
+    // Twice as long as a frame may take.
+    std::thread::sleep(Duration::from_secs(1));
+    for _ in 100..=130 {
+        let answer = raw.next();
+        assert_eq!(answer.kind, REPLY, "{answer:?}");
+    }
+}

@@ -19,6 +19,8 @@ impl Process {
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wakeful"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--durability", "memory"])
+            // Pings are one way to ask for answers; that they are too many has a test of its own.
+            .args(["--limit", "rpc.control_frames_max=1000000000"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

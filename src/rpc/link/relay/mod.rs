@@ -6,16 +6,16 @@ mod splice;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use self::route::{Route, read_route};
 use self::splice::splice;
@@ -23,11 +23,9 @@ use super::accept::{Acceptor, House};
 use super::authenticate::Authenticate;
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{LINGER, hear_out, refuse};
+use crate::rpc::server::addresses::{Addresses, Place};
+use crate::rpc::server::{Hindrance, LINGER, hear_out, refuse, too_many, too_many_from};
 use crate::rpc::socket::Socket;
-
-/// How long the accept loop rests after an error (too many open files): it never ends.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -81,8 +79,20 @@ struct Hall {
     route_bytes_max: usize,
     house: Arc<House>,
     places: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
     refusals: Arc<Semaphore>,
     clients: Arc<AtomicUsize>,
+}
+
+impl Hall {
+    /// A place for one more client, from `peer`.
+    fn admit(&self, peer: IpAddr) -> Result<(OwnedSemaphorePermit, Place), Error> {
+        let of_all = Arc::clone(&self.places).try_acquire_owned();
+        let of_all = of_all.map_err(|_| too_many(self.rpc.connections_max))?;
+        let max = self.rpc.connections_per_address_max;
+        let place = self.addresses.enter(peer, max).ok_or_else(|| too_many_from(peer, max))?;
+        Ok((of_all, place))
+    }
 }
 
 impl Relay {
@@ -113,6 +123,7 @@ impl Relay {
             places: Arc::new(Semaphore::new(
                 config.rpc.connections_max.min(Semaphore::MAX_PERMITS),
             )),
+            addresses: Arc::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             rpc: config.rpc,
             clients: Arc::clone(&clients),
@@ -179,12 +190,12 @@ async fn accept_all(
     stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 ) {
+    let mut hindrance = Hindrance::default();
     loop {
         let (stream, addr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed; trying again");
-                sleep(ACCEPT_PAUSE).await;
+                hindrance.note(&error).await;
                 continue;
             }
         };
@@ -194,15 +205,18 @@ async fn accept_all(
         }
         let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
         let socket = Socket::from(stream);
-        let Ok(permit) = Arc::clone(&hall.places).try_acquire_owned() else {
-            // Whoever comes when even these are many is closed without a word.
-            if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
-                tokio::spawn(async move {
-                    let _ = timeout(LINGER, refuse(socket, hall.rpc.connections_max)).await;
-                    drop((permit, alive));
-                });
+        let place = match hall.admit(addr.ip()) {
+            Ok(place) => place,
+            Err(error) => {
+                // Whoever comes when even these are many is closed without a word.
+                if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        let _ = timeout(LINGER, refuse(socket, error)).await;
+                        drop((permit, alive));
+                    });
+                }
+                continue;
             }
-            continue;
         };
         tokio::spawn(async move {
             hall.clients.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +226,7 @@ async fn accept_all(
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             hall.clients.fetch_sub(1, Ordering::Relaxed);
-            drop((permit, alive));
+            drop((place, alive));
         });
     }
 }

@@ -1,8 +1,10 @@
-//! Why a frame that cannot be read ends its connection.
+//! Why what cannot be read ends its connection.
 
 use super::{Fatal, protocol};
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::CodecError;
+use crate::rpc::frame::PREFACE;
+use crate::rpc::link::LINK_PREFACE;
 
 /// Why a frame before a login ends the connection.
 pub(super) fn bad_login(error: CodecError) -> Fatal {
@@ -35,4 +37,24 @@ pub(super) fn fatal(error: CodecError) -> Fatal {
         }
         _ => Error::new(ErrorCode::Protocol, message),
     })
+}
+
+/// What a peer that does not begin with the preface is told.
+pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
+    let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
+    match start {
+        _ if same == PREFACE.len() - 1 => {
+            "ERR wakeful: this server speaks version 1 of its protocol, the client another; \
+             update the older of the two\n"
+        }
+        [b'W', b'A', b'K', b'E', b'L', ..] if LINK_PREFACE.starts_with(start) => {
+            "ERR wakeful: this port takes clients, not links; dial the port that a relay says it is \
+             accepting on\n"
+        }
+        [0x16, ..] => "ERR wakeful: no TLS on this port; connect without it, or to the TLS port\n",
+        [b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T', ..] => {
+            "ERR wakeful: this port speaks the wakeful protocol, not HTTP; see docs/protocol.md\n"
+        }
+        _ => "ERR wakeful: this port speaks the wakeful protocol; see docs/protocol.md\n",
+    }
 }

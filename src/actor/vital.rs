@@ -1,0 +1,106 @@
+//! [`Vital`]: what tells the service that one of its actors is gone.
+
+use tokio::sync::{mpsc, watch};
+
+use super::log::SharedLog;
+use crate::error::{Error, ErrorCode};
+
+/// Held by an actor without which the service cannot go on.
+///
+/// Dropped before the actor was told to end, it was a panic that ended it, and the state it left is
+/// whatever it was in the middle of; or its system has ended under it. So nothing more is handed to
+/// the journal, no snapshot of that state is written, and the service learns that it has failed. What
+/// was handed over is whole.
+pub(crate) struct Vital {
+    what: &'static str,
+    failure: watch::Sender<Option<Error>>,
+    log: Option<SharedLog>,
+    /// Held until the actor has ended, so that [`Wakeful::stop`](crate::Wakeful::stop) sees it go.
+    alive: mpsc::Sender<()>,
+    ended: bool,
+}
+
+impl Vital {
+    pub(crate) fn new(
+        what: &'static str,
+        failure: &watch::Sender<Option<Error>>,
+        log: Option<&SharedLog>,
+        alive: &mpsc::Sender<()>,
+    ) -> Self {
+        let (failure, alive) = (failure.clone(), alive.clone());
+        Self { what, failure, log: log.cloned(), alive, ended: false }
+    }
+
+    /// For what belongs to the actor and may outlive it.
+    pub(super) fn alive(&self) -> mpsc::Sender<()> {
+        self.alive.clone()
+    }
+
+    /// The actor ends as it should.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let what = self.what;
+        // Tokio drops what it runs while the panic is on its way.
+        let why = if std::thread::panicking() {
+            "by a panic: a defect in Wakeful"
+        } else {
+            "before it was told to: its actix system was, without Wakeful::stop"
+        };
+        let message = format!(
+            "{what} has ended {why}. Nothing more is written; whether the writes under way were done \
+             shows when the store is opened again"
+        );
+        tracing::error!("{message}");
+        let error = Error::new(ErrorCode::Internal, message);
+        if let Some(log) = &self.log {
+            log.abandon(&error);
+        }
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error);
+            first
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z20_an_actor_that_goes_without_being_told_is_a_failure_told_once() {
+        let failure = watch::Sender::new(None);
+        let (alive, _ended) = mpsc::channel(1);
+        let mut told = Vital::new("the store", &failure, None, &alive);
+        told.end();
+        drop(told);
+        assert!(failure.borrow().is_none());
+        drop(Vital::new("the store", &failure, None, &alive));
+        drop(Vital::new("the queue", &failure, None, &alive));
+        let error = failure.borrow().clone().unwrap();
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(error.message.starts_with("the store has ended before it was told"), "{error}");
+    }
+
+    #[actix_rt::test]
+    async fn z20_a_panic_is_called_one() {
+        let failure = watch::Sender::new(None);
+        let (alive, _ended) = mpsc::channel(1);
+        let vital = Vital::new("the queue", &failure, None, &alive);
+        let ended = actix_rt::spawn(async move {
+            let _held = vital;
+            std::panic::panic_any("what a defect says")
+        });
+        assert!(ended.await.is_err());
+        let error = failure.borrow().clone().unwrap();
+        assert!(error.message.starts_with("the queue has ended by a panic"), "{error}");
+    }
+}

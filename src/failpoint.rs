@@ -1,0 +1,75 @@
+//! Places where a test has a real process panic, or be killed.
+//!
+//! Debug builds only: in a release build there is nothing here, and no environment variable is read.
+
+/// Does what `WAKEFUL_FAILPOINT` says of this place: `PLACE=panic@FILE` or `PLACE=kill@FILE`, as
+/// soon as FILE is there, so that the test chooses the moment.
+#[cfg(debug_assertions)]
+pub(crate) fn reached(place: &str) {
+    armed::reached(place);
+}
+
+/// Nothing.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub(crate) fn reached(_: &str) {}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+
+    struct Failpoint {
+        place: String,
+        kill: bool,
+        file: PathBuf,
+    }
+
+    impl Failpoint {
+        fn parse(text: &str) -> Option<Self> {
+            let (place, rest) = text.split_once('=')?;
+            let (action, file) = rest.split_once('@')?;
+            let kill = match action {
+                "kill" => true,
+                "panic" => false,
+                _ => return None,
+            };
+            Some(Self { place: place.to_owned(), kill, file: file.into() })
+        }
+    }
+
+    #[expect(clippy::panic, reason = "what it is for")]
+    pub(super) fn reached(place: &str) {
+        static ARMED: OnceLock<Option<Failpoint>> = OnceLock::new();
+        let read = || std::env::var("WAKEFUL_FAILPOINT").ok();
+        let armed = ARMED.get_or_init(|| read().and_then(|text| Failpoint::parse(&text)));
+        let Some(it) = armed.as_ref().filter(|it| it.place == place && it.file.exists()) else {
+            return;
+        };
+        #[cfg(unix)]
+        if it.kill {
+            // There is no way back from it; an error would be that this process may not.
+            let _ = rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::KILL,
+            );
+        }
+        panic!("the failpoint {place} was reached");
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_failpoint_has_a_place_an_action_and_a_moment() {
+            let it = Failpoint::parse("store=panic@/tmp/now").unwrap();
+            assert_eq!((&*it.place, it.kill, it.file), ("store", false, "/tmp/now".into()));
+            assert!(Failpoint::parse("store=kill@/tmp/now").unwrap().kill);
+            for wrong in ["", "store", "store=panic", "store=stop@/tmp/now"] {
+                assert!(Failpoint::parse(wrong).is_none(), "{wrong}");
+            }
+            reached("a place that nobody armed");
+        }
+    }
+}

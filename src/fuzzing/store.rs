@@ -1,0 +1,73 @@
+//! Records of the store.
+
+use crate::config::Config;
+use crate::model::{
+    DeleteRequest, GetRequest, KeyRange, RangeOrder, RangeRequest, Request, SetRequest,
+};
+use crate::store::State;
+
+/// Reads `data` as records of the store: of each its length, 2 bytes little-endian, and its payload.
+/// Up to the first that is refused they make a store, which then does whatever it is asked.
+pub fn store_records(data: &[u8]) {
+    let mut state = State::new(Config::new().store);
+    state.begin_replay();
+    let mut rest = data;
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(more.len());
+        let (record, after) = more.split_at(length);
+        if state.replay(record).is_err() {
+            // The store would not open. What there is of it must not be worse than none.
+            break;
+        }
+        rest = after;
+    }
+    state.finish_replay();
+    use_store(&mut state);
+}
+
+/// Whatever records made it, a store answers, and what it then changes can be told and done again.
+fn use_store(state: &mut State) {
+    state.set_journaled(true);
+    let now = state.time();
+    let _ = state.check_leases();
+    let oldest = state.history().oldest();
+    let page = |revision, order| {
+        let page = RangeRequest { revision, order, ..RangeRequest::new(KeyRange::all()) };
+        Request::Range(page)
+    };
+    let set = SetRequest { return_previous: true, ..SetRequest::new("k", "v") };
+    let delete = DeleteRequest { range: KeyRange::all(), return_previous: true };
+    let requests = [
+        page(0, RangeOrder::Ascending),
+        page(0, RangeOrder::Descending),
+        page(oldest, RangeOrder::Ascending),
+        Request::Get(GetRequest { key: "k".into(), revision: state.revision() }),
+        Request::LeaseTimeToLive(9),
+        Request::LeaseKeepAlive(9),
+        Request::Set(set.clone()),
+        Request::Set(SetRequest { ttl: Some(std::time::Duration::from_secs(1)), ..set }),
+        Request::Compact(state.revision()),
+        Request::LeaseRevoke(9),
+        Request::Delete(delete),
+    ];
+    for (at, request) in requests.into_iter().enumerate() {
+        let idempotency = request.is_write().then_some(at as u128);
+        let _ = state.apply(now, idempotency, request);
+        take_record(state, now);
+    }
+    while state.expire_one(u64::MAX).is_some() {
+        take_record(state, u64::MAX);
+    }
+}
+
+/// What is told can be read.
+fn take_record(state: &mut State, now: u64) {
+    let mut record = Vec::new();
+    if state.take_record(now, &mut record) {
+        let refusal = State::new(Config::new().store).replay(&record).err();
+        // It follows on other records, so its revision is as good as never the next.
+        let is_read = refusal.is_none_or(|refusal| refusal.starts_with("a record of revision"));
+        assert!(is_read, "a record that was written cannot be read");
+        state.settle(state.mark());
+    }
+}

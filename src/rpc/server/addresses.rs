@@ -1,0 +1,92 @@
+//! [`Addresses`]: how many connections there are from where.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+
+/// How many connections there are from each address, over all doors of a service.
+///
+/// Of IPv6 the network counts, its first 64 bits: whoever has one address of it has all of them.
+#[derive(Default)]
+pub(crate) struct Addresses {
+    open: Mutex<HashMap<IpAddr, usize, RandomState>>,
+}
+
+/// The place of one connection; free again when it is dropped.
+pub(crate) struct Place {
+    addresses: Arc<Addresses>,
+    from: IpAddr,
+}
+
+impl Addresses {
+    /// A place for a connection from `peer`, unless there are `max` from there.
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<Place> {
+        let from = network(peer);
+        let mut open = self.open.lock();
+        let count = open.get(&from).copied().unwrap_or(0);
+        if count >= max {
+            return None;
+        }
+        open.insert(from, count + 1);
+        Some(Place { addresses: Arc::clone(self), from })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open.lock();
+        if let Some(count) = open.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.from);
+            }
+        }
+        // Nothing is kept of a crowd that has left.
+        if open.is_empty() && open.capacity() > 1024 {
+            open.shrink_to_fit();
+        }
+    }
+}
+
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn z5_an_address_has_so_many_places_and_gives_them_back() {
+        let addresses = Arc::new(Addresses::default());
+        let first = addresses.enter(at("10.0.0.1"), 2).unwrap();
+        let second = addresses.enter(at("::ffff:10.0.0.1"), 2).unwrap();
+        assert!(addresses.enter(at("10.0.0.1"), 2).is_none());
+        assert!(addresses.enter(at("10.0.0.2"), 2).is_some(), "another has its own");
+        drop(first);
+        drop(addresses.enter(at("10.0.0.1"), 2).unwrap());
+        drop(second);
+        assert!(addresses.open.lock().is_empty());
+    }
+
+    #[test]
+    fn z5_all_addresses_of_one_network_are_one() {
+        let addresses = Arc::new(Addresses::default());
+        let _one = addresses.enter(at("2001:db8::1"), 1).unwrap();
+        assert!(addresses.enter(at("2001:db8::2:0:0:1"), 1).is_none());
+        assert!(addresses.enter(at("2001:db8:0:1::1"), 1).is_some());
+    }
+}

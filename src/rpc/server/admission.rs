@@ -1,0 +1,102 @@
+//! [`admit`]: who may come in; [`Hindrance`]: what is done while nobody can.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::addresses::Place;
+use crate::error::{Details, Error, ErrorCode};
+use crate::service::Wakeful;
+
+/// How long the accept loop rests after an error (too many open files): it never ends.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often it is said that connections cannot be accepted.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// A place for one more connection from `peer`; `None` of one that came over a link, which has no
+/// socket and no address of its own.
+///
+/// # Errors
+/// `LimitExceeded`, with the limit that is reached: of all connections, of the file descriptors that
+/// this process may have, or of the connections from there.
+pub(super) fn admit(service: &Wakeful, peer: Option<IpAddr>) -> Result<Option<Place>, Error> {
+    let config = &service.config().rpc;
+    let open = usize::try_from(service.connections().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+    if open >= config.connections_max {
+        return Err(too_many(config.connections_max));
+    }
+    let Some(peer) = peer else { return Ok(None) };
+    let reserved = config.descriptors_reserved;
+    if let Some(descriptors) = descriptors()
+        && open >= descriptors.saturating_sub(reserved)
+    {
+        let message = format!(
+            "too many connections: of the {descriptors} files that the server may have open \
+             (ulimit -n), rpc.descriptors_reserved, which is {reserved}, are not for connections; \
+             try again later"
+        );
+        return Err(refusal("rpc.descriptors_reserved", reserved, message));
+    }
+    let max = config.connections_per_address_max;
+    service.addresses().enter(peer, max).map(Some).ok_or_else(|| too_many_from(peer, max))
+}
+
+/// That there are `max` connections.
+pub(in crate::rpc) fn too_many(max: usize) -> Error {
+    let message =
+        format!("too many connections: the limit rpc.connections_max is {max}; try again later");
+    refusal("rpc.connections_max", max, message)
+}
+
+/// That there are `max` connections from `peer`.
+pub(in crate::rpc) fn too_many_from(peer: IpAddr, max: usize) -> Error {
+    let message = format!(
+        "too many connections from {peer}: the limit rpc.connections_per_address_max is {max}; \
+         close some of them"
+    );
+    refusal("rpc.connections_per_address_max", max, message)
+}
+
+fn refusal(name: &str, max: usize, message: String) -> Error {
+    let details = Details::Limit { name: name.to_owned(), value: max as u64 };
+    Error::new(ErrorCode::LimitExceeded, message).with_details(details)
+}
+
+/// How many files this process may have open; `None` if that is not limited.
+fn descriptors() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+        usize::try_from(limit).ok()
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// What keeps connections from being accepted, as far as it was said.
+#[derive(Default)]
+pub(in crate::rpc) struct Hindrance {
+    failures: u64,
+    said: Option<Instant>,
+}
+
+impl Hindrance {
+    /// After an accept that failed: rests, unless the peer was the reason. Too many open files, or
+    /// no memory, are over when others have left.
+    pub(in crate::rpc) async fn note(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        self.failures += 1;
+        // Not with each attempt: whoever causes it would fill the log as well.
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            let failures = std::mem::take(&mut self.failures);
+            tracing::warn!(%error, failures, "connections cannot be accepted; trying again");
+            self.said = Some(Instant::now());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

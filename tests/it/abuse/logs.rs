@@ -1,0 +1,86 @@
+//! What would write into the log.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::victim::Victim;
+use crate::process::{Server, wakeful};
+use crate::support::body::{self, From, get, key};
+use crate::support::raw::{ERROR, PREFACE, Raw, WELCOME, frame, hello, request};
+
+const SECRET: &str = "s3cr3t-value-of-nobody";
+
+/// Whatever a peer may put into a name, a key or a value, to be taken for a line of the log.
+const FORGED: &str =
+    "x\r\n2026-01-01T00:00:00Z  INFO wakeful: forged=\"yes\"\x1b[2J\x1b]0;title\x07";
+
+/// Has everything said that can be, at the level that says most, and gives what was logged.
+fn logged(format: &str) -> String {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "trace", "--log-format", format];
+    let victim = Victim::of(Server::run_by(wakeful(&serve)));
+    let name = format!("{FORGED}{}", "n".repeat(100));
+    let mut raw = victim.connect();
+    raw.send(&[&PREFACE[..], &hello(&name)].concat());
+    raw.expect_preface();
+    assert_eq!(raw.next().kind, WELCOME);
+    raw.set(FORGED.as_bytes(), SECRET.as_bytes());
+    raw.set(SECRET.as_bytes(), b"1");
+    raw.call(get(SECRET.as_bytes()));
+    let stream = raw.open_stream(1000);
+    raw.watch(stream, 1, key(SECRET.as_bytes()), From::Now);
+    raw.park(body::wait(key(FORGED.as_bytes()), body::CHANGED, 600_000));
+    // A refusal whose reason has the name in it.
+    assert_eq!(raw.call(body::watch_add(stream, 1, key(FORGED.as_bytes()), From::Now)).kind, ERROR);
+    // The ends that are logged: what is no protocol, and what breaks it.
+    for bytes in [FORGED.as_bytes().to_vec(), frame(99, 0, 1, FORGED.as_bytes())] {
+        let mut other = victim.connect();
+        if bytes[4] == 99 {
+            other = other.welcome();
+        }
+        other.socket().write_all(&bytes).unwrap();
+        other.rest();
+    }
+    raw.send(&request(stream, get(SECRET.as_bytes())));
+    while raw.next().id != 0 {}
+    let ran = victim.stop();
+    assert_eq!(ran.code, Some(0));
+    ran.stderr
+}
+
+#[test]
+fn abuse_30_nothing_a_peer_says_is_a_line_of_the_log_and_no_secret_stands_in_it() {
+    let human = logged("human");
+    assert!(human.contains("listening"), "{human}");
+    for line in human.lines() {
+        assert!(!line.starts_with("2026-01-01"), "a forged line: {line}");
+        assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+    }
+    let json = logged("json");
+    for line in json.lines() {
+        let entry: Value = serde_json::from_str(line).expect(line);
+        assert_ne!(entry["fields"]["forged"], "yes");
+        assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+    }
+    for log in [&human, &json] {
+        assert!(!log.contains(SECRET), "a key or a value is in the log: {log}");
+    }
+}
+
+/// What operators are shown of names does not reach their terminals as it is.
+#[test]
+fn abuse_30_the_name_of_a_client_is_shown_without_its_control_characters() {
+    let victim = Victim::start();
+    let mut raw = victim.connect();
+    raw.send(&[&PREFACE[..], &hello(FORGED)].concat());
+    raw.expect_preface();
+    assert_eq!(raw.next().kind, WELCOME);
+    raw.park(body::wait(key(b"a"), body::CHANGED, 600_000));
+    let shown = victim.server().ok(&["watchers"]);
+    assert!(
+        shown.lines().all(|line| line.chars().all(|c| c == '\t' || !c.is_control())),
+        "{shown:?}"
+    );
+    assert!(!shown.lines().any(|line| line.starts_with("2026-01-01")), "{shown}");
+    drop(Raw::open(victim.addr()));
+}
