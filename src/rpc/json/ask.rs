@@ -66,7 +66,7 @@ impl Limits {
 /// # Errors
 /// Why it cannot be answered at all: it is not JSON, or its id is too long to be kept.
 pub(crate) fn understand(value: &[u8], now: Instant, limits: Limits) -> Result<Ask, &'static str> {
-    let Ok(envelope) = Envelope::read(value) else { return Err("malformed JSON") };
+    let Some(envelope) = Envelope::read(value) else { return Err("malformed JSON") };
     let id = envelope.id.unwrap_or("null").as_bytes();
     if id.len() > limits.id_bytes_max {
         return Err("an id longer than rpc.json_id_bytes_max");

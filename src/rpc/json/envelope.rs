@@ -20,10 +20,11 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// # Errors
-    /// It is not JSON, or its method is not text: there is nothing to answer.
-    pub(crate) fn read(value: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(value)
+    /// `None` if it is not JSON, or its method is not text: there is nothing to answer.
+    pub(crate) fn read(value: &'a [u8]) -> Option<Self> {
+        // Once and for all that is read of it.
+        let text = std::str::from_utf8(value).ok()?;
+        serde_json::from_str(text).ok()
     }
 }
 
@@ -164,8 +165,14 @@ mod tests {
         assert_eq!((envelope.params, envelope.id), (Some("[1]"), Some(r#"{"a":[]}"#)));
         let nothing = Envelope::read(br#"{"method":null,"params":null,"id":null}"#).unwrap();
         assert_eq!((&*nothing.method, nothing.params, nothing.id), ("", None, None));
-        for bad in [&br#"{"method":5}"#[..], b"{\"id\":\"\xff\"}", b"[1]", b"{\"a\" 1}"] {
-            assert!(Envelope::read(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        for bad in [
+            &br#"{"method":5}"#[..],
+            b"{\"id\":\"\xff\"}",
+            b"{\"x\":\"\xff\"}",
+            b"[1]",
+            b"{\"a\" 1}",
+        ] {
+            assert!(Envelope::read(bad).is_none(), "{}", String::from_utf8_lossy(bad));
         }
     }
 

@@ -196,13 +196,7 @@ impl<'de> Deserializer<'de> for Reading<'de> {
             Some(Node::Object(members)) => members,
             _ => return Err(self.is_no("an object")),
         };
-        let known = |name: &str| fields.iter().any(|field| same(field, name));
-        if let Some((name, _)) = members.iter().find(|(name, _)| !known(name)) {
-            let name = name.get(..64).unwrap_or(name).escape_debug();
-            let fields = fields.join(", ");
-            return Err(Misread::new(format!("there is no `{name}` here; there are {fields}")));
-        }
-        visitor.visit_seq(Fields { fields: fields.iter(), members })
+        visitor.visit_seq(Fields::find(fields, members)?)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -233,10 +227,16 @@ impl<'de> Deserializer<'de> for Reading<'de> {
 
 /// Whether names are the same, but for case, and underscores where JSON has them and Rust has not.
 fn same(known: &str, given: &str) -> bool {
-    let letters = |name: &str| -> Vec<u8> {
-        name.bytes().filter(|byte| *byte != b'_').map(|byte| byte.to_ascii_lowercase()).collect()
-    };
-    known == given || (known.len().abs_diff(given.len()) < 8 && letters(known) == letters(given))
+    let letters = |name| str::bytes(name).filter(|byte| *byte != b'_');
+    known == given
+        || letters(known)
+            .map(|byte| byte.to_ascii_lowercase())
+            .eq(letters(given).map(|byte| byte.to_ascii_lowercase()))
+}
+
+/// A name that is not known, as far as it helps.
+fn shown(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, Node<'de>>>);
@@ -258,9 +258,27 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
-struct Fields<'de> {
-    fields: std::slice::Iter<'static, &'static str>,
-    members: &'de [(std::borrow::Cow<'de, str>, Node<'de>)],
+/// The fields of a structure, in their order.
+struct Fields<'de>(std::vec::IntoIter<(&'static str, Reading<'de>)>);
+
+impl<'de> Fields<'de> {
+    /// Looks at each member once: there may be very many, of the same name.
+    fn find(
+        fields: &'static [&'static str],
+        members: &'de [(std::borrow::Cow<'de, str>, Node<'de>)],
+    ) -> Result<Self, Misread> {
+        let mut found: Vec<_> = fields.iter().map(|field| (*field, Reading(None))).collect();
+        for (name, node) in members {
+            let Some((_, value)) = found.iter_mut().find(|(field, _)| same(field, name)) else {
+                let name = shown(name);
+                let fields = fields.join(", ");
+                return Err(Misread::new(format!("there is no `{name}` here; there are {fields}")));
+            };
+            // Of a name that comes twice the last counts, as in Go.
+            *value = Reading::of(Some(node));
+        }
+        Ok(Self(found.into_iter()))
+    }
 }
 
 impl<'de> SeqAccess<'de> for Fields<'de> {
@@ -270,11 +288,8 @@ impl<'de> SeqAccess<'de> for Fields<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Misread> {
-        let Some(field) = self.fields.next() else { return Ok(None) };
-        // Of a name that comes twice the last counts, as in Go.
-        let member = self.members.iter().rev().find(|(name, _)| same(field, name));
-        let value = seed.deserialize(Reading::of(member.map(|(_, node)| node)));
-        value.map(Some).map_err(|error| error.within(field))
+        let Some((field, value)) = self.0.next() else { return Ok(None) };
+        seed.deserialize(value).map(Some).map_err(|error| error.within(field))
     }
 }
 
@@ -319,7 +334,7 @@ impl<'de> Variant<'de> {
     ) -> Result<Self, Misread> {
         let found = (0..).zip(variants).find(|(_, variant)| same(variant, name));
         let Some((number, _)) = found else {
-            let name = name.get(..64).unwrap_or(name).escape_debug();
+            let name = shown(name);
             let variants = variants.join(", ");
             return Err(Misread::new(format!("there is no `{name}`; there are {variants}")));
         };
@@ -386,6 +401,9 @@ mod tests {
         let Call::Wait(wait) = said else { panic!("{said:?}") };
         assert_eq!((wait.range, wait.condition), (KeyRange::prefix("a/"), WaitCondition::Changed));
         assert_eq!((wait.after, wait.timeout), (None, None));
+        let said = request("Get", r#"{"key":"a","KEY":"b","k_ey":"c"}"#).unwrap();
+        let Call::Store { request: Request::Get(get), .. } = said else { panic!("{said:?}") };
+        assert_eq!(&*get.key, b"c", "the last counts");
         let node = Node::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
         let push: WireJobRequest<'_> = variant("Push", &node).unwrap();
         let Request::Job(crate::model::JobRequest::Push { jobs, .. }) = Request::Job(push.into())
@@ -413,6 +431,11 @@ mod tests {
                 "success.1.range: expected a string or",
             ),
             ("Status", r#"{"a":1}"#, "expected {}, not an object"),
+            (
+                "Get",
+                &format!(r#"{{"{}":1}}"#, "é".repeat(99)),
+                &format!("there is no `{}` here", "é".repeat(64)),
+            ),
         ] {
             let told = request(name, text).unwrap_err();
             assert!(told.starts_with(expected), "{name} {text}: {told}");

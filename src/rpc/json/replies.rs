@@ -54,7 +54,7 @@ impl Replies {
         if self.nexts.contains_key(&watch) {
             return Err(id);
         }
-        let number = self.begin(id, Shape::News);
+        let number = self.begin(id, Shape::News { watch });
         self.nexts.insert(watch, number);
         Ok(())
     }
@@ -66,7 +66,10 @@ impl Replies {
 
     /// The watch whose next news the request `number` waits for.
     pub(crate) fn watch_of(&self, number: u64) -> Option<u64> {
-        self.nexts.iter().find(|(_, next)| **next == number).map(|(watch, _)| *watch)
+        match self.pending.get(&number)?.shape {
+            Shape::News { watch } => Some(watch),
+            _ => None,
+        }
     }
 
     pub(crate) fn no_nexts(&self) -> bool {

@@ -26,5 +26,5 @@ pub(crate) enum Shape {
     /// The number of the watch.
     Opened { watch: u64 },
     /// What is new on a watch.
-    News,
+    News { watch: u64 },
 }

@@ -1,5 +1,7 @@
 //! [`Splitter`]: finds the ends of JSON objects that follow each other on a connection.
 
+use memchr::memchr2;
+
 /// Levels that a depth is counted to; one bit of [`Splitter::kinds`] each.
 const LEVELS: usize = 128;
 
@@ -76,33 +78,45 @@ impl Splitter {
     }
 
     fn scan(&mut self, value: &[u8], bounds: Bounds) -> Result<Option<usize>, SplitError> {
-        let mut rest = value.get(self.scanned..).unwrap_or_default().iter();
-        while let Some(byte) = rest.next() {
-            if self.in_string {
+        let mut rest = value.get(self.scanned..).unwrap_or_default();
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
+            if self.escaped {
+                self.escaped = false;
+            } else if self.in_string {
+                // Most of what comes is inside strings, so that is searched rather than looked at.
                 match byte {
-                    _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
                     b'"' => self.in_string = false,
-                    _ => {}
+                    _ => {
+                        let plain = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                        rest = rest.get(plain..).unwrap_or_default();
+                    }
                 }
-                continue;
-            }
-            match byte {
-                // Whatever is no object is nothing that was ever asked for.
-                byte if self.depth == 0 && *byte != b'{' => return Err(SplitError::Malformed),
-                b'"' => self.in_string = true,
-                b'{' => self.open(true, bounds)?,
-                b'[' => self.open(false, bounds)?,
-                b'}' => self.close(true)?,
-                b']' => self.close(false)?,
-                _ => {}
-            }
-            if self.depth == 0 {
-                return Ok(Some(value.len() - rest.len()));
+            } else {
+                self.structure(*byte, bounds)?;
+                if self.depth == 0 {
+                    return Ok(Some(value.len() - rest.len()));
+                }
             }
         }
         self.scanned = value.len();
         Ok(None)
+    }
+
+    /// Takes a byte outside of strings.
+    fn structure(&mut self, byte: u8, bounds: Bounds) -> Result<(), SplitError> {
+        match byte {
+            // Whatever is no object is nothing that was ever asked for.
+            byte if self.depth == 0 && byte != b'{' => return Err(SplitError::Malformed),
+            b'"' => self.in_string = true,
+            b'{' => self.open(true, bounds)?,
+            b'[' => self.open(false, bounds)?,
+            b'}' => self.close(true)?,
+            b']' => self.close(false)?,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn open(&mut self, object: bool, bounds: Bounds) -> Result<(), SplitError> {
