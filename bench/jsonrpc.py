@@ -1,11 +1,12 @@
 """Set and get in JSON: Go's jsonrpc client, against Wakeful and against Go's net/rpc server."""
 
+import time
 from contextlib import ExitStack
 
 from drivers import KEYS, VALUE_BYTES, GoLoad
 from keys import Measured
 from results import median, ratio, verdict
-from servers import NetRpc, Wakeful, say
+from servers import NetRpc, Wakeful, cpu_busy, say
 
 # connections, pipeline, throughput over that of Go's server at least
 SHAPES = [(1, 1, None), (50, 1, None), (50, 16, 2.0)]
@@ -14,6 +15,7 @@ SHAPES = [(1, 1, None), (50, 1, None), (50, 16, 2.0)]
 def add_arguments(parser):
     parser.add_argument("--rounds", type=int, default=7, help="how often servers take turns")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one load")
+    parser.add_argument("--quiet-seconds", type=float, default=30, help="most to wait each turn")
     parser.add_argument("--shapes", default="1x1,50x1,50x16", help="connections x pipeline")
 
 
@@ -38,6 +40,7 @@ def run(run, options):
             for connections, pipeline, _ in shapes:
                 for op in ["set", "get"]:
                     say(f"round {round_ + 1}/{options.rounds}: {op} {connections}x{pipeline}")
+                    await_turn(run, options.quiet_seconds)
                     for driver in order:
                         before = driver.server.cpu_seconds()
                         load = driver.load(op, connections, pipeline, options.seconds)
@@ -48,14 +51,25 @@ def run(run, options):
     report(run, options, shapes, [driver.name for driver in taking_turns], measured)
 
 
+def await_turn(run, seconds_max):
+    """Waits until nobody else uses the processors, which two servers would not suffer from alike:
+    Wakeful has one thread, and Go's as many as there are processors."""
+    end = time.monotonic() + seconds_max
+    while (share := cpu_busy()) > 0.1 and time.monotonic() < end:
+        time.sleep(1)
+    run.note("cpu busy before a turn", share=share)
+
+
 def report(run, options, shapes, names, measured):
+    busy = [line["share"] for line in run.raw if line["label"] == "cpu busy before a turn"]
     run.write(
         f"Medians of {options.rounds} rounds of {options.seconds:g} s, in which the servers took "
         f"turns. {KEYS:,} keys drawn at random, values of {VALUE_BYTES} bytes, loopback; "
         '"c x d" is connections x calls under way on each. Wakeful and "net/rpc" are driven by '
         "the same program on Go's own jsonrpc client, by KVStoreService.Set and .Get; "
         '"net/rpc, gob" by Go\'s gob client. Client and server share the machine\'s processors, '
-        "and the client takes most of them when the server is quick."
+        "and the client takes most of them when the server is quick. Before each turn somebody else "
+        f"used {median(busy):.0%} of them (median; at most {max(busy):.0%})."
     )
     rates, cpus, latencies, ratios = [], [], [], []
     for op in ["set", "get"]:

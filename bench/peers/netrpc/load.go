@@ -40,6 +40,11 @@ func load(words []string) error {
 	if *codec == "json" {
 		calls, dial = jsonCalls{strings.Repeat("x", *valueBytes)}, jsonrpc.Dial
 	}
+	if *fill {
+		if err := fillAll(dial, *addr, *keys, calls); err != nil {
+			return err
+		}
+	}
 	lanes := make([]*lane, *connections)
 	for place := range lanes {
 		client, err := dial("tcp", *addr)
@@ -47,15 +52,6 @@ func load(words []string) error {
 			return err
 		}
 		lanes[place] = &lane{client: client, random: rand.New(rand.NewSource(int64(place)))}
-	}
-	if *fill {
-		for key := 0; key < *keys; key++ {
-			done := make(chan *rpc.Call, 1)
-			calls.set(lanes[0].client, key, done)
-			if call := <-done; call.Error != nil {
-				return call.Error
-			}
-		}
 	}
 
 	begun := time.Now()
@@ -72,6 +68,37 @@ func load(words []string) error {
 	}
 	took := time.Since(begun)
 	return report(lanes, took)
+}
+
+// fillAll sets every key once, before any lane is there: one that says nothing for long is closed.
+func fillAll(dial func(network, addr string) (*rpc.Client, error), addr string, keys int, calls calls) error {
+	client, err := dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	const batch = 100
+	answers := make(chan *rpc.Call, batch)
+	for first := 0; first < keys; first += batch {
+		count := min(batch, keys-first)
+		for key := first; key < first+count; key++ {
+			calls.set(client, key, answers)
+		}
+		for answered := 0; answered < count; answered++ {
+			if call := <-answers; call.Error != nil {
+				return call.Error
+			}
+		}
+	}
+	return nil
+}
+
+// Go has a min of its own only from 1.21 on.
+func min(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
 }
 
 // run sends a batch, awaits all its replies, and sends the next: as wakeful bench does.
