@@ -32,8 +32,8 @@ Exit codes:
   0  done
   1  error; the job waited for is a dead letter, or was cancelled
   2  usage: an argument is wrong
-  3  not found: no such key, lease, watcher, job, topic or schedule; nothing deleted; `txn` ran
-     its failure list
+  3  not found: no such key, lease, watcher, job, topic, schedule, service or method; nothing
+     deleted; `txn` ran its failure list
   4  timeout
   5  cannot reach the server
   6  the data directory is damaged, or of another format
@@ -117,7 +117,9 @@ impl From<Error> for Failure {
             | ErrorCode::WatchNotFound
             | ErrorCode::JobNotFound
             | ErrorCode::TopicNotFound
-            | ErrorCode::ScheduleNotFound => Exit::NotFound,
+            | ErrorCode::ScheduleNotFound
+            | ErrorCode::ServiceNotFound
+            | ErrorCode::MethodNotFound => Exit::NotFound,
             ErrorCode::DeadlineExceeded => Exit::Timeout,
             ErrorCode::Unreachable | ErrorCode::Unavailable | ErrorCode::TlsFailed => {
                 Exit::Unreachable
@@ -149,6 +151,9 @@ mod tests {
             (ErrorCode::JobNotFound, Exit::NotFound),
             (ErrorCode::TopicNotFound, Exit::NotFound),
             (ErrorCode::ScheduleNotFound, Exit::NotFound),
+            (ErrorCode::ServiceNotFound, Exit::NotFound),
+            (ErrorCode::MethodNotFound, Exit::NotFound),
+            (ErrorCode::MethodFailed, Exit::Failed),
             (ErrorCode::JobDead, Exit::Failed),
             (ErrorCode::JobCancelled, Exit::Failed),
             (ErrorCode::JobFinished, Exit::Failed),

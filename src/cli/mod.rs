@@ -7,6 +7,7 @@ mod argument;
 mod asks;
 mod backup;
 mod bench;
+mod call;
 mod compact;
 mod completions;
 mod del;
@@ -26,6 +27,7 @@ mod restore;
 mod role;
 mod secret;
 mod serve;
+mod services;
 mod set;
 mod signal;
 mod status;
@@ -136,6 +138,8 @@ enum Command {
     Watchers(watchers::WatchersArgs),
     Job(job::JobArgs),
     Topics(topics::TopicsArgs),
+    Call(call::CallArgs),
+    Services(services::ServicesArgs),
     Compact(compact::CompactArgs),
     Status(status::StatusArgs),
     Backup(backup::BackupArgs),
@@ -314,6 +318,8 @@ impl Command {
             Self::Watchers(_) => "watchers",
             Self::Job(_) => "job",
             Self::Topics(_) => "topics",
+            Self::Call(_) => "call",
+            Self::Services(_) => "services",
             Self::Compact(_) => "compact",
             Self::Status(_) => "status",
             Self::Backup(_) => "backup",
@@ -359,6 +365,8 @@ impl Command {
             Self::Watchers(args) => args.run(store, out).await,
             Self::Job(args) => args.run(store, out).await,
             Self::Topics(args) => args.run(store, out).await,
+            Self::Call(args) => args.run(store, out).await,
+            Self::Services(args) => args.run(store, out).await,
             Self::Compact(args) => args.run(store, out).await,
             Self::Status(args) => args.run(store, out).await,
             Self::Backup(args) => args.run(store, out).await,

@@ -251,3 +251,52 @@ fn n1_names_in_rust_become_names_on_the_wire() {
     let names = ["hello", "set_all", "_x", "a1_b"].map(method_name);
     assert_eq!(names, ["Hello", "SetAll", "X", "A1B"]);
 }
+
+/// Writes down which spans are entered and left.
+struct Entered(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Entered {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.name() == "call"
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {
+        self.0.lock().push("in the span".to_owned());
+    }
+
+    fn exit(&self, _: &tracing::span::Id) {
+        self.0.lock().push("out of it".to_owned());
+    }
+}
+
+#[actix_rt::test]
+async fn n3_a_method_runs_in_the_span_of_its_call() {
+    let wakeful = start(Config::new());
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let says = Arc::clone(&said);
+    let service = Service::new("Traced").method("Say", move |(): (), cx: MethodContext| {
+        let says = Arc::clone(&says);
+        async move {
+            says.lock().push(cx.span().metadata().unwrap().name().to_owned());
+            Ok(())
+        }
+    });
+    wakeful.register(service).unwrap();
+    let subscriber = Entered(Arc::clone(&said));
+    let scope = tracing::subscriber::set_default(subscriber);
+    let call = within(wakeful.invoke::<()>("Traced.Say", &())).await;
+    drop(scope);
+    assert_eq!(call, Ok(()));
+    assert_eq!(said.lock()[..2], ["in the span", "call"]);
+    within(wakeful.stop()).await;
+}

@@ -5,6 +5,7 @@ mod backups;
 mod jobs;
 mod keys;
 mod service;
+mod services;
 mod topics;
 mod usage;
 

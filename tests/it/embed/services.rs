@@ -12,6 +12,7 @@ use wakeful::{
 };
 
 use super::within;
+use crate::process::run;
 use crate::support::until;
 
 wakeful::service! {
@@ -54,6 +55,28 @@ async fn n1_a_call_begins_after_what_was_sent_before_it() {
 struct IsLogin(AtomicBool);
 
 struct Hello;
+
+/// The real binary beside the application.
+#[actix_rt::test]
+async fn n1_the_command_line_calls_what_an_application_offers() {
+    let (wakeful, addr) = served([Hello.into_service()]).await;
+    let run = async |line: &'static [&str]| {
+        let addr = addr.clone();
+        let run = move || run(&[&["--addr", &addr], line].concat());
+        within(tokio::task::spawn_blocking(run)).await.unwrap()
+    };
+    let listed = run(&["services"]).await.ok();
+    assert_eq!(listed, "HelloService.Hello\nHelloService.Login\n");
+    let login = run(&["call", "HelloService.Login", "\"user:password\""]).await;
+    assert_eq!(login.ok(), "true\n");
+    // A connection of its own, which has not logged in.
+    let refused = run(&["call", "HelloService.Hello", "\"x\""]).await.fails(1);
+    assert_eq!(refused, "error: please login\n");
+    let unknown = run(&["call", "HelloService.Goodbye", "\"x\""]).await.fails(3);
+    assert!(unknown.contains("HelloService.Goodbye"), "{unknown}");
+    run(&["call", "HelloService.Hello", "x"]).await.fails(2);
+    within(wakeful.stop()).await;
+}
 
 impl HelloService for Hello {
     async fn login(&self, credentials: String, cx: &MethodContext) -> Result<bool, Error> {
