@@ -67,7 +67,7 @@ pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use rpc::link;
 #[cfg(feature = "tls")]
 pub use rpc::tls::{ClientCertificate, ClientCertificates, ClientTls, TlsConfig, TlsDoor};
-pub use service::Wakeful;
+pub use service::{LimitChange, Reconfigured, Wakeful};
 pub use session::{Identity, Peer, Session, Via};
 #[doc(hidden)]
 pub use watch::specimen;

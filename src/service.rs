@@ -4,8 +4,11 @@ mod contexts;
 mod doors;
 mod failure;
 mod operations;
+mod reconfigure;
 mod services;
 mod users;
+
+pub use self::reconfigure::{LimitChange, Reconfigured};
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Addr, AsyncContext, MailboxError, Recipient};
 use futures_util::FutureExt;
+use parking_lot::RwLock;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use self::contexts::Contexts;
@@ -27,7 +31,7 @@ use crate::actor::{
     Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor, Vital,
 };
 use crate::auth::Auth;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::journal::{self, Disk, RealDisk};
 use crate::local_job::LocalJob;
@@ -73,6 +77,8 @@ struct Inner {
     /// Names requests to the queue of this process.
     calls: AtomicU64,
     config: Config,
+    /// The part of it that can change while it runs.
+    rpc: RwLock<Arc<RpcConfig>>,
     store_id: u64,
     /// What the server is called.
     name: OnceLock<String>,
@@ -251,6 +257,7 @@ impl Wakeful {
             queue,
             storage,
             calls: AtomicU64::new(0),
+            rpc: RwLock::new(Arc::new(config.rpc.clone())),
             config,
             store_id,
             name: OnceLock::new(),
@@ -362,7 +369,7 @@ impl Wakeful {
         &self.inner.queue
     }
 
-    /// The configuration it was started with.
+    /// The configuration it was started with; [`reconfigure`](Self::reconfigure) does not show.
     pub fn config(&self) -> &Config {
         &self.inner.config
     }

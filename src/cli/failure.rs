@@ -41,7 +41,7 @@ Exit codes:
   8  the journal could not be written or synced
   130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch`,
             `lease keep-alive`, `job work` and `job outcomes`, which have no other end, exit
-            with 0)
+            with 0); `serve`: by a second one, while it was stopping
 
 Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
 
@@ -87,6 +87,14 @@ impl Failure {
         match self {
             Self::ClosedPipe => Exit::Done,
             Self::Told { exit, .. } => *exit,
+        }
+    }
+
+    /// What happened, without where it goes.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::ClosedPipe => "the reader is gone",
+            Self::Told { message, .. } => message,
         }
     }
 

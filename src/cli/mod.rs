@@ -10,6 +10,7 @@ mod bench;
 mod call;
 mod compact;
 mod completions;
+mod config;
 mod del;
 mod descriptors;
 mod failure;
@@ -29,6 +30,7 @@ mod secret;
 mod serve;
 mod services;
 mod set;
+mod settings;
 mod signal;
 mod status;
 #[cfg(test)]
@@ -48,7 +50,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::auth::Credentials;
 use crate::config::ClientConfig;
@@ -56,7 +58,11 @@ use crate::{Client, Error, ErrorCode};
 use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
 use output::{Output, notice};
+use settings::Report;
 use signal::Signals;
+
+/// Where a server is, unless somebody says otherwise.
+const DEFAULT_ADDR: &str = "127.0.0.1:7117";
 
 /// A key-value store whose changes can be awaited
 #[derive(Debug, Parser)]
@@ -95,7 +101,7 @@ struct Common {
         value_name = "HOST:PORT",
         env = "WAKEFUL_ADDR",
         value_parser = clap::builder::NonEmptyStringValueParser::new(),
-        default_value = "127.0.0.1:7117"
+        default_value = DEFAULT_ADDR
     )]
     addr: String,
     /// The name of the server that is meant: behind a relay, which of those there; elsewhere whoever
@@ -125,8 +131,11 @@ struct Common {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(about = "Run a server", after_help = serve::HELP)]
     Serve(serve::ServeArgs),
     Relay(relay::RelayArgs),
+    #[command(about = "Print what a server would be told, and where each value is from", after_help = config::HELP)]
+    Config(serve::ServeArgs),
     Set(set::SetArgs),
     Get(get::GetArgs),
     Del(del::DelArgs),
@@ -154,13 +163,14 @@ enum Command {
 
 /// Runs the command line with `arguments`, the program's name first, and says how to exit.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error, arguments.iter().any(|argument| argument == "--json")),
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let json = given.iter().any(|argument| argument == "--json");
+    let read = match read(&given) {
+        Ok(read) => read,
+        Err(refusal) => return refusal.tell(json),
     };
-    let json = cli.common.json;
-    let exit = cli.run().unwrap_or_else(|failure| {
+    let json = read.cli.common.json;
+    let exit = read.cli.run(given, read.report).unwrap_or_else(|failure| {
         if let Some(line) = failure.line(json) {
             notice(line);
         }
@@ -169,30 +179,94 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Says what is wrong with the arguments; or what was asked for by --help and --version.
-fn refuse(error: &clap::Error, json: bool) -> ExitCode {
-    if error.use_stderr() && json {
-        // What is wrong stands before the first empty line, how it should be behind it.
-        let text = error.render().to_string();
-        let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
-        let message = what.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Some(line) = Failure::usage(format!("{message}; see --help")).line(true) {
+/// A command line as it was understood.
+struct Read {
+    cli: Cli,
+    /// What a server is told, and where each value is from, if the command is about one.
+    report: Option<Report>,
+}
+
+/// Why a command line was not understood.
+enum Refusal {
+    /// Also that help was asked for.
+    Clap(clap::Error),
+    Told(Failure),
+}
+
+/// Everything there is to type.
+fn command() -> clap::Command {
+    settings::with_environment(Cli::command())
+}
+
+fn read(given: &[OsString]) -> Result<Read, Refusal> {
+    let mut command = command();
+    let resolved = settings::resolve(&command, given).map_err(Refusal::Told)?;
+    let matches = command.clone().try_get_matches_from(&resolved.arguments);
+    let matches = matches.map_err(|error| match &resolved.file {
+        Some(file) if error.use_stderr() => {
+            let (said, file) = (settings::said(&error), file.display());
+            Refusal::Told(Failure::usage(format!("with what {file} says: {said}; see --help")))
+        }
+        _ => Refusal::Clap(error),
+    })?;
+    let cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| Refusal::Clap(error.format(&mut command)))?;
+    let report = match (&cli.command, matches.subcommand()) {
+        (Command::Serve(_) | Command::Config(_), Some((_, matches))) => {
+            Some(Report::new(&command, matches, resolved))
+        }
+        _ => None,
+    };
+    Ok(Read { cli, report })
+}
+
+/// Reads the command line of a server again, with its file as that is now.
+fn read_serve(given: &[OsString]) -> Result<(serve::ServeArgs, Report), String> {
+    match read(given).map(|read| (read.cli.command, read.report.unwrap_or_default())) {
+        Ok((Command::Serve(args), report)) => Ok((args, report)),
+        Ok(_) => Err("this is no server's command line".to_owned()),
+        Err(Refusal::Clap(error)) => Err(settings::said(&error)),
+        Err(Refusal::Told(failure)) => Err(failure.message().to_owned()),
+    }
+}
+
+impl Refusal {
+    /// Says what is wrong with the arguments; or what was asked for by --help and --version.
+    fn tell(self, json: bool) -> ExitCode {
+        let (failure, exit) = match self {
+            Self::Clap(error) if error.use_stderr() && json => {
+                let said = settings::said(&error);
+                (Failure::usage(format!("{said}; see --help")), error.exit_code())
+            }
+            Self::Clap(error) => {
+                // A closed pipe: there is nobody to tell.
+                let _ = error.print();
+                return exit_code(error.exit_code());
+            }
+            Self::Told(failure) => {
+                let exit = failure.exit() as i32;
+                (failure, exit)
+            }
+        };
+        if let Some(line) = failure.line(json) {
             notice(line);
         }
-    } else {
-        // A closed pipe: there is nobody to tell.
-        let _ = error.print();
+        exit_code(exit)
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+}
+
+fn exit_code(exit: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(exit).unwrap_or(Exit::Usage as u8))
 }
 
 impl Cli {
-    fn run(self) -> Result<Exit, Failure> {
+    /// `given` is what it was read from.
+    fn run(self, given: Vec<OsString>, report: Option<Report>) -> Result<Exit, Failure> {
         let mut out = Output::stdout(self.common.json);
         let out = &mut out;
         let (common, name) = (&self.common, self.command.name());
         match self.command {
-            Command::Serve(args) => args.run(common, out),
+            Command::Serve(args) => args.run(common, given, report.unwrap_or_default(), out),
             Command::Relay(args) => {
                 #[cfg(feature = "tls")]
                 common.tls.refuse(
@@ -201,7 +275,10 @@ impl Cli {
                 )?;
                 args.run(&common.addr, out)
             }
-            Command::Completions(args) => args.run(&mut Cli::command(), out),
+            Command::Config(args) => {
+                config::run(&args, &common.addr, report.unwrap_or_default(), out)
+            }
+            Command::Completions(args) => args.run(&mut command(), out),
             Command::Restore(args) => args.run(out),
             Command::User(args) => args.run(out),
             Command::Role(args) => args.run(out),
@@ -307,6 +384,7 @@ impl Command {
         match self {
             Self::Serve(_) => "serve",
             Self::Relay(_) => "relay",
+            Self::Config(_) => "config",
             Self::Set(_) => "set",
             Self::Get(_) => "get",
             Self::Del(_) => "del",
@@ -372,6 +450,7 @@ impl Command {
             Self::Backup(args) => args.run(store, out).await,
             Self::Serve(_)
             | Self::Relay(_)
+            | Self::Config(_)
             | Self::Completions(_)
             | Self::User(_)
             | Self::Role(_)

@@ -104,8 +104,9 @@ impl Registry {
         let permit = Arc::clone(&self.free).try_acquire_owned();
         let permit = permit.map_err(|_| limit("services.calls_max", self.config.calls_max))?;
         let cancelled = CancellationToken::new();
-        let Caller { session, wakeful, deadline } = caller;
-        let span = tracing::info_span!("call", method, connection = session.id());
+        let Caller { session, wakeful, deadline, request } = caller;
+        let connection = session.id();
+        let span = tracing::info_span!("call", method, connection, request);
         let last = Instant::now().checked_add(self.config.call_time_max);
         let until = deadline.into_iter().chain(last).min();
         let (token, name) = (cancelled.clone(), method.clone());
@@ -183,6 +184,8 @@ pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) wakeful: Wakeful,
     pub(crate) deadline: Option<Instant>,
+    /// What its connection numbers the call; `None` from this process.
+    pub(crate) request: Option<u64>,
 }
 
 /// Whoever waits for the result, told also when the method panics as it is dropped, or its thread ends.

@@ -1,10 +1,11 @@
 //! The doors of a [`Wakeful`]: the ports it listens on, and the links it keeps.
 
+use std::io;
 use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
-use tokio::net::ToSocketAddrs;
+use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Wakeful, gone};
 use crate::error::{Error, ErrorCode};
@@ -20,7 +21,16 @@ impl Wakeful {
     /// # Errors
     /// `Unavailable` if the address cannot be bound, or the service has stopped.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
-        self.open_door(addr, Entrance::Plain).await
+        self.open_door(bind(addr).await?, Entrance::Plain).await
+    }
+
+    /// Opens the TCP door on a socket that listens already, as a service manager passes it; tells its
+    /// address. Otherwise as [`listen`](Self::listen).
+    ///
+    /// # Errors
+    /// `Unavailable` if the socket cannot be used, or the service has stopped.
+    pub async fn listen_on(&self, listener: std::net::TcpListener) -> Result<SocketAddr, Error> {
+        self.open_door(take_over(listener)?, Entrance::Plain).await
     }
 
     /// Opens a TLS port at `addr`, beside those of [`listen`](Self::listen) or as the only one. A
@@ -41,23 +51,39 @@ impl Wakeful {
         addr: impl ToSocketAddrs,
         config: TlsConfig,
     ) -> Result<TlsDoor, Error> {
-        let door = Door::open(config, &self.inner.config.rpc)?;
-        let addr = self.open_door(addr, Entrance::Tls(Arc::clone(&door))).await?;
+        let door = Door::open(config, &self.rpc())?;
+        let addr = self.open_door(bind(addr).await?, Entrance::Tls(Arc::clone(&door))).await?;
+        Ok(door.handle(addr))
+    }
+
+    /// Opens a TLS port on a socket that listens already. Otherwise as
+    /// [`listen_tls`](Self::listen_tls).
+    ///
+    /// # Errors
+    /// Those of [`listen_tls`](Self::listen_tls) and of [`listen_on`](Self::listen_on).
+    #[cfg(feature = "tls")]
+    pub async fn listen_tls_on(
+        &self,
+        listener: std::net::TcpListener,
+        config: TlsConfig,
+    ) -> Result<TlsDoor, Error> {
+        let door = Door::open(config, &self.rpc())?;
+        let entrance = Entrance::Tls(Arc::clone(&door));
+        let addr = self.open_door(take_over(listener)?, entrance).await?;
         Ok(door.handle(addr))
     }
 
     async fn open_door(
         &self,
-        addr: impl ToSocketAddrs,
+        listener: TcpListener,
         entrance: Entrance,
     ) -> Result<SocketAddr, Error> {
         let mut house = self.inner.house.lock().await;
         if house.alive.is_none() {
             return Err(gone());
         }
-        let (server, addr) = Server::bind(self, addr, entrance).await.map_err(|error| {
-            Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
-        })?;
+        let (server, addr) =
+            Server::serve(self, listener, entrance).map_err(|error| cannot_listen(&error))?;
         house.doors.push(server);
         Ok(addr)
     }
@@ -109,4 +135,17 @@ impl Wakeful {
         house.doors.push(server);
         Ok(door)
     }
+}
+
+async fn bind(addr: impl ToSocketAddrs) -> Result<TcpListener, Error> {
+    TcpListener::bind(addr).await.map_err(|error| cannot_listen(&error))
+}
+
+fn take_over(listener: std::net::TcpListener) -> Result<TcpListener, Error> {
+    let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    taken.map_err(|error| cannot_listen(&error))
+}
+
+fn cannot_listen(error: &io::Error) -> Error {
+    Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
 }

@@ -23,8 +23,8 @@ impl Wakeful {
 
     /// How long requests in flight may take; of those to an actor that is gone none will be answered.
     pub(super) fn grace(&self) -> Duration {
-        let Inner { store, queue, storage, config, .. } = &*self.inner;
+        let Inner { store, queue, storage, .. } = &*self.inner;
         let whole = store.connected() && queue.connected() && storage.connected();
-        if whole { config.rpc.shutdown_grace } else { Duration::ZERO }
+        if whole { self.rpc().shutdown_grace } else { Duration::ZERO }
     }
 }

@@ -34,7 +34,7 @@ impl Wakeful {
     /// Calls a method from this process. Dropping the future drops the method.
     pub(super) async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
         let session = Arc::clone(&self.inner.here);
-        let caller = Caller { session, wakeful: self.clone(), deadline: None };
+        let caller = Caller { session, wakeful: self.clone(), deadline: None, request: None };
         let (answer, answered) = oneshot::channel();
         let _running = self.inner.methods.start(invocation, caller, move |result| {
             // Whoever called may have gone.

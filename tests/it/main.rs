@@ -23,6 +23,7 @@ mod examples;
 mod json;
 #[cfg(all(feature = "cli", unix))]
 mod link;
+mod operate;
 #[cfg(feature = "cli")]
 mod process;
 #[cfg(all(feature = "cli", unix))]

@@ -170,16 +170,20 @@ impl Running {
         serde_json::from_str(&line).expect(&line)
     }
 
-    /// Waits until it says `text` on standard error; what it said up to there is gone.
-    pub(crate) fn until_says(&self, text: &str) {
+    /// Waits for a line of standard error with `what` in it, and gives it; those before are gone.
+    pub(crate) fn said(&self, what: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        let mut before = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.stderr.recv_timeout(left);
-            let line = line.unwrap_or_else(|error| panic!("{}: not {text}: {error}", self.what));
-            if String::from_utf8_lossy(&line).contains(text) {
-                return;
+            let line = self.stderr.recv_timeout(left).unwrap_or_else(|error| {
+                panic!("{}: `{what}` is not said: {error}; but: {before}", self.what)
+            });
+            let line = String::from_utf8(line).unwrap();
+            if line.contains(what) {
+                return line;
             }
+            before += &line;
         }
     }
 
@@ -191,20 +195,6 @@ impl Running {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.0.id()
-    }
-
-    /// Waits for a line of standard error that has `what` in it; gives everything up to it.
-    pub(crate) fn until_said(&self, what: &str) -> String {
-        let mut said = String::new();
-        let deadline = Instant::now() + PATIENCE;
-        while !said.contains(what) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.stderr.recv_timeout(left) {
-                Ok(line) => said += &String::from_utf8_lossy(&line),
-                Err(error) => panic!("{}: {error}: no {what:?} in {said}", self.what),
-            }
-        }
-        said
     }
 
     /// Sends it a signal, by name.

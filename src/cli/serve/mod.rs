@@ -5,28 +5,39 @@ pub(crate) mod auth;
 pub(crate) mod dial;
 pub(crate) mod limits;
 pub(crate) mod log;
+mod manager;
 mod ports;
+mod reload;
 mod run;
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use self::auth::AuthArgs;
 use self::dial::DialArgs;
 use self::limits::LimitArgs;
 use self::log::LogArgs;
+use self::ports::Ports;
+use self::run::Start;
 use super::Common;
 use super::failure::{Exit, Failure};
 use super::output::Output;
+use super::settings::Report;
 use crate::{Config, Durability};
 
-/// Run a server
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+/// Shown at the end of its help.
+pub(super) const HELP: &str = "\
 The first line on standard output is `listening on ADDR`, with the port it got if 0 was asked for;
 logs go to standard error. Ctrl-C or SIGTERM stops it when the requests in flight have ended, at
-most rpc.shutdown_grace later; a second one, at once.
+most rpc.shutdown_grace later; a second one, at once. SIGHUP reads the file of --config again.
+
+Every option can also be set by the environment (`WAKEFUL_` and its name, as in WAKEFUL_DATA_DIR;
+limits as in WAKEFUL_LIMIT_STORE_KEYS_MAX), and by a line of the file of --config: a flag goes before
+the environment, and that before the file. `wakeful config` prints what comes of it.
 
 A write is answered when a power cut cannot take it back (--durability fsync); the data is in
 --data-dir, and there again at the next start. A directory that is damaged is not touched: the
@@ -35,6 +46,7 @@ disk fails while it runs.
 
 Examples:
   wakeful serve
+  wakeful serve --config /etc/wakeful/wakeful.toml
   wakeful serve --listen 0.0.0.0:7117
   wakeful serve --data-dir /var/lib/wakeful
   wakeful serve --auth /etc/wakeful/users.toml        log in first; see `wakeful user --help`
@@ -44,8 +56,15 @@ Examples:
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
   wakeful serve --limits                   every limit, with its default
   wakeful serve --tls-listen 0.0.0.0:7118 --tls-cert server.pem --tls-key server.key
-  wakeful serve --log debug --log-format json 2> wakeful.log")]
+  wakeful serve --log debug --log-format json 2> wakeful.log";
+
+// No doc comment: clap would show it as the help of whatever command has these options.
+#[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
+    /// Read options from a TOML file: each line is one, as in `data-dir = "/var/lib/wakeful"`, and
+    /// limits stand behind a line `[limits]`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where to listen; with port 0, on a free port [default: what --addr says]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
@@ -79,31 +98,47 @@ enum Level {
 
 impl ServeArgs {
     /// Serves until a signal. --addr is where to listen unless --listen says otherwise.
-    pub(crate) fn run(self, common: &Common, out: &mut Output) -> Result<Exit, Failure> {
+    pub(crate) fn run(
+        self,
+        common: &Common,
+        given: Vec<OsString>,
+        report: Report,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
         let config = self.config().map_err(Failure::usage)?;
         if self.limits.limits {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }
-        self.log.start()?;
+        // First, as it wants to be alone.
+        let passed = manager::passed_sockets()
+            .map_err(|error| Failure::usage(format!("the sockets that were passed: {error}")))?;
+        let log = self.log.start()?;
         super::descriptors::take_all();
+        let ports = self.ports(common, passed)?;
+        let auth = self.auth.open(&config)?;
+        let start = Start { args: self, config, auth, ports, log, given, report };
+        actix_rt::System::new().block_on(run::run(start, out))
+    }
+
+    /// Where to listen; sockets that were passed are in the place of --listen.
+    fn ports(&self, common: &Common, passed: Vec<TcpListener>) -> Result<Ports, Failure> {
         // Whoever dials need not listen.
-        let listen = self.listen.as_deref().or((!self.dial.dials()).then_some(&*common.addr));
-        #[cfg(feature = "tls")]
-        let ports = self.tls.ports(&common.tls, listen)?;
-        #[cfg(not(feature = "tls"))]
-        let ports = ports::Ports::plain(listen);
+        let listens = !self.dial.dials() || !passed.is_empty();
+        let listen = self.listen.as_deref().or(listens.then_some(&*common.addr));
         #[cfg(feature = "tls")]
         if self.dial.dials() {
             common.tls.refuse_trust("links are dialed without TLS; leave it out")?;
         }
-        let dir = (self.durability != Level::Memory).then_some(&*self.data_dir);
-        let auth = self.auth.open(&config)?;
-        let doors = run::Doors { auth, ports, dial: &self.dial };
-        actix_rt::System::new().block_on(run::run(config, dir, doors, out))
+        #[cfg(feature = "tls")]
+        let ports = self.tls.ports(&common.tls, listen)?;
+        #[cfg(not(feature = "tls"))]
+        let ports = Ports::plain(listen);
+        Ok(Ports { passed, ..ports })
     }
 
-    fn config(&self) -> Result<Config, String> {
+    /// The limits that they say.
+    pub(crate) fn config(&self) -> Result<Config, String> {
         let mut config = Config::new();
         self.limits.apply(&mut config)?;
         match self.durability {

@@ -1,58 +1,101 @@
 //! A server from its start to its end.
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::dial::DialArgs;
+use super::log::Log;
+use super::manager::Manager;
 use super::ports::Ports;
+use super::reload::{self, Reloads};
+use super::signals::Orders;
+use super::{Level, ServeArgs};
 use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::cli::signal::Signals;
-use crate::{Config, Wakeful};
+use crate::cli::settings::Report;
+use crate::{Config, Error, Operations, Wakeful};
 
-/// Where it can be reached, and by whom.
-pub(super) struct Doors<'a> {
+/// What a server needs to start.
+pub(super) struct Start {
+    pub(super) args: ServeArgs,
+    pub(super) config: Config,
     /// `None` if everybody may come in.
     pub(super) auth: Option<Auth>,
     pub(super) ports: Ports,
-    pub(super) dial: &'a DialArgs,
+    pub(super) log: Log,
+    /// The command line, and what it and whatever it leaves open amount to.
+    pub(super) given: Vec<OsString>,
+    pub(super) report: Report,
 }
 
-/// Serves until a signal, or until the journal fails.
-pub(super) async fn run(
-    config: Config,
-    dir: Option<&Path>,
-    doors: Doors<'_>,
-    out: &mut Output,
-) -> Result<Exit, Failure> {
-    let Doors { auth, ports, dial } = doors;
-    let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
-    let grace = config.rpc.shutdown_grace;
-    let credentials = dial.credentials()?;
-    let wakeful = match dir {
-        Some(dir) => Wakeful::open(config, dir)?,
-        None => Wakeful::start(config)?,
+/// Serves until a signal, or until it cannot go on.
+pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure> {
+    let orders = Orders::new().map_err(|error| Failure::io("signals", &error))?;
+    let Start { args, config, auth, ports, mut log, given, report } = start;
+    let credentials = args.dial.credentials()?;
+    let wakeful = match args.durability {
+        Level::Memory => Wakeful::start(config)?,
+        Level::Fsync | Level::Interval => Wakeful::open(config, &args.data_dir)?,
     };
-    if let Some(auth) = auth {
+    orders.serving();
+    if let Some(auth) = auth.clone() {
         wakeful.require_login(auth).await?;
     }
-    ports.open(&wakeful, out).await?;
-    dial.start(&wakeful, credentials, out).await?;
+    let opened = ports.open(&wakeful, out).await?;
+    args.dial.start(&wakeful, credentials, out).await?;
     match out.flush().await {
         // Whoever started it need not read on.
         Ok(()) | Err(Failure::ClosedPipe) => {}
         Err(failure) => return Err(failure),
     }
-    let failed = tokio::select! {
-        _ = signals.next() => None,
-        error = wakeful.failed() => Some(error),
+    let status = serving(&opened.addresses);
+    Manager.ready(&status).await;
+    let _watch = AbortOnDrop(actix_rt::spawn(Manager.keep_watch(wakeful.clone())));
+    let mut reloads = Reloads::new(given, report, wakeful.clone());
+    reloads.add("log", move |args| log.reload(&args.log));
+    if let Some(auth) = auth {
+        reloads.add("users", reload::users(auth));
+    }
+    #[cfg(feature = "tls")]
+    if !opened.tls.is_empty() {
+        reloads.add("certificates", reload::certificates(opened.tls));
+    }
+    let failed = loop {
+        tokio::select! {
+            () = orders.stop() => break None,
+            error = wakeful.failed() => break Some(error),
+            () = orders.reload() => {
+                Manager.reloading().await;
+                let told = reloads.reload();
+                Manager.ready(&format!("{status}; {told}")).await;
+            }
+        }
     };
-    tracing::info!(grace_ms = grace.as_millis(), "stopping; a second signal stops at once");
+    orders.stopping();
+    stop(&wakeful, failed).await
+}
+
+fn serving(addresses: &[String]) -> String {
+    match addresses {
+        [] => "serving over links".to_owned(),
+        addresses => format!("serving at {}", addresses.join(", ")),
+    }
+}
+
+async fn stop(wakeful: &Wakeful, failed: Option<Error>) -> Result<Exit, Failure> {
+    let grace = wakeful.rpc().shutdown_grace;
+    Manager.stopping(&format!("stopping, within {}s", grace.as_secs())).await;
+    let clients = wakeful.status().await.map_or(0, |status| status.connections);
+    tracing::info!(
+        grace_ms = grace.as_millis(),
+        clients,
+        "stopping; a second signal stops at once"
+    );
     tokio::select! {
         () = wakeful.stop() => {
+            tracing::info!("stopped");
             // The last sync may fail too.
             let failed = failed.or_else(|| wakeful.failed().now_or_never());
             failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
@@ -62,6 +105,14 @@ pub(super) async fn run(
             notice("error: stopping took too long; stopped at once");
             std::process::exit(Exit::Failed as i32)
         }
-        exit = signals.next() => std::process::exit(exit as i32),
+    }
+}
+
+/// A task that ends with whoever holds it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -55,7 +55,7 @@ impl TlsPortArgs {
         };
         let Some(addr) = tls_listen else {
             return match &self.tls_client_ca {
-                None => Ok(Ports { plain, tls: None }),
+                None => Ok(Ports { plain, ..Ports::default() }),
                 Some(_) => Err(Failure::usage(
                     "--tls-client-ca without a TLS port: open one with --tls-listen or --tls",
                 )),
@@ -74,7 +74,7 @@ impl TlsPortArgs {
             },
             ..TlsConfig::new(cert, key)
         };
-        Ok(Ports { plain, tls: Some((addr, config)) })
+        Ok(Ports { plain, tls: Some((addr, config)), ..Ports::default() })
     }
 }
 
@@ -92,32 +92,37 @@ mod tests {
         port: TlsPortArgs,
     }
 
-    fn ports(line: &str) -> Result<Ports, String> {
+    /// The plain port and that of TLS.
+    type Two = (Option<String>, Option<(String, TlsConfig)>);
+
+    fn ports(line: &str) -> Result<Two, String> {
         ports_beside(line, Some("h:1"))
     }
 
-    fn ports_beside(line: &str, listen: Option<&str>) -> Result<Ports, String> {
+    fn ports_beside(line: &str, listen: Option<&str>) -> Result<Two, String> {
         let line = Line::try_parse_from(line.split_whitespace()).unwrap();
-        line.port.ports(&line.tls, listen).map_err(|failure| failure.line(false).unwrap())
+        let ports = line.port.ports(&line.tls, listen);
+        let ports = ports.map_err(|failure| failure.line(false).unwrap())?;
+        Ok((ports.plain, ports.tls))
     }
 
     #[test]
     fn tls1_tls_is_beside_the_plain_port_or_instead_of_it() {
         let config = TlsConfig::new("c", "k");
-        assert_eq!(ports("serve"), Ok(Ports { plain: Some("h:1".into()), tls: None }));
+        assert_eq!(ports("serve"), Ok((Some("h:1".into()), None)));
         assert_eq!(
             ports("serve --tls-listen h:2 --tls-cert c --tls-key k"),
-            Ok(Ports { plain: Some("h:1".into()), tls: Some(("h:2".into(), config.clone())) })
+            Ok((Some("h:1".into()), Some(("h:2".into(), config.clone()))))
         );
         assert_eq!(
             ports("serve --tls --tls-cert c --tls-key k"),
-            Ok(Ports { plain: None, tls: Some(("h:1".into(), config.clone())) })
+            Ok((None, Some(("h:1".into(), config.clone()))))
         );
         // Whoever dials need not listen.
-        assert_eq!(ports_beside("serve", None), Ok(Ports { plain: None, tls: None }));
+        assert_eq!(ports_beside("serve", None), Ok((None, None)));
         let only = ports_beside("serve --tls-listen h:2 --tls-cert c --tls-key k", None);
         let tls = Some(("h:2".into(), config.clone()));
-        assert_eq!(only, Ok(Ports { plain: None, tls }));
+        assert_eq!(only, Ok((None, tls)));
         let said = ports_beside("serve --tls --tls-cert c --tls-key k", None).unwrap_err();
         assert!(said.contains("dialed without TLS"), "{said}");
         let optional = TlsConfig {
@@ -127,7 +132,7 @@ mod tests {
         };
         let line = "serve --tls --tls-cert c --tls-key k --tls-client-ca a \
                     --tls-client-certs optional";
-        assert_eq!(ports(line), Ok(Ports { plain: None, tls: Some(("h:1".into(), optional)) }));
+        assert_eq!(ports(line), Ok((None, Some(("h:1".into(), optional)))));
         for (line, why) in [
             ("serve --tls", "needs a certificate"),
             ("serve --tls-listen h:2", "needs a certificate"),

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_command_line_is_sound() {
-    Cli::command().debug_assert();
+    command().debug_assert();
     for shell in ["bash", "zsh", "fish"] {
         assert!(matches!(
             parse(&format!("completions {shell}")).unwrap().command,

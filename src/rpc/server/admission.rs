@@ -22,7 +22,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 /// `LimitExceeded`, with the limit that is reached: of all connections, of the file descriptors that
 /// this process may have, or of the connections from there.
 pub(super) fn admit(service: &Wakeful, peer: Option<IpAddr>) -> Result<Option<Place>, Error> {
-    let config = &service.config().rpc;
+    let config = service.rpc();
     let open = usize::try_from(service.connections().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
     if open >= config.connections_max {
         return Err(too_many(config.connections_max));

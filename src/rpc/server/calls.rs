@@ -49,7 +49,7 @@ impl Calls {
             self.serial += 1;
             let (serial, outbox) = (self.serial, Arc::clone(outbox));
             let (session, wakeful) = (Arc::clone(session), service.clone());
-            let caller = Caller { session, wakeful, deadline };
+            let caller = Caller { session, wakeful, deadline, request: Some(id) };
             let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
             match service.methods().start(invocation, caller, answer) {
                 Ok(running) => {

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::allowance::Allowance;
 use super::exchange::Exchange;
@@ -56,6 +58,8 @@ pub(super) struct Connection {
     service: Wakeful,
     /// What the server is called here, if that is not its own name.
     called: Option<Arc<str>>,
+    /// As it was when it was accepted.
+    rpc: Arc<RpcConfig>,
     inbox: Inbox,
     outbox: Arc<Outbox>,
     output: Output,
@@ -111,18 +115,20 @@ impl Connection {
         outbox: Arc<Outbox>,
     ) -> Self {
         let now = Instant::now();
-        let first_deadline = now + service.config().rpc.handshake_timeout;
         let exchange = Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox));
         let mut inbox = Inbox::new();
         inbox.stranger = exchange.is_strange();
+        let rpc = service.rpc();
+        let first_deadline = now + rpc.handshake_timeout;
         Self {
             socket,
             inbox,
             exchange,
             session,
-            allowance: Allowance::new(now, service.config().rpc.control_frames_max),
+            allowance: Allowance::new(now, rpc.control_frames_max),
             service,
             called: None,
+            rpc,
             outbox,
             output: Output::default(),
             timer: Box::pin(tokio::time::sleep_until(first_deadline.into())),
@@ -146,17 +152,24 @@ impl Connection {
     }
 
     /// Serves the peer until either side ends it; frees everything it held.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let (id, peer) = (self.session.id(), self.session.peer());
+        // Not of a lower level: whatever is logged of a connection says of which.
+        let span = tracing::error_span!("connection", id, %peer, client = Empty);
+        self.run_to_the_end().instrument(span).await;
+    }
+
+    async fn run_to_the_end(mut self) {
         let end = self.serve().await;
         // Before the last words, which take as long as the peer likes.
         self.exchange.free().await;
         match end {
             End::Fatal(fatal) => self.refuse(fatal).await,
             End::Left => {
-                tracing::debug!(peer = %self.session.peer(), "connection ended");
+                tracing::debug!("connection ended");
                 self.say_last().await;
             }
-            End::Gone => tracing::debug!(peer = %self.session.peer(), "connection gone"),
+            End::Gone => tracing::debug!("connection gone"),
         }
     }
 
@@ -191,7 +204,7 @@ impl Connection {
     }
 
     fn config(&self) -> &RpcConfig {
-        &self.service.config().rpc
+        &self.rpc
     }
 
     /// Bytes of output that may still be encoded.
@@ -256,7 +269,7 @@ impl Connection {
                 return Poll::Ready(Ok(()));
             }
             (self.heard, self.pinged) = (now, None);
-            let pushed = self.inbox.push(buffer.filled(), now, &self.service.config().rpc);
+            let pushed = self.inbox.push(buffer.filled(), now, &self.rpc);
             if let Some(since) = self.inbox.partial_since {
                 self.arm(since + self.config().frame_timeout);
             }
@@ -267,7 +280,7 @@ impl Connection {
     /// Does what the inbox holds.
     async fn process(&mut self) -> Result<(), End> {
         if self.inbox.full && self.inbox.received.is_empty() {
-            self.inbox.resume(Instant::now(), &self.service.config().rpc)?;
+            self.inbox.resume(Instant::now(), &self.rpc)?;
         }
         self.exchange.revise().await?;
         let received = self.inbox.take();
@@ -314,14 +327,15 @@ impl Connection {
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
-        tracing::debug!(peer = %self.session.peer(), name, "connection open");
+        tracing::Span::current().record("client", name);
+        tracing::debug!("connection open");
         Ok(())
     }
 
     async fn ask_json(&mut self, ask: Ask) -> Result<(), End> {
         if !self.exchange.is_json() {
             self.exchange.speak_json();
-            tracing::debug!(peer = %self.session.peer(), "connection open, for JSON");
+            tracing::debug!("connection open, for JSON");
         }
         let (id, name) = match ask {
             Ask { id, what: What::Hello(name) } => (id, name),
@@ -337,6 +351,7 @@ impl Connection {
             return Ok(());
         }
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        tracing::Span::current().record("client", name.as_str());
         self.exchange.rename(format!("{} ({name})", self.session.peer()));
         let welcome = self.new_welcome().await?;
         json::hello(self.output.buffer(), &id, &welcome);
@@ -416,11 +431,11 @@ impl Connection {
             return too_slow("a frame took longer than rpc.frame_timeout");
         }
         if self.blocked.is_some_and(|since| since + config.write_timeout <= now) {
-            tracing::info!(peer = %self.session.peer(), "reads nothing for rpc.write_timeout; closing");
+            tracing::info!("reads nothing for rpc.write_timeout; closing");
             return Err(End::Gone);
         }
         if self.pinged.is_some_and(|at| at + config.ping_timeout <= now) {
-            tracing::info!(peer = %self.session.peer(), "silent after a ping for rpc.ping_timeout; closing");
+            tracing::info!("silent after a ping for rpc.ping_timeout; closing");
             return Err(End::Gone);
         }
         if self.hung_up.is_some_and(|since| since + config.shutdown_grace <= now) {
@@ -462,18 +477,16 @@ impl Connection {
     async fn refuse(&mut self, fatal: Fatal) {
         match fatal {
             Fatal::NotWakeful(line) => {
-                tracing::info!(peer = %self.session.peer(), "refused: does not speak the protocol");
+                tracing::info!("refused: does not speak the protocol");
                 self.output.buffer().extend_from_slice(line.as_bytes());
             }
-            Fatal::Silent(why) => {
-                tracing::info!(peer = %self.session.peer(), why, "refused");
-            }
+            Fatal::Silent(why) => tracing::info!(why, "refused"),
             Fatal::Error(error) if self.inbox.is_json() => {
                 // An error without a request would be taken for the answer to another.
-                tracing::info!(peer = %self.session.peer(), %error, "refused");
+                tracing::info!(%error, "refused");
             }
             Fatal::Error(error) => {
-                tracing::info!(peer = %self.session.peer(), %error, "refused");
+                tracing::info!(%error, "refused");
                 let wire = WireError::from(&error);
                 if self.exchange.is_new() {
                     self.output.buffer().extend_from_slice(&PREFACE);

@@ -1,6 +1,7 @@
 //! [`Encoder`]: turns answers into frames.
 
 use super::connection::End;
+use super::request_log::RequestLog;
 use crate::actor::message::Done;
 use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
@@ -18,12 +19,15 @@ pub(super) struct Encoder {
     durability: Option<Durability>,
     /// Of a connection that speaks JSON.
     pub(super) json: Option<Box<Replies>>,
+    /// Every answer passes here.
+    pub(super) log: RequestLog,
 }
 
 impl Encoder {
     pub(super) fn new(service: &Wakeful) -> Self {
-        let frame_bytes_max = service.config().rpc.frame_bytes_max;
-        Self { frame_bytes_max, durability: service.durability(), json: None }
+        let frame_bytes_max = service.rpc().frame_bytes_max;
+        let log = RequestLog::default();
+        Self { frame_bytes_max, durability: service.durability(), json: None, log }
     }
 
     /// Appends the answer to the request `id`, in one frame.
@@ -33,6 +37,7 @@ impl Encoder {
         id: u64,
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
+        self.log.answered(id, &answer);
         if let Some(json) = &mut self.json {
             json.answer(out, id, answer, self.durability);
             return Ok(());

@@ -193,6 +193,7 @@ impl Exchange {
         mut call: Result<Call, Error>,
     ) -> Result<(), End> {
         self.note_id(id)?;
+        self.encoder.log.asked(id, &call);
         // Looked at first: a request to the store, as most are, is not moved for it.
         if let Ok(asked) = &call
             && let Err(denial) = self.gate.check(asked)

@@ -18,6 +18,7 @@ mod links;
 mod outbox;
 mod output;
 mod push_writer;
+mod request_log;
 mod streams;
 #[cfg(any(test, feature = "fuzzing"))]
 mod understood;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -72,13 +73,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts to accept connections at `addr`, which come in through `entrance`.
-    pub(crate) async fn bind(
+    /// Starts to accept the connections of a socket that listens, which come in through `entrance`.
+    pub(crate) fn serve(
         service: &Wakeful,
-        addr: impl ToSocketAddrs,
+        listener: TcpListener,
         entrance: Entrance,
     ) -> io::Result<(Self, SocketAddr)> {
-        let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let open = Arc::new(Mutex::new(HashMap::new()));
         let (alive, ended) = mpsc::channel(1);
@@ -146,8 +146,8 @@ async fn accept_all(
                 continue;
             }
         };
-        let config = &service.config().rpc;
-        if let Err(error) = set_options(&socket, config) {
+        let config = service.rpc();
+        if let Err(error) = set_options(&socket, &config) {
             tracing::debug!(%peer, %error, "connection lost while it was set up");
             continue;
         }
@@ -167,7 +167,7 @@ async fn accept_all(
         let (entrance, service) = (entrance.clone(), service.clone());
         actix_rt::spawn(async move {
             let accepted = Instant::now();
-            let in_time = accepted + service.config().rpc.handshake_timeout;
+            let in_time = accepted + config.handshake_timeout;
             let outbox = Arc::clone(&gauge.outbox);
             let entered = tokio::select! {
                 entered = entrance.enter(socket, peer, in_time) => entered,

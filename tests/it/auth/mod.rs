@@ -5,6 +5,7 @@ mod commands;
 mod denied;
 mod embedded;
 mod guessing;
+mod hangup;
 mod json;
 mod logins;
 mod revoked;

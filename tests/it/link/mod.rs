@@ -129,8 +129,8 @@ impl Dialing {
     }
 
     /// Waits until it has said so.
-    pub(crate) fn until_says(&self, text: &str) {
-        self.0.until_says(text);
+    pub(crate) fn said(&self, text: &str) {
+        self.0.said(text);
     }
 
     fn kill(self) {

@@ -64,14 +64,14 @@ fn l3_a_user_dials_under_the_names_that_it_was_granted() {
     let _servers = names.map(|name| Dialing::start(users.dialing(&relay, name)));
     names.iter().for_each(|name| relay.until_there(name));
     let other = Dialing::start(users.dialing(&relay, "away"));
-    other.0.until_says("no role of the user grants `dial` on it");
+    other.0.said("no role of the user grants `dial` on it");
     let mut rogue = users.dialing(&relay, "home");
     rogue.env("WAKEFUL_DIAL_TOKEN", NewToken::draw().secret());
     let rogue = Dialing::start(rogue);
-    rogue.0.until_says("no link");
+    rogue.0.said("no link");
     let mut mute = users.dialing(&relay, "home");
     mute.env_remove("WAKEFUL_DIAL_TOKEN");
-    Dialing::start(mute).0.until_says("no link");
+    Dialing::start(mute).0.said("no link");
     relay.ok("home", &["set", "a", "1"]);
     assert!(relay.run("away", &["get", "a"]).stderr.contains("no server away"));
 }
@@ -90,7 +90,7 @@ fn l3_who_loses_the_grant_or_the_token_loses_the_link() {
     let home = Pattern::parse("home").unwrap();
     users.change(|book| book.revoke("edges", Action::Dial, &home).unwrap());
     gone("its grant is gone, and its link");
-    server.0.until_says("no role of the user grants `dial` on it");
+    server.0.said("no role of the user grants `dial` on it");
     users.change(|book| assert!(book.grant("edges", Action::Dial, home.clone()).unwrap()));
     relay.until_there("home");
     users.change(|book| book.remove_token("edge", "dialing").unwrap());

@@ -89,7 +89,7 @@ async fn tls3_a_new_certificate_is_shown_to_new_connections_while_old_ones_go_on
 
     // What is wrong changes nothing, until it is right again.
     fs::write(&pair.key, "rubbish").unwrap();
-    let log = server.process.until_said("not reloaded");
+    let log = server.process.said("not reloaded");
     assert!(log.contains("server.key") && !log.contains("rubbish"), "{log}");
     assert!(connect(server.addr, Some(new.trusted())).await.is_ok());
     let elsewhere = Authority::new();
@@ -104,4 +104,22 @@ async fn tls3_a_new_certificate_is_shown_to_new_connections_while_old_ones_go_on
     .await;
     within(live.set(SetRequest::new("a", "2"))).await.unwrap();
     assert!(server.stop().contains("TLS certificates reloaded"));
+}
+
+#[actix_rt::test]
+async fn o5_a_hangup_reads_certificates_again() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (pair, next) = (old.server("127.0.0.1"), new.server("127.0.0.1"));
+    let server = Server::start(&pair, &["--limit", "rpc.tls_check_interval=1h"]);
+    fs::copy(&next.cert, &pair.cert).unwrap();
+    fs::copy(&next.key, &pair.key).unwrap();
+    server.process.signal("HUP");
+    server.process.said("the certificate at");
+    connect(server.addr, Some(new.trusted())).await.unwrap();
+    fs::write(&pair.key, "rubbish").unwrap();
+    server.process.signal("HUP");
+    let refused = server.process.said("reload refused");
+    assert!(refused.contains("certificates") && refused.contains("server.key"), "{refused}");
+    connect(server.addr, Some(new.trusted())).await.unwrap();
+    server.stop();
 }

@@ -50,8 +50,14 @@ impl Exchange {
                 let add = Call::WatchAdd { stream, watch_id: WATCH_ID, watch };
                 return self.ask(number, None, Ok(add));
             }
-            What::Refused(why) => refuse(out, &id, &why),
-            What::NoParams(method) => refuse(out, &id, &self.misses(&method)),
+            What::Refused(why) => {
+                self.encoder.log.refused();
+                refuse(out, &id, &why);
+            }
+            What::NoParams(method) => {
+                self.encoder.log.refused();
+                refuse(out, &id, &self.misses(&method));
+            }
             What::Ping | What::Hello(_) => done(out, &id),
             What::Goodbye => {
                 self.leave();

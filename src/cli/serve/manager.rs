@@ -1,0 +1,116 @@
+//! [`Manager`]: the service manager that started the server, if one did (systemd, or whatever speaks
+//! its protocol): is told how the server is, and may pass the sockets to listen on.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use crate::{Operations, Wakeful};
+
+/// Most sockets that are passed.
+const SOCKETS_MAX: usize = 64;
+
+/// How long a manager may take to listen.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Tells the manager. Without one, everything here does nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manager;
+
+impl Manager {
+    /// It serves.
+    pub(super) async fn ready(self, status: &str) {
+        self.tell_soon(&[NotifyState::Ready, NotifyState::Status(status)]).await;
+    }
+
+    /// It reloads; to be followed by [`ready`](Self::ready).
+    pub(super) async fn reloading(self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell_soon(&[NotifyState::Reloading, now]).await,
+            Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
+        }
+    }
+
+    /// It stops.
+    pub(super) async fn stopping(self, status: &str) {
+        self.tell_soon(&[NotifyState::Stopping, NotifyState::Status(status)]).await;
+    }
+
+    async fn tell_soon(self, states: &[NotifyState<'_>]) {
+        if tokio::time::timeout(PATIENCE, self.tell(states)).await.is_err() {
+            tracing::warn!("the service manager does not listen");
+        }
+    }
+
+    /// On a thread of its own: a manager that does not read must not hold up the store.
+    async fn tell(self, states: &[NotifyState<'_>]) {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return;
+        }
+        let line = |state: &NotifyState<'_>| state.to_string().replace('\n', " ");
+        let lines: Vec<String> = states.iter().map(line).collect();
+        let message = lines.join("\n");
+        let (done, told) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("notify".to_owned()).spawn(move || {
+            // Whoever asked may have lost patience.
+            let _ = done.send(sd_notify::notify(&[NotifyState::Custom(&message)]));
+        });
+        let told = match thread {
+            Ok(_) => told.await.unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "the service manager cannot be told");
+        }
+    }
+
+    /// Says for ever that the server is alive, as often as the manager wants, and only while the store
+    /// answers: one that does not is started again by the manager.
+    pub(super) async fn keep_watch(self, wakeful: Wakeful) {
+        let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
+        else {
+            return;
+        };
+        tracing::info!(patience_ms = patience.as_millis(), "the service manager watches");
+        let mut ticks = tokio::time::interval((patience / 3).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // Also a service that stops is alive, and says so by refusing.
+            let _ = wakeful.status().await;
+            self.tell(&[NotifyState::Watchdog]).await;
+        }
+    }
+}
+
+/// Takes the sockets that were passed. Before there are threads: it takes them out of the environment.
+///
+/// # Errors
+/// If one is not a TCP socket that listens.
+pub(super) fn passed_sockets() -> io::Result<Vec<TcpListener>> {
+    let said = std::env::var("LISTEN_FDS").unwrap_or_default();
+    match said.parse::<usize>() {
+        _ if said.is_empty() => return Ok(Vec::new()),
+        Ok(..=SOCKETS_MAX) => {}
+        _ => {
+            let what = format!("LISTEN_FDS={said} is not a number up to {SOCKETS_MAX}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+    }
+    let mut passed = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for nth in 0..passed.len() {
+        listeners.extend(passed.take_tcp_listener(nth)?);
+    }
+    for listener in &listeners {
+        if !socket2::SockRef::from(listener).is_listener()? {
+            let what = "a socket that was passed does not listen";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+    }
+    Ok(listeners)
+}

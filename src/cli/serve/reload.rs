@@ -1,0 +1,111 @@
+//! [`Reloads`]: what SIGHUP does, part by part.
+
+use std::ffi::OsString;
+
+use super::ServeArgs;
+use crate::auth::Auth;
+use crate::cli::settings::Report;
+use crate::{LimitChange, Wakeful};
+
+/// Options that the log takes over, and tells of, itself.
+const OF_THE_LOG: [&str; 2] = ["log", "log-format"];
+
+/// Takes over what it can of the options as they are read again. Tells what changed; if it refuses,
+/// nothing has.
+pub(super) type Reload = Box<dyn FnMut(&ServeArgs) -> Result<Vec<String>, String>>;
+
+/// Whatever can be reloaded, by name.
+pub(super) struct Reloads {
+    /// The command line the server was started with.
+    given: Vec<OsString>,
+    /// What that came to when it started.
+    started: Report,
+    wakeful: Wakeful,
+    parts: Vec<(&'static str, Reload)>,
+}
+
+impl Reloads {
+    pub(super) fn new(given: Vec<OsString>, started: Report, wakeful: Wakeful) -> Self {
+        Self { given, started, wakeful, parts: Vec::new() }
+    }
+
+    /// Adds a part.
+    pub(super) fn add(
+        &mut self,
+        name: &'static str,
+        reload: impl FnMut(&ServeArgs) -> Result<Vec<String>, String> + 'static,
+    ) {
+        self.parts.push((name, Box::new(reload)));
+    }
+
+    /// Reads the options again, and lets each part take over what it can. If anything is wrong with
+    /// them, nothing has changed. A part that refuses what its own files say leaves the others to do
+    /// theirs. Tells how it went.
+    pub(super) fn reload(&mut self) -> String {
+        let (args, options) = match self.read() {
+            Ok(read) => read,
+            Err(refusal) => {
+                tracing::error!(%refusal, "reload refused; nothing has changed");
+                return format!("reload refused: {refusal}");
+            }
+        };
+        let (mut changes, mut refusals) = (0, 0);
+        let own = std::iter::once(("options", Ok(options)));
+        let parts = self.parts.iter_mut().map(|(part, reload)| (*part, reload(&args)));
+        for (part, told) in own.chain(parts) {
+            match told {
+                Ok(told) => {
+                    changes += told.len();
+                    told.iter().for_each(|change| tracing::info!(part, change, "reloaded"));
+                }
+                Err(refusal) => {
+                    refusals += 1;
+                    tracing::error!(part, refusal, "reload refused; nothing of this has changed");
+                }
+            }
+        }
+        tracing::info!(changes, refusals, "reload done");
+        format!("reloaded: {changes} changes, {refusals} refusals")
+    }
+
+    /// The options as they are now, and what changed of them and of the limits.
+    fn read(&self) -> Result<(ServeArgs, Vec<String>), String> {
+        let (args, report) = crate::cli::read_serve(&self.given)?;
+        let came = self.wakeful.reconfigure(&args.config()?).map_err(|error| error.message)?;
+        let now = |it: &LimitChange| format!("{} is now {}, was {}", it.name, it.to, it.from);
+        let later = |it: &LimitChange| {
+            format!("{} stays {}: {} takes effect at the next start", it.name, it.from, it.to)
+        };
+        let told = came.changed.iter().map(now).chain(came.at_next_start.iter().map(later));
+        let told = told.chain(
+            self.started
+                .differing(&report)
+                .filter(|name| !OF_THE_LOG.contains(name))
+                .map(|name| format!("{name}: takes effect at the next start")),
+        );
+        Ok((args, told.collect()))
+    }
+}
+
+/// Reads the file of users again.
+pub(super) fn users(auth: Auth) -> impl FnMut(&ServeArgs) -> Result<Vec<String>, String> {
+    move |_| match auth.reload() {
+        Ok(true) => Ok(vec!["the users".to_owned()]),
+        Ok(false) => Ok(Vec::new()),
+        Err(error) => Err(error.message),
+    }
+}
+
+/// Reads the certificates of the TLS ports again.
+#[cfg(feature = "tls")]
+pub(super) fn certificates(
+    doors: Vec<crate::TlsDoor>,
+) -> impl FnMut(&ServeArgs) -> Result<Vec<String>, String> {
+    move |_| {
+        let reload = |door: &crate::TlsDoor| match door.reload() {
+            Ok(()) => Ok(format!("the certificate at {}", door.addr())),
+            Err(error) => Err(error.message),
+        };
+        doors.iter().map(reload).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! [`Orders`]: what signals tell a server to do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use tokio::sync::Notify;
+
+use crate::cli::failure::Exit;
+use crate::cli::output::notice;
+use crate::cli::signal::{Hangups, Signals};
+
+/// Signals have a thread of their own: a second one ends the process also while everything else is
+/// waiting for a disk.
+#[derive(Clone)]
+pub(super) struct Orders(Arc<Told>);
+
+#[derive(Default)]
+struct Told {
+    stop: Notify,
+    reload: Notify,
+    /// There is something to stop.
+    serving: AtomicBool,
+    /// It does so.
+    stopping: AtomicBool,
+}
+
+impl Orders {
+    pub(super) fn new() -> io::Result<Self> {
+        let orders = Self(Arc::default());
+        let (ready, begun) = sync_channel(1);
+        let listening = orders.clone();
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || listening.listen(&ready))?;
+        begun.recv().map_err(io::Error::other)??;
+        Ok(orders)
+    }
+
+    /// From now on a signal asks for a stop; before, there is nothing that would need one.
+    pub(super) fn serving(&self) {
+        self.0.serving.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for the order to stop.
+    pub(super) async fn stop(&self) {
+        self.0.stop.notified().await;
+    }
+
+    /// It stops: the next signal ends the process.
+    pub(super) fn stopping(&self) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for the order to reload; several before it is looked at are one.
+    pub(super) async fn reload(&self) {
+        self.0.reload.notified().await;
+    }
+
+    fn listen(&self, ready: &SyncSender<io::Result<()>>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let told = runtime.map(|runtime| {
+            runtime.block_on(async {
+                let mut heard = (Signals::new()?, Hangups::new()?);
+                let _ = ready.send(Ok(()));
+                loop {
+                    tokio::select! {
+                        exit = heard.0.next() => self.stop_or_exit(exit),
+                        () = heard.1.next() => self.0.reload.notify_one(),
+                    }
+                }
+            })
+        });
+        let told: io::Result<()> = told.and_then(|told| told);
+        let _ = ready.send(told);
+    }
+
+    fn stop_or_exit(&self, exit: Exit) {
+        if !self.0.serving.load(Ordering::SeqCst) {
+            notice("stopped before it served anybody");
+            std::process::exit(Exit::Done as i32);
+        }
+        if self.0.stopping.swap(true, Ordering::SeqCst) {
+            notice("stopped at once, as a second signal says");
+            std::process::exit(exit as i32);
+        }
+        self.0.stop.notify_one();
+    }
+}

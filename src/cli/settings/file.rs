@@ -1,0 +1,139 @@
+//! A TOML file as a list of [`Entry`]s, each with its line. Knows nothing of options.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One key of a file and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The key, behind the names of the tables it is in.
+    pub(super) path: Vec<String>,
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Text(String),
+    /// A whole number in decimal digits.
+    Number(String),
+    Flag(bool),
+    List(Vec<Value>),
+    /// Something that no option takes, by its name.
+    Other(&'static str),
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) line: usize,
+    pub(super) what: String,
+}
+
+impl Value {
+    /// What it is, with its article.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Number(_) => "a number",
+            Self::Flag(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// Every key of `text`, in the order of its lines.
+pub(super) fn read(text: &str) -> Result<Vec<Entry>, Fault> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, &span));
+        Fault { line, what: error.message().to_owned() }
+    })?;
+    let mut entries = Vec::new();
+    gather(text, table.get_ref(), &[], &mut entries);
+    entries.sort_by_key(|entry| entry.line);
+    Ok(entries)
+}
+
+/// How deep tables go is limited by the parser.
+fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<Entry>) {
+    for (key, value) in table {
+        let mut path = within.to_vec();
+        path.push(key.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => gather(text, inner, &path, entries),
+            value => {
+                let line = line_of(text, &key.span());
+                entries.push(Entry { path, line, value: understand(value) });
+            }
+        }
+    }
+}
+
+fn understand(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => {
+            let digits = number.as_str().replace('_', "");
+            match i128::from_str_radix(&digits, number.radix()) {
+                Ok(number) => Value::Number(number.to_string()),
+                Err(_) => Value::Other("a number that is too large"),
+            }
+        }
+        DeValue::Boolean(flag) => Value::Flag(*flag),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(Spanned::get_ref).map(understand).collect())
+        }
+        DeValue::Float(_) => Value::Other("a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Table(_) => Value::Other("a table"),
+    }
+}
+
+/// Lines count from 1.
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    let before = text.as_bytes().get(..span.start).unwrap_or(text.as_bytes());
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        match read(text) {
+            Ok(entries) => entries
+                .iter()
+                .map(|entry| format!("{} {} {:?}\n", entry.line, entry.path.join("."), entry.value))
+                .collect(),
+            Err(fault) => format!("{}: {}\n", fault.line, fault.what),
+        }
+    }
+
+    #[test]
+    fn every_key_has_its_line_and_its_tables() {
+        let text = "# said\nlog = \"debug\"\n\n[limits]\nstore.keys_max = 1_000\n\
+            [limits.rpc]\nping_interval = \"5s\"\nhex = 0xff\n[x]\na = [true, 1.5]\nb = {}\n";
+        assert_eq!(
+            told(text),
+            "2 log Text(\"debug\")\n\
+             5 limits.store.keys_max Number(\"1000\")\n\
+             7 limits.rpc.ping_interval Text(\"5s\")\n\
+             8 limits.rpc.hex Number(\"255\")\n\
+             10 x.a List([Flag(true), Other(\"a fraction\")])\n\
+             11 x.b Other(\"a table\")\n"
+        );
+        assert_eq!(told(""), "");
+    }
+
+    #[test]
+    fn what_is_no_toml_is_refused_with_its_line() {
+        for (text, line) in [("a = 1\nb =\n", 2), ("a = 1\na = 2\n", 2), ("\n\n[x\n", 3)] {
+            assert_eq!(read(text).unwrap_err().line, line, "{text:?}: {}", told(text));
+        }
+        let deep = "a = ".to_owned() + &"[".repeat(100_000);
+        assert!(read(&deep).is_err(), "not a stack overflow");
+    }
+}

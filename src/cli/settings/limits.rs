@@ -1,0 +1,86 @@
+//! [`Limits`]: the limits of a [`Config`] by the names that files and variables have for them.
+
+use super::file::Value;
+use super::nearest::hint;
+use crate::Config;
+
+/// The table of a file with the limits.
+pub(super) const TABLE: &str = "limits";
+
+/// What the variables of limits begin with.
+const PREFIX: &str = "WAKEFUL_LIMIT_";
+
+pub(super) struct Limits {
+    names: Vec<&'static str>,
+}
+
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self { names: Config::new().entries().into_iter().map(|(name, _)| name).collect() }
+    }
+
+    pub(super) fn is_limit(&self, name: &str) -> bool {
+        self.names.contains(&name)
+    }
+
+    /// The limit with this path in a file.
+    pub(super) fn named(&self, path: &[String]) -> Result<String, String> {
+        let name = path.join(".").replace('-', "_");
+        if self.is_limit(&name) {
+            return Ok(name);
+        }
+        let hint = hint(&name, self.names.iter().copied());
+        Err(format!("there is no limit `{name}`{hint}"))
+    }
+
+    /// The limit that a variable sets; `None` if it is not about one.
+    pub(super) fn of_variable(&self, variable: &str) -> Result<Option<String>, String> {
+        if !variable.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let found = self.names.iter().find(|name| Self::variable(name) == variable);
+        let found = found.map(|name| Some((*name).to_owned()));
+        found.ok_or_else(|| {
+            let all: Vec<String> = self.names.iter().map(|name| Self::variable(name)).collect();
+            let hint = hint(variable, all.iter().map(String::as_str));
+            format!("{variable}: there is no such limit{hint}")
+        })
+    }
+
+    /// The variable of a limit.
+    pub(super) fn variable(name: &str) -> String {
+        format!("{PREFIX}{}", name.to_uppercase().replace('.', "_"))
+    }
+
+    /// That the value is one of the limit.
+    pub(super) fn check(&self, name: &str, value: &str) -> Result<(), String> {
+        Config::new().set(name, value)
+    }
+}
+
+/// A value of a file as [`Config::set`] reads it.
+pub(super) fn value(name: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::Text(text) | Value::Number(text) => Ok(text.clone()),
+        other => {
+            Err(format!("{name}: a limit is a number or a text, and this is {}", other.kind()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_a_variable_of_its_own() {
+        let limits = Limits::new();
+        for name in &limits.names {
+            let variable = Limits::variable(name);
+            assert_eq!(limits.of_variable(&variable), Ok(Some((*name).to_owned())), "{variable}");
+        }
+        assert_eq!(limits.of_variable("WAKEFUL_LISTEN"), Ok(None));
+        let refusal = limits.of_variable("WAKEFUL_LIMIT_STORE_KEY_MAX").unwrap_err();
+        assert!(refusal.contains("WAKEFUL_LIMIT_STORE_KEYS_MAX"), "{refusal}");
+    }
+}

@@ -1,0 +1,252 @@
+//! Where the options of a server get their values: from the command line, else the environment,
+//! else a file, else their default. [`resolve`] makes arguments of what the environment and the
+//! file say, so that whatever clap knows of an option holds wherever its value comes from, and a
+//! new option needs nothing here.
+
+mod file;
+mod limits;
+mod nearest;
+mod options;
+mod report;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
+use self::file::{Entry, Fault};
+use self::limits::Limits;
+use self::nearest::hint;
+pub(crate) use self::options::with_environment;
+use self::options::{COMMANDS, CONFIG, ServerOption};
+pub(crate) use self::report::Report;
+use super::failure::Failure;
+
+/// Longest file, bytes: ten times what one with every option and a page about each would take.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Variables that say what an option is which has another of its own, and no value by that.
+const OTHER_VARIABLES: [(&str, &str); 1] = [("log", "RUST_LOG")];
+
+/// Where a value is from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Default,
+    File { file: PathBuf, line: usize },
+    Environment(String),
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { file, line } => write!(f, "file {}:{line}", file.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// A command line with everything that it does not say itself.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) arguments: Vec<OsString>,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    /// Of options by their names; those that are not here have their default.
+    options: BTreeMap<String, Source>,
+    limits: BTreeMap<String, Source>,
+}
+
+/// Adds to the arguments of a server what the environment and the file say of options that are not
+/// among them. Arguments of other commands, and such as ask for help, stay as they are.
+///
+/// # Errors
+/// What is wrong with the file or the environment, and where. Whether the arguments are right is
+/// for clap to say, of the result.
+pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved, Failure> {
+    let as_given = Resolved { arguments: given.to_vec(), ..Resolved::default() };
+    // Only what is there, right or not.
+    let lenient = command.clone().ignore_errors(true);
+    let Ok(matches) = lenient.try_get_matches_from(given) else { return Ok(as_given) };
+    match matches.subcommand() {
+        Some((name, matches)) if COMMANDS.contains(&name) => {
+            Resolver::new(command, matches, as_given).resolve(matches)
+        }
+        _ => Ok(as_given),
+    }
+}
+
+struct Resolver<'a> {
+    command: &'a Command,
+    options: Vec<ServerOption>,
+    limits: Limits,
+    resolved: Resolved,
+    added: Vec<OsString>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(command: &'a Command, matches: &ArgMatches, mut resolved: Resolved) -> Self {
+        let options = ServerOption::all(command);
+        for option in &options {
+            if let Some(source) = option.source(matches) {
+                resolved.options.insert(option.long.clone(), source);
+            }
+        }
+        let limits = Limits::new();
+        for limit in matches.get_many::<String>("limit").into_iter().flatten() {
+            if let Some((name, _)) = limit.split_once('=') {
+                resolved.limits.insert(name.to_owned(), Source::Flag);
+            }
+        }
+        Self { command, options, limits, resolved, added: Vec::new() }
+    }
+
+    fn resolve(mut self, matches: &ArgMatches) -> Result<Resolved, Failure> {
+        self.add_environment()?;
+        if let Some(file) = matches.get_one::<PathBuf>(CONFIG) {
+            let text = read(file)?;
+            let at = |fault: Fault| {
+                Failure::usage(format!("{}:{}: {}", file.display(), fault.line, fault.what))
+            };
+            self.add_file(file, &text).map_err(at)?;
+            self.resolved.file = Some(file.clone());
+        }
+        let arguments = &mut self.resolved.arguments;
+        let end = arguments.iter().position(|argument| argument == "--");
+        let end = end.unwrap_or(arguments.len());
+        arguments.splice(end..end, self.added);
+        Ok(self.resolved)
+    }
+
+    fn add_environment(&mut self) -> Result<(), Failure> {
+        for (long, variable) in OTHER_VARIABLES {
+            if let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
+                let mut argument = OsString::from(format!("--{long}="));
+                argument.push(value);
+                self.add(long, Source::Environment(variable.to_owned()), [argument]);
+            }
+        }
+        for (variable, value) in std::env::vars_os() {
+            let Some(variable) = variable.to_str() else { continue };
+            if let Some(limit) = self.limits.of_variable(variable).map_err(Failure::usage)? {
+                let value = value.to_string_lossy();
+                let told = |what| Failure::usage(format!("{variable}: {what}"));
+                self.limits.check(&limit, &value).map_err(told)?;
+                self.add_limit(limit, &value, Source::Environment(variable.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, file: &Path, text: &str) -> Result<(), Fault> {
+        let mut seen = BTreeMap::new();
+        for entry in file::read(text)? {
+            let line = entry.line;
+            let at = |what| Fault { line, what };
+            let source = Source::File { file: file.to_owned(), line };
+            let name = match entry.path.split_first() {
+                Some((first, rest)) if first == limits::TABLE => {
+                    let name = self.limits.named(rest).map_err(at)?;
+                    let value = limits::value(&name, &entry.value).map_err(at)?;
+                    self.limits.check(&name, &value).map_err(at)?;
+                    self.add_limit(name.clone(), &value, source);
+                    name
+                }
+                _ => self.add_option(&entry, source).map_err(at)?,
+            };
+            if let Some(before) = seen.insert(name.clone(), line) {
+                return Err(at(format!("`{name}` is set in line {before} already")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells which option it was.
+    fn add_option(&mut self, entry: &Entry, source: Source) -> Result<String, String> {
+        let name = entry.path.join("-").replace('_', "-");
+        if name == CONFIG {
+            return Err("a file cannot name another; use --config".to_owned());
+        }
+        let Some(option) = self.options.iter().find(|option| option.long == name) else {
+            return Err(self.unknown(entry, &name));
+        };
+        let arguments = option.arguments(&entry.value)?;
+        self.check(option, &arguments)?;
+        self.add(&name, source, arguments);
+        Ok(name)
+    }
+
+    fn unknown(&self, entry: &Entry, name: &str) -> String {
+        let dotted = entry.path.join(".");
+        if self.limits.is_limit(&dotted) {
+            return format!("`{dotted}` is a limit: write it behind a line `[{}]`", limits::TABLE);
+        }
+        let known = self.options.iter().map(|option| &*option.long).filter(|it| *it != CONFIG);
+        format!("`serve` has no option `{dotted}`{}", hint(name, known))
+    }
+
+    /// That clap takes the value.
+    fn check(&self, option: &ServerOption, arguments: &[OsString]) -> Result<(), String> {
+        let line = ["wakeful".into(), "serve".into()].into_iter().chain(arguments.to_vec());
+        match self.command.clone().try_get_matches_from(line) {
+            // What other options it needs or excludes is to be seen when all are known.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8
+                ) =>
+            {
+                Err(if option.secret {
+                    format!("the value of `{}` is not one", option.long)
+                } else {
+                    said(&error)
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, long: &str, source: Source, arguments: impl IntoIterator<Item = OsString>) {
+        if !self.resolved.options.contains_key(long) {
+            self.resolved.options.insert(long.to_owned(), source);
+            self.added.extend(arguments);
+        }
+    }
+
+    fn add_limit(&mut self, name: String, value: &str, source: Source) {
+        if !self.resolved.limits.contains_key(&name) {
+            self.added.push(format!("--limit={name}={value}").into());
+            self.resolved.limits.insert(name, source);
+        }
+    }
+}
+
+/// What clap has to say, on one line.
+pub(crate) fn said(error: &clap::Error) -> String {
+    // What is wrong stands before the first empty line, how it should be behind it.
+    let text = error.render().to_string();
+    let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+    what.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let refuse = |what: &dyn fmt::Display| Failure::usage(format!("{}: {what}", file.display()));
+    let mut text = String::new();
+    let read = File::open(file)
+        .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(_) if text.len() as u64 > FILE_BYTES_MAX => {
+            Err(refuse(&format_args!("longer than {FILE_BYTES_MAX} bytes")))
+        }
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(refuse(&"is not UTF-8")),
+        Err(error) => Err(refuse(&error)),
+    }
+}

@@ -1,0 +1,212 @@
+//! [`Report`]: what a server is told, and where each value is from.
+
+use std::path::Path;
+
+use clap::{ArgMatches, Command};
+
+use super::options::{CONFIG, ServerOption};
+use super::{Resolved, Source};
+use crate::Config;
+use crate::cli::json::Object;
+use crate::cli::output::Output;
+
+/// Everything a server is told.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    lines: Vec<Line>,
+    limits: std::collections::BTreeMap<String, Source>,
+}
+
+#[derive(Debug)]
+struct Line {
+    name: String,
+    values: Vec<String>,
+    form: Form,
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    List,
+    Flag,
+    /// The file itself: no file can say that.
+    File,
+    Secret,
+}
+
+impl Report {
+    /// Of the server's options in `matches`, which were parsed from `resolved`.
+    pub(crate) fn new(command: &Command, matches: &ArgMatches, resolved: Resolved) -> Self {
+        let Resolved { options, limits, .. } = resolved;
+        let line = |option: ServerOption| Line {
+            values: option.values(matches),
+            form: match () {
+                () if option.secret => Form::Secret,
+                () if option.long == CONFIG => Form::File,
+                () if option.is_flag() => Form::Flag,
+                () if option.is_list() => Form::List,
+                () => Form::Text,
+            },
+            source: options.get(&option.long).cloned().unwrap_or(Source::Default),
+            name: option.long,
+        };
+        Self { lines: ServerOption::all(command).into_iter().map(line).collect(), limits }
+    }
+
+    /// An option that is not set is by this.
+    pub(crate) fn fill(&mut self, name: &str, value: &str, source: Source) {
+        let unset = |line: &&mut Line| line.name == name && line.values.is_empty();
+        if let Some(line) = self.lines.iter_mut().find(unset) {
+            (line.values, line.source) = (vec![value.to_owned()], source);
+        }
+    }
+
+    /// Where an option has its value from.
+    pub(crate) fn source(&self, name: &str) -> Source {
+        let line = self.lines.iter().find(|line| line.name == name);
+        line.map_or(Source::Default, |line| line.source.clone())
+    }
+
+    /// The options that have another value in `other`.
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        let both = self.lines.iter().zip(&other.lines);
+        both.filter(|(one, other)| one.values != other.values).map(|(line, _)| &*line.name)
+    }
+
+    /// A limit that is not set has its value from there.
+    pub(crate) fn derive(&mut self, limit: &str, source: Source) {
+        self.limits.entry(limit.to_owned()).or_insert(source);
+    }
+
+    /// Prints it; what is for people is a file that says the same.
+    pub(crate) fn print(&self, config: &Config, out: &mut Output) {
+        if out.json() {
+            self.lines.iter().for_each(|line| out.object(line.object()));
+        } else {
+            self.lines.iter().for_each(|line| out.line(line.toml()));
+            out.line("\n[limits]");
+        }
+        for (name, value) in config.entries() {
+            let source = self.limits.get(name).unwrap_or(&Source::Default);
+            if out.json() {
+                let limit = Object::new().text("limit", name).text("value", &value);
+                out.object(with_source(limit, source));
+            } else {
+                let bare = value.bytes().all(|byte| byte.is_ascii_digit());
+                let value = if bare { value } else { quoted(&value) };
+                out.line(format_args!("{name} = {value}  # {source}"));
+            }
+        }
+    }
+}
+
+impl Line {
+    fn toml(&self) -> String {
+        let Self { name, values, form, source } = self;
+        let texts: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+        match (form, values.first()) {
+            (_, None) => format!("# {name} is not set"),
+            (Form::Secret, Some(_)) => format!("# {name} is set, and not shown; {source}"),
+            (Form::File, Some(file)) => format!("# read: {file:?}; {source}"),
+            (Form::Flag, Some(value)) => format!("{name} = {value}  # {source}"),
+            (Form::List, Some(_)) => format!("{name} = [{}]  # {source}", texts.join(", ")),
+            (Form::Text, Some(_)) => format!("{name} = {}  # {source}", texts.join(" ")),
+        }
+    }
+
+    fn object(&self) -> Object {
+        let object = Object::new().text("name", &self.name);
+        let object = match (self.form, self.values.first()) {
+            (_, None) => object.null("value"),
+            (Form::Secret, Some(_)) => object.flag("secret", true),
+            (Form::Flag, Some(value)) => object.flag("value", value == "true"),
+            (Form::List, Some(_)) => object.texts("value", self.values.iter().map(String::as_str)),
+            (Form::Text | Form::File, Some(value)) => object.text("value", value),
+        };
+        with_source(object, &self.source)
+    }
+}
+
+fn with_source(object: Object, source: &Source) -> Object {
+    match source {
+        Source::Default => object.text("origin", "default"),
+        Source::Flag => object.text("origin", "flag"),
+        Source::Environment(name) => object.text("origin", "environment").text("variable", name),
+        Source::File { file, line } => {
+            let file = Path::new(file).to_string_lossy();
+            object.text("origin", "file").text("file", &file).number("line", *line as u64)
+        }
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::settings::file::{Value, read};
+
+    /// Of a server with these options, as `wakeful config` would print it.
+    fn printed(arguments: &[&str], json: bool) -> String {
+        let arg = |long: &'static str| clap::Arg::new(long).long(long);
+        let server = |name: &'static str| {
+            Command::new(name)
+                .arg(arg("limit").action(clap::ArgAction::Append))
+                .arg(arg("config"))
+                .arg(arg("upstream").hide_env_values(true))
+                .arg(arg("dial-token"))
+                .arg(arg("token-file"))
+                .arg(arg("strict").action(clap::ArgAction::SetTrue))
+                .arg(arg("allow").action(clap::ArgAction::Append))
+        };
+        let command = Command::new("wakeful").subcommands(["serve", "config"].map(server));
+        let given = [&["wakeful", "config"], arguments].concat();
+        let matches = command.clone().try_get_matches_from(given).unwrap();
+        let report = Report::new(
+            &command,
+            matches.subcommand().unwrap().1,
+            Resolved { arguments: Vec::new(), ..Resolved::default() },
+        );
+        let mut out = Output::memory(json);
+        report.print(&Config::new(), &mut out);
+        out.printed()
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let arguments = ["--upstream", "hidden-1", "--dial-token=hidden-2", "--token-file=shown"];
+        for json in [false, true] {
+            let printed = printed(&arguments, json);
+            assert!(!printed.contains("hidden") && printed.contains("shown"), "{printed}");
+        }
+        assert!(printed(&arguments, false).contains("# upstream is set, and not shown"));
+    }
+
+    #[test]
+    fn flags_and_lists_are_printed_as_such() {
+        let printed = printed(&["--strict", "--allow=a", "--allow=b"], false);
+        assert!(printed.contains("strict = true  #"), "{printed}");
+        assert!(printed.contains("allow = [\"a\", \"b\"]  #"), "{printed}");
+        assert!(printed.contains("# token-file is not set"), "{printed}");
+    }
+
+    #[test]
+    fn what_is_quoted_reads_back() {
+        for text in ["", "a", "c:\\d", "say \"no\"", "two\nlines\u{1b}[31m\u{9b}", "Grüße"] {
+            let entries = read(&format!("a = {}", quoted(text))).unwrap();
+            assert_eq!(entries[0].value, Value::Text(text.to_owned()), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! [`RequestLog`]: an event for each request of a connection, for whoever wants to see them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use ahash::RandomState;
+use tracing::Level;
+
+use crate::actor::message::Done;
+use crate::error::Error;
+use crate::model::{JobRequest, Request};
+use crate::rpc::proto::Call;
+
+/// What a filter calls these events by: they are one for each request, unlike any others.
+const TARGET: &str = "wakeful::request";
+
+/// The requests that are not yet answered; none while they are not logged, so that it costs the look
+/// at one number for each request.
+#[derive(Default)]
+pub(super) struct RequestLog {
+    begun: HashMap<u64, Begun, RandomState>,
+}
+
+struct Begun {
+    method: Cow<'static, str>,
+    at: Instant,
+}
+
+impl RequestLog {
+    pub(super) fn asked(&mut self, id: u64, call: &Result<Call, Error>) {
+        if tracing::enabled!(target: TARGET, Level::DEBUG) {
+            let method = call.as_ref().map_or(Cow::Borrowed("unreadable"), method);
+            self.begun.insert(id, Begun { method, at: Instant::now() });
+        }
+    }
+
+    /// A request that got no number.
+    pub(super) fn refused(&self) {
+        tracing::debug!(target: TARGET, method = "unreadable", outcome = "Refused");
+    }
+
+    pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) {
+        // A wait that is parked has its answer still to come.
+        if self.begun.is_empty() || matches!(answer, Ok(Done::Parked(..))) {
+            return;
+        }
+        let Some(Begun { method, at }) = self.begun.remove(&id) else { return };
+        let micros = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let outcome = answer.as_ref().err().map(|error| error.code.to_string());
+        let outcome = outcome.as_deref().unwrap_or("Ok");
+        tracing::debug!(target: TARGET, request = id, %method, outcome, micros);
+    }
+}
+
+/// What is asked for, without a word about which key, job or value.
+fn method(call: &Call) -> Cow<'static, str> {
+    Cow::Borrowed(match call {
+        Call::Store { request, .. } => return of_request(request),
+        Call::Login(_) => "Login",
+        Call::Wait(_) => "Wait",
+        Call::StreamOpen { .. } => "StreamOpen",
+        Call::WatchAdd { .. } => "WatchAdd",
+        Call::WatchCancel { .. } => "WatchCancel",
+    })
+}
+
+fn of_request(request: &Request) -> Cow<'static, str> {
+    Cow::Borrowed(match request {
+        Request::Set(_) => "Set",
+        Request::Get(_) => "Get",
+        Request::Range(_) => "Range",
+        Request::Delete(_) => "Delete",
+        Request::Txn(_) => "Txn",
+        Request::LeaseGrant(_) => "LeaseGrant",
+        Request::LeaseKeepAlive(_) => "LeaseKeepAlive",
+        Request::LeaseRevoke(_) => "LeaseRevoke",
+        Request::LeaseTimeToLive(_) => "LeaseTimeToLive",
+        Request::LeaseList { .. } => "LeaseList",
+        Request::Compact(_) => "Compact",
+        Request::Status => "Status",
+        Request::Watchers { .. } => "Watchers",
+        Request::EndWatcher(_) => "EndWatcher",
+        Request::Snapshot => "Snapshot",
+        Request::ReadSnapshot { .. } => "ReadSnapshot",
+        Request::Services => "Services",
+        // Whatever a client says is a name of a method is escaped.
+        Request::Invoke(invocation) => return invocation.method.escape_debug().to_string().into(),
+        Request::Job(request) => of_job(request),
+    })
+}
+
+fn of_job(request: &JobRequest) -> &'static str {
+    match request {
+        JobRequest::Push { .. } => "Push",
+        JobRequest::Reserve(_) => "Reserve",
+        JobRequest::Settle(_) => "Settle",
+        JobRequest::Touch { .. } => "Touch",
+        JobRequest::Progress { .. } => "Progress",
+        JobRequest::Revoked { .. } => "Revoked",
+        JobRequest::Get(_) => "JobGet",
+        JobRequest::Await { .. } => "Await",
+        JobRequest::Outcomes { .. } => "Outcomes",
+        JobRequest::List { .. } => "List",
+        JobRequest::Cancel(_) => "Cancel",
+        JobRequest::Replay { .. } => "Replay",
+        JobRequest::SetTopic { .. } => "SetTopic",
+        JobRequest::PauseTopic { .. } => "PauseTopic",
+        JobRequest::ClearTopic(_) => "ClearTopic",
+        JobRequest::Topic(_) => "Topic",
+        JobRequest::Topics { .. } => "Topics",
+        JobRequest::SetSchedule(_) => "SetSchedule",
+        JobRequest::RemoveSchedule(_) => "RemoveSchedule",
+        JobRequest::Schedules => "Schedules",
+    }
+}
