@@ -267,14 +267,7 @@ impl Cli {
         let (common, name) = (&self.common, self.command.name());
         match self.command {
             Command::Serve(args) => args.run(common, given, report.unwrap_or_default(), out),
-            Command::Relay(args) => {
-                #[cfg(feature = "tls")]
-                common.tls.refuse(
-                    "a relay speaks no TLS: leave its options out, and put the relay behind what \
-                     speaks it",
-                )?;
-                args.run(&common.addr, out)
-            }
+            Command::Relay(args) => args.run(common, out),
             Command::Config(args) => {
                 config::run(&args, &common.addr, report.unwrap_or_default(), out)
             }

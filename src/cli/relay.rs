@@ -4,12 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Common;
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::{Output, notice};
 use super::serve::limits::{self, LimitArgs};
 use super::serve::log::LogArgs;
 use super::signal::Signals;
+#[cfg(feature = "tls")]
+use super::tls::TlsArgs;
+#[cfg(feature = "tls")]
+use crate::TlsConfig;
 use crate::auth::Auth;
 use crate::link::{Anyone, Authenticate, LinkUsers, Relay, RelayOptions, SharedToken};
 use crate::{Config, Error};
@@ -34,11 +39,16 @@ WAKEFUL_RELAY_TOKEN. A name belongs to whoever has it; with the same token, whoe
 takes it over. With --accept-auth, servers are users of a file instead: each shows a token of its own,
 and may have the names on which it was granted `dial`; whoever loses that loses its link.
 
+With --tls, both ports speak TLS and nothing else. The relay reads what goes through it: what comes
+from a client is encrypted as far as the relay, and from there to the server again.
+
 Examples:
   openssl rand -hex 32 > token
   wakeful relay --listen 0.0.0.0:7117 --accept 0.0.0.0:7118 --accept-token-file token
   wakeful serve --dial relay.example:7118 --dial-name home --dial-token-file token
-  wakeful --addr relay.example:7117 --server home watch greeting")]
+  wakeful --addr relay.example:7117 --server home watch greeting
+  wakeful relay --tls --tls-cert relay.pem --tls-key relay.key --accept-token-file token
+  wakeful serve --dial relay.example:7118 --dial-tls --dial-name home --dial-token-file token")]
 pub(crate) struct RelayArgs {
     /// Where clients connect; with port 0, on a free port [default: what --addr says]
     #[arg(long, value_name = "HOST:PORT")]
@@ -66,6 +76,11 @@ pub(crate) struct RelayArgs {
     /// Take whoever reaches the port of --accept for the server it says it is
     #[arg(long, conflicts_with_all = ["accept_token_file", "accept_auth"])]
     accept_anyone: bool,
+    /// With --tls: servers have to show a certificate of a CA in this PEM file, whose name is that of
+    /// the user of --accept-auth
+    #[cfg(feature = "tls")]
+    #[arg(long, value_name = "FILE", env = "WAKEFUL_ACCEPT_CLIENT_CA", requires = "tls")]
+    accept_client_ca: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -73,15 +88,15 @@ pub(crate) struct RelayArgs {
 }
 
 impl RelayArgs {
-    /// Relays until a signal. `addr` is where to listen unless --listen says otherwise.
-    pub(crate) fn run(self, addr: &str, out: &mut Output) -> Result<Exit, Failure> {
+    /// Relays until a signal. --addr is where to listen unless --listen says otherwise.
+    pub(crate) fn run(self, common: &Common, out: &mut Output) -> Result<Exit, Failure> {
         let mut config = Config::new();
         self.limits.apply(&mut config).map_err(Failure::usage)?;
         if self.limits.limits {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }
-        let listen = self.listen.as_deref().unwrap_or(addr);
+        let listen = self.listen.as_deref().unwrap_or(&common.addr);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -91,8 +106,33 @@ impl RelayArgs {
         drop(entered);
         self.log.start()?;
         super::descriptors::take_all();
-        let options = RelayOptions { config, authenticate };
+        let options = RelayOptions::with(config, authenticate);
+        #[cfg(feature = "tls")]
+        let options = self.with_tls(options, &common.tls)?;
         runtime.block_on(relay(listen, &self.accept, options, out))
+    }
+
+    /// Both ports speak TLS, or none.
+    #[cfg(feature = "tls")]
+    fn with_tls(&self, options: RelayOptions, tls: &TlsArgs) -> Result<RelayOptions, Failure> {
+        tls.refuse_trust("a relay connects to nobody; leave it out")?;
+        let client_tls = match (tls.tls, tls.certificate()?) {
+            (false, None) => return Ok(options),
+            (true, Some((cert, key))) => TlsConfig::new(cert, key),
+            (true, None) => {
+                return Err(Failure::usage(
+                    "--tls needs the relay's certificate and its key: --tls-cert and --tls-key",
+                ));
+            }
+            (false, Some(_)) => {
+                return Err(Failure::usage(
+                    "--tls-cert without --tls: both ports of a relay speak TLS, or none",
+                ));
+            }
+        };
+        let client_ca = self.accept_client_ca.clone();
+        let link_tls = TlsConfig { client_ca, ..client_tls.clone() };
+        Ok(RelayOptions { client_tls: Some(client_tls), link_tls: Some(link_tls), ..options })
     }
 
     fn authenticate(&self, config: &Config) -> Result<Arc<dyn Authenticate>, Failure> {

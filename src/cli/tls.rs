@@ -39,34 +39,34 @@ impl TlsArgs {
         }
     }
 
-    /// Refuses whoever wants TLS where there is none: nothing of what they meant to be secret goes
-    /// unencrypted.
-    pub(crate) fn refuse(&self, why: &str) -> Result<(), Error> {
-        self.client()?.map_or(Ok(()), |_| Err(usage(why)))
-    }
-
-    /// Refuses whoever says which servers to trust, where that is not looked at.
+    /// Refuses whoever says which servers to trust, where none is connected to.
     pub(crate) fn refuse_trust(&self, why: &str) -> Result<(), Error> {
-        let named = self.tls_ca.is_some() || self.tls_server_name.is_some();
-        if named { Err(usage(&format!("--tls-ca, --tls-server-name: {why}"))) } else { Ok(()) }
+        if self.names_server() {
+            return Err(usage(&format!("--tls-ca, --tls-server-name: {why}")));
+        }
+        Ok(())
     }
 
     /// How a client speaks TLS, if it is to. Who says whom it trusts, or who it is, wants it: without,
     /// everything would go unencrypted.
     pub(crate) fn client(&self) -> Result<Option<ClientTls>, Error> {
-        let certificate = self.certificate()?;
-        let wanted = self.tls
-            || self.tls_ca.is_some()
-            || self.tls_server_name.is_some()
-            || certificate.is_some();
-        Ok(wanted.then(|| ClientTls {
-            ca: self.tls_ca.clone(),
-            server_name: self.tls_server_name.clone(),
-            certificate: certificate.map(|(cert, key)| ClientCertificate {
-                cert: cert.to_owned(),
-                key: key.to_owned(),
-            }),
-        }))
+        let tls = self.trust()?;
+        let wanted = self.tls || self.names_server() || tls.certificate.is_some();
+        Ok(wanted.then_some(tls))
+    }
+
+    /// Whom it trusts, and who it is.
+    pub(crate) fn trust(&self) -> Result<ClientTls, Error> {
+        let certificate = self
+            .certificate()?
+            .map(|(cert, key)| ClientCertificate { cert: cert.to_owned(), key: key.to_owned() });
+        let (ca, server_name) = (self.tls_ca.clone(), self.tls_server_name.clone());
+        Ok(ClientTls { ca, server_name, certificate })
+    }
+
+    /// Whether it says which servers to trust.
+    pub(crate) fn names_server(&self) -> bool {
+        self.tls_ca.is_some() || self.tls_server_name.is_some()
     }
 }
 

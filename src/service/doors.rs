@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::link::{self, DialHandle, DialOptions};
 use crate::rpc::server::{Entrance, LinkDoor, Server};
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{Door, TlsConfig, TlsDoor};
+use crate::rpc::tls::{Door, DoorLimits, TlsConfig, TlsDoor};
 
 impl Wakeful {
     /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
@@ -51,7 +51,7 @@ impl Wakeful {
         addr: impl ToSocketAddrs,
         config: TlsConfig,
     ) -> Result<TlsDoor, Error> {
-        let door = Door::open(config, &self.rpc())?;
+        let door = Door::open(config, DoorLimits::of(&self.rpc()))?;
         let addr = self.open_door(bind(addr).await?, Entrance::Tls(Arc::clone(&door))).await?;
         Ok(door.handle(addr))
     }
@@ -67,7 +67,7 @@ impl Wakeful {
         listener: std::net::TcpListener,
         config: TlsConfig,
     ) -> Result<TlsDoor, Error> {
-        let door = Door::open(config, &self.rpc())?;
+        let door = Door::open(config, DoorLimits::of(&self.rpc()))?;
         let entrance = Entrance::Tls(Arc::clone(&door));
         let addr = self.open_door(take_over(listener)?, entrance).await?;
         Ok(door.handle(addr))

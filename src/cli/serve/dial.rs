@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "tls")]
+use crate::ClientTls;
+use crate::cli::Common;
 use crate::cli::failure::Failure;
 use crate::cli::json::Object;
 use crate::cli::output::Output;
+#[cfg(feature = "tls")]
+use crate::cli::tls::TlsArgs;
 use crate::link::{DialOptions, SharedToken};
 use crate::{Credentials, Error, Wakeful};
 
@@ -26,6 +31,22 @@ pub(crate) struct DialArgs {
     /// there is one]
     #[arg(long, value_name = "FILE", env = "WAKEFUL_DIAL_TOKEN_FILE")]
     dial_token_file: Option<PathBuf>,
+    /// Dial with TLS: whoever answers has to have a certificate for the host of --dial, or for
+    /// --tls-server-name, of a CA that the system trusts, or of --tls-ca; --tls-cert is shown, if it
+    /// is given. --tls-ca and --tls-server-name imply it
+    #[cfg(feature = "tls")]
+    #[arg(long, requires = "dial", env = "WAKEFUL_DIAL_TLS",
+        value_parser = clap::builder::FalseyValueParser::new())]
+    dial_tls: bool,
+}
+
+/// The links to keep.
+#[derive(Debug)]
+pub(crate) struct Links {
+    addrs: Vec<String>,
+    /// What the server is called for whoever means another, if that is said.
+    named: Option<String>,
+    options: DialOptions,
 }
 
 impl DialArgs {
@@ -34,8 +55,28 @@ impl DialArgs {
         !self.dial.is_empty()
     }
 
-    /// What is shown, read before anything is started.
-    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, Error> {
+    /// What they are, with all that is read before anything is started.
+    pub(crate) fn links(&self, common: &Common) -> Result<Links, Error> {
+        let credentials = self.credentials()?;
+        let name = self.dial_name.clone().unwrap_or_else(machine_name);
+        let options = DialOptions {
+            credentials,
+            #[cfg(feature = "tls")]
+            tls: self.tls(&common.tls)?,
+            ..DialOptions::new(name)
+        };
+        #[cfg(not(feature = "tls"))]
+        let _ = common;
+        Ok(Links { addrs: self.dial.clone(), named: self.dial_name.clone(), options })
+    }
+
+    /// How they are dialed with TLS, if they are. Who says whom to trust wants it.
+    #[cfg(feature = "tls")]
+    fn tls(&self, tls: &TlsArgs) -> Result<Option<ClientTls>, Error> {
+        if self.dial_tls || tls.names_server() { Ok(Some(tls.trust()?)) } else { Ok(None) }
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>, Error> {
         let token = match (&self.dial_token_file, std::env::var(TOKEN)) {
             (Some(path), _) => Some(SharedToken::read(path)?),
             (None, Ok(token)) => Some(SharedToken::new(&token)?),
@@ -43,24 +84,19 @@ impl DialArgs {
         };
         Ok(token.map(|token| token.credentials()))
     }
+}
 
+impl Links {
     /// Dials, and prints where.
-    pub(crate) async fn start(
-        &self,
-        wakeful: &Wakeful,
-        credentials: Option<Credentials>,
-        out: &mut Output,
-    ) -> Result<(), Failure> {
-        if let Some(name) = &self.dial_name {
+    pub(crate) async fn dial(self, wakeful: &Wakeful, out: &mut Output) -> Result<(), Failure> {
+        if let Some(name) = self.named {
             wakeful.set_name(name)?;
         }
-        let name = self.dial_name.clone().unwrap_or_else(machine_name);
-        for addr in &self.dial {
-            let credentials = credentials.clone();
-            let options = DialOptions { credentials, ..DialOptions::new(&name) };
-            wakeful.dial(addr, options).await?;
+        let name = &self.options.name;
+        for addr in &self.addrs {
+            wakeful.dial(addr, self.options.clone()).await?;
             if out.json() {
-                out.object(Object::new().text("dialing", addr).text("name", &name));
+                out.object(Object::new().text("dialing", addr).text("name", name));
             } else {
                 out.line(format_args!("dialing {addr} as {name}"));
             }

@@ -117,7 +117,8 @@ impl ServeArgs {
         super::descriptors::take_all();
         let ports = self.ports(common, passed)?;
         let auth = self.auth.open(&config)?;
-        let start = Start { args: self, config, auth, ports, log, given, report };
+        let links = self.dial.links(common)?;
+        let start = Start { args: self, config, auth, links, ports, log, given, report };
         actix_rt::System::new().block_on(run::run(start, out))
     }
 
@@ -126,10 +127,6 @@ impl ServeArgs {
         // Whoever dials need not listen.
         let listens = !self.dial.dials() || !passed.is_empty();
         let listen = self.listen.as_deref().or(listens.then_some(&*common.addr));
-        #[cfg(feature = "tls")]
-        if self.dial.dials() {
-            common.tls.refuse_trust("links are dialed without TLS; leave it out")?;
-        }
         #[cfg(feature = "tls")]
         let ports = self.tls.ports(&common.tls, listen)?;
         #[cfg(not(feature = "tls"))]

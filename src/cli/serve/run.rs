@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::dial::Links;
 use super::log::Log;
 use super::manager::Manager;
 use super::ports::Ports;
@@ -24,6 +25,7 @@ pub(super) struct Start {
     /// `None` if everybody may come in.
     pub(super) auth: Option<Auth>,
     pub(super) ports: Ports,
+    pub(super) links: Links,
     pub(super) log: Log,
     /// The command line, and what it and whatever it leaves open amount to.
     pub(super) given: Vec<OsString>,
@@ -33,8 +35,7 @@ pub(super) struct Start {
 /// Serves until a signal, or until it cannot go on.
 pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure> {
     let orders = Orders::new().map_err(|error| Failure::io("signals", &error))?;
-    let Start { args, config, auth, ports, mut log, given, report } = start;
-    let credentials = args.dial.credentials()?;
+    let Start { args, config, auth, ports, links, mut log, given, report } = start;
     let wakeful = match args.durability {
         Level::Memory => Wakeful::start(config)?,
         Level::Fsync | Level::Interval => Wakeful::open(config, &args.data_dir)?,
@@ -44,7 +45,7 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
         wakeful.require_login(auth).await?;
     }
     let opened = ports.open(&wakeful, out).await?;
-    args.dial.start(&wakeful, credentials, out).await?;
+    links.dial(&wakeful, out).await?;
     match out.flush().await {
         // Whoever started it need not read on.
         Ok(()) | Err(Failure::ClosedPipe) => {}

@@ -46,8 +46,8 @@ impl TlsPortArgs {
             }
             (true, None) if listen.is_none() => {
                 return Err(Failure::usage(
-                    "--tls makes TLS of the port of --listen, and there is none: links are dialed \
-                     without TLS",
+                    "--tls makes TLS of the port of --listen, and there is none; links are dialed \
+                     with TLS by --dial-tls",
                 ));
             }
             (true, None) => (None, listen),
@@ -124,7 +124,7 @@ mod tests {
         let tls = Some(("h:2".into(), config.clone()));
         assert_eq!(only, Ok((None, tls)));
         let said = ports_beside("serve --tls --tls-cert c --tls-key k", None).unwrap_err();
-        assert!(said.contains("dialed without TLS"), "{said}");
+        assert!(said.contains("--dial-tls"), "{said}");
         let optional = TlsConfig {
             client_ca: Some("a".into()),
             client_certificates: ClientCertificates::Optional,

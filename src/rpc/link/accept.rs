@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -9,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::authenticate::{Admission, Authenticate, Presented};
 use super::carrier::{About, Idle, Link};
@@ -19,7 +20,7 @@ use super::registry::Registry;
 use super::{check_name, limit};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{DoorKey, Hindrance, LINGER, hear_out};
+use crate::rpc::server::{DoorKey, Entrance, Hindrance, LINGER, hear_out};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 
@@ -41,19 +42,25 @@ pub(super) struct Acceptor {
     ended: mpsc::Receiver<()>,
 }
 
+/// On what terms links are taken in.
+pub(super) struct Terms {
+    pub(super) config: LinkConfig,
+    pub(super) entrance: Entrance,
+    pub(super) authenticate: Arc<dyn Authenticate>,
+    /// What this end serves to those who dial.
+    pub(super) door: Option<DoorKey>,
+    /// Who is told of each link that serves.
+    pub(super) come: Option<mpsc::Sender<Come>>,
+}
+
 /// What all links of one port share.
 pub(super) struct House {
-    config: LinkConfig,
-    authenticate: Arc<dyn Authenticate>,
-    /// What this end serves to those who dial.
-    door: Option<DoorKey>,
+    terms: Terms,
     names: Mutex<Registry<Link>>,
     /// Links without a name that others ask for: who dials only to call.
     places: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    /// Who is told of each link that serves.
-    come: Option<mpsc::Sender<Come>>,
     /// Everything ends.
     stop: tokio::sync::watch::Sender<bool>,
 }
@@ -75,13 +82,8 @@ impl House {
 
 impl Acceptor {
     /// Starts to take links in at `addr`, on the tokio runtime that this is called on.
-    pub(super) async fn bind(
-        addr: impl ToSocketAddrs,
-        config: LinkConfig,
-        authenticate: Arc<dyn Authenticate>,
-        door: Option<DoorKey>,
-        come: Option<mpsc::Sender<Come>>,
-    ) -> Result<Self, Error> {
+    pub(super) async fn bind(addr: impl ToSocketAddrs, terms: Terms) -> Result<Self, Error> {
+        let config = &terms.config;
         config.check()?;
         let unavailable =
             |error| Error::new(ErrorCode::Unavailable, format!("cannot listen for links: {error}"));
@@ -91,11 +93,8 @@ impl Acceptor {
             places: Arc::new(Semaphore::new(config.links_max.min(Semaphore::MAX_PERMITS))),
             handshakes: Arc::new(Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-            config,
-            authenticate,
-            door,
+            terms,
             names: Mutex::default(),
-            come,
             stop: tokio::sync::watch::Sender::new(false),
         });
         let (alive, ended) = mpsc::channel(1);
@@ -141,12 +140,12 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
                 continue;
             }
         };
-        if let Err(error) = set_options(&stream, &house.config) {
+        if let Err(error) = set_options(&stream, &house.terms.config) {
             tracing::debug!(%addr, %error, "a link was lost while it was set up");
             continue;
         }
         let Ok(permit) = Arc::clone(&house.handshakes).try_acquire_owned() else {
-            refuse_one_more(stream, &house);
+            refuse_one_more(stream, addr, &house);
             continue;
         };
         let (house, alive) = (Arc::clone(&house), alive.clone());
@@ -163,12 +162,16 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
 }
 
 /// Whoever comes when even the refusals are many is closed without a word.
-fn refuse_one_more(stream: TcpStream, house: &Arc<House>) {
+fn refuse_one_more(stream: TcpStream, addr: SocketAddr, house: &Arc<House>) {
     let Ok(permit) = Arc::clone(&house.refusals).try_acquire_owned() else { return };
-    let max = house.config.handshakes_max;
+    let max = house.terms.config.handshakes_max;
     let error = limit("link.handshakes_max", max, "too many dial at once");
+    let entrance = house.terms.entrance.clone();
     tokio::spawn(async move {
-        part(&mut stream.into(), &encode_answer(&Err(error))).await;
+        let entered = entrance.enter(stream, addr, Instant::now() + LINGER).await;
+        if let Some((mut socket, _)) = entered {
+            part(&mut socket, &encode_answer(&Err(error))).await;
+        }
         drop(permit);
     });
 }
@@ -189,9 +192,11 @@ async fn take_in(
     addr: SocketAddr,
     handshake: OwnedSemaphorePermit,
 ) {
-    let mut socket = Socket::from(stream);
-    let limit = house.config.handshake_timeout;
-    let known = match timeout(limit, know(house, &mut socket, addr)).await {
+    let limit = house.terms.config.handshake_timeout;
+    let deadline = Instant::now() + limit;
+    let entered = house.terms.entrance.enter(stream, addr, deadline).await;
+    let Some((mut socket, proved)) = entered else { return };
+    let known = match timeout_at(deadline.into(), know(house, &mut socket, addr, proved)).await {
         Ok(known) => known,
         Err(_) => {
             let message = "the link was not set up within link.handshake_timeout";
@@ -215,8 +220,8 @@ async fn take_in(
         }
     };
     let welcome = Welcome {
-        serves: house.door.as_ref().and_then(DoorKey::door).is_some(),
-        streams_max: u32::try_from(house.config.streams_max).unwrap_or(u32::MAX),
+        serves: house.terms.door.as_ref().and_then(DoorKey::door).is_some(),
+        streams_max: u32::try_from(house.terms.config.streams_max).unwrap_or(u32::MAX),
     };
     let said = timeout(limit, say(&mut socket, &encode_answer(&Ok(welcome)))).await;
     drop(handshake);
@@ -233,12 +238,14 @@ async fn know(
     house: &House,
     socket: &mut Socket,
     addr: SocketAddr,
+    identity: Option<Identity>,
 ) -> Result<(Hello, Admission), Unfit> {
-    let mut hello = read_hello(socket, house.config.hello_bytes_max).await?;
+    let mut hello = read_hello(socket, house.terms.config.hello_bytes_max).await?;
     check_name(&hello.name).map_err(Unfit::Refused)?;
     let credentials = hello.credentials.take();
-    let presented = Presented::new(hello.name.clone(), credentials, addr);
-    let admission = house.authenticate.authenticate(&presented).await.map_err(Unfit::Refused)?;
+    let presented = Presented { name: hello.name.clone(), credentials, addr, identity };
+    let admission =
+        house.terms.authenticate.authenticate(&presented).await.map_err(Unfit::Refused)?;
     Ok((hello, admission))
 }
 
@@ -269,16 +276,17 @@ fn register<'a>(
     addr: SocketAddr,
 ) -> Result<Registered<'a>, Error> {
     let permit = Arc::clone(&house.places).try_acquire_owned();
-    let permit = permit
-        .map_err(|_| limit("link.links_max", house.config.links_max, "too many links are here"))?;
+    let permit = permit.map_err(|_| {
+        limit("link.links_max", house.terms.config.links_max, "too many links are here")
+    })?;
     let about = About {
         name: hello.name.clone(),
         addr,
         peer_serves: hello.serves,
-        streams_max: house.config.streams_max.min(hello.streams_max as usize),
+        streams_max: house.terms.config.streams_max.min(hello.streams_max as usize),
         called: None,
     };
-    let (link, idle) = Link::new(about, &house.config);
+    let (link, idle) = Link::new(about, &house.terms.config);
     let mut registered =
         Registered { house, link, idle: Some(idle), identity, place: None, _permit: permit };
     if hello.serves {
@@ -306,21 +314,21 @@ async fn keep(
     let who = registered.identity.as_ref().map(|identity| identity.name.as_str());
     tracing::info!(name, %addr, who, serves = peer_serves, "link is up");
     let come = async {
-        if let Some(come) = house.come.as_ref().filter(|_| *peer_serves) {
+        if let Some(come) = house.terms.come.as_ref().filter(|_| *peer_serves) {
             let (link, identity) = (link.clone(), registered.identity.clone());
             // An error: nobody wants to know.
             let _ = come.send(Come { link, identity }).await;
         }
         std::future::pending::<()>().await;
     };
-    let door = house.door.as_ref().and_then(DoorKey::door);
+    let door = house.terms.door.as_ref().and_then(DoorKey::door);
     let leaving = async {
         match &door {
             Some(door) => door.closed().await,
             None => std::future::pending().await,
         }
         link.leave();
-        link.drained(&house.config).await;
+        link.drained(&house.terms.config).await;
         link.shut("the service has stopped");
         std::future::pending::<()>().await;
     };
@@ -331,7 +339,7 @@ async fn keep(
     };
     tokio::select! {
         biased;
-        () = idle.run(socket, false, door.clone(), &house.config) => {}
+        () = idle.run(socket, false, door.clone(), &house.terms.config) => {}
         () = come => {}
         () = leaving => {}
         () = revoked => {}

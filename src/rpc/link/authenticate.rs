@@ -31,12 +31,6 @@ pub struct Presented {
     pub identity: Option<Identity>,
 }
 
-impl Presented {
-    pub(super) fn new(name: String, credentials: Option<Credentials>, addr: SocketAddr) -> Self {
-        Self { name, credentials, addr, identity: None }
-    }
-}
-
 /// That somebody may dial: who it is, and for how long.
 pub struct Admission {
     pub(super) identity: Option<Identity>,
@@ -183,7 +177,7 @@ mod tests {
         let identity = |admission: Admission| admission.identity;
         let token = SharedToken::new("  0123456789abcdef\n").unwrap();
         let addr = "127.0.0.1:1".parse().unwrap();
-        let presented = Presented::new("edge".to_owned(), credentials, addr);
+        let presented = Presented { name: "edge".to_owned(), credentials, addr, identity: None };
         token.authenticate(&presented).await.map(identity)
     }
 

@@ -22,6 +22,8 @@ use crate::rpc::backoff::Backoff;
 use crate::rpc::client::{Client, Opener};
 use crate::rpc::server::LinkDoor;
 use crate::rpc::socket::Socket;
+#[cfg(feature = "tls")]
+use crate::rpc::tls::{self, ClientTls};
 
 /// What [`Wakeful::dial`](crate::Wakeful::dial) takes beside an address.
 #[derive(Debug, Clone)]
@@ -32,12 +34,21 @@ pub struct DialOptions {
     pub credentials: Option<Credentials>,
     /// Whether what comes over the link is served; else it is there for [`DialHandle::client`].
     pub serve: bool,
+    /// The link is dialed with TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<ClientTls>,
 }
 
 impl DialOptions {
     /// To serve under `name`, and to show nothing.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), credentials: None, serve: true }
+        Self {
+            name: name.into(),
+            credentials: None,
+            serve: true,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 }
 
@@ -260,7 +271,8 @@ async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
         .map_err(|error| unreachable(&error))?;
     set_options(&stream, config).map_err(|error| unreachable(&error))?;
     let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
-    let mut socket = Socket::from(stream);
+    let secured = timeout(config.handshake_timeout, secure(stream, options, addr)).await;
+    let mut socket = secured.map_err(|_| late("no TLS", config.handshake_timeout))??;
     let hello = Hello {
         name: options.name.clone(),
         credentials: options.credentials.clone(),
@@ -278,6 +290,19 @@ async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
         called: Some(options.name.as_str().into()),
     };
     Ok((socket, about))
+}
+
+#[cfg(feature = "tls")]
+async fn secure(stream: TcpStream, options: &DialOptions, addr: &str) -> Result<Socket, Error> {
+    match &options.tls {
+        Some(tls) => tls::connect(stream, tls, addr).await,
+        None => Ok(stream.into()),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(stream: TcpStream, _: &DialOptions, _: &str) -> Result<Socket, Error> {
+    Ok(stream.into())
 }
 
 /// What a TCP connection of a link is set to.

@@ -13,13 +13,18 @@ use tokio::net::ToSocketAddrs;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::accept::{Acceptor, Come, House};
+use super::accept::{Acceptor, Come, House, Terms};
 use super::authenticate::{Anyone, Authenticate};
 use super::carrier::Link;
+#[cfg(feature = "tls")]
+use crate::config::Config;
 use crate::config::{ClientConfig, LinkConfig};
 use crate::error::Error;
 use crate::rpc::client::{Client, Opener};
+use crate::rpc::server::Entrance;
 use crate::rpc::socket::Socket;
+#[cfg(feature = "tls")]
+use crate::rpc::tls::{DoorLimits, TlsConfig};
 use crate::service::Wakeful;
 use crate::session::Identity;
 
@@ -37,6 +42,10 @@ pub struct ReverseOptions {
     pub authenticate: Arc<dyn Authenticate>,
     /// What whoever dials may call in return.
     pub serve: Option<Wakeful>,
+    /// Whoever dials speaks TLS; a certificate that it shows is its
+    /// [identity](super::Presented::identity). The files are looked at again every 5 s.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl ReverseOptions {
@@ -47,12 +56,27 @@ impl ReverseOptions {
             client: ClientConfig::new("over a link"),
             authenticate: Arc::new(authenticate),
             serve: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
     /// The defaults, for whoever reaches the port.
     pub fn for_anyone() -> Self {
         Self::new(Anyone)
+    }
+}
+
+impl ReverseOptions {
+    #[cfg(feature = "tls")]
+    fn entrance(&self) -> Result<Entrance, Error> {
+        let rpc = Config::new().rpc;
+        Entrance::open(self.tls.clone(), DoorLimits::of_links(&self.link, &rpc))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn entrance(&self) -> Result<Entrance, Error> {
+        Ok(Entrance::Plain)
     }
 }
 
@@ -119,15 +143,18 @@ impl ReverseListener {
     ///
     /// # Errors
     /// `Unavailable` if the address cannot be bound, or the service to be served has stopped;
-    /// `InvalidArgument` if the limits make no sense.
+    /// `InvalidArgument` if the limits make no sense, or a file of `tls` cannot be used.
     pub async fn bind(addr: impl ToSocketAddrs, options: ReverseOptions) -> Result<Self, Error> {
-        let ReverseOptions { link, client: template, authenticate, serve } = options;
+        let entrance = options.entrance()?;
+        let ReverseOptions { link: config, client: template, authenticate, serve, .. } = options;
         let door = match serve {
             Some(wakeful) => Some(wakeful.link_door().await?.key()),
             None => None,
         };
         let (come, coming) = mpsc::channel(WAITING_MAX);
-        let acceptor = Acceptor::bind(addr, link, authenticate, door, Some(come)).await?;
+        let acceptor =
+            Acceptor::bind(addr, Terms { config, entrance, authenticate, door, come: Some(come) })
+                .await?;
         let (made, clients) = mpsc::channel(WAITING_MAX);
         let making = tokio::spawn(make_all(coming, made, template.clone())).abort_handle();
         Ok(Self { acceptor, clients, making, template })

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
+#[cfg(feature = "tls")]
+use crate::error::Error;
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{Door, Entered};
+use crate::rpc::tls::{Door, DoorLimits, Entered, TlsConfig};
 use crate::session::Identity;
 
 #[derive(Clone)]
@@ -21,13 +23,23 @@ pub(crate) enum Entrance {
 }
 
 impl Entrance {
+    /// With `tls`, as [`Door::open`].
+    ///
+    /// # Errors
+    /// Those of [`Door::open`].
+    #[cfg(feature = "tls")]
+    pub(crate) fn open(tls: Option<TlsConfig>, limits: DoorLimits) -> Result<Self, Error> {
+        let door = tls.map(|tls| Door::open(tls, limits)).transpose()?;
+        Ok(door.map_or(Self::Plain, Self::Tls))
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         !matches!(self, Self::Plain)
     }
 
     /// What carries the connection, and who has been proved to be there; `None` if nobody came
     /// through by `deadline`. Cancel: the socket is closed.
-    pub(super) async fn enter(
+    pub(in crate::rpc) async fn enter(
         &self,
         socket: TcpStream,
         peer: SocketAddr,

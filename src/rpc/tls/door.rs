@@ -15,7 +15,7 @@ use super::handshakes::Handshakes;
 use super::name::name_of;
 use super::stream::TlsStream;
 use super::{BUFFER_BYTES, HANDSHAKE_RECORD, TlsConfig};
-use crate::config::RpcConfig;
+use crate::config::{LinkConfig, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::{Kind, PREFACE};
@@ -33,6 +33,16 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) struct Door {
     certificates: Arc<Certificates>,
     handshakes: Handshakes,
+    /// The name of the limit that is the deadline of a handshake.
+    timeout: &'static str,
+}
+
+/// What bounds the handshakes of a port.
+pub(crate) struct DoorLimits {
+    pub(crate) handshakes_max: usize,
+    pub(crate) check_interval: Duration,
+    /// The name of the limit that is their deadline.
+    pub(crate) timeout: &'static str,
 }
 
 /// Somebody came through.
@@ -49,21 +59,41 @@ pub struct TlsDoor {
     certificates: Arc<Certificates>,
 }
 
+impl DoorLimits {
+    /// Those of a port for clients.
+    pub(crate) fn of(rpc: &RpcConfig) -> Self {
+        Self {
+            handshakes_max: rpc.tls_handshakes_max,
+            check_interval: rpc.tls_check_interval,
+            timeout: "rpc.handshake_timeout",
+        }
+    }
+
+    /// Those of a port for links, whose files are looked at as often as those of clients.
+    pub(crate) fn of_links(link: &LinkConfig, rpc: &RpcConfig) -> Self {
+        Self {
+            handshakes_max: link.handshakes_max,
+            check_interval: rpc.tls_check_interval,
+            timeout: "link.handshake_timeout",
+        }
+    }
+}
+
 impl Door {
-    /// Reads the files, and starts to look every `tls_check_interval` whether they have changed,
-    /// unless that is zero. Needs an actix system, as do the connections.
+    /// Reads the files, and starts to look every `check_interval` whether they have changed,
+    /// unless that is zero. Needs a tokio runtime.
     ///
     /// # Errors
     /// `InvalidArgument` for a file that cannot be used; `Unavailable` if no thread can be had.
-    pub(crate) fn open(config: TlsConfig, limits: &RpcConfig) -> Result<Arc<Self>, Error> {
+    pub(crate) fn open(config: TlsConfig, limits: DoorLimits) -> Result<Arc<Self>, Error> {
+        let DoorLimits { handshakes_max, check_interval, timeout } = limits;
         let certificates = Arc::new(Certificates::open(config)?);
-        let handshakes = Handshakes::start(limits.tls_handshakes_max).map_err(|error| {
+        let handshakes = Handshakes::start(handshakes_max).map_err(|error| {
             Error::new(ErrorCode::Unavailable, format!("no thread for TLS handshakes: {error}"))
         })?;
-        let door = Arc::new(Self { certificates, handshakes });
-        let interval = limits.tls_check_interval;
-        if !interval.is_zero() {
-            actix_rt::spawn(keep_looking(Arc::downgrade(&door), interval));
+        let door = Arc::new(Self { certificates, handshakes, timeout });
+        if !check_interval.is_zero() {
+            tokio::spawn(keep_looking(Arc::downgrade(&door), check_interval));
         }
         Ok(door)
     }
@@ -91,22 +121,23 @@ impl Door {
             }
             Ok(Ok(seen)) => first.get(..seen).unwrap_or_default(),
             Err(_) => {
-                tracing::info!(%peer, "no TLS handshake within rpc.handshake_timeout; closing");
-                say_last(socket, &answer_to(b"")).await;
+                tracing::info!(%peer, limit = self.timeout, "no TLS handshake in time; closing");
+                say_last(socket, &self.answer_to(b"")).await;
                 return None;
             }
         };
         if seen.first() != Some(&HANDSHAKE_RECORD) {
             tracing::info!(%peer, "refused: speaks no TLS");
-            say_last(socket, &answer_to(seen)).await;
+            say_last(socket, &self.answer_to(seen)).await;
             return None;
         }
         let handshake = self.handshake(socket, peer);
         let Ok(done) = tokio::time::timeout_at(deadline.into(), handshake).await else {
             tracing::info!(
                 %peer,
+                limit = self.timeout,
                 under_way = self.handshakes.under_way(),
-                "no whole TLS handshake within rpc.handshake_timeout; closing"
+                "no whole TLS handshake in time; closing"
             );
             return None;
         };
@@ -142,6 +173,27 @@ impl Door {
             }
         }
     }
+
+    /// What a client that speaks no TLS can read, by how it began.
+    fn answer_to(&self, seen: &[u8]) -> Vec<u8> {
+        match seen {
+            [] => {
+                format!("ERR wakeful: nothing came within {}; {SPEAK_TLS}\n", self.timeout).into()
+            }
+            [b'{', ..] => {
+                format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
+            }
+            seen if PREFACE.starts_with(seen) => {
+                let error = Error::new(ErrorCode::UnsupportedVersion, SPEAK_TLS);
+                let mut out = PREFACE.to_vec();
+                // An error is far below any limit of frames.
+                let _ =
+                    encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
+                out
+            }
+            _ => format!("ERR wakeful: {SPEAK_TLS}\n").into_bytes(),
+        }
+    }
 }
 
 fn identity(stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> {
@@ -152,26 +204,6 @@ fn identity(stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> 
     };
     tracing::debug!(%peer, name, "a client certificate");
     Some(Identity { name, via: Via::Certificate })
-}
-
-/// What a client that speaks no TLS can read, by how it began.
-fn answer_to(seen: &[u8]) -> Vec<u8> {
-    match seen {
-        [] => {
-            format!("ERR wakeful: nothing came within rpc.handshake_timeout; {SPEAK_TLS}\n").into()
-        }
-        [b'{', ..] => {
-            format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
-        }
-        seen if PREFACE.starts_with(seen) => {
-            let error = Error::new(ErrorCode::UnsupportedVersion, SPEAK_TLS);
-            let mut out = PREFACE.to_vec();
-            // An error is far below any limit of frames.
-            let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
-            out
-        }
-        _ => format!("ERR wakeful: {SPEAK_TLS}\n").into_bytes(),
-    }
 }
 
 /// Says `words` as far as the peer listens, and reads what it still sends, so that the close does

@@ -26,7 +26,7 @@ pub use client::{ClientCertificate, ClientTls};
 pub(crate) use client::{connect, lost};
 pub use config::{ClientCertificates, TlsConfig};
 pub use door::TlsDoor;
-pub(crate) use door::{Door, Entered};
+pub(crate) use door::{Door, DoorLimits, Entered};
 
 #[cfg(feature = "cli")]
 pub(crate) use client::{read as read_client, server_name};

@@ -1,6 +1,7 @@
 //! TLS, with the real binary and certificates that are made for each test.
 
 mod json;
+mod links;
 mod readme;
 mod serving;
 mod strangers;

@@ -9,23 +9,25 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use self::route::{Route, read_route};
 use self::splice::splice;
-use super::accept::{Acceptor, House};
+use super::accept::{Acceptor, House, Terms};
 use super::authenticate::Authenticate;
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::addresses::{Addresses, Place};
-use crate::rpc::server::{Hindrance, LINGER, hear_out, refuse, too_many, too_many_from};
+use crate::rpc::server::{Entrance, Hindrance, LINGER, hear_out, refuse, too_many, too_many_from};
 use crate::rpc::socket::Socket;
+#[cfg(feature = "tls")]
+use crate::rpc::tls::{DoorLimits, TlsConfig};
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -40,12 +42,45 @@ pub struct RelayOptions {
     pub config: Config,
     /// Who may dial in.
     pub authenticate: Arc<dyn Authenticate>,
+    /// Clients speak TLS with the relay.
+    #[cfg(feature = "tls")]
+    pub client_tls: Option<TlsConfig>,
+    /// Servers that dial in do; a certificate that one shows is its
+    /// [identity](super::Presented::identity).
+    #[cfg(feature = "tls")]
+    pub link_tls: Option<TlsConfig>,
 }
 
 impl RelayOptions {
     /// The defaults, for those whom `authenticate` knows.
     pub fn new(authenticate: impl Authenticate) -> Self {
-        Self { config: Config::new(), authenticate: Arc::new(authenticate) }
+        Self::with(Config::new(), Arc::new(authenticate))
+    }
+
+    /// The same, with bounds that are not the defaults.
+    pub fn with(config: Config, authenticate: Arc<dyn Authenticate>) -> Self {
+        Self {
+            config,
+            authenticate,
+            #[cfg(feature = "tls")]
+            client_tls: None,
+            #[cfg(feature = "tls")]
+            link_tls: None,
+        }
+    }
+
+    /// What clients, and what links, go through first.
+    #[cfg(feature = "tls")]
+    fn entrances(&self) -> Result<(Entrance, Entrance), Error> {
+        let Config { rpc, link, .. } = &self.config;
+        let of_clients = Entrance::open(self.client_tls.clone(), DoorLimits::of(rpc))?;
+        let of_links = Entrance::open(self.link_tls.clone(), DoorLimits::of_links(link, rpc))?;
+        Ok((of_clients, of_links))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn entrances(&self) -> Result<(Entrance, Entrance), Error> {
+        Ok((Entrance::Plain, Entrance::Plain))
     }
 }
 
@@ -74,6 +109,7 @@ pub struct Relay {
 
 /// What all its clients share.
 struct Hall {
+    entrance: Entrance,
     rpc: RpcConfig,
     splice_bytes: usize,
     route_bytes_max: usize,
@@ -105,18 +141,26 @@ impl Relay {
         accept: impl ToSocketAddrs,
         options: RelayOptions,
     ) -> Result<Self, Error> {
-        let RelayOptions { config, authenticate } = options;
-        config.check()?;
+        options.config.check()?;
+        let (entrance, of_links) = options.entrances()?;
+        let RelayOptions { config, authenticate, .. } = options;
         let unavailable =
             |error| Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"));
         let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
         let addr = listener.local_addr().map_err(unavailable)?;
-        let acceptor =
-            Acceptor::bind(accept, config.link.clone(), authenticate, None, None).await?;
+        let terms = Terms {
+            config: config.link.clone(),
+            entrance: of_links,
+            authenticate,
+            door: None,
+            come: None,
+        };
+        let acceptor = Acceptor::bind(accept, terms).await?;
         let (alive, ended) = mpsc::channel(1);
         let stop = watch::Sender::new(false);
         let clients = Arc::new(AtomicUsize::new(0));
         let hall = Hall {
+            entrance,
             splice_bytes: config.link.splice_bytes,
             route_bytes_max: config.link.hello_bytes_max,
             house: Arc::clone(&acceptor.house),
@@ -204,14 +248,17 @@ async fn accept_all(
             continue;
         }
         let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
-        let socket = Socket::from(stream);
         let place = match hall.admit(addr.ip()) {
             Ok(place) => place,
             Err(error) => {
                 // Whoever comes when even these are many is closed without a word.
                 if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
                     tokio::spawn(async move {
-                        let _ = timeout(LINGER, refuse(socket, error)).await;
+                        let entered =
+                            hall.entrance.enter(stream, addr, Instant::now() + LINGER).await;
+                        if let Some((socket, _)) = entered {
+                            let _ = timeout(LINGER, refuse(socket, error)).await;
+                        }
                         drop((permit, alive));
                     });
                 }
@@ -221,7 +268,7 @@ async fn accept_all(
         tokio::spawn(async move {
             hall.clients.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
-                () = serve(&hall, socket, addr) => {}
+                () = serve(&hall, stream, addr) => {}
                 // An error: the relay is dropped.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -238,17 +285,22 @@ fn set_options(stream: &TcpStream, config: &RpcConfig) -> io::Result<()> {
 }
 
 /// A client from its first byte to its end.
-async fn serve(hall: &Hall, mut socket: Socket, addr: SocketAddr) {
+async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
     let limit = hall.rpc.handshake_timeout;
-    let route = match timeout(limit, read_route(&mut socket, hall.route_bytes_max)).await {
-        Ok(Ok(route)) => route,
-        Ok(Err(refusal)) => return part(&mut socket, &refusal.0).await,
-        Err(_) => {
-            let late = "ERR wakeful: nobody was asked for within rpc.handshake_timeout; see \
+    let deadline = Instant::now() + limit;
+    // A certificate of a client is not for the relay to judge, and cannot be handed on.
+    let entered = hall.entrance.enter(stream, addr, deadline).await;
+    let Some((mut socket, _)) = entered else { return };
+    let route =
+        match timeout_at(deadline.into(), read_route(&mut socket, hall.route_bytes_max)).await {
+            Ok(Ok(route)) => route,
+            Ok(Err(refusal)) => return part(&mut socket, &refusal.0).await,
+            Err(_) => {
+                let late = "ERR wakeful: nobody was asked for within rpc.handshake_timeout; see \
                 docs/protocol.md\n";
-            return part(&mut socket, late.as_bytes()).await;
-        }
-    };
+                return part(&mut socket, late.as_bytes()).await;
+            }
+        };
     let opened = match hall.house.find(&route.server) {
         Ok(link) => timeout(limit, link.open()).await.unwrap_or_else(|_| {
             let message = "the server took no connection within rpc.handshake_timeout";
