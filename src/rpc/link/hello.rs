@@ -10,7 +10,7 @@ use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::{self, CodecError, decode, encode_frame};
 use crate::rpc::frame::{self, Kind};
-use crate::rpc::proto::WireError;
+use crate::rpc::proto::{WireCredentials, WireError};
 use crate::rpc::socket::Socket;
 
 /// What either end of a link sends first: its name and its version.
@@ -52,17 +52,6 @@ pub(super) struct WireLinkHello<'a> {
     pub(super) streams_max: u32,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum WireCredentials<'a> {
-    Password {
-        #[serde(borrow)]
-        user: &'a str,
-        #[serde(borrow)]
-        password: &'a str,
-    },
-    Token(#[serde(borrow)] &'a str),
-}
-
 /// Body of the `Welcome` of a link.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct WireLinkWelcome {
@@ -72,12 +61,7 @@ pub(super) struct WireLinkWelcome {
 
 impl<'a> From<&'a Hello> for WireLinkHello<'a> {
     fn from(hello: &'a Hello) -> Self {
-        let credentials = hello.credentials.as_ref().map(|credentials| match credentials {
-            Credentials::Password { user, password } => {
-                WireCredentials::Password { user, password }
-            }
-            Credentials::Token(token) => WireCredentials::Token(token),
-        });
+        let credentials = hello.credentials.as_ref().map(WireCredentials::from);
         let Hello { name, serves, streams_max, .. } = hello;
         Self { name, credentials, serves: *serves, streams_max: *streams_max }
     }
@@ -85,10 +69,7 @@ impl<'a> From<&'a Hello> for WireLinkHello<'a> {
 
 impl From<WireLinkHello<'_>> for Hello {
     fn from(wire: WireLinkHello<'_>) -> Self {
-        let credentials = wire.credentials.map(|credentials| match credentials {
-            WireCredentials::Password { user, password } => Credentials::password(user, password),
-            WireCredentials::Token(token) => Credentials::token(token),
-        });
+        let credentials = wire.credentials.map(Credentials::from);
         let WireLinkHello { name, serves, streams_max, .. } = wire;
         Self { name: name.to_owned(), credentials, serves, streams_max }
     }

@@ -30,6 +30,7 @@ pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use job_request::WireJobRequest;
 pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
+pub(crate) use login::WireCredentials;
 pub(crate) use push::{WireDelivery, WirePush};
 pub(crate) use reply::WireReply;
 pub(crate) use request::{Call, WireCall, WireRequest, WireWatch};

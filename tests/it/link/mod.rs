@@ -18,10 +18,10 @@ use crate::process::{PATIENCE, Ran, Running, wakeful};
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A relay on free ports; killed when dropped.
-struct Relay {
-    process: Running,
-    listening: String,
-    accepting: String,
+pub(crate) struct Relay {
+    pub(crate) process: Running,
+    pub(crate) listening: String,
+    pub(crate) accepting: String,
 }
 
 impl Relay {
@@ -33,6 +33,11 @@ impl Relay {
         let fixed = ["relay", "--listen", listen, "--accept", accept];
         let mut command = wakeful(&[&fixed, arguments].concat());
         command.env("WAKEFUL_RELAY_TOKEN", TOKEN).env("RUST_LOG", "error");
+        Self::run_as(command)
+    }
+
+    /// One by a command of its own.
+    pub(crate) fn run_as(command: Command) -> Self {
         let mut process = Running::start(command);
         let line = process.line();
         let listening = line.strip_prefix("listening on ").expect(&line).to_owned();

@@ -8,62 +8,57 @@ use wakeful::link::{DialOptions, ReverseListener, ReverseOptions};
 use wakeful::{ClientTls, Config, Operations, TlsConfig, Wakeful};
 
 use super::{Authority, Pair, text};
-use crate::link::{TOKEN, dialing};
-use crate::process::{Running, until, wakeful};
+use crate::link::{Relay, TOKEN, dialing};
+use crate::process::{Ran, Running, until, wakeful};
 use crate::support::within;
 
 /// A relay that speaks TLS on both ports.
-struct Relay {
-    process: Running,
-    listening: String,
-    accepting: String,
+struct Guarded<'a> {
+    relay: Relay,
+    authority: &'a Authority,
 }
 
-impl Relay {
-    fn start(pair: &Pair, arguments: &[&str]) -> Self {
+impl<'a> Guarded<'a> {
+    fn start(authority: &'a Authority, arguments: &[&str]) -> Self {
+        let pair = authority.server("127.0.0.1");
         let fixed = ["relay", "--listen", "127.0.0.1:0", "--accept", "127.0.0.1:0", "--tls"];
         let files = ["--tls-cert", text(&pair.cert), "--tls-key", text(&pair.key)];
         let mut command = wakeful(&[&fixed, &files[..], arguments].concat());
         if arguments.is_empty() {
             command.env("WAKEFUL_RELAY_TOKEN", TOKEN);
         }
-        let mut process = Running::start(command);
-        let line = process.line();
-        let listening = line.strip_prefix("listening on ").expect(&line).to_owned();
-        let line = process.line();
-        let accepting = line.strip_prefix("accepting on ").expect(&line).to_owned();
-        Self { process, listening, accepting }
+        Self { relay: Relay::run_as(command), authority }
     }
 
     /// A server that dials it as `home`.
     fn dialing(&self, arguments: &[&str]) -> Command {
-        let mut command = dialing(&self.accepting, "home", arguments);
+        let mut command = dialing(&self.relay.accepting, "home", arguments);
         command.env("RUST_LOG", "warn");
         command
     }
 
-    fn run(&self, authority: &Authority, arguments: &[&str]) -> crate::process::Ran {
-        let ca = authority.ca();
-        let fixed = ["--addr", &self.listening, "--server", "home", "--tls-ca", text(&ca)];
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let ca = self.authority.ca();
+        let fixed = ["--addr", &self.relay.listening, "--server", "home", "--tls-ca", text(&ca)];
         Running::start(wakeful(&[&fixed, arguments].concat())).finish()
     }
 
-    fn until_there(&self, authority: &Authority) {
-        until("the server is there", || self.run(authority, &["status"]).code == Some(0));
+    fn until_there(&self) {
+        until("the server is there", || self.run(&["status"]).code == Some(0));
     }
 }
 
 #[test]
 fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() {
     let authority = Authority::new();
-    let relay = Relay::start(&authority.server("127.0.0.1"), &[]);
+    let relay = Guarded::start(&authority, &[]);
     let ca = authority.ca();
     let server = Running::start(relay.dialing(&["--dial-tls", "--tls-ca", text(&ca)]));
-    relay.until_there(&authority);
-    relay.run(&authority, &["set", "a", "1"]).ok();
-    assert_eq!(relay.run(&authority, &["get", "a"]).ok(), "1\n");
+    relay.until_there();
+    relay.run(&["set", "a", "1"]).ok();
+    assert_eq!(relay.run(&["get", "a"]).ok(), "1\n");
     // Neither port takes what is not encrypted.
-    let plain = wakeful(&["--addr", &relay.listening, "--server", "home", "get", "a"]);
+    let plain = wakeful(&["--addr", &relay.relay.listening, "--server", "home", "get", "a"]);
     assert!(Running::start(plain).finish().fails(1).contains("speaks TLS only"));
     let plain = Running::start(relay.dialing(&[]));
     plain.said("speaks TLS only");
@@ -72,8 +67,8 @@ fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() 
     let ca = other.ca();
     let wary = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
     wary.said("no link");
-    assert_eq!(relay.run(&authority, &["get", "a"]).ok(), "1\n", "the link is as it was");
-    for process in [server, relay.process] {
+    assert_eq!(relay.run(&["get", "a"]).ok(), "1\n", "the link is as it was");
+    for process in [server, relay.relay.process] {
         process.signal("TERM");
         assert_eq!(process.finish().code, Some(0));
     }
@@ -94,8 +89,8 @@ fn tls7_a_certificate_is_the_user_that_dials() {
     });
     changed.unwrap();
     let (ca, users) = (authority.ca(), file.path().to_owned());
-    let relay = Relay::start(
-        &authority.server("127.0.0.1"),
+    let relay = Guarded::start(
+        &authority,
         &["--accept-auth", text(&users), "--accept-client-ca", text(&ca)],
     );
     let dial = |pair: &Pair| {
@@ -108,18 +103,15 @@ fn tls7_a_certificate_is_the_user_that_dials() {
     let nobody = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
     nobody.said("no link");
     let _edge = dial(&authority.client("edge"));
-    relay.until_there(&authority);
+    relay.until_there();
 }
 
 #[test]
 fn tls7_a_relay_without_tls_is_not_taken_for_one_that_speaks_it() {
     let mut relay = wakeful(&["relay", "--listen", "127.0.0.1:0", "--accept", "127.0.0.1:0"]);
     relay.env("WAKEFUL_RELAY_TOKEN", TOKEN);
-    let mut relay = Running::start(relay);
-    relay.line();
-    let line = relay.line();
-    let accepting = line.strip_prefix("accepting on ").expect(&line);
-    let mut server = dialing(accepting, "home", &["--dial-tls"]);
+    let relay = Relay::run_as(relay);
+    let mut server = dialing(&relay.accepting, "home", &["--dial-tls"]);
     server.env("RUST_LOG", "warn");
     let said = Running::start(server).said("no link");
     assert!(said.contains("TLS"), "{said}");
