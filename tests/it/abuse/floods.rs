@@ -114,7 +114,7 @@ fn abuse_05_descriptors_are_kept_for_everything_else() {
 #[test]
 fn abuse_11_a_flood_of_requests_waits_in_the_socket() {
     const COUNT: u64 = 20_000;
-    let victim = Victim::with(&["rpc.requests_in_flight_max=16"]);
+    let victim = Victim::with(&["rpc.requests_in_flight_max=16", "rpc.write_timeout=5s"]);
     let beside = Beside::start(victim.addr());
     let memory = victim.peak();
     let mut raw = victim.attack();
@@ -243,7 +243,7 @@ fn abuse_13_a_hundred_thousand_watches_are_a_quota_and_their_end_holds_nobody_up
 #[test]
 fn abuse_14_opening_and_cancelling_again_and_again_leaves_nothing() {
     const PAIRS: u64 = 20_000;
-    let victim = Victim::start();
+    let victim = Victim::with(&["rpc.write_timeout=5s"]);
     let beside = Beside::start(victim.addr());
     let memory = victim.peak();
     for streams in [false, true] {

@@ -8,8 +8,8 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use super::{ELSEWHERE, KIB};
 use crate::process::{Ran, Server, wakeful};
-use crate::support::eventually;
 use crate::support::raw::Raw;
+use crate::support::{PATIENCE, eventually};
 
 pub(super) struct Victim {
     server: Server,
@@ -133,9 +133,9 @@ pub(super) fn closed(raw: &Raw) -> Vec<u8> {
     }
 }
 
-/// Sends these pieces, as many as the server takes; tells how many.
+/// Sends these pieces until the server ends the connection; tells how many.
 pub(super) fn flood(raw: &Raw, pieces: impl Iterator<Item = Vec<u8>>) -> usize {
     let mut socket = raw.socket();
-    socket.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
     pieces.take_while(|piece| std::io::Write::write_all(&mut socket, piece).is_ok()).count()
 }
