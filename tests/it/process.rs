@@ -14,7 +14,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_wakeful");
 
 /// After this, what was waited for does not come: generous, as builds and other tests share the
 /// machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a free port; killed when dropped.
 pub(crate) struct Server {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// After this, what was waited for does not come: generous, as builds and other tests share the
 /// machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `holds`, and says `what` did not come about if it never does.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
