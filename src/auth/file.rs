@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Book;
 use crate::config::AuthConfig;
@@ -18,22 +18,53 @@ pub struct AuthFile {
     path: PathBuf,
 }
 
+/// How long a file has been as it is before its stamp tells it from what it becomes: the times of file
+/// systems are coarse, and two changes that are close together may have the same.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
 /// By what a file is told from the one that was there before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
-    modified: Option<SystemTime>,
+    /// When it was last written, or given another owner or mode.
+    changed: Option<SystemTime>,
     bytes: u64,
     inode: u64,
 }
 
 impl Stamp {
+    #[cfg(unix)]
     fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode }
+        use std::os::unix::fs::MetadataExt;
+        let nanos = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+        let changed = u64::try_from(metadata.ctime())
+            .ok()
+            .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
+        Self { changed, bytes: metadata.len(), inode: metadata.ino() }
     }
+
+    #[cfg(not(unix))]
+    fn of(metadata: &Metadata) -> Self {
+        Self { changed: metadata.modified().ok(), bytes: metadata.len(), inode: 0 }
+    }
+
+    /// Whether whatever is changed from now on has another.
+    fn is_settled(&self) -> bool {
+        let apart = |changed| {
+            let past = SystemTime::now().duration_since(changed);
+            past.unwrap_or_else(|future| future.duration())
+        };
+        self.changed.is_some_and(|changed| apart(changed) > SETTLED_AFTER)
+    }
+}
+
+/// The file as it was opened once.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// From before it was read; `None` if it could not be opened.
+    pub(super) stamp: Option<Stamp>,
+    /// Whether the stamp tells this file from whatever it becomes.
+    pub(super) settled: bool,
+    pub(super) book: Result<Book, Error>,
 }
 
 impl AuthFile {
@@ -53,22 +84,36 @@ impl AuthFile {
     /// `InvalidArgument`: it is not there, not readable, readable by everybody, or not what it should
     /// be; the message names it, and the line.
     pub fn read(&self, config: &AuthConfig) -> Result<Book, Error> {
-        self.read_stamped(config).map(|(book, _)| book)
+        self.read_stamped(config).book
     }
 
-    pub(super) fn read_stamped(&self, config: &AuthConfig) -> Result<(Book, Stamp), Error> {
-        let io = |error: io::Error| self.refuse(error.to_string());
-        let file = File::open(&self.path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        self.check_mode(&metadata)?;
+    /// Reads it, and says what it can be told by from what it may become while it is read.
+    pub(super) fn read_stamped(&self, config: &AuthConfig) -> Reading {
+        let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, file)));
+        match opened {
+            Ok((metadata, file)) => {
+                let stamp = Stamp::of(&metadata);
+                let settled = stamp.is_settled();
+                let book = self.check_mode(&metadata).and_then(|()| self.parse(file, config));
+                Reading { stamp: Some(stamp), settled, book }
+            }
+            Err(error) => {
+                let book = Err(self.refuse(error.to_string()));
+                Reading { stamp: None, settled: false, book }
+            }
+        }
+    }
+
+    fn parse(&self, file: File, config: &AuthConfig) -> Result<Book, Error> {
         let max = config.file_bytes_max;
         let mut text = String::new();
-        file.take(max as u64 + 1).read_to_string(&mut text).map_err(io)?;
+        file.take(max as u64 + 1)
+            .read_to_string(&mut text)
+            .map_err(|error| self.refuse(error.to_string()))?;
         if text.len() > max {
             return Err(self.refuse(format!("it is longer than auth.file_bytes_max, {max} bytes")));
         }
-        let book = Book::from_toml(&text, config).map_err(|why| self.refuse(why))?;
-        Ok((book, Stamp::of(&metadata)))
+        Book::from_toml(&text, config).map_err(|why| self.refuse(why))
     }
 
     /// What it is told by, without reading it; `None` if it is not there.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::book::is_name;
 use super::change::changes;
-use super::file::Stamp;
+use super::file::{Reading, Stamp};
 use super::password::PasswordHash;
 use super::pool::{Pool, Refused};
 use super::throttle::Throttle;
@@ -57,6 +57,9 @@ struct Inner {
     started: Instant,
     decoy: PasswordHash,
     known: RwLock<Known>,
+    /// Held while the file is read and what it says is taken over, so that nobody takes over what was
+    /// read earlier.
+    seen: Mutex<Seen>,
     /// Grows with each change of what is known.
     generation: AtomicU64,
     throttle: Mutex<Throttle>,
@@ -68,8 +71,15 @@ struct Inner {
 struct Known {
     book: Book,
     users: Arc<Users>,
-    /// Of the file when it was last looked at, whatever came of that.
+}
+
+/// The file when it was last read, whatever came of that.
+struct Seen {
     stamp: Option<Stamp>,
+    /// Whether the stamp tells it from what it becomes; else it is read again in any case.
+    settled: bool,
+    /// Why it could not be used.
+    refusal: Option<Error>,
 }
 
 /// What a login was proved by, to see whether that is still so.
@@ -106,7 +116,8 @@ impl Auth {
     pub fn open(path: impl Into<PathBuf>, config: &AuthConfig) -> Result<Self, Error> {
         config.check()?;
         let file = AuthFile::new(path);
-        let (book, stamp) = file.read_stamped(config)?;
+        let Reading { stamp, settled, book } = file.read_stamped(config);
+        let book = book?;
         let decoy = PasswordHash::decoy(config)
             .ok_or_else(|| Error::new(ErrorCode::Internal, "no password can be hashed"))?;
         let users = Arc::new(Users::new(&book, &decoy));
@@ -123,7 +134,8 @@ impl Auth {
             config: config.clone(),
             started: Instant::now(),
             decoy,
-            known: RwLock::new(Known { book, users, stamp: Some(stamp) }),
+            known: RwLock::new(Known { book, users }),
+            seen: Mutex::new(Seen { stamp, settled, refusal: None }),
             generation: AtomicU64::new(0),
             throttle: Mutex::new(throttle),
             pool,
@@ -138,42 +150,24 @@ impl Auth {
     /// # Errors
     /// As [`open`](Self::open), of the file; everything stays as it was.
     pub fn reload(&self) -> Result<bool, Error> {
-        let inner = &self.inner;
-        let (book, stamp) = match inner.file.read_stamped(&inner.config) {
-            Ok(read) => read,
-            Err(error) => {
-                inner.known.write().stamp = inner.file.stamp();
-                return Err(error);
-            }
-        };
-        let users = Arc::new(Users::new(&book, &inner.decoy));
-        {
-            let mut known = inner.known.write();
-            known.stamp = Some(stamp);
-            if known.book == book {
-                return Ok(false);
-            }
-            for change in changes(&known.book, &book) {
-                let from = inner.file.path().display();
-                tracing::info!(target: AUDIT, act = change.act, about = change.name, %from);
-            }
-            (known.book, known.users) = (book, users);
-            inner.generation.fetch_add(1, Ordering::Release);
-        }
-        inner.listeners.lock().values().for_each(|tell| tell());
-        Ok(true)
+        self.inner.read_again(&mut self.inner.seen.lock())
     }
 
-    /// Reads the file again if it seems to be another than before.
+    /// Reads the file again if it seems to be another than before, or was changed so lately that this
+    /// cannot be told.
     ///
     /// # Errors
     /// As [`reload`](Self::reload); until the file changes again, that is not said twice.
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
-        let stamp = self.inner.file.stamp();
-        if self.inner.known.read().stamp == stamp {
+        let mut seen = self.inner.seen.lock();
+        if seen.settled && seen.stamp == self.inner.file.stamp() {
             return Ok(false);
         }
-        self.reload()
+        let said = (seen.stamp.take(), seen.refusal.take());
+        match self.inner.read_again(&mut seen) {
+            Err(_) if (&seen.stamp, &seen.refusal) == (&said.0, &said.1) => Ok(false),
+            read => read,
+        }
     }
 
     /// Looks whether the file has changed, again and again.
@@ -323,6 +317,28 @@ impl Auth {
 }
 
 impl Inner {
+    /// Reads the file, and takes over what it says.
+    fn read_again(&self, seen: &mut Seen) -> Result<bool, Error> {
+        let Reading { stamp, settled, book } = self.file.read_stamped(&self.config);
+        *seen = Seen { stamp, settled, refusal: book.as_ref().err().cloned() };
+        let book = book?;
+        let users = Arc::new(Users::new(&book, &self.decoy));
+        {
+            let mut known = self.known.write();
+            if known.book == book {
+                return Ok(false);
+            }
+            for change in changes(&known.book, &book) {
+                let from = self.file.path().display();
+                tracing::info!(target: AUDIT, act = change.act, about = change.name, %from);
+            }
+            *known = Known { book, users };
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        self.listeners.lock().values().for_each(|tell| tell());
+        Ok(true)
+    }
+
     /// On a thread of the pool. The address is looked at again, as others of it may have failed
     /// since: so no more of them are checked than may fail, and one for each other thread.
     fn check_password(

@@ -3,3 +3,4 @@
 mod books;
 mod logins;
 mod permits;
+mod reloads;
