@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorCode};
 /// The file of users.
 ///
 /// Only its owner may write it, and others than its owner and group may not read it: a file that
-/// others can is refused. It is replaced whole, by renaming, so a reader never sees half of it.
+/// others can is refused. It is replaced whole, by renaming, so a reader never sees half of it; the new
+/// one has its owner, group and mode, and a symbolic link to it stays one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthFile {
     path: PathBuf,
@@ -125,15 +126,18 @@ impl AuthFile {
     /// whoever makes them.
     ///
     /// # Errors
-    /// As [`read`](Self::read), what `change` refuses, or that it cannot be written. The file is as
-    /// it was.
+    /// As [`read`](Self::read), what `change` refuses, or that it cannot be written, or not with the
+    /// owner and group that it has. The file is as it was.
     pub fn update<T>(
         &self,
         config: &AuthConfig,
         change: impl FnOnce(&mut Book) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let _lock = self.lock().map_err(|error| self.refuse(error.to_string()))?;
-        let mut book = if self.path.exists() { self.read(config)? } else { Book::new() };
+        let file = self.real()?;
+        let io = |error: io::Error| file.refuse(error.to_string());
+        let _lock = file.lock().map_err(io)?;
+        let old = std::fs::metadata(&file.path).ok();
+        let mut book = if old.is_some() { file.read(config)? } else { Book::new() };
         let changed = change(&mut book)?;
         book.check(config).map_err(|why| self.refuse(why))?;
         let text = book.to_toml();
@@ -141,8 +145,17 @@ impl AuthFile {
             let max = config.file_bytes_max;
             return Err(self.refuse(format!("it would be longer than auth.file_bytes_max, {max}")));
         }
-        self.write(text.as_bytes()).map_err(|error| self.refuse(error.to_string()))?;
+        file.write(text.as_bytes(), old.as_ref()).map_err(io)?;
         Ok(changed)
+    }
+
+    /// The same file, where it really is: what is renamed over a symbolic link takes its place.
+    fn real(&self) -> Result<Self, Error> {
+        match std::fs::canonicalize(&self.path) {
+            Ok(path) => Ok(Self { path }),
+            Err(_) if !self.path.is_symlink() => Ok(self.clone()),
+            Err(error) => Err(self.refuse(format!("it is a symbolic link to nothing: {error}"))),
+        }
     }
 
     fn refuse(&self, why: String) -> Error {
@@ -189,11 +202,12 @@ impl AuthFile {
         Ok(())
     }
 
-    fn write(&self, text: &[u8]) -> io::Result<()> {
+    /// Writes it anew, in place of `old`.
+    fn write(&self, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{:016x}.new", rand::random::<u64>()));
         let new = self.path.with_file_name(name);
-        let written = write_new(&new, text).and_then(|()| std::fs::rename(&new, &self.path));
+        let written = write_new(&new, text, old).and_then(|()| std::fs::rename(&new, &self.path));
         if written.is_err() {
             // What is left of it is of no use.
             let _ = std::fs::remove_file(&new);
@@ -205,12 +219,38 @@ impl AuthFile {
     }
 }
 
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
+    if let Some(old) = old {
+        keep_readers(&file, old)?;
+    }
     file.write_all(text)?;
     file.sync_all()
+}
+
+/// Whoever can read the old file is to read the new one: a server that cannot would not see the change.
+#[cfg(unix)]
+fn keep_readers(new: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let (own, kept) = (new.metadata()?, (old.uid(), old.gid()));
+    if (own.uid(), own.gid()) != kept {
+        fchown(new, Some(kept.0), Some(kept.1)).map_err(|error| {
+            let (user, group) = kept;
+            let why = format!(
+                "it has to stay the file of user {user}, group {group}, or the server may not read \
+                 it, and you cannot give it to them ({error}); nothing was changed"
+            );
+            io::Error::new(error.kind(), why)
+        })?;
+    }
+    new.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_readers(new: &File, old: &Metadata) -> io::Result<()> {
+    new.set_permissions(old.permissions())
 }

@@ -133,3 +133,57 @@ fn a6_a_file_is_changed_whole_and_kept_from_others() {
         assert!(file.read(&config).unwrap_err().message.contains("chmod 600"));
     }
 }
+
+fn add(file: &AuthFile, name: &str) -> Result<(), crate::Error> {
+    let refuse = |why: String| crate::Error::new(ErrorCode::InvalidArgument, why);
+    file.update(&cheap(), |book| book.add_user(name, None).map_err(refuse))
+}
+
+#[cfg(unix)]
+#[test]
+fn a6_a_file_that_is_changed_keeps_its_owner_group_and_mode() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    let file = AuthFile::new(dir.path().join("users.toml"));
+    add(&file, "alice").unwrap();
+    let access = || {
+        let metadata = std::fs::metadata(file.path()).unwrap();
+        (metadata.uid(), metadata.gid(), metadata.permissions().mode() & 0o777)
+    };
+    let (uid, gid, _) = access();
+    // Root may give it to anybody, others to a group of theirs.
+    let (uid, gid) = if uid == 0 {
+        (12_345, 54_321)
+    } else {
+        let groups = rustix::process::getgroups().unwrap();
+        (uid, groups.last().map_or(gid, |group| group.as_raw()))
+    };
+    chown(file.path(), Some(uid), Some(gid)).unwrap();
+    for mode in [0o640, 0o400] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(file.path(), permissions).unwrap();
+        add(&file, &format!("user-{mode}")).unwrap();
+        assert_eq!(access(), (uid, gid, mode));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a6_a_symbolic_link_to_the_file_stays_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let [real, linked] = ["real", "linked"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&real).unwrap();
+    std::fs::create_dir(&linked).unwrap();
+    let link = AuthFile::new(linked.join("users.toml"));
+    std::os::unix::fs::symlink("../real/book.toml", link.path()).unwrap();
+    let refused = add(&link, "alice").unwrap_err();
+    assert!(refused.message.contains("link to nothing"), "{refused}");
+    let file = AuthFile::new(real.join("book.toml"));
+    add(&file, "alice").unwrap();
+    add(&link, "bob").unwrap();
+    assert!(link.path().is_symlink());
+    assert!(file.read(&cheap()).unwrap().user("bob").is_ok());
+    for dir in [real, linked] {
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 1, "nothing else is left");
+    }
+}

@@ -17,6 +17,9 @@ Users are in a file, which `wakeful serve --auth FILE` reads; it sees changes wi
 ends what is not granted any more: watches, waits, jobs handed out, and the connections of users that
 are gone. What users may do is said by their roles: see `wakeful role --help`.
 
+The server has to be able to read the file: give it to the user that it runs as, or to a group of
+that user with mode 640. Whoever changes it later, it keeps owner, group and mode.
+
 Passwords are typed, twice, or read from standard input; they are kept as Argon2id hashes. A token is
 for a program: it is shown once, when it is made, and kept as a hash too.
 

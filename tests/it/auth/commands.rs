@@ -81,3 +81,34 @@ fn a6_what_makes_no_sense_is_refused() {
         assert!(help.contains("Examples:"), "{help}");
     }
 }
+
+#[test]
+fn a6_who_cannot_keep_the_owner_of_the_file_changes_nothing() {
+    use std::os::unix::fs::chown;
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.toml");
+    let auth = ["--auth", path.to_str().unwrap()];
+    run(&[&["user", "add", "alice", "--no-password"], &auth[..]].concat()).ok();
+    let (owner, group, other) = (12_345, 54_321, 23_456);
+    if chown(&path, Some(owner), Some(group)).is_err() {
+        // Only root has files of others to try it with.
+        return;
+    }
+    let set_mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(&path, 0o640);
+    set_mode(dir.path(), 0o777);
+    let text = std::fs::read(&path).unwrap();
+    let mut add = wakeful(&[&["user", "add", "bob", "--no-password"], &auth[..]].concat());
+    add.uid(other).gid(group);
+    if add.output().is_err() {
+        // Others may not run what is built here.
+        return;
+    }
+    let refused = Running::start(add).finish().fails(2);
+    assert!(refused.contains("12345") && refused.contains("nothing was changed"), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), text);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+}
