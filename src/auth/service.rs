@@ -17,8 +17,7 @@ use super::file::{Reading, Stamp};
 use super::password::PasswordHash;
 use super::pool::{Pool, Refused};
 use super::throttle::Throttle;
-use super::token::TokenId;
-use super::users::{Account, Users};
+use super::users::{Account, ProvedToken, Users};
 use super::{Access, AuthFile, Book, Credentials};
 use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
@@ -86,7 +85,7 @@ struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
     Password(ProvedPassword),
-    Token(TokenId),
+    Token(ProvedToken),
     Certificate,
 }
 
@@ -218,7 +217,7 @@ impl Auth {
         let account = users.account(name)?;
         let valid = match &login.proof {
             Proof::Password(ProvedPassword(hash)) => account.password.as_ref() == Some(hash),
-            Proof::Token(id) => users.has_token(id, name),
+            Proof::Token(token) => users.has_token(token, name),
             Proof::Certificate => true,
         };
         valid.then(|| Arc::clone(&account.access))
@@ -275,8 +274,8 @@ impl Auth {
     /// A token needs no work to check, and is not guessed: only those that fail count.
     fn check_token(&self, addr: Option<IpAddr>, token: &str) -> Result<Login, Error> {
         let users = Arc::clone(&self.inner.known.read().users);
-        if let Some((id, account)) = users.of_token(token) {
-            return Ok(Login::new(account, Via::Token, Proof::Token(id)));
+        if let Some((proved, account)) = users.of_token(token) {
+            return Ok(Login::new(account, Via::Token, Proof::Token(proved)));
         }
         self.inner.check_throttle(addr)?;
         self.inner.fail(addr);

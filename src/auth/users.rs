@@ -17,6 +17,13 @@ pub(super) struct Account {
     pub(super) access: Arc<Access>,
 }
 
+/// The token that somebody showed, as the file had it then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProvedToken {
+    id: TokenId,
+    hash: TokenHash,
+}
+
 /// Everybody who can log in, to look up.
 #[derive(Debug)]
 pub(super) struct Users {
@@ -56,18 +63,19 @@ impl Users {
         self.accounts.get(name)
     }
 
-    /// Whose token it is. An unknown one is hashed and compared all the same.
-    pub(super) fn of_token(&self, token: &str) -> Option<(TokenId, &Arc<Account>)> {
+    /// Whose token it is, and what it was proved by. An unknown one is hashed and compared all the same.
+    pub(super) fn of_token(&self, token: &str) -> Option<(ProvedToken, &Arc<Account>)> {
         let id = token::id_of(token).unwrap_or_default();
         let found = self.tokens.get(&id);
         let expected = found.map_or([0; 32], |(hash, _)| *hash);
         let proved = token::is(token, &expected);
-        found.filter(|_| proved).map(|(_, account)| (id, account))
+        found.filter(|_| proved).map(|(hash, account)| (ProvedToken { id, hash: *hash }, account))
     }
 
-    /// Whether a token is still somebody's.
-    pub(super) fn has_token(&self, id: &TokenId, name: &str) -> bool {
-        self.tokens.get(id).is_some_and(|(_, account)| account.name == name)
+    /// Whether a token is still somebody's, and not another under its id.
+    pub(super) fn has_token(&self, token: &ProvedToken, name: &str) -> bool {
+        let found = self.tokens.get(&token.id);
+        found.is_some_and(|(hash, account)| *hash == token.hash && account.name == name)
     }
 
     /// The password to check for `name`, and whether it is really its own. For whoever is not there

@@ -182,3 +182,14 @@ async fn a4_a_login_ends_with_what_it_was_proved_by() {
     world.change(|book| book.remove_user("alice").unwrap());
     assert!(!valid(&password));
 }
+
+#[actix_rt::test]
+async fn a4_a_token_that_is_another_under_its_id_ends_its_logins() {
+    let world = World::new(|_| {});
+    let login = world.token().await;
+    let text = std::fs::read_to_string(world.file.path()).unwrap();
+    let hash = text.split("sha256 = \"").nth(1).and_then(|rest| rest.get(..64)).unwrap();
+    std::fs::write(world.file.path(), text.replace(hash, &"0".repeat(64))).unwrap();
+    assert!(world.auth.reload_if_changed().unwrap());
+    assert!(world.auth.access(&login).is_none());
+}
