@@ -4,3 +4,4 @@ mod books;
 mod logins;
 mod permits;
 mod reloads;
+mod services;

@@ -228,8 +228,8 @@ impl Exchange {
                 self.calls.ask(id, deadline, invocation);
             }
             Request::Services if !once => {
-                let reply = Reply::Services(self.service.methods().services());
-                let reply = CallReply { reply, durability: None };
+                let services = self.gate.callable(self.service.methods().services());
+                let reply = CallReply { reply: Reply::Services(services), durability: None };
                 self.answers.push_back((id, Ok(Done::Reply(reply))));
             }
             request => return Some(Call::Store { options, request }),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::audit;
 use super::outbox::Outbox;
-use crate::auth::{Access, Auth, Credentials, Login};
+use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
+use crate::model::ServiceInfo;
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::session::{Identity, Session, Via};
@@ -78,6 +79,14 @@ impl Gate {
     pub(super) fn restriction(&self) -> Option<Arc<Access>> {
         let (_, access) = self.guard.as_ref()?.entered.as_ref()?;
         (!access.is_admin()).then(|| Arc::clone(access))
+    }
+
+    /// Of all the services there are, those whose methods may be called.
+    pub(super) fn callable(&self, mut services: Vec<ServiceInfo>) -> Vec<ServiceInfo> {
+        if let Some(access) = self.restriction() {
+            services.retain(|offered| access.has(Action::Call, offered.name.as_bytes()));
+        }
+        services
     }
 
     /// Takes note of what is known of users now.
