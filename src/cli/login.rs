@@ -1,7 +1,10 @@
-//! With what a command logs in.
+//! With what a command logs in: with what its line says, else with what the environment says.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 
 use super::failure::Failure;
 use super::secret;
@@ -35,28 +38,59 @@ pub(super) struct LoginArgs {
         env = "WAKEFUL_TOKEN_FILE"
     )]
     token: Option<PathBuf>,
+    #[arg(skip)]
+    typed: Typed,
+}
+
+/// Which of them are on the command line.
+#[derive(Debug, Clone, Copy, Default)]
+struct Typed {
+    user: bool,
+    password_file: bool,
+    token: bool,
 }
 
 impl LoginArgs {
+    /// Takes note of what `matches` say is on the command line.
+    pub(super) fn note(&mut self, matches: &ArgMatches) {
+        let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        self.typed = Typed {
+            user: typed("login_user"),
+            password_file: typed("password_file"),
+            token: typed("login_token"),
+        };
+    }
+
     /// What they, and the environment, come to; `None` for no login.
     pub(super) fn credentials(&self) -> Result<Option<Credentials>, Failure> {
-        if let Some(path) = &self.token {
-            if path.to_string_lossy().starts_with("wakeful_") && !path.exists() {
-                return Err(Failure::usage(
-                    "--token takes a file with the token in it, as everybody can see arguments; \
-                     take this token back, for it has been seen",
-                ));
-            }
-            return secret::read_file(path).map(|token| Some(Credentials::token(token)));
+        let password_typed = self.typed.user || self.typed.password_file;
+        if self.typed.token && password_typed {
+            return Err(Failure::usage("--token, or --user with its password? Not both"));
+        }
+        if !password_typed && let Some(path) = &self.token {
+            return Self::token(path).map(Some);
         }
         if let Some(user) = &self.user {
             return Ok(Some(Credentials::password(user, self.password(user)?)));
         }
+        if self.typed.password_file {
+            return Err(whose());
+        }
         let token = secret::from_environment("WAKEFUL_TOKEN").map(Credentials::token);
         if token.is_none() && self.password_file.is_some() {
-            return Err(Failure::usage("--password-file: whose password? say so with --user"));
+            return Err(whose());
         }
         Ok(token)
+    }
+
+    fn token(path: &Path) -> Result<Credentials, Failure> {
+        if path.to_string_lossy().starts_with("wakeful_") && !path.exists() {
+            return Err(Failure::usage(
+                "--token takes a file with the token in it, as everybody can see arguments; \
+                 take this token back, for it has been seen",
+            ));
+        }
+        secret::read_file(path).map(Credentials::token)
     }
 
     fn password(&self, user: &str) -> Result<String, Failure> {
@@ -74,4 +108,8 @@ impl LoginArgs {
              only at a terminal"
         )))
     }
+}
+
+fn whose() -> Failure {
+    Failure::usage("--password-file: whose password? say so with --user")
 }

@@ -209,8 +209,9 @@ fn read(given: &[OsString]) -> Result<Read, Refusal> {
         }
         _ => Refusal::Clap(error),
     })?;
-    let cli = Cli::from_arg_matches(&matches)
+    let mut cli = Cli::from_arg_matches(&matches)
         .map_err(|error| Refusal::Clap(error.format(&mut command)))?;
+    cli.common.login.note(&matches);
     let report = match (&cli.command, matches.subcommand()) {
         (Command::Serve(_) | Command::Config(_), Some((_, matches))) => {
             Some(Report::new(&command, matches, resolved))

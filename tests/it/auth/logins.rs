@@ -139,6 +139,38 @@ fn a3_commands_log_in_by_file_and_environment() {
 }
 
 #[test]
+fn a3_what_is_typed_goes_before_the_environment() {
+    let users = Users::new(&[]);
+    users.set_password("root");
+    let server = users.serve();
+    let password = users.dir.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    let [password, root, app] = [password, users.token_file("root"), users.token_file("app")]
+        .map(|path| path.to_str().unwrap().to_owned());
+    // Only root may ask for the status.
+    let status = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = server.command(&[&["status"], arguments].concat());
+        command.envs(variables.iter().copied());
+        crate::process::Running::start(command).finish()
+    };
+    let as_root = ["--user", "root", "--password-file", &password];
+    let token = users.token("app");
+    let variables = [("WAKEFUL_TOKEN_FILE", app.as_str()), ("WAKEFUL_TOKEN", &token)];
+    assert!(status(&variables, &[]).fails(1).contains("admin"));
+    status(&variables, &as_root).ok();
+    let env = [("WAKEFUL_PASSWORD", PASSWORD), variables[0]];
+    status(&env, &["--user", "root"]).ok();
+    let env = [("WAKEFUL_USER", "root"), variables[0]];
+    status(&env, &["--password-file", &password]).ok();
+    let env = [("WAKEFUL_USER", "app"), ("WAKEFUL_PASSWORD", PASSWORD)];
+    status(&env, &["--token", &root]).ok();
+    let both = status(&[], &[&as_root[..], &["--token", &root]].concat());
+    assert!(both.fails(2).contains("Not both"));
+    let whose = status(&variables, &["--password-file", &password]);
+    assert!(whose.fails(2).contains("whose password"));
+}
+
+#[test]
 fn a1_a_login_where_there_are_no_users_is_refused() {
     let users = Users::new(&[]);
     let server = Server::start();
