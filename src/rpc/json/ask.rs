@@ -20,6 +20,8 @@ pub(crate) type IdText = SmallVec<[u8; 16]>;
 pub(crate) struct Ask {
     pub(crate) id: IdText,
     pub(crate) what: What,
+    /// Whether it is served, or refused for what it is, before a login.
+    pub(crate) for_strangers: bool,
 }
 
 /// What is asked for.
@@ -61,6 +63,10 @@ impl Limits {
     }
 }
 
+/// What is served before a login.
+const FOR_STRANGERS: [&str; 4] =
+    ["Wakeful.Hello", "Wakeful.Ping", "Wakeful.Login", "KVStoreService.Login"];
+
 /// Understands one JSON object that was read at `now`.
 ///
 /// # Errors
@@ -72,7 +78,8 @@ pub(crate) fn understand(value: &[u8], now: Instant, limits: Limits) -> Result<A
         return Err("an id longer than rpc.json_id_bytes_max");
     }
     let id = IdText::from_slice(id);
-    Ok(Ask { id, what: dispatch(envelope, now, limits) })
+    let for_strangers = FOR_STRANGERS.contains(&&*envelope.method);
+    Ok(Ask { id, what: dispatch(envelope, now, limits), for_strangers })
 }
 
 fn dispatch(envelope: Envelope<'_>, now: Instant, limits: Limits) -> What {

@@ -20,8 +20,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::allowance::Allowance;
+use super::client_name::client_name;
 use super::exchange::Exchange;
-use super::inbox::{CLIENT_NAME_BYTES_MAX, Fatal, Inbox, Received};
+use super::inbox::{Fatal, Inbox, Received};
 use super::links::check_name;
 use super::outbox::{Mail, Outbox};
 use super::output::{Output, hear_out};
@@ -285,7 +286,7 @@ impl Connection {
         self.exchange.expect(received.len());
         for received in received {
             match received {
-                Received::Hello { client, server } => self.welcome(&client, &server).await?,
+                Received::Hello { client, server } => self.welcome(client, &server).await?,
                 Received::Request { id, call: Ok(Call::Login(credentials)), .. } => {
                     self.log_in(id, credentials).await?;
                 }
@@ -313,10 +314,11 @@ impl Connection {
         spent.map_err(|error| End::Fatal(Fatal::Error(error)))
     }
 
-    async fn welcome(&mut self, name: &str, server: &str) -> Result<(), End> {
+    async fn welcome(&mut self, name: String, server: &str) -> Result<(), End> {
         let called = self.called.as_deref().or(self.service.name());
         check_name(called, server).map_err(|error| End::Fatal(Fatal::Error(error)))?;
-        self.exchange.rename(format!("{} ({name})", self.session.peer()));
+        tracing::Span::current().record("client", name.as_str());
+        self.exchange.meet(Some(name));
         let welcome = self.new_welcome().await?;
         let max = self.config().frame_bytes_max;
         let out = self.output.buffer();
@@ -324,7 +326,6 @@ impl Connection {
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
-        tracing::Span::current().record("client", name);
         tracing::debug!("connection open");
         Ok(())
     }
@@ -335,21 +336,28 @@ impl Connection {
             tracing::debug!("connection open, for JSON");
         }
         let (id, name) = match ask {
-            Ask { id, what: What::Hello(name) } => (id, name),
-            Ask { id, what: What::Call { call: Ok(Call::Login(credentials)), shape, .. } } => {
+            Ask { id, what: What::Hello(name), .. } => (id, name),
+            Ask {
+                id, what: What::Call { call: Ok(Call::Login(credentials)), shape, .. }, ..
+            } => {
                 let number = self.exchange.begin_login(id, shape).ok_or(End::Gone)?;
                 return self.log_in(number, credentials).await;
             }
             ask => return self.exchange.ask_json(ask, self.output.buffer()),
         };
-        if name.len() > CLIENT_NAME_BYTES_MAX {
-            let told = "InvalidArgument: the client's name is longer than 256 bytes";
-            json::refuse(self.output.buffer(), &id, told);
-            return Ok(());
-        }
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        let named = match client_name(&name) {
+            Ok(_) if self.exchange.has_name() => Err("this connection has said hello already"),
+            named => named,
+        };
+        let name = match named {
+            Ok(name) => name,
+            Err(why) => {
+                json::refuse(self.output.buffer(), &id, &format!("InvalidArgument: {why}"));
+                return Ok(());
+            }
+        };
         tracing::Span::current().record("client", name.as_str());
-        self.exchange.rename(format!("{} ({name})", self.session.peer()));
+        self.exchange.meet(Some(name));
         let welcome = self.new_welcome().await?;
         json::hello(self.output.buffer(), &id, &welcome);
         Ok(())

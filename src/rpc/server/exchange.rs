@@ -3,6 +3,7 @@
 mod end;
 mod guarded;
 mod json;
+mod owner;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(super) struct Exchange {
     session: Arc<Session>,
     gate: Gate,
     owner: Arc<Owner>,
+    /// What the peer calls itself.
+    client: Option<String>,
     outbox: Arc<Outbox>,
     /// Said hello.
     open: bool,
@@ -93,6 +96,7 @@ impl Exchange {
             session,
             gate,
             owner,
+            client: None,
             outbox,
             open: false,
             leaving: false,
@@ -111,17 +115,6 @@ impl Exchange {
             pushes: 0,
             encoder,
         }
-    }
-
-    /// The peer has said its name.
-    pub(super) fn rename(&mut self, name: String) {
-        self.open = true;
-        self.owner = Arc::new(Owner { id: self.owner.id, name });
-    }
-
-    /// Whether the peer has not said hello yet.
-    pub(super) fn is_new(&self) -> bool {
-        !self.open
     }
 
     pub(super) fn leave(&mut self) {

@@ -156,7 +156,8 @@ impl Gate {
     }
 }
 
-fn not_logged_in() -> Error {
+/// What a stranger is told that asks for anything but to be let in.
+pub(super) fn not_logged_in() -> Error {
     let message = "not logged in: this server has users; log in first";
     Error::new(ErrorCode::NotLoggedIn, message)
 }

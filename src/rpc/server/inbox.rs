@@ -18,9 +18,6 @@ use crate::rpc::json::{Ask, Splitter, What};
 use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
-/// Longest name a client may give itself, bytes.
-pub(super) const CLIENT_NAME_BYTES_MAX: usize = 256;
-
 /// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
 pub(in crate::rpc) const HELLO_BYTES_MAX: usize = 1024;
 
@@ -270,14 +267,11 @@ impl Inbox {
             return Err(protocol("the first frame must be a hello"));
         }
         let WireHello { client_name, server } = decode(body).map_err(bad_hello)?;
-        if client_name.len() > CLIENT_NAME_BYTES_MAX {
-            return Err(protocol("the client's name is longer than 256 bytes"));
-        }
+        let client = super::client_name::client_name(client_name).map_err(protocol)?;
         if server.len() > SERVER_NAME_BYTES_MAX {
             return Err(protocol("the server's name is longer than 256 bytes"));
         }
         self.phase = Phase::Open;
-        let client = client_name.chars().filter(|c| !c.is_control()).collect();
         Ok(Received::Hello { client, server: server.to_owned() })
     }
 }

@@ -6,6 +6,7 @@ mod allowance;
 mod asked;
 mod audit;
 mod calls;
+mod client_name;
 mod connection;
 mod encoder;
 mod entrance;

@@ -46,7 +46,7 @@ fn tell(received: &Received) -> String {
         Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
         Received::Ping(id) => format!("ping {id}"),
         Received::Goodbye => "goodbye".to_owned(),
-        Received::Json(Ask { id, what }) => {
+        Received::Json(Ask { id, what, .. }) => {
             let deadline = matches!(what, What::Call { deadline: Some(_), .. });
             format!("{} (deadline: {deadline}) {what:?}", String::from_utf8_lossy(id))
         }

@@ -26,10 +26,24 @@ fn a1_without_a_login_json_serves_nothing_else() {
         ("Wakeful.JobPush", r#"{"jobs":[{"topic":"t"}]}"#),
         ("Wakeful.JobReserve", r#"{"topic":"t"}"#),
         ("HelloService.Hello", r#""x""#),
+        // What there is not, or is not asked for rightly, is not told apart.
+        ("Nothing", "1"),
+        ("Wakeful.Nothing", "{}"),
+        ("KVStoreService.Nothing", "{}"),
+        ("KVStoreService.Get", "5"),
+        ("KVStoreService.Get", r#""""#),
+        ("Wakeful.Get", r#"{"nokey":1}"#),
+        ("Wakeful.WatchNext", r#"{"watch":3}"#),
+        ("Wakeful.WatchClose", r#"{"watch":3}"#),
+        ("Wakeful.Cancel", r#"{"id":1}"#),
+        ("Wakeful.Goodbye", "{}"),
     ] {
         let told = json.refused(method, argument);
         assert!(told.starts_with("NotLoggedIn: "), "{method}: {told}");
     }
+    json.ok("Wakeful.Ping", "{}");
+    let wrong = json.refused("Wakeful.Login", "5");
+    assert!(!wrong.starts_with("NotLoggedIn: "), "why it is no login: {wrong}");
     // Nor is it told which services there are.
     json.send("{\"method\":\"HelloService.Hello\",\"id\":\"x\"}\n");
     let told = json.reply()["error"].as_str().unwrap().to_owned();
@@ -39,6 +53,39 @@ fn a1_without_a_login_json_serves_nothing_else() {
     assert_eq!(json.status("keys"), 0, "nothing of it was done");
     let again = json.refused("Wakeful.Login", &token(&users, "app"));
     assert!(again.starts_with("InvalidArgument: "), "{again}");
+}
+
+#[test]
+fn a8_operators_see_who_it_is_whatever_it_calls_itself() {
+    let users = Users::new(&[(Action::Watch, "*")]);
+    let server = users.serve();
+    let mut root = users.json("root", &server);
+    let mut owner = |count: u64| {
+        crate::process::until("they wait", || root.status("waits") == count);
+        let watchers = root.ok("Wakeful.Watchers", "{}")["watchers"].clone();
+        let last = watchers.as_array().and_then(|watchers| watchers.last());
+        last.unwrap()["owner"].as_str().unwrap().to_owned()
+    };
+    let wait = |json: &mut Json| json.ask("Wakeful.Wait", r#"{"range":{"Prefix":"a/"}}"#);
+    let hello = r#"{"client_name":"x) as root ("}"#;
+    let expected = r" (x\) as root \() as app";
+    // Before a login or behind it.
+    let mut before = Json::connect(server.addr());
+    before.ok("Wakeful.Hello", hello);
+    before.ok("Wakeful.Login", &token(&users, "app"));
+    wait(&mut before);
+    let shown = owner(1);
+    assert!(shown.ends_with(expected), "{shown}");
+    let mut behind = users.json("app", &server);
+    behind.ok("Wakeful.Hello", hello);
+    wait(&mut behind);
+    let shown = owner(2);
+    assert!(shown.ends_with(expected), "{shown}");
+    let again = behind.refused("Wakeful.Hello", r#"{"client_name":"other"}"#);
+    assert!(again.starts_with("InvalidArgument: "), "{again}");
+    wait(&mut behind);
+    let shown = owner(3);
+    assert!(shown.ends_with(expected), "{shown}");
 }
 
 #[test]

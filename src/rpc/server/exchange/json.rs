@@ -6,6 +6,7 @@ use crate::actor::message::CloseStream;
 use crate::model::{Invocation, Payload, Request};
 use crate::rpc::json::{Ask, IdText, Shape, What, refuse, succeed, text_of};
 use crate::rpc::proto::Call;
+use crate::rpc::server::gate::not_logged_in;
 use crate::rpc::server::push_writer::Written;
 use crate::store::StoreError;
 
@@ -18,8 +19,8 @@ const ALLOWED: usize = 1;
 impl Exchange {
     /// The peer has begun with JSON.
     pub(in crate::rpc::server) fn speak_json(&mut self) {
-        self.rename(format!("{} (json)", self.session.peer()));
         self.encoder.json = Some(Box::default());
+        self.meet(None);
     }
 
     pub(in crate::rpc::server) fn is_json(&self) -> bool {
@@ -31,12 +32,18 @@ impl Exchange {
         self.encoder.json.as_mut().map(|json| json.begin(id, shape))
     }
 
-    /// Takes a request; what needs no store is answered at once.
+    /// Takes a request; what needs no store is answered at once. A stranger is told nothing, not even
+    /// what there is no such thing as.
     pub(in crate::rpc::server) fn ask_json(
         &mut self,
-        Ask { id, what }: Ask,
+        Ask { id, what, for_strangers }: Ask,
         out: &mut Vec<u8>,
     ) -> Result<(), End> {
+        if !for_strangers && self.is_strange() {
+            self.encoder.log.refused();
+            refuse(out, &id, &text_of(&not_logged_in()));
+            return Ok(());
+        }
         let Some(json) = &mut self.encoder.json else { return Ok(()) };
         match what {
             What::Call { call, deadline, shape } => {

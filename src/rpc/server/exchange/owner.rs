@@ -1,0 +1,35 @@
+//! Who the requests of a connection are shown as to operators.
+
+use std::sync::Arc;
+
+use super::Exchange;
+use crate::watch::Owner;
+
+impl Exchange {
+    /// The peer has begun, and has said what it is called, if it has.
+    pub(in crate::rpc::server) fn meet(&mut self, client: Option<String>) {
+        self.open = true;
+        let mut name = self.session.peer().to_string();
+        match &client {
+            Some(client) => name += &format!(" ({client})"),
+            None if self.is_json() => name += " (json)",
+            None => {}
+        }
+        self.client = client;
+        // What was proved does not go by what the peer calls itself, nor by when.
+        if let Some(identity) = self.session.identity() {
+            name += &format!(" as {}", identity.name);
+        }
+        self.owner = Arc::new(Owner { id: self.owner.id, name });
+    }
+
+    /// Whether the peer has not begun yet.
+    pub(in crate::rpc::server) fn is_new(&self) -> bool {
+        !self.open
+    }
+
+    /// Whether the peer has said what it is called.
+    pub(in crate::rpc::server) fn has_name(&self) -> bool {
+        self.client.is_some()
+    }
+}
