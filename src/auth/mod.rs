@@ -6,7 +6,7 @@
 //! # Layout
 //! Pure: `pattern` and `key_set` (which names a grant is about), `access` with `permit` (what the
 //! grants of a user come to, and what each request needs), `book` (roles and users as they stand in
-//! the file), `users` (the same, to look up), `password`, `token`, `throttle`. Wiring: `file` (the
+//! the file), `users` (the same, to look up), `password`, `token`, `origin` and `throttle`. Wiring: `file` (the
 //! file itself), `pool` (threads that hash), `service` ([`Auth`], which has it all).
 //!
 //! ```
@@ -28,6 +28,7 @@ mod credentials;
 mod file;
 mod key_set;
 mod layout;
+mod origin;
 mod password;
 mod pattern;
 mod permit;
@@ -44,6 +45,7 @@ pub(crate) use access::{Access, Need};
 pub use book::{Book, Role, TokenInfo, User};
 pub use credentials::Credentials;
 pub use file::AuthFile;
+use origin::Origin;
 pub use password::hash_password;
 pub(crate) use password::params;
 pub use pattern::Pattern;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
@@ -18,7 +18,7 @@ use super::password::PasswordHash;
 use super::pool::{Pool, Refused};
 use super::throttle::Throttle;
 use super::users::{Account, ProvedToken, Users};
-use super::{Access, AuthFile, Book, Credentials};
+use super::{Access, AuthFile, Book, Credentials, Origin};
 use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
 use crate::session::{Identity, Peer, Via};
@@ -62,6 +62,8 @@ struct Inner {
     /// Grows with each change of what is known.
     generation: AtomicU64,
     throttle: Mutex<Throttle>,
+    /// Of origins.
+    hasher: RandomState,
     pool: Pool,
     /// Whom to tell of changes, by connection.
     listeners: Mutex<HashMap<u64, Box<dyn Fn() + Send + Sync>>>,
@@ -92,6 +94,16 @@ pub(crate) enum Proof {
 /// The hash that a password was checked against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvedPassword(PasswordHash);
+
+/// Who says to be whom, from where.
+#[derive(Debug, Clone)]
+struct Claim {
+    /// Whose failures count; nobody's in this process.
+    origin: Option<Origin>,
+    /// As it may be logged.
+    user: String,
+    peer: Peer,
+}
 
 /// A login that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +149,7 @@ impl Auth {
             seen: Mutex::new(Seen { stamp, settled, refusal: None }),
             generation: AtomicU64::new(0),
             throttle: Mutex::new(throttle),
+            hasher: RandomState::new(),
             pool,
             listeners: Mutex::default(),
         };
@@ -241,18 +254,21 @@ impl Auth {
     /// how long it takes.
     ///
     /// # Errors
-    /// `LoginFailed`; `LimitExceeded` if too many logins of the address have failed, or too many
-    /// passwords wait to be checked.
+    /// `LoginFailed`; `LimitExceeded` if too many logins of the address, or behind a link of the user,
+    /// have failed, or too many passwords wait to be checked.
     pub(crate) async fn login(
         &self,
         peer: &Peer,
         credentials: Credentials,
     ) -> Result<Login, Error> {
-        let addr = peer.addr().map(|addr| addr.ip());
-        let (login, claimed) = match credentials {
-            Credentials::Token(token) => (self.check_token(addr, &token), String::new()),
+        let (login, claim) = match credentials {
+            Credentials::Token(token) => {
+                let claim = self.inner.claim(peer, None);
+                (self.check_token(&claim, &token), claim)
+            }
             Credentials::Password { user, password } => {
-                (self.check_password(addr, &user, password).await, user)
+                let claim = self.inner.claim(peer, Some(&user));
+                (self.check_password(&claim, user, password).await, claim)
             }
         };
         match &login {
@@ -261,10 +277,7 @@ impl Auth {
                 tracing::info!(target: AUDIT, act = "login", user = name, ?via, %peer);
             }
             Err(error) if error.code == ErrorCode::LoginFailed => {
-                // What is no name may be a password that was typed in its place.
-                let max = self.inner.config.name_bytes_max;
-                let user = if is_name(&claimed) && claimed.len() <= max { &claimed } else { "?" };
-                tracing::warn!(target: AUDIT, act = "login failed", user, %peer);
+                tracing::warn!(target: AUDIT, act = "login failed", user = claim.user, %peer);
             }
             Err(error) => tracing::debug!(%peer, %error, "login refused"),
         }
@@ -272,29 +285,29 @@ impl Auth {
     }
 
     /// A token needs no work to check, and is not guessed: only those that fail count.
-    fn check_token(&self, addr: Option<IpAddr>, token: &str) -> Result<Login, Error> {
+    fn check_token(&self, claim: &Claim, token: &str) -> Result<Login, Error> {
         let users = Arc::clone(&self.inner.known.read().users);
         if let Some((proved, account)) = users.of_token(token) {
             return Ok(Login::new(account, Via::Token, Proof::Token(proved)));
         }
-        self.inner.check_throttle(addr)?;
-        self.inner.fail(addr);
+        self.inner.check_throttle(claim)?;
+        self.inner.fail(claim);
         Err(failed())
     }
 
     async fn check_password(
         &self,
-        addr: Option<IpAddr>,
-        user: &str,
+        claim: &Claim,
+        user: String,
         password: String,
     ) -> Result<Login, Error> {
-        self.inner.check_throttle(addr)?;
+        self.inner.check_throttle(claim)?;
         let (answer, answered) = oneshot::channel();
-        let (inner, user) = (Arc::clone(&self.inner), user.to_owned());
+        let (inner, claim) = (Arc::clone(&self.inner), claim.clone());
         let check = move || {
             // Whoever has gone need not be checked.
             if !answer.is_closed() {
-                let _ = answer.send(inner.check_password(addr, &user, &password));
+                let _ = answer.send(inner.check_password(&claim, &user, &password));
             }
         };
         match self.inner.pool.run(check) {
@@ -338,15 +351,21 @@ impl Inner {
         Ok(true)
     }
 
-    /// On a thread of the pool. The address is looked at again, as others of it may have failed
+    /// Who says to be whom, from where.
+    fn claim(&self, peer: &Peer, user: Option<&str>) -> Claim {
+        let named = |user: &&str| is_name(user) && user.len() <= self.config.name_bytes_max;
+        Claim {
+            origin: Origin::new(peer, user, &self.hasher),
+            // What is no name may be a password that was typed in its place.
+            user: user.filter(named).unwrap_or("?").to_owned(),
+            peer: peer.clone(),
+        }
+    }
+
+    /// On a thread of the pool. The origin is looked at again, as others of it may have failed
     /// since: so no more of them are checked than may fail, and one for each other thread.
-    fn check_password(
-        &self,
-        addr: Option<IpAddr>,
-        user: &str,
-        password: &str,
-    ) -> Result<Login, Error> {
-        self.check_throttle(addr)?;
+    fn check_password(&self, claim: &Claim, user: &str, password: &str) -> Result<Login, Error> {
+        self.check_throttle(claim)?;
         let users = Arc::clone(&self.known.read().users);
         let (hash, own) = users.password_of(user);
         let same = hash.is_some_and(|hash| hash.is_of(password));
@@ -356,7 +375,7 @@ impl Inner {
                 Ok(Login::new(account, Via::Password, proof))
             }
             _ => {
-                self.fail(addr);
+                self.fail(claim);
                 Err(failed())
             }
         }
@@ -366,25 +385,32 @@ impl Inner {
         self.started.elapsed()
     }
 
-    fn check_throttle(&self, addr: Option<IpAddr>) -> Result<(), Error> {
-        let Some(addr) = addr else { return Ok(()) };
-        match self.throttle.lock().blocked(self.now(), addr) {
+    fn check_throttle(&self, claim: &Claim) -> Result<(), Error> {
+        let Some(origin) = claim.origin else { return Ok(()) };
+        match self.throttle.lock().blocked(self.now(), origin) {
             None => Ok(()),
             Some(wait) => {
-                let what = format!(
-                    "too many logins from this address have failed; try again in {} s",
-                    wait.as_secs() + 1
-                );
+                let whose = match origin {
+                    Origin::Addr(_) => "from this address",
+                    Origin::Link(_) => "as this user over this link",
+                };
+                let wait = wait.as_secs() + 1;
+                let what = format!("too many logins {whose} have failed; try again in {wait} s");
                 let max = u64::from(self.config.login_failures_max);
                 Err(self.limit("auth.login_failures_max", max, &what))
             }
         }
     }
 
-    fn fail(&self, addr: Option<IpAddr>) {
-        let Some(addr) = addr else { return };
-        if self.throttle.lock().fail(self.now(), addr) {
-            tracing::warn!(target: AUDIT, act = "logins slowed", %addr);
+    /// As often as this is said, a login was checked: what is refused meanwhile adds no lines.
+    fn fail(&self, claim: &Claim) {
+        let Claim { origin: Some(origin), user, peer } = claim else { return };
+        if !self.throttle.lock().fail(self.now(), *origin) {
+            return;
+        }
+        match origin {
+            Origin::Addr(_) => tracing::warn!(target: AUDIT, act = "logins slowed", %peer),
+            Origin::Link(_) => tracing::warn!(target: AUDIT, act = "logins slowed", user, %peer),
         }
     }
 

@@ -1,55 +1,55 @@
-//! [`Throttle`]: how many failed logins an address has left. Pure: the time is an argument.
+//! [`Throttle`]: how many failed logins an origin has left. Pure: the time is an argument.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-/// How many failed logins each address has left: a bucket of `failures_max`, of which one comes back
-/// with every `interval`. (The "generic cell rate algorithm": an address is one time, that at which
+use super::Origin;
+
+/// How many failed logins each origin has left: a bucket of `failures_max`, of which one comes back
+/// with every `interval`. (The "generic cell rate algorithm": an origin is one time, that at which
 /// all is forgiven.)
 #[derive(Debug)]
 pub(super) struct Throttle {
     failures_max: u32,
     interval: Duration,
-    /// At most so many addresses are kept; past that, what will be forgiven first is at once.
-    addresses_max: usize,
-    forgiven: HashMap<IpAddr, Duration>,
-    order: BTreeSet<(Duration, IpAddr)>,
+    /// At most so many origins are kept; past that, what will be forgiven first is at once.
+    origins_max: usize,
+    forgiven: HashMap<Origin, Duration>,
+    order: BTreeSet<(Duration, Origin)>,
 }
 
 impl Throttle {
-    pub(super) fn new(failures_max: u32, interval: Duration, addresses_max: usize) -> Self {
+    pub(super) fn new(failures_max: u32, interval: Duration, origins_max: usize) -> Self {
         let (forgiven, order) = (HashMap::new(), BTreeSet::new());
-        Self { failures_max, interval, addresses_max, forgiven, order }
+        Self { failures_max, interval, origins_max, forgiven, order }
     }
 
-    /// How long until a login from `addr` is tried again; `None` if it may be now.
-    pub(super) fn blocked(&self, now: Duration, addr: IpAddr) -> Option<Duration> {
-        let forgiven = self.forgiven.get(&place(addr))?;
+    /// How long until a login from `origin` is tried again; `None` if it may be now.
+    pub(super) fn blocked(&self, now: Duration, origin: Origin) -> Option<Duration> {
+        let forgiven = self.forgiven.get(&origin)?;
         let spent = forgiven.saturating_sub(now);
         let room = self.interval.saturating_mul(self.failures_max.saturating_sub(1));
         spent.checked_sub(room).filter(|wait| !wait.is_zero())
     }
 
-    /// A login from `addr` has failed. Whether that was the last it had.
-    pub(super) fn fail(&mut self, now: Duration, addr: IpAddr) -> bool {
-        let addr = place(addr);
+    /// A login from `origin` has failed. Whether that was the last it had.
+    pub(super) fn fail(&mut self, now: Duration, origin: Origin) -> bool {
         while let Some((at, oldest)) = self.order.first().copied() {
-            let full = self.forgiven.len() >= self.addresses_max && oldest != addr;
+            let full = self.forgiven.len() >= self.origins_max && oldest != origin;
             if at > now && !full {
                 break;
             }
             self.order.pop_first();
             self.forgiven.remove(&oldest);
         }
-        let before = self.forgiven.remove(&addr);
+        let before = self.forgiven.remove(&origin);
         if let Some(before) = before {
-            self.order.remove(&(before, addr));
+            self.order.remove(&(before, origin));
         }
         let at = before.unwrap_or(now).max(now).saturating_add(self.interval);
-        self.forgiven.insert(addr, at);
-        self.order.insert((at, addr));
-        self.blocked(now, addr).is_some()
+        self.forgiven.insert(origin, at);
+        self.order.insert((at, origin));
+        self.blocked(now, origin).is_some()
     }
 
     #[cfg(test)]
@@ -59,23 +59,18 @@ impl Throttle {
     }
 }
 
-/// What counts as one address: of IPv6, whoever has one has all of its /64.
-fn place(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V6(addr) => {
-            let [a, b, c, d, ..] = addr.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        addr => addr,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
 
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const ONE: Origin = Origin::Addr(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+    const OTHER: Origin = Origin::Addr(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)));
+
+    fn addr(text: &str) -> Origin {
+        Origin::addr(text.parse().unwrap())
+    }
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -115,10 +110,13 @@ mod tests {
     fn a5_the_table_is_bounded_and_forgets() {
         let mut throttle = Throttle::new(1, s(10), 3);
         for last in 0..200_u8 {
-            throttle.fail(s(u64::from(last) / 100), IpAddr::from([10, 0, 1, last]));
+            throttle.fail(s(u64::from(last) / 100), Origin::addr(IpAddr::from([10, 0, 1, last])));
             assert!(throttle.len() <= 3);
         }
-        assert!(throttle.blocked(s(2), IpAddr::from([10, 0, 1, 199])).is_some(), "the last stays");
+        assert!(
+            throttle.blocked(s(2), Origin::addr(IpAddr::from([10, 0, 1, 199]))).is_some(),
+            "the last stays"
+        );
         throttle.fail(s(100), ONE);
         assert_eq!(throttle.len(), 1);
         let mut none = Throttle::new(0, s(10), 0);
@@ -128,10 +126,10 @@ mod tests {
     #[test]
     fn a5_all_of_a_64_is_one_address() {
         let mut throttle = Throttle::new(1, s(10), 3);
-        throttle.fail(s(0), "2001:db8::1".parse().unwrap());
-        assert!(throttle.blocked(s(0), "2001:db8::ffff:1:1".parse().unwrap()).is_some());
-        assert!(throttle.blocked(s(0), "2001:db8:0:1::1".parse().unwrap()).is_none());
-        throttle.fail(s(0), "::ffff:10.0.0.1".parse().unwrap());
+        throttle.fail(s(0), addr("2001:db8::1"));
+        assert!(throttle.blocked(s(0), addr("2001:db8::ffff:1:1")).is_some());
+        assert!(throttle.blocked(s(0), addr("2001:db8:0:1::1")).is_none());
+        throttle.fail(s(0), addr("::ffff:10.0.0.1"));
         assert!(throttle.blocked(s(0), ONE).is_some());
     }
 }

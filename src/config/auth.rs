@@ -36,12 +36,12 @@ pub struct AuthConfig {
     pub hash_threads: usize,
     /// Most passwords that wait to be checked; one more is refused.
     pub hash_queue_max: usize,
-    /// How many logins from one address may fail before it has to wait.
+    /// How many logins from one address, or over a link as one user, may fail before it has to wait.
     pub login_failures_max: u32,
     /// After how long one failed login of an address is forgiven, and so how often it may fail from
     /// then on.
     pub login_failure_interval: Duration,
-    /// Most addresses of failed logins that are remembered; past this, what will be forgiven first
+    /// Most addresses, and users over links, of failed logins that are remembered; past this, what will be forgiven first
     /// is at once.
     pub login_addresses_max: usize,
     /// From accept to a login; where there are users, a connection that has not logged in by then is

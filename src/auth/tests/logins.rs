@@ -146,6 +146,41 @@ async fn a5_an_address_that_guesses_waits_and_others_do_not() {
 }
 
 #[actix_rt::test]
+async fn a5_who_guesses_behind_a_link_makes_that_user_wait_and_no_other_there() {
+    let world = World::new(|config| {
+        config.login_failures_max = 3;
+        config.login_failure_interval = std::time::Duration::from_secs(3600);
+    });
+    let hash = hash_password("staple battery", &world.config).unwrap();
+    world.change(|book| book.add_user("bob", Some(&hash)).unwrap());
+    let link = |name: &str| Peer::Link {
+        name: name.to_owned(),
+        addr: SocketAddr::from(([10, 0, 0, 1], 1)),
+    };
+    let login = async |peer: &Peer, user: &str, password: &str| {
+        let login = world.auth.login(peer, Credentials::password(user, password)).await;
+        login.map(drop).map_err(|error| error.code)
+    };
+    let (here, there) = (link("home"), link("away"));
+    let failed = Err(ErrorCode::LoginFailed);
+    for user in ["alice", "nobody"] {
+        for _ in 0..3 {
+            assert_eq!(login(&here, user, "wrong").await, failed);
+        }
+        assert_eq!(login(&here, user, "correct horse").await, Err(ErrorCode::LimitExceeded));
+    }
+    // Those who guess tokens are as many.
+    for _ in 0..3 {
+        let error = world.auth.login(&here, Credentials::token("wakeful_x")).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::LoginFailed);
+    }
+    assert_eq!(login(&here, "bob", "staple battery").await, Ok(()));
+    assert_eq!(login(&there, "alice", "correct horse").await, Ok(()));
+    assert_eq!(login(&peer(1), "alice", "correct horse").await, Ok(()), "the relay itself");
+    world.auth.login(&here, Credentials::token(world.token.secret())).await.unwrap();
+}
+
+#[actix_rt::test]
 async fn a4_passwords_that_wait_have_a_limit() {
     let world = World::new(|config| {
         config.hash_threads = 1;
