@@ -1,4 +1,4 @@
-//! The audit log: a line for each administrative act that was permitted.
+//! [`Audit`]: a line of the log for each administrative act that was permitted.
 
 use crate::auth::AUDIT;
 use crate::model::{JobRequest, Request};
@@ -10,7 +10,7 @@ fn act_of(request: &Request) -> Option<(&'static str, String)> {
         Request::Compact(revision) => ("compact", format!("revision {revision}")),
         Request::EndWatcher(id) => ("end watcher", id.to_string()),
         Request::Snapshot => ("snapshot", String::new()),
-        Request::ReadSnapshot { id, offset: 0, .. } => ("read snapshot", id.to_string()),
+        Request::ReadSnapshot { id, .. } => ("read snapshot", id.to_string()),
         Request::Job(job) => match job {
             JobRequest::SetTopic { topic, .. } => ("set topic", topic.to_string()),
             JobRequest::PauseTopic { topic, paused: true } => ("pause topic", topic.to_string()),
@@ -28,9 +28,32 @@ fn act_of(request: &Request) -> Option<(&'static str, String)> {
 /// Longest name that the log shows whole, bytes.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// Notes who asks for what from where, if it is an administrative act.
-pub(super) fn note(session: &Session, request: &Request) {
-    let Some((act, about)) = act_of(request) else { return };
+/// Notes the administrative acts of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Audit {
+    /// The snapshot that was read last, in many requests.
+    snapshot: Option<u64>,
+}
+
+impl Audit {
+    /// Notes who asks for what from where, if it is an administrative act.
+    pub(super) fn note(&mut self, session: &Session, request: &Request) {
+        if let Some((act, about)) = self.new_act(request) {
+            tell(session, act, &about);
+        }
+    }
+
+    /// What a request does that is administration, unless it only goes on with it.
+    fn new_act(&mut self, request: &Request) -> Option<(&'static str, String)> {
+        match request {
+            // Wherever it begins: who leaves out the first byte has read it, too.
+            Request::ReadSnapshot { id, .. } if self.snapshot.replace(*id) == Some(*id) => None,
+            request => act_of(request),
+        }
+    }
+}
+
+fn tell(session: &Session, act: &str, about: &str) {
     let user = session.identity().map(|identity| identity.name);
     let about: String = about.chars().take(SHOWN_BYTES_MAX).collect();
     let peer = session.peer();
@@ -69,9 +92,18 @@ mod tests {
             Request::Set(SetRequest::new("a", "b")),
             Request::Get(GetRequest { key: "a".into(), revision: 0 }),
             Request::Status,
-            Request::ReadSnapshot { id: 7, offset: 1, limit: 1 },
             Request::Job(JobRequest::Schedules),
         ];
         assert!(others.iter().filter_map(act_of).next().is_none());
+    }
+
+    #[test]
+    fn a8_reading_a_snapshot_is_noted_once_wherever_it_begins() {
+        let mut audit = Audit::default();
+        let mut noted =
+            |id, offset| audit.new_act(&Request::ReadSnapshot { id, offset, limit: 1 }).is_some();
+        assert!(noted(7, 1), "not at its start");
+        assert!(!noted(7, 0) && !noted(7, 2));
+        assert!(noted(8, 0) && !noted(8, 1));
     }
 }

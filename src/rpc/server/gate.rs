@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit;
+use super::audit::Audit;
 use super::outbox::Outbox;
 use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
@@ -16,6 +16,7 @@ use crate::session::{Identity, Session, Via};
 pub(super) struct Gate {
     session: Arc<Session>,
     guard: Option<Guard>,
+    audit: Audit,
 }
 
 /// Of a connection where there are users.
@@ -60,7 +61,7 @@ impl Gate {
             // Nobody that is known.
             session.set_identity(None);
         }
-        Self { session, guard }
+        Self { session, guard, audit: Audit::default() }
     }
 
     /// Whether there are users.
@@ -114,7 +115,7 @@ impl Gate {
 
     /// Whether a request is permitted, as far as its words say what it is about. What is known of
     /// users must be what it was at the last [`revise`](Self::revise).
-    pub(super) fn check(&self, call: &Call) -> Result<(), Error> {
+    pub(super) fn check(&mut self, call: &Call) -> Result<(), Error> {
         if let Some(guard) = &self.guard {
             let (_, access) = guard.entered.as_ref().ok_or_else(not_logged_in)?;
             let permit = match call {
@@ -127,7 +128,7 @@ impl Gate {
             permit.map_err(Error::from)?;
         }
         if let Call::Store { request, .. } = call {
-            audit::note(&self.session, request);
+            self.audit.note(&self.session, request);
         }
         Ok(())
     }

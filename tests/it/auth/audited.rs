@@ -46,3 +46,25 @@ fn a8_each_administrative_act_is_a_line_with_who_from_where_and_what() {
     assert_eq!(count(&["act=\"role changed\"", "about=\"app\""]), 1, "{log}");
     assert_eq!(count(&["push"]) + count(&["act=\"set\""]), 0, "the rest is no administration");
 }
+
+#[test]
+fn a8_guesses_that_are_not_checked_add_no_lines() {
+    let users = Users::new(&[]);
+    users.set_password("app");
+    let path = users.file.path();
+    let limits = ["auth.login_failures_max=4", "auth.login_failure_interval=1h"];
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--auth"];
+    let mut command = wakeful(&fixed);
+    command.arg(path).args(limits.iter().flat_map(|limit| ["--limit", limit]));
+    let mut server = Running::start(command);
+    let addr = server.line().strip_prefix("listening on ").unwrap().to_owned();
+    let mut raw = crate::support::raw::Raw::open(addr.parse().unwrap());
+    for _ in 0..20 {
+        raw.call(super::login_password("app", "wrong")).refusal();
+    }
+    server.signal("TERM");
+    let log = server.finish().stderr;
+    let count = |act: &str| log.lines().filter(|line| line.contains(act)).count();
+    assert_eq!(count("act=\"login failed\""), 4, "{log}");
+    assert_eq!(count("act=\"logins slowed\""), 1, "{log}");
+}

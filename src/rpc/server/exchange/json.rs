@@ -89,7 +89,7 @@ impl Exchange {
     }
 
     /// What a call without params of a service that is not Wakeful's own is told.
-    fn misses(&self, method: &str) -> String {
+    fn misses(&mut self, method: &str) -> String {
         // Whoever may not call it is not told whether it is there.
         let argument = Payload::Json("null".into());
         let invocation = Invocation { method: method.to_owned(), argument };
