@@ -41,8 +41,16 @@ enum Action {
     Add(AddArgs),
     Del(DelArgs),
     Passwd(PasswdArgs),
-    Grant(GrantArgs),
-    Revoke(RevokeArgs),
+    /// Give a user roles
+    #[command(after_help = "\
+Examples:
+  wakeful user grant alice ops --auth users.toml")]
+    Grant(RolesArgs),
+    /// Take roles from a user; what only they granted ends
+    #[command(after_help = "\
+Examples:
+  wakeful user revoke alice ops --auth users.toml")]
+    Revoke(RolesArgs),
     Token(TokenArgs),
     Ls(list::ListArgs),
 }
@@ -102,32 +110,12 @@ struct PasswdArgs {
     book: BookArgs,
 }
 
-/// Give a user a role
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  wakeful user grant alice ops --auth users.toml")]
-struct GrantArgs {
+struct RolesArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
-    /// The role
-    #[arg(value_name = "ROLE", required = true)]
-    roles: Vec<String>,
-    #[command(flatten)]
-    book: BookArgs,
-}
-
-/// Take a role from a user; what only it granted ends
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  wakeful user revoke alice ops --auth users.toml")]
-struct RevokeArgs {
-    /// The user
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The role
+    /// The role. Can be given many times
     #[arg(value_name = "ROLE", required = true)]
     roles: Vec<String>,
     #[command(flatten)]
