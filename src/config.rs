@@ -3,7 +3,7 @@
 //! Nothing else in the crate holds a number that bounds something: a refusal names the field
 //! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
 
-mod auth;
+pub(crate) mod auth;
 mod check;
 mod client;
 mod job_frames;

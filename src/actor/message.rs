@@ -268,6 +268,17 @@ pub(crate) struct CancelJobs {
     pub(crate) ids: Vec<u64>,
 }
 
+/// What the owner may see has changed. Those of its requests that wait for jobs of other topics, named
+/// by their ids, are given up, as by [`CancelJobs`].
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReviseAwaits {
+    pub(crate) owner: OwnerId,
+    /// Each request, and the job it waits for.
+    pub(crate) awaits: Vec<(u64, JobId)>,
+    pub(crate) access: Arc<Access>,
+}
+
 /// The owner is gone: its jobs are lost to it, its parked requests are dropped.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -6,7 +6,8 @@
 
 mod caller;
 mod clock;
-mod guard;
+mod job_guard;
+mod lease_guard;
 mod ledger;
 mod log;
 pub mod message;

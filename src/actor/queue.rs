@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use super::StorageActor;
 use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
-use super::guard::refuses_job;
+use super::job_guard::{hides_job, refuses_job};
 use super::message::{
     CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, OwnerId,
-    Progressed, Record, Recorded, Seek, StillUnfinished, Undelivered,
+    Progressed, Record, Recorded, ReviseAwaits, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
@@ -252,6 +252,17 @@ impl Handler<ExecuteJob> for QueueActor {
         let to = To::Local(answer, ctx.address());
         self.ask(now, Caller { owner, id, asked: durability, to }, request);
         self.finish(now, ctx);
+    }
+}
+
+impl Handler<ReviseAwaits> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, revise: ReviseAwaits, ctx: &mut Self::Context) {
+        let ReviseAwaits { owner, mut awaits, access } = revise;
+        awaits.retain(|(_, job)| hides_job(&self.queue.borrow(), &access, *job));
+        let ids = awaits.into_iter().map(|(id, _)| id).collect();
+        self.handle(CancelJobs { owner, ids }, ctx);
     }
 }
 

@@ -11,7 +11,7 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::LeaseGuard;
+use super::lease_guard::LeaseGuard;
 use super::ledger::Ledger;
 use super::message::{
     Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
@@ -64,6 +64,7 @@ pub struct StoreActor {
     pub(super) answered: Vec<Addr<WatchSession>>,
     pub(super) stopping: bool,
     pub(super) vital: Vital,
+    leases: LeaseGuard,
 }
 
 impl StoreActor {
@@ -93,6 +94,7 @@ impl StoreActor {
             answered: Vec::new(),
             stopping: false,
             vital,
+            leases: LeaseGuard::default(),
         }
     }
 
@@ -216,16 +218,17 @@ impl Handler<Requests> for StoreActor {
         let now = self.now();
         let mut answers = Vec::with_capacity(batch.works.len());
         let mut withheld = withheld::Held::default();
-        let mut guard = LeaseGuard::new(batch.restriction);
         let mut works = batch.works.into_iter();
         while works.len() > 0 {
             self.warm(works.as_slice());
             for work in works.by_ref().take(WARM_GROUP) {
                 let (owner, sink) = (&batch.owner, &batch.sink);
-                let answer = match guard.refuses(self.hub.state(), &work.task) {
+                let access = batch.restriction.as_ref();
+                let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
                     Some(error) => Answer::Now(Err(error)),
                     None => self.answer(now, owner, work, &answers, sink, &mut withheld),
                 };
+                self.leases.done(access, self.hub.state());
                 answers.push(answer);
             }
         }

@@ -171,7 +171,15 @@ impl StoreActor {
         idempotency: Option<IdempotencyKey>,
         request: Request,
     ) -> Result<Reply, Error> {
-        let mut reply = self.hub.apply(now, idempotency, request)?;
+        let grants = matches!(request, Request::LeaseGrant(_));
+        if grants {
+            self.draw_lease_ids();
+        }
+        let reply = self.hub.apply(now, idempotency, request);
+        if grants {
+            self.draw_lease_ids();
+        }
+        let mut reply = reply?;
         if let Reply::Status(status) = &mut reply {
             status.store_id = self.store_id;
             status.server_version = env!("CARGO_PKG_VERSION").to_owned();
@@ -183,6 +191,12 @@ impl StoreActor {
             }
         }
         Ok(reply)
+    }
+
+    /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,
+    /// not from others that are known either. It is a whole number in JSON for everybody.
+    fn draw_lease_ids(&mut self) {
+        self.hub.state_mut().number_leases_from(rand::random::<u64>() >> 11);
     }
 
     fn wait(

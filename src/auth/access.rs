@@ -84,7 +84,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(super) fn new<'a>(roles: impl IntoIterator<Item = &'a Role>) -> Self {
+    pub(crate) fn new<'a>(roles: impl IntoIterator<Item = &'a Role>) -> Self {
         let roles: Vec<&Role> = roles.into_iter().collect();
         let granted = Action::ALL.map(|action| {
             let patterns = roles.iter().flat_map(|role| role.patterns(action));

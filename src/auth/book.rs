@@ -57,7 +57,7 @@ impl Role {
         self.grants.get(&action).into_iter().flatten()
     }
 
-    pub(super) fn grant(&mut self, action: Action, pattern: Pattern) -> bool {
+    pub(crate) fn grant(&mut self, action: Action, pattern: Pattern) -> bool {
         self.grants.entry(action).or_default().insert(pattern)
     }
 

@@ -6,7 +6,7 @@
 
 use super::{Access, Action, Need};
 use crate::model::{
-    Compare, DeleteRequest, JobRef, JobRequest, RangeRequest, Request, SetRequest, TxnOp,
+    Compare, DeleteRequest, JobRef, JobRequest, KeyRange, RangeRequest, Request, SetRequest, TxnOp,
     TxnRequest, WaitRequest, WatchFrom, WatchRequest,
 };
 
@@ -27,10 +27,7 @@ impl Access {
             }
             Request::LeaseTimeToLive(_) => self.needs(Action::Read, self.has_any(Action::Read)),
             Request::Job(job) => self.permits_job(job),
-            Request::Invoke(invocation) => {
-                let name = invocation.method.rsplit_once('.').map_or("", |(service, _)| service);
-                self.needs(Action::Call, self.has(Action::Call, name.as_bytes()))
-            }
+            Request::Invoke(invocation) => self.permits_call(&invocation.method),
             Request::Services => self.needs(Action::Call, self.has_any(Action::Call)),
             Request::LeaseList { .. }
             | Request::Compact(_)
@@ -44,14 +41,24 @@ impl Access {
 
     /// Whether a wait is permitted.
     pub(crate) fn permits_wait(&self, wait: &WaitRequest) -> Permit {
-        self.needs(Action::Watch, self.covers(Action::Watch, &wait.range))
+        self.permits_interest(&wait.range, false)
     }
 
     /// Whether a watch is permitted. One that begins with what there is reads it.
     pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Permit {
-        self.needs(Action::Watch, self.covers(Action::Watch, &watch.range))?;
-        let reads = watch.from == WatchFrom::Snapshot;
-        self.needs(Action::Read, !reads || self.covers(Action::Read, &watch.range))
+        self.permits_interest(&watch.range, watch.from == WatchFrom::Snapshot)
+    }
+
+    /// Whether keys may be awaited, by somebody who `reads` what there is as well.
+    pub(crate) fn permits_interest(&self, range: &KeyRange, reads: bool) -> Permit {
+        self.needs(Action::Watch, self.covers(Action::Watch, range))?;
+        self.needs(Action::Read, !reads || self.covers(Action::Read, range))
+    }
+
+    /// Whether a call of a method, `SERVICE.METHOD`, is permitted.
+    pub(crate) fn permits_call(&self, method: &str) -> Permit {
+        let service = method.rsplit_once('.').map_or("", |(service, _)| service);
+        self.needs(Action::Call, self.has(Action::Call, service.as_bytes()))
     }
 
     /// Whether a link under this name is permitted.

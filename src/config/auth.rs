@@ -129,6 +129,12 @@ impl Default for AuthConfig {
     }
 }
 
+/// A lease with no more keys than this is looked at anew each time somebody uses it.
+pub(crate) const JUDGED_KEYS_MAX: usize = 64;
+
+/// Most of the others of which it is remembered what somebody may do with them.
+pub(crate) const VERDICTS_MAX: usize = 4_096;
+
 /// More threads than this do not check more passwords.
 const HASH_THREADS_LIMIT: usize = 256;
 

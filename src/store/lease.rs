@@ -23,6 +23,8 @@ pub(crate) struct Lease {
     pub(crate) keys: SmallVec<[u32; 2]>,
     /// What their end takes of a record of the journal, at most.
     pub(crate) end_bytes: usize,
+    /// Which of all bindings of keys to leases the last one to this was; 0 before the first.
+    last_bound: u64,
     /// Made by a set with a time to live: of that one key, and gone with it.
     pub(crate) private: bool,
 }
@@ -33,6 +35,8 @@ pub(crate) struct Leases {
     deadlines: BTreeSet<(Micros, LeaseId)>,
     /// The next id to pick.
     next: LeaseId,
+    /// Bindings of keys to leases so far.
+    bound: u64,
     frozen: Option<Frozen>,
 }
 
@@ -61,7 +65,13 @@ impl Lease {
 
 impl Leases {
     pub(crate) fn new() -> Self {
-        Self { leases: BTreeMap::new(), deadlines: BTreeSet::new(), next: 1, frozen: None }
+        Self {
+            leases: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next: 1,
+            bound: 0,
+            frozen: None,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,7 +110,8 @@ impl Leases {
         self.keep(id);
         self.deadlines.insert((deadline, id));
         let keys = SmallVec::new();
-        self.leases.insert(id, Lease { ttl, deadline, keys, end_bytes: 0, private });
+        let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private };
+        self.leases.insert(id, lease);
     }
 
     /// Starts the lease's time again, as `ttl` from now on.
@@ -199,8 +210,7 @@ impl State {
     /// That the lease exists, and that a private one is the key's own.
     pub(super) fn check_attach(&self, request: &SetRequest, id: LeaseId) -> Result<(), StoreError> {
         let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
-        let attached = self.keys.current(&request.key).is_some_and(|kv| kv.lease == id);
-        if lease.private && !attached {
+        if lease.private && !self.is_bound(&request.key, id) {
             let message = format!("lease {id} is the private one of another key; grant one");
             return Err(StoreError::InvalidArgument(message));
         }
@@ -255,11 +265,14 @@ impl State {
     }
 
     pub(super) fn attach(&mut self, slot: u32, id: LeaseId) {
+        let bound = self.leases.bound + 1;
         let Some(lease) = self.leases.get_mut(id) else { return };
         let Some(record) = self.keys.record_mut(slot) else { return };
         record.lease_position = lease.keys.len() as u32;
+        lease.last_bound = bound;
         lease.end_bytes += DELETE_BYTES + record.key.len();
         lease.keys.push(slot);
+        self.leases.bound = bound;
     }
 
     pub(super) fn detach(&mut self, slot: u32, id: LeaseId) {
@@ -339,6 +352,17 @@ impl State {
     pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
         let slots = self.leases.get(id).map(|lease| lease.keys.as_slice()).unwrap_or_default();
         slots.iter().filter_map(|slot| self.keys.record(*slot).map(|record| &record.key))
+    }
+
+    /// How many keys a lease has, and a number that is another whenever a key has been bound to it,
+    /// even if it has ended meanwhile and there is one with its id again; `None` if it is not there.
+    pub(crate) fn lease_extent(&self, id: LeaseId) -> Option<(usize, u64)> {
+        self.leases.get(id).map(|lease| (lease.keys.len(), lease.last_bound))
+    }
+
+    /// Whether a key is bound to a lease.
+    pub(crate) fn is_bound(&self, key: &[u8], id: LeaseId) -> bool {
+        self.keys.current(key).is_some_and(|kv| kv.lease == id)
     }
 
     pub(super) fn lease_list(

@@ -2,6 +2,7 @@
 
 mod asked;
 mod jobs;
+mod leases;
 mod poison;
 mod snapshots;
 mod space;

@@ -1,5 +1,6 @@
 //! [`Asked`]: what a connection has asked of the store.
 
+use crate::auth::Access;
 use crate::model::KeyRange;
 use crate::watch::Handle;
 
@@ -15,14 +16,27 @@ pub(super) struct Asked {
 pub(super) struct Awaits {
     /// Of a watch.
     pub(super) watch_id: u64,
+    pub(super) interest: Interest,
+}
+
+/// What a wait, or a watch, needs for as long as it lasts.
+pub(super) struct Interest {
     pub(super) range: KeyRange,
+    /// It began with what there was, some of which may be still to be shown.
+    pub(super) reads: bool,
+}
+
+impl Interest {
+    pub(super) fn is_denied(&self, access: &Access) -> bool {
+        access.permits_interest(&self.range, self.reads).is_err()
+    }
 }
 
 /// A wait without its answer.
 pub(super) struct Parked {
     pub(super) handle: Handle,
     /// What it is about, where there are users.
-    pub(super) range: Option<KeyRange>,
+    pub(super) interest: Option<Interest>,
 }
 
 #[derive(Clone, Copy)]

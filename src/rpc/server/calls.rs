@@ -7,6 +7,7 @@ use std::time::Instant;
 use ahash::RandomState;
 
 use super::outbox::{Outbox, Outgoing};
+use crate::auth::{Access, Need};
 use crate::error::Error;
 use crate::methods::{Caller, Running};
 use crate::model::Invocation;
@@ -23,14 +24,22 @@ pub(super) struct Calls {
     asked: Vec<(u64, Option<Instant>, Invocation)>,
     /// Tells a call from an earlier one with the same id.
     serial: u64,
+    guarded: bool,
 }
 
 struct Started {
     serial: u64,
+    /// The name of the method, where there are users.
+    method: Option<String>,
     _running: Running,
 }
 
 impl Calls {
+    /// `guarded` where there are users.
+    pub(super) fn new(guarded: bool) -> Self {
+        Self { guarded, ..Self::default() }
+    }
+
     /// Takes a call, which begins with the next [`start`](Self::start).
     pub(super) fn ask(&mut self, id: u64, deadline: Option<Instant>, invocation: Invocation) {
         self.pending.insert(id, None);
@@ -50,10 +59,11 @@ impl Calls {
             let (serial, outbox) = (self.serial, Arc::clone(outbox));
             let (session, wakeful) = (Arc::clone(session), service.clone());
             let caller = Caller { session, wakeful, deadline, request: Some(id) };
+            let method = self.guarded.then(|| invocation.method.clone());
             let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
             match service.methods().start(invocation, caller, answer) {
                 Ok(running) => {
-                    self.pending.insert(id, Some(Started { serial, _running: running }));
+                    self.pending.insert(id, Some(Started { serial, method, _running: running }));
                 }
                 Err(error) => {
                     self.pending.remove(&id);
@@ -82,9 +92,21 @@ impl Calls {
         started && self.pending.remove(&id).is_some()
     }
 
+    /// Drops the calls that are not permitted any more; gives them, and what each needs.
+    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(u64, Need)> {
+        let denied = |started: &Option<Started>| {
+            access.permits_call(started.as_ref()?.method.as_ref()?).err()
+        };
+        let pending = self.pending.iter();
+        let ended: Vec<(u64, Need)> =
+            pending.filter_map(|(id, started)| Some((*id, denied(started)?))).collect();
+        ended.iter().for_each(|(id, _)| drop(self.pending.remove(id)));
+        ended
+    }
+
     /// Ends all.
     pub(super) fn end_all(&mut self) {
-        *self = Self { serial: self.serial, ..Self::default() };
+        *self = Self { serial: self.serial, ..Self::new(self.guarded) };
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use ahash::RandomState;
 
-use super::asked::{About, Asked, Awaits, Parked};
+use super::asked::{About, Asked, Awaits, Interest, Parked};
 use super::calls::Calls;
 use super::connection::{End, protocol};
 use super::encoder::Encoder;
@@ -91,6 +91,7 @@ impl Exchange {
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
         let jobs = Jobs::new(owner.id, gate.is_guarded());
+        let calls = Calls::new(gate.is_guarded());
         Self {
             service,
             session,
@@ -109,7 +110,7 @@ impl Exchange {
             answers: VecDeque::new(),
             withheld: Withheld::default(),
             jobs,
-            calls: Calls::default(),
+            calls,
             waits: HashMap::default(),
             streams: Streams::default(),
             pushes: 0,
@@ -350,8 +351,8 @@ impl Exchange {
     fn note(&mut self, asked: Asked, answer: &Result<Done, Error>) {
         match (answer, asked.about) {
             (Ok(Done::Parked(handle, _)), _) => {
-                let range = asked.awaits.map(|awaits| awaits.range);
-                self.waits.insert(asked.id, Parked { handle: *handle, range });
+                let interest = asked.awaits.map(|awaits| awaits.interest);
+                self.waits.insert(asked.id, Parked { handle: *handle, interest });
             }
             (Ok(Done::StreamOpened(handle)), About::Open { window_bytes }) => {
                 self.streams.open(asked.id, *handle, window_bytes);

@@ -8,11 +8,12 @@ use ahash::RandomState;
 
 use super::jobs::{Jobs, OWN_ID};
 use crate::actor::AnswerSink;
-use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks};
+use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, ReviseAwaits};
 use crate::auth::{Access, Action, Need};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Blob, CallReply, JobRef, JobReply, JobRequest, Reply, Request, Reservation, Settlement, Verdict,
+    Blob, CallReply, JobId, JobRef, JobReply, JobRequest, Reply, Request, Reservation, Settlement,
+    Verdict,
 };
 use crate::queue::QueueError;
 use crate::service::Wakeful;
@@ -30,6 +31,19 @@ pub(super) struct JobGuard {
 struct Parked {
     request: Request,
     denied: bool,
+    /// The queue looks whether it is permitted still; given up by it, it was not.
+    doubted: bool,
+}
+
+impl Parked {
+    /// The job that it waits for, if that is named by its id: only the queue knows of which topic
+    /// that is.
+    fn awaits(&self) -> Option<JobId> {
+        match &self.request {
+            Request::Job(JobRequest::Await { job: JobRef::Id(id), .. }) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
 impl JobGuard {
@@ -41,7 +55,14 @@ impl JobGuard {
     pub(super) fn ask(&mut self, id: u64, request: &JobRequest) {
         if self.on && request.parks() {
             let request = Request::Job(request.clone());
-            self.parked.insert(id, Parked { request, denied: false });
+            self.parked.insert(id, Parked { request, denied: false, doubted: false });
+        }
+    }
+
+    /// The peer gives it up itself.
+    pub(super) fn cancel(&mut self, id: u64) {
+        if let Some(parked) = self.parked.get_mut(&id) {
+            parked.doubted = false;
         }
     }
 
@@ -52,13 +73,29 @@ impl JobGuard {
 
 impl Jobs {
     /// Takes back what waits and what was handed out, as far as it is not permitted any more.
-    pub(super) fn revise(&mut self, service: &Wakeful, access: &Access, sink: Arc<dyn AnswerSink>) {
-        let mut ids = Vec::new();
+    pub(super) fn revise(
+        &mut self,
+        service: &Wakeful,
+        access: &Arc<Access>,
+        sink: Arc<dyn AnswerSink>,
+    ) {
+        let (mut ids, mut awaits) = (Vec::new(), Vec::new());
         for (id, parked) in &mut self.guard.parked {
-            if !parked.denied && access.permits(&parked.request).is_err() {
+            if parked.denied {
+                continue;
+            }
+            if access.permits(&parked.request).is_err() {
                 parked.denied = true;
                 ids.push(*id);
+            } else if let Some(job) = parked.awaits() {
+                parked.doubted = true;
+                awaits.push((*id, job));
             }
+        }
+        if !awaits.is_empty() {
+            let (owner, access) = (self.owner, Arc::clone(access));
+            // bound: one for each change of the users
+            service.queue().do_send(ReviseAwaits { owner, awaits, access });
         }
         if !ids.is_empty() {
             // bound: one for each change of the users
@@ -94,7 +131,8 @@ impl Jobs {
         restriction: Option<&Access>,
     ) {
         let parked = self.guard.parked.remove(&id);
-        let denied = parked.is_some_and(|parked| parked.denied);
+        let denied = parked.as_ref().is_some_and(|parked| parked.denied);
+        let doubted = parked.filter(|parked| parked.doubted).and_then(|parked| parked.awaits());
         let denial = match answer {
             Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) => match reply {
                 JobReply::Reserved(jobs) => {
@@ -116,6 +154,9 @@ impl Jobs {
             },
             Err(error) if denied && error.code == ErrorCode::Cancelled => {
                 Some(Need::PushOrWork.into())
+            }
+            Err(error) if error.code == ErrorCode::Cancelled => {
+                doubted.map(|job| QueueError::not_found(&JobRef::Id(job)).into())
             }
             _ => None,
         };

@@ -102,6 +102,7 @@ impl Jobs {
     /// same.
     pub(super) fn cancel(&mut self, service: &Wakeful, mut ids: Vec<u64>) {
         ids.retain(|id| self.pending.get(id).is_some_and(|pending| pending.parks));
+        ids.iter().for_each(|id| self.guard.cancel(*id));
         if !ids.is_empty() {
             // bound: one for each read
             service.queue().do_send(CancelJobs { owner: self.owner, ids });

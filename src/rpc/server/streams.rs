@@ -4,10 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use ahash::RandomState;
 
-use super::asked::Awaits;
+use super::asked::{Awaits, Interest};
 use super::push_writer::{PushWriter, Written};
-use crate::auth::{Access, Action};
-use crate::model::KeyRange;
+use crate::auth::Access;
 use crate::rpc::codec::CodecError;
 use crate::store::StoreError;
 use crate::watch::{Batch, Handle};
@@ -28,7 +27,7 @@ struct Stream {
     /// Watches that have not ended.
     watches: usize,
     /// What they are about, where there are users.
-    ranges: HashMap<u64, KeyRange, RandomState>,
+    interests: HashMap<u64, Interest, RandomState>,
     /// Watches of it have been ended here, of which the store may have more to show.
     cut: bool,
     /// One, and when the service stops a last one behind it.
@@ -40,7 +39,7 @@ struct Stream {
 impl Stream {
     fn end(&mut self, watch_id: u64) {
         self.watches = self.watches.saturating_sub(1);
-        self.ranges.remove(&watch_id);
+        self.interests.remove(&watch_id);
     }
 }
 
@@ -51,7 +50,7 @@ impl Streams {
             handle,
             credit,
             watches: 0,
-            ranges: HashMap::default(),
+            interests: HashMap::default(),
             cut: false,
             batches: VecDeque::new(),
             listed: false,
@@ -81,7 +80,7 @@ impl Streams {
     pub(super) fn begin_watch(&mut self, id: u64, awaits: Option<Box<Awaits>>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.watches += 1;
-            stream.ranges.extend(awaits.map(|awaits| (awaits.watch_id, awaits.range)));
+            stream.interests.extend(awaits.map(|awaits| (awaits.watch_id, awaits.interest)));
         }
     }
 
@@ -96,7 +95,7 @@ impl Streams {
     pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(Handle, u64)> {
         let (mut ended, mut touched) = (Vec::new(), Vec::new());
         for (id, stream) in &mut self.open {
-            let denied = stream.ranges.extract_if(|_, range| !access.covers(Action::Watch, range));
+            let denied = stream.interests.extract_if(|_, interest| interest.is_denied(access));
             let denied: Vec<u64> = denied.map(|(watch_id, _)| watch_id).collect();
             if denied.is_empty() {
                 continue;
@@ -104,7 +103,7 @@ impl Streams {
             stream.cut = true;
             stream.watches = stream.watches.saturating_sub(denied.len());
             for batch in &mut stream.batches {
-                batch.keep(|watch_id| stream.ranges.contains_key(&watch_id));
+                batch.keep(|watch_id| stream.interests.contains_key(&watch_id));
             }
             stream.batches.push_back(PushWriter::own(Batch::of_ends(&denied, &StoreError::Denied)));
             ended.extend(denied.into_iter().map(|watch_id| (stream.handle, watch_id)));
@@ -144,7 +143,7 @@ impl Streams {
         {
             let mut writer = PushWriter::new(batch);
             if stream.cut {
-                writer.keep(|watch_id| stream.ranges.contains_key(&watch_id));
+                writer.keep(|watch_id| stream.interests.contains_key(&watch_id));
             }
             stream.batches.push_back(writer);
             self.list(id);

@@ -8,6 +8,7 @@ use crate::support::body::{self, Body};
 use crate::support::jobs;
 use crate::support::raw::Raw;
 
+const LEASE_NOT_FOUND: u16 = wakeful::ErrorCode::LeaseNotFound as u16;
 const JOB_NOT_FOUND: u16 = wakeful::ErrorCode::JobNotFound as u16;
 
 fn denied(raw: &mut Raw, body: Body) -> String {
@@ -54,24 +55,41 @@ fn a2_another_prefix_is_denied_and_looks_the_same_whether_it_is_there_or_not() {
     assert_eq!(root.status().keys, 3);
 }
 
+/// The id of a lease that has no keys yet.
+fn grant(raw: &mut Raw) -> u64 {
+    let frame = raw.call(Body::request(5).u64(0).u64(60_000));
+    let mut reader = frame.reply(5);
+    let _revision = reader.u64();
+    reader.u64()
+}
+
+/// Sets a key with a private lease.
+fn lasting(key: &[u8], ttl_ms: u64) -> Body {
+    Body::request(0).bytes(key).bytes(b"v").u64(0).u64(ttl_ms).u8(0).u8(0)
+}
+
+/// That there is no such lease, for whoever asks.
+fn no_lease(raw: &mut Raw, body: Body) -> String {
+    let refusal = raw.call(body).refusal();
+    assert_eq!(refusal.code, LEASE_NOT_FOUND, "{}", refusal.message);
+    refusal.message
+}
+
 #[test]
 fn a2_a_lease_is_whoevers_its_keys_are() {
     let (_users, _server, mut root, mut app) = shop();
-    let grant = |raw: &mut Raw| {
-        let frame = raw.call(Body::request(5).u64(0).u64(60_000));
-        let mut reader = frame.reply(5);
-        let _revision = reader.u64();
-        reader.u64()
-    };
     let bind = |key: &[u8], lease: u64| {
         Body::request(0).bytes(key).bytes(b"v").u64(lease).u64(0).u8(0).u8(0)
     };
     let (own, others) = (grant(&mut app), grant(&mut root));
     root.call(bind(b"secret", others)).reply(0);
+    let nothing = others + 1;
     for request in [6, 7, 8] {
-        denied(&mut app, Body::request(request).u64(others));
+        let there = no_lease(&mut app, Body::request(request).u64(others));
+        let told = no_lease(&mut app, Body::request(request).u64(nothing));
+        assert_eq!(there, told.replace(&nothing.to_string(), &others.to_string()));
     }
-    denied(&mut app, bind(b"shop/x", others));
+    no_lease(&mut app, bind(b"shop/x", others));
     app.call(bind(b"shop/x", own)).reply(0);
     app.call(bind(b"shop/y", own)).reply(0);
     app.call(Body::request(6).u64(own)).reply(6);
@@ -79,10 +97,29 @@ fn a2_a_lease_is_whoevers_its_keys_are() {
     denied(&mut app, Body::request(9).u64(0).u32(0));
     // Once a key of others is bound to it, it is not theirs alone.
     root.call(bind(b"secret2", own)).reply(0);
-    denied(&mut app, Body::request(7).u64(own));
+    no_lease(&mut app, Body::request(7).u64(own));
     assert_eq!(root.status().keys, 4);
     root.call(Body::request(7).u64(own)).reply(7);
     assert_eq!(root.status().keys, 1);
+}
+
+/// Whoever knows the id of a lease that has no keys may use it.
+#[test]
+fn a2_the_id_of_a_lease_is_not_to_be_guessed_from_others() {
+    let (_users, _server, mut root, mut app) = shop();
+    let mut ids = Vec::new();
+    for n in 0..100 {
+        ids.push(grant(if n % 2 == 0 { &mut root } else { &mut app }));
+        // That of its private lease is shown to whoever reads the key.
+        let private = app.call(lasting(b"shop/t", 60_000));
+        let mut reader = private.reply(0);
+        let (_revision, _changed) = (reader.u64(), reader.bool());
+        ids.push(reader.u64());
+        app.call(body::set(b"shop/t", b"v"));
+    }
+    ids.sort_unstable();
+    assert!(ids.windows(2).all(|pair| pair[1] - pair[0] > 1_000), "{ids:?}");
+    assert!(ids.iter().all(|id| *id < 1 << 53), "whole numbers in any reader of JSON: {ids:?}");
 }
 
 #[test]

@@ -1,12 +1,21 @@
 //! Users of a service in one's own process.
 
-use wakeful::auth::{Action, Auth, Credentials};
-use wakeful::{Client, ClientConfig, Config, ErrorCode, Operations, SetRequest, Wakeful};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use wakeful::auth::{Action, Auth, Credentials, Pattern};
+use wakeful::{
+    Client, ClientConfig, Config, Error, ErrorCode, MethodContext, Operations, Service, SetRequest,
+    Wakeful,
+};
 
 use super::{PASSWORD, Users};
 use crate::support::{until, within};
 
-/// How many threads of this process check passwords: no other test has them in it.
+/// Held by each test that has threads which check passwords in this process: they are counted.
+static HASHES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// How many threads of this process check passwords.
 fn hashing() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| std::fs::read(task.unwrap().path().join("comm")).ok());
@@ -14,7 +23,50 @@ fn hashing() -> usize {
 }
 
 #[actix_rt::test]
+async fn a4_a_method_is_dropped_when_the_grant_to_call_it_ends() {
+    let _hashes = HASHES.lock().await;
+    let users = Users::new(&[(Action::Call, "Slow"), (Action::Call, "Other")]);
+    users.set_password("app");
+    let config = Config::new();
+    let auth = Auth::open(users.path(), &config.auth).unwrap();
+    let wakeful = Wakeful::start(config).unwrap();
+    let seen: Arc<Mutex<Vec<MethodContext>>> = Arc::default();
+    for name in ["Slow", "Other"] {
+        let seen = Arc::clone(&seen);
+        let never = move |(): (), cx: MethodContext| {
+            seen.lock().push(cx);
+            std::future::pending::<Result<(), Error>>()
+        };
+        wakeful.register(Service::new(name).method("Never", never)).unwrap();
+    }
+    wakeful.require_login(auth.clone()).await.unwrap();
+    let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
+    let mut config = ClientConfig::new(addr.to_string());
+    config.credentials = Some(Credentials::password("app", PASSWORD));
+    let client = within(Client::connect_with(config)).await.unwrap();
+    let slow = client.go_invoke::<()>("Slow.Never", &());
+    until("the first has begun", async || seen.lock().len() == 1).await;
+    let other = client.go_invoke::<()>("Other.Never", &());
+    until("both have begun", async || seen.lock().len() == 2).await;
+    users.change(|book| {
+        book.revoke("app", Action::Call, &Pattern::parse("Slow").unwrap()).unwrap();
+    });
+    auth.reload().unwrap();
+    let denied = within(slow).await.unwrap_err();
+    assert_eq!(denied.code, ErrorCode::PermissionDenied, "{denied}");
+    let contexts = seen.lock().clone();
+    within(contexts[0].cancelled()).await;
+    assert!(!contexts[1].is_cancelled(), "it is granted still");
+    drop(contexts);
+    drop(other);
+    within(client.close()).await;
+    within(wakeful.stop()).await;
+    until("the threads have ended", async || hashing() == 0).await;
+}
+
+#[actix_rt::test]
 async fn e2_a_service_with_users_guards_its_doors_and_stops_without_a_rest() {
+    let _hashes = HASHES.lock().await;
     let users = Users::new(&[(Action::Read, "*")]);
     users.set_password("app");
     let config = Config::new();

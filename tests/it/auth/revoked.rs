@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use wakeful::auth::{Action, Pattern};
 use wakeful::{
-    ErrorCode, Jobs, KeyRange, Operations, PushOptions, Reservation, ReserveRequest, Settlement,
-    Verdict, WatchRequest,
+    ErrorCode, JobRef, JobReply, JobRequest, JobState, Jobs, KeyRange, Operations, PushOptions,
+    Reply, Request, Reservation, ReserveRequest, Settlement, Verdict, WatchRequest,
 };
 
 use super::{NOT_LOGGED_IN, PERMISSION_DENIED, Users};
@@ -109,6 +109,57 @@ fn a4_a_watch_that_is_held_back_shows_nothing_more() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a4_a_watch_that_began_with_what_there_was_ends_with_the_grant_to_read_it() {
+    let users = Users::new(&[(Action::Watch, "a/*"), (Action::Read, "a/*")]);
+    let server = users.serve();
+    let (mut root, mut app) = (users.raw("root", &server), users.raw("app", &server));
+    for n in 0..20 {
+        root.set(format!("a/{n:02}").as_bytes(), &vec![b'x'; 100_000]);
+    }
+    // The first push takes all the credit there is.
+    let stream = app.open_stream(1);
+    app.watch(stream, 1, body::prefix(b"a/"), body::From::Snapshot);
+    let Push::Snapshot { kvs, .. } = app.next().push() else { panic!("a snapshot") };
+    assert!(kvs.len() < 20, "all at once");
+    let later = app.open_stream(100_000);
+    app.watch(later, 2, body::prefix(b"a/"), body::From::Now);
+    take(&users, Action::Read, "a/*");
+    until("the watch is gone", || root.status().watches == 1);
+    app.send(&crate::support::raw::credit(stream, 10_000_000));
+    let Push::Ended { watch_id: 1, refusal } = app.next().push() else { panic!("its end") };
+    assert_eq!(refusal.code, PERMISSION_DENIED);
+    // One that shows what comes does not need it.
+    root.set(b"a/1", b"new");
+    let Push::Events { deliveries, .. } = app.next().push() else { panic!("an event") };
+    assert_eq!(deliveries[0].watch_id, 2);
+}
+
+#[tokio::test]
+async fn a4_whoever_awaits_a_job_by_its_id_does_so_no_longer_than_its_topic_may_be_seen() {
+    let users = Users::new(&[(Action::Push, "mail"), (Action::Push, "other")]);
+    let server = users.serve();
+    let (root, app) = (users.client("root", &server).await, users.client("app", &server).await);
+    let mut waits = Vec::new();
+    for topic in ["mail", "other"] {
+        let id = app.push(topic, "p", PushOptions::default()).await.unwrap().id;
+        let awaits = JobRequest::Await { job: JobRef::Id(id), wait: Some(PATIENCE) };
+        waits.push((id, app.go(Request::Job(awaits))));
+    }
+    // Both are parked: what is asked behind them has its answer.
+    app.get_job(JobRef::Id(waits[1].0)).await.unwrap();
+    take(&users, Action::Push, "mail");
+    let (hidden, kept) = (waits.remove(0), waits.remove(0));
+    let error = hidden.1.await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::JobNotFound, "{error}");
+    let held = root.reserve(ReserveRequest::new("other")).await.unwrap();
+    root.settle(vec![done(held[0].reservation)]).await.unwrap();
+    let Ok(Reply::Job(JobReply::Job(info))) = kept.1.await else { panic!("its end") };
+    assert_eq!((info.id, info.state), (kept.0, JobState::Done));
+    root.close().await;
+    app.close().await;
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Awaits, End, Exchange, Fatal, Parked};
+use super::{Awaits, End, Exchange, Fatal, Interest, Parked};
 use crate::actor::AnswerSink;
 use crate::actor::message::{CancelWaits, Done, Requests, StreamRef, Task, Work};
-use crate::auth::{Access, Action, Credentials};
+use crate::auth::{Access, Credentials};
 use crate::error::Error;
+use crate::model::WatchFrom;
 use crate::rpc::proto::Call;
 use crate::rpc::server::gate::{Revised, login_over};
 use crate::rpc::server::jobs::OWN_ID;
@@ -50,16 +51,19 @@ impl Exchange {
         if !self.gate.is_guarded() {
             return None;
         }
-        let (watch_id, range) = match call.as_ref().ok()? {
-            Call::Wait(wait) => (0, &wait.range),
-            Call::WatchAdd { watch_id, watch, .. } => (*watch_id, &watch.range),
+        let (watch_id, range, reads) = match call.as_ref().ok()? {
+            Call::Wait(wait) => (0, &wait.range, false),
+            Call::WatchAdd { watch_id, watch, .. } => {
+                (*watch_id, &watch.range, watch.from == WatchFrom::Snapshot)
+            }
             _ => return None,
         };
-        Some(Box::new(Awaits { watch_id, range: range.clone() }))
+        let interest = Interest { range: range.clone(), reads };
+        Some(Box::new(Awaits { watch_id, interest }))
     }
 
-    /// Ends what is not permitted any more: waits, watches, what waits for the queue, and the jobs
-    /// that were handed out.
+    /// Ends what is not permitted any more: waits, watches, calls of methods, what waits for the
+    /// queue, and the jobs that were handed out.
     ///
     /// # Errors
     /// The login is not valid any more: the connection is to end.
@@ -69,6 +73,7 @@ impl Exchange {
             Revised::Gone => Err(End::Fatal(Fatal::Error(login_over()))),
             Revised::Changed(access) => {
                 self.end_denied_waits(&access);
+                self.end_denied_calls(&access);
                 self.jobs.revise(&self.service, &access, Arc::clone(&self.outbox) as _);
                 self.end_denied_watches(&access).await
             }
@@ -77,7 +82,7 @@ impl Exchange {
 
     fn end_denied_waits(&mut self, access: &Access) {
         let denied = |parked: &Parked| {
-            parked.range.as_ref().is_some_and(|range| !access.covers(Action::Watch, range))
+            parked.interest.as_ref().is_some_and(|interest| interest.is_denied(access))
         };
         let mut handles = Vec::new();
         for (id, parked) in self.waits.extract_if(|_, parked| denied(parked)) {
@@ -87,6 +92,12 @@ impl Exchange {
         if !handles.is_empty() {
             // bound: one for each change of the users
             self.service.store().do_send(CancelWaits(handles));
+        }
+    }
+
+    fn end_denied_calls(&mut self, access: &Access) {
+        for (id, denial) in self.calls.end_denied(access) {
+            self.answers.push_back((id, Err(denial.into())));
         }
     }
 

@@ -1,0 +1,184 @@
+//! What may be done with leases of many keys, against looking at each of them every time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::actor::lease_guard::LeaseGuard;
+use crate::actor::message::Task;
+use crate::auth::{Access, Action, Pattern, Role};
+use crate::config::Config;
+use crate::config::auth::JUDGED_KEYS_MAX;
+use crate::model::{
+    DeleteRequest, KeyRange, LeaseGrantRequest, LeaseId, Request, SetRequest, TxnOp, TxnRequest,
+};
+use crate::store::State;
+
+/// So many keys that what is found of a lease is remembered.
+const MANY: usize = JUDGED_KEYS_MAX + 4;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Somebody binds a key to a lease, as far as he may.
+    Bind {
+        who: usize,
+        key: String,
+        lease: LeaseId,
+    },
+    /// Somebody binds two keys at once.
+    BindTwo {
+        who: usize,
+        keys: [String; 2],
+        leases: [LeaseId; 2],
+    },
+    KeepAlive {
+        who: usize,
+        lease: LeaseId,
+    },
+    /// Whoever may do everything does it.
+    Delete {
+        key: String,
+    },
+    /// The lease ends, and another has its id and as many keys, bound by whoever may do everything.
+    Again {
+        lease: LeaseId,
+        others: usize,
+    },
+}
+
+fn key() -> impl Strategy<Value = String> {
+    (prop_oneof![3 => Just('a'), 1 => Just('b')], 0..2 * MANY)
+        .prop_map(|(of, n)| format!("{of}/{n}"))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let lease = || 1..=2_u64;
+    prop_oneof![
+        4 => (0..3_usize, key(), lease())
+            .prop_map(|(who, key, lease)| Step::Bind { who, key, lease }),
+        2 => (0..3_usize, key(), key(), lease(), lease()).prop_map(|(who, one, other, a, b)| {
+            Step::BindTwo { who, keys: [one, other], leases: [a, b] }
+        }),
+        4 => (0..3_usize, lease()).prop_map(|(who, lease)| Step::KeepAlive { who, lease }),
+        2 => key().prop_map(|key| Step::Delete { key }),
+        1 => (lease(), 0..2_usize).prop_map(|(lease, others)| Step::Again { lease, others }),
+    ]
+}
+
+/// Who may write `a/*`, who may write all that is used here, and who may do everything.
+fn people() -> [Option<Arc<Access>>; 3] {
+    let of = |patterns: &[&str]| {
+        let mut role = Role::default();
+        for pattern in patterns {
+            role.grant(Action::Write, Pattern::parse(pattern).unwrap());
+        }
+        Some(Arc::new(Access::new([&role])))
+    };
+    [of(&["a/*"]), of(&["a/*", "b/*"]), None]
+}
+
+struct Model {
+    state: State,
+    guard: LeaseGuard,
+    people: [Option<Arc<Access>>; 3],
+}
+
+impl Model {
+    fn new() -> Self {
+        let mut model = Self {
+            state: State::new(Config::new().store),
+            guard: LeaseGuard::default(),
+            people: people(),
+        };
+        (1..=2).for_each(|lease| model.again(lease, 0));
+        model
+    }
+
+    fn apply(&mut self, request: Request) {
+        // Whether it does anything is not the question.
+        let _ = self.state.apply(0, None, request);
+    }
+
+    fn set(key: &str, lease: LeaseId) -> SetRequest {
+        SetRequest { lease, ..SetRequest::new(key, "") }
+    }
+
+    fn again(&mut self, lease: LeaseId, others: usize) {
+        self.apply(Request::LeaseRevoke(lease));
+        let ttl = Duration::from_secs(60);
+        self.apply(Request::LeaseGrant(LeaseGrantRequest { id: lease, ttl }));
+        for n in 0..MANY {
+            let of = if n < others { 'b' } else { 'a' };
+            let n = n + (lease as usize - 1) * MANY;
+            self.apply(Request::Set(Self::set(&format!("{of}/{n}"), lease)));
+        }
+    }
+
+    /// Does what is not refused, and says whether all of it should have been.
+    fn ask(
+        &mut self,
+        who: usize,
+        leases: &[LeaseId],
+        request: Request,
+    ) -> Result<(), TestCaseError> {
+        let access = self.people[who].clone();
+        let permitted = access.as_ref().is_none_or(|access| {
+            let mut keys = leases.iter().flat_map(|lease| self.state.lease_keys(*lease));
+            keys.all(|key| access.has(Action::Write, key))
+        });
+        let task = Task::Store { options: Default::default(), request: request.clone() };
+        let refused = self.guard.refuses(access.as_ref(), &self.state, &task);
+        prop_assert_eq!(refused.is_none(), permitted, "{} asks {:?}", who, request);
+        if refused.is_none() {
+            self.apply(request);
+        }
+        self.guard.done(access.as_ref(), &self.state);
+        Ok(())
+    }
+
+    /// Whether somebody may write keys: that is judged before.
+    fn writes(&self, who: usize, keys: &[String]) -> bool {
+        let access = self.people[who].as_ref();
+        access.is_none_or(|it| keys.iter().all(|key| it.has(Action::Write, key.as_bytes())))
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Bind { who, key, lease } if self.writes(who, std::slice::from_ref(&key)) => {
+                self.ask(who, &[lease], Request::Set(Self::set(&key, lease)))
+            }
+            Step::BindTwo { who, keys, leases } if self.writes(who, &keys) => {
+                let sets = keys.iter().zip(leases);
+                let success = sets.map(|(key, lease)| TxnOp::Set(Self::set(key, lease))).collect();
+                let txn = TxnRequest { compares: Vec::new(), success, failure: Vec::new() };
+                self.ask(who, &leases, Request::Txn(txn))
+            }
+            Step::KeepAlive { who, lease } => {
+                self.ask(who, &[lease], Request::LeaseKeepAlive(lease))
+            }
+            Step::Delete { key } => {
+                let range = KeyRange::key(key);
+                self.apply(Request::Delete(DeleteRequest { range, return_previous: false }));
+                Ok(())
+            }
+            Step::Again { lease, others } => {
+                self.again(lease, others);
+                Ok(())
+            }
+            Step::Bind { .. } | Step::BindTwo { .. } => Ok(()),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a2_what_is_remembered_of_a_lease_is_what_its_keys_say(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let mut model = Model::new();
+        for step in steps {
+            model.step(step)?;
+        }
+    }
+}
