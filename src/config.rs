@@ -131,7 +131,7 @@ pub struct StoreConfig {
 pub struct WatchConfig {
     /// Most waits and watches in all.
     pub watches_max: usize,
-    /// Most waits and watches of one connection.
+    /// Most waits and watches of one connection, and most of its streams of watches.
     pub watches_per_connection_max: usize,
     /// Most streams of watches in all.
     pub streams_max: usize,

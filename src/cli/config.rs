@@ -1,5 +1,6 @@
 //! `wakeful config`
 
+use super::Common;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::serve::ServeArgs;
@@ -11,21 +12,24 @@ pub(super) const HELP: &str = "\
 Takes the options of `serve`, and does nothing but print them as they would be used. Behind each
 value stands where it is from: flag, environment, file or default, each of which goes before those
 behind it. What is printed is itself a file for --config. What contradicts itself is printed, then
-refused with exit 2, so this also checks a file before a server is told to read it.
+refused with exit 2, so this also checks a file before a server is told to read it; the files that
+it names are not looked at.
 
 Examples:
   wakeful config
   wakeful config --config /etc/wakeful/wakeful.toml
   wakeful config --json --limit store.keys_max=1000 | jq 'select(.origin != \"default\")'";
 
-/// Prints what a server would be told. `addr` is where it listens unless it is told otherwise.
+/// Prints what a server would be told.
 pub(super) fn run(
     args: &ServeArgs,
-    addr: &str,
+    common: &Common,
     mut report: Report,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let config = args.config().map_err(Failure::usage)?;
+    // Where it listens unless it is told otherwise.
+    let addr = &*common.addr;
     let addr_is_from = if addr == super::DEFAULT_ADDR {
         Source::Default
     } else if std::env::var("WAKEFUL_ADDR").is_ok_and(|said| said == addr) {
@@ -40,5 +44,6 @@ pub(super) fn run(
     report.print(&config, out);
     out.flush_blocking()?;
     config.check()?;
+    args.check(common)?;
     Ok(Exit::Done)
 }

@@ -223,8 +223,11 @@ fn read(given: &[OsString]) -> Result<Read, Refusal> {
 
 /// Reads the command line of a server again, with its file as that is now.
 fn read_serve(given: &[OsString]) -> Result<(serve::ServeArgs, Report), String> {
-    match read(given).map(|read| (read.cli.command, read.report.unwrap_or_default())) {
-        Ok((Command::Serve(args), report)) => Ok((args, report)),
+    match read(given).map(|Read { cli, report }| (cli.command, cli.common, report)) {
+        Ok((Command::Serve(args), common, report)) => match args.check(&common) {
+            Ok(()) => Ok((args, report.unwrap_or_default())),
+            Err(failure) => Err(failure.message().to_owned()),
+        },
         Ok(_) => Err("this is no server's command line".to_owned()),
         Err(Refusal::Clap(error)) => Err(settings::said(&error)),
         Err(Refusal::Told(failure)) => Err(failure.message().to_owned()),
@@ -269,9 +272,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => args.run(common, given, report.unwrap_or_default(), out),
             Command::Relay(args) => args.run(common, out),
-            Command::Config(args) => {
-                config::run(&args, &common.addr, report.unwrap_or_default(), out)
-            }
+            Command::Config(args) => config::run(&args, common, report.unwrap_or_default(), out),
             Command::Completions(args) => args.run(&mut command(), out),
             Command::Restore(args) => args.run(out),
             Command::User(args) => args.run(out),

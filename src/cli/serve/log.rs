@@ -12,8 +12,8 @@ use crate::cli::failure::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What to log: error, warn, info, debug, trace, or as RUST_LOG, which counts where
-    /// WAKEFUL_LOG does not say otherwise. `info,wakeful::request=debug` logs each request
+    /// What to log: error, warn, info, debug, trace, or as RUST_LOG, which counts where nothing
+    /// else is said. `info,wakeful::request=debug` logs each request
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
     log: String,
     /// How to log

@@ -126,12 +126,25 @@ impl ServeArgs {
     fn ports(&self, common: &Common, passed: Vec<TcpListener>) -> Result<Ports, Failure> {
         // Whoever dials need not listen.
         let listens = !self.dial.dials() || !passed.is_empty();
-        let listen = self.listen.as_deref().or(listens.then_some(&*common.addr));
-        #[cfg(feature = "tls")]
-        let ports = self.tls.ports(&common.tls, listen)?;
-        #[cfg(not(feature = "tls"))]
-        let ports = Ports::plain(listen);
+        let ports = self.ports_at(common, listens.then_some(&*common.addr))?;
         Ok(Ports { passed, ..ports })
+    }
+
+    /// Where to listen; at `addr`, if there is one, unless --listen says otherwise.
+    fn ports_at(&self, common: &Common, addr: Option<&str>) -> Result<Ports, Failure> {
+        let listen = self.listen.as_deref().or(addr);
+        #[cfg(feature = "tls")]
+        return self.tls.ports(&common.tls, listen);
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = common;
+            Ok(Ports::plain(listen))
+        }
+    }
+
+    /// That the options do not contradict each other; the files that they name are not looked at.
+    pub(crate) fn check(&self, common: &Common) -> Result<(), Failure> {
+        self.ports_at(common, Some(&common.addr)).map(drop)
     }
 
     /// The limits that they say.

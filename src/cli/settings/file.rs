@@ -63,7 +63,10 @@ fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<
         let mut path = within.to_vec();
         path.push(key.get_ref().to_string());
         match value.get_ref() {
-            DeValue::Table(inner) if !inner.is_empty() => gather(text, inner, &path, entries),
+            // Whoever takes back every limit leaves the line above them.
+            DeValue::Table(inner) if !inner.is_empty() || path == [super::limits::TABLE] => {
+                gather(text, inner, &path, entries);
+            }
             value => {
                 let line = line_of(text, &key.span());
                 entries.push(Entry { path, line, value: understand(value) });

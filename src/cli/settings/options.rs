@@ -19,7 +19,7 @@ const LIMIT: &str = "limit";
 const LIMITS: &str = "limits";
 
 /// Options of every command that say something of a server, too.
-const OF_EVERY_COMMAND: [&str; 3] = ["tls", "tls-cert", "tls-key"];
+const OF_EVERY_COMMAND: [&str; 5] = ["tls", "tls-ca", "tls-server-name", "tls-cert", "tls-key"];
 
 /// Says where the others are.
 pub(super) const CONFIG: &str = "config";

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Shape;
@@ -74,17 +75,11 @@ pub(super) fn understand(
     let understood = match method {
         "Ping" => raw_argument(params).map(|_| What::Ping).map_err(wrong),
         "Goodbye" => raw_argument(params).map(|_| What::Goodbye).map_err(wrong),
-        "Hello" => {
-            argument(params).map(|Hello { client_name }| What::Hello(client_name)).map_err(wrong)
-        }
+        "Hello" => reader.fields().map(|Hello { client_name }| What::Hello(client_name)),
         "Cancel" => reader.cancel(),
         "WatchOpen" => reader.watch_open(),
-        "WatchNext" => {
-            argument(params).map(|Watch { watch }| What::WatchNext(watch)).map_err(wrong)
-        }
-        "WatchClose" => {
-            argument(params).map(|Watch { watch }| What::WatchClose(watch)).map_err(wrong)
-        }
+        "WatchNext" => reader.fields().map(|Watch { watch }| What::WatchNext(watch)),
+        "WatchClose" => reader.fields().map(|Watch { watch }| What::WatchClose(watch)),
         name => {
             let (name, job) = known(name)?;
             reader.request(name, job)
@@ -110,14 +105,12 @@ fn misread(error: Misread) -> String {
     format!("InvalidArgument: {error}")
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct Hello {
     client_name: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct Watch {
     watch: u64,
 }
@@ -149,6 +142,11 @@ impl<'a> Reader<'a> {
         let text = raw_argument(self.params).map_err(wrong)?;
         let node = Node::read(text, self.nodes_max);
         node.map_err(|error| wrong(ArgumentError::Wrong(error)))
+    }
+
+    /// An argument that is nothing but its fields.
+    fn fields<T: DeserializeOwned>(self) -> Result<T, String> {
+        structure(&self.node()?).map_err(misread)
     }
 
     fn request(self, name: &'static str, job: bool) -> Result<What, String> {

@@ -17,6 +17,7 @@ mod shown;
 mod splitter;
 
 pub(crate) use ask::{Ask, IdText, Limits, What, understand};
+pub(crate) use envelope::Envelope;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 pub(crate) use shape::Shape;
 pub(crate) use splitter::{Bounds, Split, SplitError, Splitter};

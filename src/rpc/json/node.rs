@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::envelope::Text;
+use super::reading::same;
 
 /// What a value costs at most, bytes, its text and its name not counted.
 pub(crate) const NODE_BYTES: usize = 64;
@@ -56,11 +57,19 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Takes a member out of an object, whatever the case of its name.
+    /// Takes a member out of an object, whatever the case of its name: the last, if it is there more
+    /// than once. The others keep their order, as of them the last counts as well.
     pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
         let Self::Object(members) = self else { return None };
-        let at = members.iter().position(|(member, _)| member.eq_ignore_ascii_case(name))?;
-        Some(members.swap_remove(at).1)
+        let mut taken = None;
+        members.retain_mut(|(member, value)| {
+            let other = !same(name, member);
+            if !other {
+                taken = Some(std::mem::replace(value, Self::Null));
+            }
+            other
+        });
+        taken
     }
 }
 
@@ -169,6 +178,18 @@ mod tests {
         assert_eq!(members[0].1, Node::Text("x".into()));
         assert_eq!(members[1].1, Node::Bytes(vec![0xfe, 0xfd]));
         assert!(Node::read(r#"{"base64":"/v0"}"#, 9).is_err());
+    }
+
+    #[test]
+    fn g6_of_a_member_that_comes_twice_the_last_counts_whatever_is_beside_it() {
+        let text = r#"{"once":1,"value":"1","Once":2,"k":0,"value":"2"}"#;
+        let mut node = Node::read(text, 9).unwrap();
+        assert_eq!(node.take("once"), Some(Node::Unsigned(2)));
+        assert_eq!(node.take("once"), None);
+        let Node::Object(members) = node else { panic!("{node:?}") };
+        let names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["value", "k", "value"]);
+        assert_eq!(members[2].1, Node::Text("2".into()));
     }
 
     #[test]

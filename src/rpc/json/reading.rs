@@ -226,7 +226,7 @@ impl<'de> Deserializer<'de> for Reading<'de> {
 }
 
 /// Whether names are the same, but for case, and underscores where JSON has them and Rust has not.
-fn same(known: &str, given: &str) -> bool {
+pub(super) fn same(known: &str, given: &str) -> bool {
     let letters = |name| str::bytes(name).filter(|byte| *byte != b'_');
     known == given
         || letters(known)

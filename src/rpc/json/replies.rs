@@ -137,7 +137,7 @@ fn write(
 ) -> Result<(), String> {
     match (shape, done) {
         (Shape::Value, Done::Reply(CallReply { reply: Reply::Get(get), .. })) => match get.kv {
-            Some(kv) => text(out, &kv.value, "the value"),
+            Some(kv) => text(out, &kv.value, "the value", "Wakeful.Get"),
             None => Err(NOT_FOUND.to_owned()),
         },
         (Shape::ChangedKey, Done::Waited(outcome)) => match outcome {
@@ -205,13 +205,13 @@ fn plain(
 }
 
 fn changed(out: &mut Vec<u8>, kv: &KeyValue) -> Result<(), String> {
-    text(out, &kv.key, "the key that changed")
+    text(out, &kv.key, "the key that changed", "Wakeful.Wait")
 }
 
 /// Appends bytes as a string; they are not changed to make them one.
-fn text(out: &mut Vec<u8>, bytes: &[u8], what: &str) -> Result<(), String> {
+fn text(out: &mut Vec<u8>, bytes: &[u8], what: &str, instead: &str) -> Result<(), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
-        format!("InvalidArgument: {what} is not UTF-8, which no string can hold; use Wakeful.Get")
+        format!("InvalidArgument: {what} is not UTF-8, which no string can hold; use {instead}")
     })?;
     append_text(out, text);
     Ok(())

@@ -192,6 +192,12 @@ impl Exchange {
         if let Ok(asked) = &call
             && let Err(denial) = self.gate.check(asked)
         {
+            // In JSON each watch has a stream of its own, asked for just before.
+            if let Call::WatchAdd { stream, .. } = asked
+                && self.is_json()
+            {
+                self.cancelled.push(*stream);
+            }
             call = Err(denial);
         }
         let call = match call {
@@ -270,6 +276,12 @@ impl Exchange {
                 let answer = move |outcome| outbox.push(Outgoing::Answer(id, outcome));
                 (About::Plain, Task::Wait { request, outlet: Outlet::Wait(Box::new(answer)) })
             }
+            Ok(Call::StreamOpen { .. }) if self.has_all_streams() => {
+                let max = self.service.config().watch.watches_per_connection_max;
+                let what = "too many streams of watches on this connection; close some first";
+                let refusal = StoreError::limit("watch.watches_per_connection_max", max, what);
+                (About::Plain, Task::Refused(refusal.into()))
+            }
             Ok(Call::StreamOpen { window_bytes }) => {
                 let outbox = Arc::clone(&self.outbox);
                 let show = move |stream, batch| outbox.push(Outgoing::Show(id, stream, batch));
@@ -293,6 +305,14 @@ impl Exchange {
                 (About::Cancel { stream: id, watch_id }, task)
             }
         }
+    }
+
+    /// Whether there are as many streams as watches may be.
+    fn has_all_streams(&self) -> bool {
+        let opens = |asked: &&Asked| matches!(asked.about, About::Open { .. });
+        let max = self.service.config().watch.watches_per_connection_max;
+        let open = self.streams.ids().len();
+        open >= max || open + self.asked.iter().filter(opens).count() >= max
     }
 
     /// The stream with this id, open or opened by the same message.

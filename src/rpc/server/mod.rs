@@ -203,7 +203,8 @@ fn refuse_one_more(
     });
 }
 
-fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
+/// What a connection from outside is given, whoever serves it.
+pub(in crate::rpc) fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let unanswered = config.ping_interval + config.ping_timeout;
     let socket = socket2::SockRef::from(socket);

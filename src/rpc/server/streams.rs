@@ -62,7 +62,7 @@ impl Streams {
         self.open.get(&id).map(|stream| stream.handle)
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = u64> {
         self.open.keys().copied()
     }
 

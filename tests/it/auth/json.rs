@@ -192,3 +192,17 @@ fn a4_a_watch_of_json_ends_with_its_grant_and_its_connection_with_the_user() {
     users.change(|book| book.remove_user("app").unwrap());
     app.expect_end();
 }
+
+#[test]
+fn z14_a_watch_that_is_denied_leaves_no_stream() {
+    let users = Users::new(&[(Action::Watch, "pub/*")]);
+    let server = users.serve_with(&["--limit", "watch.streams_max=4"]);
+    let (mut root, mut app) = (users.raw("root", &server), users.json("app", &server));
+    for _ in 0..20 {
+        let refused = app.refused("Wakeful.WatchOpen", r#"{"range":{"key":"secret"}}"#);
+        assert!(refused.starts_with("PermissionDenied: "), "{refused}");
+    }
+    app.ok("Wakeful.WatchOpen", r#"{"range":{"key":"pub/a"}}"#);
+    let status = root.status();
+    assert_eq!((status.streams, status.watches), (1, 1));
+}

@@ -170,3 +170,14 @@ fn g6_a_worker_waits_for_jobs() {
     let taken = json.ok("Wakeful.JobReserve", r#"{"topic":"t"}"#);
     assert_eq!(taken["jobs"][0]["losses"], 1, "the job of a worker that went");
 }
+
+#[test]
+fn g6_of_a_member_that_comes_twice_the_last_counts() {
+    let server = Server::start();
+    let mut json = Json::connect(server.addr());
+    json.ok("Wakeful.Set", r#"{"durability":"fsync","key":"dup","value":"1","value":"2"}"#);
+    assert_eq!(json.ok("KVStoreService.Get", r#""dup""#), "2");
+    let open = json.ok("Wakeful.WatchOpen", r#"{"range":{"key":"a"}}"#);
+    let next = format!(r#"{{"watch":0,"Watch":{}}}"#, open["watch"]);
+    json.ok("Wakeful.WatchClose", &next);
+}

@@ -62,6 +62,34 @@ fn o1_a_flag_goes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
+fn o1_trust_may_be_in_the_file_and_limits_may_be_none() {
+    let folder = Folder::new();
+    let text = "tls-ca = \"ca.pem\"\ntls-server-name = \"home\"\n[limits]\n# none\n";
+    let options = config(&["--config", &folder.config(text)], &[]);
+    for (name, value) in [("tls-ca", "ca.pem"), ("tls-server-name", "home")] {
+        assert_eq!(
+            (&options[name]["value"], &options[name]["origin"]),
+            (&value.into(), &"file".into())
+        );
+    }
+}
+
+#[test]
+fn o2_options_that_contradict_each_other_are_printed_and_refused() {
+    for (arguments, told) in [
+        (&["--tls"][..], "needs a certificate"),
+        (&["--tls", "--tls-listen", "h:1"], "say one of them"),
+        (&["--tls-client-ca", "ca.pem"], "without a TLS port"),
+        (&["--tls-cert", "c.pem"], "--tls-cert without --tls-key"),
+    ] {
+        let ran = run(&[&["config"], arguments].concat());
+        assert!(String::from_utf8_lossy(&ran.stdout).contains("[limits]"), "it is printed");
+        assert_eq!(ran.code, Some(2), "{arguments:?}");
+        assert!(ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn o1_a_server_does_what_its_file_and_its_environment_say() {
     let folder = Folder::new();
     let file = folder.config("listen = \"127.0.0.1:0\"\n[limits]\nstore.keys_max = 1\n");

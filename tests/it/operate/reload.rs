@@ -63,6 +63,8 @@ fn o5_a_file_that_is_wrong_changes_nothing_and_says_so() {
             "log = \"a=b=c\"\n[limits]\nrpc.connections_max = 1\n",
             "wakeful.toml:1: invalid value 'a=b=c' for '--log <FILTER>'",
         ),
+        // With this it would not start again.
+        ("tls = true\nlog = \"debug\"\n", "a TLS port needs a certificate"),
         ("log = ", "wakeful.toml:1"),
     ] {
         folder.config(text);

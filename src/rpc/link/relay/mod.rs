@@ -24,7 +24,9 @@ use super::authenticate::Authenticate;
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::addresses::{Addresses, Place};
-use crate::rpc::server::{Entrance, Hindrance, LINGER, hear_out, refuse, too_many, too_many_from};
+use crate::rpc::server::{
+    Entrance, Hindrance, LINGER, hear_out, refuse, set_options, too_many, too_many_from,
+};
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{DoorLimits, TlsConfig};
@@ -276,12 +278,6 @@ async fn accept_all(
             drop((place, alive));
         });
     }
-}
-
-fn set_options(stream: &TcpStream, config: &RpcConfig) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let unanswered = config.ping_interval + config.ping_timeout;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unanswered))
 }
 
 /// A client from its first byte to its end.

@@ -68,7 +68,7 @@ pub(super) async fn read_route(
 /// What `received` says; `None` while it is too little.
 fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Refusal>> {
     if received.first() == Some(&b'{') {
-        return json(received, json_bytes_max).map(Ok);
+        return json(received, json_bytes_max);
     }
     let start = received.get(..PREFACE.len()).unwrap_or(received);
     if !PREFACE.starts_with(start) {
@@ -104,9 +104,12 @@ fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, Refusal> {
 }
 
 /// A call of `Wakeful.Connect` names the server; anything else is for the only one there is.
-fn json(received: &[u8], bytes_max: usize) -> Option<Route> {
+fn json(received: &[u8], bytes_max: usize) -> Option<Result<Route, Refusal>> {
     let (server, id, used) = match connect::read(received) {
         connect::First::Connect { server, id, used } => (server, Some(id), used),
+        connect::First::Unclear { id, why } => {
+            return Some(Err(Refusal(connect::failure(Some(&id), &why))));
+        }
         connect::First::Other { id } => (String::new(), id, 0),
         connect::First::Partial if received.len() <= bytes_max => return None,
         connect::First::Partial => (String::new(), None, 0),
@@ -116,7 +119,7 @@ fn json(received: &[u8], bytes_max: usize) -> Option<Route> {
         _ => Vec::new(),
     };
     let forward = received.get(used..).unwrap_or_default().to_vec();
-    Some(Route { server, forward, answer, tongue: Tongue::Json(id) })
+    Some(Ok(Route { server, forward, answer, tongue: Tongue::Json(id) }))
 }
 
 fn refusal(error: &Error) -> Vec<u8> {
@@ -187,6 +190,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn l5_who_names_a_server_in_some_other_way_is_connected_to_none() {
+        for argument in [r#"{"sever":"edge"}"#, r#"{"server":5}"#, r#"{"server":"a","b":1}"#, "[1]"]
+        {
+            let connect =
+                format!(r#"{{"method":"Wakeful.Connect","params":[{argument}],"id":[1,2]}}"#);
+            let Refusal(said) = route(&[connect.as_bytes()]).await.unwrap_err();
+            let said = String::from_utf8(said).unwrap();
+            let start = r#"{"id":[1,2],"result":null,"error":"InvalidArgument: "#;
+            assert!(said.starts_with(start), "{said}");
+        }
+    }
+
+    #[tokio::test]
     async fn l5_a_json_client_names_the_server_by_its_first_call() {
         let connect = br#"{"method":"Wakeful.Connect","params":[{"server":"edge"}],"id":7}"#;
         for at in 1..connect.len() {
@@ -203,6 +219,10 @@ mod tests {
                 "{\"id\":7,\"result\":null,\"error\":\"NoSuchServer: no server edge\"}\n"
             );
         }
+        let only = br#"{"Method":"Wakeful.Connect","params":[{}],"id":18446744073709551616}"#;
+        let found = route(&[only]).await.unwrap();
+        assert_eq!(&*found.server, "");
+        assert!(found.answer.starts_with(b"{\"id\":18446744073709551616,"));
         let get = br#"{"method":"KVStoreService.Get","params":["a"],"id":"x"}"#;
         let found = route(&[get]).await.unwrap();
         assert_eq!((&*found.server, &*found.forward), ("", &get[..]));
