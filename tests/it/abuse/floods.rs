@@ -241,6 +241,27 @@ fn abuse_13_a_hundred_thousand_watches_are_a_quota_and_their_end_holds_nobody_up
 }
 
 #[test]
+fn abuse_13_streams_have_the_same_quota_with_or_without_watches() {
+    let victim = Victim::with(&["watch.watches_per_connection_max=3"]);
+    let beside = Beside::start(victim.addr());
+    let mut raw = victim.attack();
+    // All at once, so that none is open when the last is asked for.
+    raw.send(&(1..=5).flat_map(|id| request(id, stream_open(1000))).collect::<Vec<_>>());
+    let answers: Vec<_> = (0..5).map(|_| raw.next()).collect();
+    let refused = |id: u64| answers.iter().any(|it| it.id == id && it.kind == ERROR);
+    assert_eq!([1, 2, 3, 4, 5].map(refused), [false, false, false, true, true]);
+    for answer in answers.iter().filter(|answer| answer.kind == ERROR) {
+        let name = "watch.watches_per_connection_max".to_owned();
+        assert_eq!(answer.refusal().details, Details::Limit { name, value: 3 });
+    }
+    raw.send(&frame(CANCEL, 0, 2, b""));
+    assert_eq!(raw.next().refusal().code, CANCELLED);
+    raw.send(&request(6, stream_open(1000)));
+    assert_eq!(raw.next().kind, REPLY);
+    beside.finish();
+}
+
+#[test]
 fn abuse_14_opening_and_cancelling_again_and_again_leaves_nothing() {
     const PAIRS: u64 = 20_000;
     let victim = Victim::with(&["rpc.write_timeout=5s"]);
