@@ -227,9 +227,6 @@ impl Wakeful {
             let now = Clock::new(rooms.queue.utc()).now();
             rooms.recover(now);
         }
-        // So that an id from before a restart is not by chance that of somebody else's lease; 48
-        // bits, as JSON readers keep no more than 53.
-        rooms.store.number_leases_from(rand::random::<u64>() >> 16);
         let log = opened.map(|it| SharedLog::new(it, config.journal.clone(), failure.clone()));
         let Rooms { store, queue, outcomes } = rooms;
         let (queue, outcomes) = (Rc::new(RefCell::new(queue)), Rc::new(RefCell::new(outcomes)));

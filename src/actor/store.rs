@@ -77,7 +77,7 @@ impl StoreActor {
         ledger: Option<StoreLedger>,
         rooms: OtherRooms,
     ) -> Self {
-        Self {
+        let mut actor = Self {
             epoch: hub.state().time(),
             hub,
             store_id,
@@ -95,7 +95,9 @@ impl StoreActor {
             stopping: false,
             vital,
             leases: LeaseGuard::default(),
-        }
+        };
+        actor.draw_lease_ids();
+        actor
     }
 
     fn now(&self) -> Micros {

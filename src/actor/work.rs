@@ -194,8 +194,9 @@ impl StoreActor {
     }
 
     /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,
-    /// not from others that are known either. It is a whole number in JSON for everybody.
-    fn draw_lease_ids(&mut self) {
+    /// not from others that are known either; nor is one from before a restart by chance that of
+    /// somebody else's lease. 53 bits, as readers of JSON keep no more.
+    pub(super) fn draw_lease_ids(&mut self) {
         self.hub.state_mut().number_leases_from(rand::random::<u64>() >> 11);
     }
 

@@ -49,6 +49,7 @@ use origin::Origin;
 pub use password::hash_password;
 pub(crate) use password::params;
 pub use pattern::Pattern;
+pub(crate) use permit::reads;
 pub use service::Auth;
 pub(crate) use service::{AUDIT, Login};
 pub use token::NewToken;

@@ -12,6 +12,11 @@ use crate::model::{
 
 type Permit = Result<(), Need>;
 
+/// Whether a watch begins with what there is.
+pub(crate) fn reads(watch: &WatchRequest) -> bool {
+    watch.from == WatchFrom::Snapshot
+}
+
 impl Access {
     /// Whether a request is permitted, as far as its words say what it is about.
     pub(crate) fn permits(&self, request: &Request) -> Permit {
@@ -44,9 +49,9 @@ impl Access {
         self.permits_interest(&wait.range, false)
     }
 
-    /// Whether a watch is permitted. One that begins with what there is reads it.
+    /// Whether a watch is permitted.
     pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Permit {
-        self.permits_interest(&watch.range, watch.from == WatchFrom::Snapshot)
+        self.permits_interest(&watch.range, reads(watch))
     }
 
     /// Whether keys may be awaited, by somebody who `reads` what there is as well.

@@ -135,6 +135,29 @@ fn l5_a_json_client_names_its_server_by_a_first_call() {
     assert_eq!(call(&[get]), [json!({"id": 6, "result": "1", "error": null})]);
 }
 
+/// JSON has no pings: that a client is gone without a word, only the kernel can find out.
+#[cfg(target_os = "linux")]
+#[test]
+fn l7_a_relay_has_the_kernel_ask_after_its_clients() {
+    let relay = Relay::start();
+    let _server = relay.serve("home");
+    relay.until_there("home");
+    let mut socket = TcpStream::connect(&relay.listening).unwrap();
+    let get = json!({"method": "KVStoreService.Get", "params": ["a"], "id": 1});
+    writeln!(socket, "{get}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(&socket).read_line(&mut answer).unwrap();
+    let port = |addr: std::net::SocketAddr| format!(":{:04X}", addr.port());
+    let (own, relays) = (port(socket.local_addr().unwrap()), port(socket.peer_addr().unwrap()));
+    // The timer of a socket that is otherwise idle: 2 is that of keep-alive.
+    crate::process::until("the timer runs", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().map(|line| line.split_whitespace().collect()).any(|it: Vec<&str>| {
+            it[1].ends_with(&relays) && it[2].ends_with(&own) && it[5].starts_with("02:")
+        })
+    });
+}
+
 #[test]
 fn l3_a_rogue_dialer_never_gets_a_name() {
     let relay = Relay::start();

@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::{Awaits, End, Exchange, Fatal, Interest, Parked};
 use crate::actor::AnswerSink;
 use crate::actor::message::{CancelWaits, Done, Requests, StreamRef, Task, Work};
-use crate::auth::{Access, Credentials};
+use crate::auth::{Access, Credentials, reads};
 use crate::error::Error;
-use crate::model::WatchFrom;
 use crate::rpc::proto::Call;
 use crate::rpc::server::gate::{Revised, login_over};
 use crate::rpc::server::jobs::OWN_ID;
@@ -53,9 +52,7 @@ impl Exchange {
         }
         let (watch_id, range, reads) = match call.as_ref().ok()? {
             Call::Wait(wait) => (0, &wait.range, false),
-            Call::WatchAdd { watch_id, watch, .. } => {
-                (*watch_id, &watch.range, watch.from == WatchFrom::Snapshot)
-            }
+            Call::WatchAdd { watch_id, watch, .. } => (*watch_id, &watch.range, reads(watch)),
             _ => return None,
         };
         let interest = Interest { range: range.clone(), reads };
