@@ -23,6 +23,7 @@ mod examples;
 mod json;
 #[cfg(all(feature = "cli", unix))]
 mod link;
+mod manifest;
 mod operate;
 #[cfg(feature = "cli")]
 mod process;

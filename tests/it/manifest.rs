@@ -1,0 +1,133 @@
+//! What Cargo.toml, deny.toml, README.md and ARCHITECTURE.md say about the dependencies is so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The text of a file of the repository.
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// Every package that Cargo.lock names, of all platforms.
+fn packages() -> Vec<Value> {
+    let metadata = ["metadata", "--locked", "--format-version", "1"];
+    let run = Command::new(env!("CARGO"))
+        .args(metadata)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let Value::Object(mut metadata) = serde_json::from_slice(&run.stdout).unwrap() else {
+        panic!("`cargo metadata` prints no object")
+    };
+    let Some(Value::Array(packages)) = metadata.remove("packages") else {
+        panic!("`cargo metadata` lists no packages")
+    };
+    packages
+}
+
+fn wakeful(packages: &[Value]) -> &Value {
+    packages.iter().find(|package| package["name"] == env!("CARGO_PKG_NAME")).unwrap()
+}
+
+/// `1.89` and `1.89.0` are the same version.
+fn version(text: &str) -> [u64; 3] {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap());
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
+}
+
+/// `cargo install` refuses a package whose dependencies need a later compiler than it declares.
+#[test]
+fn the_minimum_rust_is_enough_for_every_dependency() {
+    let packages = packages();
+    let declared = wakeful(&packages)["rust_version"].as_str().unwrap();
+    for package in &packages {
+        let Some(needed) = package["rust_version"].as_str() else { continue };
+        assert!(
+            version(needed) <= version(declared),
+            "{} {} needs Rust {needed}, and Cargo.toml declares {declared}",
+            package["name"],
+            package["version"],
+        );
+    }
+    assert!(file("README.md").contains(&format!("Rust {declared} or later")), "README.md");
+}
+
+/// The files below `src` with code for which `is` holds of a line, comments left out.
+fn files_with(is: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeSet::new();
+    let mut dirs = vec![root.join("src")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            if text.lines().map(str::trim).any(|line| !line.starts_with("//") && is(line)) {
+                found.insert(path.strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// deny.toml excuses an advisory with where bincode is used and how.
+#[test]
+fn bincode_is_used_where_deny_toml_says_and_always_with_a_limit() {
+    let uses = files_with(|line| line.contains("bincode::"));
+    let deny = file("deny.toml");
+    let excuse: String =
+        deny.lines().take_while(|line| !line.contains("RUSTSEC-2025-0141")).collect();
+    let named = excuse.split([' ', ',', ';', ':', '#']).filter(|word| word.starts_with("src/"));
+    assert_eq!(uses, named.map(str::to_owned).collect(), "deny.toml, on the right");
+    for path in &uses {
+        assert!(file(path).contains(".with_limit::<"), "{path} decodes without a limit");
+    }
+}
+
+/// The features that bring each dependency in; none for one that is always there.
+fn dependencies(package: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found = BTreeMap::new();
+    for dependency in package["dependencies"].as_array().unwrap() {
+        let name = dependency["name"].as_str().unwrap();
+        let enables = format!("dep:{name}");
+        let features = package["features"].as_object().unwrap().iter();
+        let features =
+            features.filter(|(_, list)| list.as_array().unwrap().contains(&enables[..].into()));
+        found.insert(name, features.map(|(feature, _)| &**feature).collect());
+    }
+    found
+}
+
+/// In both directions, with the feature that each needs.
+#[test]
+fn the_table_of_dependencies_is_true_and_whole() {
+    let packages = packages();
+    let dependencies = dependencies(wakeful(&packages));
+    let text = file("ARCHITECTURE.md");
+    let (_, section) = text.split_once("\n## Dependencies, and why").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut explained = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let (names, why) = row[2..].split_once(" | ").expect(row);
+        for name in names.trim_start_matches("*dev:* ").split(", ") {
+            let name = name.split([' ', '(']).next().unwrap();
+            let features =
+                dependencies.get(name).unwrap_or_else(|| panic!("{name} is no dependency"));
+            for feature in ["cli", "tls"] {
+                let said = why.contains(&format!("(feature `{feature}`"));
+                assert_eq!(said, features.contains(feature), "{name}: feature `{feature}`");
+            }
+            assert!(explained.insert(name), "{name} is there twice");
+        }
+    }
+    let missing: Vec<_> = dependencies.keys().filter(|name| !explained.contains(*name)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not say why {missing:?}");
+}
