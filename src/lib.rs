@@ -20,6 +20,7 @@
 //! is the command line. `ARCHITECTURE.md` is the map.
 
 pub mod actor;
+mod address;
 pub mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

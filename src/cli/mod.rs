@@ -136,9 +136,12 @@ enum Command {
     Relay(relay::RelayArgs),
     #[command(about = "Print what a server would be told, and where each value is from", after_help = config::HELP)]
     Config(serve::ServeArgs),
+    #[command(alias = "put")]
     Set(set::SetArgs),
     Get(get::GetArgs),
+    #[command(aliases = ["rm", "delete"])]
     Del(del::DelArgs),
+    #[command(aliases = ["ls", "keys"])]
     Range(range::RangeArgs),
     Txn(txn::TxnArgs),
     Watch(watch::WatchArgs),
@@ -150,6 +153,7 @@ enum Command {
     Call(call::CallArgs),
     Services(services::ServicesArgs),
     Compact(compact::CompactArgs),
+    #[command(alias = "ping")]
     Status(status::StatusArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),

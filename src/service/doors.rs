@@ -112,16 +112,19 @@ impl Wakeful {
     /// [`stop`](Self::stop), or that of the handle; not with the last handle.
     ///
     /// # Errors
-    /// `InvalidArgument` for a name that cannot be one; `Unavailable` if the service has stopped.
+    /// `InvalidArgument` for an address that is not `host:port`, or a name that cannot be one;
+    /// `Unavailable` if the service has stopped.
     /// That nobody answers is no error: the [state](DialHandle::state) says so.
     pub async fn dial(
         &self,
         addr: impl Into<String>,
         options: DialOptions,
     ) -> Result<DialHandle, Error> {
+        let addr = addr.into();
+        crate::address::check(&addr)?;
         link::check_name(&options.name)?;
         let door = self.link_door().await?;
-        Ok(link::dial(addr.into(), options, self.config(), door))
+        Ok(link::dial(addr, options, self.config(), door))
     }
 
     /// A door for what comes over links. Must be called on an arbiter.

@@ -182,6 +182,7 @@ pub(super) fn dial(addr: &str) -> Result<TcpStream, Error> {
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server answers at {addr}: {error}"))
     };
+    crate::address::check(addr)?;
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
     for resolved in addr.to_socket_addrs().map_err(unreachable)? {
         match TcpStream::connect_timeout(&resolved, PATIENCE) {

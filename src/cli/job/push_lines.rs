@@ -11,8 +11,8 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::{Blob, Config, Operations};
 
-/// Lines that are pushed together.
-type Batch = io::Result<Vec<Blob>>;
+/// Lines that are pushed together, or why no more can be read.
+type Batch = Result<Vec<Blob>, Failure>;
 
 /// Pushes what comes, as soon as it comes: what lies ready is one batch, and while that is pushed
 /// the next gathers.
@@ -28,7 +28,7 @@ pub(super) async fn run(
     // What the server takes in one request may be less than what is usual.
     let mut jobs_max = limits.jobs_max;
     while let Some(batch) = read.recv().await {
-        let mut left = batch.map_err(|error| Failure::io("standard input", &error))?;
+        let mut left = batch.map_err(|failure| at_line(failure, count, 1))?;
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(jobs_max));
             let size = left.len();
@@ -67,7 +67,12 @@ fn at_line(mut failure: Failure, pushed: u64, size: usize) -> Failure {
         } else {
             format!("lines {first} to {last}")
         };
-        *message = format!("{lines}: {message}; the {pushed} lines before were pushed");
+        let before = match pushed {
+            0 => "nothing was pushed".to_owned(),
+            1 => "the line before it was pushed".to_owned(),
+            _ => format!("the {pushed} lines before it were pushed"),
+        };
+        *message = format!("{lines}: {message}; {before}");
     }
     failure
 }
@@ -92,44 +97,63 @@ impl Limits {
     }
 }
 
-/// Reads lines to the end of `input`, or until nobody takes them.
+/// Reads lines to the end of `input`, to the first that cannot be pushed, or until nobody takes them.
+/// The lines before a failure are sent before the failure.
 fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
     let mut input = BufReader::with_capacity(256 * 1024, input);
     loop {
-        match next_batch(&mut input, limits) {
-            Ok(batch) if batch.is_empty() => return,
-            batch => {
-                let over = batch.is_err();
-                if batches.blocking_send(batch).is_err() || over {
-                    return;
-                }
-            }
+        let (batch, failure) = next_batch(&mut input, limits);
+        let over = batch.is_empty();
+        if !over && batches.blocking_send(Ok(batch)).is_err() {
+            return;
+        }
+        if let Some(failure) = failure {
+            // If nobody takes it, the command has ended for another reason.
+            let _ = batches.blocking_send(Err(failure));
+            return;
+        }
+        if over {
+            return;
         }
     }
 }
 
-/// At least one line, and as many more as were read already; none at the end.
-fn next_batch(input: &mut BufReader<impl Read>, limits: Limits) -> Batch {
+/// Returns at least one line, and as many more as were read already; none at the end. Also why the
+/// line behind them cannot be read.
+fn next_batch(input: &mut BufReader<impl Read>, limits: Limits) -> (Vec<Blob>, Option<Failure>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
-        let mut line = Vec::new();
-        let most = limits.line_bytes_max as u64 + 1;
-        if input.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
-            return Ok(batch);
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        } else if line.len() > limits.line_bytes_max {
-            let message = format!("a line has more than {} bytes", limits.line_bytes_max);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
+        let line = match next_line(input, limits.line_bytes_max) {
+            Ok(Some(line)) => line,
+            Ok(None) => return (batch, None),
+            Err(failure) => return (batch, Some(failure)),
+        };
         bytes += line.len();
         batch.push(Blob::from(line));
         let full = batch.len() >= limits.jobs_max || bytes >= limits.bytes_max;
         if full || !input.buffer().contains(&b'\n') {
-            return Ok(batch);
+            return (batch, None);
         }
     }
+}
+
+/// Returns the next line without its end; `None` at the end of the input.
+fn next_line(
+    input: &mut BufReader<impl Read>,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let mut line = Vec::new();
+    let read = input.by_ref().take(bytes_max as u64 + 1).read_until(b'\n', &mut line);
+    if read.map_err(|error| Failure::io("standard input", &error))? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > bytes_max {
+        let message = format!("the line has more than {bytes_max} bytes (queue.payload_bytes_max)");
+        return Err(Failure::told(Exit::Failed, "LimitExceeded", message));
+    }
+    Ok(Some(line))
 }
 
 #[cfg(test)]
@@ -141,7 +165,7 @@ mod tests {
         gather(input, limits, &sender);
         drop(sender);
         std::iter::from_fn(|| receiver.blocking_recv())
-            .map(|batch| batch.map_err(|error| error.to_string()))
+            .map(|batch| batch.map_err(|failure| failure.message().to_owned()))
             .collect()
     }
 
@@ -171,5 +195,21 @@ mod tests {
         assert_eq!(batches(b"abc\nabc", short), [lines(&["abc"]), lines(&["abc"])]);
         let read = batches(b"abcd\n", short);
         assert!(read[0].as_ref().unwrap_err().contains("more than 3 bytes"), "{read:?}");
+    }
+
+    #[test]
+    fn the_lines_before_one_too_long_are_pushed_and_it_is_named_by_its_number() {
+        let short = Limits { line_bytes_max: 3, ..Limits::new() };
+        let read = batches(b"1\n2\nabcd\n4\n", short);
+        assert_eq!(read[0], lines(&["1", "2"]));
+        let too_long = read[1].as_ref().unwrap_err();
+        assert_eq!(read.len(), 2, "nothing is read behind it: {read:?}");
+        let told = at_line(Failure::usage(too_long.clone()), 2, 1);
+        assert_eq!(
+            told.message(),
+            "line 3: the line has more than 3 bytes (queue.payload_bytes_max); the 2 lines before \
+             it were pushed"
+        );
+        assert!(at_line(Failure::usage("x"), 0, 2).message().ends_with("; nothing was pushed"));
     }
 }

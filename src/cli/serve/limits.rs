@@ -4,6 +4,7 @@ use crate::Config;
 use crate::cli::failure::Failure;
 use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::cli::settings::check_limit_name;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LimitArgs {
@@ -24,6 +25,7 @@ impl LimitArgs {
                     "--limit {limit}: write NAME=VALUE, as in store.keys_max=1000"
                 ));
             };
+            check_limit_name(name).map_err(|refusal| format!("--limit {limit}: {refusal}"))?;
             config.set(name, value).map_err(|refusal| format!("--limit {refusal}"))?;
         }
         Ok(())

@@ -29,8 +29,18 @@ impl Limits {
         if self.is_limit(&name) {
             return Ok(name);
         }
-        let hint = hint(&name, self.names.iter().copied());
-        Err(format!("there is no limit `{name}`{hint}"))
+        Err(self.unknown(&name))
+    }
+
+    /// Returns what to say of a name that no limit has.
+    fn unknown(&self, name: &str) -> String {
+        let in_some_part = |known: &&&str| known.split_once('.').is_some_and(|(_, it)| it == name);
+        let whole: Vec<_> = self.names.iter().filter(in_some_part).copied().collect();
+        let hint = match whole[..] {
+            [] => hint(name, self.names.iter().copied()),
+            _ => format!("; did you mean `{}`?", whole.join("` or `")),
+        };
+        format!("there is no limit `{name}`{hint}")
     }
 
     /// The limit that a variable sets; `None` if it is not about one.
@@ -58,6 +68,18 @@ impl Limits {
     }
 }
 
+/// Checks that there is a limit of this name.
+///
+/// # Errors
+/// The name that may have been meant, and how to list all.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let limits = Limits::new();
+    if limits.is_limit(name) {
+        return Ok(());
+    }
+    Err(format!("{}; `wakeful serve --limits` lists all", limits.unknown(name)))
+}
+
 /// A value of a file as [`Config::set`] reads it.
 pub(super) fn value(name: &str, value: &Value) -> Result<String, String> {
     match value {
@@ -71,6 +93,21 @@ pub(super) fn value(name: &str, value: &Value) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_in_the_name_of_a_limit_is_told_the_name_that_was_meant() {
+        assert_eq!(check_name("store.keys_max"), Ok(()));
+        for (name, meant) in [
+            ("store.key_max", "; did you mean `store.keys_max`?; "),
+            ("keys_max", "; did you mean `store.keys_max`?; "),
+            ("ping_timeout", "; did you mean `rpc.ping_timeout` or `link.ping_timeout`?; "),
+            ("replication", "; "),
+        ] {
+            let expected =
+                format!("there is no limit `{name}`{meant}`wakeful serve --limits` lists all");
+            assert_eq!(check_name(name), Err(expected));
+        }
+    }
 
     #[test]
     fn every_limit_has_a_variable_of_its_own() {

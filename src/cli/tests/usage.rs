@@ -77,6 +77,24 @@ fn usage_is_refused() {
 }
 
 #[test]
+fn the_names_of_other_tools_are_understood_and_not_shown() {
+    for (alias, name) in [
+        ("put a b", "set a b"),
+        ("ls a --prefix", "range a --prefix"),
+        ("keys --all", "range --all"),
+        ("rm a", "del a"),
+        ("delete a", "del a"),
+        ("ping", "status"),
+    ] {
+        let [alias, name] = [alias, name].map(|line| format!("{:?}", parse(line).unwrap().command));
+        assert_eq!(alias, name);
+    }
+    for shown in command().get_subcommands() {
+        assert_eq!(shown.get_visible_aliases().collect::<Vec<_>>(), [""; 0], "{shown}");
+    }
+}
+
+#[test]
 fn every_help_has_examples() {
     fn visit(command: &clap::Command, path: &str) {
         let path = format!("{path} {}", command.get_name());

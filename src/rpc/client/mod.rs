@@ -45,6 +45,7 @@ use self::inbound::{Answer, protocol};
 use self::reason::closed;
 use self::shared::{Handle, Shared};
 use self::way::Way;
+use crate::address;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -113,8 +114,8 @@ impl Client {
     /// Errors: `Unreachable` where nothing answers in `connect_timeout`; `UnsupportedVersion`
     /// where something answers that is no Wakeful server of this version; `LimitExceeded` where
     /// the server has connections enough, or slows logins from this address; `LoginFailed` where
-    /// the credentials are refused; `InvalidArgument` for a ping interval of nothing, or credentials
-    /// where there are no users.
+    /// the credentials are refused; `InvalidArgument` for an address that is not `host:port`, a ping
+    /// interval of nothing, or credentials where there are no users.
     /// Cancel: dropping the future leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
         Self::open(config, Way::Addr).await
@@ -132,6 +133,9 @@ impl Client {
         if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {
             let message = "client.ping_interval and client.ping_timeout must be above 0";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        if matches!(way, Way::Addr) {
+            address::check(&config.addr)?;
         }
         if config.server.len() > SERVER_NAME_BYTES_MAX {
             let message = format!("client.server is longer than {SERVER_NAME_BYTES_MAX} bytes");

@@ -21,7 +21,30 @@ fn every_exit_code_has_its_case() {
     assert_eq!(server.run(&["del", "b"]).code, Some(3));
     assert_eq!(server.run(&["wait", "b", "--timeout", "1ms"]).code, Some(4));
     assert_eq!(run(&["get", "a", "--addr", NOWHERE]).code, Some(5));
-    assert_eq!(run(&["get", "a", "--addr", "no port"]).code, Some(5));
+}
+
+#[test]
+fn an_address_that_is_none_is_a_usage_error_that_says_what_to_write() {
+    for (addr, instead) in [
+        ("http://127.0.0.1:7117", "write `127.0.0.1:7117`"),
+        ("https://db.example", "write `db.example:7117`, and ask for TLS (--tls)"),
+        ("localhost", "as in `localhost:7117`"),
+        ("localhost:http", "not a port"),
+    ] {
+        for command in [&["get", "a"][..], &["bench", "--requests", "1"]] {
+            let told = run(&[&["--addr", addr], command].concat()).fails(2);
+            assert!(told.contains(instead) && !told.contains("serve"), "{addr}: {told}");
+        }
+    }
+    let told = run(&["serve", "--durability", "memory", "--dial", "http://relay:7118"]).fails(2);
+    assert!(told.contains("write `relay:7118`"), "{told}");
+}
+
+#[test]
+fn a_limit_with_a_slip_is_told_the_one_that_was_meant() {
+    let told = run(&["serve", "--limit", "store.key_max=1"]).fails(2);
+    assert!(told.contains("did you mean `store.keys_max`?"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
