@@ -142,6 +142,9 @@ pub trait Jobs: Operations {
 
     /// What became of jobs of a topic after the outcome `after` (`None`: from now on), at most
     /// `limit` (0 for a page); none after the wait.
+    ///
+    /// Errors: `TopicNotFound`; `Compacted` if outcomes after `after` are not kept any more;
+    /// `FutureRevision` if `after` is still to come.
     fn outcomes(
         &self,
         topic: impl Into<Blob> + Send,

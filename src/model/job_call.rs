@@ -57,7 +57,8 @@ pub enum JobRequest {
     Outcomes {
         /// The topic.
         topic: Blob,
-        /// Only those after this one; `None` for those to come.
+        /// Only those after this one; `None` for those to come. One that is still to come itself is
+        /// refused as [`FutureRevision`](crate::ErrorCode::FutureRevision).
         after: Option<OutcomeSeq>,
         /// At most so many; 0 for `queue.list_jobs_max`.
         limit: usize,

@@ -22,8 +22,8 @@ pub struct ScheduleInfo {
     pub schedule: Schedule,
     /// When it pushes next; `None` if not within `queue.schedule_ahead_max`, and so never again.
     pub next: Option<UnixMillis>,
-    /// How often it has pushed.
+    /// How often it has pushed a job.
     pub pushed: u64,
-    /// How often it could not, as its topic was full.
+    /// How often its time came and nothing was pushed, as its topic was full or its index was taken.
     pub missed: u64,
 }

@@ -374,7 +374,8 @@ impl State {
             return;
         }
         match unique {
-            Unique::Finished(after) => {
+            // A job that was cancelled is as if it had not been pushed.
+            Unique::Finished(after) if state != JobState::Cancelled => {
                 self.keep_index(topic, index, id, (state, at.saturating_add(millis(after))));
             }
             // It names its dead letter as long as that is kept.

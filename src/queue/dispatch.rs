@@ -208,14 +208,19 @@ impl State {
         true
     }
 
-    /// Answers those who have waited long enough.
+    /// Answers those who have waited long enough, and lets in pushes that waited behind them.
     pub(super) fn expire_parked(&mut self, now: Now) {
-        for _ in 0..self.config.slice_max {
-            let Some((deadline, park)) = self.parties.deadlines.first().copied() else { return };
-            if deadline > now.steady {
-                return;
-            }
+        let mut budget = self.config.slice_max;
+        let late = |state: &Self| {
+            let first = state.parties.deadlines.first().copied();
+            first.filter(|(deadline, _)| *deadline <= now.steady).map(|(_, park)| park)
+        };
+        while budget > 0
+            && let Some(park) = late(self)
+        {
+            budget -= 1;
             self.end_parked(park, None);
+            budget = self.admit_pushes(budget);
         }
     }
 
@@ -227,8 +232,7 @@ impl State {
             (What::Reserve(_), None) => Effect::Reserved(park, Vec::new()),
             (What::Revoked, None) => Effect::Revoked(park, Vec::new()),
             (What::Push { jobs, blocked, .. }, None) => {
-                let topic = jobs.first().map(|job| job.topic.clone()).unwrap_or_default();
-                Effect::Pushed(park, Err(self.full(*blocked, topic)))
+                Effect::Pushed(park, Err(self.still_full(jobs, *blocked)))
             }
         };
         self.unpark(park);

@@ -9,8 +9,9 @@ pub(crate) enum QueueError {
     Invalid(String),
     #[error("{what}: the limit {name} is {max}; nothing was changed")]
     Limit { name: &'static str, max: u64, what: &'static str },
-    #[error("topic {topic} is full: {name} is {max}; push with a wait, or when jobs are done")]
-    Full { topic: Blob, name: &'static str, max: u64 },
+    /// Of a topic, or of the queue.
+    #[error("{} is full: {name} is {max}; push with a wait, or when jobs are done", place(.topic))]
+    Full { topic: Option<Blob>, name: &'static str, max: u64 },
     #[error(
         "job {} is no longer held under epoch {}: it was settled, cancelled, or not touched in time",
         .0.id, .0.epoch
@@ -26,6 +27,11 @@ pub(crate) enum QueueError {
     JobFinished(JobId),
     #[error("outcomes before number {first} are no longer kept; go on after {}", first - 1)]
     OutcomesGone { first: u64 },
+    #[error(
+        "outcome {after} is still to come, the newest is {newest}; leave the number out to go on from \
+         there"
+    )]
+    FutureOutcome { after: u64, oldest: u64, newest: u64 },
     #[error("the result was not recorded, so the job runs again: {0}")]
     NotRecorded(String),
     #[error("the service is stopping; nothing was changed")]
@@ -34,6 +40,11 @@ pub(crate) enum QueueError {
     DeadlineExceeded,
     #[error("cancelled by the caller")]
     Cancelled,
+}
+
+/// What is full.
+fn place(topic: &Option<Blob>) -> String {
+    topic.as_ref().map_or("the queue".to_owned(), |topic| format!("topic {topic}"))
 }
 
 impl QueueError {
@@ -80,6 +91,9 @@ impl From<QueueError> for Error {
             QueueError::JobFinished(_) => (ErrorCode::JobFinished, Details::None),
             QueueError::OutcomesGone { first } => {
                 (ErrorCode::Compacted, Details::Resume { revision: first - 1 })
+            }
+            QueueError::FutureOutcome { oldest, newest, .. } => {
+                (ErrorCode::FutureRevision, Details::Revisions { oldest, current: newest })
             }
             QueueError::NotRecorded(_) | QueueError::Stopping => {
                 (ErrorCode::Unavailable, Details::None)

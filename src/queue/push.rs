@@ -8,17 +8,25 @@ use super::park::What;
 use super::producers::Place;
 use super::record::StoredBackoff;
 use super::state::Answer;
-use super::topic::Taken;
+use super::topic::{Taken, Topic};
 use super::{Effect, Now, ParkId, QueueError, State, dispatch, millis};
+use crate::config::QueueConfig;
 use crate::model::{
     Blob, JobId, JobReply, JobState, PushOptions, PushRequest, Pushed, TopicSettings,
 };
 
 /// Why pushes do not fit.
 enum Unfit {
-    /// There is no room there.
-    Room(Place),
+    Room(Limit),
     Refused(QueueError),
+}
+
+/// A limit that leaves too little room.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    place: Place,
+    name: &'static str,
+    max: u64,
 }
 
 impl From<QueueError> for Unfit {
@@ -50,15 +58,14 @@ impl State {
             Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
             Err(unfit) => unfit,
         };
-        let blocked = match unfit {
+        let limit = match unfit {
             Unfit::Refused(error) => return Answer::Now(Err(error)),
-            Unfit::Room(blocked) => blocked,
+            Unfit::Room(limit) => limit,
         };
-        let topic = jobs.first().map(|job| job.topic.clone()).unwrap_or_default();
         if wait.is_zero() {
-            return Answer::Now(Err(self.full(blocked, topic)));
+            return Answer::Now(Err(self.full(limit)));
         }
-        match self.park_push(now, owner, jobs, wait, blocked) {
+        match self.park_push(now, owner, jobs, wait, limit.place) {
             Ok(park) => Answer::Parked(park),
             Err(error) => Answer::Now(Err(error)),
         }
@@ -99,29 +106,51 @@ impl State {
         Ok(park)
     }
 
-    /// What a push is refused with for which there is no room.
-    pub(super) fn full(&self, blocked: Place, topic: Blob) -> QueueError {
-        let Some(it) = blocked.and_then(|topic| self.topic(topic)) else {
-            let (name, max) = if self.unfinished >= self.config.jobs_max {
-                ("queue.jobs_max", self.config.jobs_max as u64)
-            } else {
-                ("queue.bytes_max", self.config.bytes_max)
-            };
-            return QueueError::Full { topic, name, max };
-        };
-        let (jobs_max, bytes_max) = self.room_of(it);
-        let (name, max) = if it.jobs >= jobs_max {
-            ("queue.topic_jobs_max", jobs_max)
-        } else {
-            ("queue.topic_bytes_max", bytes_max)
-        };
-        QueueError::Full { topic: it.name.clone(), name, max }
+    fn full(&self, Limit { place, name, max }: Limit) -> QueueError {
+        let topic = place.and_then(|number| self.topic(number)).map(|topic| topic.name.clone());
+        QueueError::Full { topic, name, max }
     }
 
-    fn room_of(&self, topic: &super::topic::Topic) -> (u64, u64) {
+    /// The refusal of a push whose time to wait is over. One that would fit by itself waited behind
+    /// others: the limit is that of the first of those.
+    pub(super) fn still_full(&self, jobs: &[PushRequest], place: Place) -> QueueError {
+        match self.check_room(jobs) {
+            Err(Unfit::Room(limit)) => return self.full(limit),
+            Err(Unfit::Refused(error)) => return error,
+            Ok(()) => {}
+        }
+        let first = self.producers.first(place).and_then(|park| self.parties.parked.get(&park));
+        if let Some(What::Push { jobs, .. }) = first.map(|parked| &parked.what)
+            && let Err(Unfit::Room(limit)) = self.check_room(jobs)
+        {
+            return self.full(limit);
+        }
+        // Nothing is known to be in its way, and nothing has opened since it was looked at.
+        let topic = place.and_then(|number| self.topic(number));
+        let [jobs_max, _] = topic.map_or(self.limits(), |topic| self.limits_of(place, topic));
+        self.full(jobs_max)
+    }
+
+    /// The limits of jobs and bytes of the queue.
+    fn limits(&self) -> [Limit; 2] {
+        [
+            Limit { place: None, name: "queue.jobs_max", max: self.config.jobs_max as u64 },
+            Limit { place: None, name: "queue.bytes_max", max: self.config.bytes_max },
+        ]
+    }
+
+    /// The limits of jobs and bytes of a topic: its own, or those of topics without.
+    fn limits_of(&self, place: Place, topic: &Topic) -> [Limit; 2] {
         let TopicSettings { jobs_max, bytes_max, .. } = topic.settings;
-        let config = &self.config;
-        (jobs_max.unwrap_or(config.topic_jobs_max), bytes_max.unwrap_or(config.topic_bytes_max))
+        let limit = |own: Option<u64>, of_own, default: u64, of_default| match own {
+            Some(max) => Limit { place, name: of_own, max },
+            None => Limit { place, name: of_default, max: default },
+        };
+        let QueueConfig { topic_jobs_max, topic_bytes_max, .. } = self.config;
+        [
+            limit(jobs_max, "topic.jobs_max", topic_jobs_max, "queue.topic_jobs_max"),
+            limit(bytes_max, "topic.bytes_max", topic_bytes_max, "queue.topic_bytes_max"),
+        ]
     }
 
     /// Pushes all, or none.
@@ -163,7 +192,7 @@ impl State {
     /// That there is room, counting those too whose index may turn out to be taken.
     fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
         let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
-        let (mut count, mut total) = (0_usize, 0_u64);
+        let (mut count, mut total) = (0, 0);
         for jobs in jobs.chunk_by(|one, next| one.topic == next.topic) {
             let (mut new, mut size) = (0, 0);
             for job in jobs.iter().filter(|job| self.taken(job).is_none()) {
@@ -174,41 +203,27 @@ impl State {
                 let (jobs, bytes) = more.entry(&job.topic).or_default();
                 (*jobs, *bytes) = (*jobs + new, *bytes + size);
             }
-            count += new as usize;
+            count += new;
             total += size;
         }
         let mut room = Ok(());
         for (name, (jobs, bytes)) in more {
             let number = self.names.get(name).copied();
-            let none = super::topic::Topic::default();
+            let none = Topic::default();
             let topic = number.and_then(|number| self.topic(number)).unwrap_or(&none);
-            let (jobs_max, bytes_max) = self.room_of(topic);
-            for (name, max, more) in [
-                ("queue.topic_jobs_max", jobs_max, jobs),
-                ("queue.topic_bytes_max", bytes_max, bytes),
-            ] {
-                // What never fits need not wait.
-                if more > max {
-                    let what = "that many never fit in the topic";
-                    return Err(QueueError::Limit { name, max, what }.into());
-                }
-            }
-            if topic.jobs + jobs > jobs_max || topic.bytes + bytes > bytes_max {
-                room = room.and(Err(Unfit::Room(number)));
-            }
+            let [jobs_max, bytes_max] = self.limits_of(number, topic);
+            let what = "that many never fit in the topic";
+            room = room.and(jobs_max.fits(topic.jobs, jobs, what)?).and(bytes_max.fits(
+                topic.bytes,
+                bytes,
+                what,
+            )?);
         }
-        let config = &self.config;
+        let [jobs_max, bytes_max] = self.limits();
         let what = "that many never fit in the queue";
-        QueueError::limit("queue.jobs_max", config.jobs_max, count, what)?;
-        if total > config.bytes_max {
-            let (name, max) = ("queue.bytes_max", config.bytes_max);
-            return Err(QueueError::Limit { name, max, what }.into());
-        }
-        room?;
-        if self.unfinished + count > config.jobs_max || self.bytes + total > config.bytes_max {
-            return Err(Unfit::Room(None));
-        }
-        Ok(())
+        room.and(jobs_max.fits(self.unfinished as u64, count, what)?)
+            .and(bytes_max.fits(self.bytes, total, what)?)
+            .map_err(Unfit::Room)
     }
 
     /// The job that has the index of this push, and its state.
@@ -247,14 +262,13 @@ impl State {
         Ok(Pushed { id, state, existing: false })
     }
 
-    /// Lets in pushes that wait for room, the longest first, none before those ahead of it.
-    pub(super) fn admit_pushes(&mut self) {
-        let mut budget = self.config.slice_max;
+    /// Lets in pushes that wait for room, the longest first, none before those ahead of it. Looks at
+    /// up to `budget` of them, and returns what is left of it; at 0 the next turn goes on.
+    pub(super) fn admit_pushes(&mut self, mut budget: usize) -> usize {
         while let Some(place) = self.producers.first_opened() {
             while let Some(park) = self.producers.first(place) {
                 if budget == 0 {
-                    // The next turn goes on.
-                    return;
+                    return 0;
                 }
                 budget -= 1;
                 if !self.admit(park, place) {
@@ -263,6 +277,7 @@ impl State {
             }
             self.producers.close(place);
         }
+        budget
     }
 
     /// Lets a push in; false if it waits on where it is.
@@ -273,7 +288,7 @@ impl State {
         let result = match self.push(taken) {
             Ok(pushed) => Ok(pushed),
             Err((Unfit::Refused(error), _)) => Err(error),
-            Err((Unfit::Room(blocked), jobs)) => {
+            Err((Unfit::Room(Limit { place: blocked, .. }), jobs)) => {
                 self.block_on(park, jobs, place, blocked);
                 return blocked != place;
             }
@@ -296,9 +311,26 @@ impl State {
         }
     }
 
-    /// Pushes what a schedule has; false if there is no room.
+    /// Pushes what a schedule has; false if nothing was pushed: there is no room, or its index is
+    /// taken.
     pub(super) fn push_scheduled(&mut self, push: PushRequest) -> bool {
-        self.push(vec![push]).is_ok()
+        self.push(vec![push]).is_ok_and(|pushed| pushed.iter().any(|one| !one.existing))
+    }
+}
+
+impl Limit {
+    /// Whether `more` fit beside `there`, now; what never fits need not wait, and is an error.
+    fn fits(
+        self,
+        there: u64,
+        more: u64,
+        what: &'static str,
+    ) -> Result<Result<(), Self>, QueueError> {
+        let Self { name, max, .. } = self;
+        if more > max {
+            return Err(QueueError::Limit { name, max, what });
+        }
+        Ok(if there.saturating_add(more) > max { Err(self) } else { Ok(()) })
     }
 }
 

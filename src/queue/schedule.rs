@@ -238,6 +238,24 @@ mod tests {
         assert_eq!(state.tell_schedules(), JobReply::Schedules(Vec::new()));
     }
 
+    /// A run that was left out was counted as pushed.
+    #[test]
+    fn j10_a_time_at_which_nothing_is_pushed_is_counted_as_missed() {
+        let mut state = State::new(crate::Config::new().queue, 1);
+        let mut schedule = daily("a", 1);
+        schedule.push.options.index = Some("i".into());
+        state.set_schedule(Now { steady: 1, utc: 1 }, schedule).unwrap();
+        let mut counts = Vec::new();
+        for steady in 2..5 {
+            state.finish_turn(Now { steady, utc: state.schedules.next().unwrap() });
+            counts.extend(state.schedules.all().map(|set| (set.pushed, set.missed)));
+            if steady == 3 {
+                drop(state.cancel(&crate::model::JobRef::Id(1)));
+            }
+        }
+        assert_eq!(counts, [(1, 0), (1, 1), (2, 1)]);
+    }
+
     #[test]
     fn s10_many_schedules_at_once_come_a_slice_at_a_time() {
         let mut config = crate::Config::new().queue;

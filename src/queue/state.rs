@@ -184,12 +184,12 @@ impl State {
     /// gives up what is late. To be called at the end of each turn.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<Effect> {
         self.advance(now);
-        self.admit_pushes();
+        self.admit_pushes(self.config.slice_max);
         self.dispatch(now);
+        let next_id = self.next_id;
         self.expire_parked(now);
-        if self.producers.first_opened().is_some() {
-            // Behind a push whose time is over others may fit.
-            self.admit_pushes();
+        if self.next_id > next_id {
+            // Jobs came that waited for room behind others.
             self.dispatch(now);
         }
         std::mem::take(&mut self.effects)

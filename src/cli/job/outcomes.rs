@@ -15,8 +15,8 @@ Prints one line for each, in the order in which they finish:
   cancelled ID (outcome N)
 with the index, if there is one, behind the id, and control characters escaped; with --json bytes
 are exact. To miss none, go on with --after and the last N, which outlives connections and restarts
-of a server with a data directory. Outcomes are kept for a while only (`queue.outcomes_max`). Ends
-with Ctrl-C or --count.
+of a server with a data directory. Outcomes are kept for a while only (`queue.outcomes_max`). Exits
+with 1 if outcomes after N are no longer kept, or if N is still to come. Ends with Ctrl-C or --count.
 
 Examples:
   wakeful job outcomes resize

@@ -9,7 +9,7 @@ use crate::cli::argument::{bytes, parse_duration};
 use crate::cli::asks::{self, Asks};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, notice};
 use crate::{
     Blob, Durability, JobReply, JobRequest, Operations, PushRequest, Pushed, Reply, Request,
 };
@@ -17,8 +17,9 @@ use crate::{
 /// Push a job, and print its id
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the id; of the job that has the index, if it is taken: then nothing was pushed, and --json
-says `existing`. With --lines each line of standard input is a job, pushed as it comes, many in one
+Prints the id. If the index is taken, nothing is pushed: it prints the id of the job that has it, and on
+standard error in which state that is, which may be finished; --json says `existing`, and `state`. Exits
+with 0 then too. With --lines each line of standard input is a job, pushed as it comes, many in one
 request; if one is refused, the message says where to go on.
 
 A topic is made by its first push; `wakeful topics set` says how it is run.
@@ -110,6 +111,13 @@ pub(super) fn show(pushed: &[Pushed], durability: Option<Durability>, out: &mut 
             out.object(asks::durable(object, durability));
         } else {
             out.line(one.id);
+            if one.existing {
+                notice(format_args!(
+                    "nothing was pushed: job {}, which is {}, has the index",
+                    one.id,
+                    state_name(one.state)
+                ));
+            }
         }
     }
 }

@@ -54,8 +54,8 @@ pub(crate) struct UnscheduleArgs {
 /// List schedules
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a table: the name, when it pushes next, how often it has pushed, how often it could not as
-its topic was full, its topic, and when.
+Prints a table: the name, when it pushes next, how often it has pushed, how often it pushed nothing
+as its topic was full or its index was taken, its topic, and when.
 
 Examples:
   wakeful job schedules

@@ -81,8 +81,13 @@ impl Outcomes {
                 Found::Now(Ok(JobReply::Jobs(page)))
             }
             Sought::Outcomes { topic, after, limit } => {
-                // One that is still to come is no place to go on from: those before it are too.
-                let after = after.unwrap_or(OutcomeSeq::MAX).min(self.end() - 1);
+                let newest = self.end() - 1;
+                let after = after.unwrap_or(newest);
+                if after > newest {
+                    let oldest = self.first;
+                    let error = QueueError::FutureOutcome { after, oldest, newest };
+                    return Found::Now(Err(error));
+                }
                 if after + 1 < self.first {
                     return Found::Now(Err(QueueError::OutcomesGone { first: self.first }));
                 }

@@ -108,10 +108,11 @@ impl Item {
             && match self.push.options.unique {
                 Unique::Waiting => unfinished && self.epoch == 0,
                 Unique::Unfinished => unfinished,
-                Unique::Finished(after) => {
-                    let since = |at| matches!(self.at, At::Finished(_, since) if at < since + after.as_millis() as u64);
-                    unfinished || since(utc)
-                }
+                Unique::Finished(after) => match self.at {
+                    At::Finished(JobState::Cancelled, _) => false,
+                    At::Finished(_, since) => utc < since + after.as_millis() as u64,
+                    _ => true,
+                },
             }
     }
 

@@ -189,25 +189,34 @@ fn j16_whoever_waits_is_told_of_a_result_too_large_to_be_kept() {
     );
 }
 
+/// It was taken for "from now on", and the outcomes before it were skipped in silence.
 #[test]
-fn j16_a_number_that_is_still_to_come_is_as_the_last() {
+fn j16_a_number_that_is_still_to_come_is_refused() {
     check(
         "
         push mail one
         outcomes mail after=18446744073709551615 wait=1000
+        outcomes mail after=1
         reserve mail
         done 1/1 sent
+        outcomes mail after=1
+        outcomes mail after=2
         ",
         expect![[r#"
             > push mail one
               1 Ready
             > outcomes mail after=18446744073709551615 wait=1000
-              waits as #1
+              outcome 18446744073709551615 is still to come, the newest is 0; leave the number out to go on from there
+            > outcomes mail after=1
+              outcome 1 is still to come, the newest is 0; leave the number out to go on from there
             > reserve mail
               gets 1/1 one
             > done 1/1 sent
               result of 1 Done, epoch 1, output sent
-              #1 [1 Done, epoch 1, output sent, outcome 1] after 1
+            > outcomes mail after=1
+              [] after 1
+            > outcomes mail after=2
+              outcome 2 is still to come, the newest is 1; leave the number out to go on from there
         "#]],
     );
 }

@@ -152,11 +152,11 @@ fn the_index_of_a_cancelled_job_says_that_it_was_cancelled() {
               1 Cancelled, epoch 0
               note of 1 Cancelled, epoch 0
             > push mail other index=i
-              1 Cancelled already
+              2 Ready
             > snapshot
             > restart
             > push mail other index=i
-              1 Cancelled already
+              2 Ready already
         "#]],
     );
 }

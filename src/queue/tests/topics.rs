@@ -101,10 +101,10 @@ fn a_topic_that_has_something_stays() {
               1 Cancelled, epoch 0
               note of 1 Cancelled, epoch 0
             > push post one
-              too many topics are in use; finish or clear one first: the limit queue.topics_max is 1; nothing was changed
+              2 Ready
             > later 60
             > push post one
-              2 Ready
+              3 Ready
         "#]],
     );
 }

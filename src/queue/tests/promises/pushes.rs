@@ -2,7 +2,12 @@
 
 use expect_test::expect;
 
+use crate::config::QueueConfig;
+use crate::model::{Blob, JobReply, JobRequest, PushRequest, TopicSettings};
 use crate::queue::tests::script::check;
+use crate::queue::tests::world::World;
+use crate::queue::tests::{ms, steady};
+use crate::queue::{Answer, Effect, QueueError};
 
 /// The seed told jobs apart by where they were in memory.
 #[test]
@@ -105,6 +110,51 @@ fn j8_or_for_a_time_after_it_finished() {
     );
 }
 
+/// It stayed taken, and the next push found the job that was cancelled.
+#[test]
+fn j8_a_job_that_is_cancelled_gives_its_index_up() {
+    check(
+        "
+        push mail one index=i unique=1000
+        cancel 1
+        push mail two index=i unique=1000
+        clear mail
+        push mail three index=i unique=1000
+        snapshot
+        restart
+        get mail i
+        reserve mail
+        cancel 3
+        push mail four index=i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=1000
+              1 Ready
+            > cancel 1
+              1 Cancelled, epoch 0
+              note of 1 Cancelled, epoch 0
+            > push mail two index=i unique=1000
+              2 Ready
+            > clear mail
+              1 changed
+              note of 2 Cancelled, epoch 0
+            > push mail three index=i unique=1000
+              3 Ready
+            > snapshot
+            > restart
+            > get mail i
+              3 Ready, epoch 0, payload three
+            > reserve mail
+              gets 3/1 three
+            > cancel 3
+              3 Cancelled, epoch 1
+              note of 3 Cancelled, epoch 1
+            > push mail four index=i
+              4 Ready
+        "#]],
+    );
+}
+
 /// The seed's consumer waited for room in the queue that only it emptied.
 #[test]
 fn j9_full_is_typed_and_a_retry_needs_no_room() {
@@ -128,15 +178,15 @@ fn j9_full_is_typed_and_a_retry_needs_no_room() {
             > push mail one times=2
               1 Ready, 2 Ready
             > push mail more
-              topic mail is full: queue.topic_jobs_max is 2; push with a wait, or when jobs are done
+              topic mail is full: topic.jobs_max is 2; push with a wait, or when jobs are done
             > push mail more times=3
-              that many never fit in the topic: the limit queue.topic_jobs_max is 2; nothing was changed
+              that many never fit in the topic: the limit topic.jobs_max is 2; nothing was changed
             > reserve mail credits=2
               gets 1/1 one, 2/1 one
             > retry 1/1 wrong
             > release 2/1
             > push mail more
-              topic mail is full: queue.topic_jobs_max is 2; push with a wait, or when jobs are done
+              topic mail is full: topic.jobs_max is 2; push with a wait, or when jobs are done
             > later 70
             > reserve mail credits=2
               gets 2/2 one, 1/2 one
@@ -144,6 +194,58 @@ fn j9_full_is_typed_and_a_retry_needs_no_room() {
               pushed 2 = ready 0 + delayed 0 + reserved 2 + done 0 + dead 0 + evicted 0 + cancelled 0
         "#]],
     );
+}
+
+/// A push of two jobs to a topic with room for one named the limit of bytes.
+#[test]
+fn j9_a_refusal_names_the_limit_that_leaves_no_room() {
+    let own = |jobs_max, bytes_max| TopicSettings { jobs_max, bytes_max, ..Default::default() };
+    type Limits = fn(&mut QueueConfig);
+    let cases: [(&str, u64, Limits, TopicSettings); 6] = [
+        ("queue.jobs_max", 3, |queue| queue.jobs_max = 3, own(None, None)),
+        ("queue.bytes_max", 7, |queue| queue.bytes_max = 7, own(None, None)),
+        ("queue.topic_jobs_max", 3, |queue| queue.topic_jobs_max = 3, own(None, None)),
+        ("queue.topic_bytes_max", 7, |queue| queue.topic_bytes_max = 7, own(None, None)),
+        ("topic.jobs_max", 3, |_| {}, own(Some(3), None)),
+        ("topic.bytes_max", 7, |_| {}, own(None, Some(7))),
+    ];
+    for (name, max, set, settings) in cases {
+        let mut config = steady();
+        set(&mut config);
+        let mut world = World::new(config);
+        let settings = Box::new(settings);
+        world.ask(1, JobRequest::SetTopic { topic: "mail".into(), settings });
+        let topic = Some(Blob::from("mail"))
+            .filter(|_| !matches!(name, "queue.jobs_max" | "queue.bytes_max"));
+        let full = QueueError::Full { topic, name, max };
+        let push = |count, wait| {
+            let jobs = vec![PushRequest::new("mail", "12"); count];
+            JobRequest::Push { jobs, wait: ms(wait) }
+        };
+        let pushed = world.ask(1, push(2, 0));
+        assert!(matches!(pushed, Answer::Now(Ok(JobReply::Pushed(_)))), "{name}");
+        // There is room for one.
+        let refused = world.ask(1, push(2, 0));
+        assert!(matches!(&refused, Answer::Now(Err(error)) if *error == full), "{refused:?}");
+        let never = world.ask(1, push(4, 100));
+        let limit = matches!(
+            &never,
+            Answer::Now(Err(QueueError::Limit { name: it, max: value, .. })) if (*it, *value) == (name, max)
+        );
+        assert!(limit, "{name}: {never:?}");
+        // The second would fit, and waits behind the first.
+        for (count, wait) in [(2, 100), (1, 50)] {
+            assert!(matches!(world.ask(1, push(count, wait)), Answer::Parked(_)), "{name}");
+        }
+        world.turn();
+        for _ in 0..2 {
+            world.later(50);
+            let told = world.turn();
+            let refused =
+                |it: &Effect| matches!(it, Effect::Pushed(_, Err(error)) if *error == full);
+            assert!(told.len() == 1 && told.iter().all(refused), "{told:?}");
+        }
+    }
 }
 
 #[test]
@@ -171,7 +273,7 @@ fn j9_whoever_waits_for_room_is_let_in_in_order() {
             > reserve mail
               gets 1/1 12345
             > later 300
-              topic mail is full: queue.topic_bytes_max is 6; push with a wait, or when jobs are done
+              topic mail is full: topic.bytes_max is 6; push with a wait, or when jobs are done
             > done 1/1
               result of 1 Done, epoch 1, output 
               let in: 2 Ready
@@ -209,6 +311,37 @@ fn j9_after_a_clear_there_is_room() {
               gets 3/1 one, 4/1 one
             > topic mail
               pushed 4 = ready 0 + delayed 0 + reserved 2 + done 0 + dead 0 + evicted 0 + cancelled 2
+        "#]],
+    );
+}
+
+/// It was refused for want of the room that the one before it gave up in the same turn.
+#[test]
+fn j9_who_waits_behind_one_whose_time_is_over_is_let_in() {
+    check(
+        "
+        set mail bytes=6
+        push mail 12345
+        reserve mail wait=500
+        reserve mail wait=500
+        push mail 4444 wait=300
+        push mail 1 wait=300
+        later 300
+        ",
+        expect![[r#"
+            > set mail bytes=6
+              pushed 0 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 0 + cancelled 0
+            > push mail 12345
+              1 Ready
+            > reserve mail wait=500
+              gets 1/1 12345
+            > reserve mail wait=500
+            > push mail 4444 wait=300
+            > push mail 1 wait=300
+            > later 300
+              topic mail is full: topic.bytes_max is 6; push with a wait, or when jobs are done
+              let in: 2 Ready
+              gets 2/1 1
         "#]],
     );
 }
