@@ -28,7 +28,7 @@ use crate::actor::message::{
     DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Stop, StopStorage, Watched,
 };
 use crate::actor::{
-    Clock, Ledger, OtherRooms, QueueActor, SharedLog, StorageActor, StoreActor, Vital,
+    Clock, Ledger, OtherRooms, QueueActor, ServiceFacts, SharedLog, StorageActor, StoreActor, Vital,
 };
 use crate::auth::Auth;
 use crate::config::{Config, Durability, RpcConfig};
@@ -223,9 +223,9 @@ impl Wakeful {
         let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
         let failure = watch::Sender::new(None);
         let durability = opened.is_some().then_some(config.journal.durability);
+        let clock = Clock::new(&config.queue, rooms.queue.utc().max(rooms.outcomes.utc()));
         if opened.is_some() {
-            let now = Clock::new(rooms.queue.utc()).now();
-            rooms.recover(now);
+            rooms.recover(clock.now());
         }
         let log = opened.map(|it| SharedLog::new(it, config.journal.clone(), failure.clone()));
         let Rooms { store, queue, outcomes } = rooms;
@@ -238,12 +238,15 @@ impl Wakeful {
         let vital = |what| Vital::new(what, &failure, log.as_ref(), &alive);
         let (of_store, of_queue) = (vital("the store"), vital("the queue"));
         let of_storage = vital("the storage of results");
-        let storage = StorageActor::new(outcomes, queue_ctx.address(), ledger(), of_storage);
-        let queue = QueueActor::new(queue, storage_ctx.address(), ledger(), of_queue);
+        let storage =
+            StorageActor::new(outcomes, queue_ctx.address(), ledger(), of_storage, clock.clone());
+        let queue =
+            QueueActor::new(queue, storage_ctx.address(), ledger(), of_queue, clock.clone());
         let ledger = log.map(|log| Ledger::new(log, store.mark()));
         let hub = Hub::new(store, config.watch.clone());
         let counted = Arc::clone(&connections);
-        let actor = StoreActor::new(hub, store_id, here, counted, of_store, ledger, others);
+        let facts = ServiceFacts { store_id, here, connections: counted, clock };
+        let actor = StoreActor::new(hub, facts, of_store, ledger, others);
         let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));
         let store = store_ctx.run(actor);
         let house = Mutex::new(House { doors: Vec::new(), ended, alive: still });

@@ -1,46 +1,168 @@
-//! [`Clock`]: the two clocks that the queue goes by.
+//! [`Clock`]: the two clocks of a service, shared by its actors.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::config::QueueConfig;
 use crate::model::UnixMillis;
-use crate::queue::Now;
+use crate::queue::{CLOCK_SET_BACK_MS, Now};
 use crate::store::Micros;
 
-/// How far the time of day must have run ahead to be followed: less is a clock being disciplined.
-const AHEAD_MS: u64 = 500;
+/// Difference to the machine's time of day up to which the machine is not followed: a clock that
+/// is being disciplined moves by this much.
+const DRIFT_MS: i64 = 500;
 
-/// A steady clock, and a time of day that never goes back: when that of the machine is set back,
-/// it goes on at its own pace; when that is set ahead, it follows.
+/// How often the clock must be read, so that a gap shows that the process did not run.
+pub(super) const CLOCK_READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Gap between two readings from which on the process is known not to have run.
+const STALL_MIN: Duration = Duration::from_secs(2);
+
+/// A handle to the steady clock and the time of day that all actors of a service go by.
+#[derive(Clone)]
 pub(crate) struct Clock {
     started: Instant,
-    /// The time of day when it was started, as far as it was not set ahead since.
-    utc: UnixMillis,
+    readings: Rc<RefCell<Readings>>,
 }
 
 impl Clock {
-    /// A clock whose time of day is `last` at least.
-    pub(crate) fn new(last: UnixMillis) -> Self {
-        Self { started: Instant::now(), utc: time_of_day().max(last) }
+    /// Starts the clock of a service whose newest record was written at `last` (0: no record).
+    pub(crate) fn new(config: &QueueConfig, last: UnixMillis) -> Self {
+        let readings = Readings::new(config.clock_settle, last, time_of_day());
+        Self { started: Instant::now(), readings: Rc::new(RefCell::new(readings)) }
     }
 
-    pub(crate) fn now(&mut self) -> Now {
-        self.at(self.started.elapsed(), time_of_day())
+    /// Reads both clocks.
+    pub(crate) fn now(&self) -> Now {
+        self.readings.borrow_mut().read(self.started.elapsed(), time_of_day())
     }
 
-    /// What it shows so long after it was started, when the machine shows `machine`.
-    fn at(&mut self, elapsed: Duration, machine: UnixMillis) -> Now {
-        let passed = UnixMillis::try_from(elapsed.as_millis()).unwrap_or(UnixMillis::MAX);
-        if machine > self.utc.saturating_add(passed).saturating_add(AHEAD_MS) {
-            self.utc = machine.saturating_sub(passed);
-        }
-        let steady = Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX);
-        Now { steady, utc: self.utc.saturating_add(passed) }
+    /// Returns how much of the time of day does not count as age, see [`Readings::unaged`].
+    pub(super) fn unaged(&self) -> UnixMillis {
+        self.readings.borrow().unaged
+    }
+
+    /// Returns the steady time at `at`, which must not be long ago.
+    pub(super) fn steady(&self, at: Instant) -> Micros {
+        let elapsed = at.saturating_duration_since(self.started);
+        self.readings.borrow().steady(elapsed)
     }
 }
 
+/// What successive readings of the machine's clocks add up to.
+///
+/// No single reading is trusted. A time of day that jumps is followed once it has kept its new
+/// course for `queue.clock_settle`; set back, it is not followed before the next start. A steady
+/// clock that has passed much more than [`CLOCK_READ_EVERY`] since it was last read shows that the
+/// process was stopped: deadlines are given that time, as what would have met them waits unread.
+struct Readings {
+    settle: Duration,
+    /// Time since the start at the last reading.
+    read_at: Duration,
+    /// Time during which the process did not run.
+    stalled: Duration,
+    /// The time of day less the time since the start.
+    offset: i64,
+    /// Where the machine's time of day has jumped to, and since when.
+    jump: Option<(i64, Duration)>,
+    /// Milliseconds by which the time of day jumped ahead: nothing is kept a shorter time for them.
+    unaged: UnixMillis,
+    /// Whether the time between the last record and the start is not yet believed.
+    starting: bool,
+}
+
+impl Readings {
+    /// The time of day goes on from `last`, or from what the machine shows if that is later, or
+    /// so much earlier that the last record must have been written by a wrong clock.
+    fn new(settle: Duration, last: UnixMillis, machine: UnixMillis) -> Self {
+        let set_back = last.saturating_sub(machine);
+        let mut utc = machine.max(last);
+        if set_back > CLOCK_SET_BACK_MS {
+            let ahead_s = set_back / 1_000;
+            tracing::warn!(ahead_s, "the last record is ahead of the time of day, which is used");
+            utc = machine;
+        }
+        let unaged = if last == 0 { 0 } else { utc.saturating_sub(last) };
+        Self {
+            settle,
+            read_at: Duration::ZERO,
+            stalled: Duration::ZERO,
+            offset: signed(utc),
+            jump: None,
+            unaged,
+            starting: unaged > 0,
+        }
+    }
+
+    /// Takes a reading: the time since the start, and the machine's time of day.
+    fn read(&mut self, elapsed: Duration, machine: UnixMillis) -> Now {
+        let gap = elapsed.saturating_sub(self.read_at);
+        if gap > STALL_MIN {
+            let gap_ms = gap.as_millis();
+            tracing::warn!(gap_ms, "the process did not run; deadlines are moved by the gap");
+            self.stalled += gap.saturating_sub(CLOCK_READ_EVERY);
+        }
+        self.read_at = self.read_at.max(elapsed);
+        let passed = signed(millis(elapsed));
+        self.compare(signed(machine).saturating_sub(passed), elapsed);
+        let utc = u64::try_from(self.offset.saturating_add(passed)).unwrap_or(0);
+        Now { steady: self.steady(elapsed), utc }
+    }
+
+    fn steady(&self, elapsed: Duration) -> Micros {
+        let ran = elapsed.saturating_sub(self.stalled);
+        Micros::try_from(ran.as_micros()).unwrap_or(Micros::MAX)
+    }
+
+    /// Compares the offset of the machine's time of day with the one in use.
+    fn compare(&mut self, machine: i64, elapsed: Duration) {
+        let jumped_ms = machine.saturating_sub(self.offset);
+        if jumped_ms.abs() <= DRIFT_MS {
+            if self.jump.take().is_some() {
+                tracing::warn!("the time of day is back from its jump, which had no effect");
+            }
+            if self.starting && elapsed >= self.settle {
+                self.starting = false;
+                self.unaged = 0;
+            }
+            return;
+        }
+        match self.jump {
+            Some((to, since)) if machine.saturating_sub(to).abs() <= DRIFT_MS => {
+                if jumped_ms > 0 && elapsed.saturating_sub(since) >= self.settle {
+                    tracing::warn!(jumped_ms, "the jump of the time of day is followed");
+                    self.offset = machine;
+                    self.unaged = self.unaged.saturating_add(jumped_ms.unsigned_abs());
+                    self.starting = false;
+                    self.jump = None;
+                }
+            }
+            before => {
+                if before.is_none() {
+                    let then = if jumped_ms > 0 {
+                        "followed if it lasts for queue.clock_settle"
+                    } else {
+                        "not followed before the next start"
+                    };
+                    tracing::warn!(jumped_ms, then, "the time of day of this machine jumped");
+                }
+                self.jump = Some((machine, elapsed));
+            }
+        }
+    }
+}
+
+fn signed(millis: UnixMillis) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+fn millis(elapsed: Duration) -> UnixMillis {
+    UnixMillis::try_from(elapsed.as_millis()).unwrap_or(UnixMillis::MAX)
+}
+
 fn time_of_day() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixMillis::try_from(since.as_millis()).unwrap_or(UnixMillis::MAX)
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -48,38 +170,125 @@ mod tests {
     use super::*;
 
     const DAY: UnixMillis = 24 * 3600 * 1000;
+    const SETTLE: Duration = Duration::from_secs(60);
 
-    fn clock(utc: UnixMillis) -> Clock {
-        Clock { started: Instant::now(), utc }
+    /// A machine whose clocks the test sets.
+    struct Machine {
+        readings: Readings,
+        elapsed: Duration,
+        offset: i64,
     }
 
-    #[test]
-    fn z29_a_clock_set_back_goes_on_at_its_own_pace() {
-        let mut clock = clock(10 * DAY);
-        let mut last = 0;
-        for (second, machine) in [(1, 10 * DAY + 1_000), (2, 9 * DAY), (3, 0), (4, 10 * DAY + 9)] {
-            let now = clock.at(Duration::from_secs(second), machine);
-            assert_eq!(now.steady, second * 1_000_000);
-            assert_eq!(now.utc, 10 * DAY + second * 1_000, "after {second} s");
-            assert!(now.utc > last);
-            last = now.utc;
+    impl Machine {
+        fn started(last: UnixMillis, utc: UnixMillis) -> Self {
+            let readings = Readings::new(SETTLE, last, utc);
+            Self { readings, elapsed: Duration::ZERO, offset: signed(utc) }
+        }
+
+        /// Lets `seconds` pass, with a reading each.
+        fn run(&mut self, seconds: u64) -> Now {
+            (0..seconds).map(|_| self.after(Duration::from_secs(1))).last().unwrap()
+        }
+
+        fn after(&mut self, gap: Duration) -> Now {
+            self.elapsed += gap;
+            let machine = signed(millis(self.elapsed)) + self.offset;
+            self.readings.read(self.elapsed, u64::try_from(machine).unwrap_or(0))
         }
     }
 
     #[test]
-    fn z29_a_clock_set_ahead_moves_what_goes_by_the_time_of_day_and_no_deadline() {
-        let mut clock = clock(10 * DAY);
-        let now = clock.at(Duration::from_secs(1), 11 * DAY);
-        assert_eq!((now.steady, now.utc), (1_000_000, 11 * DAY));
+    fn z29_a_clock_set_back_goes_on_at_its_own_pace() {
+        let mut machine = Machine::started(10 * DAY, 10 * DAY);
+        machine.run(1);
+        for back in [DAY, 9 * DAY, 20 * DAY] {
+            machine.offset -= signed(back);
+            let now = machine.run(100);
+            assert_eq!(now.utc, 10 * DAY + millis(machine.elapsed));
+            assert_eq!(now.steady, machine.elapsed.as_micros() as u64);
+        }
+    }
+
+    #[test]
+    fn z29_a_wrong_time_of_day_that_does_not_last_has_no_effect() {
+        let mut machine = Machine::started(10 * DAY, 10 * DAY);
+        machine.run(100);
+        for (jump, seconds) in [(400 * DAY, 11), (400 * DAY, 59), (DAY, 1)] {
+            machine.offset += signed(jump);
+            let now = machine.run(seconds);
+            assert_eq!(now.utc, 10 * DAY + millis(machine.elapsed), "in the jump");
+            machine.offset -= signed(jump);
+            let now = machine.run(100);
+            assert_eq!(now.utc, 10 * DAY + millis(machine.elapsed), "after it");
+            assert_eq!(machine.readings.unaged, 0);
+        }
+    }
+
+    #[test]
+    fn z29_a_clock_that_wanders_is_not_followed() {
+        let mut machine = Machine::started(10 * DAY, 10 * DAY);
+        for _ in 0..10 {
+            machine.offset += signed(DAY);
+            let now = machine.run(30);
+            assert_eq!(now.utc, 10 * DAY + millis(machine.elapsed));
+        }
+    }
+
+    #[test]
+    fn z29_a_jump_that_lasts_is_followed_and_ages_nothing() {
+        let mut machine = Machine::started(10 * DAY, 10 * DAY);
+        machine.run(5);
+        machine.offset += signed(DAY);
+        let now = machine.run(62);
+        assert_eq!(now.utc, 11 * DAY + millis(machine.elapsed));
+        assert_eq!(now.steady, machine.elapsed.as_micros() as u64, "deadlines do not notice");
+        assert_eq!(machine.readings.unaged, DAY);
         // And back: the time of day stays where it was.
-        let now = clock.at(Duration::from_secs(2), 10 * DAY);
-        assert_eq!((now.steady, now.utc), (2_000_000, 11 * DAY + 1_000));
+        machine.offset -= signed(DAY);
+        assert_eq!(machine.run(100).utc, 11 * DAY + millis(machine.elapsed));
     }
 
     #[test]
     fn z29_a_clock_that_is_disciplined_is_not_followed_step_by_step() {
-        let mut clock = clock(10 * DAY);
-        let now = clock.at(Duration::from_secs(1), 10 * DAY + 1_000 + AHEAD_MS);
-        assert_eq!(now.utc, 10 * DAY + 1_000);
+        let mut machine = Machine::started(0, 10 * DAY);
+        machine.offset += DRIFT_MS;
+        assert_eq!(machine.run(100).utc, 10 * DAY + millis(machine.elapsed));
+    }
+
+    #[test]
+    fn z29_the_time_before_a_start_ages_what_is_kept_once_it_is_believed() {
+        let mut machine = Machine::started(10 * DAY, 40 * DAY);
+        assert_eq!(machine.run(59).utc, 40 * DAY + 59_000, "what is due is due at once");
+        assert_eq!(machine.readings.unaged, 30 * DAY);
+        machine.run(1);
+        assert_eq!(machine.readings.unaged, 0);
+        // One that began wrong, and is put right, has aged nothing.
+        let mut machine = Machine::started(10 * DAY, 410 * DAY);
+        machine.run(11);
+        machine.offset -= signed(400 * DAY);
+        machine.run(1_000);
+        assert_eq!(machine.readings.unaged, 400 * DAY);
+    }
+
+    #[test]
+    fn z29_a_start_goes_by_the_machine_again_where_records_were_written_by_a_wrong_clock() {
+        let mut machine = Machine::started(410 * DAY, 10 * DAY);
+        assert_eq!(machine.run(1).utc, 10 * DAY + 1_000);
+        // A little back is no reason.
+        let mut machine = Machine::started(10 * DAY, 10 * DAY - 5_000);
+        assert_eq!(machine.run(1).utc, 10 * DAY + 1_000);
+    }
+
+    #[test]
+    fn s8_a_process_that_was_stopped_gives_deadlines_the_gap() {
+        let mut machine = Machine::started(0, 10 * DAY);
+        let before = machine.run(3).steady;
+        let now = machine.after(Duration::from_secs(500));
+        assert_eq!(now.steady - before, CLOCK_READ_EVERY.as_micros() as u64);
+        assert_eq!(now.utc, 10 * DAY + 503_000, "the time of day goes on");
+        let at = machine.elapsed + Duration::from_secs(1);
+        assert_eq!(machine.readings.steady(at), 5_000_000);
+        // A turn that took a while is no such gap.
+        assert_eq!(machine.after(STALL_MIN).steady, now.steady + 2_000_000);
     }
 }

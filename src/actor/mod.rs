@@ -34,5 +34,6 @@ pub(crate) use ledger::Ledger;
 pub(crate) use log::SharedLog;
 pub(crate) use session::Outlet;
 pub(crate) use snapshot::OtherRooms;
+pub(crate) use store::ServiceFacts;
 pub(crate) use vital::Vital;
 pub(crate) use withheld::AnswerSink;

@@ -58,8 +58,8 @@ impl QueueActor {
         storage: Addr<StorageActor>,
         ledger: Option<JobLedger>,
         vital: Vital,
+        clock: Clock,
     ) -> Self {
-        let clock = Clock::new(queue.borrow().utc());
         Self {
             queue,
             storage,
@@ -76,6 +76,12 @@ impl QueueActor {
             drained: Vec::new(),
             vital,
         }
+    }
+
+    fn now(&self) -> Now {
+        let now = self.clock.now();
+        self.queue.borrow_mut().set_unaged(self.clock.unaged());
+        now
     }
 
     fn ask(&mut self, now: Now, caller: Caller, request: JobRequest) {
@@ -167,7 +173,7 @@ impl QueueActor {
         drop(queue);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
-            let now = actor.clock.now();
+            let now = actor.now();
             actor.finish(now, ctx);
         });
     }
@@ -211,7 +217,7 @@ impl Actor for QueueActor {
     /// What was found at the start may be due, and what was lost is handed to the journal before a
     /// snapshot can find it.
     fn started(&mut self, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         self.finish(now, ctx);
     }
 }
@@ -221,7 +227,7 @@ impl Handler<JobWorks> for QueueActor {
 
     fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
         failpoint::reached("queue");
-        let now = self.clock.now();
+        let now = self.now();
         let JobWorks { owner, works, sink, restriction } = works;
         for work in works {
             let to = To::Connection(sink.clone());
@@ -248,7 +254,7 @@ impl Handler<ExecuteJob> for QueueActor {
         if answer.is_closed() {
             return;
         }
-        let now = self.clock.now();
+        let now = self.now();
         let to = To::Local(answer, ctx.address());
         self.ask(now, Caller { owner, id, asked: durability, to }, request);
         self.finish(now, ctx);
@@ -270,7 +276,7 @@ impl Handler<CancelJobs> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, CancelJobs { owner, ids }: CancelJobs, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         let mut elsewhere = Vec::new();
         for id in ids {
             let Some(park) = self.callers.named(owner, id) else {
@@ -295,7 +301,7 @@ impl Handler<OwnerGone> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, OwnerGone(owner): OwnerGone, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         if self.queue.borrow().holds(owner) {
             let unseen = self.withheld_jobs(owner);
             self.queue.borrow_mut().undeliver(now, unseen);
@@ -314,7 +320,7 @@ impl Handler<Recorded> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, Recorded(recorded): Recorded, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         for (reservation, recorded) in recorded {
             let error = recorded.clone().err().map(QueueError::NotRecorded);
             self.queue.borrow_mut().recorded(now, reservation, recorded);
@@ -328,7 +334,7 @@ impl Handler<StillUnfinished> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, StillUnfinished { id, caller }: StillUnfinished, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         self.ask(now, caller, JobRequest::Get(JobRef::Id(id)));
         self.finish(now, ctx);
     }
@@ -338,7 +344,7 @@ impl Handler<Undelivered> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, Undelivered(jobs): Undelivered, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         let jobs = jobs.iter().map(|job| job.reservation);
         self.queue.borrow_mut().undeliver(now, jobs);
         self.finish(now, ctx);
@@ -355,7 +361,7 @@ impl Handler<Progressed> for QueueActor {
         }
         if matches!(progress, Progress::Failed(_)) {
             // Nothing more can be recorded of them.
-            let now = self.clock.now();
+            let now = self.now();
             self.queue.borrow_mut().drain();
             self.finish(now, ctx);
         }
@@ -366,7 +372,7 @@ impl Handler<DrainQueue> for QueueActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: DrainQueue, ctx: &mut Self::Context) -> Self::Result {
-        let now = self.clock.now();
+        let now = self.now();
         let (drained, waits) = oneshot::channel();
         self.drained.push(drained);
         self.queue.borrow_mut().drain();
@@ -381,7 +387,7 @@ impl Handler<HaltQueue> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, _: HaltQueue, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         self.queue.borrow_mut().drain();
         self.queue.borrow_mut().release_all(now);
         self.finish(now, ctx);

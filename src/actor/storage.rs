@@ -48,8 +48,8 @@ impl StorageActor {
         queue: Addr<QueueActor>,
         ledger: Option<JobLedger>,
         vital: Vital,
+        clock: Clock,
     ) -> Self {
-        let clock = Clock::new(outcomes.borrow().utc());
         Self {
             outcomes,
             queue,
@@ -62,6 +62,12 @@ impl StorageActor {
             stopping: false,
             vital,
         }
+    }
+
+    fn now(&self) -> Now {
+        let now = self.clock.now();
+        self.outcomes.borrow_mut().set_unaged(self.clock.unaged());
+        now
     }
 
     /// Ends a turn: what happened is handed to the journal, then answers go out as far as they may.
@@ -82,7 +88,7 @@ impl StorageActor {
         let due = self.outcomes.borrow().next_due(now);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
-            let now = actor.clock.now();
+            let now = actor.now();
             actor.finish(now, ctx);
         });
     }
@@ -148,7 +154,7 @@ impl Actor for StorageActor {
 
     /// What the start brought up is handed to the journal before a snapshot can find it.
     fn started(&mut self, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         self.finish(now, ctx);
     }
 }
@@ -158,7 +164,7 @@ impl Handler<Record> for StorageActor {
 
     fn handle(&mut self, Record { outcomes, answers }: Record, ctx: &mut Self::Context) {
         failpoint::reached("storage");
-        let now = self.clock.now();
+        let now = self.now();
         let mut recorded = Vec::new();
         {
             let mut room = self.outcomes.borrow_mut();
@@ -182,7 +188,7 @@ impl Handler<Seek> for StorageActor {
     type Result = ();
 
     fn handle(&mut self, Seek { caller, sought, wait }: Seek, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         let wait = if self.stopping { Duration::ZERO } else { wait };
         let found = self.outcomes.borrow_mut().seek(now, sought, wait);
         match found {
@@ -199,7 +205,7 @@ impl Handler<CancelJobs> for StorageActor {
     type Result = ();
 
     fn handle(&mut self, CancelJobs { owner, ids }: CancelJobs, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.now();
         let parks: Vec<ParkId> =
             ids.into_iter().filter_map(|id| self.callers.named(owner, id)).collect();
         self.cancel(parks, &QueueError::Cancelled);
@@ -234,7 +240,7 @@ impl Handler<StopStorage> for StorageActor {
 
     fn handle(&mut self, _: StopStorage, ctx: &mut Self::Context) {
         self.stopping = true;
-        let now = self.clock.now();
+        let now = self.now();
         let parked = self.outcomes.borrow_mut().stop();
         self.cancel(parked, &QueueError::Stopping);
         self.finish(now, ctx);

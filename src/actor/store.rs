@@ -11,6 +11,7 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::{CLOCK_READ_EVERY, Clock};
 use super::lease_guard::LeaseGuard;
 use super::ledger::Ledger;
 use super::message::{
@@ -42,7 +43,8 @@ pub struct StoreActor {
     pub(super) hub: Hub<Addr<WatchSession>>,
     pub(super) store_id: u64,
     pub(super) started: Instant,
-    /// What the clock of the store showed then: where it stood at the last record.
+    pub(super) clock: Clock,
+    /// Where the clock of the store stood at the last record.
     pub(super) epoch: Micros,
     /// `None` when nothing is durable.
     pub(super) ledger: Option<StoreLedger>,
@@ -67,21 +69,31 @@ pub struct StoreActor {
     leases: LeaseGuard,
 }
 
+/// What the store must know of the service it belongs to.
+pub(crate) struct ServiceFacts {
+    pub(crate) store_id: u64,
+    /// The party that asks from within this process.
+    pub(crate) here: Arc<Owner>,
+    /// The number of open connections.
+    pub(crate) connections: Arc<AtomicU64>,
+    pub(crate) clock: Clock,
+}
+
 impl StoreActor {
     pub(crate) fn new(
         hub: Hub<Addr<WatchSession>>,
-        store_id: u64,
-        here: Arc<Owner>,
-        connections: Arc<AtomicU64>,
+        service: ServiceFacts,
         vital: Vital,
         ledger: Option<StoreLedger>,
         rooms: OtherRooms,
     ) -> Self {
+        let ServiceFacts { store_id, here, connections, clock } = service;
         let mut actor = Self {
             epoch: hub.state().time(),
             hub,
             store_id,
             started: Instant::now(),
+            clock,
             ledger,
             snapshots: Snapshots::default(),
             rooms,
@@ -101,7 +113,7 @@ impl StoreActor {
     }
 
     fn now(&self) -> Micros {
-        self.micros(Instant::now())
+        self.epoch.saturating_add(self.clock.now().steady)
     }
 
     /// Ends a turn: events and answers go out before the replies of the turn do.
@@ -193,8 +205,7 @@ impl StoreActor {
     }
 
     pub(super) fn micros(&self, at: Instant) -> Micros {
-        let elapsed = at.saturating_duration_since(self.started).as_micros() as Micros;
-        self.epoch.saturating_add(elapsed)
+        self.epoch.saturating_add(self.clock.steady(at))
     }
 }
 
@@ -210,6 +221,13 @@ pub(super) fn start_session(outlet: Outlet, alive: mpsc::Sender<()>) -> Addr<Wat
 
 impl Actor for StoreActor {
     type Context = Context<Self>;
+
+    /// Reads the clock so often that a gap between two readings shows that the process was stopped.
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(CLOCK_READ_EVERY, |actor, _| {
+            actor.now();
+        });
+    }
 }
 
 impl Handler<Requests> for StoreActor {

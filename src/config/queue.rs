@@ -93,6 +93,8 @@ pub struct QueueConfig {
     /// Most ended reservations kept for an owner until it asks for them; of those before them it
     /// learns when it touches or settles them.
     pub revoked_max: usize,
+    /// How long a jump of the time of day must last before the queue follows it.
+    pub clock_settle: Duration,
     /// Jobs handled in one turn before other work gets its turn; a schedule that comes counts as 16.
     pub slice_max: usize,
     /// Bytes of jobs after which a slice of a snapshot ends.
@@ -144,6 +146,7 @@ impl QueueConfig {
             list_bytes_max: 2 * 1024 * 1024,
             list_looked_at_max: 16_000,
             revoked_max: 16_384,
+            clock_settle: Duration::from_secs(60),
             slice_max: 1_024,
             slice_bytes_max: 64 * 1024,
         }

@@ -68,6 +68,7 @@ impl State {
                     (it.settings, it.paused, it.totals) = (settings.into(), *paused, *totals);
                 }
             }
+            Change::ClockSetBack { by } => self.apply_clock_set_back(*by),
             Change::JobKept(kept) => self.apply_kept(kept),
             Change::IndexKept { topic, index, id, state, until } => {
                 self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));

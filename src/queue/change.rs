@@ -232,6 +232,10 @@ pub(super) enum Change {
         #[serde(with = "blob")]
         name: Blob,
     },
+    /// A start found the records ahead of the time of day by so many milliseconds.
+    ClockSetBack {
+        by: u64,
+    },
 }
 
 impl Rare {

@@ -58,7 +58,7 @@ impl State {
     /// Gives up what is too much, or too old: a slice of it.
     pub(super) fn evict_dead(&mut self) {
         for _ in 0..self.config.slice_max {
-            let Some(slot) = self.dead.surplus(&self.config, self.utc) else { return };
+            let Some(slot) = self.dead.surplus(&self.config, self.aged_utc()) else { return };
             let Some(id) = self.job(slot).map(|job| job.id) else { return };
             self.commit(Change::Evicted { id });
         }

@@ -26,6 +26,7 @@ mod push;
 mod record;
 mod retry;
 mod schedule;
+mod set_back;
 mod settle;
 mod snapshot;
 pub mod specimen;
@@ -42,6 +43,10 @@ pub(crate) use state::{Answer, State};
 
 use crate::model::UnixMillis;
 use crate::store::Micros;
+
+/// How far a time of day must be behind the last record, milliseconds, for that record to have been
+/// written by a wrong clock.
+pub(crate) const CLOCK_SET_BACK_MS: u64 = 3_600_000;
 
 /// What time it is, on two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -234,7 +234,7 @@ impl State {
             Taken::Until(_, state) => state,
             _ => self.job(self.ids.get(index.id)?)?.state(),
         };
-        index.is_taken(self.utc).then_some((index.id, state))
+        index.is_taken(self.aged_utc()).then_some((index.id, state))
     }
 
     fn push_one(&mut self, push: PushRequest) -> Result<Pushed, QueueError> {

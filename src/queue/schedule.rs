@@ -65,7 +65,7 @@ impl State {
         now: Now,
         schedule: Schedule,
     ) -> Result<JobReply, QueueError> {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         self.check_name("schedule", &schedule.name)?;
         let Schedule { name, cron, timezone, push } = schedule;
         let max = self.config.name_bytes_max;
@@ -126,7 +126,7 @@ impl State {
         now: Now,
         name: &Blob,
     ) -> Result<JobReply, QueueError> {
-        self.utc = self.utc.max(now.utc);
+        self.tick(now);
         if !self.schedules.by_name.contains_key(name) {
             return Err(QueueError::ScheduleNotFound(name.clone()));
         }

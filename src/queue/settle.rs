@@ -294,6 +294,8 @@ impl State {
     /// After a restart: whatever was handed out is lost, but for that whose result is recorded.
     /// What finished, and is not among the outcomes, is recorded now.
     pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes) {
+        self.set_clock_back(now);
+        outcomes.set_utc(now.utc);
         self.tick(now);
         let unheard = self.unheard();
         // Before anything is recorded: that may give up outcomes that are looked for here.

@@ -142,7 +142,8 @@ impl State {
         if head.at > TIME_LIMIT {
             return Err(format!("{} is no time of day", head.at));
         }
-        self.utc = self.utc.max(head.at);
+        // Back where a start went by a clock that was behind the records.
+        self.utc = head.at;
         for _ in 0..head.changes {
             let (change, after) = decode::<Change>(rest)?;
             rest = after;
@@ -231,7 +232,8 @@ impl State {
             Change::Began { .. }
             | Change::ScheduleSet(_)
             | Change::ScheduleRemoved { .. }
-            | Change::ScheduleCame { .. } => Ok(()),
+            | Change::ScheduleCame { .. }
+            | Change::ClockSetBack { .. } => Ok(()),
         }
     }
 }

@@ -55,8 +55,10 @@ pub(crate) struct State {
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
-    /// The newest time of day seen: it does not go back.
+    /// The newest time of day seen: it goes back at a start alone.
     pub(super) utc: UnixMillis,
+    /// How much of it passed in jumps of the clock, which age nothing.
+    unaged: UnixMillis,
     pub(super) steady: Micros,
     journaled: bool,
     /// What happened and was not taken as a record yet.
@@ -105,6 +107,7 @@ impl State {
             draw: Draw::new(seed),
             draining: false,
             utc: 0,
+            unaged: 0,
             steady: 0,
             journaled: false,
             changes: VecDeque::new(),
@@ -119,6 +122,17 @@ impl State {
     pub(super) fn tick(&mut self, now: Now) {
         self.utc = self.utc.max(now.utc);
         self.steady = self.steady.max(now.steady);
+    }
+
+    /// Sets how much of the time of day passed in jumps of the clock: nothing is kept a shorter time
+    /// for them.
+    pub(crate) fn set_unaged(&mut self, unaged: UnixMillis) {
+        self.unaged = unaged;
+    }
+
+    /// Returns the time of day that decides what has been kept long enough.
+    pub(super) fn aged_utc(&self) -> UnixMillis {
+        self.utc.saturating_sub(self.unaged)
     }
 
     /// Whether what happens is told as records.
@@ -203,7 +217,7 @@ impl State {
         self.expire_reservations(now);
         self.take_from_gone();
         self.evict_dead();
-        self.free_indexes(self.utc);
+        self.free_indexes(self.aged_utc());
         while let Some((opens, topic)) = self.throttled.first().copied()
             && opens <= now.steady.saturating_mul(1_000)
         {
@@ -226,7 +240,7 @@ impl State {
         let due = [
             self.delayed.first().map(|(due, ..)| millis(*due)),
             self.schedules.next().filter(|_| !self.draining).map(millis),
-            self.dead.next_age(&self.config).map(millis),
+            self.dead.next_age(&self.config).map(|at| millis(at.saturating_add(self.unaged))),
             self.deadlines.first().map(|(deadline, _)| micros(*deadline)),
             self.parties.deadlines.first().map(|(deadline, _)| micros(*deadline)),
             self.throttled.first().map(|(opens, _)| micros(opens.div_ceil(1_000))),
@@ -239,7 +253,7 @@ impl State {
         self.producers.first_opened().is_some()
             || !self.hot.is_empty()
             || !self.parties.gone.is_empty()
-            || self.dead.surplus(&self.config, self.utc).is_some()
+            || self.dead.surplus(&self.config, self.aged_utc()).is_some()
     }
 
     /// Does a change, and keeps it for the journal.

@@ -90,6 +90,11 @@ impl Server {
         self.process.child.0.id()
     }
 
+    /// Waits for a line of the server's log with `what` in it.
+    pub(crate) fn said(&self, what: &str) -> String {
+        self.process.said(what)
+    }
+
     /// Sends the server a signal, by name.
     pub(crate) fn signal(&self, signal: &str) {
         self.process.signal(signal);

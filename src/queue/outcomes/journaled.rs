@@ -53,7 +53,7 @@ impl Outcomes {
         if head.at > TIME_LIMIT {
             return Err(format!("{} is no time of day", head.at));
         }
-        self.utc = self.utc.max(head.at);
+        self.utc = head.at;
         for _ in 0..head.changes {
             let (change, after) = decode::<StoredChange>(rest)?;
             rest = after;
@@ -70,7 +70,8 @@ impl Outcomes {
                 }
                 StoredChange::Recorded(outcome) => {
                     self.put(Box::new(outcome.into()));
-                    self.evict();
+                    // By number and bytes alone: by age when the time of day is known.
+                    self.evict(0);
                 }
             }
         }

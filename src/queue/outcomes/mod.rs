@@ -36,6 +36,8 @@ pub(crate) struct Outcomes {
     unwritten: OutcomeSeq,
     journaled: bool,
     utc: UnixMillis,
+    /// How much of it passed in jumps of the clock, which age nothing.
+    unaged: UnixMillis,
     parked: HashMap<ParkId, Parked, RandomState>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
@@ -66,6 +68,7 @@ impl Outcomes {
             unwritten: 1,
             journaled: false,
             utc: 0,
+            unaged: 0,
             parked: HashMap::default(),
             deadlines: BTreeSet::new(),
             finishes: HashMap::default(),
@@ -80,9 +83,14 @@ impl Outcomes {
         self.unwritten = self.end();
     }
 
-    /// The time of day at the last record that was read back.
+    /// Returns the time of day at the last record that was read back.
     pub(crate) fn utc(&self) -> UnixMillis {
         self.utc
+    }
+
+    /// Sets the time of day at a start, which may be behind that of the last record.
+    pub(super) fn set_utc(&mut self, utc: UnixMillis) {
+        self.utc = utc;
     }
 
     /// The number of the next.
@@ -119,7 +127,7 @@ impl Outcomes {
         self.put(info);
         self.tell_finish(id, seq);
         self.tell_followers(&topic);
-        self.evict();
+        self.evict(self.aged_utc());
     }
 
     fn put(&mut self, mut info: Box<JobInfo>) {
@@ -139,13 +147,23 @@ impl Outcomes {
         self.kept.push_back(info);
     }
 
-    /// Gives up what is too much or too old.
-    fn evict(&mut self) {
+    /// Sets how much of the time of day passed in jumps of the clock: nothing is kept a shorter time
+    /// for them.
+    pub(crate) fn set_unaged(&mut self, unaged: UnixMillis) {
+        self.unaged = unaged;
+    }
+
+    fn aged_utc(&self) -> UnixMillis {
+        self.utc.saturating_sub(self.unaged)
+    }
+
+    /// Gives up what is too much, or too old at `aged`.
+    fn evict(&mut self, aged: UnixMillis) {
         let age = millis(self.config.outcomes_age_max);
         while let Some(oldest) = self.kept.front() {
             let too_much = self.kept.len() > self.config.outcomes_max
                 || self.bytes > self.config.outcomes_bytes_max;
-            let too_old = oldest.finished.unwrap_or(0).saturating_add(age) <= self.utc;
+            let too_old = oldest.finished.unwrap_or(0).saturating_add(age) <= aged;
             // What is not written must be.
             let written = !self.journaled || self.first < self.unwritten;
             if !(too_much || too_old) || !written {
@@ -182,7 +200,7 @@ impl Outcomes {
     pub(crate) fn next_due(&self, now: Now) -> Option<Duration> {
         let age = millis(self.config.outcomes_age_max);
         let aged = self.kept.front().map(|oldest| {
-            let at = oldest.finished.unwrap_or(0).saturating_add(age);
+            let at = oldest.finished.unwrap_or(0).saturating_add(age).saturating_add(self.unaged);
             at.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000)
         });
         let late = self.deadlines.first().map(|(at, _)| at.saturating_sub(now.steady));

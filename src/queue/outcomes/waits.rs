@@ -238,7 +238,7 @@ impl Outcomes {
     /// Ends waits whose time is over; gives all that are answered.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<(ParkId, Told)> {
         self.utc = self.utc.max(now.utc);
-        self.evict();
+        self.evict(self.aged_utc());
         for _ in 0..self.config.slice_max {
             let Some((deadline, park)) = self.deadlines.first().copied() else { break };
             if deadline > now.steady {

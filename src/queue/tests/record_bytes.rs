@@ -108,6 +108,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("schedule removed", Change::ScheduleRemoved { name: "s".into() }),
         ("topic made", Change::TopicMade { name: "misspelt".into() }),
         ("topic replaced", Change::TopicReplaced { topic: 1, name: "post".into() }),
+        ("clock set back", Change::ClockSetBack { by: 400 }),
     ]
 }
 
@@ -244,6 +245,8 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 00 08 6d 69 73 73 70 65 6c 74
         topic replaced
         02 01 fb 2c 01 01 13 01 04 70 6f 73 74
+        clock set back
+        02 01 fb 2c 01 01 14 fb 90 01
         began
         02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
         topic kept

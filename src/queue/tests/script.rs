@@ -199,6 +199,7 @@ impl Stage {
         match words.at(0) {
             "later" => world.later(words.at(1).parse().unwrap()),
             "back" => world.now.utc -= words.at(1).parse::<u64>().unwrap(),
+            "jump" => world.jump(words.at(1).parse().unwrap()),
             "gone" => drop(world.queue.owner_gone(world.now, words.owner())),
             "drain" => world.queue.drain(),
             "stop" => {

@@ -21,6 +21,7 @@ struct Telling {
 /// Everything there is; whoever follows is the same after each turn.
 pub(super) struct World {
     pub(super) now: Now,
+    unaged: u64,
     pub(super) config: QueueConfig,
     pub(super) queue: State,
     pub(super) outcomes: Outcomes,
@@ -40,6 +41,7 @@ impl World {
         outcomes.set_journaled(true);
         Self {
             now: Now { steady: 1_000_000, utc: MORNING },
+            unaged: 0,
             queue,
             outcomes,
             to_record: Vec::new(),
@@ -54,6 +56,14 @@ impl World {
     pub(super) fn later(&mut self, millis: u64) {
         self.now.steady += millis * 1_000;
         self.now.utc += millis;
+    }
+
+    /// The time of day jumps ahead.
+    pub(super) fn jump(&mut self, millis: u64) {
+        self.now.utc += millis;
+        self.unaged += millis;
+        self.queue.set_unaged(self.unaged);
+        self.outcomes.set_unaged(self.unaged);
     }
 
     pub(super) fn ask(&mut self, owner: u64, request: JobRequest) -> Answer {
@@ -177,6 +187,7 @@ impl World {
         self.telling = None;
         self.to_record.clear();
         self.told.clear();
+        self.unaged = 0;
         let Some(Follower { mut queue, mut outcomes }) = self.followers.pop() else {
             return Vec::new();
         };
@@ -200,6 +211,7 @@ impl World {
         let told = describe_outcomes(&mut self.outcomes, &topics, self.now);
         for follower in &mut self.followers {
             pretty_assert(&describe(&follower.queue, utc), &live);
+            follower.outcomes.set_unaged(self.unaged);
             follower.outcomes.finish_turn(self.now);
             pretty_assert(&describe_outcomes(&mut follower.outcomes, &topics, self.now), &told);
         }

@@ -1,5 +1,6 @@
 //! The promises of `docs/guarantees.md` about jobs, one readable test each.
 
+mod clock;
 mod ends;
 mod failures;
 mod order;
