@@ -1,31 +1,41 @@
 //! `wakeful backup`
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::{Output, notice};
+use super::part_file::{self, PartFile};
+use super::progress::Progress;
 use crate::journal::{self, Contents, RealDisk};
 use crate::{Error, ErrorCode, Operations, SnapshotReply};
 
 /// Save a running server's store in a file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Has the server write a snapshot of everything there is, history, leases and remembered replies
-included, fetches it and checks every byte of it. FILE must not exist: it is written under the name
-FILE.part, and renamed when it is whole and on the disk. `wakeful restore` makes a store of it.
---deadline is for each part, and at least an hour for the snapshot.
+Has the server write a snapshot of everything: keys, history, leases, jobs and remembered replies;
+fetches it and checks every byte of it. The file is written under a temporary name beside FILE,
+readable by its owner alone, and renamed when it is whole and on the disk. `wakeful restore` makes
+a store of it. --deadline is for each part, and at least an hour for the snapshot.
+
+With - as FILE the backup goes to standard output, after it was checked as a temporary file
+(in TMPDIR), and what is said about it to standard error.
 
 Examples:
   wakeful backup monday.wakeful
+  wakeful backup latest.wakeful --force            in the place of the one before
+  wakeful backup - | zstd > monday.wakeful.zst
   wakeful backup --addr 10.0.0.5:7117 /backups/$(date +%F).wakeful")]
 pub(crate) struct BackupArgs {
-    /// Where to
+    /// Where to; - for standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    force: bool,
 }
 
 /// How long a snapshot may take.
@@ -34,8 +44,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 /// Tries, as the server may replace the snapshot by a newer one while it is fetched.
 const TRIES: usize = 5;
 
-/// How often it is said how far it is.
-const SAY_EVERY: Duration = Duration::from_secs(2);
+/// Bytes that are handed to standard output at once.
+const COPY_BYTES: usize = 1024 * 1024;
 
 impl BackupArgs {
     pub(crate) async fn run(
@@ -43,37 +53,51 @@ impl BackupArgs {
         store: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let file = &self.file;
-        if file.exists() {
-            let message = format!("{} exists; name another file", file.display());
-            return Err(Failure::usage(message));
+        let to_stdout = self.file == Path::new("-");
+        let mut part = if to_stdout {
+            if io::stdout().is_terminal() {
+                let message =
+                    "a backup is not text: send standard output elsewhere, or name a file";
+                return Err(Failure::usage(message));
+            }
+            PartFile::scratch()?
+        } else {
+            part_file::check(&self.file, self.force)?;
+            PartFile::beside(&self.file)?
+        };
+        let mut progress = Progress::new(out);
+        let snapshot = fetch(store, &mut part, &mut progress).await?;
+        progress.show("checking what was fetched");
+        let contents = check(part.path()).await?;
+        progress.clear();
+        let report = report(&snapshot, &contents, out.json());
+        if to_stdout {
+            copy(&part.path(), out).await?;
+            notice(report);
+        } else {
+            part.keep(&self.file, self.force)?;
+            out.line(report);
         }
-        let part = PathBuf::from(format!("{}.part", file.display()));
-        let fetched = fetch(store, &part).await;
-        let done = fetched.and_then(|snapshot| {
-            let contents = journal::check_snapshot(&RealDisk, &part, &mut |_, _| Ok(()))
-                .map_err(Error::from)?;
-            keep(&part, file).map_err(|error| Failure::io(&file.display().to_string(), &error))?;
-            Ok((snapshot, contents))
-        });
-        let (snapshot, contents) = done.inspect_err(|_| {
-            // Best effort: whoever asked is told of the failure.
-            let _ = fs::remove_file(&part);
-        })?;
-        tell(&snapshot, &contents, out);
         Ok(Exit::Done)
     }
 }
 
-async fn fetch(store: &impl Operations, part: &Path) -> Result<SnapshotReply, Failure> {
+async fn fetch(
+    store: &impl Operations,
+    part: &mut PartFile,
+    progress: &mut Progress,
+) -> Result<SnapshotReply, Failure> {
     let mut tries = 0;
     loop {
         tries += 1;
+        progress.show("the server writes a snapshot");
         let snapshot = store.snapshot().await?;
-        match fetch_parts(store, &snapshot, part).await {
+        part.truncate()?;
+        match fetch_parts(store, &snapshot, part, progress).await {
             Err(Failure::Told { code, .. })
                 if code == ErrorCode::Unavailable.to_string() && tries < TRIES =>
             {
+                progress.clear();
                 notice("another snapshot replaced this one; beginning again");
             }
             Err(failure) => return Err(failure),
@@ -85,46 +109,56 @@ async fn fetch(store: &impl Operations, part: &Path) -> Result<SnapshotReply, Fa
 async fn fetch_parts(
     store: &impl Operations,
     snapshot: &SnapshotReply,
-    part: &Path,
+    part: &mut PartFile,
+    progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::io(&part.display().to_string(), &error);
-    let mut file = File::create(part).map_err(failed)?;
     let mut offset = 0;
-    let mut said = Instant::now();
     while offset < snapshot.bytes {
         let bytes = store.read_snapshot(snapshot.id, offset, 0).await?;
         if bytes.is_empty() {
             let message = format!("the snapshot ends at {offset} of {} bytes", snapshot.bytes);
             return Err(Failure::told(Exit::Failed, "Internal", message));
         }
-        file.write_all(&bytes).map_err(failed)?;
+        part.append(&bytes)?;
         offset += bytes.len() as u64;
-        if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
-            notice(format_args!("{offset} of {} bytes", snapshot.bytes));
+        progress.show_bytes(offset, snapshot.bytes);
+    }
+    part.sync()
+}
+
+/// Checks the whole file; on another thread, as that may take long.
+async fn check(path: PathBuf) -> Result<Contents, Failure> {
+    let checked = tokio::task::spawn_blocking(move || {
+        journal::check_snapshot(&RealDisk, &path, &mut |_, _| Ok(()))
+    });
+    let checked = checked.await.map_err(|error| Failure::io("the check", &io::Error::other(error)));
+    Ok(checked?.map_err(Error::from)?)
+}
+
+/// Writes the file to standard output.
+async fn copy(path: &Path, out: &mut Output) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::io(&path.display().to_string(), &error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(()),
+            count => out.bytes(buffer.get(..count).unwrap_or_default()),
         }
+        out.flush().await?;
     }
-    file.sync_all().map_err(failed)
 }
 
-/// Gives the file its name, durably.
-fn keep(part: &Path, file: &Path) -> io::Result<()> {
-    fs::rename(part, file)?;
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
-    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-fn tell(snapshot: &SnapshotReply, contents: &Contents, out: &mut Output) {
+/// Returns what is said of a backup, on one line.
+fn report(snapshot: &SnapshotReply, contents: &Contents, json: bool) -> String {
     let Contents { store_id, records, bytes } = *contents;
-    if out.json() {
-        out.object(
-            Object::new()
-                .number("revision", snapshot.revision)
-                .text("store_id", &format!("{store_id:016x}"))
-                .number("records", records)
-                .number("bytes", bytes),
-        );
-    } else {
-        out.line(format_args!("revision {}, {bytes} bytes, whole", snapshot.revision));
+    if !json {
+        return format!("revision {}, {bytes} bytes, whole", snapshot.revision);
     }
+    let object = Object::new()
+        .number("revision", snapshot.revision)
+        .text("store_id", &format!("{store_id:016x}"))
+        .number("records", records)
+        .number("bytes", bytes);
+    object.to_string()
 }

@@ -1,6 +1,7 @@
 //! [`Exit`] and [`Failure`]: how a command ends, and what it says if that is not well.
 
 use std::io;
+use std::path::Path;
 
 use super::json::Object;
 use crate::{Details, Error, ErrorCode};
@@ -96,6 +97,14 @@ impl Failure {
             Self::ClosedPipe => "the reader is gone",
             Self::Told { message, .. } => message,
         }
+    }
+
+    /// The same failure, of the file at `path` by the name that the user gave it.
+    pub(crate) fn about(mut self, path: impl AsRef<Path>, name: &str) -> Self {
+        if let Self::Told { message, .. } = &mut self {
+            *message = message.replace(&path.as_ref().display().to_string(), name);
+        }
+        self
     }
 
     /// The line for standard error; `None` if there is nothing to say.

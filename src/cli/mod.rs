@@ -22,6 +22,8 @@ mod json;
 mod lease;
 mod login;
 mod output;
+mod part_file;
+mod progress;
 mod range;
 mod relay;
 mod restore;
@@ -278,7 +280,11 @@ impl Cli {
             Command::Relay(args) => args.run(common, out),
             Command::Config(args) => config::run(&args, common, report.unwrap_or_default(), out),
             Command::Completions(args) => args.run(&mut command(), out),
-            Command::Restore(args) => args.run(out),
+            Command::Restore(args) => in_runtime(OnSignal::Interruption, async {
+                let exit = args.run(out).await?;
+                out.flush().await?;
+                Ok(exit)
+            }),
             Command::User(args) => args.run(out),
             Command::Role(args) => args.run(out),
             Command::Journal(args) => args.run(out),

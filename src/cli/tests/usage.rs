@@ -70,6 +70,7 @@ fn usage_is_refused() {
         "topics set",
         "topics set t --rate 10",
         "topics set t --order-retry never",
+        "user ls --auth -",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("`{line}` is accepted"));
         assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");

@@ -1,6 +1,8 @@
 //! Which file of users a command reads or changes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::auth::{AuthFile, Book};
 use crate::cli::failure::Failure;
@@ -11,13 +13,21 @@ use crate::{Error, ErrorCode};
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct BookArgs {
     /// The file of users
-    #[arg(long, value_name = "FILE", env = "WAKEFUL_AUTH")]
+    #[arg(long, value_name = "FILE", env = "WAKEFUL_AUTH", value_parser = book_file())]
     auth: PathBuf,
 }
 
 /// The limits of a file that a command writes: those that a server has by default.
 pub(in crate::cli) fn config() -> AuthConfig {
     AuthConfig::new()
+}
+
+/// A file that is read and replaced, which standard input and output cannot be.
+fn book_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
+        true => Err("the file of users is read and replaced; name a file"),
+        false => Ok(path),
+    })
 }
 
 fn refusal(why: String) -> Error {

@@ -1,6 +1,7 @@
 //! Backups of a running server, and stores made of them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use wakeful::{CallOptions, KeyRange, LeaseGrantRequest, Operations, Request, Set
 
 use super::kills::{count_of, write};
 use super::{Home, connect, within};
-use crate::process::{Ran, Server, run, until};
+use crate::process::{Ran, Running, Server, run, until, wakeful};
 use crate::support::body::Body;
 use crate::support::raw::Raw;
 
@@ -193,6 +194,59 @@ fn d11_a_file_that_exists_is_not_overwritten() {
     assert_eq!(fs::read(&file).unwrap(), b"precious");
     let nowhere = home.0.path().join("no/such/dir");
     server.run(&["backup", text(&nowhere)]).fails(1);
+}
+
+#[test]
+fn d11_a_file_is_replaced_only_when_asked_for_and_by_a_whole_backup_that_only_its_owner_reads() {
+    let home = Home::new();
+    let server = home.server();
+    server.ok(&["set", "a", "1"]);
+    let file = file(&home, "backup");
+    fs::write(&file, b"precious").unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = server.run(&["backup", text(&file)]).fails(2);
+    assert!(told.contains("--force"), "{told}");
+    server.ok(&["backup", text(&file), "--force"]);
+    assert_eq!(mode(&file), 0o600);
+    let names = fs::read_dir(home.0.path()).unwrap().map(|it| it.unwrap().file_name());
+    let parts = names.filter(|name| name.to_string_lossy().contains("part")).count();
+    assert_eq!(parts, 0);
+    let restored = Home::new();
+    restore(&file, &restored).ok();
+    assert_eq!(restored.server().ok(&["get", "a"]), "1\n");
+    let link = home.0.path().join("null");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let told = server.run(&["backup", text(&link), "--force"]).fails(2);
+    assert!(told.contains("not a regular file"), "{told}");
+}
+
+#[test]
+fn d11_a_backup_goes_through_a_pipe_both_ways() {
+    let home = Home::new();
+    let server = home.server();
+    server.ok(&["set", "a", "1"]);
+    let temporary = tempfile::tempdir().unwrap();
+    let mut backup = server.command(&["backup", "-"]);
+    backup.env("TMPDIR", temporary.path());
+    let backup = backup.output().unwrap();
+    assert!(backup.status.success());
+    let told = String::from_utf8(backup.stderr).unwrap();
+    assert!(told.starts_with("revision 2, ") && told.lines().count() == 1, "{told}");
+    assert!(!home.0.path().join("-").exists());
+    let from_stdin = |bytes: &[u8], to: &Home| {
+        let mut restore = wakeful(&["restore", "-", "--data-dir", text(&to.dir())]);
+        restore.env("TMPDIR", temporary.path());
+        Running::start_with_input(restore, bytes).finish()
+    };
+    let restored = Home::new();
+    from_stdin(&backup.stdout, &restored).ok();
+    assert_eq!(restored.server().ok(&["get", "a"]), "1\n");
+    let other = Home::new();
+    let told = from_stdin(&backup.stdout[..backup.stdout.len() - 1], &other).fails(6);
+    assert!(told.contains("standard input") && !told.contains(".part"), "{told}");
+    assert!(!other.dir().exists());
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[test]
