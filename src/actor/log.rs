@@ -251,6 +251,7 @@ impl From<JournalError> for Error {
         let code = match &error {
             JournalError::Locked { .. } => ErrorCode::DataDirLocked,
             JournalError::Damaged { .. }
+            | JournalError::Gone { .. }
             | JournalError::Format { .. }
             | JournalError::Needed { .. } => ErrorCode::Damaged,
             JournalError::NoSpace { .. } => ErrorCode::NoSpace,

@@ -1,13 +1,12 @@
 //! `wakeful journal`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::input;
 use super::json::Object;
 use super::output::{Output, notice};
-use crate::journal::{self, Disk, Dropped, RealDisk, Verified};
+use crate::journal::{self, Dropped, RealDisk, Verified};
 use crate::{Config, Error};
 
 /// Look at the data of a server that is not running
@@ -93,8 +92,8 @@ impl JournalArgs {
 impl RepairArgs {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let Self { truncate_at: Place { file, offset }, yes, data_dir } = self;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let repair = journal::plan_repair(&disk, &data_dir, &file, offset).map_err(Error::from)?;
+        let repair =
+            journal::plan_repair(&RealDisk, &data_dir, &file, offset).map_err(Error::from)?;
         let Dropped { last, records, bytes, segments } = repair.dropped();
         notice(format_args!(
             "drops about {records} records after record {last}: {bytes} bytes, {segments} segments \

@@ -2,14 +2,13 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::Output;
 use super::part_file::PartFile;
 use super::progress::{self, Progress};
-use crate::journal::{self, Contents, Disk, RealDisk};
+use crate::journal::{self, Contents, RealDisk};
 use crate::rooms::Rooms;
 use crate::{Config, Error};
 
@@ -108,7 +107,6 @@ async fn restore(
         let failed = |error| Failure::io(&file.display().to_string(), &error);
         let total = std::fs::metadata(&file).map_err(failed)?.len();
         let config = Config::new();
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let mut rooms = Rooms::new(&config, 0);
         rooms.begin_replay();
         let mut done = 0;
@@ -119,7 +117,7 @@ async fn restore(
         };
         let store_id = rand::random();
         let contents =
-            journal::restore(&disk, &file, &data_dir, &config.journal, store_id, &mut replay)
+            journal::restore(&RealDisk, &file, &data_dir, &config.journal, store_id, &mut replay)
                 .map_err(Error::from)?;
         let Contents { bytes, .. } = contents;
         Ok(Restored { store_id, revision: rooms.store.revision(), bytes })

@@ -1,12 +1,11 @@
 //! The file of a snapshot.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::bytes::{put, u32_at};
 use super::segments::{COMMIT_HEAD, DIR, read_journal, small_segments, write};
 use super::store::store_records;
-use crate::journal::{self, Disk, FaultyDisk};
+use crate::journal::{self, FaultyDisk};
 
 /// Reads `data` as the file of a snapshot: the first byte says what is made right before (1: its two
 /// ends, 2: the checksums of its records). What is whole can be restored, and is the same then; what
@@ -26,8 +25,7 @@ pub fn journal_snapshot(data: &[u8]) {
         Ok(())
     });
     let (config, dir) = (small_segments(), Path::new(DIR));
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let restored = journal::restore(&shared, from, dir, &config, 1, &mut |_, _| Ok(()));
+    let restored = journal::restore(&disk, from, dir, &config, 1, &mut |_, _| Ok(()));
     assert_eq!(checked, restored);
     if checked.is_ok() {
         assert_eq!(read_journal(&disk), Ok((records.clone(), 0)), "restored");

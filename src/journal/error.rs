@@ -29,6 +29,18 @@ pub(crate) enum JournalError {
         /// What was found.
         what: String,
     },
+    /// There was a journal, and its files are not there any more.
+    #[error(
+        "{0} held a store, and its files are gone; nothing was changed: restore a backup into it \
+         (`wakeful restore FILE --data-dir {0}`), or remove {1} to begin a new store there",
+        dir.display(), marker.display()
+    )]
+    Gone {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// The file that says so.
+        marker: PathBuf,
+    },
     /// Not a log that this version reads.
     #[error("{} cannot be read: {what}", file.display())]
     Format {

@@ -6,6 +6,7 @@
 mod batch;
 mod disk;
 mod error;
+mod exclusive;
 mod format;
 mod keeper;
 mod maker;
@@ -42,6 +43,7 @@ pub(crate) use restore::{Contents, check as check_snapshot, restore};
 
 use crate::config::JournalConfig;
 use error::Action;
+use exclusive::Exclusive;
 use recovery::Access;
 
 /// Number of a record: from 1, consecutive for ever.
@@ -176,13 +178,14 @@ pub(crate) fn open(
     replay: Replay,
 ) -> Result<Opened, JournalError> {
     disk.make_dir(dir).map_err(|error| JournalError::io(Action::MakeDir, dir, &error))?;
-    let lock = recovery::lock(&*disk, dir)?;
+    let exclusive = Exclusive::take(&*disk, dir)?;
+    let disk = Arc::clone(&exclusive.disk);
     let found = recovery::scan(&*disk, dir, Access::Write, replay)?;
     let store_id = found.store_id.unwrap_or(new_store_id);
-    let maker = maker::Maker::new(Arc::clone(&disk), dir, store_id, config.segment_bytes);
+    let maker = maker::Maker::new(disk, dir, store_id, config.segment_bytes);
     let ready = ready::prepare(found, &maker)?;
     let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
-    let journal = thread::FileJournal::start(ready, maker, config, report, lock)?;
+    let journal = thread::FileJournal::start(ready, maker, config, report, exclusive)?;
     Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last, log_bytes })
 }
 
@@ -192,11 +195,6 @@ pub(crate) fn open(
 /// What is wrong, with file and offset; `Locked` while a server has it open.
 #[cfg(any(test, feature = "cli"))]
 pub(crate) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verified, JournalError> {
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
-    // Without the file nobody has it open, and making one would be a change.
-    let _lock = match names.iter().any(|name| name == recovery::LOCK) {
-        true => Some(recovery::lock(disk, dir)?),
-        false => None,
-    };
-    Ok(recovery::scan(disk, dir, Access::Read, &mut |_, _| Ok(()))?.verified())
+    let exclusive = Exclusive::look(disk, dir)?;
+    Ok(recovery::scan(&*exclusive.disk, dir, Access::Read, &mut |_, _| Ok(()))?.verified())
 }

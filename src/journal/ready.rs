@@ -1,6 +1,7 @@
 //! What a journal that was read needs before it is written to again.
 
 use super::error::Action;
+use super::exclusive::{self, MARKER};
 use super::format::{SegmentHead, is_zero};
 use super::keeper::remove_replaced;
 use super::maker::Maker;
@@ -39,6 +40,7 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
     if segments.is_empty() {
         segments.push(maker.make(1)?);
     }
+    mark(maker)?;
     if segments.len() == index + 1 {
         let newest = segments.last().map_or(0, |segment| segment.head.number);
         // A failure here is the journal's thread to report and to retry: reading must be possible
@@ -76,6 +78,23 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
     })
 }
 
+/// Marks the directory as that of a store, unless it is.
+fn mark(maker: &Maker) -> Result<(), JournalError> {
+    let listed = maker.disk.list(&maker.dir);
+    let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
+    if names.iter().any(|name| name == MARKER) {
+        return Ok(());
+    }
+    match exclusive::mark(&*maker.disk, &maker.dir, maker.store_id) {
+        // Reading must be possible with a full disk; the next opening tries again.
+        Err(error @ JournalError::NoSpace { .. }) => {
+            tracing::warn!(%error, "the directory is not marked as that of a store");
+            Ok(())
+        }
+        marked => marked,
+    }
+}
+
 /// Sets everything from `from` on to zero, durably.
 fn clear(segment: &Segment, from: u64) -> Result<(), JournalError> {
     let mut changed = false;
@@ -105,7 +124,8 @@ fn sweep(maker: &Maker) -> Result<(), JournalError> {
     let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
     let ours = |name: &&String| {
         name.strip_suffix(segment::TEMPORARY).is_some_and(|name| {
-            segment::number_in(name).is_some() || snapshot::seq_in(name).is_some()
+            let log = segment::number_in(name).is_some() || snapshot::seq_in(name).is_some();
+            log || name == MARKER
         })
     };
     for name in names.iter().filter(ours) {

@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, DiskLock};
+use super::disk::Disk;
 use super::error::Action;
+use super::exclusive::MARKER;
 use super::format::{
     ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
     SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
@@ -14,9 +15,6 @@ use super::format::{
 use super::segment::{self, Segment};
 use super::snapshot::{self, Checked, Reading};
 use super::{JournalError, Replay, Seq};
-
-/// The file whose lock says that a journal is open.
-pub(super) const LOCK: &str = "lock";
 
 /// What a check of a journal found.
 #[cfg(any(test, feature = "cli"))]
@@ -67,13 +65,6 @@ pub(super) enum Access {
     Write,
 }
 
-/// Locks the journal in `dir`.
-pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<DiskLock, JournalError> {
-    let path = dir.join(LOCK);
-    let locked = disk.lock(&path).map_err(|error| JournalError::io(Action::Lock, &path, &error))?;
-    locked.ok_or_else(|| JournalError::Locked { dir: dir.to_owned() })
-}
-
 /// Reads every byte of the journal in `dir`, changing nothing.
 pub(super) fn scan(
     disk: &dyn Disk,
@@ -118,6 +109,10 @@ fn scan_files(
     let snapshot = read_snapshot(disk, dir, &names, replay)?;
     let segments = segments(disk, dir, &names, access, snapshot, stop)?;
     let store_id = segments.first().map(|segment| segment.head.store_id);
+    let empty = segments.is_empty() && snapshot.is_none();
+    if empty && stop.is_none() && names.iter().any(|name| name == MARKER) {
+        return Err(JournalError::Gone { dir: dir.to_owned(), marker: dir.join(MARKER) });
+    }
     let mut found = Found {
         store_id: snapshot.map(|it| it.store_id).or(store_id),
         snapshot,

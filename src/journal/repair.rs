@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskLock};
+use super::disk::Disk;
 use super::error::Action;
+use super::exclusive::{self, Exclusive};
 use super::format::{COMMIT_HEAD, CommitHead, SEGMENT_HEAD, SegmentHead, Slot};
 use super::maker::Maker;
 use super::recovery::{self, Stop};
@@ -17,14 +18,13 @@ const CHUNK: u64 = 64 * 1024;
 
 /// What is to be dropped; nothing has changed yet.
 pub(crate) struct Repair {
-    disk: Arc<dyn Disk>,
+    exclusive: Exclusive,
     dir: PathBuf,
     /// The segment where the log shall end, and its commits that stay; `None` if none does.
     end: Option<(SegmentHead, Vec<u8>)>,
     /// Segments that go as a whole.
     later: Vec<u64>,
     dropped: Dropped,
-    _lock: DiskLock,
 }
 
 /// What a repair drops, and what it leaves.
@@ -45,7 +45,7 @@ pub(crate) struct Dropped {
 /// # Errors
 /// What is wrong before that place, or that the snapshot needs what is behind it.
 pub(crate) fn plan(
-    disk: &Arc<dyn Disk>,
+    disk: &dyn Disk,
     dir: &Path,
     file: &str,
     offset: u64,
@@ -55,9 +55,10 @@ pub(crate) fn plan(
                     backup";
         return Err(JournalError::format(&dir.join(file), what));
     };
-    let lock = recovery::lock(&**disk, dir)?;
+    let exclusive = Exclusive::take(disk, dir)?;
+    let disk = &*exclusive.disk;
     let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
-    let found = recovery::scan_until(&**disk, dir, Stop { number, offset }, &mut |_, _| Ok(()))?;
+    let found = recovery::scan_until(disk, dir, Stop { number, offset }, &mut |_, _| Ok(()))?;
     let last = found.last();
     let mut dropped = Dropped { last, ..Dropped::default() };
     let mut newest = last;
@@ -65,7 +66,7 @@ pub(crate) fn plan(
     if let Some((segment, at)) = found.end() {
         let mut commits = vec![0; at.saturating_sub(SEGMENT_HEAD as u64) as usize];
         segment.read(SEGMENT_HEAD as u64, &mut commits)?;
-        let head = count(&**disk, dir, segment.head.number, at, &mut dropped, &mut newest)?;
+        let head = count(disk, dir, segment.head.number, at, &mut dropped, &mut newest)?;
         end = Some((head.unwrap_or(segment.head), commits));
     }
     let kept = end.as_ref().map_or(0, |(head, _)| head.number);
@@ -73,11 +74,11 @@ pub(crate) fn plan(
     let mut later: Vec<u64> = numbers.filter(|number| *number > kept).collect();
     later.sort_unstable();
     for number in &later {
-        count(&**disk, dir, *number, SEGMENT_HEAD as u64, &mut dropped, &mut newest)?;
+        count(disk, dir, *number, SEGMENT_HEAD as u64, &mut dropped, &mut newest)?;
     }
     dropped.segments = later.len() as u64;
     dropped.records = newest - last;
-    Ok(Repair { disk: Arc::clone(disk), dir: dir.to_owned(), end, later, dropped, _lock: lock })
+    Ok(Repair { exclusive, dir: dir.to_owned(), end, later, dropped })
 }
 
 /// Counts what is in a segment's file, whatever its state, from `from` on, and notes the newest
@@ -126,17 +127,23 @@ impl Repair {
     /// # Errors
     /// The operating system refused; the same repair may be tried again.
     pub(crate) fn apply(self, config: &JournalConfig) -> Result<(), JournalError> {
+        let disk = &*self.exclusive.disk;
+        if self.end.is_none() {
+            // Nothing stays that could be missed.
+            exclusive::unmark(disk, &self.dir)?;
+        }
         // The last first: what is left is always a log with a damaged end.
         for number in self.later.iter().rev() {
             let path = segment::path(&self.dir, *number);
-            let removed = self.disk.remove(&path);
+            let removed = disk.remove(&path);
             removed.map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
-            let synced = self.disk.sync_dir(&self.dir);
+            let synced = disk.sync_dir(&self.dir);
             synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
         }
         let Some((head, commits)) = self.end else { return Ok(()) };
-        let Self { disk, dir, .. } = self;
-        let maker = Maker::new(disk, &dir, head.store_id, config.segment_bytes);
+        let Self { exclusive, dir, .. } = self;
+        let maker =
+            Maker::new(Arc::clone(&exclusive.disk), &dir, head.store_id, config.segment_bytes);
         // A copy, as the file may be too short or too long, too.
         maker.put(head, &commits)?;
         maker.make(head.number + 1)?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::error::Action;
+use super::exclusive::{self, Exclusive};
 use super::maker::Maker;
 use super::snapshot::{self, Checked, Reading, Writing};
-use super::{JournalError, Replay, recovery, segment};
+use super::{JournalError, Replay, segment};
 use crate::config::JournalConfig;
 
 /// Where the log of a restored store begins. Not with 1: should the snapshot ever be missing, that
@@ -47,27 +48,29 @@ pub(crate) fn check(
 /// What is wrong with the file; that `dir` has a journal already, or is open. Nothing of what was
 /// there has changed.
 pub(crate) fn restore(
-    disk: &Arc<dyn Disk>,
+    disk: &dyn Disk,
     file: &Path,
     dir: &Path,
     config: &JournalConfig,
     store_id: u64,
     replay: Replay,
 ) -> Result<Contents, JournalError> {
-    let contents = check(&**disk, file, replay)?;
+    let contents = check(disk, file, replay)?;
     disk.make_dir(dir).map_err(|error| JournalError::io(Action::MakeDir, dir, &error))?;
-    let _lock = recovery::lock(&**disk, dir)?;
-    if let Some(file) = anything_in(&**disk, dir)? {
+    let exclusive = Exclusive::take(disk, dir)?;
+    let to = &exclusive.disk;
+    if let Some(file) = anything_in(&**to, dir)? {
         return Err(JournalError::NotEmpty { file });
     }
-    let reading = Reading::open(&**disk, file)?;
+    let reading = Reading::open(disk, file)?;
     let seq = reading.says().seq;
-    let mut writing = Writing::begin(disk, dir, store_id, seq)?;
+    let mut writing = Writing::begin(to, dir, store_id, seq)?;
     reading.read(|_, framed, records| writing.append(framed, records))?;
     // The snapshot first: without a segment it is refused, a segment without it would be an empty
     // store.
     writing.finish(FIRST_SEGMENT, seq + 1)?;
-    Maker::new(Arc::clone(disk), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
+    Maker::new(Arc::clone(to), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
+    exclusive::mark(&**to, dir, store_id)?;
     Ok(contents)
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::disk::DiskLock;
 use super::error::Action;
+use super::exclusive::Exclusive;
 use super::keeper::{Keeper, Order};
 use super::maker::Maker;
 use super::ready::Ready;
@@ -31,7 +31,7 @@ pub(super) struct FileJournal {
     /// `None` once the keeper shall end.
     keeper: Option<Sender<Order>>,
     // Goes last, when nothing writes any more.
-    _lock: DiskLock,
+    _exclusive: Exclusive,
 }
 
 impl FileJournal {
@@ -40,7 +40,7 @@ impl FileJournal {
         maker: Maker,
         config: &JournalConfig,
         report: Report,
-        lock: DiskLock,
+        exclusive: Exclusive,
     ) -> Result<Self, JournalError> {
         let stats = JournalStats {
             written: ready.last,
@@ -79,7 +79,7 @@ impl FileJournal {
             writer: None,
             others: Vec::new(),
             keeper: Some(keeper),
-            _lock: lock,
+            _exclusive: exclusive,
         };
         let keeper = Keeper {
             disk: Arc::clone(&maker.disk),

@@ -14,6 +14,8 @@ use super::{Disk, DiskFile, DiskLock};
 #[derive(Clone, Default)]
 pub(crate) struct FaultyDisk {
     inner: Arc<Inner>,
+    /// The lock of a directory, if this is the disk of who holds it.
+    _held: Option<Arc<Locked>>,
 }
 
 #[derive(Default)]
@@ -29,7 +31,8 @@ impl FaultyDisk {
     }
 
     fn of(state: State) -> Self {
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), released: Condvar::new() }) }
+        let inner = Inner { state: Mutex::new(state), released: Condvar::new() };
+        Self { inner: Arc::new(inner), _held: None }
     }
 
     /// The disk after a power cut now. Of what was not synced, each sector and each change of a
@@ -62,10 +65,15 @@ impl FaultyDisk {
         }
     }
 
+    /// The same disk, without a lock.
+    fn unheld(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), _held: None }
+    }
+
     fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let found = self.inner.state.lock().names.get(path).copied();
         let file = found.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(FaultyFile { disk: self.clone(), file }))
+        Ok(Box::new(FaultyFile { disk: self.unheld(), file }))
     }
 }
 
@@ -179,21 +187,34 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
+    fn hold(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        let held = Locked::take(self, dir).map(Arc::new);
+        Ok(held.map(|held| {
+            Arc::new(Self { inner: Arc::clone(&self.inner), _held: Some(held) }) as Arc<dyn Disk>
+        }))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         let mut state = self.inner.state.lock();
         if !state.names.contains_key(path) {
             state.add(path, Content::default());
         }
-        if !state.locked.insert(path.to_owned()) {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(Locked { disk: self.clone(), path: path.to_owned() })))
+        drop(state);
+        Ok(Locked::take(self, path).map(|locked| Box::new(locked) as DiskLock))
     }
 }
 
 struct Locked {
     disk: FaultyDisk,
     path: PathBuf,
+}
+
+impl Locked {
+    /// `None` when somebody has it.
+    fn take(disk: &FaultyDisk, path: &Path) -> Option<Self> {
+        let free = disk.inner.state.lock().locked.insert(path.to_owned());
+        free.then(|| Self { disk: disk.unheld(), path: path.to_owned() })
+    }
 }
 
 impl Drop for Locked {

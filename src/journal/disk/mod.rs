@@ -9,6 +9,7 @@ mod real;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use faulty::FaultyDisk;
@@ -32,6 +33,9 @@ pub(crate) trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Locks a directory until the last clone of the disk that it gives goes, which finds what is
+    /// in it whatever becomes of its name; `None` when somebody has it.
+    fn hold(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>>;
     /// Locks a file, made if missing, until the guard goes; `None` when somebody has it.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
 }

@@ -1,17 +1,30 @@
 //! The operating system's disk.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, CWD, Dir, FallocateFlags, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::{Disk, DiskFile, DiskLock};
+
+/// Files are their owner's alone.
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// The operating system's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RealDisk;
+
+/// The disk of a directory that is locked. Its files are looked up in the open directory: it may be
+/// moved, and another put in its place, while it is in use.
+struct HeldDir {
+    path: PathBuf,
+    dir: File,
+}
 
 impl Disk for RealDisk {
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
@@ -31,22 +44,19 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        names_in(&File::open(dir)?)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File::open(path)?))
+        open_at(CWD, path, OFlags::RDONLY)
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+        open_at(CWD, path, OFlags::RDWR)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        Ok(Box::new(options.read(true).write(true).create(true).truncate(true).open(path)?))
+        open_at(CWD, path, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -61,15 +71,114 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn hold(&self, path: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        let dir = File::open(path)?;
+        match dir.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) if cannot_lock_directories(&error) => {
+                let what = "this file system locks no directories: only the file `lock` keeps a \
+                            second server away; do not remove it";
+                tracing::warn!(dir = %path.display(), %error, what);
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Some(Arc::new(HeldDir { path: path.to_owned(), dir })))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        lock_at(CWD, path)
+    }
+}
+
+impl HeldDir {
+    /// The name of a file in the directory.
+    fn name<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
+        let name = path.file_name().filter(|_| path.parent() == Some(&self.path));
+        name.map(Path::new).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+impl Disk for HeldDir {
+    fn make_dir(&self, _: &Path) -> io::Result<()> {
+        // It is open.
+        Ok(())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        names_in(&self.dir)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        open_at(&self.dir, self.name(path)?, OFlags::RDONLY)
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        open_at(&self.dir, self.name(path)?, OFlags::RDWR)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+        open_at(&self.dir, self.name(path)?, flags)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.dir, self.name(path)?, AtFlags::empty())?)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (self.name(from)?, self.name(to)?);
+        Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?)
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.dir.sync_all()
+    }
+
+    fn hold(&self, _: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
+        // By this one.
+        Ok(None)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        lock_at(&self.dir, self.name(path)?)
+    }
+}
+
+fn open_at(dir: impl AsFd, path: &Path, flags: OFlags) -> io::Result<Box<dyn DiskFile>> {
+    Ok(Box::new(file_at(dir, path, flags)?))
+}
+
+fn file_at(dir: impl AsFd, path: &Path, flags: OFlags) -> io::Result<File> {
+    let open = || rustix::fs::openat(dir.as_fd(), path, flags | OFlags::CLOEXEC, FILE_MODE);
+    Ok(retry_on_intr(open)?.into())
+}
+
+fn lock_at(dir: impl AsFd, path: &Path) -> io::Result<Option<DiskLock>> {
+    let file = file_at(dir, path, OFlags::RDWR | OFlags::CREATE)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Box::new(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn names_in(dir: &File) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != "." && name != ".." {
+            names.push(name);
         }
     }
+    Ok(names)
+}
+
+/// Whether the file system refuses to lock any directory: NFS turns such locks into others, for
+/// which the file must be open for writing.
+fn cannot_lock_directories(error: &io::Error) -> bool {
+    let refusals = [Errno::BADF, Errno::INVAL, Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP];
+    refusals.iter().any(|refusal| error.raw_os_error() == Some(refusal.raw_os_error()))
 }
 
 impl DiskFile for File {
@@ -95,7 +204,7 @@ impl DiskFile for File {
     }
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, bytes) {
             // Not every filesystem can; the zeros that follow take the room then.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),

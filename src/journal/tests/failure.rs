@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Room for two segments and the file that marks the directory.
+const TWO_SEGMENTS: u64 = 2 * 4096 + 512;
+
 #[test]
 fn after_a_failed_write_or_sync_nothing_is_reported() {
     for durability in [Durability::Fsync, Durability::Interval] {
@@ -49,7 +52,7 @@ fn short_writes_are_continued() {
 fn no_room_for_a_successor_is_told_and_so_is_room_again() {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
-    disk.limit_space(Some(2 * 4096));
+    disk.limit_space(Some(TWO_SEGMENTS));
     let mut open = open_on(&disk, &config).unwrap();
     let mut last = 0;
     // Until the second segment is full too, and something waits for a third.
@@ -73,7 +76,7 @@ fn no_room_for_a_successor_is_told_and_so_is_room_again() {
 fn d9_a_sync_asked_for_without_room_comes_when_there_is_room() {
     let disk = FaultyDisk::new();
     let config = config(Durability::Interval, 4096);
-    disk.limit_space(Some(2 * 4096));
+    disk.limit_space(Some(TWO_SEGMENTS));
     let mut open = open_on(&disk, &config).unwrap();
     let last = append(&mut *open.journal, 1, 40);
     until("told", || open.reports.all().contains(&Progress::Space(false)));
@@ -91,7 +94,7 @@ fn d9_a_sync_asked_for_without_room_comes_when_there_is_room() {
 fn a_full_disk_can_be_opened_and_closed_and_loses_nothing_synced() {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
-    disk.limit_space(Some(2 * 4096));
+    disk.limit_space(Some(TWO_SEGMENTS));
     let mut open = open_on(&disk, &config).unwrap();
     append(&mut *open.journal, 1, 40);
     until("told", || open.reports.all().contains(&Progress::Space(false)));

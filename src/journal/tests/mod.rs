@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod exclusive;
 mod failure;
 mod power;
 mod repairs;

@@ -34,8 +34,7 @@ fn place(error: &JournalError) -> Option<(String, u64)> {
 
 fn plan_on(disk: &FaultyDisk, file: &str, offset: u64) -> Result<Repair, JournalError> {
     let before = disk.contents();
-    let disk_of = Arc::new(disk.clone()) as Arc<dyn Disk>;
-    let planned = plan(&disk_of, Path::new(DIR), file, offset);
+    let planned = plan(disk, Path::new(DIR), file, offset);
     assert_eq!(disk.contents(), before);
     planned
 }
@@ -215,7 +214,7 @@ fn d6_what_the_snapshot_needs_is_not_dropped_and_the_snapshot_itself_restores() 
     }
     let (to, of) = (Path::new("/new"), Arc::new(disk.clone()) as Arc<dyn Disk>);
     let mut replay = |_, _: &[u8]| Ok(());
-    restore(&of, &snapshot_of(8), to, &config, 78, &mut replay).unwrap();
+    restore(&*of, &snapshot_of(8), to, &config, 78, &mut replay).unwrap();
     let restored = open_dir(of, to, &config).unwrap();
     assert_eq!((restored.records, restored.store_id), (payloads(8), 78));
 }

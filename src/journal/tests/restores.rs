@@ -28,8 +28,7 @@ fn restore_on(
         records.push(payload.to_vec());
         Ok(())
     };
-    let of = Arc::new(disk.clone()) as Arc<dyn Disk>;
-    let restored = restore(&of, Path::new("/backup"), Path::new(TO), config, 78, &mut replay);
+    let restored = restore(disk, Path::new("/backup"), Path::new(TO), config, 78, &mut replay);
     (restored, records)
 }
 

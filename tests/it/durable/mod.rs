@@ -5,6 +5,7 @@ mod backup;
 pub(crate) mod damage;
 pub(crate) mod failure;
 pub(crate) mod kills;
+mod lock;
 mod restarts;
 mod torture;
 

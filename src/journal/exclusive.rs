@@ -1,0 +1,85 @@
+//! [`Exclusive`]: a data directory that no other process uses, and the mark that it holds a store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::JournalError;
+use super::disk::{Disk, DiskLock};
+use super::error::Action;
+use super::segment::TEMPORARY;
+
+/// The file that earlier versions lock, and nothing else.
+pub(super) const LOCK: &str = "lock";
+
+/// The file that marks a directory as that of a store. A name that `rm *` does not match.
+pub(super) const MARKER: &str = ".wakeful-store";
+
+/// A data directory that no other process uses, for as long as this value or a clone of its disk
+/// lives.
+pub(super) struct Exclusive {
+    /// Finds the directory's files whatever the directory is called meanwhile.
+    pub(super) disk: Arc<dyn Disk>,
+    _lock: Option<DiskLock>,
+}
+
+impl Exclusive {
+    /// Locks the directory itself, which nobody can remove and make anew in its place, and the file
+    /// that earlier versions lock.
+    pub(super) fn take(disk: &dyn Disk, dir: &Path) -> Result<Self, JournalError> {
+        Self::hold(disk, dir, true)
+    }
+
+    /// Locks the directory without making a file in it.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Self, JournalError> {
+        let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+        Self::hold(disk, dir, names.iter().any(|name| name == LOCK))
+    }
+
+    fn hold(disk: &dyn Disk, dir: &Path, lock_file: bool) -> Result<Self, JournalError> {
+        let locked = || JournalError::Locked { dir: dir.to_owned() };
+        let held = disk.hold(dir).map_err(|error| JournalError::io(Action::Lock, dir, &error))?;
+        let disk = held.ok_or_else(locked)?;
+        let path = dir.join(LOCK);
+        let failed = |error| JournalError::io(Action::Lock, &path, &error);
+        let lock = match lock_file {
+            true => Some(disk.lock(&path).map_err(failed)?.ok_or_else(locked)?),
+            false => None,
+        };
+        Ok(Self { disk, _lock: lock })
+    }
+}
+
+/// Marks `dir` as that of a store. Called when its first files are durable: a crash before that
+/// leaves a directory in which a store can still be made.
+pub(super) fn mark(disk: &dyn Disk, dir: &Path, store_id: u64) -> Result<(), JournalError> {
+    let path = dir.join(MARKER);
+    let temporary = dir.join(format!("{MARKER}{TEMPORARY}"));
+    let text = format!(
+        "Wakeful store {store_id:016x}. As long as this file is here, a directory without the \
+         store's other files is not taken for a new store.\n"
+    );
+    let made = disk.create(&temporary).and_then(|file| {
+        file.write_all_at(0, text.as_bytes())?;
+        file.sync_data()?;
+        disk.rename(&temporary, &path)?;
+        disk.sync_dir(dir)
+    });
+    made.map_err(|error| {
+        // Best effort: opening the journal removes it too.
+        let _ = disk.remove(&temporary);
+        JournalError::io(Action::Make, &path, &error)
+    })
+}
+
+/// Takes the mark away: what is left is no store any more.
+#[cfg(any(test, feature = "cli"))]
+pub(super) fn unmark(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    if names.iter().any(|name| name == MARKER) {
+        let path = dir.join(MARKER);
+        let removed = disk.remove(&path).and_then(|()| disk.sync_dir(dir));
+        removed.map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+    }
+    Ok(())
+}
