@@ -44,6 +44,7 @@ mod patience;
 mod queue;
 mod rooms;
 pub mod rpc;
+mod runtime;
 mod service;
 mod session;
 mod store;

@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 use actix::{Addr, AsyncContext, MailboxError, Recipient};
 use futures_util::FutureExt;
 use parking_lot::RwLock;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio_util::context::TokioContext;
 
 use self::contexts::Contexts;
 use crate::actor::message::{
@@ -42,6 +44,7 @@ use crate::operations::Operations;
 use crate::rooms::Rooms;
 use crate::rpc::server::addresses::Addresses;
 use crate::rpc::server::{Server, next_owner};
+use crate::runtime;
 use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
@@ -90,6 +93,8 @@ struct Inner {
     house: Mutex<House>,
     /// Services of the application, and the calls of them.
     methods: Registry,
+    /// Where it was started.
+    runtime: Handle,
     /// The caller in this process.
     here: Arc<Session>,
     /// Who may come in by a door; everybody, if nobody was said.
@@ -118,6 +123,7 @@ const SAY_RECORDS: u64 = 1 << 14;
 
 impl Wakeful {
     /// Starts the actors on the current arbiter. No door is open yet: see [`listen`](Self::listen).
+    /// Beside a plain tokio runtime, an actix system runs on a thread of its own.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -134,11 +140,10 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if the configuration contradicts itself.
-    ///
-    /// # Panics
-    /// Outside an actix system, as every actor does.
+    /// `InvalidArgument` if the configuration contradicts itself, or the call is made outside an
+    /// actix system.
     pub fn start(config: Config) -> Result<Self, Error> {
+        runtime::require_arbiter("Wakeful::start")?;
         config.check()?;
         let rooms = Rooms::new(&config, rand::random());
         Ok(Self::run(config, rooms, Contexts::new(), rand::random(), None))
@@ -169,19 +174,17 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if the configuration contradicts itself; `LimitExceeded` if a lease was
-    /// made under a larger `store.revision_bytes_max` than it can end under; `DataDirLocked` if the
+    /// `InvalidArgument` if the configuration contradicts itself, or the call is made outside an
+    /// actix system; `LimitExceeded` if a lease was made under a larger `store.revision_bytes_max` than it can end under; `DataDirLocked` if the
     /// directory is open elsewhere; `Damaged`, naming file and offset, if it holds what was never
     /// written so; `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk
     /// was changed.
-    ///
-    /// # Panics
-    /// Outside an actix system, as every actor does.
     pub fn open(config: Config, dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_on(Arc::new(RealDisk), config, dir.as_ref())
     }
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: Config, dir: &Path) -> Result<Self, Error> {
+        runtime::require_arbiter("Wakeful::open")?;
         config.check()?;
         let mut rooms = Rooms::new(&config, rand::random());
         let contexts = Contexts::new();
@@ -266,6 +269,7 @@ impl Wakeful {
             addresses: Arc::default(),
             house,
             methods: registry,
+            runtime: Handle::current(),
             here: Arc::new(Session::new(0, Peer::Local)),
             auth: OnceLock::new(),
             workers: Roster::default(),
@@ -282,13 +286,14 @@ impl Wakeful {
     /// the last item).
     ///
     /// # Errors
-    /// As [`watch`](Operations::watch).
+    /// As [`watch`](Operations::watch); `InvalidArgument` outside an actix system.
     pub async fn watch_into(
         &self,
         watch_id: u64,
         request: WatchRequest,
         recipient: Recipient<Watched>,
     ) -> Result<WatchInto, Error> {
+        runtime::require_arbiter("Wakeful::watch_into")?;
         let watch = self.watch(request).await?;
         let alive = self.inner.house.lock().await.alive.clone().ok_or_else(gone)?;
         let stopped = self.inner.stopped.subscribe();
@@ -329,9 +334,6 @@ impl Wakeful {
     ///
     /// # Errors
     /// As [`work::start`](crate::work::start); `Unavailable` if the service has stopped.
-    ///
-    /// # Panics
-    /// Outside an actix system.
     pub fn handle<H, S>(
         &self,
         topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -347,6 +349,7 @@ impl Wakeful {
             .until(|wakeful| !wakeful.inner.queue.connected());
         let background = options.background.or(Some(true));
         let options = HandlerOptions { background, ..options };
+        runtime::require_arbiter("Wakeful::handle")?;
         let start = || work::start(queue, topic, handler, options);
         self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
@@ -391,6 +394,11 @@ impl Wakeful {
     ///
     /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
+        // Whoever stops it may be a thread without a runtime, and so without timers.
+        TokioContext::new(self.stop_all(), self.inner.runtime.clone()).await;
+    }
+
+    async fn stop_all(&self) {
         let mut house = self.inner.house.lock().await;
         house.alive = None;
         for door in &house.doors {

@@ -137,7 +137,7 @@ impl RelayArgs {
 
     fn authenticate(&self, config: &Config) -> Result<Arc<dyn Authenticate>, Failure> {
         if let Some(path) = &self.accept_auth {
-            return Ok(Arc::new(LinkUsers::new(Auth::open(path, &config.auth)?)));
+            return Ok(Arc::new(LinkUsers::new(Auth::open(path, &config.auth)?)?));
         }
         let token: Result<SharedToken, Error> = match &self.accept_token_file {
             _ if self.accept_anyone => return Ok(Arc::new(Anyone)),

@@ -20,6 +20,7 @@ use crate::config::services::{NAME_BYTES_MAX, RESERVED};
 use crate::config::{Config, ServicesConfig};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Invocation, Payload, ServiceInfo};
+use crate::runtime::require_system;
 use crate::service::Wakeful;
 use crate::session::Session;
 use crate::work::threads::join;
@@ -72,6 +73,7 @@ impl Registry {
             return Err(limit("services.services_max", self.config.services_max));
         }
         if offered.thread.is_none() {
+            require_system("Wakeful::register")?;
             let thread = Arbiter::try_new().map_err(|error| {
                 Error::new(ErrorCode::Unavailable, format!("no thread for methods: {error}"))
             })?;

@@ -13,14 +13,17 @@ use crate::rpc::link::{self, DialHandle, DialOptions};
 use crate::rpc::server::{Entrance, LinkDoor, Server};
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{Door, DoorLimits, TlsConfig, TlsDoor};
+use crate::runtime::require_arbiter;
 
 impl Wakeful {
     /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
     /// on an arbiter, on which the connections then run.
     ///
     /// # Errors
-    /// `Unavailable` if the address cannot be bound, or the service has stopped.
+    /// `Unavailable` if the address cannot be bound, or the service has stopped; `InvalidArgument`
+    /// outside an actix system.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        require_arbiter("Wakeful::listen")?;
         self.open_door(bind(addr).await?, Entrance::Plain).await
     }
 
@@ -28,8 +31,10 @@ impl Wakeful {
     /// address. Otherwise as [`listen`](Self::listen).
     ///
     /// # Errors
-    /// `Unavailable` if the socket cannot be used, or the service has stopped.
+    /// `Unavailable` if the socket cannot be used, or the service has stopped; `InvalidArgument`
+    /// outside an actix system.
     pub async fn listen_on(&self, listener: std::net::TcpListener) -> Result<SocketAddr, Error> {
+        require_arbiter("Wakeful::listen_on")?;
         self.open_door(take_over(listener)?, Entrance::Plain).await
     }
 
@@ -43,7 +48,7 @@ impl Wakeful {
     /// are computed on a thread of the port's own, `rpc.tls_handshakes_max` at once; others wait.
     ///
     /// # Errors
-    /// `InvalidArgument`, naming the file, if one cannot be used; `Unavailable` as
+    /// `InvalidArgument`, naming the file, if one cannot be used; otherwise as
     /// [`listen`](Self::listen).
     #[cfg(feature = "tls")]
     pub async fn listen_tls(
@@ -51,6 +56,7 @@ impl Wakeful {
         addr: impl ToSocketAddrs,
         config: TlsConfig,
     ) -> Result<TlsDoor, Error> {
+        require_arbiter("Wakeful::listen_tls")?;
         let door = Door::open(config, DoorLimits::of(&self.rpc()))?;
         let addr = self.open_door(bind(addr).await?, Entrance::Tls(Arc::clone(&door))).await?;
         Ok(door.handle(addr))
@@ -67,6 +73,7 @@ impl Wakeful {
         listener: std::net::TcpListener,
         config: TlsConfig,
     ) -> Result<TlsDoor, Error> {
+        require_arbiter("Wakeful::listen_tls_on")?;
         let door = Door::open(config, DoorLimits::of(&self.rpc()))?;
         let entrance = Entrance::Tls(Arc::clone(&door));
         let addr = self.open_door(take_over(listener)?, entrance).await?;
@@ -112,14 +119,15 @@ impl Wakeful {
     /// [`stop`](Self::stop), or that of the handle; not with the last handle.
     ///
     /// # Errors
-    /// `InvalidArgument` for an address that is not `host:port`, or a name that cannot be one;
-    /// `Unavailable` if the service has stopped.
+    /// `InvalidArgument` for an address that is not `host:port`, a name that cannot be one, and outside
+    /// an actix system; `Unavailable` if the service has stopped.
     /// That nobody answers is no error: the [state](DialHandle::state) says so.
     pub async fn dial(
         &self,
         addr: impl Into<String>,
         options: DialOptions,
     ) -> Result<DialHandle, Error> {
+        require_arbiter("Wakeful::dial")?;
         let addr = addr.into();
         crate::address::check(&addr)?;
         link::check_name(&options.name)?;

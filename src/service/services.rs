@@ -14,7 +14,8 @@ impl Wakeful {
     /// until [`stop`](Self::stop).
     ///
     /// # Errors
-    /// `InvalidArgument` if its name or one of its methods' is no name or taken; `LimitExceeded`
+    /// `InvalidArgument` if its name or one of its methods' is no name or taken, and, for the first
+    /// service, on a thread of no actix system; `LimitExceeded`
     /// (`services.services_max`); `Unavailable` if the service has stopped, or there is no thread
     /// for methods. Nothing was registered.
     pub fn register(&self, service: Service) -> Result<(), Error> {

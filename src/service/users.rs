@@ -3,6 +3,7 @@
 use super::Wakeful;
 use crate::auth::Auth;
 use crate::error::{Error, ErrorCode};
+use crate::runtime::require_arbiter;
 
 impl Wakeful {
     /// From now on, whoever comes in by a door must log in as one of the users of `auth`, and may do
@@ -11,8 +12,10 @@ impl Wakeful {
     /// process itself may do everything.
     ///
     /// # Errors
-    /// `InvalidArgument` if a door is open already, or this was called before. Nothing has changed.
+    /// `InvalidArgument` if a door is open already, this was called before, or the call is made
+    /// outside an actix system. Nothing has changed.
     pub async fn require_login(&self, auth: Auth) -> Result<(), Error> {
+        require_arbiter("Wakeful::require_login")?;
         let house = self.inner.house.lock().await;
         let refuse = |message| Err(Error::new(ErrorCode::InvalidArgument, message));
         if !house.doors.is_empty() {

@@ -15,6 +15,7 @@ use crate::model::{
     Backoff, Blob, JobId, JobState, PushOptions, Pushed, Reservation, ReservedJob, Settlement,
     Unique, UnixMillis, Verdict,
 };
+use crate::runtime::require_tokio;
 
 /// A bounded queue in memory, first in, first out; forgotten with its last handle. What it does not
 /// have (priorities, order keys, indexes kept after the job) is refused; a
@@ -271,6 +272,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn next(&self, next: Next) -> Result<Vec<ReservedJob>, Error> {
+        require_tokio("MemoryQueue::next")?;
         let until = after(Instant::now(), next.wait);
         loop {
             let changed = self.changed.notified();

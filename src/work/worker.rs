@@ -17,6 +17,7 @@ use super::worker_actor::{Stop, WorkerActor};
 use super::{HandlerOptions, JobHandler, Queue, Schema, Topic};
 use crate::error::Error;
 use crate::model::{Blob, Reservation};
+use crate::runtime::require_arbiter;
 
 /// Starts to handle the jobs of `queue` with `handler`, on the arbiter that this is called on; the
 /// handlers run where `options` say. `topic` says how payloads and results are bytes.
@@ -25,10 +26,8 @@ use crate::model::{Blob, Reservation};
 /// a topic of theirs.
 ///
 /// # Errors
-/// `InvalidArgument` if the options make no sense; `Unavailable` if no thread can be made.
-///
-/// # Panics
-/// Outside an actix system, as every actor does.
+/// `InvalidArgument` if the options make no sense, or the call is made outside an actix system;
+/// `Unavailable` if no thread can be made.
 pub fn start<Q, H, S>(
     queue: Q,
     topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -40,6 +39,7 @@ where
     H: JobHandler,
     S: Schema<H::Job> + Schema<H::Output>,
 {
+    require_arbiter("work::start")?;
     options.check()?;
     let (queue, topic) = (Arc::new(queue), topic.into());
     let ctx: Context<WorkerActor<Q>> = Context::new();

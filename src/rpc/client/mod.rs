@@ -55,6 +55,7 @@ use crate::model::{
 use crate::operations::Operations;
 use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto;
+use crate::runtime::{require_arbiter, require_tokio};
 use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
 
 /// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, on which
@@ -115,7 +116,7 @@ impl Client {
     /// where something answers that is no Wakeful server of this version; `LimitExceeded` where
     /// the server has connections enough, or slows logins from this address; `LoginFailed` where
     /// the credentials are refused; `InvalidArgument` for an address that is not `host:port`, a ping
-    /// interval of nothing, or credentials where there are no users.
+    /// interval of nothing, credentials where there are no users, and outside a tokio runtime.
     /// Cancel: dropping the future leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
         Self::open(config, Way::Addr).await
@@ -130,6 +131,7 @@ impl Client {
     }
 
     async fn open(config: ClientConfig, way: Way) -> Result<Self, Error> {
+        require_tokio("Client::connect")?;
         if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {
             let message = "client.ping_interval and client.ping_timeout must be above 0";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
@@ -235,9 +237,6 @@ impl Client {
     ///
     /// # Errors
     /// As [`work::start`](crate::work::start).
-    ///
-    /// # Panics
-    /// Outside an actix system.
     pub fn work<H, S>(
         &self,
         topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -248,6 +247,7 @@ impl Client {
         H: JobHandler,
         S: Schema<H::Job> + Schema<H::Output>,
     {
+        require_arbiter("Client::work")?;
         let topic = topic.into();
         let queue = TopicQueue::new(self.clone(), topic.name())
             .until(|client| client.handle.ended.is_closed());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, Semaphore};
 
 use super::link::Welcome;
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     pub(super) config: ClientConfig,
     /// How it gets to the server.
     pub(super) way: Way,
+    /// Where the driver runs: it has the timers.
+    pub(super) runtime: Runtime,
     session: Mutex<Session>,
     /// The driver has something to do.
     pub(super) wake: Notify,
@@ -31,6 +34,7 @@ impl Shared {
             wake: Notify::new(),
             ended: Semaphore::new(0),
             way,
+            runtime: Runtime::current(),
             config,
         })
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::context::TokioContext;
 
 use super::inbound::{Answer, Outcome, protocol};
 use super::reason::closed;
@@ -117,10 +118,14 @@ impl WatchMux {
             self.handle.with(|session, now| session.add_watch(self.stream, request, answer, now));
         let mut adding = Adding { mux: self, watch: Some(watch) };
         let outcome = match self.deadline {
-            Some(deadline) => match timeout(deadline, added).await {
-                Ok(outcome) => outcome,
-                Err(_) => return Err(self.overdue(deadline)),
-            },
+            Some(deadline) => {
+                // The caller may be a thread without a runtime, and so without timers.
+                let timed = async { timeout(deadline, added).await };
+                match TokioContext::new(timed, self.handle.runtime.clone()).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return Err(self.overdue(deadline)),
+                }
+            }
             None => added.await,
         };
         let revision = revision_of(outcome.unwrap_or_else(|_| Err(closed())))?;

@@ -25,6 +25,7 @@ use crate::rpc::server::Entrance;
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{DoorLimits, TlsConfig};
+use crate::runtime::{require_arbiter, require_tokio};
 use crate::service::Wakeful;
 use crate::session::Identity;
 
@@ -143,12 +144,17 @@ impl ReverseListener {
     ///
     /// # Errors
     /// `Unavailable` if the address cannot be bound, or the service to be served has stopped;
-    /// `InvalidArgument` if the limits make no sense, or a file of `tls` cannot be used.
+    /// `InvalidArgument` if the limits make no sense, a file of `tls` cannot be used, or the call is
+    /// made outside such a runtime.
     pub async fn bind(addr: impl ToSocketAddrs, options: ReverseOptions) -> Result<Self, Error> {
+        require_tokio("ReverseListener::bind")?;
         let entrance = options.entrance()?;
         let ReverseOptions { link: config, client: template, authenticate, serve, .. } = options;
         let door = match serve {
-            Some(wakeful) => Some(wakeful.link_door().await?.key()),
+            Some(wakeful) => {
+                require_arbiter("ReverseListener::bind, with `serve`,")?;
+                Some(wakeful.link_door().await?.key())
+            }
             None => None,
         };
         let (come, coming) = mpsc::channel(WAITING_MAX);

@@ -11,6 +11,7 @@ use super::authenticate::{Admission, Authenticate, Presented};
 use crate::auth::{Auth, Login};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::next_owner;
+use crate::runtime::require_tokio;
 use crate::session::Peer;
 
 /// Users who show their password or a token may dial under the names on which they have been granted
@@ -23,11 +24,15 @@ pub struct LinkUsers {
 }
 
 impl LinkUsers {
-    /// The users of `auth`. Must be called on a tokio runtime.
-    pub fn new(auth: Auth) -> Self {
+    /// Admits the users of `auth`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` outside a tokio runtime.
+    pub fn new(auth: Auth) -> Result<Self, Error> {
+        require_tokio("LinkUsers::new")?;
         let looking = auth.clone();
         let reloading = tokio::spawn(async move { looking.keep_reloading().await });
-        Self { auth, reloading: reloading.abort_handle() }
+        Ok(Self { auth, reloading: reloading.abort_handle() })
     }
 }
 

@@ -4,6 +4,7 @@ mod actors;
 mod doors;
 mod jobs;
 mod operations;
+mod outside;
 mod services;
 mod stop;
 

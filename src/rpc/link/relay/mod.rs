@@ -30,6 +30,7 @@ use crate::rpc::server::{
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{DoorLimits, TlsConfig};
+use crate::runtime::require_tokio;
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -137,12 +138,14 @@ impl Relay {
     /// Takes clients at `listen`, and links at `accept`.
     ///
     /// # Errors
-    /// `Unavailable` if an address cannot be bound; `InvalidArgument` if the limits make no sense.
+    /// `Unavailable` if an address cannot be bound; `InvalidArgument` if the limits make no sense, or
+    /// the call is made outside a tokio runtime.
     pub async fn start(
         listen: impl ToSocketAddrs,
         accept: impl ToSocketAddrs,
         options: RelayOptions,
     ) -> Result<Self, Error> {
+        require_tokio("Relay::start")?;
         options.config.check()?;
         let (entrance, of_links) = options.entrances()?;
         let RelayOptions { config, authenticate, .. } = options;
