@@ -49,6 +49,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tcp = wakeful.listen(tcp).await?;
     let shared = Data::new(wakeful.clone());
     let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(routes))
+        // A client that leaves ends its wait: without this, actix-http takes the closed connection for
+        // one on which the client only sends no more.
+        .h1_allow_half_closed(false)
         .disable_signals()
         .shutdown_timeout(5)
         .bind(http)?;
@@ -116,8 +119,8 @@ async fn put_key(
     Ok(HttpResponse::NoContent().insert_header((REVISION, reply.revision)).finish())
 }
 
-/// The web server runs this to its end even if its client has left; so the timeout also bounds how
-/// long a wait is held for nobody.
+/// The web server drops this, and so the wait, when its client leaves (`h1_allow_half_closed`). One
+/// that vanishes without closing its connection is waited for until the timeout.
 #[get("/wait/{key}")]
 async fn wait_key(
     wakeful: Data<Wakeful>,
