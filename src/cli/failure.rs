@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     JournalFailed = 8,
     /// As shells report it: 128 and the number of the signal.
     Interrupted = 130,
+    /// That of SIGPIPE: the reader of standard output left.
+    ReaderGone = 141,
     Terminated = 143,
 }
 
@@ -43,6 +45,8 @@ Exit codes:
   130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch`,
             `lease keep-alive`, `job work` and `job outcomes`, which have no other end, exit
             with 0); `serve`: by a second one, while it was stopping
+  141  the reader of standard output left before `job work` had an end; what only prints, as
+       `watch`, ends at once then, with 0
 
 Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
 

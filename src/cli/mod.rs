@@ -35,6 +35,7 @@ mod set;
 mod settings;
 mod signal;
 mod status;
+mod stderr;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
@@ -61,7 +62,7 @@ use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
 use output::{Output, notice};
 use settings::Report;
-use signal::Signals;
+use signal::Ends;
 
 /// Where a server is, unless somebody says otherwise.
 const DEFAULT_ADDR: &str = "127.0.0.1:7117";
@@ -169,7 +170,13 @@ enum Command {
 
 /// Runs the command line with `arguments`, the program's name first, and says how to exit.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let given: Vec<OsString> = arguments.into_iter().collect();
+    stderr::take_panics();
+    let exit = run_to_end(arguments.into_iter().collect());
+    stderr::finish();
+    exit
+}
+
+fn run_to_end(given: Vec<OsString>) -> ExitCode {
     let json = given.iter().any(|argument| argument == "--json");
     let read = match read(&given) {
         Ok(read) => read,
@@ -365,12 +372,15 @@ fn in_runtime(
         .build()
         .map_err(|error| Failure::io("the runtime", &error))?;
     let result = runtime.block_on(async {
-        let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
         let signal = async {
-            match (on_signal, signals.next().await) {
-                (OnSignal::Interruption, exit) => exit,
-                (OnSignal::End, _) => Exit::Done,
-                (OnSignal::Own, _) => std::future::pending().await,
+            match on_signal {
+                OnSignal::Interruption => ends.signal().await,
+                OnSignal::End => {
+                    ends.next().await;
+                    Exit::Done
+                }
+                OnSignal::Own => std::future::pending().await,
             }
         };
         tokio::select! {

@@ -2,9 +2,15 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use super::json::Object;
+use super::stderr;
 
 /// Standard output. Lines gather until [`flush`](Self::flush), which a command calls wherever a
 /// reader should see them.
@@ -70,17 +76,81 @@ impl Output {
     pub(crate) fn flush_blocking(&mut self) -> Result<(), Failure> {
         write(&std::mem::take(&mut self.buffer))
     }
+
+    /// Hands everything to standard output without waiting for it: a server goes on if nobody reads
+    /// its first lines, or if they cannot be written.
+    pub(crate) fn announce(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let told = |error: &dyn Display| {
+            tracing::warn!(%error, "standard output cannot be written; going on without");
+        };
+        // Not a thread of the runtime, whose end would wait for it.
+        let thread = std::thread::Builder::new().name("stdout".to_owned());
+        let spawned = thread.spawn(move || match write_all(io::stdout(), &buffer) {
+            // Whoever started it need not read on.
+            Err(cut) if cut.error.kind() != io::ErrorKind::BrokenPipe => told(&cut.error),
+            _ => {}
+        });
+        if let Err(error) = spawned {
+            told(&error);
+        }
+    }
 }
 
 fn write(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::io("standard output", &error))
+    write_all(io::stdout(), bytes).map_err(|cut| Failure::io("standard output", &cut.error))
+}
+
+/// A write that failed.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Number of bytes that were written before.
+    pub(crate) written: usize,
+    pub(crate) error: io::Error,
+}
+
+/// Writes all bytes. Blocks also where the descriptor does not: another process that shares it may
+/// have said so.
+pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), Cut> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        let failed = match rustix::io::write(&to, rest) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                written += count;
+                continue;
+            }
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&to, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => continue,
+                Err(error) => error.into(),
+            },
+            Err(error) => error.into(),
+        };
+        return Err(Cut { written, error: failed });
+    }
+    Ok(())
+}
+
+/// Returns when the reader of standard output is gone; never if it has none that could leave, as a
+/// file. It may be gone before this is first polled.
+pub(crate) async fn reader_gone() {
+    let (gone, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        // Nothing is asked for: errors and a hang-up are always told.
+        let stdout = io::stdout();
+        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        while let Ok(0) | Err(Errno::INTR) = poll(&mut asked, None) {}
+        // Whoever asked may be over.
+        let _ = gone.send(());
+    });
+    match thread {
+        Ok(_) if told.await.is_ok() => {}
+        _ => std::future::pending().await,
+    }
 }
 
 /// A line for people on standard error. If that is closed there is nobody to tell.
 pub(crate) fn notice(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    stderr::write(format!("{line}\n").as_bytes());
 }

@@ -11,6 +11,7 @@ use super::output::{Output, notice};
 use super::serve::limits::{self, LimitArgs};
 use super::serve::log::LogArgs;
 use super::signal::Signals;
+use super::stderr;
 #[cfg(feature = "tls")]
 use super::tls::TlsArgs;
 #[cfg(feature = "tls")]
@@ -178,11 +179,7 @@ async fn relay(
         out.line(format_args!("listening on {listening}"));
         out.line(format_args!("accepting on {accepting}"));
     }
-    match out.flush().await {
-        // Whoever started it need not read on.
-        Ok(()) | Err(Failure::ClosedPipe) => {}
-        Err(failure) => return Err(failure),
-    }
+    out.announce();
     signals.next().await;
     let (servers, clients) = (relay.servers().len(), relay.clients());
     let grace_ms = grace.as_millis();
@@ -192,8 +189,8 @@ async fn relay(
         // `stop` keeps to the grace itself; this is for the day it does not.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
             notice("error: stopping took too long; stopped at once");
-            std::process::exit(Exit::Failed as i32)
+            stderr::exit(Exit::Failed)
         }
-        exit = signals.next() => std::process::exit(exit as i32),
+        exit = signals.next() => stderr::exit(exit),
     }
 }

@@ -1,8 +1,10 @@
 //! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::io;
+use std::pin::Pin;
 
 use super::failure::Exit;
+use super::output::reader_gone;
 
 /// Listens from when it is made, so that a signal that comes early is not lost.
 pub(crate) struct Signals {
@@ -39,6 +41,36 @@ impl Signals {
             std::future::pending::<()>().await;
         }
         Exit::Interrupted
+    }
+}
+
+/// What ends a command that would go on for ever: [`Signals`], and the reader of its standard output
+/// that leaves.
+pub(crate) struct Ends {
+    signals: Signals,
+    reader_gone: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Ends {
+    /// Needs a tokio runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { signals: Signals::new()?, reader_gone: Some(Box::pin(reader_gone())) })
+    }
+
+    /// Waits for the next signal.
+    pub(crate) async fn signal(&mut self) -> Exit {
+        self.signals.next().await
+    }
+
+    /// Waits for the next of both; returns how a process that it ended exits. A reader leaves once.
+    pub(crate) async fn next(&mut self) -> Exit {
+        let Some(reader_gone) = &mut self.reader_gone else { return self.signals.next().await };
+        let exit = tokio::select! {
+            exit = self.signals.next() => return exit,
+            () = reader_gone => Exit::ReaderGone,
+        };
+        self.reader_gone = None;
+        exit
     }
 }
 

@@ -1,10 +1,12 @@
 //! [`Progress`]: a line a second on stderr, so that a long run is not a silent one.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, park_timeout};
 use std::time::{Duration, Instant};
+
+use crate::cli::stderr;
 
 /// Prints until dropped; only on a terminal.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ impl Progress {
     pub(super) fn start(answered: Vec<Arc<AtomicU64>>) -> Self {
         let alive = Arc::new(());
         let seen = Arc::downgrade(&alive);
-        let printer = stderr().is_terminal().then(|| {
+        let printer = std::io::stderr().is_terminal().then(|| {
             std::thread::spawn(move || {
                 let (start, mut last, mut before) = (Instant::now(), Instant::now(), 0);
                 while seen.strong_count() > 0 {
@@ -29,9 +31,10 @@ impl Progress {
                     let rate = (total - before) as f64 / (now - last).as_secs_f64();
                     (last, before) = (now, total);
                     let seconds = (now - start).as_secs();
-                    let _ = write!(stderr(), "\r{seconds:5} s  {rate:12.0} requests/s ");
+                    let line = format!("\r{seconds:5} s  {rate:12.0} requests/s ");
+                    stderr::write(line.as_bytes());
                 }
-                let _ = writeln!(stderr());
+                stderr::write(b"\n");
             })
         });
         Self { printer, _alive: alive }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::tail::Tail;
+use crate::cli::stderr;
 use crate::{Blob, Config, ReservedJob, Verdict};
 
 /// How long a process may take to end when it is told to, before it is made to.
@@ -209,16 +210,9 @@ async fn read_errors(
     while let Ok(count @ 1..) = stderr.read(&mut part).await {
         let bytes = part.get(..count).unwrap_or_default();
         errors.push(bytes);
-        relay(bytes);
+        stderr::write(bytes);
     }
     Ok(())
-}
-
-/// To our own standard error, as it is.
-fn relay(bytes: &[u8]) {
-    use std::io::Write;
-    // If that is closed there is nobody to tell.
-    let _ = io::stderr().lock().write_all(bytes);
 }
 
 fn failed(error: String) -> Verdict {

@@ -11,7 +11,7 @@ use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
-use crate::cli::signal::Signals;
+use crate::cli::signal::Ends;
 use crate::{
     Config, Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
@@ -53,10 +53,10 @@ impl ReserveArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
         let reserved = tokio::select! {
             reserved = self.reserve(jobs) => reserved?,
-            exit = signals.next() => return Ok(exit),
+            exit = ends.next() => return Ok(exit),
         };
         if reserved.is_empty() {
             notice("timeout; no job is ready");
@@ -70,7 +70,8 @@ impl ReserveArgs {
         if printed.is_ok() {
             tokio::select! {
                 ended = hold(&mut held, self.visibility, jobs) => return Ok(ended.map(|()| Exit::Done)?),
-                _ = signals.next() => {}
+                // Who has read what it printed need not stay.
+                _ = ends.signal() => {}
             }
         } else if matches!(printed, Err(Failure::ClosedPipe)) {
             printed = Ok(());

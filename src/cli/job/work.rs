@@ -1,5 +1,6 @@
 //! `wakeful job work`
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::worker;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::signal::Signals;
+use crate::cli::signal::Ends;
 use crate::{Config, Operations};
 
 /// Run a command for each job of a topic
@@ -37,7 +38,8 @@ SIGKILL.
 
 Prints one line for each: done ID, failed ID: REASON, released ID, revoked ID. Ctrl-C or SIGTERM:
 no more jobs are taken, and what runs may end within --grace; then, or at a second signal, it is
-ended, and its jobs go back to the head of the topic, at no cost. While the server cannot be
+ended, and its jobs go back to the head of the topic, at no cost. If the reader of what it prints
+leaves, that is a first signal, and it exits with 141. While the server cannot be
 reached it tries again, for ever.
 
 Examples:
@@ -81,20 +83,23 @@ impl WorkArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
         let (stop, mut stops) = mpsc::channel(2);
         let plan = self.plan();
+        let reader_gone = Cell::new(false);
         let listen = async {
             loop {
-                let signal = signals.next().await;
+                let end = ends.next().await;
+                reader_gone.set(reader_gone.get() || end == Exit::ReaderGone);
                 // One more than is understood changes nothing.
-                let _ = stop.try_send(signal);
+                let _ = stop.try_send(end);
             }
         };
-        tokio::select! {
-            result = worker::work(jobs, &plan, &mut stops, out) => result,
+        let exit = tokio::select! {
+            result = worker::work(jobs, &plan, &mut stops, out) => result?,
             never = listen => never,
-        }
+        };
+        Ok(if reader_gone.get() && exit == Exit::Done { Exit::ReaderGone } else { exit })
     }
 
     fn plan(self) -> Plan {

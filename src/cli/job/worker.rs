@@ -204,8 +204,10 @@ impl<J: Operations> Worker<'_, J> {
                 let batch = std::mem::replace(&mut over, rest);
                 self.settle_batch(batch, out).await;
             }
-            if let Err(failure) = out.flush().await {
-                self.fail(failure);
+            match out.flush().await {
+                // Whoever listens for the end hears of it.
+                Ok(()) | Err(Failure::ClosedPipe) => {}
+                Err(failure) => self.fail(failure),
             }
         }
     }

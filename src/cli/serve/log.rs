@@ -9,6 +9,7 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::stderr::{self, LogWriter};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
@@ -39,7 +40,7 @@ impl LogArgs {
     pub(crate) fn start(&self) -> Result<Log, Failure> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| Failure::usage(format!("--log {}: {error}", self.log)))?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogWriter);
         let no = |error: Box<dyn std::error::Error + Send + Sync>| {
             Failure::told(Exit::Failed, "Internal", error.to_string())
         };
@@ -58,6 +59,7 @@ impl LogArgs {
                 Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
             }
         };
+        stderr::report_to_log();
         Ok(Log { filter: self.log.clone(), format: self.log_format, set })
     }
 }

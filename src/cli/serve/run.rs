@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::cli::settings::Report;
+use crate::cli::stderr;
 use crate::{Config, Error, Operations, Wakeful};
 
 /// What a server needs to start.
@@ -46,11 +47,7 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
     }
     let opened = ports.open(&wakeful, out).await?;
     links.dial(&wakeful, out).await?;
-    match out.flush().await {
-        // Whoever started it need not read on.
-        Ok(()) | Err(Failure::ClosedPipe) => {}
-        Err(failure) => return Err(failure),
-    }
+    out.announce();
     let status = serving(&opened.addresses);
     Manager.ready(&status).await;
     let _watch = AbortOnDrop(actix_rt::spawn(Manager.keep_watch(wakeful.clone())));
@@ -104,7 +101,7 @@ async fn stop(wakeful: &Wakeful, failed: Option<Error>) -> Result<Exit, Failure>
         // `stop` keeps to the grace itself; this is for the day it does not.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
             notice("error: stopping took too long; stopped at once");
-            std::process::exit(Exit::Failed as i32)
+            stderr::exit(Exit::Failed)
         }
     }
 }

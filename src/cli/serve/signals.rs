@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::cli::failure::Exit;
 use crate::cli::output::notice;
 use crate::cli::signal::{Hangups, Signals};
+use crate::cli::stderr;
 
 /// Signals have a thread of their own: a second one ends the process also while everything else is
 /// waiting for a disk.
@@ -79,11 +80,11 @@ impl Orders {
     fn stop_or_exit(&self, exit: Exit) {
         if !self.0.serving.load(Ordering::SeqCst) {
             notice("stopped before it served anybody");
-            std::process::exit(Exit::Done as i32);
+            stderr::exit(Exit::Done);
         }
         if self.0.stopping.swap(true, Ordering::SeqCst) {
             notice("stopped at once, as a second signal says");
-            std::process::exit(exit as i32);
+            stderr::exit(exit);
         }
         self.0.stop.notify_one();
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::{Exit, Failure};
 use super::json::Object;
-use super::output::{Output, notice};
+use super::output::{self, Output, notice};
 use crate::Config;
 use told::Told;
 
@@ -119,7 +119,8 @@ impl TortureArgs {
                 Ok(Exit::Done)
             }
             Err(Broken { round, what, told }) => {
-                notice(told);
+                // As long as it takes: it may be long, and signals end this process as they are.
+                let _ = output::write_all(std::io::stderr(), told.to_string().as_bytes());
                 let message = format!("round {round} with --seed {seed}: {what}");
                 Err(Failure::told(Exit::Failed, "Broken", message))
             }

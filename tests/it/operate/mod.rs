@@ -4,6 +4,7 @@ mod dist;
 mod logs;
 mod manager;
 mod options;
+mod outputs;
 mod reload;
 mod stopping;
 
