@@ -340,9 +340,10 @@ impl Config {
                 topic_jobs_max, topic_bytes_max, push_jobs_max, push_bytes_max, credits_max, parked_max,
                 parked_bytes_max, wait_max, wait_default, visibility_default, visibility_max,
                 delay_max, schedule_ahead_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
-                backoff_pauses_max, priority_step, dead_max, dead_bytes_max, dead_age_max, outcomes_max,
-                outcomes_bytes_max, outcomes_age_max, finished_indexes_max, list_jobs_max,
-                list_bytes_max, list_looked_at_max, revoked_max, clock_settle, slice_max, slice_bytes_max,
+                backoff_pauses_max, priority_step, dead_max, dead_bytes_max, topic_dead_max,
+                topic_dead_bytes_max, dead_age_max, outcomes_max, outcomes_bytes_max, topic_outcomes_max,
+                topic_outcomes_bytes_max, outcomes_age_max, finished_indexes_max,
+                topic_finished_indexes_max, list_jobs_max, list_bytes_max, list_looked_at_max, revoked_max, clock_settle, slice_max, slice_bytes_max,
             }
             services: ServicesConfig {
                 services_max, calls_max, calls_per_connection_max, call_time_max, output_bytes_max,

@@ -288,10 +288,19 @@ pub(crate) struct OwnerGone(pub(crate) OwnerId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Record {
-    /// Of those with a reservation it is to confirm that they are recorded.
-    pub(crate) outcomes: Vec<(Option<Reservation>, Box<JobInfo>)>,
+    pub(crate) finished: Vec<Finished>,
     /// What is to be answered once they are.
     pub(crate) answers: Vec<(Caller, JobReply)>,
+}
+
+/// A job that finished.
+pub(crate) enum Finished {
+    /// To be recorded; that it is, is to be confirmed.
+    Done(Reservation, Box<JobInfo>),
+    /// To be recorded.
+    Noted(Box<JobInfo>),
+    /// To be told to those who wait for it.
+    Cleared(Box<JobInfo>),
 }
 
 /// Results are recorded, or why not.

@@ -12,7 +12,7 @@ use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
 use super::job_guard::{hides_job, refuses_job};
 use super::message::{
-    CancelJobs, DrainQueue, EndJobs, ExecuteJob, HaltQueue, JobWorks, OwnerGone, OwnerId,
+    CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWorks, OwnerGone, OwnerId,
     Progressed, Record, Recorded, ReviseAwaits, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
@@ -22,7 +22,7 @@ use super::vital::Vital;
 use crate::error::Error;
 use crate::failpoint;
 use crate::journal::{Batch, Progress};
-use crate::model::{JobInfo, JobRef, JobReply, JobRequest, Reservation, Settlement};
+use crate::model::{JobRef, JobReply, JobRequest, Reservation, Settlement};
 use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
 
 /// The queue, which a snapshot tells too.
@@ -40,11 +40,11 @@ pub struct QueueActor {
     callers: Callers<ParkId>,
     settling: Settling,
     answers: Vec<(Caller, Result<JobReply, Error>)>,
-    /// What became of jobs in this turn, for the storage: of some it confirms that it is recorded.
-    outcomes: Vec<(Option<Reservation>, Box<JobInfo>)>,
+    /// Jobs that finished in this turn, for the storage.
+    finished: Vec<Finished>,
     /// Answers that the storage gives when it has recorded those outcomes.
     finishing: Vec<(Caller, JobReply)>,
-    /// What the storage is asked in this turn: it knows of those outcomes then.
+    /// What the storage is asked in this turn.
     seeks: Vec<Seek>,
     turns: Turns,
     /// Those who wait until nothing is handed out any more.
@@ -69,7 +69,7 @@ impl QueueActor {
             callers: Callers::default(),
             settling: Settling::default(),
             answers: Vec::new(),
-            outcomes: Vec::new(),
+            finished: Vec::new(),
             finishing: Vec::new(),
             seeks: Vec::new(),
             turns: Turns::default(),
@@ -97,7 +97,7 @@ impl QueueActor {
             self.settle(now, caller, settlements);
             return;
         }
-        let finishes = matches!(request, JobRequest::Cancel(_) | JobRequest::ClearTopic(_));
+        let finishes = matches!(request, JobRequest::Cancel(_));
         let answer = self.queue.borrow_mut().request(now, caller.owner, request);
         match answer {
             Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
@@ -151,13 +151,21 @@ impl QueueActor {
         hand_over(&mut self.ledger, &mut self.records, |out| {
             self.queue.borrow_mut().take_record(out)
         });
-        if !self.outcomes.is_empty() || !self.finishing.is_empty() {
-            let outcomes = std::mem::take(&mut self.outcomes);
+        // Whoever waits for a job that was not finished when it asked may be told of it now; the
+        // others find what finished in this turn.
+        let (waiting, seeking): (Vec<_>, Vec<_>) =
+            self.seeks.drain(..).partition(|seek| seek.sought.is_of_unfinished());
+        for seek in waiting {
+            // bound: one for each request
+            self.storage.do_send(seek);
+        }
+        if !self.finished.is_empty() || !self.finishing.is_empty() {
+            let finished = std::mem::take(&mut self.finished);
             let answers = std::mem::take(&mut self.finishing);
             // bound: one for each turn
-            self.storage.do_send(Record { outcomes, answers });
+            self.storage.do_send(Record { finished, answers });
         }
-        for seek in self.seeks.drain(..) {
+        for seek in seeking {
             // bound: one for each request
             self.storage.do_send(seek);
         }
@@ -197,11 +205,15 @@ impl QueueActor {
             Effect::Refused(park, error) => (park, Err(error)),
             Effect::Record(info) => {
                 let reservation = Reservation { id: info.id, epoch: info.epoch };
-                self.outcomes.push((Some(reservation), info));
+                self.finished.push(Finished::Done(reservation, info));
                 return;
             }
             Effect::Note(info) => {
-                self.outcomes.push((None, info));
+                self.finished.push(Finished::Noted(info));
+                return;
+            }
+            Effect::Cleared(info) => {
+                self.finished.push(Finished::Cleared(info));
                 return;
             }
         };

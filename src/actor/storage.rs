@@ -11,7 +11,7 @@ use super::caller::{Caller, Callers, JobAnswered};
 use super::clock::Clock;
 use super::ledger::{Answered, Ledger};
 use super::message::{
-    CancelJobs, EndJobs, OwnerGone, Progressed, Record, Recorded, Seek, StillUnfinished,
+    CancelJobs, EndJobs, Finished, OwnerGone, Progressed, Record, Recorded, Seek, StillUnfinished,
     StopStorage,
 };
 use super::turn::Turns;
@@ -162,17 +162,21 @@ impl Actor for StorageActor {
 impl Handler<Record> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Record { outcomes, answers }: Record, ctx: &mut Self::Context) {
+    fn handle(&mut self, Record { finished, answers }: Record, ctx: &mut Self::Context) {
         failpoint::reached("storage");
         let now = self.now();
         let mut recorded = Vec::new();
         {
             let mut room = self.outcomes.borrow_mut();
-            for (confirm, info) in outcomes {
-                if let Some(reservation) = confirm {
-                    recorded.push((reservation, Ok(())));
+            for finished in finished {
+                match finished {
+                    Finished::Done(reservation, info) => {
+                        recorded.push((reservation, Ok(())));
+                        room.record(now, info);
+                    }
+                    Finished::Noted(info) => room.record(now, info),
+                    Finished::Cleared(info) => room.tell_cleared(&info),
                 }
-                room.record(now, info);
             }
         }
         self.answers.extend(answers.into_iter().map(|(caller, reply)| (caller, Ok(reply))));

@@ -68,20 +68,33 @@ pub struct QueueConfig {
     pub backoff_pauses_max: usize,
     /// How much sooner than another pushed at the same time a job of one more priority is.
     pub priority_step: Duration,
-    /// Most dead letters kept; the oldest are given up past this.
+    /// Most dead letters kept; past this the oldest of the topic that has the most are given up.
     pub dead_max: usize,
     /// Most bytes of dead letters kept.
     pub dead_bytes_max: u64,
+    /// Most dead letters kept of one topic; its oldest are given up past this.
+    pub topic_dead_max: usize,
+    /// Most bytes of dead letters kept of one topic.
+    pub topic_dead_bytes_max: u64,
     /// How long a dead letter is kept.
     pub dead_age_max: Duration,
-    /// Most outcomes kept (results included); the oldest are given up past this.
+    /// Most outcomes kept (results included); past this the oldest of the topic that has the most are
+    /// given up.
     pub outcomes_max: usize,
     /// Most bytes of outcomes kept.
     pub outcomes_bytes_max: u64,
+    /// Most outcomes kept of one topic; its oldest are given up past this.
+    pub topic_outcomes_max: usize,
+    /// Most bytes of outcomes kept of one topic.
+    pub topic_outcomes_bytes_max: u64,
     /// How long an outcome is kept.
     pub outcomes_age_max: Duration,
-    /// Most indexes of finished jobs that stay taken; the first to be free are so past this.
+    /// Most indexes of finished jobs that stay taken; past this, of the topic that has the most of them,
+    /// those are freed that would be first.
     pub finished_indexes_max: usize,
+    /// Most indexes of finished jobs of one topic that stay taken; past this its first to be free are
+    /// freed.
+    pub topic_finished_indexes_max: usize,
     /// Most jobs in one page of a list.
     pub list_jobs_max: usize,
     /// Bytes after which a page of a list ends early, and most bytes (names, expressions,
@@ -137,11 +150,16 @@ impl QueueConfig {
             priority_step: Duration::from_secs(10),
             dead_max: 100_000,
             dead_bytes_max: 256 * 1024 * 1024,
+            topic_dead_max: 50_000,
+            topic_dead_bytes_max: 128 * 1024 * 1024,
             dead_age_max: Duration::from_secs(90 * 24 * 3600),
             outcomes_max: 200_000,
             outcomes_bytes_max: 256 * 1024 * 1024,
+            topic_outcomes_max: 100_000,
+            topic_outcomes_bytes_max: 128 * 1024 * 1024,
             outcomes_age_max: Duration::from_secs(7 * 24 * 3600),
             finished_indexes_max: 100_000,
+            topic_finished_indexes_max: 50_000,
             list_jobs_max: 1_000,
             list_bytes_max: 2 * 1024 * 1024,
             list_looked_at_max: 16_000,

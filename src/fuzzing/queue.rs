@@ -127,6 +127,7 @@ impl Jobs {
                     self.queue.recorded(self.now, reservation, Ok(()));
                 }
                 Effect::Note(info) => self.outcomes.record(self.now, info),
+                Effect::Cleared(info) => self.outcomes.tell_cleared(&info),
                 _ => {}
             }
         }

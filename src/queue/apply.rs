@@ -45,7 +45,7 @@ impl State {
                 state.finish(at, slot, JobState::Dead);
                 state.bury(at, slot);
             }),
-            Change::Cancelled { id } => self.on(*id, |state, slot| {
+            Change::Cancelled { id } | Change::Cleared { id } => self.on(*id, |state, slot| {
                 state.total(slot, |totals| add(&mut totals.cancelled));
                 state.finish(at, slot, JobState::Cancelled);
                 state.remove(slot);
@@ -73,6 +73,7 @@ impl State {
             Change::IndexKept { topic, index, id, state, until } => {
                 self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));
             }
+            Change::IndexFreed { topic, index, id } => self.apply_index_freed(*topic, index, *id),
         }
     }
 
@@ -356,7 +357,7 @@ impl State {
             }
             Phase::Dead(since) => {
                 topic.dead.remove(&job.id);
-                self.dead.remove(since, slot, job.bytes_dead());
+                self.dead.remove(job.topic, since, slot, job.bytes_dead());
             }
         }
     }
@@ -408,17 +409,14 @@ impl State {
     ) {
         let (state, until) = finished;
         self.set_index(topic, index.clone(), Index { id, taken: Taken::Until(until, state) });
-        self.finished_indexes.insert((until, id), (topic, index));
-        while self.finished_indexes.len() > self.config.finished_indexes_max {
-            self.free_first_index();
-        }
+        self.finished_indexes.insert((until, id), topic, index);
     }
 
     /// The index is this job's from now on; whose it was before is told so in a snapshot.
     fn set_index(&mut self, number: TopicNo, index: Blob, entry: Index) {
         match self.topic(number).and_then(|topic| topic.indexes.get(&index)).copied() {
             Some(Index { id, taken: Taken::Until(until, _) }) => {
-                self.finished_indexes.remove(&(until, id));
+                self.finished_indexes.remove((until, id));
             }
             Some(Index { id, .. }) if id != entry.id => {
                 if let Some(slot) = self.ids.get(id) {

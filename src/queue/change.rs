@@ -236,6 +236,17 @@ pub(super) enum Change {
     ClockSetBack {
         by: u64,
     },
+    /// A job was cancelled with all that waited in its topic: it has no outcome.
+    Cleared {
+        id: JobId,
+    },
+    /// A push may take this index again, which is that of a job.
+    IndexFreed {
+        topic: TopicNo,
+        #[serde(with = "blob")]
+        index: Blob,
+        id: JobId,
+    },
 }
 
 impl Rare {
@@ -277,7 +288,7 @@ impl Change {
             Self::ScheduleCame { name, .. } => name.len(),
             Self::JobKept(kept) => kept.bytes(),
             Self::TopicKept { name, settings, .. } => name.len() + settings.bytes(),
-            Self::IndexKept { index, .. } => index.len(),
+            Self::IndexKept { index, .. } | Self::IndexFreed { index, .. } => index.len(),
             _ => 0,
         }
     }

@@ -1,25 +1,62 @@
 //! Dead letters: how many are kept, and how they come back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Change;
 use super::job::Phase;
 use super::live::no_topic;
-use super::{Now, QueueError, Slot, State, millis};
+use super::shares::Shares;
+use super::{Now, QueueError, Slot, State, TopicNo, millis};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
 
-/// All dead letters, the oldest first.
+/// All dead letters, the oldest first, and those of each topic.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
+    order: BTreeSet<(UnixMillis, Slot)>,
+    bytes: u64,
+    topics: BTreeMap<TopicNo, Graveyard>,
+    counts: Shares,
+    sizes: Shares,
+}
+
+/// The dead letters of one topic, the oldest first.
+#[derive(Debug, Default)]
+struct Graveyard {
     order: BTreeSet<(UnixMillis, Slot)>,
     bytes: u64,
 }
 
 impl DeadLetters {
-    pub(super) fn remove(&mut self, since: UnixMillis, slot: Slot, bytes: u64) {
+    fn insert(&mut self, topic: TopicNo, since: UnixMillis, slot: Slot, bytes: u64) {
+        if self.order.insert((since, slot)) {
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.change(topic, |own| {
+                own.order.insert((since, slot));
+                own.bytes = own.bytes.saturating_add(bytes);
+            });
+        }
+    }
+
+    pub(super) fn remove(&mut self, topic: TopicNo, since: UnixMillis, slot: Slot, bytes: u64) {
         if self.order.remove(&(since, slot)) {
             self.bytes = self.bytes.saturating_sub(bytes);
+            self.change(topic, |own| {
+                own.order.remove(&(since, slot));
+                own.bytes = own.bytes.saturating_sub(bytes);
+            });
+        }
+    }
+
+    fn change(&mut self, topic: TopicNo, change: impl FnOnce(&mut Graveyard)) {
+        let own = self.topics.entry(topic).or_default();
+        let before = (own.order.len() as u64, own.bytes);
+        change(own);
+        let now = (own.order.len() as u64, own.bytes);
+        self.counts.change(topic, before.0, now.0);
+        self.sizes.change(topic, before.1, now.1);
+        if own.order.is_empty() {
+            self.topics.remove(&topic);
         }
     }
 
@@ -34,12 +71,20 @@ impl DeadLetters {
         Some(since.saturating_add(millis(config.dead_age_max)))
     }
 
-    /// The oldest, if it is not to be kept.
+    /// One that is not to be kept: the oldest, if it is too old, or of too many, the oldest of the
+    /// topic that has the most.
     pub(super) fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
+        let oldest_of = |topic| self.topics.get(&topic)?.order.first().map(|(_, slot)| *slot);
+        let (most, many) = self.counts.most()?;
+        if self.order.len() > config.dead_max || most > config.topic_dead_max as u64 {
+            return oldest_of(many);
+        }
+        let (largest, large) = self.sizes.most()?;
+        if self.bytes > config.dead_bytes_max || largest > config.topic_dead_bytes_max {
+            return oldest_of(large);
+        }
         let (_, slot) = self.order.first().copied()?;
-        let too_many = self.order.len() > config.dead_max || self.bytes > config.dead_bytes_max;
-        let too_old = self.next_age(config).is_some_and(|at| at <= utc);
-        (too_many || too_old).then_some(slot)
+        self.next_age(config).is_some_and(|at| at <= utc).then_some(slot)
     }
 }
 
@@ -48,8 +93,7 @@ impl State {
     pub(super) fn bury(&mut self, at: UnixMillis, slot: Slot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.phase = Phase::Dead(at);
-        self.dead.order.insert((at, slot));
-        self.dead.bytes += job.bytes_dead();
+        self.dead.insert(job.topic, at, slot, job.bytes_dead());
         if let Some(topic) = self.topics.get_mut(job.topic as usize) {
             topic.dead.insert(job.id, slot);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::job::{Job, Phase};
 use super::live::no_topic;
-use super::outcomes::Sought;
+use super::outcomes::{Sought, Topical};
 use super::state::Answer;
 use super::topic::Topic;
 use super::{Now, QueueError, Slot, State, millis};
@@ -62,10 +62,15 @@ impl State {
         after: Option<OutcomeSeq>,
         limit: usize,
     ) -> Answer {
-        match self.topic_named(&topic).and_then(|_| self.page_limit(limit)) {
-            Ok(limit) => Answer::Ask(Sought::Outcomes { topic, after, limit }),
+        match self.page_limit(limit) {
+            Ok(limit) => Answer::Ask(Sought::Outcomes { topic: self.topical(topic, limit), after }),
             Err(error) => Answer::Now(Err(error)),
         }
+    }
+
+    /// The outcomes may know a topic that is forgotten here.
+    fn topical(&self, name: Blob, limit: usize) -> Topical {
+        Topical { known: self.names.contains_key(&name), name, limit }
     }
 
     fn page_limit(&self, limit: usize) -> Result<usize, QueueError> {
@@ -75,15 +80,18 @@ impl State {
     }
 
     pub(super) fn list(&self, topic: &Blob, state: JobState, after: JobId, limit: usize) -> Answer {
-        let checked = self.topic_named(topic).and_then(|it| Ok((it, self.page_limit(limit)?)));
-        let (number, limit) = match checked {
-            Ok(checked) => checked,
+        let limit = match self.page_limit(limit) {
+            Ok(limit) => limit,
             Err(error) => return Answer::Now(Err(error)),
         };
         if matches!(state, JobState::Done | JobState::Cancelled) {
-            let topic = topic.clone();
-            return Answer::Ask(Sought::List { topic, state, after, limit });
+            let topic = self.topical(topic.clone(), limit);
+            return Answer::Ask(Sought::List { topic, state, after });
         }
+        let number = match self.topic_named(topic) {
+            Ok(number) => number,
+            Err(error) => return Answer::Now(Err(error)),
+        };
         let from = (Bound::Excluded(after), Bound::Unbounded);
         let page = match self.topic(number) {
             Some(topic) if state == JobState::Dead => {

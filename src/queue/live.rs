@@ -4,7 +4,7 @@ use super::change::Change;
 use super::job::Phase;
 use super::state::Answer;
 use super::{Effect, Now, QueueError, Slot, State, TopicNo};
-use crate::model::{Blob, JobId, JobInfo, JobRef, JobReply, JobState, TopicSettings};
+use crate::model::{Blob, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
 impl State {
     /// Makes jobs ready whose delay is over: a slice of them.
@@ -30,20 +30,20 @@ impl State {
                 Answer::Now(Err(QueueError::JobFinished(id)))
             }
             Some((id, _)) => {
-                let outcome = self.cancel_slot(slot, id);
+                let outcome = self.end_slot(slot);
+                self.commit(Change::Cancelled { id });
+                self.effects.push(Effect::Note(outcome.clone()));
                 Answer::Now(Ok(JobReply::Job(outcome)))
             }
             None => Answer::Now(Err(QueueError::not_found(job))),
         }
     }
 
-    fn cancel_slot(&mut self, slot: Slot, id: JobId) -> Box<JobInfo> {
+    /// Ends the right of whoever has a job that is about to be cancelled; tells what it was.
+    fn end_slot(&mut self, slot: Slot) -> Box<JobInfo> {
         self.revoke(slot);
         self.meter_finished(slot);
-        let outcome = self.outcome(slot, JobState::Cancelled, None);
-        self.commit(Change::Cancelled { id });
-        self.effects.push(Effect::Note(outcome.clone()));
-        outcome
+        self.outcome(slot, JobState::Cancelled, None)
     }
 
     /// Cancels what waits in a topic: a slice of it.
@@ -53,7 +53,9 @@ impl State {
         let count = slots.len() as u64;
         for slot in slots {
             if let Some(id) = self.job(slot).map(|job| job.id) {
-                self.cancel_slot(slot, id);
+                let outcome = self.end_slot(slot);
+                self.commit(Change::Cleared { id });
+                self.effects.push(Effect::Cleared(outcome));
             }
         }
         let more = self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0);

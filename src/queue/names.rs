@@ -75,6 +75,8 @@ impl State {
         let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
         let old = std::mem::replace(topic, new);
         self.names.remove(&old.name);
+        // Those whose time was over, which the journal does not say.
+        self.finished_indexes.remove_topic(number);
         self.names.insert(name, number);
         self.forgotten = number + 1;
     }

@@ -27,6 +27,9 @@ pub(crate) enum Effect {
     Record(Box<JobInfo>),
     /// A job is dead or cancelled.
     Note(Box<JobInfo>),
+    /// A job was cancelled with all that waited in its topic: whoever waits for it is told, and no
+    /// outcome is kept.
+    Cleared(Box<JobInfo>),
 }
 
 /// A request that waits.

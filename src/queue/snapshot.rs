@@ -61,7 +61,7 @@ impl State {
             paused: topic.paused,
             totals: topic.totals,
         }));
-        for ((until, id), (topic, index)) in &self.finished_indexes {
+        for ((until, id), (topic, index)) in self.finished_indexes.iter() {
             let entry = self.topic(*topic).and_then(|it| it.indexes.get(index));
             if let Some(&Index { taken: Taken::Until(_, state), .. }) = entry {
                 let (topic, index, id, until) = (*topic, index.clone(), *id, *until);
@@ -192,7 +192,8 @@ impl State {
             },
             Change::TopicSet { topic, .. }
             | Change::TopicPaused { topic, .. }
-            | Change::IndexKept { topic, .. } => topic_of(topic),
+            | Change::IndexKept { topic, .. }
+            | Change::IndexFreed { topic, .. } => topic_of(topic),
             Change::Pushed(new) if new.id < self.next_id || new.id > ID_LIMIT => {
                 Err(format!("job {} does not follow", new.id))
             }
@@ -218,6 +219,7 @@ impl State {
             | Change::Done { id }
             | Change::Dead { id, .. }
             | Change::Cancelled { id }
+            | Change::Cleared { id }
             | Change::Woken { id } => alive(id),
             Change::Replayed { id } | Change::Evicted { id } => match job_of(id)?.phase {
                 Phase::Dead(_) => Ok(()),

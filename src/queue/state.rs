@@ -7,6 +7,7 @@ use slab::Slab;
 use super::change::Change;
 use super::dead::DeadLetters;
 use super::ids::Ids;
+use super::indexes::FinishedIndexes;
 use super::job::Job;
 use super::outcomes::Sought;
 use super::park::{Effect, ParkId, Parties};
@@ -15,7 +16,7 @@ use super::record::encode_record;
 use super::retry::Draw;
 use super::schedule::Schedules;
 use super::snapshot::Frozen;
-use super::topic::{Taken, Topic};
+use super::topic::Topic;
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
@@ -41,8 +42,7 @@ pub(crate) struct State {
     pub(super) unfinished: usize,
     pub(super) bytes: u64,
     pub(super) dead: DeadLetters,
-    /// Indexes of finished jobs that are still taken, by the time at which they are free.
-    pub(super) finished_indexes: BTreeMap<(UnixMillis, JobId), (TopicNo, Blob)>,
+    pub(super) finished_indexes: FinishedIndexes,
     pub(super) schedules: Schedules,
     pub(super) parties: Parties,
     /// Where to look for the next topic that can be forgotten.
@@ -97,7 +97,7 @@ impl State {
             unfinished: 0,
             bytes: 0,
             dead: DeadLetters::default(),
-            finished_indexes: BTreeMap::new(),
+            finished_indexes: FinishedIndexes::default(),
             schedules: Schedules::default(),
             parties: Parties::default(),
             forgotten: 0,
@@ -217,7 +217,7 @@ impl State {
         self.expire_reservations(now);
         self.take_from_gone();
         self.evict_dead();
-        self.free_indexes(self.aged_utc());
+        self.free_indexes();
         while let Some((opens, topic)) = self.throttled.first().copied()
             && opens <= now.steady.saturating_mul(1_000)
         {
@@ -254,6 +254,7 @@ impl State {
             || !self.hot.is_empty()
             || !self.parties.gone.is_empty()
             || self.dead.surplus(&self.config, self.aged_utc()).is_some()
+            || self.has_surplus_indexes()
     }
 
     /// Does a change, and keeps it for the journal.
@@ -309,31 +310,5 @@ impl State {
 
     pub(super) fn name_of(&self, number: TopicNo) -> Blob {
         self.topic(number).map(|topic| topic.name.clone()).unwrap_or_default()
-    }
-
-    /// Frees indexes that were taken long enough: a slice of them. No push takes the others for
-    /// taken.
-    fn free_indexes(&mut self, utc: UnixMillis) {
-        for _ in 0..self.config.slice_max {
-            match self.finished_indexes.first_key_value() {
-                Some(((until, _), _)) if *until <= utc => self.free_first_index(),
-                _ => return,
-            }
-        }
-    }
-
-    /// Frees the index of a finished job that is the first to be free.
-    pub(super) fn free_first_index(&mut self) {
-        let Some(((until, id), (topic, index))) = self.finished_indexes.pop_first() else { return };
-        let Some(topic) = self.topics.get_mut(topic as usize) else { return };
-        let Some(entry) = topic.indexes.get_mut(&index) else { return };
-        if !entry.is_of_finished(id, until) {
-            return;
-        }
-        if topic.dead.contains_key(&id) {
-            entry.taken = Taken::No;
-        } else {
-            topic.indexes.remove(&index);
-        }
     }
 }

@@ -3,38 +3,112 @@
 use serde::{Deserialize, Serialize};
 
 use super::Outcomes;
+use super::kept::{Place, Topic};
 use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
 use crate::model::{Blob, JobId, JobInfo, OutcomeSeq, UnixMillis};
 use crate::queue::change::Finish;
-use crate::queue::describe::{bytes_of, no_info};
+use crate::queue::describe::no_info;
 use crate::queue::record::{Head, OUTCOME_RECORD, TIME_LIMIT, blob, blobs, decode, encode};
 
-impl Outcomes {
-    /// Appends a record of what came since the last to `out`: all of it, or as much as fits well
-    /// into one; false if there is nothing.
-    pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
-        let (mut bytes, from) = (0, self.unwritten);
-        let max = job_record_bytes(&self.config);
-        while self.unwritten < self.end() && bytes < max {
-            bytes += self.get(self.unwritten).map_or(0, bytes_of);
-            self.unwritten += 1;
-        }
-        if from == self.unwritten {
-            return false;
-        }
-        self.encode(from, self.unwritten, self.utc, out);
-        true
+/// No outcome has a higher number.
+const NUMBER_LIMIT: OutcomeSeq = 1 << 62;
+
+/// What happened, and is not in a record yet.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    Recorded(Place),
+    /// Outcomes of a topic were given up, up to a number.
+    Dropped {
+        topic: Blob,
+        through: OutcomeSeq,
+    },
+}
+
+/// How far a snapshot is. It tells of one topic after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Telling {
+    /// Outcomes from this number on came later.
+    end: OutcomeSeq,
+    begun: bool,
+    /// Its next outcome is one of this topic, or of those behind it, with a number from `seq` on.
+    topic: usize,
+    topics: usize,
+    seq: OutcomeSeq,
+    /// The number that whoever reads it takes for the next.
+    next: OutcomeSeq,
+}
+
+/// Changes that make a record.
+#[derive(Default)]
+struct Changes {
+    encoded: Vec<u8>,
+    count: u32,
+}
+
+impl Changes {
+    fn push(&mut self, change: &StoredChange) {
+        encode(change, &mut self.encoded);
+        self.count += 1;
     }
 
-    fn encode(&self, from: OutcomeSeq, to: OutcomeSeq, at: UnixMillis, out: &mut Vec<u8>) {
+    /// An outcome, for a reader who takes `next` for its number.
+    fn push_outcome(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq, info: &JobInfo) {
+        self.push_number(next, seq);
+        self.push(&StoredChange::Recorded(StoredOutcome::from(info)));
+        *next = seq + 1;
+    }
+
+    /// The next number, for a reader who takes another for it.
+    fn push_number(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq) {
+        if *next != seq {
+            self.push(&StoredChange::Numbered { next: seq });
+            *next = seq;
+        }
+    }
+
+    /// Appends them as one record; false if there are none.
+    fn finish(self, at: UnixMillis, out: &mut Vec<u8>) -> bool {
+        if self.count == 0 {
+            return false;
+        }
         out.extend_from_slice(&OUTCOME_RECORD);
-        encode(&Head { at, changes: (to - from) as u32 }, out);
-        for seq in from..to {
-            if let Some(info) = self.get(seq) {
-                encode(&StoredChange::Recorded(StoredOutcome::from(info)), out);
+        encode(&Head { at, changes: self.count }, out);
+        out.extend_from_slice(&self.encoded);
+        true
+    }
+}
+
+impl Outcomes {
+    /// Appends a record of what happened since the last to `out`: all of it, or as much as fits
+    /// well into one; false if there is nothing. What is too much is given up when it is written.
+    pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.unwritten.is_empty() {
+            self.evict();
+        }
+        let (mut changes, max) = (Changes::default(), job_record_bytes(&self.config));
+        let mut next = self.written_next;
+        // Past those that were given up before they were written.
+        let mut end = next;
+        while changes.encoded.len() < max
+            && let Some(unwritten) = self.unwritten.pop_front()
+        {
+            match unwritten {
+                Unwritten::Recorded(place) => {
+                    end = place.seq + 1;
+                    if let Some(info) = self.get(place) {
+                        changes.push_outcome(&mut next, place.seq, info);
+                    }
+                }
+                Unwritten::Dropped { topic, through } => {
+                    changes.push(&StoredChange::Dropped { topic, through });
+                }
             }
         }
+        end = end.max(next);
+        changes.push_number(&mut next, end);
+        self.written_next = next;
+        changes.finish(self.utc, out)
     }
 
     /// Whether `payload` is a record of outcomes.
@@ -57,31 +131,72 @@ impl Outcomes {
         for _ in 0..head.changes {
             let (change, after) = decode::<StoredChange>(rest)?;
             rest = after;
-            match change {
-                // Again, if those told before were given up meanwhile.
-                StoredChange::Began { first } if (self.end()..1 << 62).contains(&first) => {
-                    while !self.kept.is_empty() {
-                        self.drop_oldest();
-                    }
-                    self.first = first;
-                }
-                StoredChange::Began { .. } => {
-                    return Err("a snapshot begins where none can be".to_owned());
-                }
-                StoredChange::Recorded(outcome) => {
-                    self.put(Box::new(outcome.into()));
-                    // By number and bytes alone: by age when the time of day is known.
-                    self.evict(0);
-                }
-            }
+            self.replay_change(change)?;
         }
         if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow", rest.len())) }
+    }
+
+    fn replay_change(&mut self, change: StoredChange) -> Result<(), String> {
+        match change {
+            // Again, if those told before were given up meanwhile.
+            StoredChange::Began { first } if (self.next..NUMBER_LIMIT).contains(&first) => {
+                let topics: Vec<u32> = self.names.values().copied().collect();
+                topics.into_iter().for_each(|topic| self.remove_topic(topic));
+                (self.next, self.forgotten) = (first, first - 1);
+            }
+            StoredChange::Began { .. } => {
+                return Err("a snapshot begins where none can be".to_owned());
+            }
+            StoredChange::Recorded(outcome) => {
+                let last = self.named(&outcome.topic).and_then(Topic::last);
+                if last.is_some_and(|last| last >= self.next) {
+                    return Err(format!("outcome {} does not follow", self.next));
+                }
+                self.put(Box::new(outcome.into()));
+            }
+            StoredChange::Numbered { next } if (1..NUMBER_LIMIT).contains(&next) => {
+                self.next = next;
+            }
+            StoredChange::Dropped { topic, through } if through < NUMBER_LIMIT => {
+                self.replay_dropped(&topic, through);
+            }
+            StoredChange::Numbered { next: number }
+            | StoredChange::Dropped { through: number, .. } => {
+                return Err(format!("{number} is no number of an outcome"));
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_dropped(&mut self, topic: &Blob, through: OutcomeSeq) {
+        let Some(number) = self.names.get(topic).copied() else {
+            self.forgotten = self.forgotten.max(through);
+            return;
+        };
+        let of = |outcomes: &Self| outcomes.topics.get(number as usize).and_then(Topic::last);
+        if of(self).is_some_and(|last| last <= through) {
+            self.note_dropped(number, through);
+            self.remove_topic(number);
+            return;
+        }
+        let first = |outcomes: &Self| outcomes.topics.get(number as usize).and_then(Topic::first);
+        while first(self).is_some_and(|first| first <= through) {
+            self.drop_oldest(number);
+        }
+        self.note_dropped(number, through);
     }
 
     /// Begins a snapshot of what there is now. Outcomes do not change; those given up meanwhile
     /// are not in it.
     pub(crate) fn begin_snapshot(&mut self) {
-        self.telling = Some((self.first, self.end(), false));
+        self.telling = Some(Telling {
+            end: self.next,
+            begun: false,
+            topic: 0,
+            topics: self.topics.capacity(),
+            seq: 0,
+            next: self.forgotten + 1,
+        });
     }
 
     pub(crate) fn end_snapshot(&mut self) {
@@ -91,33 +206,52 @@ impl Outcomes {
     /// Appends the next records of the snapshot, about `slice` outcomes; false when there are no
     /// more.
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
-        let Some((cursor, end, begun)) = self.telling else { return false };
-        let from = cursor.max(self.first).min(end);
-        if !begun || from > cursor {
-            self.telling = Some((from, end, true));
-            out.push_if(|out| {
-                out.extend_from_slice(&OUTCOME_RECORD);
-                encode(&Head { at: self.utc, changes: 1 }, out);
-                encode(&StoredChange::Began { first: from }, out);
-                true
-            });
-            return true;
+        let Some(mut telling) = self.telling else { return false };
+        let mut changes = Changes::default();
+        if !std::mem::replace(&mut telling.begun, true) {
+            changes.push(&StoredChange::Began { first: telling.next });
         }
-        let (mut to, mut bytes) = (from, 0);
-        let slice_bytes = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
-        while to < end && to - from < slice as u64 && bytes < slice_bytes {
-            bytes += self.get(to).map_or(0, bytes_of);
-            to += 1;
+        let max = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
+        let mut steps = 0;
+        while telling.topic < telling.topics && steps < slice && changes.encoded.len() < max {
+            steps += 1 + self.tell_topic(&mut telling, slice - steps, max, &mut changes);
         }
-        if to > from {
-            let at = self.utc;
-            out.push_if(|out| {
-                self.encode(from, to, at, out);
-                true
-            });
+        let more = telling.topic < telling.topics;
+        if !more {
+            changes.push_number(&mut telling.next, telling.end);
         }
-        self.telling = Some((to, end, true));
-        to < end
+        self.telling = Some(telling);
+        let at = self.utc;
+        out.push_if(|out| changes.finish(at, out));
+        more
+    }
+
+    /// Tells of the next topic, or of a part of it; returns how many outcomes it told.
+    fn tell_topic(
+        &self,
+        telling: &mut Telling,
+        count_max: usize,
+        bytes_max: usize,
+        changes: &mut Changes,
+    ) -> usize {
+        let mut told = 0;
+        if let Some(topic) = self.topics.get(telling.topic)
+            && topic.first().is_some_and(|first| first < telling.end)
+        {
+            let from = topic.order.partition_point(|(seq, _)| *seq < telling.seq);
+            for (seq, info) in topic.order.range(from..).take_while(|(seq, _)| *seq < telling.end) {
+                if told == count_max || changes.encoded.len() >= bytes_max {
+                    telling.seq = *seq;
+                    return told;
+                }
+                changes.push_outcome(&mut telling.next, *seq, info);
+                told += 1;
+            }
+            let (topic, through) = (topic.name.clone(), topic.gone);
+            changes.push(&StoredChange::Dropped { topic, through });
+        }
+        (telling.topic, telling.seq) = (telling.topic + 1, 0);
+        told
     }
 }
 
@@ -128,6 +262,16 @@ enum StoredChange {
         first: OutcomeSeq,
     },
     Recorded(StoredOutcome),
+    /// The next outcome has this number.
+    Numbered {
+        next: OutcomeSeq,
+    },
+    /// Outcomes of a topic were given up, up to this number.
+    Dropped {
+        #[serde(with = "blob")]
+        topic: Blob,
+        through: OutcomeSeq,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

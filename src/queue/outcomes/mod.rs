@@ -2,17 +2,21 @@
 //! something one can wait for. Pure, like the queue beside it.
 
 mod journaled;
+mod kept;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use ahash::RandomState;
+use slab::Slab;
 
+use self::journaled::{Telling, Unwritten};
+use self::kept::{Place, Topic};
 use self::waits::Parked;
-pub(crate) use self::waits::{Found, Sought, Told};
-use super::describe::bytes_of;
+pub(crate) use self::waits::{Found, Sought, Told, Topical};
 use super::park::ParkId;
+use super::shares::Shares;
 use super::{Now, millis};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
@@ -21,57 +25,72 @@ use crate::store::Micros;
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     config: QueueConfig,
-    /// The number of the oldest kept.
-    first: OutcomeSeq,
-    /// Boxed as they come: they are large, and moved about.
-    kept: VecDeque<Box<JobInfo>>,
-    bytes: u64,
+    /// The number of the next.
+    next: OutcomeSeq,
+    /// The topics of which something is kept.
+    topics: Slab<Topic>,
+    names: HashMap<Blob, u32, RandomState>,
+    /// Of any other topic, outcomes up to this number may have been given up.
+    forgotten: OutcomeSeq,
     /// Ordered, as jobs finish about in the order of their ids: what comes and what goes is close
-    /// together in memory.
-    by_id: BTreeMap<JobId, OutcomeSeq>,
-    by_topic: HashMap<Blob, Named, RandomState>,
+    /// together in memory. Of a topic that was given up whole, some may be left for a while.
+    by_id: BTreeMap<JobId, Place>,
+    /// The oldest of each topic.
+    oldest: BTreeSet<(OutcomeSeq, u32)>,
+    /// How many outcomes of each topic are kept, and how many bytes.
+    counts: Shares,
+    sizes: Shares,
+    count: usize,
+    bytes: u64,
     /// Results among those kept.
     done: u64,
-    /// The first that is not in a record yet.
-    unwritten: OutcomeSeq,
+    /// Topics that were given up whole, and are to be taken apart.
+    remains: Vec<(u32, Topic)>,
+    /// What is not in a record yet.
+    unwritten: VecDeque<Unwritten>,
+    /// The number that whoever reads the records takes for the next.
+    written_next: OutcomeSeq,
     journaled: bool,
     utc: UnixMillis,
     /// How much of it passed in jumps of the clock, which age nothing.
     unaged: UnixMillis,
+    /// When the last of those recorded had finished.
+    last_finished: UnixMillis,
     parked: HashMap<ParkId, Parked, RandomState>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
+    followers: HashMap<Blob, BTreeSet<ParkId>, RandomState>,
     next_park: ParkId,
     told: Vec<(ParkId, Told)>,
-    /// How far a snapshot is, and where it ends.
-    telling: Option<(OutcomeSeq, OutcomeSeq, bool)>,
-}
-
-/// What there is of a topic.
-#[derive(Debug, Default)]
-struct Named {
-    order: VecDeque<OutcomeSeq>,
-    indexes: HashMap<Blob, OutcomeSeq, RandomState>,
-    followers: BTreeSet<ParkId>,
+    telling: Option<Telling>,
 }
 
 impl Outcomes {
     pub(crate) fn new(config: QueueConfig) -> Self {
         Self {
             config,
-            first: 1,
-            kept: VecDeque::new(),
-            bytes: 0,
+            next: 1,
+            topics: Slab::new(),
+            names: HashMap::default(),
+            forgotten: 0,
             by_id: BTreeMap::new(),
-            by_topic: HashMap::default(),
+            oldest: BTreeSet::new(),
+            counts: Shares::default(),
+            sizes: Shares::default(),
+            count: 0,
+            bytes: 0,
             done: 0,
-            unwritten: 1,
+            remains: Vec::new(),
+            unwritten: VecDeque::new(),
+            written_next: 1,
             journaled: false,
             utc: 0,
             unaged: 0,
+            last_finished: 0,
             parked: HashMap::default(),
             deadlines: BTreeSet::new(),
             finishes: HashMap::default(),
+            followers: HashMap::default(),
             next_park: 0,
             told: Vec::new(),
             telling: None,
@@ -80,7 +99,7 @@ impl Outcomes {
 
     pub(crate) fn set_journaled(&mut self, journaled: bool) {
         self.journaled = journaled;
-        self.unwritten = self.end();
+        self.written_next = self.next;
     }
 
     /// Returns the time of day at the last record that was read back.
@@ -93,58 +112,42 @@ impl Outcomes {
         self.utc = utc;
     }
 
-    /// The number of the next.
-    fn end(&self) -> OutcomeSeq {
-        self.first + self.kept.len() as OutcomeSeq
+    fn get(&self, place: Place) -> Option<&JobInfo> {
+        self.topics.get(place.topic as usize)?.get(place.seq)
     }
 
-    fn get(&self, seq: OutcomeSeq) -> Option<&JobInfo> {
-        let place = usize::try_from(seq.checked_sub(self.first)?).ok()?;
-        self.kept.get(place).map(|info| &**info)
+    fn by_id(&self, id: JobId) -> Option<&JobInfo> {
+        self.get(*self.by_id.get(&id)?)
+    }
+
+    fn named(&self, topic: &Blob) -> Option<&Topic> {
+        self.topics.get(*self.names.get(topic)? as usize)
     }
 
     /// Whether the result of this hand-out is recorded.
     pub(crate) fn is_done(&self, reservation: Reservation) -> bool {
-        let found = self.by_id.get(&reservation.id).and_then(|seq| self.get(*seq));
+        let found = self.by_id(reservation.id);
         found.is_some_and(|it| it.state == JobState::Done && it.epoch == reservation.epoch)
     }
 
     /// Whether what became of a job is known here. Those older than what is kept count as known.
     pub(crate) fn knows_of(&self, finished: &JobInfo) -> bool {
-        let last = self.kept.back().and_then(|it| it.finished).unwrap_or(0);
-        let known = self.by_id.get(&finished.id).and_then(|seq| self.get(*seq));
         // One of an earlier life says nothing of this one.
-        finished.finished.unwrap_or(0) < last
-            || known.is_some_and(|known| known.epoch >= finished.epoch)
+        finished.finished.unwrap_or(0) < self.last_finished
+            || self.by_id(finished.id).is_some_and(|known| known.epoch >= finished.epoch)
     }
 
     /// Records what became of a job; whoever waits for it is told.
     pub(crate) fn record(&mut self, now: Now, info: Box<JobInfo>) {
         self.utc = self.utc.max(now.utc);
-        let seq = self.end();
         let id = info.id;
         let topic = info.topic.clone();
-        self.put(info);
-        self.tell_finish(id, seq);
-        self.tell_followers(&topic);
-        self.evict(self.aged_utc());
-    }
-
-    fn put(&mut self, mut info: Box<JobInfo>) {
-        let seq = self.end();
-        info.outcome = Some(seq);
-        self.bytes += bytes_of(&info) as u64;
-        self.done += u64::from(info.state == JobState::Done);
-        self.by_id.insert(info.id, seq);
-        let named = match self.by_topic.get_mut(&info.topic) {
-            Some(named) => named,
-            None => self.by_topic.entry(info.topic.clone()).or_default(),
-        };
-        named.order.push_back(seq);
-        if let Some(index) = &info.index {
-            named.indexes.insert(index.clone(), seq);
+        let place = self.put(info);
+        if self.journaled {
+            self.unwritten.push_back(Unwritten::Recorded(place));
         }
-        self.kept.push_back(info);
+        self.tell_finish(id, place);
+        self.tell_followers(&topic);
     }
 
     /// Sets how much of the time of day passed in jumps of the clock: nothing is kept a shorter time
@@ -153,56 +156,47 @@ impl Outcomes {
         self.unaged = unaged;
     }
 
-    fn aged_utc(&self) -> UnixMillis {
-        self.utc.saturating_sub(self.unaged)
+    /// Gives up what is too much or too old: a slice of it.
+    fn evict(&mut self) {
+        for _ in 0..self.config.slice_max {
+            let Some(topic) = self.surplus() else { break };
+            self.drop_oldest(topic);
+        }
+        self.take_apart();
     }
 
-    /// Gives up what is too much, or too old at `aged`.
-    fn evict(&mut self, aged: UnixMillis) {
+    /// The topic whose oldest outcome is not to be kept: of what is too much, one of whoever has the
+    /// most of it.
+    fn surplus(&self) -> Option<u32> {
+        let config = &self.config;
+        let (most, many) = self.counts.most()?;
+        if self.count > config.outcomes_max || most > config.topic_outcomes_max as u64 {
+            return Some(many);
+        }
+        let (largest, large) = self.sizes.most()?;
+        if self.bytes > config.outcomes_bytes_max || largest > config.topic_outcomes_bytes_max {
+            return Some(large);
+        }
+        let (_, oldest) = self.oldest.first()?;
+        (self.oldest_until()? <= self.utc).then_some(*oldest)
+    }
+
+    /// Until when the oldest is kept, by a time of day of which jumps are part.
+    fn oldest_until(&self) -> Option<UnixMillis> {
+        let (seq, topic) = *self.oldest.first()?;
+        let finished = self.get(Place { topic, seq })?.finished.unwrap_or(0);
         let age = millis(self.config.outcomes_age_max);
-        while let Some(oldest) = self.kept.front() {
-            let too_much = self.kept.len() > self.config.outcomes_max
-                || self.bytes > self.config.outcomes_bytes_max;
-            let too_old = oldest.finished.unwrap_or(0).saturating_add(age) <= aged;
-            // What is not written must be.
-            let written = !self.journaled || self.first < self.unwritten;
-            if !(too_much || too_old) || !written {
-                return;
-            }
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        let Some(info) = self.kept.pop_front() else { return };
-        let seq = self.first;
-        self.first += 1;
-        self.bytes = self.bytes.saturating_sub(bytes_of(&info) as u64);
-        self.done -= u64::from(info.state == JobState::Done);
-        if self.by_id.get(&info.id) == Some(&seq) {
-            self.by_id.remove(&info.id);
-        }
-        let Some(named) = self.by_topic.get_mut(&info.topic) else { return };
-        if named.order.front() == Some(&seq) {
-            named.order.pop_front();
-        }
-        if let Some(index) = &info.index
-            && named.indexes.get(index) == Some(&seq)
-        {
-            named.indexes.remove(index);
-        }
-        if named.order.is_empty() && named.followers.is_empty() {
-            self.by_topic.remove(&info.topic);
-        }
+        Some(finished.saturating_add(age).saturating_add(self.unaged))
     }
 
     /// How long until something is due; `None` for never.
     pub(crate) fn next_due(&self, now: Now) -> Option<Duration> {
-        let age = millis(self.config.outcomes_age_max);
-        let aged = self.kept.front().map(|oldest| {
-            let at = oldest.finished.unwrap_or(0).saturating_add(age).saturating_add(self.unaged);
-            at.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000)
-        });
+        if !self.remains.is_empty() || self.surplus().is_some() {
+            return Some(Duration::ZERO);
+        }
+        let aged = self
+            .oldest_until()
+            .map(|at| at.saturating_sub(self.utc.max(now.utc)).saturating_mul(1_000));
         let late = self.deadlines.first().map(|(at, _)| at.saturating_sub(now.steady));
         [aged, late].into_iter().flatten().min().map(Duration::from_micros)
     }

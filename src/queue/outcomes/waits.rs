@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Outcomes;
+use super::kept::Place;
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, Reservation,
 };
@@ -25,16 +26,30 @@ pub(crate) enum Sought {
         live: Option<Reservation>,
     },
     Outcomes {
-        topic: Blob,
+        topic: Topical,
         after: Option<OutcomeSeq>,
-        limit: usize,
     },
     List {
-        topic: Blob,
+        topic: Topical,
         state: JobState,
         after: OutcomeSeq,
-        limit: usize,
     },
+}
+
+impl Sought {
+    /// Whether it is the finish of a job that was not finished when it was asked for.
+    pub(crate) fn is_of_unfinished(&self) -> bool {
+        matches!(self, Self::Finish { live: Some(_), .. })
+    }
+}
+
+/// The outcomes of one topic, a page of them.
+#[derive(Debug)]
+pub(crate) struct Topical {
+    pub(crate) name: Blob,
+    /// Whether the queue has the topic.
+    pub(crate) known: bool,
+    pub(crate) limit: usize,
 }
 
 /// What was sought comes now, or later.
@@ -76,36 +91,56 @@ impl Outcomes {
                 None => Err(QueueError::not_found(&job)),
             }),
             Sought::Finish { job, live } => self.seek_finish(now, &job, live, wait),
-            Sought::List { topic, state, after, limit } => {
-                let page = self.page(&topic, after, limit, |info| info.state == state);
-                Found::Now(Ok(JobReply::Jobs(page)))
-            }
-            Sought::Outcomes { topic, after, limit } => {
-                let newest = self.end() - 1;
-                let after = after.unwrap_or(newest);
-                if after > newest {
-                    let oldest = self.first;
-                    let error = QueueError::FutureOutcome { after, oldest, newest };
+            Sought::List { topic: Topical { name, known, limit }, state, after } => {
+                if let Err(error) = self.check_topic(&name, known) {
                     return Found::Now(Err(error));
                 }
-                if after + 1 < self.first {
-                    return Found::Now(Err(QueueError::OutcomesGone { first: self.first }));
-                }
-                let page = self.page(&topic, after, limit, |_| true);
-                if !page.jobs.is_empty() || wait.is_zero() {
-                    return Found::Now(Ok(JobReply::Jobs(page)));
-                }
-                let park =
-                    self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit });
-                match park {
+                let page = self.page(&name, after, limit, |info| info.state == state);
+                Found::Now(Ok(JobReply::Jobs(page)))
+            }
+            Sought::Outcomes { topic, after } => {
+                match self.seek_outcomes(now, topic, after, wait) {
+                    Ok(found) => found,
                     Err(error) => Found::Now(Err(error)),
-                    Ok(park) => {
-                        self.by_topic.entry(topic).or_default().followers.insert(park);
-                        Found::Parked(park)
-                    }
                 }
             }
         }
+    }
+
+    /// That there is such a topic, or was one that finished something. (The queue forgets one that
+    /// has nothing more to do.)
+    fn check_topic(&self, name: &Blob, known: bool) -> Result<(), QueueError> {
+        if known || self.names.contains_key(name) {
+            return Ok(());
+        }
+        Err(QueueError::TopicNotFound(name.clone()))
+    }
+
+    fn seek_outcomes(
+        &mut self,
+        now: Now,
+        topic: Topical,
+        after: Option<OutcomeSeq>,
+        wait: Duration,
+    ) -> Result<Found, QueueError> {
+        let Topical { name: topic, known, limit } = topic;
+        self.check_topic(&topic, known)?;
+        let newest = self.next - 1;
+        let after = after.unwrap_or(newest);
+        let gone = self.named(&topic).map_or(self.forgotten, |topic| topic.gone);
+        if after > newest {
+            return Err(QueueError::FutureOutcome { after, oldest: gone + 1, newest });
+        }
+        if after < gone {
+            return Err(QueueError::OutcomesGone { first: gone + 1 });
+        }
+        let page = self.page(&topic, after, limit, |_| true);
+        if !page.jobs.is_empty() || wait.is_zero() {
+            return Ok(Found::Now(Ok(JobReply::Jobs(page))));
+        }
+        let park = self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit })?;
+        self.followers.entry(topic).or_default().insert(park);
+        Ok(Found::Parked(park))
     }
 
     fn seek_finish(
@@ -118,9 +153,7 @@ impl Outcomes {
         let found = match live {
             // Of an earlier life, before it was replayed, or of an earlier job of its index.
             Some(live) => self
-                .by_id
-                .get(&live.id)
-                .and_then(|seq| self.get(*seq))
+                .by_id(live.id)
                 .filter(|it| it.epoch >= live.epoch && it.state != JobState::Dead),
             None => self.find(job),
         };
@@ -141,11 +174,13 @@ impl Outcomes {
     }
 
     fn find(&self, job: &JobRef) -> Option<&JobInfo> {
-        let seq = match job {
-            JobRef::Id(id) => self.by_id.get(id)?,
-            JobRef::Index { topic, index } => self.by_topic.get(topic)?.indexes.get(index)?,
-        };
-        self.get(*seq)
+        match job {
+            JobRef::Id(id) => self.by_id(*id),
+            JobRef::Index { topic, index } => {
+                let topic = self.named(topic)?;
+                topic.get(*topic.indexes.get(index)?)
+            }
+        }
     }
 
     fn page(
@@ -156,10 +191,10 @@ impl Outcomes {
         fits: impl Fn(&JobInfo) -> bool,
     ) -> JobPage {
         let mut page = JobPage { after, ..JobPage::default() };
-        let Some(named) = self.by_topic.get(topic) else { return page };
-        let from = named.order.partition_point(|seq| *seq <= after);
+        let Some(named) = self.named(topic) else { return page };
+        let from = named.order.partition_point(|(seq, _)| *seq <= after);
         let (mut bytes, mut looked) = (0, 0);
-        for seq in named.order.range(from..) {
+        for (seq, info) in named.order.range(from..) {
             looked += 1;
             let full = page.jobs.len() >= limit || bytes >= self.config.list_bytes_max;
             if full || looked > self.config.list_looked_at_max {
@@ -167,9 +202,9 @@ impl Outcomes {
                 break;
             }
             page.after = *seq;
-            if let Some(info) = self.get(*seq).filter(|info| fits(info)) {
+            if fits(info) {
                 bytes += bytes_of(info);
-                page.jobs.push(info.clone());
+                page.jobs.push((**info).clone());
             }
         }
         page
@@ -204,10 +239,10 @@ impl Outcomes {
                 }
             }
             Waits::Follow { topic, .. } => {
-                if let Some(named) = self.by_topic.get_mut(topic) {
-                    named.followers.remove(&park);
-                    if named.order.is_empty() && named.followers.is_empty() {
-                        self.by_topic.remove(topic);
+                if let Some(followers) = self.followers.get_mut(topic) {
+                    followers.remove(&park);
+                    if followers.is_empty() {
+                        self.followers.remove(topic);
                     }
                 }
             }
@@ -215,19 +250,27 @@ impl Outcomes {
         Some(what)
     }
 
-    pub(super) fn tell_finish(&mut self, id: JobId, seq: OutcomeSeq) {
+    pub(super) fn tell_finish(&mut self, id: JobId, place: Place) {
         for park in self.finishes.get(&id).cloned().into_iter().flatten() {
             self.unpark(park);
-            if let Some(info) = self.get(seq) {
+            if let Some(info) = self.get(place) {
                 let reply = JobReply::Job(Box::new(info.clone()));
                 self.told.push((park, Told::Reply(reply)));
             }
         }
     }
 
+    /// Tells whoever waits for a job that it was cancelled with all that waited in its topic. Nothing
+    /// of it is kept: the topic counts it.
+    pub(crate) fn tell_cleared(&mut self, info: &JobInfo) {
+        for park in self.finishes.get(&info.id).cloned().into_iter().flatten() {
+            self.unpark(park);
+            self.told.push((park, Told::Reply(JobReply::Job(Box::new(info.clone())))));
+        }
+    }
+
     pub(super) fn tell_followers(&mut self, topic: &Blob) {
-        let Some(named) = self.by_topic.get_mut(topic) else { return };
-        for park in std::mem::take(&mut named.followers) {
+        for park in self.followers.remove(topic).unwrap_or_default() {
             if let Some(Waits::Follow { topic, after, limit }) = self.take_parked(park) {
                 let page = self.page(&topic, after, limit, |_| true);
                 self.told.push((park, Told::Reply(JobReply::Jobs(page))));
@@ -238,7 +281,9 @@ impl Outcomes {
     /// Ends waits whose time is over; gives all that are answered.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<(ParkId, Told)> {
         self.utc = self.utc.max(now.utc);
-        self.evict(self.aged_utc());
+        if !self.journaled {
+            self.evict();
+        }
         for _ in 0..self.config.slice_max {
             let Some((deadline, park)) = self.deadlines.first().copied() else { break };
             if deadline > now.steady {
@@ -248,7 +293,7 @@ impl Outcomes {
                 Some(Waits::Finish(id)) => self.told.push((park, Told::Late(id))),
                 Some(Waits::Follow { after, .. }) => {
                     // Everything up to now was looked at.
-                    let page = JobPage { after: after.max(self.end() - 1), ..JobPage::default() };
+                    let page = JobPage { after: after.max(self.next - 1), ..JobPage::default() };
                     self.told.push((park, Told::Reply(JobReply::Jobs(page))));
                 }
                 None => {}

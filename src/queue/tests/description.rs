@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::queue::job::{Job, Phase};
+use crate::queue::outcomes::Topical;
 use crate::queue::topic::{Index, Taken, Topic};
 use crate::queue::{TopicNo, millis};
 
@@ -121,15 +122,17 @@ pub(super) fn describe(state: &State, utc: u64) -> Vec<String> {
 
 /// What can be asked of outcomes.
 pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: Now) -> Vec<String> {
-    let first = match seek(outcomes, now, topics.first(), 0) {
-        Err(QueueError::OutcomesGone { first }) => first,
-        _ => 1,
-    };
-    let mut out = vec![format!("from {first} with {} results", outcomes.results())];
-    for topic in topics {
+    let mut out = vec![format!("{} results", outcomes.results())];
+    let unknown = Blob::from("of which nothing is kept");
+    for topic in topics.iter().chain([&unknown]) {
+        let first = match seek(outcomes, now, topic, 0) {
+            Err(QueueError::OutcomesGone { first }) => first,
+            _ => 1,
+        };
+        out.push(format!("{topic} from {first}"));
         let mut after = first - 1;
         loop {
-            let page = seek(outcomes, now, Some(topic), after).expect("nothing is gone meanwhile");
+            let page = seek(outcomes, now, topic, after).expect("nothing is gone meanwhile");
             after = page.after;
             out.extend(page.jobs.iter().map(|job| format!("{job:?}")));
             if !page.more {
@@ -149,11 +152,11 @@ pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: N
 fn seek(
     outcomes: &mut Outcomes,
     now: Now,
-    topic: Option<&Blob>,
+    topic: &Blob,
     after: u64,
 ) -> Result<crate::model::JobPage, QueueError> {
-    let topic = topic.cloned().unwrap_or_default();
-    let sought = Sought::Outcomes { topic, after: Some(after), limit: 100 };
+    let topic = Topical { name: topic.clone(), known: true, limit: 100 };
+    let sought = Sought::Outcomes { topic, after: Some(after) };
     match outcomes.seek(now, sought, ms(0)) {
         Found::Now(Ok(JobReply::Jobs(page))) => Ok(page),
         Found::Now(Err(error)) => Err(error),

@@ -10,6 +10,7 @@ mod record_bytes;
 mod regressions;
 mod replayed;
 mod script;
+mod shares;
 mod slices;
 mod strategy;
 mod topics;

@@ -424,7 +424,9 @@ impl Model {
                         Err(_) => assert!(deadline <= self.steady),
                     }
                 }
-                Effect::Record(info) | Effect::Note(info) => finished.push((info.id, info.state)),
+                Effect::Record(info) | Effect::Note(info) | Effect::Cleared(info) => {
+                    finished.push((info.id, info.state));
+                }
                 Effect::Refused(park, error) => {
                     assert_eq!(*error, QueueError::Stopping);
                     let waited =

@@ -109,6 +109,9 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("topic made", Change::TopicMade { name: "misspelt".into() }),
         ("topic replaced", Change::TopicReplaced { topic: 1, name: "post".into() }),
         ("clock set back", Change::ClockSetBack { by: 400 }),
+        ("pushed", Change::Pushed(New { id: 4, ..new(Some(rare())) })),
+        ("index freed", Change::IndexFreed { topic: 0, index: "i".into(), id: 4 }),
+        ("cleared", Change::Cleared { id: 4 }),
     ]
 }
 
@@ -141,22 +144,30 @@ fn outcome() -> JobInfo {
     info
 }
 
-/// Records of outcomes: of a snapshot, as it begins, then of the log.
-pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
-    let mut outcomes = Outcomes::new(Config::new().queue);
-    outcomes.set_journaled(true);
-    let now = Now { steady: 0, utc: 300 };
+fn snapshot_of(outcomes: &mut Outcomes) -> Vec<Vec<u8>> {
     let mut batch = Batch::new();
     outcomes.begin_snapshot();
-    outcomes.tell_snapshot(9, &mut batch);
-    let mut records = batch.payloads();
+    while outcomes.tell_snapshot(9, &mut batch) {}
+    outcomes.end_snapshot();
+    batch.payloads()
+}
+
+/// Records of outcomes: of a snapshot of nothing, of the log, where the second takes the place of the
+/// first, then of a snapshot of both.
+pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
+    let mut outcomes = Outcomes::new(QueueConfig { topic_outcomes_max: 1, ..Config::new().queue });
+    outcomes.set_journaled(true);
+    let now = Now { steady: 0, utc: 300 };
+    let mut records = snapshot_of(&mut outcomes);
     let dead = JobInfo { state: JobState::Dead, output: None, ..outcome() };
     for info in [outcome(), dead] {
         outcomes.record(now, Box::new(info));
         let mut record = Vec::new();
-        assert!(outcomes.take_record(&mut record));
-        records.push(record);
+        while outcomes.take_record(&mut record) {
+            records.push(std::mem::take(&mut record));
+        }
     }
+    records.extend(snapshot_of(&mut outcomes));
     records
 }
 
@@ -191,9 +202,15 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         }
     }
     let mut outcomes = Outcomes::new(Config::new().queue);
-    for (name, record) in ["outcomes began", "done", "dead"].iter().zip(outcome_records()) {
+    let names = ["outcomes began", "done", "dead", "dropped", "snapshot of outcomes"];
+    let records = outcome_records();
+    assert_eq!(records.len(), names.len());
+    for (name, record) in names.iter().zip(records) {
         writeln!(out, "{name}").unwrap();
         out.push_str(&hex(&record));
+        if *name == "snapshot of outcomes" {
+            outcomes = Outcomes::new(Config::new().queue);
+        }
         outcomes.replay(&record).unwrap();
     }
     expect![[r#"
@@ -247,6 +264,13 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 13 01 04 70 6f 73 74
         clock set back
         02 01 fb 2c 01 01 14 fb 90 01
+        pushed
+        02 01 fb 2c 01 01 03 04 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
+        79 01 01 01 00 3c 00 00 fc 00 e1 f5 05
+        index freed
+        02 01 fb 2c 01 01 16 00 01 69 04
+        cleared
+        02 01 fb 2c 01 01 15 04
         began
         02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
         topic kept
@@ -266,6 +290,11 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         dead
         03 01 fb 2c 01 01 01 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0 01 fb 2b 01
         fb 2c 01 01 05 77 72 6f 6e 67 00
+        dropped
+        03 01 fb 2c 01 01 03 04 6d 61 69 6c 01
+        snapshot of outcomes
+        03 01 fb 2c 01 04 00 01 02 02 01 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0
+        01 fb 2b 01 fb 2c 01 01 05 77 72 6f 6e 67 00 03 04 6d 61 69 6c 01
     "#]].assert_eq(&out);
 }
 

@@ -15,9 +15,12 @@ fn tight() -> QueueConfig {
         topic_jobs_max: 8,
         dead_max: 3,
         dead_age_max: ms(900),
+        topic_dead_max: 2,
         outcomes_max: 5,
+        topic_outcomes_max: 4,
         outcomes_age_max: ms(800),
-        finished_indexes_max: 1,
+        finished_indexes_max: 2,
+        topic_finished_indexes_max: 1,
         errors_kept_max: 2,
         slice_max: 2,
         ..steady()

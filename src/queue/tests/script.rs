@@ -251,6 +251,7 @@ impl Stage {
                     writeln!(self.out, "  result of {}", told(&info)).unwrap();
                 }
                 Effect::Note(info) => writeln!(self.out, "  note of {}", told(&info)).unwrap(),
+                Effect::Cleared(info) => writeln!(self.out, "  cleared {}", info.id).unwrap(),
             }
         }
     }

@@ -119,12 +119,12 @@ fn j9_a_clear_goes_on_where_it_stopped() {
               0 changed, and there are more
             > clear mail
               2 changed, and there are more
-              note of 5 Cancelled, epoch 0
-              note of 6 Cancelled, epoch 0
+              cleared 5
+              cleared 6
             > clear mail
               2 changed
-              note of 7 Cancelled, epoch 0
-              note of 9 Cancelled, epoch 0
+              cleared 7
+              cleared 9
             > clear mail
               0 changed
             > clear mail

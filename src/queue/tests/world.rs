@@ -78,6 +78,7 @@ impl World {
             match effect {
                 Effect::Record(info) => self.to_record.push((**info).clone()),
                 Effect::Note(info) => self.outcomes.record(self.now, info.clone()),
+                Effect::Cleared(info) => self.outcomes.tell_cleared(info),
                 _ => {}
             }
         }

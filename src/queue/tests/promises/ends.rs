@@ -64,14 +64,14 @@ fn j15_clear_leaves_what_runs() {
               gets 1/1 one
             > clear mail
               2 changed, and there are more
-              note of 2 Cancelled, epoch 0
-              note of 4 Cancelled, epoch 0
+              cleared 2
+              cleared 4
             > clear mail
               1 changed, and there are more
-              note of 5 Cancelled, epoch 0
+              cleared 5
             > clear mail
               1 changed
-              note of 3 Cancelled, epoch 0
+              cleared 3
             > done 1/1
               result of 1 Done, epoch 1, output 
             > topic mail

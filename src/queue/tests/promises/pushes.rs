@@ -137,7 +137,7 @@ fn j8_a_job_that_is_cancelled_gives_its_index_up() {
               2 Ready
             > clear mail
               1 changed
-              note of 2 Cancelled, epoch 0
+              cleared 2
             > push mail three index=i unique=1000
               3 Ready
             > snapshot
@@ -303,8 +303,8 @@ fn j9_after_a_clear_there_is_room() {
               1 Ready, 2 Ready
             > clear mail
               2 changed
-              note of 1 Cancelled, epoch 0
-              note of 2 Cancelled, epoch 0
+              cleared 1
+              cleared 2
             > push mail one times=2
               3 Ready, 4 Ready
             > reserve mail credits=2

@@ -1,0 +1,127 @@
+//! Indexes that stay taken after their jobs: how long, and how many of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::change::Change;
+use super::shares::Shares;
+use super::topic::Taken;
+use super::{State, TopicNo};
+use crate::config::QueueConfig;
+use crate::model::{Blob, JobId, UnixMillis};
+
+/// Until when an index is taken, and by which job.
+type Until = (UnixMillis, JobId);
+
+/// Indexes of finished jobs that are still taken, by the time at which they are free.
+#[derive(Debug, Default)]
+pub(super) struct FinishedIndexes {
+    order: BTreeMap<Until, (TopicNo, Blob)>,
+    topics: BTreeMap<TopicNo, BTreeSet<Until>>,
+    counts: Shares,
+}
+
+impl FinishedIndexes {
+    pub(super) fn insert(&mut self, until: Until, topic: TopicNo, index: Blob) {
+        self.order.insert(until, (topic, index));
+        let own = self.topics.entry(topic).or_default();
+        let before = own.len() as u64;
+        own.insert(until);
+        self.counts.change(topic, before, own.len() as u64);
+    }
+
+    pub(super) fn remove(&mut self, until: Until) {
+        let Some((topic, _)) = self.order.remove(&until) else { return };
+        let Some(own) = self.topics.get_mut(&topic) else { return };
+        let before = own.len() as u64;
+        own.remove(&until);
+        self.counts.change(topic, before, own.len() as u64);
+        if own.is_empty() {
+            self.topics.remove(&topic);
+        }
+    }
+
+    /// The topic is another's now.
+    pub(super) fn remove_topic(&mut self, topic: TopicNo) {
+        let own = self.topics.remove(&topic).unwrap_or_default();
+        self.counts.change(topic, own.len() as u64, 0);
+        own.iter().for_each(|until| drop(self.order.remove(until)));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Until, &(TopicNo, Blob))> {
+        self.order.iter()
+    }
+
+    /// The one that is free first, if that is by now.
+    fn expired(&self, utc: UnixMillis) -> Option<Until> {
+        self.order.first_key_value().map(|(until, _)| *until).filter(|(at, _)| *at <= utc)
+    }
+
+    /// The one that is not to stay taken: of too many, of the topic that has the most the one that
+    /// would be free first.
+    fn surplus(&self, config: &QueueConfig) -> Option<(Until, TopicNo, Blob)> {
+        let (most, topic) = self.counts.most()?;
+        let too_many = self.order.len() > config.finished_indexes_max
+            || most > config.topic_finished_indexes_max as u64;
+        let until = self.topics.get(&topic).filter(|_| too_many)?.first()?;
+        let (topic, index) = self.order.get(until)?;
+        Some((*until, *topic, index.clone()))
+    }
+}
+
+impl State {
+    /// Frees indexes that were taken long enough, and those that are too many: a slice of them. No
+    /// push takes the others for taken whose time is over.
+    pub(super) fn free_indexes(&mut self) {
+        for _ in 0..self.config.slice_max {
+            if let Some((until, id)) = self.finished_indexes.expired(self.aged_utc()) {
+                self.free_expired(until, id);
+            } else if let Some(((_, id), topic, index)) =
+                self.finished_indexes.surplus(&self.config)
+            {
+                self.commit(Change::IndexFreed { topic, index, id });
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Whether there are more indexes of finished jobs than stay taken.
+    pub(super) fn has_surplus_indexes(&self) -> bool {
+        self.finished_indexes.surplus(&self.config).is_some()
+    }
+
+    /// The journal need not say so: whoever reads it knows until when it was taken.
+    fn free_expired(&mut self, until: UnixMillis, id: JobId) {
+        let found = self.finished_indexes.order.get(&(until, id)).cloned();
+        self.finished_indexes.remove((until, id));
+        let Some((number, index)) = found else { return };
+        let entry = self.topic(number).and_then(|topic| topic.indexes.get(&index));
+        if entry.is_some_and(|entry| entry.is_of_finished(id, until)) {
+            self.let_go(number, &index, id);
+        }
+    }
+
+    pub(super) fn apply_index_freed(&mut self, number: TopicNo, index: &Blob, id: JobId) {
+        let entry = self.topic(number).and_then(|topic| topic.indexes.get(index)).copied();
+        let Some(entry) = entry.filter(|entry| entry.id == id) else { return };
+        if let Taken::Until(until, _) = entry.taken {
+            self.finished_indexes.remove((until, id));
+        }
+        if let Some(slot) = self.ids.get(id) {
+            self.keep_frozen(slot);
+        }
+        self.let_go(number, index, id);
+    }
+
+    /// The index is nobody's any more, or only names a dead letter.
+    fn let_go(&mut self, number: TopicNo, index: &Blob, id: JobId) {
+        let Some(topic) = self.topics.get_mut(number as usize) else { return };
+        if topic.dead.contains_key(&id)
+            && let Some(entry) = topic.indexes.get_mut(index)
+        {
+            entry.taken = Taken::No;
+        } else {
+            topic.indexes.remove(index);
+        }
+    }
+}
