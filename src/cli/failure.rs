@@ -8,25 +8,61 @@ use crate::{Details, Error, ErrorCode};
 
 /// How the process ends. The numbers are a promise to scripts; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
-    Done = 0,
-    Failed = 1,
-    Usage = 2,
-    NotFound = 3,
-    Timeout = 4,
-    Unreachable = 5,
+    Done,
+    Failed,
+    Usage,
+    NotFound,
+    Timeout,
+    Unreachable,
     /// The data directory is damaged, or of another format.
-    Damaged = 6,
+    Damaged,
     /// Another process has the data directory.
-    Locked = 7,
+    Locked,
     /// The journal could not be written.
-    JournalFailed = 8,
-    /// As shells report it: 128 and the number of the signal.
-    Interrupted = 130,
-    /// That of SIGPIPE: the reader of standard output left.
-    ReaderGone = 141,
-    Terminated = 143,
+    JournalFailed,
+    /// The command to run for jobs exists, but cannot be executed.
+    NotExecutable,
+    /// The command to run for jobs does not exist.
+    CommandNotFound,
+    /// By SIGHUP.
+    HungUp,
+    /// By SIGINT.
+    Interrupted,
+    /// By SIGQUIT.
+    Quit,
+    /// As by SIGPIPE: the reader of standard output left.
+    ReaderGone,
+    /// By SIGTERM.
+    Terminated,
+    /// As the command that was run for a job.
+    Command(u8),
+}
+
+impl Exit {
+    /// The exit code of the process.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Timeout => 4,
+            Self::Unreachable => 5,
+            Self::Damaged => 6,
+            Self::Locked => 7,
+            Self::JournalFailed => 8,
+            // As shells have it; signals are 128 and their number.
+            Self::NotExecutable => 126,
+            Self::CommandNotFound => 127,
+            Self::HungUp => 129,
+            Self::Interrupted => 130,
+            Self::Quit => 131,
+            Self::ReaderGone => 141,
+            Self::Terminated => 143,
+            Self::Command(code) => code,
+        }
+    }
 }
 
 /// Shown at the end of `wakeful --help`.
@@ -42,11 +78,13 @@ Exit codes:
   6  the data directory is damaged, or of another format
   7  another process has the data directory
   8  the journal could not be written or synced
+  126, 127  `job work`: the command cannot be executed; it does not exist
   130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch`,
             `lease keep-alive`, `job work` and `job outcomes`, which have no other end, exit
             with 0); `serve`: by a second one, while it was stopping
   141  the reader of standard output left before `job work` had an end; what only prints, as
        `watch`, ends at once then, with 0
+`job work --once` exits as the command of its job did; 129 and 131 are SIGHUP and SIGQUIT there.
 
 Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
 

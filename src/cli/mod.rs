@@ -170,8 +170,12 @@ enum Command {
 
 /// Runs the command line with `arguments`, the program's name first, and says how to exit.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    if given.first().is_some_and(|name| name == job::GUARD_NAME) {
+        return job::run_guard();
+    }
     stderr::take_panics();
-    let exit = run_to_end(arguments.into_iter().collect());
+    let exit = run_to_end(given);
     stderr::finish();
     exit
 }
@@ -189,7 +193,7 @@ fn run_to_end(given: Vec<OsString>) -> ExitCode {
         }
         failure.exit()
     });
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.code())
 }
 
 /// A command line as it was understood.
@@ -261,7 +265,7 @@ impl Refusal {
                 return exit_code(error.exit_code());
             }
             Self::Told(failure) => {
-                let exit = failure.exit() as i32;
+                let exit = failure.exit().code().into();
                 (failure, exit)
             }
         };
@@ -273,7 +277,7 @@ impl Refusal {
 }
 
 fn exit_code(exit: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(exit).unwrap_or(Exit::Usage as u8))
+    ExitCode::from(u8::try_from(exit).unwrap_or(Exit::Usage.code()))
 }
 
 impl Cli {

@@ -58,7 +58,7 @@ pub(crate) fn finish() {
 /// Ends the process.
 pub(crate) fn exit(exit: Exit) -> ! {
     finish();
-    std::process::exit(exit as i32)
+    std::process::exit(exit.code().into())
 }
 
 /// The writer of one line of the log.

@@ -1,19 +1,26 @@
-//! [`run`]: one process for one job, from its start to a verdict.
+//! [`Runner`]: one process for one job, from its start to a verdict.
 
-use std::ffi::OsString;
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use super::ended::Ended;
+use super::guard::{Group, Guard};
+use super::hindrance::Hindrance;
+use super::program::Program;
 use super::tail::Tail;
+use crate::cli::failure::Exit;
 use crate::cli::stderr;
-use crate::{Blob, Config, ReservedJob, Verdict};
+use crate::{Blob, ReservedJob, Verdict};
 
 /// How long a process may take to end when it is told to, before it is made to.
 const POLITENESS: Duration = Duration::from_secs(2);
@@ -21,16 +28,21 @@ const POLITENESS: Duration = Duration::from_secs(2);
 /// How long what a process has started may hold its output open when it is over itself.
 const LEFTOVER: Duration = Duration::from_secs(1);
 
-/// What is run for each job.
-#[derive(Debug, Clone)]
-pub(super) struct Program {
-    pub(super) command: Vec<OsString>,
-    /// How long it may run.
-    pub(super) timeout: Option<Duration>,
-    /// Exit codes that are a failure for good.
-    pub(super) fail_exits: Vec<i32>,
-    pub(super) output_bytes_max: usize,
-    pub(super) error_bytes_max: usize,
+/// How long the signal to stop may take to reach the worker, when something else that came with it was
+/// seen first: the end of a command that a service manager sent it to as well, or a closed terminal.
+pub(super) const STOP_SKEW: Duration = Duration::from_millis(200);
+
+/// What a service manager or a person ends processes with. SIGKILL is none of them: it is also what the
+/// kernel ends a process with that takes too much memory, which is a failure of its job.
+const STOPPED_BY: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+
+/// Runs commands for jobs.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) program: Program,
+    pub(super) guard: Arc<Guard>,
+    /// The worker was told to stop.
+    pub(super) stopping: CancellationToken,
 }
 
 /// How it came to an end.
@@ -38,102 +50,124 @@ enum End {
     Exited { status: io::Result<ExitStatus>, leftover: bool },
     Killed(Option<Verdict>),
     TimedOut(Duration),
+    Cut(Cut),
+}
+
+/// Why its output is not read to the end.
+enum Cut {
+    /// It printed more than is kept.
     TooMuch,
+    Unreadable(io::Error),
 }
 
-/// It printed more than is kept.
-struct TooMuch;
-
-impl Program {
-    /// Within the limits of the defaults.
-    pub(super) fn new(command: Vec<OsString>) -> Self {
-        let queue = Config::new().queue;
-        Self {
-            command,
-            timeout: None,
-            fail_exits: Vec::new(),
-            output_bytes_max: queue.output_bytes_max,
-            error_bytes_max: queue.error_bytes_max,
-        }
-    }
-}
-
-/// Runs `program` for `job` until it ends, its time is over, or `killed` says what becomes of the
-/// job without it.
-///
-/// What it has started is ended with it: they are one process group.
-/// Cancel: kills it, but not what it has started.
-pub(super) async fn run(
-    program: &Program,
-    job: &ReservedJob,
-    killed: oneshot::Receiver<Option<Verdict>>,
-) -> Option<Verdict> {
-    let mut child = match spawn(program, job) {
-        Ok(child) => child,
-        Err(error) => return Some(failed(format!("cannot run the command: {error}"))),
-    };
-    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let (mut output, mut errors) = (Vec::new(), Tail::new(program.error_bytes_max));
-    let end = {
-        let (stdin, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let pipes = async {
-            tokio::try_join!(
-                feed(stdin, &job.payload),
-                read_output(stdout, program.output_bytes_max, &mut output),
-                read_errors(stderr, &mut errors),
-            )
+impl Runner {
+    /// Runs the command for `job` until it ends, its time is over, or `killed` says what becomes of the
+    /// job without it.
+    ///
+    /// What it has started is ended with it: they are one process group.
+    /// Cancel: kills the process group.
+    pub(super) async fn run(
+        &self,
+        job: &ReservedJob,
+        killed: oneshot::Receiver<Option<Verdict>>,
+    ) -> Ended {
+        let (mut child, group) = match self.spawn(job) {
+            Ok(started) => started,
+            Err(hindrance) => return Ended::hindered(job.reservation, hindrance),
         };
-        tokio::select! {
-            end = over(&mut child, pipes) => end,
-            // Whoever could say so is gone: so is the job.
-            verdict = killed => End::Killed(verdict.unwrap_or_default()),
-            end = timed_out(program.timeout) => end,
-        }
-    };
-    match end {
-        End::Exited { leftover: false, .. } => {}
-        End::Exited { leftover: true, .. } => signal(group, Signal::KILL),
-        _ => stop(&mut child, group).await,
-    }
-    verdict(program, end, output, &errors)
-}
-
-fn spawn(program: &Program, job: &ReservedJob) -> io::Result<Child> {
-    let mut words = program.command.iter();
-    let name = words.next().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut command = Command::new(name);
-    command.args(words).process_group(0).kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-        .env("WAKEFUL_JOB_ID", job.reservation.id.to_string())
-        .env("WAKEFUL_JOB_EPOCH", job.reservation.epoch.to_string())
-        .env("WAKEFUL_JOB_TOPIC", os(&job.topic))
-        .env("WAKEFUL_JOB_ATTEMPT", (u64::from(job.failures) + 1).to_string())
-        .env("WAKEFUL_JOB_LOSSES", job.losses.to_string())
-        .env("WAKEFUL_JOB_PUSHED_MS", job.pushed.to_string());
-    for (name, value) in
-        [("WAKEFUL_JOB_INDEX", &job.index), ("WAKEFUL_JOB_ORDER_KEY", &job.order_key)]
-    {
-        match value {
-            Some(value) => command.env(name, os(value)),
-            None => command.env_remove(name),
+        let (mut output, mut errors) = (Vec::new(), Tail::new(self.program.error_bytes_max));
+        let end = {
+            let (stdin, stdout, stderr) =
+                (child.stdin.take(), child.stdout.take(), child.stderr.take());
+            let pipes = async {
+                tokio::try_join!(
+                    feed(stdin, &job.payload),
+                    read_output(stdout, self.program.output_bytes_max, &mut output),
+                    read_errors(stderr, &mut errors),
+                )
+            };
+            tokio::select! {
+                end = over(&mut child, pipes) => end,
+                // Whoever could say so is gone: so is the job.
+                verdict = killed => End::Killed(verdict.unwrap_or_default()),
+                end = timed_out(self.program.timeout) => end,
+            }
         };
+        match end {
+            End::Exited { leftover: false, .. } => group.leave(),
+            // Dropped, it is killed.
+            End::Exited { leftover: true, .. } => drop(group),
+            _ => stop(&mut child, group).await,
+        }
+        self.ended(job, end, output, &errors).await
     }
-    command.spawn()
+
+    fn spawn(&self, job: &ReservedJob) -> Result<(Child, Group), Hindrance> {
+        // A relative name would not be found, and a command that is would miss what it works on.
+        if matches!(std::env::current_dir(), Err(error) if error.kind() == io::ErrorKind::NotFound)
+        {
+            return Err(Hindrance::without_directory());
+        }
+        let spawned = self.guard.spawn(self.program.command(job));
+        spawned.map_err(|error| Hindrance::starting(self.program.name(), &error))
+    }
+
+    async fn ended(&self, job: &ReservedJob, end: End, output: Vec<u8>, errors: &Tail) -> Ended {
+        let (of, program) = (job.reservation, &self.program);
+        let status = match end {
+            End::Killed(verdict) => return Ended::new(of, verdict, Exit::Failed),
+            End::TimedOut(after) => {
+                let after = crate::duration::show(after);
+                let verdict = failed(with_end(format!("ran longer than {after}"), errors));
+                return Ended::new(of, Some(verdict), Exit::Timeout);
+            }
+            End::Cut(Cut::TooMuch) => {
+                let most = program.output_bytes_max;
+                let verdict = failed(with_end(format!("printed more than {most} bytes"), errors));
+                return Ended::new(of, Some(verdict), Exit::Failed);
+            }
+            End::Cut(Cut::Unreadable(error)) => {
+                return Ended::hindered(
+                    of,
+                    Hindrance::watching("read the output of the command", &error),
+                );
+            }
+            End::Exited { status: Err(error), .. } => {
+                return Ended::hindered(of, Hindrance::watching("wait for the command", &error));
+            }
+            End::Exited { status: Ok(status), .. } => status,
+        };
+        if status.success() {
+            let output = Blob::from(output);
+            return Ended::new(of, Some(Verdict::Done { output }), Exit::Done);
+        }
+        let exit = exit_of(status);
+        if self.stopped_too(status).await {
+            return Ended::new(of, Some(Verdict::Release), exit);
+        }
+        let error = with_end(status.to_string(), errors);
+        let for_good = status.code().is_some_and(|code| program.fail_exits.contains(&code));
+        let verdict = if for_good { Verdict::Fail { error } } else { failed(error) };
+        Ended::new(of, Some(verdict), exit)
+    }
+
+    /// Whether the command was ended together with its worker, as service managers do: that says
+    /// nothing of its job.
+    async fn stopped_too(&self, status: ExitStatus) -> bool {
+        let stopped = |signal: Signal| status.signal() == Some(signal.as_raw());
+        STOPPED_BY.into_iter().any(stopped)
+            && timeout(STOP_SKEW, self.stopping.cancelled()).await.is_ok()
+    }
 }
 
-/// Bytes as the environment holds them; one with a zero in it cannot be there.
-fn os(bytes: &Blob) -> OsString {
-    use std::os::unix::ffi::OsStringExt;
-    OsString::from_vec(bytes.iter().copied().filter(|byte| *byte != 0).collect())
+/// As a shell reports it.
+fn exit_of(status: ExitStatus) -> Exit {
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(Exit::Failed, Exit::Command)
 }
 
 /// Waits for its end and for all that it printed.
-async fn over(
-    child: &mut Child,
-    pipes: impl Future<Output = Result<((), (), ()), TooMuch>>,
-) -> End {
+async fn over(child: &mut Child, pipes: impl Future<Output = Result<((), (), ()), Cut>>) -> End {
     tokio::pin!(pipes);
     let mut open = true;
     let status = loop {
@@ -141,14 +175,14 @@ async fn over(
             status = child.wait() => break status,
             read = &mut pipes, if open => match read {
                 Ok(_) => open = false,
-                Err(TooMuch) => return End::TooMuch,
+                Err(cut) => return End::Cut(cut),
             },
         }
     };
     if open {
         match timeout(LEFTOVER, pipes).await {
             Ok(Ok(_)) => open = false,
-            Ok(Err(TooMuch)) => return End::TooMuch,
+            Ok(Err(cut)) => return End::Cut(cut),
             Err(_) => {}
         }
     }
@@ -166,23 +200,17 @@ async fn timed_out(after: Option<Duration>) -> End {
 }
 
 /// Ends it, and what it has started.
-async fn stop(child: &mut Child, group: Option<Pid>) {
-    signal(group, Signal::TERM);
+async fn stop(child: &mut Child, group: Group) {
+    group.signal(Signal::TERM);
     // If it cannot be waited for, it is over.
     let _ = timeout(POLITENESS, child.wait()).await;
-    signal(group, Signal::KILL);
+    group.signal(Signal::KILL);
     let _ = child.wait().await;
-}
-
-fn signal(group: Option<Pid>, signal: Signal) {
-    if let Some(group) = group {
-        // There may be nobody left.
-        let _ = kill_process_group(group, signal);
-    }
+    group.leave();
 }
 
 /// Hands it the payload. It need not read it.
-async fn feed(stdin: Option<impl AsyncWriteExt + Unpin>, payload: &Blob) -> Result<(), TooMuch> {
+async fn feed(stdin: Option<impl AsyncWriteExt + Unpin>, payload: &Blob) -> Result<(), Cut> {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(payload).await;
     }
@@ -193,18 +221,19 @@ async fn read_output(
     stdout: Option<impl AsyncRead + Unpin>,
     bytes_max: usize,
     output: &mut Vec<u8>,
-) -> Result<(), TooMuch> {
+) -> Result<(), Cut> {
     let Some(stdout) = stdout else { return Ok(()) };
-    let read = stdout.take(bytes_max as u64 + 1).read_to_end(output).await;
-    // What cannot be read is over.
-    if read.is_ok() && output.len() > bytes_max { Err(TooMuch) } else { Ok(()) }
+    let read = stdout.take((bytes_max as u64).saturating_add(1)).read_to_end(output).await;
+    match read {
+        Ok(_) if output.len() > bytes_max => Err(Cut::TooMuch),
+        Ok(_) => Ok(()),
+        // A part of a result is none.
+        Err(error) => Err(Cut::Unreadable(error)),
+    }
 }
 
 /// Shows what it complains about, and keeps the end of it.
-async fn read_errors(
-    stderr: Option<impl AsyncRead + Unpin>,
-    errors: &mut Tail,
-) -> Result<(), TooMuch> {
+async fn read_errors(stderr: Option<impl AsyncRead + Unpin>, errors: &mut Tail) -> Result<(), Cut> {
     let Some(mut stderr) = stderr else { return Ok(()) };
     let mut part = [0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut part).await {
@@ -217,30 +246,6 @@ async fn read_errors(
 
 fn failed(error: String) -> Verdict {
     Verdict::Retry { after: None, error }
-}
-
-fn verdict(program: &Program, end: End, output: Vec<u8>, errors: &Tail) -> Option<Verdict> {
-    let status = match end {
-        End::Killed(verdict) => return verdict,
-        End::TimedOut(after) => {
-            let after = crate::duration::show(after);
-            return Some(failed(with_end(format!("ran longer than {after}"), errors)));
-        }
-        End::TooMuch => {
-            let most = program.output_bytes_max;
-            return Some(failed(with_end(format!("printed more than {most} bytes"), errors)));
-        }
-        End::Exited { status, .. } => status,
-    };
-    Some(match status {
-        Err(error) => failed(format!("cannot wait for the command: {error}")),
-        Ok(status) if status.success() => Verdict::Done { output: Blob::from(output) },
-        Ok(status) => {
-            let error = with_end(status.to_string(), errors);
-            let for_good = status.code().is_some_and(|code| program.fail_exits.contains(&code));
-            if for_good { Verdict::Fail { error } } else { failed(error) }
-        }
-    })
 }
 
 /// What happened, and what it complained about last.

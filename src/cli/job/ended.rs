@@ -1,6 +1,8 @@
-//! [`Ended`]: a job whose process is over, and what is told of it.
+//! [`Ended`]: a job whose process is over, and the [`Line`] that is printed of it.
 
+use super::hindrance::Hindrance;
 use super::show::one_line;
+use crate::cli::failure::Exit;
 use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::{Error, ErrorCode, Reservation, Settlement, Verdict};
@@ -11,9 +13,24 @@ pub(super) struct Ended {
     pub(super) reservation: Reservation,
     /// `None` if it is somebody else's business now.
     pub(super) verdict: Option<Verdict>,
+    /// How a worker exits that does this job alone.
+    pub(super) exit: Exit,
+    /// Why the command was not run.
+    pub(super) hindrance: Option<Hindrance>,
 }
 
 impl Ended {
+    /// A job whose command came to an end.
+    pub(super) fn new(reservation: Reservation, verdict: Option<Verdict>, exit: Exit) -> Self {
+        Self { reservation, verdict, exit, hindrance: None }
+    }
+
+    /// A job that goes back, as its command cannot be run.
+    pub(super) fn hindered(reservation: Reservation, hindrance: Hindrance) -> Self {
+        let verdict = Some(Verdict::Release);
+        Self { reservation, verdict, exit: Exit::Failed, hindrance: Some(hindrance) }
+    }
+
     pub(super) fn settlement(&self) -> Option<Settlement> {
         let reservation = self.reservation;
         self.verdict.clone().map(|verdict| Settlement { reservation, verdict })
@@ -36,28 +53,45 @@ impl Ended {
         );
         let error = format!("its result was refused: {refusal}");
         let verdict = Some(Verdict::Retry { after: None, error });
-        (its_result && refused).then_some(Self { reservation: self.reservation, verdict })
+        (its_result && refused).then(|| Self::new(self.reservation, verdict, Exit::Failed))
     }
 
-    /// Says what became of it; `refusal` is why that was not recorded.
-    pub(super) fn show(&self, refusal: Option<&Error>, out: &mut Output) {
-        let Reservation { id, epoch } = self.reservation;
-        let (what, error) = match (&self.verdict, refusal) {
-            (_, Some(refusal)) => ("lost", Some(refusal.message.as_str())),
+    /// What is printed of it; `refusal` is why it was not recorded.
+    pub(super) fn line(self, refusal: Option<Error>) -> Line {
+        let (what, error) = match (self.verdict, refusal) {
+            (_, Some(refusal)) => ("lost", Some(refusal.message)),
             (None, _) => ("revoked", None),
             (Some(Verdict::Done { .. }), _) => ("done", None),
             (Some(Verdict::Retry { error, .. } | Verdict::Fail { error }), _) => {
-                ("failed", Some(error.as_str()))
+                ("failed", Some(error))
             }
-            (Some(Verdict::Snooze { .. } | Verdict::Release), _) => ("released", None),
+            (Some(Verdict::Snooze { .. } | Verdict::Release), _) => {
+                ("released", self.hindrance.map(|hindrance| hindrance.message))
+            }
         };
+        Line { reservation: self.reservation, what, error }
+    }
+}
+
+/// What is printed of a job that is settled.
+#[derive(Debug)]
+pub(super) struct Line {
+    reservation: Reservation,
+    what: &'static str,
+    error: Option<String>,
+}
+
+impl Line {
+    pub(super) fn print(&self, out: &mut Output) {
+        let Reservation { id, epoch } = self.reservation;
+        let error = self.error.as_deref();
         if out.json() {
             let object = Object::new().number("id", id).number("epoch", epoch.into());
-            let object = object.text("result", what);
+            let object = object.text("result", self.what);
             out.object(error.map_or(object.clone(), |error| object.text("error", error)));
         } else {
             let error = error.map_or(String::new(), |error| format!(": {}", one_line(error)));
-            out.line(format_args!("{what} {id}{error}"));
+            out.line(format_args!("{} {id}{error}", self.what));
         }
     }
 }
@@ -79,7 +113,7 @@ mod tests {
     fn done(bytes: usize) -> Ended {
         let output = vec![b'x'; bytes].into();
         let reservation = Reservation { id: 1, epoch: 1 };
-        Ended { reservation, verdict: Some(Verdict::Done { output }) }
+        Ended::new(reservation, Some(Verdict::Done { output }), Exit::Done)
     }
 
     #[test]

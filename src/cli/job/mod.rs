@@ -9,6 +9,9 @@ mod clear;
 mod dead;
 mod ended;
 mod get;
+mod guard;
+mod guard_process;
+mod hindrance;
 mod hold;
 mod list;
 mod moment;
@@ -16,15 +19,19 @@ mod options;
 mod outcomes;
 mod pause;
 mod plan;
+mod program;
 mod progress;
 mod push;
 mod push_lines;
+mod reap;
 mod replay;
 mod running;
 mod schedule;
 mod settle;
+mod settling;
 pub(crate) mod show;
 pub(crate) mod spec;
+mod stops;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -33,6 +40,9 @@ mod work;
 mod worker;
 
 use std::time::Duration;
+
+pub(crate) use guard::NAME as GUARD_NAME;
+pub(crate) use guard_process::run as run_guard;
 
 use super::OnSignal;
 use super::failure::{Exit, Failure};

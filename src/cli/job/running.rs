@@ -12,6 +12,8 @@ use crate::{Reservation, Verdict};
 pub(super) struct Running {
     ends: HashMap<Reservation, Option<oneshot::Sender<Option<Verdict>>>>,
     places: u32,
+    /// How many commands the machine is known to have room for.
+    bearable: u32,
     /// Jobs that may still be taken.
     left: u64,
 }
@@ -19,19 +21,19 @@ pub(super) struct Running {
 impl Running {
     /// At most `places` at once, and `left` in all.
     pub(super) fn new(places: u32, left: u64) -> Self {
-        Self { ends: HashMap::new(), places, left }
+        Self { ends: HashMap::new(), places, bearable: places, left }
     }
 
     /// How many jobs may be taken now.
     pub(super) fn room(&self) -> u32 {
         let taken = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
-        let free = self.places.saturating_sub(taken);
+        let free = self.bearable.saturating_sub(taken);
         u32::try_from(self.left).map_or(free, |left| free.min(left))
     }
 
-    /// Whether no more are to be taken, ever.
-    pub(super) fn is_full(&self) -> bool {
-        self.left == 0
+    /// Whether there is no more to do, ever. A job that runs may still come back without having run.
+    pub(super) fn is_finished(&self) -> bool {
+        self.left == 0 && self.ends.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,9 +68,18 @@ impl Running {
         }
     }
 
-    /// The job is settled.
+    /// The job is settled, after its command ran: there may be room for one more.
     pub(super) fn remove(&mut self, reservation: Reservation) {
         self.ends.remove(&reservation);
+        self.bearable = self.places.min(self.bearable.saturating_add(1));
+    }
+
+    /// The job went back as its command could not be run: it does not count, and no more than what
+    /// runs are taken until one that runs has ended.
+    pub(super) fn put_back(&mut self, reservation: Reservation) {
+        self.ends.remove(&reservation);
+        self.left = self.left.saturating_add(1);
+        self.bearable = u32::try_from(self.ends.len()).unwrap_or(u32::MAX).clamp(1, self.places);
     }
 
     pub(super) fn reservations(&self) -> Vec<Reservation> {
@@ -88,13 +99,35 @@ mod tests {
     fn a_place_is_free_again_when_its_job_is_settled() {
         let mut running = Running::new(2, 3);
         let _ends = [running.add(nth(1)), running.add(nth(2))];
-        assert_eq!((running.room(), running.is_full()), (0, false));
+        assert_eq!((running.room(), running.is_finished()), (0, false));
         running.remove(nth(1));
         assert_eq!(running.room(), 1);
         let _end = running.add(nth(3));
         running.remove(nth(2));
+        assert_eq!((running.room(), running.is_finished()), (0, false), "the last one runs");
         running.remove(nth(3));
-        assert_eq!((running.room(), running.is_full(), running.is_empty()), (0, true, true));
+        assert_eq!((running.room(), running.is_finished()), (0, true));
+    }
+
+    #[test]
+    fn a_machine_that_bears_less_is_given_less_and_then_slowly_more() {
+        let mut running = Running::new(8, 20);
+        let _ends: Vec<_> = (1..=8).map(|id| running.add(nth(id))).collect();
+        // Two commands run; for the others there was no room.
+        (3..=8).for_each(|id| running.put_back(nth(id)));
+        assert_eq!((running.room(), running.left), (0, 18));
+        running.remove(nth(1));
+        assert_eq!(running.room(), 2, "the one that ended, and one more");
+        running.remove(nth(2));
+        assert_eq!(running.room(), 4);
+        let _end = running.add(nth(9));
+        running.put_back(nth(9));
+        assert_eq!(running.room(), 1, "one is always tried");
+        for id in 10..30 {
+            let _end = running.add(nth(id));
+            running.remove(nth(id));
+        }
+        assert_eq!(running.bearable, 8, "never more than was asked for");
     }
 
     #[test]

@@ -2,20 +2,24 @@
 //! what it was told.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
 use parking_lot::Mutex;
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 
-use super::child::Program;
+use super::guard::Guard;
+use super::guard_process;
 use super::plan::Plan;
+use super::program::Program;
 use super::worker::work;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{
-    CallOptions, CallReply, Error, ErrorCode, JobReply, JobRequest, Operations, Reply, Request,
-    Reservation, ReservedJob, Verdict, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+    CallOptions, CallReply, Config, Error, ErrorCode, JobReply, JobRequest, Operations, Reply,
+    Request, Reservation, ReservedJob, Verdict, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
 
 /// After this, what was waited for does not come.
@@ -154,14 +158,26 @@ impl Operations for Fake {
 
 /// Runs `script` for as many jobs as there are.
 fn plan(script: &str, jobs_max: u64) -> Plan {
+    let queue = Config::new().queue;
     Plan {
         topic: "t".into(),
-        program: Program::new(["sh", "-c", script].map(Into::into).to_vec()),
+        program: Program::new(["sh", "-c", script].map(Into::into).to_vec(), &queue),
         concurrency: 1,
         visibility: Duration::from_secs(30),
         jobs_max,
+        once: false,
+        drain: false,
         grace: Duration::from_secs(25),
+        queue,
     }
+}
+
+/// A guard that is a thread in place of a process.
+fn guard() -> Arc<Guard> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::thread::spawn(|| guard_process::guard(theirs));
+    ours.set_nonblocking(true).unwrap();
+    Guard::over(UnixStream::from_std(ours).unwrap())
 }
 
 fn in_runtime<T>(test: impl Future<Output = T>) -> T {
@@ -174,7 +190,7 @@ fn run(fake: &Fake, plan: &Plan) -> (Result<Exit, Failure>, String) {
     in_runtime(async {
         let (_stop, mut stops) = mpsc::channel(2);
         let mut out = Output::memory(false);
-        let result = work(fake, plan, &mut stops, &mut out).await;
+        let result = work(fake, plan, guard(), &mut stops, &mut out).await;
         (result, out.printed())
     })
 }
@@ -220,11 +236,17 @@ fn how_it_exits_says_what_becomes_of_the_job() {
 }
 
 #[test]
-fn a_command_that_is_not_there_fails_the_job_not_the_worker() {
+fn a_command_that_is_not_there_costs_the_job_nothing_and_ends_the_worker() {
     let fake = Fake::with(&["x"]);
-    let program = Program::new(vec!["/no/such/command".into()]);
-    run(&fake, &Plan { program, ..plan("", 1) }).0.unwrap();
-    assert!(fake.told()[0].starts_with("1 retry cannot run the command: "), "{:?}", fake.told());
+    let program = Program::new(vec!["/no/such/command".into()], &Config::new().queue);
+    let (result, printed) = run(&fake, &Plan { program, ..plan("", 1) });
+    let failure = result.unwrap_err();
+    assert_eq!(
+        (failure.exit(), fake.told()),
+        (Exit::CommandNotFound, vec!["1 release".to_owned()])
+    );
+    assert!(failure.message().contains("/no/such/command"), "{}", failure.message());
+    assert!(printed.starts_with("released 1: cannot run /no/such/command"), "{printed}");
 }
 
 #[test]
@@ -293,7 +315,7 @@ fn what_runs_is_held_and_what_is_not_its_own_any_more_is_ended_and_not_settled()
                 std::future::pending().await
             };
             tokio::select! {
-                exit = work(&fake, &plan, &mut stops, &mut out) => exit.unwrap(),
+                exit = work(&fake, &plan, guard(), &mut stops, &mut out) => exit.unwrap(),
                 never = lose => never,
             };
             out.printed()
@@ -321,7 +343,7 @@ fn run_with<F: Future<Output = ()>>(
             never
         };
         let exit = tokio::select! {
-            exit = work(fake, plan, &mut stops, &mut out) => exit.unwrap(),
+            exit = work(fake, plan, guard(), &mut stops, &mut out) => exit.unwrap(),
             () = meanwhile => panic!("it never ends"),
         };
         (exit, out.printed())

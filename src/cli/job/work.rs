@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::child::Program;
+use super::guard::Guard;
 use super::options::Topic;
 use super::plan::Plan;
+use super::program::Program;
+use super::stops::Stops;
 use super::worker;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::signal::Ends;
+use crate::config::QueueConfig;
 use crate::{Config, Operations};
 
 /// Run a command for each job of a topic
@@ -34,17 +36,29 @@ _LOSSES, _PUSHED_MS.
 
 A job is held for as long as its command runs. The command, and what it has started, is ended when
 its time is over, or when the job is cancelled or somebody else's: first by SIGTERM, 2 s later by
-SIGKILL.
+SIGKILL. If the worker is killed, its commands are killed at once by a second process, job-guard.
 
-Prints one line for each: done ID, failed ID: REASON, released ID, revoked ID. Ctrl-C or SIGTERM:
-no more jobs are taken, and what runs may end within --grace; then, or at a second signal, it is
-ended, and its jobs go back to the head of the topic, at no cost. If the reader of what it prints
-leaves, that is a first signal, and it exits with 141. While the server cannot be
+A command that cannot be run costs no job anything: the job goes back, and the worker exits with
+127 if there is no such command, with 126 if it cannot be executed or the working directory was
+removed. For want of processes, memory or open files the worker tries again, with fewer at once.
+
+Prints one line for each: done ID, failed ID: REASON, released ID, revoked ID. If nobody reads them,
+no more jobs are taken after 1,000. What commands print to standard error is passed on as far as it
+is read, and dropped beyond.
+
+Ctrl-C, SIGTERM, SIGHUP or SIGQUIT: no more jobs are taken, and what runs may end within --grace;
+then, or at a second signal, it is ended, and its jobs go back to the head of the topic, at no cost.
+So do those of commands that a service manager ended with the same signal. If the reader of what the
+worker prints leaves, that is a first signal, and it exits with 141. While the server cannot be
 reached it tries again, for ever.
+
+--once exits as the command did: with its exit code, or 128 and the number of the signal that ended
+it; with 4 if its time was over, with 1 if its result was not taken.
 
 Examples:
   wakeful job work shout -- tr a-z A-Z
   wakeful job work resize --concurrency 4 --timeout 30s -- ./resize.sh
+  wakeful job work mail --drain --concurrency 8 -- ./send
   wakeful job work mail --once -- sh -c 'sendmail \"$WAKEFUL_JOB_INDEX\"'
   wakeful job work mail --fail-exit 65 -- ./send     65 (EX_DATAERR) is no use trying again")]
 pub(crate) struct WorkArgs {
@@ -66,12 +80,15 @@ pub(crate) struct WorkArgs {
     /// Exit code that is a failure for good; may be given more than once
     #[arg(long, value_name = "CODE")]
     fail_exit: Vec<i32>,
-    /// Do one job, and exit
+    /// Do one job, and exit as its command did
     #[arg(long, conflicts_with = "max_jobs")]
     once: bool,
     /// Do so many jobs, and exit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_jobs: Option<u64>,
+    /// Exit when no job is ready and none runs here; delayed jobs are left
+    #[arg(long)]
+    drain: bool,
     /// How long what runs may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "25s")]
     grace: Duration,
@@ -83,9 +100,12 @@ impl WorkArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = Stops::new().map_err(|error| Failure::io("signals", &error))?;
+        let guard = Guard::start().await.map_err(|error| {
+            Failure::io("the process that ends commands if this one is killed", &error)
+        })?;
         let (stop, mut stops) = mpsc::channel(2);
-        let plan = self.plan();
+        let plan = self.plan(Config::new().queue);
         let reader_gone = Cell::new(false);
         let listen = async {
             loop {
@@ -96,25 +116,27 @@ impl WorkArgs {
             }
         };
         let exit = tokio::select! {
-            result = worker::work(jobs, &plan, &mut stops, out) => result?,
+            result = worker::work(jobs, &plan, guard, &mut stops, out) => result?,
             never = listen => never,
         };
         Ok(if reader_gone.get() && exit == Exit::Done { Exit::ReaderGone } else { exit })
     }
 
-    fn plan(self) -> Plan {
-        let program = Program {
-            timeout: self.timeout,
-            fail_exits: self.fail_exit,
-            ..Program::new(self.command)
-        };
+    /// `queue` has the limits of the server.
+    fn plan(self, queue: QueueConfig) -> Plan {
+        let mut program = Program::new(self.command, &queue);
+        program.timeout = self.timeout;
+        program.fail_exits = self.fail_exit;
         Plan {
             topic: self.topic.topic,
             program,
             concurrency: self.concurrency,
             visibility: self.visibility,
             jobs_max: if self.once { 1 } else { self.max_jobs.unwrap_or(u64::MAX) },
+            once: self.once,
+            drain: self.drain,
             grace: self.grace,
+            queue,
         }
     }
 }

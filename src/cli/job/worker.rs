@@ -1,7 +1,8 @@
 //! [`Worker`]: takes jobs, runs a process for each, holds on to them, and settles them.
 //!
-//! Four loops side by side in one task: what is taken, what is held, what is settled, and what to
-//! do about signals. What they share is [`Running`].
+//! Several loops side by side in one task: what is taken, what is held, what is settled
+//! ([`settling`](super::settling)), what is printed, and what to do about signals. What they share is
+//! [`Running`].
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -9,40 +10,67 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::child::{self, Program};
-use super::ended::{Ended, fitting};
+use super::child::{Runner, STOP_SKEW};
+use super::ended::{Ended, Line};
+use super::guard::Guard;
+use super::hindrance::Hindrance;
 use super::plan::Plan;
 use super::running::Running;
-use super::{PAUSE, SLICE};
+use super::{PAUSE, SLICE, reap};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::{Config, Error, ErrorCode, Jobs, Operations, ReserveRequest, ReservedJob};
+use crate::{Error, ErrorCode, Jobs, Operations, ReserveRequest, ReservedJob};
 
 /// How long it may take to record what became of the jobs when everything was told to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a reader may take for the last lines when everything was told to end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Maximum number of lines that wait for a reader. No jobs are taken beyond.
+const LINES_MAX: usize = 1_000;
+
 /// See the module.
 pub(super) struct Worker<'a, J> {
-    jobs: &'a J,
-    plan: &'a Plan,
-    program: Arc<Program>,
-    running: RefCell<Running>,
+    pub(super) jobs: &'a J,
+    pub(super) plan: &'a Plan,
+    runner: Arc<Runner>,
+    pub(super) running: RefCell<Running>,
     children: RefCell<JoinSet<()>>,
     /// Bound: one for each job that is held.
     ended: mpsc::UnboundedSender<Ended>,
     /// Whether jobs are taken.
-    taking: Cell<bool>,
+    pub(super) taking: Cell<bool>,
     /// Jobs are not taken any more.
     stopped: Notify,
     /// The same, for whoever settles.
-    idle: Notify,
+    pub(super) idle: Notify,
     /// A place is free.
-    freed: Notify,
+    pub(super) freed: Notify,
     /// The connection was lost, and with it perhaps the jobs.
-    doubt: Notify,
+    pub(super) doubt: Notify,
+    /// What is printed of settled jobs, and not handed to the printer yet.
+    pub(super) lines: RefCell<Vec<Line>>,
+    /// How many lines are not written yet, those of [`lines`](Self::lines) included.
+    pub(super) unwritten: Cell<usize>,
+    /// There is something to print, or nothing more will come.
+    pub(super) printable: Notify,
+    /// Everything is settled.
+    settled: CancellationToken,
     failure: Cell<Option<Failure>>,
+    /// The failure ends what runs.
+    failed: Notify,
+    /// The failure lets what runs come to its end.
+    halted: Notify,
+    /// A command could not be started: no jobs are taken until then.
+    hindered_until: Cell<Option<Instant>>,
+    /// Whether that was told of.
+    pub(super) hindered: Cell<bool>,
+    /// How the last job ended, or the signal that came after it.
+    pub(super) last_exit: Cell<Exit>,
     /// Whether trouble with the connection was told of.
     troubled: Cell<bool>,
     quiet: bool,
@@ -52,14 +80,16 @@ pub(super) struct Worker<'a, J> {
 pub(super) async fn work<J: Operations>(
     jobs: &J,
     plan: &Plan,
+    guard: Arc<Guard>,
     stops: &mut mpsc::Receiver<Exit>,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let (ended, endings) = mpsc::unbounded_channel();
+    let program = plan.program.clone();
     let worker = Worker {
         jobs,
         plan,
-        program: Arc::new(plan.program.clone()),
+        runner: Arc::new(Runner { program, guard, stopping: CancellationToken::new() }),
         running: RefCell::new(Running::new(plan.concurrency, plan.jobs_max)),
         children: RefCell::default(),
         ended,
@@ -68,20 +98,43 @@ pub(super) async fn work<J: Operations>(
         idle: Notify::new(),
         freed: Notify::new(),
         doubt: Notify::new(),
+        lines: RefCell::default(),
+        unwritten: Cell::new(0),
+        printable: Notify::new(),
+        settled: CancellationToken::new(),
         failure: Cell::new(None),
+        failed: Notify::new(),
+        halted: Notify::new(),
+        hindered_until: Cell::new(None),
+        hindered: Cell::new(false),
+        last_exit: Cell::new(Exit::Done),
         troubled: Cell::new(false),
         quiet: out.json(),
     };
     let exit = tokio::select! {
-        () = async { tokio::join!(worker.take(), worker.settle(endings, out)); } => Exit::Done,
+        () = worker.do_all(endings, out) => {
+            if plan.once { worker.last_exit.get() } else { Exit::Done }
+        }
+        exit = worker.obey(stops) => exit,
         never = worker.touch() => never,
         never = worker.listen() => never,
-        exit = worker.obey(stops) => exit,
+        never = worker.watch_guard() => never,
+        never = worker.reap() => never,
     };
     worker.failure.take().map_or(Ok(exit), Err)
 }
 
 impl<J: Operations> Worker<'_, J> {
+    /// Does all there is to do, until the last line is printed.
+    async fn do_all(&self, endings: mpsc::UnboundedReceiver<Ended>, out: &mut Output) {
+        let settle = async {
+            self.settle(endings).await;
+            self.settled.cancel();
+            self.printable.notify_one();
+        };
+        tokio::join!(self.take(), settle, self.print(out));
+    }
+
     /// Takes jobs until there are enough, or that is stopped.
     async fn take(&self) {
         let taken = tokio::select! {
@@ -98,42 +151,71 @@ impl<J: Operations> Worker<'_, J> {
     }
 
     async fn take_on(&self) -> Result<(), Failure> {
+        let first_wait = if self.plan.drain { Duration::ZERO } else { SLICE };
+        let mut wait = first_wait;
         loop {
-            let (room, enough) = {
+            let (room, finished) = {
                 let running = self.running.borrow();
-                (running.room(), running.is_full())
+                (running.room(), running.is_finished())
             };
-            if enough {
+            if finished {
                 return Ok(());
             }
-            if room == 0 {
+            if room == 0 || self.unwritten.get() >= LINES_MAX {
                 self.freed.notified().await;
+                continue;
+            }
+            if let Some(until) = self.hindered_until.take() {
+                sleep_until(until).await;
                 continue;
             }
             let request = ReserveRequest {
                 topic: self.plan.topic.clone(),
                 credits: room,
-                wait: Some(SLICE),
+                wait: Some(wait),
                 visibility: Some(self.plan.visibility),
             };
-            match self.jobs.reserve(request).await {
-                Ok(jobs) => {
-                    self.troubled.set(false);
-                    jobs.into_iter().for_each(|job| self.start(job));
+            let reserved = match self.jobs.reserve(request).await {
+                Ok(jobs) => jobs,
+                Err(error) => {
+                    self.pause(error).await?;
+                    continue;
                 }
-                Err(error) => self.pause(error).await?,
+            };
+            self.troubled.set(false);
+            wait = first_wait;
+            if self.plan.drain && reserved.is_empty() {
+                if !self.running.borrow().is_empty() {
+                    // What runs may make another ready, as the next of its order key.
+                    self.freed.notified().await;
+                    continue;
+                }
+                if self.is_drained().await? {
+                    return Ok(());
+                }
+                wait = SLICE;
             }
+            reserved.into_iter().for_each(|job| self.start(job));
+        }
+    }
+
+    /// Whether nothing is ready. What is, and is not handed out, may be held up by the rate or the
+    /// concurrency of its topic: that passes.
+    async fn is_drained(&self) -> Result<bool, Failure> {
+        match self.jobs.topic_info(self.plan.topic.clone()).await {
+            Ok(topic) => Ok(topic.ready == 0 || topic.paused),
+            Err(error) if error.code == ErrorCode::TopicNotFound => Ok(true),
+            Err(error) => self.pause(error).await.map(|()| false),
         }
     }
 
     fn start(&self, job: ReservedJob) {
         let killed = self.running.borrow_mut().add(job.reservation);
-        let (program, ended) = (Arc::clone(&self.program), self.ended.clone());
+        let (runner, ended) = (Arc::clone(&self.runner), self.ended.clone());
         let mut children = self.children.borrow_mut();
         children.spawn(async move {
-            let verdict = child::run(&program, &job, killed).await;
             // Nobody is left to be told of it only when the worker is gone.
-            let _ = ended.send(Ended { reservation: job.reservation, verdict });
+            let _ = ended.send(runner.run(&job, killed).await);
         });
         // Those that are over.
         while children.try_join_next().is_some() {}
@@ -190,101 +272,116 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Settles what is over, until there is no more to come.
-    async fn settle(&self, mut endings: mpsc::UnboundedReceiver<Ended>, out: &mut Output) {
-        let queue = Config::new().queue;
-        let mut over = Vec::new();
-        while self.taking.get() || !self.running.borrow().is_empty() {
-            tokio::select! {
-                _ = endings.recv_many(&mut over, queue.push_jobs_max) => {}
-                () = self.idle.notified() => {}
-            }
-            while !over.is_empty() {
-                let rest = over.split_off(fitting(&over, queue.push_bytes_max));
-                let batch = std::mem::replace(&mut over, rest);
-                self.settle_batch(batch, out).await;
-            }
-            match out.flush().await {
-                // Whoever listens for the end hears of it.
-                Ok(()) | Err(Failure::ClosedPipe) => {}
-                Err(failure) => self.fail(failure),
-            }
-        }
+    /// Ends everything when the guard is gone: commands would outlive a worker that is killed.
+    async fn watch_guard(&self) -> Exit {
+        self.runner.guard.lost().await;
+        let message = "the process that ends commands if their worker is killed is gone itself";
+        self.fail(Failure::told(Exit::Failed, "GuardLost", message));
+        std::future::pending().await
     }
 
-    async fn settle_batch(&self, mut batch: Vec<Ended>, out: &mut Output) {
-        while !batch.is_empty() {
-            let answers = self.settled(&batch).await;
-            let mut again = Vec::new();
-            for (ended, refusal) in batch.into_iter().zip(answers) {
-                let other = refusal.as_ref().and_then(|refusal| ended.without_result(refusal));
-                if let Some(other) = other {
-                    again.push(other);
-                    continue;
+    async fn reap(&self) -> Exit {
+        reap::orphans(|child| self.runner.guard.awaits(child)).await;
+        std::future::pending().await
+    }
+
+    /// Prints what is settled, as fast as it is read, until the end of it. Nothing waits for a slow
+    /// reader but new jobs.
+    async fn print(&self, out: &mut Output) {
+        loop {
+            let lines = std::mem::take(&mut *self.lines.borrow_mut());
+            if !lines.is_empty() {
+                lines.iter().for_each(|line| line.print(out));
+                if let Err(failure) = out.flush().await {
+                    self.fail_to_print(failure).await;
                 }
-                ended.show(refusal.as_ref(), out);
-                self.running.borrow_mut().remove(ended.reservation);
+                self.unwritten.set(self.unwritten.get().saturating_sub(lines.len()));
                 self.freed.notify_one();
+            } else if self.settled.is_cancelled() {
+                return;
+            } else {
+                self.printable.notified().await;
             }
-            batch = again;
         }
     }
 
-    /// One answer for each. Tried again for as long as the jobs may still be this worker's.
-    async fn settled(&self, batch: &[Ended]) -> Vec<Option<Error>> {
-        let settlements: Vec<_> = batch.iter().filter_map(Ended::settlement).collect();
-        let start = Instant::now();
-        let answers = loop {
-            if settlements.is_empty() {
-                break Ok(Vec::new());
-            }
-            match self.jobs.settle(settlements.clone()).await {
-                Err(error) if error.retryable() && start.elapsed() < self.plan.visibility => {
-                    self.doubt.notify_one();
-                    // It is retryable, so this is no failure.
-                    let _ = self.pause(error).await;
-                }
-                answers => break answers,
-            }
-        };
-        let mut answers = answers.map(Vec::into_iter);
-        let answer = |ended: &Ended| match (&ended.verdict, &mut answers) {
-            (None, _) => None,
-            (Some(_), Ok(answers)) => answers.next().flatten(),
-            (Some(_), Err(error)) => Some(error.clone()),
-        };
-        batch.iter().map(answer).collect()
+    /// Ends everything, unless the reader or the terminal of the lines is gone: then a stop is under way,
+    /// or comes.
+    async fn fail_to_print(&self, failure: Failure) {
+        let stopping = self.runner.stopping.cancelled();
+        let expected =
+            matches!(failure, Failure::ClosedPipe) || timeout(STOP_SKEW, stopping).await.is_ok();
+        if !expected {
+            self.fail(failure);
+        }
     }
 
-    /// Does as signals say: at the first no more jobs are taken; at the second, or when the grace
-    /// is over, everything is ended.
+    /// Ends everything, some time after a signal or at once after a failure. Returns if
+    /// [`do_all`](Self::do_all) does not come to its end then.
     async fn obey(&self, stops: &mut mpsc::Receiver<Exit>) -> Exit {
-        let Some(_) = stops.recv().await else { return std::future::pending().await };
+        let exit = tokio::select! {
+            exit = self.stop(stops) => exit,
+            () = self.failed.notified() => Exit::Failed,
+        };
+        self.running.borrow_mut().release_all();
+        // What is not settled then is not this worker's for long.
+        let _ = timeout(LAST_PATIENCE, self.settled.cancelled()).await;
+        sleep(LAST_LINES).await;
+        if self.unwritten.get() > 0 {
+            let lines = self.unwritten.get();
+            notice(format_args!("{lines} lines were not printed: nothing reads standard output"));
+        }
+        exit
+    }
+
+    /// Takes no more jobs from the first signal on; returns at the second, or when the grace is over.
+    async fn stop(&self, stops: &mut mpsc::Receiver<Exit>) -> Exit {
+        tokio::select! {
+            Some(exit) = stops.recv() => self.last_exit.set(exit),
+            () = self.halted.notified() => {}
+        }
+        self.runner.stopping.cancel();
         self.stopped.notify_one();
         if !self.quiet && !self.running.borrow().is_empty() {
             let grace = crate::duration::show(self.plan.grace);
             notice(format_args!("stopping; what runs has {grace}, a second signal ends it"));
         }
-        let exit = tokio::select! {
+        tokio::select! {
             () = sleep(self.plan.grace) => Exit::Done,
             exit = stops.recv() => exit.unwrap_or(Exit::Done),
-        };
-        self.running.borrow_mut().release_all();
-        sleep(LAST_PATIENCE).await;
-        exit
+        }
     }
 
     /// Ends everything for a reason.
     fn fail(&self, failure: Failure) {
-        // The first is the reason for the others.
+        self.keep(failure);
+        self.stopped.notify_one();
+        self.failed.notify_one();
+    }
+
+    /// Keeps the first failure, which is the reason for the others.
+    fn keep(&self, failure: Failure) {
         let first = self.failure.take();
         self.failure.set(Some(first.unwrap_or(failure)));
-        self.stopped.notify_one();
-        self.running.borrow_mut().release_all();
+    }
+
+    /// A command could not be run: either none can, so that the worker ends when what runs has ended,
+    /// or that passes.
+    pub(super) fn hinder(&self, hindrance: &Hindrance) {
+        if let Some(failure) = hindrance.failure() {
+            self.keep(failure);
+            self.halted.notify_one();
+            return;
+        }
+        self.hindered_until.set(Some(Instant::now() + PAUSE));
+        if !self.quiet && !self.hindered.replace(true) {
+            let message = &hindrance.message;
+            notice(format_args!("{message}; its job went back, at no cost; trying again"));
+        }
     }
 
     /// Waits a little after an error that will pass; any other is a failure.
-    async fn pause(&self, error: Error) -> Result<(), Failure> {
+    pub(super) async fn pause(&self, error: Error) -> Result<(), Failure> {
         // Another store has other jobs, and needs workers as well.
         if !error.retryable() && error.code != ErrorCode::StoreChanged {
             return Err(error.into());

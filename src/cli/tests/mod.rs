@@ -103,7 +103,7 @@ fn check(line: &str, answers: impl IntoIterator<Item = Answer>, expected: Expect
         transcript += "\n";
         failure.exit()
     });
-    transcript += &format!("exit {}\n", exit as i32);
+    transcript += &format!("exit {}\n", exit.code());
     expected.assert_eq(&transcript);
 }
 

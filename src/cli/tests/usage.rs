@@ -73,7 +73,7 @@ fn usage_is_refused() {
         "user ls --auth -",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("`{line}` is accepted"));
-        assert_eq!(error.exit_code(), Exit::Usage as i32, "{line}");
+        assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
     }
 }
 

@@ -95,8 +95,7 @@ fn a_second_signal_gives_the_job_back_at_no_cost() {
 fn a_worker_that_is_killed_loses_its_job_to_the_next() {
     let server = Server::start();
     let id = server.push(&["slow"]);
-    // What it leaves behind ends when nobody reads what it prints.
-    let worker = server.worker(&["slow", "--", "sh", "-c", "while echo; do sleep 0.1; done"]);
+    let worker = server.worker(&["slow", "--", "sleep", "600"]);
     until("it runs", || server.state(&id) == "reserved");
     worker.signal("KILL");
     server.worker(&["slow", "--once", "--", "echo", "done"]).finish().ok();

@@ -7,3 +7,5 @@ mod keys;
 mod leases;
 mod operators;
 mod serving;
+#[cfg(target_os = "linux")]
+mod workers;

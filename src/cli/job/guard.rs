@@ -1,0 +1,225 @@
+//! [`Guard`]: kills the commands of a worker that died without ending them itself.
+//!
+//! A killed worker runs no code, so a second process ([`guard_process`](super::guard_process)) does
+//! this for it. The two share a socket. Each command registers its process group there after the
+//! fork and before the exec, so no command ever runs unregistered. When the worker dies, of whatever
+//! cause, the kernel closes its end of the socket, and the guard kills the registered groups.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::net::SendFlags;
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// First argument of the guard process, by which the binary recognizes its role. `wakeful` is no part
+/// of it, so that `pkill wakeful` leaves the guard to do its work.
+pub(crate) const NAME: &str = "job-guard";
+
+/// Maximum time for the guard process to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A message to the guard process: a command began, or is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Number of the command, never used twice by a worker.
+    pub(super) command: u64,
+    /// The process group of a command that begins; `None` when the command is over.
+    pub(super) group: Option<Pid>,
+}
+
+impl Entry {
+    pub(super) const BYTES: usize = 16;
+
+    /// Called between fork and exec, so it must not allocate.
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let group = self.group.map_or(0, Pid::as_raw_pid);
+        ((u128::from(self.command) << 64) | u128::from(group.cast_unsigned())).to_be_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let number = u128::from_be_bytes(bytes);
+        let group = Pid::from_raw((number as u32).cast_signed());
+        Self { command: (number >> 64) as u64, group }
+    }
+}
+
+/// The worker's end of the socket to the guard process.
+#[derive(Debug)]
+pub(super) struct Guard {
+    line: UnixStream,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Number of commands so far.
+    commands: u64,
+    /// Commands that are over, which the guard process does not know yet.
+    over: VecDeque<u64>,
+    /// Processes that this worker started and has not waited for.
+    children: Vec<Pid>,
+}
+
+impl Guard {
+    /// Starts the guard process, which is ready when this returns.
+    pub(super) async fn start() -> io::Result<Arc<Self>> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut line = UnixStream::from_std(ours)?;
+        // Nothing waits for the process: it lives as long as this one, and ends by itself.
+        let _ = command()?.stdin(OwnedFd::from(theirs)).spawn()?;
+        timeout(START_TIMEOUT, line.read_u8()).await??;
+        Ok(Self::over(line))
+    }
+
+    /// The guard behind `line`.
+    pub(super) fn over(line: UnixStream) -> Arc<Self> {
+        Arc::new(Self { line, state: Mutex::default() })
+    }
+
+    /// Returns when the guard process is gone.
+    pub(super) async fn lost(&self) {
+        loop {
+            // The read finds an error as well.
+            let _ = self.line.readable().await;
+            match self.line.try_read(&mut [0; 16]) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether `process` is one that this worker waits for.
+    pub(super) fn awaits(&self, process: Pid) -> bool {
+        self.state.lock().children.contains(&process)
+    }
+
+    /// Starts `command` as the leader of a process group of its own, which the guard knows before
+    /// the command is executed.
+    ///
+    /// Errors: as of [`Command::spawn`]; `WouldBlock` if the guard process does not read, and
+    /// `BrokenPipe` if it is gone. The command was not executed.
+    pub(super) fn spawn(self: &Arc<Self>, mut command: Command) -> io::Result<(Child, Group)> {
+        let number = {
+            let mut state = self.state.lock();
+            self.send_over(&mut state)?;
+            state.commands += 1;
+            state.commands
+        };
+        // Dropped if the spawn fails: then the group is not registered any more.
+        let mut group = Group { guard: Arc::clone(self), command: number, id: None };
+        let guard = Arc::clone(self);
+        let register = move || Ok(guard.send(Entry { command: number, group: Some(getpid()) })?);
+        #[expect(unsafe_code, reason = "a hook between fork and exec is always unsafe to install")]
+        // SAFETY: between fork and exec only async-signal-safe functions may be called, as another
+        // thread may have held any lock when this process was copied. `register` makes two system
+        // calls, getpid and send, on values that it owns. It allocates nothing (an error is a bare
+        // number), takes no lock, and cannot panic. Its descriptor is open: it holds the guard.
+        unsafe {
+            command.pre_exec(register);
+        }
+        let child = command.process_group(0).spawn()?;
+        group.begin(child.id());
+        Ok((child, group))
+    }
+
+    /// Sends one entry whole, or none of it: a stream of messages of one size has room for whole ones.
+    fn send(&self, entry: Entry) -> rustix::io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        rustix::net::send(&self.line, &entry.to_bytes(), flags).map(|_| ())
+    }
+
+    fn send_over(&self, state: &mut State) -> rustix::io::Result<()> {
+        while let Some(command) = state.over.front() {
+            self.send(Entry { command: *command, group: None })?;
+            state.over.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// The command line of the guard process.
+fn command() -> io::Result<Command> {
+    // The link works for a binary that was replaced or removed since, too.
+    let link = std::path::Path::new("/proc/self/exe");
+    let binary = if link.exists() { link.to_owned() } else { std::env::current_exe()? };
+    let mut command = Command::new(binary);
+    command.arg0(NAME).arg(std::process::id().to_string()).env_clear().current_dir("/");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command)
+}
+
+/// The process group of one command. Dropped, it is not registered any more, and what is left of it
+/// is killed, unless [`leave`](Self::leave) was called.
+#[derive(Debug)]
+pub(super) struct Group {
+    guard: Arc<Guard>,
+    command: u64,
+    id: Option<Pid>,
+}
+
+impl Group {
+    fn begin(&mut self, leader: Option<u32>) {
+        self.id = leader.and_then(|id| Pid::from_raw(id.cast_signed()));
+        self.guard.state.lock().children.extend(self.id);
+    }
+
+    /// Sends a signal to every process of the group.
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // All of them may be gone.
+            let _ = kill_process_group(id, signal);
+        }
+    }
+
+    /// Leaves alone whatever is left of the group.
+    pub(super) fn leave(mut self) {
+        self.forget();
+    }
+
+    /// Called after the leader was waited for, and again when dropped.
+    fn forget(&mut self) {
+        let mut state = self.guard.state.lock();
+        if let Some(id) = self.id.take() {
+            state.children.retain(|child| *child != id);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        self.forget();
+        let mut state = self.guard.state.lock();
+        state.over.push_back(self.command);
+        // One that does not read hears of it before the next command begins. If the guard is gone,
+        // so is the worker, soon.
+        let _ = self.guard.send_over(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_they_were_written() {
+        for command in [0, 1, u64::MAX] {
+            for group in [None, Pid::from_raw(1), Pid::from_raw(i32::MAX)] {
+                let entry = Entry { command, group };
+                assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How a [`Worker`] settles jobs.
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::ended::{Ended, fitting};
+use super::worker::Worker;
+use crate::cli::failure::Exit;
+use crate::{Error, Jobs, Operations, Verdict};
+
+impl<J: Operations> Worker<'_, J> {
+    /// Settles what is over, until there is no more to come.
+    pub(super) async fn settle(&self, mut endings: mpsc::UnboundedReceiver<Ended>) {
+        let queue = &self.plan.queue;
+        let mut over = Vec::new();
+        while self.taking.get() || !self.running.borrow().is_empty() {
+            tokio::select! {
+                _ = endings.recv_many(&mut over, queue.push_jobs_max) => {}
+                () = self.idle.notified() => {}
+            }
+            // Before the jobs go back, so that they are not taken at once.
+            over.iter()
+                .filter_map(|ended| ended.hindrance.as_ref())
+                .for_each(|one| self.hinder(one));
+            while !over.is_empty() {
+                let rest = over.split_off(fitting(&over, queue.push_bytes_max));
+                let batch = std::mem::replace(&mut over, rest);
+                self.settle_batch(batch).await;
+            }
+        }
+    }
+
+    async fn settle_batch(&self, mut batch: Vec<Ended>) {
+        while !batch.is_empty() {
+            let answers = self.settled(&batch).await;
+            let mut again = Vec::new();
+            for (ended, refusal) in batch.into_iter().zip(answers) {
+                let other = refusal.as_ref().and_then(|refusal| ended.without_result(refusal));
+                if let Some(other) = other {
+                    again.push(other);
+                    continue;
+                }
+                self.finish(ended, refusal);
+            }
+            batch = again;
+        }
+    }
+
+    /// Counts a job that is settled, or that could not be, and has it printed.
+    fn finish(&self, ended: Ended, refusal: Option<Error>) {
+        if ended.hindrance.is_some() {
+            self.running.borrow_mut().put_back(ended.reservation);
+        } else {
+            self.running.borrow_mut().remove(ended.reservation);
+            self.hindered.set(false);
+        }
+        match (&refusal, &ended.verdict) {
+            (Some(_), _) => self.last_exit.set(Exit::Failed),
+            // It has not ended.
+            (None, Some(Verdict::Release)) => {}
+            (None, _) => self.last_exit.set(ended.exit),
+        }
+        self.lines.borrow_mut().push(ended.line(refusal));
+        self.unwritten.set(self.unwritten.get() + 1);
+        self.printable.notify_one();
+        self.freed.notify_one();
+    }
+
+    /// One answer for each. Tried again for as long as the jobs may still be this worker's.
+    async fn settled(&self, batch: &[Ended]) -> Vec<Option<Error>> {
+        let settlements: Vec<_> = batch.iter().filter_map(Ended::settlement).collect();
+        let start = Instant::now();
+        let answers = loop {
+            if settlements.is_empty() {
+                break Ok(Vec::new());
+            }
+            match self.jobs.settle(settlements.clone()).await {
+                Err(error) if error.retryable() && start.elapsed() < self.plan.visibility => {
+                    self.doubt.notify_one();
+                    // It is retryable, so this is no failure.
+                    let _ = self.pause(error).await;
+                }
+                answers => break answers,
+            }
+        };
+        let mut answers = answers.map(Vec::into_iter);
+        let answer = |ended: &Ended| match (&ended.verdict, &mut answers) {
+            (None, _) => None,
+            (Some(_), Ok(answers)) => answers.next().flatten(),
+            (Some(_), Err(error)) => Some(error.clone()),
+        };
+        batch.iter().map(answer).collect()
+    }
+}
