@@ -103,20 +103,15 @@ impl StorageActor {
     }
 }
 
-/// Hands what happened to the journal, as many records as it takes.
+/// Hands what happened in a turn to the journal, as many records as it takes, of which all are read
+/// back or none.
 pub(super) fn hand_over(
     ledger: &mut Option<JobLedger>,
     records: &mut Batch,
-    mut take: impl FnMut(&mut Vec<u8>) -> bool,
+    take: impl FnMut(&mut Vec<u8>) -> bool,
 ) {
     let Some(ledger) = ledger else { return };
-    let mut more = true;
-    while more {
-        records.push_if(|out| {
-            more = take(out);
-            more
-        });
-    }
+    records.push_group(take);
     ledger.hand_over(records, ());
 }
 

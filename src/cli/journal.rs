@@ -123,8 +123,8 @@ impl VerifyArgs {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let Self { data_dir } = self;
         let verified = journal::verify(&RealDisk, &data_dir).map_err(Error::from)?;
-        let Verified { store_id, snapshot, segments, commits, records, bytes, torn_bytes, closed } =
-            verified;
+        let Verified { store_id, snapshot, segments, commits, records, bytes, .. } = verified;
+        let Verified { unfinished, torn_bytes, closed, .. } = verified;
         if out.json() {
             out.object(
                 Object::new()
@@ -134,6 +134,7 @@ impl VerifyArgs {
                     .number("commits", commits)
                     .number("records", records)
                     .number("bytes", bytes)
+                    .number("unfinished_records", unfinished)
                     .number("torn_bytes", torn_bytes)
                     .flag("closed", closed),
             );
@@ -143,13 +144,17 @@ impl VerifyArgs {
                 (false, 0) => "not closed, nothing torn".to_owned(),
                 (false, torn) => format!("a torn tail of {torn} bytes, which the next start cuts"),
             };
+            let unfinished = match unfinished {
+                0 => String::new(),
+                records => format!("; {records} of them were never whole, and are left out"),
+            };
             let snapshot = match snapshot {
                 0 => String::new(),
                 seq => format!("a snapshot of {seq} records, then "),
             };
             out.line(format_args!(
                 "whole: {snapshot}{bytes} bytes in {commits} commits and {segments} segments up to \
-                 record {records}; {end}"
+                 record {records}{unfinished}; {end}"
             ));
         }
         out.flush_blocking()?;

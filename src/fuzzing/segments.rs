@@ -12,12 +12,15 @@ const SECTOR: usize = 512;
 pub(super) const COMMIT_HEAD: usize = 64;
 const SEGMENT_BYTES: usize = 8 * SECTOR;
 const SEGMENTS_MAX: u64 = 4;
+/// The bits of a record's length that are its length.
+const LENGTH: usize = (1 << 30) - 1;
 /// Whatever the input says; the same in the headers of all segments.
 const SALT: u64 = 0x5a17;
 const STORE_ID: u64 = 7;
 
 /// Reads `data` as a journal: the first byte says which checksums are made right before (1: of the
-/// segments' heads, 2: of commits, 4: of their records), then come the segments. What is refused
+/// segments' heads, 2: of commits, 4: of their records) and whether they are of the older version (8),
+/// then come the segments. What is refused
 /// was not changed; what is opened says the same when it is opened again.
 pub fn journal_segments(data: &[u8]) {
     if let Some((choice, data)) = data.split_first() {
@@ -31,7 +34,8 @@ pub(super) fn lay_out(choice: u8, data: &[u8]) -> FaultyDisk {
         let mut segment = part.to_vec();
         segment.resize(SEGMENT_BYTES, 0);
         if choice & 1 > 0 {
-            repair_head(&mut segment, number);
+            let version = if choice & 8 > 0 { 1 } else { 2 };
+            repair_head(&mut segment, number, version);
         }
         if choice & 2 > 0 {
             repair_commits(&mut segment, choice & 4 > 0);
@@ -104,10 +108,10 @@ pub(super) fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), Jou
 }
 
 /// The head of a segment, as `docs/journal.md` has it.
-fn repair_head(segment: &mut [u8], number: u64) {
+fn repair_head(segment: &mut [u8], number: u64, version: u64) {
     let size = segment.len() as u64;
     put(segment, 0, b"WAKEFUL\0LOG\0\0\0\0\0");
-    put(segment, 16, &1_u64.to_le_bytes());
+    put(segment, 16, &version.to_le_bytes());
     put(segment, 24, &STORE_ID.to_le_bytes());
     put(segment, 32, &number.to_le_bytes());
     put(segment, 40, &size.to_le_bytes());
@@ -144,7 +148,7 @@ fn repair_commits(segment: &mut [u8], records: bool) {
 
 fn repair_records(segment: &mut [u8], mut at: usize, end: usize) {
     while at + 8 <= end.min(segment.len()) {
-        let payload_end = (at + 8).saturating_add(u32_at(segment, at));
+        let payload_end = (at + 8).saturating_add(u32_at(segment, at) & LENGTH);
         let Some(payload) = segment.get(at + 8..payload_end) else { return };
         let length = segment.get(at..at + 4).unwrap_or_default();
         let checksum = crc32c::crc32c_append(crc32c::crc32c(length), payload);

@@ -1,8 +1,9 @@
 //! Records encoded for one hand-over.
 
-use super::format::{FRAME_BYTES, frame_head};
+use super::format::{FRAME_BYTES, Place, frame_head, frame_len};
 
-/// Framed records: of each its length, its checksum and its payload.
+/// Framed records: of each its length, its checksum and its payload. Those of one group are read back
+/// all or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(super) framed: Vec<u8>,
@@ -15,7 +16,7 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds one record, unless `encode` says that there is none; otherwise it appends the payload
+    /// Adds one record, a group of its own, unless `encode` says that there is none; otherwise it appends the payload
     /// and must leave alone what is there.
     pub(crate) fn push_if(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.framed.len();
@@ -25,12 +26,30 @@ impl Batch {
             return;
         }
         if let Some((head, payload)) = self.framed.split_at_mut_checked(start + FRAME_BYTES) {
-            let filled = frame_head(payload);
+            let filled = frame_head(payload, Place::ALONE);
             if let Some(slot) = head.get_mut(start..) {
                 slot.copy_from_slice(&filled);
             }
         }
         self.records += 1;
+    }
+
+    /// Adds records, all of one group, until `encode` says that there is none.
+    pub(crate) fn push_group(&mut self, mut encode: impl FnMut(&mut Vec<u8>) -> bool) {
+        let (start, before) = (self.framed.len(), self.records);
+        let mut more = true;
+        while more {
+            self.push_if(|out| {
+                more = encode(out);
+                more
+            });
+        }
+        let records = self.records - before;
+        if records > 1
+            && let Some(framed) = self.framed.get_mut(start..)
+        {
+            join(framed, records);
+        }
     }
 
     /// Whether there is no record.
@@ -52,12 +71,25 @@ impl Batch {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let records = super::format::Records::of(&self.framed);
-        records.filter_map(|record| Some(record.ok()?.1.to_vec())).collect()
+        records.filter_map(|record| Some(record.ok()?.payload.to_vec())).collect()
     }
 
     /// Empties it, keeping the buffer.
     pub(super) fn clear(&mut self) {
         self.framed.clear();
         self.records = 0;
+    }
+}
+
+/// Makes one group of `records` framed records.
+fn join(mut framed: &mut [u8], records: u64) {
+    for nth in 1..=records {
+        let len = usize::try_from(frame_len(framed)).unwrap_or(usize::MAX);
+        let Some((record, rest)) = framed.split_at_mut_checked(len) else { return };
+        if let Some((head, payload)) = record.split_at_mut_checked(FRAME_BYTES) {
+            let place = Place { first: nth == 1, last: nth == records };
+            head.copy_from_slice(&frame_head(payload, place));
+        }
+        framed = rest;
     }
 }

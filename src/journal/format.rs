@@ -16,8 +16,10 @@ pub(super) const SEAL: usize = COMMIT_HEAD;
 pub(super) const FRAME_BYTES: usize = 8;
 /// Bytes of a segment's header, the padding included; commits start here.
 pub(super) const SEGMENT_HEAD: usize = 512;
-/// The only version there is.
-pub(super) const VERSION: u32 = 1;
+/// The version that is written. Everything of an older one is right in it too.
+pub(super) const VERSION: u32 = 2;
+/// The oldest version that is read.
+const VERSION_OLDEST: u32 = 1;
 /// Most bytes of records in one commit: a length must fit in 32 bits with room to spare.
 pub(super) const COMMIT_BYTES_MAX: u64 = 1 << 30;
 
@@ -25,6 +27,13 @@ pub(super) const COMMIT_BYTES_MAX: u64 = 1 << 30;
 pub(super) const FLAG_CLOSED: u32 = 1;
 /// There was no successor of the segment when this was written.
 pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
+
+/// The bits of a record's length that are its length.
+const LENGTH: u32 = FOLLOWS - 1;
+/// In the length of a record: it is not the first of its group.
+const FOLLOWS: u32 = 1 << 30;
+/// In the length of a record: it is not the last of its group.
+const MORE: u32 = 1 << 31;
 
 const MAGIC: &[u8; 16] = b"WAKEFUL\0LOG\0\0\0\0\0";
 const MARKER: &[u8; 4] = b"WKCM";
@@ -39,6 +48,7 @@ pub(super) fn padded(bytes: u64) -> u64 {
 /// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHead {
+    pub(super) version: u32,
     pub(super) store_id: u64,
     pub(super) number: u64,
     pub(super) size: u64,
@@ -58,7 +68,7 @@ impl SegmentHead {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(SEGMENT_HEAD);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&0u32.to_le_bytes());
         for field in [self.store_id, self.number, self.size, self.salt] {
             bytes.extend_from_slice(&field.to_le_bytes());
@@ -75,10 +85,7 @@ impl SegmentHead {
         if bytes.get(..16) != Some(MAGIC) {
             return Err(BadHead::Foreign);
         }
-        let version = u32_at(bytes, 16);
-        if version != VERSION {
-            return Err(BadHead::Version(version));
-        }
+        let version = version_at(bytes)?;
         if crc32c::crc32c(bytes.get(..60).unwrap_or_default()) != u32_at(bytes, 60) {
             return Err(BadHead::Damaged(60, "the checksum of the segment's header is wrong"));
         }
@@ -91,12 +98,20 @@ impl SegmentHead {
             return Err(BadHead::Damaged(40, "the size is no multiple of 512"));
         }
         Ok(Self {
+            version,
             store_id: u64_at(bytes, 24),
             number: u64_at(bytes, 32),
             size,
             salt: u64_at(bytes, 48),
         })
     }
+}
+
+/// The version in the header of a segment or a snapshot.
+fn version_at(bytes: &[u8]) -> Result<u32, BadHead> {
+    let version = u32_at(bytes, 16);
+    let known = (VERSION_OLDEST..=VERSION).contains(&version);
+    known.then_some(version).ok_or(BadHead::Version(version))
 }
 
 /// A commit's header.
@@ -206,10 +221,7 @@ impl Snapshot {
         if bytes.get(..16) != Some(SNAPSHOT_MAGIC) {
             return Err(BadHead::Foreign);
         }
-        let version = u32_at(bytes, 16);
-        if version != VERSION {
-            return Err(BadHead::Version(version));
-        }
+        version_at(bytes)?;
         if crc32c::crc32c(bytes.get(..60).unwrap_or_default()) != u32_at(bytes, 60) {
             return Err(BadHead::Damaged(60, "the checksum of the header is wrong"));
         }
@@ -278,10 +290,26 @@ pub(super) fn zero_pieces(body: &[u8], offset: u64) -> u32 {
     behind.chunks(SECTOR as usize).filter(|piece| is_zero(piece)).count() as u32
 }
 
-/// Length and checksum of a record.
-pub(super) fn frame_head(payload: &[u8]) -> [u8; FRAME_BYTES] {
+/// Where a record stands in its group: records that are handed over together, and read back all or
+/// not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+impl Place {
+    /// Of a record that is a group of its own.
+    pub(super) const ALONE: Self = Self { first: true, last: true };
+}
+
+/// Length, place and checksum of a record.
+pub(super) fn frame_head(payload: &[u8], place: Place) -> [u8; FRAME_BYTES] {
     // A longer one fits no segment: the writer refuses it for its length.
-    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut len = u32::try_from(payload.len()).unwrap_or(LENGTH).min(LENGTH);
+    len |= if place.first { 0 } else { FOLLOWS };
+    len |= if place.last { 0 } else { MORE };
+    let len = len.to_le_bytes();
     let crc = crc32c::crc32c_append(crc32c::crc32c(&len), payload).to_le_bytes();
     let mut head = [0; FRAME_BYTES];
     head.iter_mut().zip(len.iter().chain(&crc)).for_each(|(to, from)| *to = *from);
@@ -290,10 +318,19 @@ pub(super) fn frame_head(payload: &[u8]) -> [u8; FRAME_BYTES] {
 
 /// Bytes of the record that `framed` starts with, its frame included.
 pub(super) fn frame_len(framed: &[u8]) -> u64 {
-    FRAME_BYTES as u64 + u64::from(u32_at(framed, 0))
+    FRAME_BYTES as u64 + u64::from(u32_at(framed, 0) & LENGTH)
 }
 
-/// The records of a commit, each with its place in the body; the place of the first bad one ends it.
+/// A record of a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record<'a> {
+    /// Where in the body it begins.
+    pub(super) at: usize,
+    pub(super) payload: &'a [u8],
+    pub(super) place: Place,
+}
+
+/// The records of a commit; where in the body the first bad one begins ends it.
 pub(super) struct Records<'a> {
     rest: &'a [u8],
     at: usize,
@@ -306,7 +343,7 @@ impl<'a> Records<'a> {
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<(usize, &'a [u8]), usize>;
+    type Item = Result<Record<'a>, usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -314,9 +351,11 @@ impl<'a> Iterator for Records<'a> {
         }
         let at = self.at;
         let len = usize::try_from(frame_len(self.rest)).unwrap_or(usize::MAX);
+        let field = u32_at(self.rest, 0);
+        let place = Place { first: field & FOLLOWS == 0, last: field & MORE == 0 };
         let framed = self.rest.split_at_checked(len).and_then(|(framed, rest)| {
             let (head, payload) = framed.split_at_checked(FRAME_BYTES)?;
-            (head == frame_head(payload)).then_some((payload, rest))
+            (head == frame_head(payload, place)).then_some((payload, rest))
         });
         let Some((payload, rest)) = framed else {
             self.rest = &[];
@@ -324,7 +363,7 @@ impl<'a> Iterator for Records<'a> {
         };
         self.rest = rest;
         self.at += len;
-        Some(Ok((at, payload)))
+        Some(Ok(Record { at, payload, place }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::JournalError;
 use super::disk::{Disk, DiskFile};
 use super::error::Action;
-use super::format::SegmentHead;
+use super::format::{SegmentHead, VERSION};
 use super::segment::{self, Segment, TEMPORARY};
 
 const ZEROS: usize = 1024 * 1024;
@@ -30,7 +30,8 @@ impl Maker {
     /// Makes a segment; when it is there under its name it is there whole, and durable.
     pub(super) fn make(&self, number: u64) -> Result<Segment, JournalError> {
         let (store_id, size) = (self.store_id, self.size);
-        self.put(SegmentHead { store_id, number, size, salt: rand::random() }, &[])
+        let salt = rand::random();
+        self.put(SegmentHead { version: VERSION, store_id, number, size, salt }, &[])
     }
 
     /// Puts a segment with this header, and behind it these bytes, in the place of any that is

@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod exclusive;
 mod format;
+mod groups;
 mod keeper;
 mod maker;
 mod ready;
@@ -21,7 +22,7 @@ mod shared;
 mod snapshot;
 pub mod specimen;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod thread;
 mod writer;
 

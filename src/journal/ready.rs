@@ -2,7 +2,7 @@
 
 use super::error::Action;
 use super::exclusive::{self, MARKER};
-use super::format::{SegmentHead, is_zero};
+use super::format::{SegmentHead, VERSION, is_zero};
 use super::keeper::remove_replaced;
 use super::maker::Maker;
 use super::recovery::{Found, behind};
@@ -27,6 +27,11 @@ pub(super) struct Ready {
 
 /// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
 pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
+    let unfinished = found.groups.unfinished_at_end();
+    if unfinished > 0 {
+        let what = "the log ends in records of a request that was never whole; they are left out";
+        tracing::warn!(records = unfinished, last = found.last, what);
+    }
     cut(&found)?;
     sweep(maker)?;
     // After a kill the newest names may be in memory only: a segment's, or that of the snapshot.
@@ -46,6 +51,9 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
         // A failure here is the journal's thread to report and to retry: reading must be possible
         // with a full disk.
         segments.extend(maker.make(newest + 1));
+    }
+    for segment in segments.iter_mut().skip(index) {
+        upgrade(segment)?;
     }
     let snapshot = snapshot.map(|it| SnapshotInfo { seq: it.seq, bytes: it.bytes });
     let log: u64 = segments.iter().map(|segment| segment.head.size).sum();
@@ -76,6 +84,16 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
         log_bytes,
         cut_bytes: torn.unwrap_or(0),
     })
+}
+
+/// Gives a segment of an older version the header of this one: what is appended may need it.
+fn upgrade(segment: &mut Segment) -> Result<(), JournalError> {
+    if segment.head.version == VERSION {
+        return Ok(());
+    }
+    segment.head.version = VERSION;
+    segment.write(0, &segment.head.encode())?;
+    segment.sync()
 }
 
 /// Marks the directory as that of a store, unless it is.

@@ -12,6 +12,7 @@ use super::format::{
     ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
     SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
 };
+use super::groups::Groups;
 use super::segment::{self, Segment};
 use super::snapshot::{self, Checked, Reading};
 use super::{JournalError, Replay, Seq};
@@ -32,6 +33,8 @@ pub(crate) struct Verified {
     pub(crate) records: u64,
     /// Bytes of records behind the snapshot.
     pub(crate) bytes: u64,
+    /// Of the records, those that are left out: the ends of their groups were never written.
+    pub(crate) unfinished: u64,
     /// Bytes, zeros not counted, of a torn tail that opening would cut.
     pub(crate) torn_bytes: u64,
     /// Whether it was closed and not written to since.
@@ -52,6 +55,7 @@ pub(super) struct Found {
     pub(super) commits: u64,
     pub(super) bytes: u64,
     pub(super) closed: bool,
+    pub(super) groups: Groups,
     /// The newest segment whose commits say that it has a successor.
     pub(super) promised: u64,
     pub(super) stop: Option<Stop>,
@@ -124,6 +128,7 @@ fn scan_files(
         commits: 0,
         bytes: 0,
         closed: false,
+        groups: Groups::default(),
         promised: 0,
         stop,
     };
@@ -381,12 +386,11 @@ impl Found {
     ) -> Result<(), JournalError> {
         let framed = body.get(..commit.bytes as usize).unwrap_or_default();
         let in_snapshot = self.snapshot.map_or(0, |it| it.seq);
-        for (place, payload) in Records::of(framed).flatten() {
+        for record in Records::of(framed).flatten() {
             self.last += 1;
             if self.last > in_snapshot {
-                replay(self.last, payload)
-                    .map_err(|what| segment.damaged(body_at + place as u64, what))?;
-                self.bytes += payload.len() as u64;
+                let at = body_at + record.at as u64;
+                self.bytes += self.groups.take(segment, at, self.last, record, replay)?;
             }
         }
         self.commits += 1;
@@ -443,6 +447,7 @@ impl Found {
             commits: self.commits,
             records: self.last,
             bytes: self.bytes,
+            unfinished: self.groups.unfinished(),
             torn_bytes: self.torn.unwrap_or(0),
             closed: self.closed && self.torn.is_none(),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use super::error::Action;
-use super::format::{BadHead, Records, Snapshot, Trailer, frame_len};
+use super::format::{BadHead, FRAME_BYTES, Place, Record, Records, Snapshot, Trailer, frame_len};
 use super::segment::TEMPORARY;
 use super::{JournalError, Seq};
 
@@ -240,9 +240,9 @@ impl Reading {
     /// Reads and checks everything, giving every record to `replay`.
     pub(super) fn replay(&self, replay: super::Replay) -> Result<(), JournalError> {
         self.read(|at, framed, _| {
-            for (place, payload) in Records::of(framed).flatten() {
-                replay(self.head.seq, payload)
-                    .map_err(|what| self.damaged(at + place as u64, what))?;
+            for record in Records::of(framed).flatten() {
+                replay(self.head.seq, record.payload)
+                    .map_err(|what| self.damaged(at + record.at as u64, what))?;
             }
             Ok(())
         })
@@ -256,8 +256,10 @@ impl Reading {
 /// How much of `bytes` is whole and right records, and how many.
 fn whole_records(bytes: &[u8]) -> (usize, u64) {
     let (mut end, mut records) = (0, 0);
-    for (place, payload) in Records::of(bytes).map_while(Result::ok) {
-        end = place + super::format::FRAME_BYTES + payload.len();
+    // All of a snapshot is there, or nothing: it has no groups.
+    let alone = |record: &Record| record.place == Place::ALONE;
+    for record in Records::of(bytes).map_while(Result::ok).take_while(alone) {
+        end = record.at + FRAME_BYTES + record.payload.len();
         records += 1;
     }
     (end, records)

@@ -149,7 +149,7 @@ fn swapped_and_foreign_segments_are_found() {
     let error = open_changed(&disk, &config, &segment(1), vec![7; 4096]).unwrap_err();
     assert!(matches!(error, JournalError::Format { .. }));
     let mut newer = two;
-    newer[16] = 2;
+    newer[16] = 3;
     let error = open_changed(&disk, &config, &segment(2), newer).unwrap_err();
     assert!(error.to_string().contains("newer"), "{error}");
 }

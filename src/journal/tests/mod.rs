@@ -4,6 +4,8 @@ mod crashes;
 mod damage;
 mod exclusive;
 mod failure;
+mod formats;
+pub(crate) mod groups;
 mod power;
 mod repairs;
 mod restores;

@@ -136,7 +136,7 @@ fn d6_a_snapshot_of_another_store_or_version_is_found() {
         refused(&copy, &config)
     };
     assert!(with(24, 78).contains("another store"));
-    assert!(with(16, 2).contains("newer"));
+    assert!(with(16, 3).contains("newer"));
     assert!(with(16, 0).contains("older"));
     assert!(with(0, b'?').contains("not a snapshot"));
     // Of a segment's bytes either.

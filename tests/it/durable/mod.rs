@@ -4,6 +4,7 @@ mod asked;
 mod backup;
 pub(crate) mod damage;
 pub(crate) mod failure;
+mod formats;
 pub(crate) mod kills;
 mod lock;
 mod restarts;

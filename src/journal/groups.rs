@@ -1,0 +1,73 @@
+//! [`Groups`]: records of one group are replayed together, when its last one is read.
+
+use std::path::PathBuf;
+
+use super::format::Record;
+use super::segment::Segment;
+use super::{JournalError, Replay, Seq};
+
+/// The group that is being read. What is kept of it is what its hand-over held in memory.
+#[derive(Default)]
+pub(super) struct Groups {
+    open: Vec<Kept>,
+    left_out: u64,
+}
+
+/// A record whose group has not ended yet, and where it is.
+struct Kept {
+    seq: Seq,
+    payload: Vec<u8>,
+    file: PathBuf,
+    offset: u64,
+}
+
+impl Groups {
+    /// Takes the next record, at `offset` of `segment`, and replays its group if it is the last.
+    /// Returns the bytes of the payloads that were replayed.
+    pub(super) fn take(
+        &mut self,
+        segment: &Segment,
+        offset: u64,
+        seq: Seq,
+        record: Record,
+        replay: Replay,
+    ) -> Result<u64, JournalError> {
+        let Record { payload, place, .. } = record;
+        if place.first {
+            // The process ended before it had written the end of the one before.
+            self.leave_out();
+        } else if self.open.is_empty() {
+            return Err(segment.damaged(offset, "the record continues a group that has not begun"));
+        }
+        if place.first && place.last {
+            replay(seq, payload).map_err(|what| segment.damaged(offset, what))?;
+            return Ok(payload.len() as u64);
+        }
+        let (file, payload) = (segment.path.clone(), payload.to_vec());
+        self.open.push(Kept { seq, payload, file, offset });
+        let mut bytes = 0;
+        if place.last {
+            for Kept { seq, payload, file, offset } in self.open.drain(..) {
+                bytes += payload.len() as u64;
+                replay(seq, &payload).map_err(|what| JournalError::damaged(&file, offset, what))?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn leave_out(&mut self) {
+        self.left_out += self.open.len() as u64;
+        self.open.clear();
+    }
+
+    /// Records of the group at the end, if that is unfinished.
+    pub(super) fn unfinished_at_end(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Records of all unfinished groups.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn unfinished(&self) -> u64 {
+        self.left_out + self.unfinished_at_end()
+    }
+}
