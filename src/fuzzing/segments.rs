@@ -12,6 +12,8 @@ const SECTOR: usize = 512;
 pub(super) const COMMIT_HEAD: usize = 64;
 const SEGMENT_BYTES: usize = 8 * SECTOR;
 const SEGMENTS_MAX: u64 = 4;
+/// The flag of a commit whose records are masked.
+const MASKED: u8 = 4;
 /// The bits of a record's length that are its length.
 const LENGTH: usize = (1 << 30) - 1;
 /// Whatever the input says; the same in the headers of all segments.
@@ -136,6 +138,9 @@ fn repair_commits(segment: &mut [u8], records: bool) {
         }
         put(segment, at, b"WKCM");
         put(segment, at + 40, &[0; 24]);
+        // Records that are repaired are not masked.
+        let flags = u32_at(segment, at + 36) as u8 & !MASKED;
+        put(segment, at + 36, &[flags]);
         let head = segment.get(at + 8..at + COMMIT_HEAD).unwrap_or_default();
         // The salt is what the head says, repaired or not.
         let salt = segment.get(48..56).unwrap_or_default();

@@ -28,6 +28,13 @@ pub(super) const FLAG_CLOSED: u32 = 1;
 /// There was no successor of the segment when this was written.
 pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
 
+/// The records and padding are masked; see [`mask`].
+pub(super) const FLAG_MASKED: u32 = 4;
+
+/// A piece of a commit with fewer bytes that are not zero than this is masked: so few flipped bits
+/// could make it look as if it had never been written.
+const SPARSE: usize = 8;
+
 /// The bits of a record's length that are its length.
 const LENGTH: u32 = FOLLOWS - 1;
 /// In the length of a record: it is not the first of its group.
@@ -177,7 +184,6 @@ impl CommitHead {
     }
 
     /// Number of its last record; with no record, of the one before.
-    #[cfg(any(test, feature = "cli"))]
     pub(super) fn last(&self) -> Seq {
         self.first.saturating_add(u64::from(self.records)).saturating_sub(1)
     }
@@ -288,6 +294,30 @@ pub(super) fn zero_pieces(body: &[u8], offset: u64) -> u32 {
     let with_head = offset.next_multiple_of(SECTOR) - offset;
     let behind = body.get(with_head as usize..).unwrap_or_default();
     behind.chunks(SECTOR as usize).filter(|piece| is_zero(piece)).count() as u32
+}
+
+/// Whether one of the pieces that [`zero_pieces`] counts has so few bytes that are not zero that
+/// damage could make it look like one that was never written.
+pub(super) fn is_sparse(body: &[u8], offset: u64) -> bool {
+    let with_head = offset.next_multiple_of(SECTOR) - offset;
+    let behind = body.get(with_head as usize..).unwrap_or_default();
+    behind.chunks(SECTOR as usize).any(|piece| {
+        let filled = piece.iter().filter(|byte| **byte != 0);
+        filled.take(SPARSE).count() < SPARSE
+    })
+}
+
+/// Masks what stands at `offset`, a multiple of 8, of a segment with `salt`, or takes the mask away:
+/// each word of 8 bytes is combined (exclusive or) with one that SplitMix64 makes of the salt and
+/// the word's place.
+pub(super) fn mask(bytes: &mut [u8], salt: u64, offset: u64) {
+    for (word, at) in bytes.chunks_mut(8).zip((offset..).step_by(8)) {
+        let mut mixed = salt.wrapping_add((at / 8 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        word.iter_mut().zip(mixed.to_le_bytes()).for_each(|(byte, mask)| *byte ^= mask);
+    }
 }
 
 /// Where a record stands in its group: records that are handed over together, and read back all or

@@ -9,8 +9,8 @@ use super::disk::Disk;
 use super::error::Action;
 use super::exclusive::MARKER;
 use super::format::{
-    ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, Records, SECTOR,
-    SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, zero_pieces,
+    ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records,
+    SECTOR, SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, mask, zero_pieces,
 };
 use super::groups::Groups;
 use super::segment::{self, Segment};
@@ -311,8 +311,12 @@ impl Found {
                 let body_at = at + COMMIT_HEAD as u64;
                 let mut body = vec![0; commit.span() as usize - COMMIT_HEAD];
                 segment.read(body_at, &mut body)?;
+                // As it stands on the disk: what is masked has no zeros by nature.
+                let torn = zero_pieces(&body, body_at) > commit.zero_sectors;
+                if commit.flags & FLAG_MASKED != 0 {
+                    mask(&mut body, segment.head.salt, body_at);
+                }
                 if let Err(bad) = check_body(&commit, &body) {
-                    let torn = zero_pieces(&body, body_at) > commit.zero_sectors;
                     if !torn || witnessed(segment, body_at, later, commit.first)? {
                         let what = format!("a record after {} is not what was written", self.last);
                         return Err(segment.damaged(body_at + bad as u64, what));

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::format::{
-    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL,
-    SEGMENT_HEAD, SegmentHead, frame_len, padded, zero_pieces,
+    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR,
+    FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask, padded, zero_pieces,
 };
 use super::segment::{Segment, capacity};
 use super::shared::{Ending, Shared, Used};
@@ -224,7 +224,7 @@ impl Writer {
     }
 
     /// One write.
-    fn commit(&mut self, framed: &[u8], records: u32, flags: u32) -> Result<(), JournalError> {
+    fn commit(&mut self, framed: &[u8], records: u32, mut flags: u32) -> Result<(), JournalError> {
         let no_successor = self.shared.state.lock().spares.is_empty();
         let body_at = self.position + COMMIT_HEAD as u64;
         self.commit.clear();
@@ -232,7 +232,12 @@ impl Writer {
         self.commit.extend_from_slice(framed);
         let span = COMMIT_HEAD as u64 + padded(framed.len() as u64);
         self.commit.resize(span as usize, 0);
-        let zero_sectors = zero_pieces(self.commit.get(COMMIT_HEAD..).unwrap_or_default(), body_at);
+        let body = self.commit.get_mut(COMMIT_HEAD..).unwrap_or_default();
+        if is_sparse(body, body_at) {
+            flags |= FLAG_MASKED;
+            mask(body, self.current.head.salt, body_at);
+        }
+        let zero_sectors = zero_pieces(body, body_at);
         let head = CommitHead {
             first: self.written + 1,
             synced_through: self.synced,

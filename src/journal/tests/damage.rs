@@ -182,3 +182,92 @@ fn a_missing_successor_is_found_behind_a_torn_tail_too() {
     let error = open_on(&copy, &config).err().unwrap();
     assert!(error.to_string().contains("this segment is missing"), "{error}");
 }
+
+/// Records whose sectors have little in them: a crafted flip could empty one.
+fn sparse() -> Vec<Vec<u8>> {
+    let with = |len: usize, at: usize| {
+        let mut payload = vec![0; len];
+        payload[at] = 1;
+        payload
+    };
+    vec![
+        with(2000, 700),
+        with(1500, 1499),
+        vec![0; 1400],
+        // Its last byte is the first in its sector.
+        with(COMMIT_TO_SECTOR, COMMIT_TO_SECTOR - 1),
+        with(COMMIT_TO_SECTOR + 3, COMMIT_TO_SECTOR + 2),
+        (0..1200).map(|at| at as u8).collect(),
+        vec![1],
+    ]
+}
+
+/// Bytes of a payload in the first commit of a segment up to its first whole sector, and one more.
+const COMMIT_TO_SECTOR: usize = 512 - 64 - 8 + 1;
+
+#[test]
+fn d6_no_flipped_bit_makes_the_last_commit_look_torn() {
+    for (nth, payload) in sparse().into_iter().enumerate() {
+        for before in [0, 1] {
+            let disk = FaultyDisk::new();
+            let config = config(Durability::Fsync, 8192);
+            let mut open = open_on(&disk, &config).unwrap();
+            let mut batch = Batch::new();
+            for _ in 0..before {
+                batch.push_if(|_| true);
+            }
+            let last = open.journal.append(&mut batch) + 1;
+            until("synced", || open.reports.synced() + 1 == last);
+            batch.push_if(|out| {
+                out.extend_from_slice(&payload);
+                true
+            });
+            open.journal.append(&mut batch);
+            until("synced", || open.reports.synced() == last);
+            // Acknowledged, and witnessed by nothing.
+            let killed = disk.kill();
+            let bytes = content(&killed, &segment(1));
+            let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 64;
+            let mut refused = 0;
+            for bit in 512 * 8..end * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                killed.put(&segment(1), flipped);
+                match verify(&killed, Path::new(DIR)) {
+                    Ok(found) => assert_eq!(found.records, last, "{nth}: bit {bit}"),
+                    Err(error) => {
+                        refused += 1;
+                        assert!(is_damage(&error), "{error}");
+                    }
+                }
+            }
+            assert!(refused > payload.len() * 8, "{nth}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn d6_a_sector_that_was_never_written_is_a_tear_whatever_is_in_its_commit() {
+    for (nth, payload) in sparse().into_iter().enumerate() {
+        let disk = FaultyDisk::new();
+        let config = config(Durability::Interval, 8192);
+        let mut open = open_on(&disk, &config).unwrap();
+        let mut batch = Batch::new();
+        batch.push_if(|out| {
+            out.extend_from_slice(&payload);
+            true
+        });
+        open.journal.append(&mut batch);
+        until("written", || open.reports.written() == 1);
+        let killed = disk.kill();
+        let bytes = content(&killed, &segment(1));
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        for sector in 1..=end / 512 {
+            let mut torn = bytes.clone();
+            torn[sector * 512..(sector + 1) * 512].fill(0);
+            killed.put(&segment(1), torn);
+            let found = verify(&killed, Path::new(DIR)).unwrap();
+            assert_eq!(found.records, 0, "{nth}: sector {sector}");
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! Records that were handed over as one group are read back all or not at all.
 
 use super::*;
-use crate::journal::format::{COMMIT_HEAD, CommitHead, Records, SEGMENT_HEAD, SegmentHead, Slot};
-use crate::journal::format::{FRAME_BYTES, frame_len};
+use crate::journal::format::{
+    COMMIT_HEAD, CommitHead, FLAG_MASKED, FRAME_BYTES, Records, SEGMENT_HEAD, SegmentHead, Slot,
+    frame_len, mask,
+};
 
 /// A journal that is open, and the payloads that were replayed.
 struct Found {
@@ -78,12 +80,16 @@ pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec
         while let Some(slot) = bytes.get(at..at + COMMIT_HEAD)
             && let Slot::Commit(commit) = CommitHead::decode(slot, head.salt, at as u64)
         {
-            let body = &bytes[at + COMMIT_HEAD..at + COMMIT_HEAD + commit.bytes as usize];
+            let from = at + COMMIT_HEAD;
+            let mut body = bytes[from..from + commit.bytes as usize].to_vec();
+            if commit.flags & FLAG_MASKED != 0 {
+                mask(&mut body, head.salt, from as u64);
+            }
             let framed = |record: Result<crate::journal::format::Record, usize>| {
                 let record = record.unwrap();
                 body[record.at..record.at + FRAME_BYTES + record.payload.len()].to_vec()
             };
-            all.extend(Records::of(body).map(framed));
+            all.extend(Records::of(&body).map(framed));
             at += commit.span() as usize;
         }
     }
