@@ -33,6 +33,7 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
         tracing::warn!(records = unfinished, last = found.last, what);
     }
     cut(&found)?;
+    rewrite(&found)?;
     sweep(maker)?;
     // After a kill the newest names may be in memory only: a segment's, or that of the snapshot.
     let dir = &maker.dir;
@@ -70,8 +71,6 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
         let path = segment::path(&maker.dir, index as u64 + 1);
         return Err(JournalError::damaged(&path, 0, "this segment is missing"));
     };
-    // After a kill the last commits may be in memory only, and the next one will call them durable.
-    current.sync()?;
     Ok(Ready {
         current,
         position,
@@ -84,6 +83,27 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
         log_bytes,
         cut_bytes: torn.unwrap_or(0),
     })
+}
+
+/// Writes the end of the log again and syncs it. What is read may be in memory only: after a kill, and
+/// after a sync that failed, behind which the operating system takes for written what the disk does
+/// not have, so that another sync alone would do nothing. Behind an end that is not closed, the zeros
+/// are written again too: they may have been written to cut off what is torn.
+fn rewrite(found: &Found) -> Result<(), JournalError> {
+    let (end, position) = found.end;
+    let begin = found.unwitnessed.begin().unwrap_or(found.end).min(found.end);
+    for (segment, from) in behind(&found.segments, begin).take(end + 1 - begin.0) {
+        let is_end =
+            found.segments.get(end).is_some_and(|it| it.head.number == segment.head.number);
+        let to = if is_end && found.closed { position } else { segment.head.size };
+        segment.chunks(from, |at, chunk| {
+            let left = to.saturating_sub(at).min(chunk.len() as u64);
+            segment.write(at, chunk.get(..left as usize).unwrap_or_default())?;
+            Ok(at + left < to)
+        })?;
+        segment.sync()?;
+    }
+    Ok(())
 }
 
 /// Gives a segment of an older version the header of this one: what is appended may need it.

@@ -3,6 +3,7 @@
 //! A tear is what a power cut leaves of commits that were not yet synced: sectors that are still
 //! zero. Everything else that is wrong is damage, and damage is never cut away.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
@@ -56,9 +57,41 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     pub(super) closed: bool,
     pub(super) groups: Groups,
+    pub(super) unwitnessed: Unwitnessed,
     /// The newest segment whose commits say that it has a successor.
     pub(super) promised: u64,
     pub(super) stop: Option<Stop>,
+}
+
+/// The commits at the end of a log of which no later one says that they were on the disk.
+#[derive(Default)]
+pub(super) struct Unwitnessed(VecDeque<Unsure>);
+
+/// A commit that may not be on the disk.
+struct Unsure {
+    /// Index of its segment and place in it.
+    place: (usize, u64),
+    /// Its last record; of one without records, the record before.
+    last: Seq,
+    is_empty: bool,
+}
+
+impl Unwitnessed {
+    /// Takes note of the next commit.
+    fn note(&mut self, place: (usize, u64), commit: &CommitHead) {
+        let mut sure = self.0.partition_point(|it| it.last <= commit.synced_through);
+        // Of those without records that follow, their number does not tell.
+        while sure > 0 && self.0.get(sure - 1).is_some_and(|it| it.is_empty) {
+            sure -= 1;
+        }
+        self.0.drain(..sure);
+        self.0.push_back(Unsure { place, last: commit.last(), is_empty: commit.records == 0 });
+    }
+
+    /// Index of the segment of the first of them, and place in it.
+    pub(super) fn begin(&self) -> Option<(usize, u64)> {
+        self.0.front().map(|it| it.place)
+    }
 }
 
 /// What the segments are opened for.
@@ -129,6 +162,7 @@ fn scan_files(
         bytes: 0,
         closed: false,
         groups: Groups::default(),
+        unwitnessed: Unwitnessed::default(),
         promised: 0,
         stop,
     };
@@ -325,6 +359,7 @@ impl Found {
                     return self.tear(segments, self.end);
                 }
                 self.take(segment, body_at, &commit, &body, replay)?;
+                self.unwitnessed.note((index, at), &commit);
                 if commit.flags & FLAG_NO_SUCCESSOR == 0 {
                     self.promised = segment.head.number;
                 }

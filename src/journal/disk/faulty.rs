@@ -84,7 +84,8 @@ impl FaultyDisk {
         self.inner.state.lock().faults.writes_left = writes;
     }
 
-    /// After so many more syncs of files, each fails.
+    /// After so many more syncs of files, each fails, as those of Linux do: what was written since the
+    /// last is still seen, but a later sync does not make it durable.
     pub(crate) fn fail_syncs_after(&self, syncs: Option<u64>) {
         self.inner.state.lock().faults.syncs_left = syncs;
     }
@@ -282,10 +283,13 @@ impl DiskFile for FaultyFile {
             state.faults.syncs_held -= 1;
         }
         FaultyDisk::changing(&mut state)?;
-        if Faults::strikes(&mut state.faults.syncs_left) {
+        let strikes = Faults::strikes(&mut state.faults.syncs_left);
+        let content = state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?;
+        if strikes {
+            content.fail_sync();
             return Err(Self::fault("a sync"));
         }
-        state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?.sync();
+        content.sync();
         Ok(())
     }
 

@@ -68,6 +68,12 @@ impl Content {
         }
     }
 
+    /// A sync fails: what was written since the last one is seen, and taken for written, but no sync
+    /// makes it durable any more.
+    pub(super) fn fail_sync(&mut self) {
+        self.unsynced.clear();
+    }
+
     /// What is left: each sector on its own is as it was at the last sync or at any time since.
     fn after_cut(&self, choices: &mut Choices) -> Self {
         let mut left = self.durable.clone();

@@ -120,3 +120,48 @@ fn a_record_that_fits_no_segment_fails() {
     let error = open.journal.close().unwrap_err();
     assert!(matches!(error, JournalError::RecordTooLarge { seq: 1, .. }), "{error}");
 }
+
+/// Linux takes what a failed sync was for as written, and shows it; no other sync writes it.
+#[test]
+fn d8_what_is_seen_after_a_failed_sync_and_a_restart_is_durable_or_not_shown() {
+    for durability in [Durability::Fsync, Durability::Interval] {
+        for closing in [false, true] {
+            let mut seen = 0;
+            for records in 1..12 {
+                let disk = FaultyDisk::new();
+                let config = config(durability, 16 * 1024);
+                let mut open = open_on(&disk, &config).unwrap();
+                append(&mut *open.journal, 1, 3);
+                open.journal.sync();
+                until("synced", || open.reports.synced() == 3);
+                // The successor of the segment is being made beside it.
+                until("no segment is being made", || open.journal.stats().segments == 2);
+                if closing {
+                    // Of the mark that it is closed.
+                    disk.fail_syncs_after(Some(0));
+                } else {
+                    disk.fail_syncs_after(Some(0));
+                    append(&mut *open.journal, 4, records);
+                    open.journal.sync();
+                }
+                open.journal.close().unwrap_err();
+                let again = disk.kill();
+                let mut open = open_on(&again, &config).unwrap();
+                let shown = open.records.len() as Seq;
+                assert!(shown >= 3);
+                seen = seen.max(shown);
+                for seed in 0..6 {
+                    open_with(&again.cut_power(seed), &config, shown..=shown, seed);
+                }
+                // And what follows has something to stand on.
+                let last = append(&mut *open.journal, shown + 1, 2);
+                open.journal.sync();
+                until("synced", || open.reports.synced() == last);
+                for seed in 0..6 {
+                    open_with(&again.cut_power(seed), &config, last..=last, seed);
+                }
+            }
+            assert!(closing || seen > 3, "{seen}");
+        }
+    }
+}
