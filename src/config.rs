@@ -109,6 +109,9 @@ pub struct StoreConfig {
     pub range_keys_max: usize,
     /// Bytes after which a page of a range ends early (with `more` set).
     pub range_bytes_max: usize,
+    /// Most keys and events that one request looks at, whether they are there or not: a page ends
+    /// early there, a transaction is refused.
+    pub steps_max: usize,
     /// Most leases that exist at once, those made by `set` with a `ttl` included.
     pub leases_max: usize,
     /// Shortest time to live.
@@ -214,6 +217,7 @@ impl Config {
                 revision_bytes_max: 12 * 1024 * 1024,
                 range_keys_max: 10_000,
                 range_bytes_max: 2 * 1024 * 1024,
+                steps_max: 16_384,
                 leases_max: 4_000_000,
                 lease_ttl_min: Duration::from_millis(100),
                 lease_ttl_max: Duration::from_secs(10 * 365 * 24 * 3600),
@@ -316,8 +320,8 @@ impl Config {
             store: StoreConfig {
                 key_bytes_max, value_bytes_max, keys_max, total_bytes_max, history_revisions_max,
                 history_bytes_max, txn_ops_max, revision_events_max, revision_bytes_max,
-                range_keys_max, range_bytes_max, leases_max, lease_ttl_min, lease_ttl_max, idempotency_keys_max,
-                idempotency_bytes_max, idempotency_ttl, slice_max,
+                range_keys_max, range_bytes_max, steps_max, leases_max, lease_ttl_min,
+                lease_ttl_max, idempotency_keys_max, idempotency_bytes_max, idempotency_ttl, slice_max,
             }
             watch: WatchConfig {
                 watches_max, watches_per_connection_max, streams_max, wait_timeout_max,

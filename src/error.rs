@@ -235,6 +235,11 @@ impl Error {
         self
     }
 
+    /// Whether it is a refusal because of the limit of this name, as in `store.key_bytes_max`.
+    pub fn is_limit(&self, name: &str) -> bool {
+        matches!(&self.details, Details::Limit { name: limit, .. } if limit == name)
+    }
+
     /// Whether the same request may succeed later without a change (after a pause).
     pub fn retryable(&self) -> bool {
         self.code.retryable()

@@ -98,6 +98,23 @@ pub trait Operations: Sync {
         }
     }
 
+    /// Reads a page of keys, which may end before it has found any: `next` of the reply says where
+    /// to go on. With `count_only` it counts as far as it reaches.
+    ///
+    /// For ranges of the past that [`range`](Self::range) refuses, as they look at too many keys
+    /// (`store.steps_max`).
+    fn scan(
+        &self,
+        request: RangeRequest,
+    ) -> impl Future<Output = Result<RangeReply, Error>> + Send {
+        async {
+            match self.call(Request::Scan(request)).await? {
+                Reply::Scan(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
     /// Deletes keys, in one revision.
     fn delete(&self, range: KeyRange) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
         async {

@@ -4,7 +4,7 @@ use super::argument::Selection;
 use super::failure::{Exit, Failure};
 use super::json::{self, Object};
 use super::output::{Output, notice};
-use crate::{ErrorCode, Operations, RangeOrder, RangeRequest, Revision};
+use crate::{Error, ErrorCode, Operations, RangeOrder, RangeReply, RangeRequest, Revision};
 
 /// Print keys and their values, in order of keys
 #[derive(Debug, clap::Args)]
@@ -55,13 +55,11 @@ impl RangeArgs {
             request.order = RangeOrder::Descending;
         }
         if self.count_only {
-            let reply = store.range(request).await?;
+            let (revision, count) = count(store, request).await?;
             if out.json() {
-                out.object(
-                    Object::new().number("revision", reply.revision).number("count", reply.count),
-                );
+                out.object(Object::new().number("revision", revision).number("count", count));
             } else {
-                out.line(reply.count);
+                out.line(count);
             }
             return Ok(Exit::Done);
         }
@@ -82,11 +80,11 @@ impl RangeArgs {
         let mut left = self.limit.unwrap_or(u64::MAX);
         loop {
             request.limit = page_limit(left);
-            let reply = match store.range(request.clone()).await {
+            let reply = match page(store, &request).await {
                 // The server's pages are smaller still.
                 Err(error) if error.code == ErrorCode::LimitExceeded && request.limit > 0 => {
                     request.limit = 0;
-                    store.range(request.clone()).await?
+                    page(store, &request).await?
                 }
                 answer => answer?,
             };
@@ -106,8 +104,8 @@ impl RangeArgs {
             let shown = left.min(reply.kvs.len() as u64);
             let more = reply.more || (reply.kvs.len() as u64) > shown;
             left -= shown;
-            match reply.kvs.last() {
-                Some(last) if more && left > 0 => request.after = Some(last.key.clone()),
+            match reply.next {
+                Some(next) if left > 0 => request.after = Some(next),
                 _ => {
                     if more && !out.json() {
                         notice("there are more keys; raise --limit to see them");
@@ -115,6 +113,30 @@ impl RangeArgs {
                     return Ok(());
                 }
             }
+        }
+    }
+}
+
+/// The next page: a scan where a range looks at too many keys that were not there.
+async fn page(store: &impl Operations, request: &RangeRequest) -> Result<RangeReply, Error> {
+    match store.range(request.clone()).await {
+        Err(error) if error.is_limit("store.steps_max") => store.scan(request.clone()).await,
+        answer => answer,
+    }
+}
+
+/// The current revision, and how many keys there are.
+async fn count(
+    store: &impl Operations,
+    mut request: RangeRequest,
+) -> Result<(Revision, u64), Error> {
+    let mut count = 0;
+    loop {
+        let part = page(store, &request).await?;
+        count += part.count;
+        match part.next {
+            Some(next) => request.after = Some(next),
+            None => return Ok((part.revision, count)),
         }
     }
 }

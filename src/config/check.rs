@@ -36,8 +36,11 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         self.check_frames()?;
-        if self.store.slice_max == 0 || self.store.range_keys_max == 0 {
-            return refuse("store.slice_max and store.range_keys_max must be at least 1".into());
+        let store = &self.store;
+        if store.slice_max == 0 || store.range_keys_max == 0 || store.steps_max == 0 {
+            let message =
+                "store.slice_max, store.range_keys_max and store.steps_max must be at least 1";
+            return refuse(message.into());
         }
         let rpc = &self.rpc;
         if rpc.requests_in_flight_max == 0 || rpc.heavy_requests_max == 0 {

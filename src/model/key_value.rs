@@ -49,6 +49,11 @@ impl Event {
     pub fn revision(&self) -> Revision {
         self.kv.mod_revision
     }
+
+    /// Whether the key did not exist before.
+    pub(crate) fn is_creation(&self) -> bool {
+        self.kv.version == 1
+    }
 }
 
 impl KeyValue {

@@ -12,6 +12,7 @@ pub enum Reply {
     Set(SetReply),
     Get(GetReply),
     Range(RangeReply),
+    Scan(RangeReply),
     Delete(DeleteReply),
     Txn(TxnReply),
     LeaseGrant(LeaseReply),
@@ -72,8 +73,11 @@ pub struct RangeReply {
     pub kvs: Vec<Arc<KeyValue>>,
     /// Whether there are more after the last.
     pub more: bool,
-    /// With `count_only`: how many there are; otherwise how many are in `kvs`.
+    /// With `count_only`: how many there are; otherwise how many are in `kvs`. Of a scan with
+    /// `count_only`, how many this part of it has counted.
     pub count: u64,
+    /// If there are more: the key to go on after, as [`RangeRequest::after`](crate::RangeRequest).
+    pub next: Option<Blob>,
 }
 
 /// What a delete did.

@@ -14,6 +14,9 @@ pub enum Request {
     Get(GetRequest),
     /// Reads a page of keys.
     Range(RangeRequest),
+    /// Reads a page of keys that may end, with a place to go on from, before it has found any: a
+    /// range of the past may look at very many keys that were not there.
+    Scan(RangeRequest),
     /// Deletes keys.
     Delete(DeleteRequest),
     /// Compares, then does one of two lists of operations, in one revision.
@@ -146,9 +149,10 @@ pub struct RangeRequest {
     pub order: RangeOrder,
     /// Leave the values out.
     pub keys_only: bool,
-    /// Only count; takes time in proportion to the count.
+    /// Only count. At a past revision a count looks at every key: beyond `store.steps_max` a
+    /// range is refused, and a scan goes on in parts.
     pub count_only: bool,
-    /// Go on after this key (before it, when descending): the last of the page before. `None`
+    /// Go on after this key (before it, when descending): `next` of the page before. `None`
     /// for the first page. Give the revision of the first page too and the pages fit together.
     pub after: Option<Blob>,
 }
@@ -259,8 +263,8 @@ pub enum TxnOp {
     /// Reads a key; a past revision is read as it was, 0 sees what the transaction did so far.
     Get(GetRequest),
     /// Reads a page of keys; as for `Get`. All replies of a transaction have the room of one page:
-    /// one that comes when it is used up is empty, with `more` set. With `count_only`, at most
-    /// `store.revision_events_max` keys are counted in all.
+    /// one that comes when it is used up is empty, with `more` set. What all operations of a
+    /// transaction look at is limited by `store.steps_max`, beyond which it is refused.
     Range(RangeRequest),
     /// Deletes keys.
     Delete(DeleteRequest),

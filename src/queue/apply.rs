@@ -19,12 +19,14 @@ impl State {
                     self.fill_all_places(at, *topic);
                 }
                 self.heat(*topic);
+                self.note_left(*topic);
                 self.producers.open_all();
             }
             Change::TopicPaused { topic, paused } => {
                 if let Some(it) = self.topics.get_mut(*topic as usize) {
                     it.paused = *paused;
                 }
+                self.note_left(*topic);
                 self.heat(*topic);
             }
             Change::Pushed(new) => self.apply_pushed(at, new),
@@ -358,6 +360,8 @@ impl State {
             Phase::Dead(since) => {
                 topic.dead.remove(&job.id);
                 self.dead.remove(job.topic, since, slot, job.bytes_dead());
+                let number = job.topic;
+                self.note_left(number);
             }
         }
     }
@@ -384,17 +388,22 @@ impl State {
             _ if state == JobState::Dead => {
                 self.set_index(topic, index, Index { id, taken: Taken::No })
             }
-            _ => drop(it.indexes.remove(&index)),
+            _ => {
+                it.indexes.remove(&index);
+                self.note_left(topic);
+            }
         }
     }
 
     /// The index of a dead letter names it no more; as long as it is taken it stays.
     fn forget_index(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
-        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(job.topic as usize))
+        let number = job.topic;
+        if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(number as usize))
             && topic.indexes.get(index).is_some_and(|it| it.id == job.id && it.taken == Taken::No)
         {
             topic.indexes.remove(index);
+            self.note_left(number);
         }
     }
 
@@ -442,6 +451,7 @@ impl State {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.producers.open(None);
         self.producers.open(Some(number));
+        self.note_left(number);
     }
 
     /// Forgets a job that is in no list any more.

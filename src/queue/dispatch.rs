@@ -127,7 +127,7 @@ impl State {
             }
             topic.bucket.take(rate, now);
         }
-        topic.ready.first().map(|(_, _, slot)| *slot)
+        topic.first_ready()
     }
 
     fn next_taker(&mut self, number: TopicNo) -> Option<Taker> {
@@ -201,8 +201,12 @@ impl State {
                 if let Some(it) = self.topics.get_mut(ask.topic as usize) {
                     it.reserves.remove(&park);
                 }
+                self.note_left(ask.topic);
             }
-            What::Push { blocked, .. } => self.producers.leave(blocked, park),
+            What::Push { blocked, .. } => {
+                self.producers.leave(blocked, park);
+                blocked.into_iter().for_each(|topic| self.note_left(topic));
+            }
             What::Revoked => {}
         }
         true

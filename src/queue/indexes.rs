@@ -122,6 +122,7 @@ impl State {
             entry.taken = Taken::No;
         } else {
             topic.indexes.remove(index);
+            self.note_left(number);
         }
     }
 }

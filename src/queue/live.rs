@@ -3,6 +3,7 @@
 use super::change::Change;
 use super::job::Phase;
 use super::state::Answer;
+use super::topic::Topic;
 use super::{Effect, Now, QueueError, Slot, State, TopicNo};
 use crate::model::{Blob, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
@@ -49,26 +50,35 @@ impl State {
     /// Cancels what waits in a topic: a slice of it.
     pub(super) fn clear_topic(&mut self, name: &Blob) -> Result<JobReply, QueueError> {
         let number = self.topic_named(name)?;
-        let slots = self.slots_to_clear(number);
-        let count = slots.len() as u64;
-        for slot in slots {
-            if let Some(id) = self.job(slot).map(|job| job.id) {
-                let outcome = self.end_slot(slot);
-                self.commit(Change::Cleared { id });
-                self.effects.push(Effect::Cleared(outcome));
-            }
+        let (mut count, max) = (0, self.config.slice_max);
+        // Where one is cancelled that had a place of its order key, the next is ready in its stead.
+        while count < max
+            && let Some(slot) = self.topic(number).and_then(Topic::first_ready)
+        {
+            self.clear(slot);
+            count += 1;
+        }
+        for slot in self.slots_to_clear(number, max - count) {
+            self.clear(slot);
+            count += 1;
         }
         let more = self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0);
-        Ok(JobReply::Changed { count, more })
+        Ok(JobReply::Changed { count: count as u64, more })
     }
 
-    /// The ready are at hand. For the others all jobs are looked through, from where the last
-    /// slice ended.
-    fn slots_to_clear(&mut self, number: TopicNo) -> Vec<Slot> {
-        let (max, looked_at_max) = (self.config.slice_max, self.config.list_looked_at_max);
+    fn clear(&mut self, slot: Slot) {
+        let Some(id) = self.job(slot).map(|job| job.id) else { return };
+        let outcome = self.end_slot(slot);
+        self.commit(Change::Cleared { id });
+        self.effects.push(Effect::Cleared(outcome));
+    }
+
+    /// Those that are not ready: all jobs are looked through, from where the last slice ended.
+    fn slots_to_clear(&mut self, number: TopicNo, max: usize) -> Vec<Slot> {
+        let looked_at_max = self.config.list_looked_at_max;
         let Some(topic) = self.topics.get_mut(number as usize) else { return Vec::new() };
-        if !topic.ready.is_empty() || topic.waiting + topic.delayed == 0 {
-            return topic.ready.iter().map(|(_, _, slot)| *slot).take(max).collect();
+        if max == 0 || topic.waiting + topic.delayed == 0 {
+            return Vec::new();
         }
         let from = std::mem::take(&mut topic.cleared);
         let (mut slots, mut cleared) = (Vec::new(), 0);

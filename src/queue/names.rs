@@ -23,31 +23,56 @@ impl State {
 
     /// What makes those of these topics that are not there; none of the others is forgotten for
     /// it.
-    pub(super) fn plan_topics(&self, names: &BTreeSet<&Blob>) -> Result<Vec<Change>, QueueError> {
-        let (max, topics) = (self.config.topics_max, self.topics.len());
-        let mut forgettable = self.forgettable(names);
-        let unknown = names.iter().filter(|name| !self.names.contains_key(**name));
-        let changes = unknown.enumerate().map(|(count, name)| {
-            let name = (*name).clone();
-            if topics + count < max {
+    pub(super) fn plan_topics(
+        &mut self,
+        names: &BTreeSet<&Blob>,
+    ) -> Result<Vec<Change>, QueueError> {
+        let unknown: Vec<&Blob> =
+            names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
+        let free = self.config.topics_max.saturating_sub(self.topics.len());
+        let mut forgettable =
+            self.forgettable(names, unknown.len().saturating_sub(free)).into_iter();
+        let max = self.config.topics_max as u64;
+        let changes = unknown.into_iter().enumerate().map(|(count, name)| {
+            let name = name.clone();
+            if count < free {
                 return Ok(Change::TopicMade { name });
             }
             let what = "too many topics are in use; finish or clear one first";
-            let limit = QueueError::Limit { name: "queue.topics_max", max: max as u64, what };
+            let limit = QueueError::Limit { name: "queue.topics_max", max, what };
             let topic = forgettable.next().ok_or(limit)?;
             Ok(Change::TopicReplaced { topic, name })
         });
         changes.collect()
     }
 
-    /// Topics that have nothing, from where the last one was forgotten.
-    fn forgettable(&self, but: &BTreeSet<&Blob>) -> impl Iterator<Item = TopicNo> {
-        let (topics, from) = (self.topics.len() as TopicNo, self.forgotten);
-        let numbers = (0..topics).map(move |step| (from + step) % topics);
-        numbers.filter(|number| {
-            let named = self.topic(*number).is_some_and(|topic| but.contains(&topic.name));
-            !named && self.is_forgettable(*number)
-        })
+    /// Up to `count` topics that have nothing, from where the last one was forgotten.
+    ///
+    /// Each that is in use again is looked at once for each time that it was left: what this costs
+    /// does not depend on how many topics there are.
+    fn forgettable(&mut self, but: &BTreeSet<&Blob>, count: usize) -> Vec<TopicNo> {
+        let (mut found, mut in_use) = (Vec::new(), Vec::new());
+        let from = self.forgotten;
+        for number in self.idle.range(from..).chain(self.idle.range(..from)) {
+            if found.len() == count {
+                break;
+            }
+            if self.topic(*number).is_some_and(|topic| but.contains(&topic.name)) {
+                continue;
+            }
+            if self.is_forgettable(*number) { found.push(*number) } else { in_use.push(*number) }
+        }
+        for number in in_use {
+            self.idle.remove(&number);
+        }
+        found
+    }
+
+    /// Something has left a topic, which may have nothing now.
+    pub(super) fn note_left(&mut self, number: TopicNo) {
+        if self.is_forgettable(number) {
+            self.idle.insert(number);
+        }
     }
 
     /// Whether nobody would miss the topic but for its counts.
@@ -68,6 +93,7 @@ impl State {
         let number = self.topics.len() as TopicNo;
         self.names.insert(name.clone(), number);
         self.topics.push(Topic::named(name));
+        self.note_left(number);
     }
 
     pub(super) fn replace_topic(&mut self, number: TopicNo, name: Blob) {
@@ -79,5 +105,6 @@ impl State {
         self.finished_indexes.remove_topic(number);
         self.names.insert(name, number);
         self.forgotten = number + 1;
+        self.note_left(number);
     }
 }

@@ -73,7 +73,7 @@ impl State {
 
     /// Where others wait already for room that these jobs need too. Whoever is ready to wait does so
     /// behind them, even if its jobs fit: else small ones would overtake large ones for ever.
-    fn queue_before(&self, jobs: &[PushRequest]) -> Option<Place> {
+    fn queue_before(&mut self, jobs: &[PushRequest]) -> Option<Place> {
         if self.check_pushes(jobs).is_err() || jobs.iter().all(|job| self.taken(job).is_some()) {
             return None;
         }
@@ -171,7 +171,7 @@ impl State {
     }
 
     /// Gives what makes the topics that are not there yet.
-    fn check_pushes(&self, jobs: &[PushRequest]) -> Result<Vec<Change>, Unfit> {
+    fn check_pushes(&mut self, jobs: &[PushRequest]) -> Result<Vec<Change>, Unfit> {
         if jobs.is_empty() {
             return Err(QueueError::Invalid("a push needs one job at least".to_owned()).into());
         }
@@ -308,6 +308,7 @@ impl State {
         if blocked != place {
             self.producers.leave(place, park);
             self.producers.wait(blocked, park);
+            place.into_iter().for_each(|topic| self.note_left(topic));
         }
     }
 

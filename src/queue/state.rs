@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(super) parties: Parties,
     /// Where to look for the next topic that can be forgotten.
     pub(super) forgotten: TopicNo,
+    /// Topics that could be forgotten when they were last left by anything. Some may be in use again.
+    pub(super) idle: BTreeSet<TopicNo>,
     /// Topics to be looked at when the turn ends.
     pub(super) hot: Vec<TopicNo>,
     /// Topics whose next job waits for its rate, by the time, nanoseconds.
@@ -101,6 +103,7 @@ impl State {
             schedules: Schedules::default(),
             parties: Parties::default(),
             forgotten: 0,
+            idle: BTreeSet::new(),
             hot: Vec::new(),
             throttled: BTreeSet::new(),
             producers: Producers::default(),
@@ -225,6 +228,7 @@ impl State {
             if let Some(it) = self.topics.get_mut(topic as usize) {
                 it.throttled = None;
             }
+            self.note_left(topic);
             self.heat(topic);
         }
     }

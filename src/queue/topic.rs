@@ -74,6 +74,11 @@ impl Topic {
         self.ready.len() as u64 + self.waiting
     }
 
+    /// The job that is handed out next.
+    pub(super) fn first_ready(&self) -> Option<Slot> {
+        self.ready.first().map(|(_, _, slot)| *slot)
+    }
+
     /// Whether one more job may be handed out, but for the rate.
     pub(super) fn may_start(&self) -> bool {
         let concurrency = self.settings.concurrency.map_or(u64::MAX, u64::from);

@@ -283,7 +283,9 @@ impl From<WireResult<'_>> for Reply {
                 Self::Get(GetReply { revision, kv: kv.map(Into::into) })
             }
             WireResult::Range(revision, kvs, more, count) => {
-                Self::Range(RangeReply { revision, kvs: all(kvs), more, count })
+                let kvs: Vec<Arc<KeyValue>> = all(kvs);
+                let next = kvs.last().filter(|_| more).map(|last| last.key.clone());
+                Self::Range(RangeReply { revision, kvs, more, count, next })
             }
             WireResult::Delete(revision, deleted, previous) => {
                 Self::Delete(DeleteReply { revision, deleted, previous: all(previous) })

@@ -40,6 +40,7 @@ impl Print {
             // No writes: they are refused with a key before they come here.
             Request::Get(_)
             | Request::Range(_)
+            | Request::Scan(_)
             | Request::LeaseKeepAlive(_)
             | Request::LeaseTimeToLive(_)
             | Request::LeaseList { .. }

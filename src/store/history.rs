@@ -138,6 +138,11 @@ impl History {
         trail.last >= self.visible_end
     }
 
+    /// The revision of the newest event, shown or not; 0 if there is none.
+    pub(super) fn newest(&self) -> Revision {
+        self.entries.back().map_or(0, |entry| entry.revision)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -169,21 +174,28 @@ impl History {
         (self.base + first as u64).min(self.visible_end)
     }
 
-    /// The first event of a key after a readable `revision`; 0 if there is none.
-    pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> Seq {
+    /// The revision of a key's newest event; 0 if it has none.
+    pub(super) fn last_change(&self, trail: &Trail) -> Revision {
+        self.revision_of(trail.last).unwrap_or(0)
+    }
+
+    /// The first event of a key after a readable `revision`, 0 if there is none; and the steps that
+    /// it took to find it.
+    pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> (Seq, usize) {
         let is_later = |seq: Seq| self.revision_of(seq).is_some_and(|at| at > revision);
         if !is_later(trail.last) {
-            return 0;
+            return (0, 0);
         }
         let before = trail.marks.as_ref().and_then(|marks| {
             let not_later = marks.partition_point(|mark| !is_later(*mark));
             marks.get(not_later.checked_sub(1)?).copied()
         });
-        let mut at = before.unwrap_or(trail.first);
+        let (mut at, mut steps) = (before.unwrap_or(trail.first), 0);
         while at != 0 && !is_later(at) {
             at = self.entry(at).map_or(0, |entry| entry.next);
+            steps += 1;
         }
-        at
+        (at, steps)
     }
 
     /// Appends an event of the key in `slot`.

@@ -1,8 +1,6 @@
 //! What [`State`] does for a journal: it tells what each request changed, shows only what is
 //! durable, and is made again from its records.
 
-use std::sync::Arc;
-
 use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
 use crate::model::{Blob, Event, EventKind, KeyRange, KeyValue, Reply, Request, Revision, TxnOp};
@@ -85,7 +83,9 @@ impl State {
         }
         match request {
             Request::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
-            Request::Range(range) => range.revision == 0 && self.is_range_pending(&range.range),
+            Request::Range(range) | Request::Scan(range) => {
+                range.revision == 0 && self.is_range_pending(&range.range)
+            }
             Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => {
                 // A key that is attached or detached makes an event, not a change of the lease.
                 self.leases_changed > self.settled || self.visible < self.revision
@@ -123,7 +123,7 @@ impl State {
     pub(crate) fn show_visible(&self, reply: &mut Reply) {
         let shown = match reply {
             Reply::Get(reply) => &mut reply.revision,
-            Reply::Range(reply) => &mut reply.revision,
+            Reply::Range(reply) | Reply::Scan(reply) => &mut reply.revision,
             Reply::LeaseTimeToLive(reply) => &mut reply.revision,
             Reply::LeaseList(reply) => &mut reply.revision,
             Reply::Txn(reply) => {
@@ -230,26 +230,12 @@ impl State {
     /// Makes what [`begin_replay`](Self::begin_replay) left out, and gives every lease time to be
     /// kept alive.
     pub(crate) fn finish_replay(&mut self) {
-        self.keys.order();
+        self.keys.order(|trail| self.history.last_change(trail));
         let attached: Vec<(u32, u64)> = self.keys.leased().collect();
         for (slot, lease) in attached {
             self.attach(slot, lease);
         }
         self.leases.grant_grace(self.time);
-    }
-
-    /// The key as it is shown now.
-    pub(crate) fn seen_in<'a>(
-        &'a self,
-        range: &'a KeyRange,
-    ) -> Box<dyn Iterator<Item = &'a Arc<KeyValue>> + 'a> {
-        // Not whether records are pending: they are shown revision by revision.
-        if self.visible == self.revision {
-            return Box::new(self.current_in(range));
-        }
-        let revision = self.visible;
-        let slots = self.keys.all_within(range.bounds(), false);
-        Box::new(slots.filter_map(move |slot| self.at(self.keys.record(slot)?, revision)))
     }
 }
 

@@ -3,8 +3,6 @@
 //! A hash index finds one key in constant time; two ordered indexes, of keys that exist and of
 //! those that do not any more, serve ranges now and at past revisions.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -12,7 +10,8 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::history::Trail;
-use crate::model::{Blob, KeyRange, KeyValue};
+use super::order::{Bounds, Found, Order};
+use crate::model::{Blob, KeyRange, KeyValue, Revision};
 
 /// What is known of one key.
 #[derive(Debug)]
@@ -22,12 +21,7 @@ pub(crate) struct Record {
     pub(crate) current: Option<Arc<KeyValue>>,
     /// Its events.
     pub(crate) trail: Trail,
-    /// Where its lease lists it.
-    pub(crate) lease_position: u32,
 }
-
-type Order = BTreeMap<Blob, u32>;
-type Bounds = (Bound<Blob>, Bound<Blob>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
@@ -47,15 +41,14 @@ impl Keyspace {
         self.unordered = true;
     }
 
-    /// Makes the ordered indexes: in bulk, which is faster than key by key, and denser.
-    pub(super) fn order(&mut self) {
+    /// Makes the ordered indexes: in bulk, which is faster than key by key, and denser. `changed`
+    /// returns the revision of a key's last event.
+    pub(super) fn order(&mut self, changed: impl Fn(&Trail) -> Revision) {
         self.unordered = false;
         let of = |live: bool| {
             let records = self.records.iter().filter(|(_, it)| it.current.is_some() == live);
-            let mut keys: Vec<(Blob, u32)> =
-                records.map(|(slot, record)| (record.key.clone(), slot as u32)).collect();
-            keys.sort_unstable();
-            keys.into_iter().collect()
+            let keys = records.map(|(slot, it)| (it.key.clone(), slot as u32, changed(&it.trail)));
+            Order::build(keys.collect())
         };
         (self.live, self.dead) = (of(true), of(false));
     }
@@ -123,19 +116,15 @@ impl Keyspace {
         self.record(self.find(key)?)?.current.as_ref()
     }
 
-    /// A record for `key`, which has none.
+    /// A record for `key`, which has none; [`put`](Self::put) gives it its first state.
     pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
-        let record =
-            Record { key: key.clone(), current: None, trail: Trail::default(), lease_position: 0 };
+        let record = Record { key: key.clone(), current: None, trail: Trail::default() };
         let slot = self.records.insert(record) as u32;
         let (records, hasher) = (&self.records, &self.hasher);
         let rehash = |slot: &u32| {
             records.get(*slot as usize).map_or(0, |record| hasher.hash_one(&*record.key))
         };
         self.index.insert_unique(hasher.hash_one(&**key), slot, rehash);
-        if !self.unordered {
-            self.dead.insert(key.clone(), slot);
-        }
         slot
     }
 
@@ -149,22 +138,25 @@ impl Keyspace {
             None if self.unordered => {}
             None => {
                 let key = record.key.clone();
-                self.dead.remove(&*key);
-                self.live.insert(key, slot);
+                // Only what history speaks of is among the dead; a new key is not.
+                if !record.trail.is_empty() {
+                    self.dead.remove(&key);
+                }
+                self.live.insert(key, slot, 0);
             }
         }
         before
     }
 
-    /// Takes the record's current state away.
-    pub(crate) fn take(&mut self, slot: u32) -> Option<Arc<KeyValue>> {
+    /// Takes the record's current state away, at `revision`.
+    pub(crate) fn take(&mut self, slot: u32, revision: Revision) -> Option<Arc<KeyValue>> {
         let record = self.records.get_mut(slot as usize)?;
         let before = record.current.take()?;
         self.bytes -= before.bytes() as u64;
         let key = record.key.clone();
         if !self.unordered {
-            self.live.remove(&*key);
-            self.dead.insert(key, slot);
+            self.live.remove(&key);
+            self.dead.insert(key, slot, revision);
         }
         Some(before)
     }
@@ -178,42 +170,50 @@ impl Keyspace {
             entry.remove();
         }
         if !self.unordered {
-            self.dead.remove(&*record.key);
+            self.dead.remove(&record.key);
         }
     }
 
     /// The keys of `range` that exist, ascending.
     pub(crate) fn live_in(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = u32> {
-        self.live.range(range.bounds()).map(|(_, slot)| *slot)
+        self.live.within(range.bounds()).map(|found| found.slot)
     }
 
     /// The keys within `bounds` that exist, ascending.
-    pub(crate) fn live_within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = u32> {
-        self.live.range(bounds).map(|(_, slot)| *slot)
+    pub(super) fn live_within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = Found<'_>> {
+        self.live.within(bounds)
     }
 
-    /// The keys within `bounds` that exist or that history speaks of, in order.
-    pub(crate) fn all_within(
-        &self,
-        bounds: Bounds,
+    /// Counts the keys within `bounds` that exist, and the steps that this takes.
+    pub(super) fn count_live(&self, bounds: &Bounds) -> (u64, usize) {
+        self.live.count(bounds)
+    }
+
+    /// The keys within `bounds` that may have existed after `revision`, in order: those that do
+    /// now, and those that were deleted since.
+    pub(super) fn all_since<'a>(
+        &'a self,
+        bounds: &'a Bounds,
+        revision: Revision,
         descending: bool,
-    ) -> impl Iterator<Item = u32> + '_ {
-        let mut live = self.live.range(bounds.clone());
-        let mut dead = self.dead.range(bounds);
-        let mut step = move |from_dead: bool| {
-            let source = if from_dead { &mut dead } else { &mut live };
-            if descending { source.next_back() } else { source.next() }
+    ) -> impl Iterator<Item = Found<'a>> {
+        let mut live = self.live.within(bounds.clone());
+        let mut dead = self.dead.changed_within(bounds, revision, descending);
+        let mut step = move |from_dead: bool| match (from_dead, descending) {
+            (true, _) => dead.next(),
+            (false, true) => live.next_back(),
+            (false, false) => live.next(),
         };
         let mut heads = (step(false), step(true));
         std::iter::from_fn(move || {
             let take_dead = match (&heads.0, &heads.1) {
-                (Some((live, _)), Some((dead, _))) => (dead < live) != descending,
+                (Some(live), Some(dead)) => (dead.key < live.key) != descending,
                 (None, Some(_)) => true,
                 (Some(_), None) => false,
                 (None, None) => return None,
             };
             let head = if take_dead { &mut heads.1 } else { &mut heads.0 };
-            std::mem::replace(head, step(take_dead)).map(|(_, slot)| *slot)
+            std::mem::replace(head, step(take_dead))
         })
     }
 

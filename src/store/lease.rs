@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::change::Change;
+use super::lease_keys::LeaseKeys;
 use super::room::Demand;
-use super::{Micros, State, StoreError};
+use super::{Micros, State, Steps, StoreError};
 use crate::config::record::DELETE_BYTES;
 use crate::model::{
     Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
@@ -19,8 +18,7 @@ use crate::model::{
 pub(crate) struct Lease {
     pub(crate) ttl: Micros,
     pub(crate) deadline: Micros,
-    /// Records of its keys, in no order; each knows its place here.
-    pub(crate) keys: SmallVec<[u32; 2]>,
+    pub(crate) keys: LeaseKeys,
     /// What their end takes of a record of the journal, at most.
     pub(crate) end_bytes: usize,
     /// Which of all bindings of keys to leases the last one to this was; 0 before the first.
@@ -109,7 +107,7 @@ impl Leases {
     pub(super) fn put(&mut self, id: LeaseId, ttl: Micros, deadline: Micros, private: bool) {
         self.keep(id);
         self.deadlines.insert((deadline, id));
-        let keys = SmallVec::new();
+        let keys = LeaseKeys::default();
         let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private };
         self.leases.insert(id, lease);
     }
@@ -267,29 +265,21 @@ impl State {
     pub(super) fn attach(&mut self, slot: u32, id: LeaseId) {
         let bound = self.leases.bound + 1;
         let Some(lease) = self.leases.get_mut(id) else { return };
-        let Some(record) = self.keys.record_mut(slot) else { return };
-        record.lease_position = lease.keys.len() as u32;
+        let Some(record) = self.keys.record(slot) else { return };
         lease.last_bound = bound;
         lease.end_bytes += DELETE_BYTES + record.key.len();
-        lease.keys.push(slot);
+        lease.keys.insert(slot, &record.key, &self.keys);
         self.leases.bound = bound;
     }
 
     pub(super) fn detach(&mut self, slot: u32, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(id) else { return };
         let Some(record) = self.keys.record(slot) else { return };
-        let position = record.lease_position;
-        if lease.keys.get(position as usize) != Some(&slot) {
+        if !lease.keys.remove(slot, &record.key) {
             return;
         }
-        lease.keys.swap_remove(position as usize);
         lease.end_bytes -= DELETE_BYTES + record.key.len();
-        let moved = lease.keys.get(position as usize).copied();
-        let over = lease.private && lease.keys.is_empty();
-        if let Some(record) = moved.and_then(|moved| self.keys.record_mut(moved)) {
-            record.lease_position = position;
-        }
-        if over {
+        if lease.private && lease.keys.len() == 0 {
             self.leases.remove(id);
             self.note(|| Change::LeaseEnded { id });
         }
@@ -333,12 +323,13 @@ impl State {
         &self,
         now: Micros,
         id: LeaseId,
+        steps: &mut Steps,
     ) -> Result<LeaseTimeToLiveReply, StoreError> {
         let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
-        let key_of = |slot: &u32| self.keys.record(*slot).map(|record| record.key.clone());
-        let mut keys: Vec<_> = lease.keys.iter().filter_map(key_of).collect();
-        keys.sort_unstable();
-        keys.truncate(self.config.range_keys_max);
+        let key_of = |slot: u32| self.keys.record(slot).map(|record| record.key.clone());
+        let slots = lease.keys.in_order(&self.keys).take(self.config.range_keys_max);
+        let keys: Vec<_> = slots.filter_map(key_of).collect();
+        steps.take(keys.len());
         Ok(LeaseTimeToLiveReply {
             revision: self.revision,
             id,
@@ -348,10 +339,11 @@ impl State {
         })
     }
 
-    /// The keys of a lease, in no order; none of one that does not exist.
+    /// The keys of a lease, in order; none of one that does not exist.
     pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
-        let slots = self.leases.get(id).map(|lease| lease.keys.as_slice()).unwrap_or_default();
-        slots.iter().filter_map(|slot| self.keys.record(*slot).map(|record| &record.key))
+        let slots = self.leases.get(id).map(|lease| lease.keys.in_order(&self.keys));
+        let keys = slots.into_iter().flatten();
+        keys.filter_map(|slot| self.keys.record(slot).map(|record| &record.key))
     }
 
     /// How many keys a lease has, and a number that is another whenever a key has been bound to it,
@@ -381,12 +373,7 @@ impl State {
     fn end_lease(&mut self, id: LeaseId) -> usize {
         let Some(lease) = self.leases.remove(id) else { return 0 };
         self.note(|| Change::LeaseEnded { id });
-        let mut slots = lease.keys;
-        let keys = &self.keys;
-        slots.sort_unstable_by(|a, b| {
-            let key = |slot: &u32| keys.record(*slot).map(|record| &record.key);
-            key(a).cmp(&key(b))
-        });
+        let slots: Vec<u32> = lease.keys.in_order(&self.keys).collect();
         let deleted = self.write(|state, revision| {
             Ok(slots.iter().filter_map(|slot| state.delete_slot(revision, *slot)).count())
         });

@@ -11,11 +11,14 @@ mod idempotency;
 mod journaled;
 mod keyspace;
 mod lease;
+mod lease_keys;
+mod order;
 mod read;
 mod room;
 mod snapshot;
 mod spare;
 mod state;
+mod steps;
 mod txn;
 mod warm;
 
@@ -23,10 +26,11 @@ mod warm;
 pub(crate) mod tests;
 
 pub(crate) use error::StoreError;
-pub(crate) use history::{History, Seq};
+pub(crate) use history::{Entry, Seq};
 pub(crate) use journaled::Mark;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use state::State;
+pub(crate) use steps::Steps;
 
 /// Microseconds since the service started.
 pub(crate) type Micros = u64;

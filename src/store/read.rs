@@ -1,14 +1,25 @@
 //! Reads of [`State`]: one key or a page of them, now or at a past revision.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use super::keyspace::Record;
-use super::{Seq, State, StoreError};
+use super::order::{Bounds, Found};
+use super::{Seq, State, Steps, StoreError};
 use crate::config::record::key_value_bytes_max;
 use crate::model::{
-    Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
+    Blob, EventKind, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply,
+    RangeRequest, Revision,
 };
+
+/// A key that a walk looks at.
+pub(crate) struct Look<'a> {
+    pub(crate) key: &'a Blob,
+    /// What it was at the revision of the walk; `None` if it was not there.
+    pub(crate) kv: Option<&'a Arc<KeyValue>>,
+    /// What the look has cost.
+    pub(crate) steps: usize,
+}
 
 /// What is left of the room for the pages of one reply.
 #[derive(Debug)]
@@ -50,45 +61,91 @@ impl State {
         PageRoom { largest: key_value_bytes_max(&self.config), ..self.page_room() }
     }
 
-    pub(super) fn get(&self, request: &GetRequest) -> Result<GetReply, StoreError> {
+    pub(super) fn get(
+        &self,
+        request: &GetRequest,
+        steps: &mut Steps,
+    ) -> Result<GetReply, StoreError> {
         if request.key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
         }
         self.check_key(request.key.len())?;
         let record = self.keys.find(&request.key).and_then(|slot| self.keys.record(slot));
         let kv = if request.revision == 0 {
-            record.and_then(|record| record.current.clone())
+            record.and_then(|record| record.current.as_ref())
         } else {
             self.check_readable(request.revision)?;
-            record.and_then(|record| self.at(record, request.revision)).cloned()
+            record.and_then(|record| {
+                let (kv, taken) = self.at(record, request.revision);
+                steps.take(taken);
+                kv
+            })
         };
-        Ok(GetReply { revision: self.revision, kv })
+        Ok(GetReply { revision: self.revision, kv: kv.cloned() })
     }
 
-    /// A page of keys, ended early where there is no room for more.
+    /// A page of keys, ended early where there is no room for more, or no step left; or what there
+    /// is to count of them.
     pub(super) fn range(
         &self,
         request: &RangeRequest,
         room: &mut PageRoom,
+        steps: &mut Steps,
     ) -> Result<RangeReply, StoreError> {
         let limit = self.check_range_request(request)?.min(room.keys);
-        let mut reply =
-            RangeReply { revision: self.revision, kvs: Vec::new(), more: false, count: 0 };
-        if request.count_only {
-            reply.count = self.listed(request).count() as u64;
-            return Ok(reply);
+        let mut reply = RangeReply {
+            revision: self.revision,
+            kvs: Vec::new(),
+            more: false,
+            count: 0,
+            next: None,
+        };
+        let Some(bounds) = page_bounds(request) else { return Ok(reply) };
+        if request.count_only && self.is_now(request.revision) {
+            let (count, taken) = self.keys.count_live(&bounds);
+            steps.take(taken);
+            return Ok(RangeReply { count, ..reply });
         }
-        for kv in self.listed(request) {
-            let size = if request.keys_only { kv.key.len() } else { kv.bytes() };
-            if reply.kvs.len() == limit || !room.fits(size) {
-                reply.more = true;
-                break;
+        let descending = request.order == RangeOrder::Descending;
+        let mut last = None;
+        reply.more = self.walk(&bounds, request.revision, descending, |look| {
+            // One look at least, so that every page gets on.
+            if last.is_some() && steps.are_used_up() {
+                return ControlFlow::Break(());
             }
-            room.take(1, size);
-            let kv = if request.keys_only { Arc::new(kv.without_value()) } else { kv.clone() };
-            reply.kvs.push(kv);
+            steps.take(look.steps);
+            if let Some(kv) = look.kv.filter(|_| !request.count_only) {
+                let size = if request.keys_only { kv.key.len() } else { kv.bytes() };
+                if reply.kvs.len() == limit || !room.fits(size) {
+                    return ControlFlow::Break(());
+                }
+                room.take(1, size);
+                let kv = if request.keys_only { Arc::new(kv.without_value()) } else { kv.clone() };
+                reply.kvs.push(kv);
+            }
+            reply.count += u64::from(look.kv.is_some());
+            last = Some(look.key);
+            ControlFlow::Continue(())
+        });
+        if reply.more {
+            reply.next = last.or(request.after.as_ref()).cloned();
         }
-        reply.count = reply.kvs.len() as u64;
+        Ok(reply)
+    }
+
+    /// A page that has not a single key, or a part of a count, says nothing to whoever goes on after
+    /// the last key: a [`Scan`](crate::Request::Scan) is needed there.
+    pub(super) fn whole_range(
+        &self,
+        request: &RangeRequest,
+        steps: &mut Steps,
+    ) -> Result<RangeReply, StoreError> {
+        let reply = self.range(request, &mut self.page_room(), steps)?;
+        if reply.more && (request.count_only || reply.kvs.is_empty()) {
+            let what = "the range looks at too many keys that are deleted, or were not there at \
+                        that revision; scan it, or read it as it is now";
+            return Err(steps.refusal(what));
+        }
         Ok(reply)
     }
 
@@ -125,57 +182,79 @@ impl State {
         Ok(())
     }
 
-    /// The keys that a page, if it had no end, would list; of a range that was checked.
-    pub(super) fn listed(
-        &self,
-        request: &RangeRequest,
-    ) -> Box<dyn Iterator<Item = &Arc<KeyValue>> + '_> {
-        let Some(bounds) = page_bounds(request) else { return Box::new(std::iter::empty()) };
-        let descending = request.order == RangeOrder::Descending;
-        if request.revision == 0 {
-            let slots = self.keys.live_within(bounds);
-            let current =
-                |slot: u32| self.keys.record(slot).and_then(|record| record.current.as_ref());
-            return if descending {
-                Box::new(slots.rev().filter_map(current))
-            } else {
-                Box::new(slots.filter_map(current))
-            };
-        }
-        let revision = request.revision;
-        let slots = self.keys.all_within(bounds, descending);
-        Box::new(slots.filter_map(move |slot| self.at(self.keys.record(slot)?, revision)))
+    /// Whether what was there after a readable `revision` is what there is now. In the middle of a
+    /// write the current revision is past already.
+    fn is_now(&self, revision: Revision) -> bool {
+        revision == 0 || (revision == self.revision && self.history.newest() <= revision)
     }
 
-    /// The key as it was after a readable `revision`.
+    /// Looks at the keys within `bounds` as they were after a readable `revision`, 0 for now, in
+    /// order, until `look` breaks; returns whether it did.
+    pub(crate) fn walk<'a>(
+        &'a self,
+        bounds: &Bounds,
+        revision: Revision,
+        descending: bool,
+        mut look: impl FnMut(Look<'a>) -> ControlFlow<()>,
+    ) -> bool {
+        if !self.is_now(revision) {
+            let mut found = self.keys.all_since(bounds, revision, descending);
+            return found.any(|found| {
+                let Some(record) = self.keys.record(found.slot) else { return false };
+                let (kv, steps) = self.at(record, revision);
+                look(Look { key: &record.key, kv, steps: found.steps + steps }).is_break()
+            });
+        }
+        let mut look_at = |found: Found<'_>| {
+            let Some(record) = self.keys.record(found.slot) else { return false };
+            let kv = record.current.as_ref();
+            look(Look { key: &record.key, kv, steps: found.steps }).is_break()
+        };
+        let mut found = self.keys.live_within(bounds.clone());
+        if descending { found.rev().any(look_at) } else { found.any(&mut look_at) }
+    }
+
+    /// The key as it was after a readable `revision`, and the steps that it took to find it.
     pub(super) fn at<'a>(
         &'a self,
         record: &'a Record,
         revision: Revision,
-    ) -> Option<&'a Arc<KeyValue>> {
-        match self.history.entry(self.history.first_after(&record.trail, revision)) {
+    ) -> (Option<&'a Arc<KeyValue>>, usize) {
+        let (first, steps) = self.history.first_after(&record.trail, revision);
+        let kv = match self.history.entry(first) {
             Some(entry) => entry.event.previous.as_ref(),
             None => record.current.as_ref(),
-        }
+        };
+        (kv, steps)
     }
 
-    /// How many keys of `range` existed after a readable `revision`; `None` if more than `max`
-    /// would have to be looked at to tell.
-    pub(crate) fn count_at(
-        &self,
-        range: &KeyRange,
-        revision: Revision,
-        max: usize,
-    ) -> Option<usize> {
-        let mut count = 0;
-        for (looked_at, slot) in self.keys.all_within(range.bounds(), false).enumerate() {
-            if looked_at == max {
-                return None;
-            }
-            let record = self.keys.record(slot);
-            count += usize::from(record.is_some_and(|record| self.at(record, revision).is_some()));
+    /// The key in `slot` as it is shown now, and the steps that it took to find it.
+    pub(crate) fn shown_in(&self, slot: u32) -> (Option<&Arc<KeyValue>>, usize) {
+        self.keys.record(slot).map_or((None, 0), |record| self.at(record, self.visible))
+    }
+
+    /// The key as it is shown now.
+    pub(crate) fn shown(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
+        self.shown_in(self.keys.find(key)?).0
+    }
+
+    /// How many keys of `range` are shown to exist; `None` if more than `steps` pending events would
+    /// have to be looked at.
+    pub(crate) fn count_visible(&self, range: &KeyRange, steps: &mut Steps) -> Option<usize> {
+        let pending = self.history.pending();
+        steps.take(pending.len());
+        if steps.are_used_up() {
+            return None;
         }
-        Some(count)
+        let (live, taken) = self.keys.count_live(&range.bounds());
+        steps.take(taken);
+        let (mut deleted, mut created) = (0, 0);
+        for event in pending.filter(|event| range.contains(&event.kv.key)) {
+            deleted += usize::from(event.kind() == EventKind::Delete);
+            created += usize::from(event.is_creation());
+        }
+        let live = usize::try_from(live).unwrap_or(usize::MAX);
+        Some(live.saturating_add(deleted).saturating_sub(created))
     }
 
     /// The key as it is now.
@@ -183,22 +262,16 @@ impl State {
         self.keys.current(key)
     }
 
-    /// The keys of a range as they are now, in order.
-    pub(crate) fn current_in(&self, range: &KeyRange) -> impl Iterator<Item = &Arc<KeyValue>> {
-        self.slots_in(range)
-            .filter_map(|slot| self.keys.record(slot).and_then(|record| record.current.as_ref()))
-    }
-
     /// The first event of `key` after a readable `revision`; 0 for none.
     pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> Seq {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
-        let first = record.map_or(0, |record| self.history.first_after(&record.trail, revision));
+        let first = record.map_or(0, |record| self.history.first_after(&record.trail, revision).0);
         if first < self.history.end() { first } else { 0 }
     }
 }
 
 /// The part of the range that the page is looked for in; `None` when nothing is left of it.
-fn page_bounds(request: &RangeRequest) -> Option<(Bound<Blob>, Bound<Blob>)> {
+fn page_bounds(request: &RangeRequest) -> Option<Bounds> {
     let (mut start, mut end) = request.range.bounds();
     if let Some(after) = &request.after {
         match request.order {
@@ -236,16 +309,18 @@ fn is_after(end: &Bound<Blob>, key: &Blob) -> bool {
 }
 
 impl State {
-    /// A page of a snapshot: the keys of `range` after `revision`, from after `after` on.
+    /// A page of a snapshot: the keys of `range` after `revision`, from after `after` on, as far as
+    /// the steps reach.
     pub(crate) fn snapshot_page(
         &self,
         range: &KeyRange,
         revision: Revision,
         after: Option<Blob>,
         bytes_max: usize,
+        steps: &mut Steps,
     ) -> Result<RangeReply, StoreError> {
         let page = RangeRequest { revision, after, ..RangeRequest::new(range.clone()) };
-        let room = PageRoom { bytes: bytes_max, ..self.page_room() };
-        self.range(&page, &mut { room })
+        let mut room = PageRoom { bytes: bytes_max, ..self.page_room() };
+        self.range(&page, &mut room, steps)
     }
 }

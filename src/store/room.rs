@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{State, StoreError};
+use super::{State, Steps, StoreError};
 use crate::config::StoreConfig;
 use crate::config::record::{DELETE_BYTES, PUT_BYTES};
 use crate::model::{DeleteRequest, LeaseId, RangeRequest, SetRequest, TxnOp};
@@ -16,8 +16,6 @@ pub(super) struct Demand {
     pub(super) events: usize,
     /// What its changes take of a record of the journal, at most.
     pub(super) record_bytes: usize,
-    /// Keys that are only counted.
-    pub(super) counted: usize,
     /// Deleted keys that the reply gives back.
     pub(super) reply_keys: usize,
     pub(super) reply_bytes: usize,
@@ -30,7 +28,6 @@ impl Demand {
         self.leases += more.leases;
         self.events += more.events;
         self.record_bytes += more.record_bytes;
-        self.counted += more.counted;
         self.reply_keys += more.reply_keys;
         self.reply_bytes += more.reply_bytes;
     }
@@ -62,10 +59,6 @@ impl State {
         if demand.record_bytes > config.revision_bytes_max {
             let what = "one revision would change too many bytes; change them in parts";
             return refuse("store.revision_bytes_max", config.revision_bytes_max, what);
-        }
-        if demand.counted > config.revision_events_max {
-            let what = "the transaction counts too many keys; count them outside of it";
-            return refuse("store.revision_events_max", config.revision_events_max, what);
         }
         if demand.reply_keys > config.range_keys_max {
             let what = "the reply would hold too many keys; ask for less";
@@ -150,7 +143,11 @@ impl State {
     }
 
     /// What a list of operations needs, if there is room for it.
-    pub(super) fn check_ops_room(&self, ops: &[TxnOp]) -> Result<Demand, StoreError> {
+    pub(super) fn check_ops_room(
+        &self,
+        ops: &[TxnOp],
+        steps: &mut Steps,
+    ) -> Result<Demand, StoreError> {
         let sets = || {
             ops.iter().filter_map(|op| match op {
                 TxnOp::Set(set) => Some(set),
@@ -166,11 +163,14 @@ impl State {
                 TxnOp::Set(set) => self.demand_of_set(set, self.keys.find(&set.key)),
                 TxnOp::Delete(delete) => self.demand_of_delete(delete),
                 TxnOp::Get(get) => {
-                    let stored = self.get(get)?.kv.map_or(0, |kv| kv.bytes());
+                    let stored = self.get(get, steps)?.kv.map_or(0, |kv| kv.bytes());
                     let set = set_bytes.get(&*get.key).copied().unwrap_or(0);
                     Demand { reply_bytes: stored.max(set), ..Demand::default() }
                 }
-                TxnOp::Range(range) => self.demand_of_count(range),
+                TxnOp::Range(range) => {
+                    self.check_steps(range, steps)?;
+                    Demand::default()
+                }
             };
             total.add(&demand);
             // After each: what is too much already is not added up any further.
@@ -179,12 +179,19 @@ impl State {
         Ok(total)
     }
 
-    /// Pages need no room of their own: they end where there is none.
-    fn demand_of_count(&self, request: &RangeRequest) -> Demand {
-        if !request.count_only {
-            return Demand::default();
+    /// That the steps of a transaction reach for one of its ranges. Its page needs no room of its
+    /// own: it ends where there is none.
+    ///
+    /// A page of the present looks at what it returns, and so at no more than a reply may hold. One of
+    /// the past is the same before the transaction and in it, where it is read once more.
+    fn check_steps(&self, range: &RangeRequest, steps: &mut Steps) -> Result<(), StoreError> {
+        if range.revision == 0 && !range.count_only {
+            return Ok(());
         }
-        let counted = self.listed(request).take(self.config.revision_events_max + 1).count();
-        Demand { counted, ..Demand::default() }
+        let before = steps.taken();
+        let page = self.range(range, &mut self.txn_page_room(), steps)?;
+        let what = "the transaction looks at too many keys; read or count them outside of it";
+        steps.spend(steps.taken() - before, what)?;
+        if page.more && steps.are_used_up() { Err(steps.refusal(what)) } else { Ok(()) }
     }
 }

@@ -134,7 +134,7 @@ impl State {
             let record = self.keys.record(at as u32);
             at += 1;
             // A key that was new, or is in a place that was free, has no past before.
-            if let Some(kv) = record.and_then(|record| self.at(record, before)) {
+            if let Some(kv) = record.and_then(|record| self.at(record, before).0) {
                 bytes += kv.bytes();
                 changes.push(Change::Kept { kv: kv.clone() });
             }

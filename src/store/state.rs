@@ -1,5 +1,6 @@
 //! [`State`]: the map, its history and its leases, and every request that changes them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::change::Change;
@@ -10,7 +11,7 @@ use super::journaled::change_of;
 use super::keyspace::Keyspace;
 use super::lease::{Leases, micros};
 use super::spare::Spare;
-use super::{Micros, Seq, StoreError};
+use super::{Micros, Seq, Steps, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, DeleteReply, DeleteRequest, Event, IdempotencyKey, KeyRange, KeyValue,
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(super) visible: Revision,
     /// The clock at the last record replayed.
     pub(super) time: Micros,
+    /// Keys and events that requests have looked at so far.
+    pub(super) steps_taken: Cell<u64>,
 }
 
 impl State {
@@ -60,6 +63,7 @@ impl State {
             leases_changed: 0,
             visible: 1,
             time: 0,
+            steps_taken: Cell::new(0),
         }
     }
 
@@ -105,6 +109,18 @@ impl State {
     }
 
     fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, StoreError> {
+        let mut steps = self.steps();
+        let reply = self.do_anew(now, request, &mut steps);
+        self.count_steps(steps.taken());
+        reply
+    }
+
+    fn do_anew(
+        &mut self,
+        now: Micros,
+        request: Request,
+        steps: &mut Steps,
+    ) -> Result<Reply, StoreError> {
         match request {
             Request::Job(_) => {
                 let message = "a request to the queue came to the store";
@@ -120,9 +136,10 @@ impl State {
                 self.write(|state, revision| state.set(now, revision, request, slot))
                     .map(Reply::Set)
             }
-            Request::Get(request) => self.get(&request).map(Reply::Get),
-            Request::Range(request) => {
-                self.range(&request, &mut self.page_room()).map(Reply::Range)
+            Request::Get(request) => self.get(&request, steps).map(Reply::Get),
+            Request::Range(request) => self.whole_range(&request, steps).map(Reply::Range),
+            Request::Scan(request) => {
+                self.range(&request, &mut self.page_room(), steps).map(Reply::Scan)
             }
             Request::Delete(request) => {
                 self.check_delete(&request)?;
@@ -130,14 +147,14 @@ impl State {
                 self.write(|state, revision| Ok(state.delete(revision, &request)))
                     .map(Reply::Delete)
             }
-            Request::Txn(request) => self.txn(now, request).map(Reply::Txn),
+            Request::Txn(request) => self.txn(now, request, steps).map(Reply::Txn),
             Request::LeaseGrant(request) => self.lease_grant(now, &request).map(Reply::LeaseGrant),
             Request::LeaseKeepAlive(id) => {
                 self.lease_keep_alive(now, id).map(Reply::LeaseKeepAlive)
             }
             Request::LeaseRevoke(id) => self.lease_revoke(id).map(Reply::LeaseRevoke),
             Request::LeaseTimeToLive(id) => {
-                self.lease_time_to_live(now, id).map(Reply::LeaseTimeToLive)
+                self.lease_time_to_live(now, id, steps).map(Reply::LeaseTimeToLive)
             }
             Request::LeaseList { after, limit } => {
                 self.lease_list(after, limit).map(Reply::LeaseList)
@@ -307,7 +324,7 @@ impl State {
 
     /// Deletes the key in `slot`, whose lease does not have it any more.
     pub(super) fn bury(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
-        let before = self.keys.take(slot)?;
+        let before = self.keys.take(slot, revision)?;
         let kv = Arc::new(KeyValue::tombstone(before.key.clone(), revision));
         self.record_event(slot, Event { kv, previous: Some(before.clone()) });
         Some(before)

@@ -1,20 +1,26 @@
 //! Transactions of [`State`]: compare, then do one of two lists, all or nothing.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::read::PageRoom;
-use super::{Micros, State, StoreError};
+use super::{Micros, State, Steps, StoreError};
 use crate::model::{
     Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
     TxnRequest,
 };
 
 impl State {
-    pub(super) fn txn(&mut self, now: Micros, request: TxnRequest) -> Result<TxnReply, StoreError> {
+    pub(super) fn txn(
+        &mut self,
+        now: Micros,
+        request: TxnRequest,
+        steps: &mut Steps,
+    ) -> Result<TxnReply, StoreError> {
         self.check_txn(&request)?;
-        let succeeded = self.holds(&request.compares)?;
+        let succeeded = self.holds(&request.compares, steps)?;
         let ops = if succeeded { request.success } else { request.failure };
-        let demand = self.check_ops_room(&ops)?;
+        let demand = self.check_ops_room(&ops, steps)?;
         let mut room = self.txn_page_room();
         room.take(demand.reply_keys, demand.reply_bytes);
         let mut results: Vec<Reply> = self.write(|state, revision| {
@@ -63,43 +69,45 @@ impl State {
         op: TxnOp,
         room: &mut PageRoom,
     ) -> Result<Reply, StoreError> {
+        // They were checked before anything was changed: nothing is refused here.
+        let mut steps = Steps::new(usize::MAX);
         match op {
             TxnOp::Set(set) => {
                 let slot = self.keys.find(&set.key);
                 self.set(now, revision, set, slot).map(Reply::Set)
             }
             TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, &delete))),
-            TxnOp::Get(get) => self.get(&get).map(Reply::Get),
-            TxnOp::Range(range) => self.range(&range, room).map(Reply::Range),
+            TxnOp::Get(get) => self.get(&get, &mut steps).map(Reply::Get),
+            TxnOp::Range(range) => self.range(&range, room, &mut steps).map(Reply::Range),
         }
     }
 
-    fn holds(&self, compares: &[Compare]) -> Result<bool, StoreError> {
-        let mut room = self.config.revision_events_max;
+    fn holds(&self, compares: &[Compare], steps: &mut Steps) -> Result<bool, StoreError> {
         for compare in compares {
             let holds = match &compare.range {
                 KeyRange::Key(key) => compare.holds(self.current(key).map(|kv| &**kv)),
-                range => {
-                    let mut holds = true;
-                    for kv in self.current_in(range) {
-                        room = room.checked_sub(1).ok_or_else(|| {
-                            let max = self.config.revision_events_max;
-                            let what = "the compares look at too many keys";
-                            StoreError::limit("store.revision_events_max", max, what)
-                        })?;
-                        if !compare.holds(Some(kv)) {
-                            holds = false;
-                            break;
-                        }
-                    }
-                    holds
-                }
+                range => self.all_hold(compare, range, steps)?,
             };
             if !holds {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn all_hold(
+        &self,
+        compare: &Compare,
+        range: &KeyRange,
+        steps: &mut Steps,
+    ) -> Result<bool, StoreError> {
+        let mut spent = Ok(());
+        let fails = self.walk(&range.bounds(), 0, false, |look| {
+            spent = steps.spend(look.steps, "the compares look at too many keys; compare fewer");
+            let holds = spent.is_ok() && look.kv.is_none_or(|kv| compare.holds(Some(kv)));
+            if holds { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        spent.map(|()| !fails)
     }
 }
 

@@ -74,7 +74,7 @@ impl State {
             seen ^= ends(&version.value);
         }
         for entry in &entries {
-            seen ^= self.keys.record(entry.slot).map_or(0, |record| record.lease_position as u8);
+            seen ^= self.keys.record(entry.slot).map_or(0, |record| record.key.len() as u8);
         }
         seen
     }

@@ -4,8 +4,8 @@
 use super::batch::{Batch, Delivery, News};
 use super::hub::Hub;
 use super::watcher::{Handle, Role, Snapshot, Watch, WatchOptions, Watcher};
-use crate::model::{KeyRange, Revision};
-use crate::store::{History, Seq, State, StoreError};
+use crate::model::{EventKind, KeyRange, Revision};
+use crate::store::{Entry, Seq, State, Steps, StoreError};
 
 /// Events read from history for one batch, in units of `batch_events_max`.
 const SCAN_FACTOR: usize = 8;
@@ -28,10 +28,11 @@ impl<P> Hub<P> {
     /// Reads from history what a stream has to show.
     pub(super) fn collect(&mut self, handle: Handle) -> Batch {
         let mut batch = Batch::default();
+        let scan = self.config.batch_events_max.saturating_mul(SCAN_FACTOR);
         let mut budget = Budget {
             events: self.config.batch_events_max,
             bytes: self.config.batch_bytes_max,
-            scan: self.config.batch_events_max.saturating_mul(SCAN_FACTOR),
+            scan,
         };
         while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
             let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
@@ -47,6 +48,7 @@ impl<P> Hub<P> {
                 Rest::Over => self.drop_watch(index),
             }
         }
+        self.state.count_steps(scan - budget.scan);
         batch
     }
 
@@ -105,7 +107,7 @@ impl<P> Hub<P> {
             let event = &entry.event;
             if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
                 if watch.options.latest
-                    && superseded(history, entry.next, &watch.options, &mut budget.scan)
+                    && superseded(&self.state, entry, &watch.options, &mut budget.scan)
                 {
                     watch.skipped += 1;
                 } else {
@@ -153,14 +155,17 @@ fn collect_snapshot(
 ) -> Rest {
     let Some(mut snapshot) = watch.snapshot.take() else { return Rest::Nothing };
     let revision = snapshot.revision;
-    let Ok(page) = state.snapshot_page(range, revision, snapshot.after, budget.bytes) else {
+    let mut steps = Steps::new(budget.scan);
+    let page = state.snapshot_page(range, revision, snapshot.after, budget.bytes, &mut steps);
+    budget.scan = budget.scan.saturating_sub(steps.taken());
+    let Ok(page) = page else {
         show(News::Ended(StoreError::Overtaken { resume: state.history().oldest() }));
         return Rest::Over;
     };
     budget.events = budget.events.saturating_sub(page.kvs.len());
     let bytes: usize = page.kvs.iter().map(|kv| kv.bytes()).sum();
     budget.bytes = budget.bytes.saturating_sub(bytes);
-    snapshot.after = page.kvs.last().map(|kv| kv.key.clone());
+    snapshot.after = page.next;
     if !page.kvs.is_empty() {
         show(News::Snapshot { revision, kvs: page.kvs });
     }
@@ -172,18 +177,24 @@ fn collect_snapshot(
     if watch.cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
 }
 
-/// Whether an event of the same key, from `next` on, would be shown instead; what it reads to
-/// tell is taken off `scan`.
-fn superseded(history: &History, next: Seq, options: &WatchOptions, scan: &mut usize) -> bool {
-    let mut next = next;
-    while let Some(entry) = history.get(next) {
-        *scan = scan.saturating_sub(1);
-        if options.shows(&entry.event) {
-            return true;
-        }
-        next = entry.next;
+/// Whether a later event of the same key would be shown instead; what it looks at to tell is taken
+/// off `scan`.
+fn superseded(state: &State, entry: &Entry, options: &WatchOptions, scan: &mut usize) -> bool {
+    let history = state.history();
+    let Some(next) = history.get(entry.next) else { return false };
+    *scan = scan.saturating_sub(1);
+    if options.shows(&next.event) {
+        return true;
     }
-    false
+    if next.event.kind() == EventKind::Delete {
+        // What follows a delete is a put.
+        return history.get(next.next).is_some();
+    }
+    // Only deletes are shown, and a put follows. There is a later one unless the key still has the
+    // life that begins with that: however often it was put since.
+    let (shown, steps) = state.shown_in(next.slot);
+    *scan = scan.saturating_sub(steps);
+    shown.is_none_or(|kv| kv.create_revision != next.event.kv.create_revision)
 }
 
 /// Why a watch ends, with the first revision it was not shown: that of its snapshot, until it was

@@ -226,9 +226,10 @@ impl<P> Hub<P> {
                 continue;
             }
             let event = entry.event.clone();
+            self.state.count_steps(scratch.len());
             for index in scratch.drain(..) {
                 match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-                    Some(Role::Wait(_)) => self.notify_wait(index, &event),
+                    Some(Role::Wait(_)) => self.notify_wait(index, seq, &event),
                     Some(Role::Watch(_)) => self.notify_watch(index, seq, &event),
                     None => {}
                 }
@@ -341,7 +342,10 @@ impl<P> Hub<P> {
             Role::Wait(wait) => (
                 WatcherKind::Wait,
                 Some(&wait.owner),
-                wait.search.as_ref().map_or(0, |search| self.behind(search.cursor)),
+                wait.search
+                    .as_ref()
+                    .filter(|search| !search.is_over())
+                    .map_or(0, |search| self.behind(search.cursor)),
             ),
             Role::Watch(watch) => {
                 let behind = match &watch.snapshot {

@@ -1,14 +1,26 @@
 //! Waits of [`Hub`]: one condition, one answer.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::hub::{Answer, Hub};
-use super::search::{Found, met};
+use super::search::{Found, TOO_MANY_KEYS, met};
 use super::watcher::{Handle, Owner, Role, Search, Wait, Watcher};
 use crate::model::{
     Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
-use crate::store::{Micros, StoreError};
+use crate::store::{Micros, Seq, StoreError};
+
+/// Events that a wait which counts keys looks at in the turn that brings them; with more, it goes on
+/// in the next.
+const SEARCHED_AT_ONCE: usize = 32;
+
+/// What the present state says about a condition.
+enum Judged {
+    Met(WaitOutcome),
+    /// It does not hold; what is still to be looked at.
+    Search(Search),
+}
 
 /// What became of a wait at once.
 #[derive(Debug)]
@@ -29,24 +41,21 @@ impl<P> Hub<P> {
         party: impl FnOnce() -> P,
     ) -> Result<WaitStart, StoreError> {
         let timeout = self.check_wait(&request)?;
-        let mut search = self.first_search(&request)?;
-        if search.is_none() {
-            if let Some(outcome) = self.holds_now(&request)? {
-                return Ok(WaitStart::Answered(outcome));
-            }
-            search = self.search_of_deletes(&request)?;
-        }
-        if let Some(from) = search {
-            let mut slice = self.state.config().slice_max;
-            match self.search_some(&request.range, &request.condition, from, &mut slice) {
-                Found::Met(event) => return Ok(WaitStart::Answered(met(event))),
-                Found::End => search = None,
-                Found::More(rest) => search = Some(rest),
-                Found::Overtaken => return Err(self.overtaken()),
-            }
-        }
+        let from = match self.first_search(&request)? {
+            Some(from) => from,
+            None => match self.judge(&request)? {
+                Judged::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
+                Judged::Search(from) => from,
+            },
+        };
+        let mut slice = self.state.config().slice_max;
+        let search = match self.search_some(&request.range, &request.condition, from, &mut slice) {
+            Found::Met(event) => return Ok(WaitStart::Answered(met(event))),
+            Found::End(search) | Found::More(search) => search,
+            Found::Overtaken => return Err(self.overtaken()),
+        };
         self.check_room(owner)?;
-        let considered = self.considered(search)?;
+        let considered = self.considered(Some(search))?;
         let handle = self.park(now.saturating_add(timeout), owner, request, search, party());
         Ok(WaitStart::Parked(handle, considered))
     }
@@ -56,19 +65,15 @@ impl<P> Hub<P> {
         deadline: Micros,
         owner: &Arc<Owner>,
         request: WaitRequest,
-        search: Option<Search>,
+        search: Search,
         party: P,
     ) -> Handle {
         let WaitRequest { range, condition, .. } = request;
-        let searching = search.is_some();
-        let search = search.map(Box::new);
-        let wait = Wait { party, owner: Arc::clone(owner), condition, deadline, search };
+        let wait = Wait { party, owner: Arc::clone(owner), condition, deadline, search: None };
         let generation = self.new_generation();
         let handle = self.insert(owner, Watcher { generation, range, role: Role::Wait(wait) });
         self.deadlines.insert((deadline, handle.index));
-        if searching {
-            self.searching.insert(handle.index);
-        }
+        self.set_search(handle.index, search);
         handle
     }
 
@@ -105,76 +110,94 @@ impl<P> Hub<P> {
         self.search_after(request, after).map(Some)
     }
 
-    /// Above a revision that is compacted, a key that exists was looked at already; one that was
-    /// deleted is in history.
-    fn search_of_deletes(&self, request: &WaitRequest) -> Result<Option<Search>, StoreError> {
-        match request.condition {
-            WaitCondition::ModRevisionAbove(_) => {
-                self.search_after(request, self.state.history().oldest() - 1).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Whether the condition holds in the present state.
-    fn holds_now(&self, request: &WaitRequest) -> Result<Option<WaitOutcome>, StoreError> {
+    /// Whether the condition holds in the present state; where to go on if not.
+    fn judge(&self, request: &WaitRequest) -> Result<Judged, StoreError> {
         let revision = self.state.visible();
         let met = |kv: Option<&Arc<KeyValue>>| {
             let event = kv.map(|kv| Event { kv: kv.clone(), previous: None });
-            Some(WaitOutcome::Met { revision, event })
+            Judged::Met(WaitOutcome::Met { revision, event })
         };
-        let single = matches!(request.range, KeyRange::Key(_));
-        let mut seen = 0;
-        for kv in self.state.seen_in(&request.range) {
-            let holds = match &request.condition {
-                WaitCondition::Changed | WaitCondition::Absent => return Ok(None),
-                WaitCondition::Exists => true,
-                WaitCondition::Equals(value) => kv.value == *value,
-                WaitCondition::Differs(value) => kv.value != *value,
-                WaitCondition::ModRevisionAbove(above) => kv.mod_revision > *above,
-            };
-            if holds {
-                return Ok(met(Some(kv)));
+        let over = Search { cursor: 0, live: 0, deleted: 0 };
+        match (&request.condition, &request.range) {
+            (WaitCondition::Changed, _) => return Ok(Judged::Search(over)),
+            (WaitCondition::Absent, KeyRange::Prefix(_) | KeyRange::Range { .. }) => {
+                let live = self.count_now(&request.range)?;
+                let counted = Judged::Search(Search { live, ..over });
+                return Ok(if live == 0 { met(None) } else { counted });
             }
-            seen += 1;
-            if seen > self.scan_max() {
-                return Err(self.scans_too_much());
+            (condition, KeyRange::Key(key)) => {
+                let kv = self.state.shown(key);
+                if state_meets(condition, kv) {
+                    return Ok(met(kv.filter(|_| *condition != WaitCondition::Absent)));
+                }
+            }
+            (condition, range) => {
+                if let Some(kv) = self.first_that_meets(range, condition)? {
+                    return Ok(met(Some(kv)));
+                }
             }
         }
-        Ok(match request.condition {
-            WaitCondition::Absent => met(None),
-            WaitCondition::Differs(_) if single && seen == 0 => met(None),
-            _ => None,
-        })
+        // Above a revision that is compacted, a key that exists was looked at already; one that was
+        // deleted is in history.
+        match request.condition {
+            WaitCondition::ModRevisionAbove(_) => {
+                let before = self.state.history().oldest() - 1;
+                self.search_after(request, before).map(Judged::Search)
+            }
+            _ => Ok(Judged::Search(over)),
+        }
     }
 
-    /// Most keys that one wait may look at.
-    pub(super) fn scan_max(&self) -> usize {
-        self.state.config().revision_events_max
+    /// How many keys of a range are shown to exist.
+    fn count_now(&self, range: &KeyRange) -> Result<usize, StoreError> {
+        let mut steps = self.state.steps();
+        let count = self.state.count_visible(range, &mut steps);
+        self.state.count_steps(steps.taken());
+        count.map_or_else(|| self.count_at(range, self.state.visible()), Ok)
     }
 
-    pub(super) fn scans_too_much(&self) -> StoreError {
-        let what = "the wait looks at too many keys; wait for a smaller range";
-        StoreError::limit("store.revision_events_max", self.scan_max(), what)
+    /// The first key of a range that is shown to meet a condition.
+    fn first_that_meets(
+        &self,
+        range: &KeyRange,
+        condition: &WaitCondition,
+    ) -> Result<Option<&Arc<KeyValue>>, StoreError> {
+        let mut steps = self.state.steps();
+        let mut found = None;
+        let visible = self.state.visible();
+        self.state.walk(&range.bounds(), visible, false, |look| {
+            steps.take(look.steps);
+            found = look.kv.filter(|kv| state_meets(condition, Some(kv)));
+            if found.is_some() || steps.are_used_up() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        self.state.count_steps(steps.taken());
+        if found.is_none() && steps.are_used_up() {
+            return Err(steps.refusal(TOO_MANY_KEYS));
+        }
+        Ok(found)
     }
 
     /// An event of its range: perhaps the one it waits for.
-    pub(super) fn notify_wait(&mut self, index: u32, event: &Event) {
+    pub(super) fn notify_wait(&mut self, index: u32, seq: Seq, event: &Event) {
         let Some(watcher) = self.watchers.get(index as usize) else { return };
         let Role::Wait(wait) = &watcher.role else { return };
-        // While it searches, it will come to this event in its turn.
-        if wait.search.is_none() && self.meets(&watcher.range, &wait.condition, event) {
-            self.answer(index, Ok(met(event.clone())));
-        }
-    }
-
-    /// Whether a new event makes the condition hold.
-    fn meets(&self, range: &KeyRange, condition: &WaitCondition, event: &Event) -> bool {
-        match (condition, range) {
-            (WaitCondition::Absent, KeyRange::Prefix(_) | KeyRange::Range { .. }) => {
-                event.kind() == EventKind::Delete && self.state.seen_in(range).next().is_none()
+        match wait.search.as_deref() {
+            None => {
+                if condition_meets(&wait.condition, event) {
+                    self.answer(index, Ok(met(event.clone())));
+                }
             }
-            _ => condition_meets(condition, event),
+            // What the revision left is known at its end: few events away, unless it is a large one.
+            Some(counted) if counted.is_over() => {
+                self.set_search(index, Search { cursor: seq, ..*counted });
+                self.search_on(index, &mut { SEARCHED_AT_ONCE });
+            }
+            // While it searches, it will come to this event in its turn.
+            Some(_) => {}
         }
     }
 
@@ -209,6 +232,20 @@ impl<P> Hub<P> {
             Role::Wait(wait) => Some(wait),
             Role::Watch(_) => None,
         }
+    }
+}
+
+/// Whether a key as it is makes the condition hold.
+fn state_meets(condition: &WaitCondition, kv: Option<&Arc<KeyValue>>) -> bool {
+    match (condition, kv) {
+        (WaitCondition::Changed, _) => false,
+        (WaitCondition::Absent, kv) => kv.is_none(),
+        (WaitCondition::Exists, kv) => kv.is_some(),
+        (WaitCondition::Equals(value), Some(kv)) => kv.value == *value,
+        (WaitCondition::Differs(value), Some(kv)) => kv.value != *value,
+        (WaitCondition::Differs(_), None) => true,
+        (WaitCondition::ModRevisionAbove(above), Some(kv)) => kv.mod_revision > *above,
+        (WaitCondition::Equals(_) | WaitCondition::ModRevisionAbove(_), None) => false,
     }
 }
 

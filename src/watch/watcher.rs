@@ -52,15 +52,16 @@ pub(super) struct Wait<P> {
     pub(super) owner: Arc<Owner>,
     pub(super) condition: WaitCondition,
     pub(super) deadline: Micros,
-    /// How far history was searched, while it still is.
-    /// Boxed, as few waits search, and none for long.
+    /// How far history was searched, while it still is, and how many keys there are, where that
+    /// counts. Boxed, as few waits search, and none for long.
     pub(super) search: Option<Box<Search>>,
 }
 
 /// A search of history for the event that a wait asks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Search {
-    /// The next event to look at; for a single key, the key's next. In history, or compacted.
+    /// The next event to look at; for a single key, the key's next. In history, or compacted; 0 when
+    /// all were looked at.
     pub(super) cursor: Seq,
     /// `Absent` on a range: how many keys existed just before the cursor.
     pub(super) live: usize,

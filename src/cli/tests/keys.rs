@@ -277,7 +277,7 @@ fn range_pages_are_of_one_revision() {
         exit 0
     "#]],
     );
-    let counted = RangeReply { revision: 9, kvs: vec![], more: false, count: 7 };
+    let counted = RangeReply { revision: 9, kvs: vec![], more: false, count: 7, next: None };
     check(
         "range --count-only",
         [Answer::Reply(Reply::Range(counted))],

@@ -128,5 +128,6 @@ fn delete(key: &str, revision: Revision) -> Event {
 
 fn page(revision: Revision, kvs: Vec<Arc<KeyValue>>, more: bool) -> Answer {
     let count = kvs.len() as u64;
-    Answer::Reply(Reply::Range(RangeReply { revision, kvs, more, count }))
+    let next = kvs.last().filter(|_| more).map(|last| last.key.clone());
+    Answer::Reply(Reply::Range(RangeReply { revision, kvs, more, count, next }))
 }

@@ -198,8 +198,17 @@ impl Pair {
         self.compare();
     }
 
+    /// Each topic that may be forgotten is found without looking at the others.
+    fn compare_idle(&self) {
+        let queue = &self.world.queue;
+        let topics = 0..queue.topics.len() as u32;
+        let forgettable: Vec<u32> = topics.filter(|topic| queue.is_forgettable(*topic)).collect();
+        assert!(forgettable.iter().all(|topic| queue.idle.contains(topic)), "{forgettable:?}");
+    }
+
     /// J14: every job is where the model has it, and counted so.
     fn compare(&mut self) {
+        self.compare_idle();
         let mut counts: std::collections::BTreeMap<(Blob, JobState), u64> = Default::default();
         for item in &self.model.items {
             *counts.entry((item.push.topic.clone(), self.model.state_of(item.id))).or_default() +=

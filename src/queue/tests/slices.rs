@@ -136,3 +136,51 @@ fn j9_a_clear_goes_on_where_it_stopped() {
         "#]],
     );
 }
+
+/// Where all jobs of a topic had one order key, each took a request, a record and a line of the audit.
+#[test]
+fn j9_a_clear_takes_a_slice_of_jobs_whatever_their_order_keys_are() {
+    let config = QueueConfig { slice_max: 3, ..steady() };
+    check_with(
+        config,
+        "
+        push post one key=k times=4
+        clear post
+        clear post
+        push mail one key=k times=3
+        push mail two times=2
+        reserve mail
+        clear mail
+        clear mail
+        topic mail
+        ",
+        expect![[r#"
+            > push post one key=k times=4
+              1 Ready, 2 Ready, 3 Ready, 4 Ready
+            > clear post
+              3 changed, and there are more
+              cleared 1
+              cleared 2
+              cleared 3
+            > clear post
+              1 changed
+              cleared 4
+            > push mail one key=k times=3
+              5 Ready, 6 Ready, 7 Ready
+            > push mail two times=2
+              8 Ready, 9 Ready
+            > reserve mail
+              gets 5/1 one
+            > clear mail
+              3 changed, and there are more
+              cleared 8
+              cleared 9
+              cleared 6
+            > clear mail
+              1 changed
+              cleared 7
+            > topic mail
+              pushed 5 = ready 0 + delayed 0 + reserved 1 + done 0 + dead 0 + evicted 0 + cancelled 4
+        "#]],
+    );
+}

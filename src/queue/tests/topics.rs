@@ -134,3 +134,27 @@ fn a_push_to_several_topics_keeps_all_of_them() {
     world.turn();
     assert_eq!(world.queue.names.keys().cloned().collect::<Vec<_>>(), ["b", "c"].map(Blob::from));
 }
+
+/// Before: each new name looked at all topics that are in use.
+#[test]
+fn s10_a_new_topic_looks_at_those_that_were_left_not_at_all_there_are() {
+    let config = QueueConfig { topics_max: 1_000, ..steady() };
+    let mut queue = State::new(config, 1);
+    let now = Now { steady: 0, utc: MORNING };
+    let push = |queue: &mut State, topic: &str| {
+        let jobs = vec![PushRequest::new(topic, "p")];
+        queue.request(now, 1, JobRequest::Push { jobs, wait: Duration::ZERO })
+    };
+    for number in 0..1_000 {
+        assert!(matches!(push(&mut queue, &number.to_string()), Answer::Now(Ok(_))));
+    }
+    for _ in 0..3 {
+        assert!(matches!(push(&mut queue, "one more"), Answer::Now(Err(_))));
+        assert_eq!(queue.idle.len(), 0, "none is looked at again");
+    }
+    queue.request(now, 1, JobRequest::Cancel(JobRef::Id(7)));
+    queue.request(now, 1, JobRequest::Cancel(JobRef::Id(9)));
+    assert_eq!(queue.idle.len(), 2);
+    assert!(matches!(push(&mut queue, "one more"), Answer::Now(Ok(_))));
+    assert!(queue.names.contains_key(&b"8"[..]) && !queue.names.contains_key(&b"6"[..]));
+}

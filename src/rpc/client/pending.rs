@@ -206,7 +206,7 @@ fn names_the_store(request: &Request) -> bool {
     match request {
         Request::Set(set) => set.lease != 0,
         Request::Get(get) => get.revision != 0,
-        Request::Range(range) => range.revision != 0,
+        Request::Range(range) | Request::Scan(range) => range.revision != 0,
         Request::Txn(txn) => {
             let ops = txn.success.iter().chain(&txn.failure);
             txn.compares.iter().any(|compare| compares_the_store(&compare.target))
@@ -254,6 +254,7 @@ fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
         request,
         Request::Get(_)
             | Request::Range(_)
+            | Request::Scan(_)
             | Request::LeaseTimeToLive(_)
             | Request::LeaseList { .. }
             | Request::Status
@@ -269,7 +270,7 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
     match reply {
         Reply::Set(reply) => reply.revision,
         Reply::Get(reply) => reply.revision,
-        Reply::Range(reply) => reply.revision,
+        Reply::Range(reply) | Reply::Scan(reply) => reply.revision,
         Reply::Delete(reply) | Reply::LeaseRevoke(reply) => reply.revision,
         Reply::Txn(reply) => reply.revision,
         Reply::LeaseGrant(reply) | Reply::LeaseKeepAlive(reply) => reply.revision,

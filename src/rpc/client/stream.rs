@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::inbound::{Outcome, Push, protocol};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{
-    Blob, Event, KeyValue, RangeReply, RangeRequest, Revision, WatchFrom, WatchItem, WatchRequest,
+    Blob, Event, KeyValue, RangeReply, RangeRequest, Request, Revision, WatchFrom, WatchItem,
+    WatchRequest,
 };
 use crate::rpc::proto::WireDelivery;
 
@@ -73,6 +74,8 @@ struct Watch {
     asked: Asked,
     /// The interval of marks that the server was asked for on its own account; zero for none.
     bookmarks: Duration,
+    /// Its snapshot is scanned: the server refused a page that looks at too many deleted keys.
+    scans: bool,
 }
 
 /// What the server was asked for a watch, on this connection.
@@ -100,7 +103,7 @@ pub(super) enum Need {
     /// To be on the stream.
     Add(WatchRequest),
     /// The next page of its snapshot.
-    Page(RangeRequest),
+    Page(Request),
 }
 
 impl Stream {
@@ -146,6 +149,7 @@ impl Stream {
                 added: Some(added),
                 asked: Asked::Nothing,
                 bookmarks: Duration::ZERO,
+                scans: false,
             },
         );
         Ok(id)
@@ -269,6 +273,18 @@ impl Stream {
         less
     }
 
+    /// The server refused a page because it looks at too many keys: asks for a scan instead. Whether
+    /// that was so.
+    pub(super) fn scan_instead(&mut self, id: u64, error: &Error) -> bool {
+        let Some(watch) = self.watches.get_mut(&id) else { return false };
+        if watch.scans || watch.asked != Asked::Page || !error.is_limit("store.steps_max") {
+            return false;
+        }
+        watch.scans = true;
+        self.detach_watch(id);
+        true
+    }
+
     /// Ends a watch. Whoever waits for it to be added is returned; otherwise the error is queued.
     pub(super) fn end_watch(
         &mut self,
@@ -337,7 +353,7 @@ impl Stream {
     pub(super) fn page(&mut self, id: u64, reply: RangeReply) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         let (At::Snapshot { revision, .. }, Asked::Page) = (&watch.at, watch.asked) else { return };
-        let (revision, more) = (*revision, reply.more);
+        let (revision, next) = (*revision, reply.next);
         watch.asked = Asked::Nothing;
         self.asked -= 1;
         let before = self.queue.len();
@@ -349,8 +365,9 @@ impl Stream {
             last.bytes = bytes;
             self.queued_bytes += bytes;
         }
-        if !more {
-            self.mark(id, revision, WatchItem::SnapshotEnd { revision });
+        match (next, self.watches.get_mut(&id)) {
+            (Some(last), Some(watch)) => watch.at = At::Snapshot { revision, last },
+            _ => self.mark(id, revision, WatchItem::SnapshotEnd { revision }),
         }
         self.needy.push(id);
     }
@@ -452,12 +469,14 @@ impl Watch {
             At::Start => self.request.from,
             At::Next(revision) => WatchFrom::Revision(*revision),
             At::Snapshot { revision, last } => {
-                return Need::Page(RangeRequest {
+                let page = RangeRequest {
                     revision: *revision,
                     keys_only: self.request.keys_only,
                     after: Some(last.clone()),
                     ..RangeRequest::new(self.request.range.clone())
-                });
+                };
+                let scans = self.scans;
+                return Need::Page(if scans { Request::Scan(page) } else { Request::Range(page) });
             }
         };
         let mut request = WatchRequest { from, ..self.request.clone() };

@@ -12,7 +12,7 @@ use super::reason::closed;
 use super::session::Session;
 use super::stream::{Need, Stream, Taken};
 use crate::error::Error;
-use crate::model::{CallReply, Reply, Request, WatchRequest};
+use crate::model::{CallReply, Reply, WatchRequest};
 use crate::rpc::codec;
 use crate::rpc::frame::Kind;
 use crate::rpc::proto::{Call, WireCredit};
@@ -118,9 +118,7 @@ impl Session {
                     Call::WatchAdd { stream: id, watch_id: watch, watch: request },
                     Target::Add { stream: id, watch },
                 ),
-                Need::Page(range) => {
-                    (Call::from(Request::Range(range)), Target::Page { stream: id, watch })
-                }
+                Need::Page(page) => (Call::from(page), Target::Page { stream: id, watch }),
             };
             let request = self.new_id();
             self.ask(request, call, to, now);
@@ -193,13 +191,14 @@ impl Session {
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match outcome {
-            Ok(Answer::Reply(CallReply { reply: Reply::Range(page), .. })) => {
-                stream.page(watch, page)
-            }
+            Ok(Answer::Reply(CallReply {
+                reply: Reply::Range(page) | Reply::Scan(page), ..
+            })) => stream.page(watch, page),
             Ok(other) => {
                 let error = protocol(format!("the reply does not fit a range: {other:?}"));
                 stream.end_watch(watch, error);
             }
+            Err(error) if stream.scan_instead(watch, &error) => {}
             Err(error) => {
                 stream.end_watch(watch, error);
             }

@@ -17,10 +17,11 @@ use crate::model::WatchRequest;
 use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are methods of the same name.
-const REQUESTS: [&str; 20] = [
+const REQUESTS: [&str; 21] = [
     "Set",
     "Get",
     "Range",
+    "Scan",
     "Delete",
     "Txn",
     "LeaseGrant",

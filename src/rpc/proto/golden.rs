@@ -188,7 +188,8 @@ fn requests(golden: &mut Golden) {
         count_only: false,
         after: Some("b".into()),
     };
-    golden.request("Range", Request::Range(range));
+    golden.request("Range", Request::Range(range.clone()));
+    golden.request("Scan", Request::Scan(range));
     let delete = DeleteRequest { range: KeyRange::prefix("a"), return_previous: true };
     golden.request("Delete", Request::Delete(delete));
     let compare = |key: &str, op, target| Compare { range: KeyRange::key(key), op, target };
@@ -264,8 +265,12 @@ fn replies(golden: &mut Golden) {
     let set = SetReply { revision: 3, changed: true, lease: 5, previous: Some(kv()) };
     golden.reply("Set", &Reply::Set(set));
     golden.reply("Get", &Reply::Get(GetReply { revision: 3, kv: Some(kv()) }));
-    let range = RangeReply { revision: 3, kvs: vec![kv()], more: true, count: 1 };
+    let next = Some(kv().key.clone());
+    let range = RangeReply { revision: 3, kvs: vec![kv()], more: true, count: 1, next };
     golden.reply("Range", &Reply::Range(range));
+    let next = Some("b".into());
+    let scan = RangeReply { revision: 3, kvs: Vec::new(), more: true, count: 0, next };
+    golden.reply("Scan", &Reply::Scan(scan));
     let delete = DeleteReply { revision: 4, deleted: 1, previous: vec![kv()] };
     golden.reply("Delete", &Reply::Delete(delete));
     let txn = TxnReply {
@@ -274,7 +279,13 @@ fn replies(golden: &mut Golden) {
         results: vec![
             Reply::Set(SetReply { revision: 3, changed: true, lease: 0, previous: None }),
             Reply::Get(GetReply { revision: 3, kv: None }),
-            Reply::Range(RangeReply { revision: 3, kvs: Vec::new(), more: false, count: 0 }),
+            Reply::Range(RangeReply {
+                revision: 3,
+                kvs: Vec::new(),
+                more: false,
+                count: 0,
+                next: None,
+            }),
             Reply::Delete(DeleteReply { revision: 3, deleted: 0, previous: Vec::new() }),
         ],
     };

@@ -78,6 +78,7 @@ pub(crate) enum WireReply<'a> {
     Invoke(#[serde(borrow)] WirePayload<'a>),
     Services(#[serde(borrow)] Vec<WireService<'a>>),
     Login(#[serde(borrow)] WireIdentity<'a>),
+    Scan(#[serde(borrow)] WireScanReply<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +104,17 @@ pub(crate) struct WireRangeReply<'a> {
     kvs: Vec<WireKeyValue<'a>>,
     more: bool,
     count: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireScanReply<'a> {
+    revision: u64,
+    #[serde(borrow)]
+    kvs: Vec<WireKeyValue<'a>>,
+    count: u64,
+    /// Where to go on, if there are more.
+    #[serde(borrow)]
+    next: Option<&'a serde_bytes::Bytes>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +193,7 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             Reply::Set(set) => Self::Set(set.into()),
             Reply::Get(get) => Self::Get(get.into()),
             Reply::Range(range) => Self::Range(range.into()),
+            Reply::Scan(scan) => Self::Scan(scan.into()),
             Reply::Delete(delete) => Self::Delete(delete.into()),
             Reply::Txn(txn) => Self::Txn {
                 revision: txn.revision,
@@ -247,6 +260,7 @@ impl WireReply<'_> {
             Self::Set(set) => Reply::Set(set.into()),
             Self::Get(get) => Reply::Get(get.into()),
             Self::Range(range) => Reply::Range(range.into()),
+            Self::Scan(scan) => Reply::Scan(scan.into()),
             Self::Delete(delete) => Reply::Delete(delete.into()),
             Self::Txn { revision, succeeded, results } => Reply::Txn(TxnReply {
                 revision,
@@ -341,11 +355,27 @@ impl<'a> From<&'a RangeReply> for WireRangeReply<'a> {
 
 impl From<WireRangeReply<'_>> for RangeReply {
     fn from(wire: WireRangeReply<'_>) -> Self {
+        let kvs: Vec<_> = wire.kvs.into_iter().map(owned).collect();
+        let next = kvs.last().filter(|_| wire.more).map(|last| last.key.clone());
+        Self { revision: wire.revision, kvs, more: wire.more, count: wire.count, next }
+    }
+}
+
+impl<'a> From<&'a RangeReply> for WireScanReply<'a> {
+    fn from(scan: &'a RangeReply) -> Self {
+        let next = scan.next.as_ref().map(|next| serde_bytes::Bytes::new(next));
+        Self { revision: scan.revision, kvs: wire_kvs(&scan.kvs), count: scan.count, next }
+    }
+}
+
+impl From<WireScanReply<'_>> for RangeReply {
+    fn from(wire: WireScanReply<'_>) -> Self {
         Self {
             revision: wire.revision,
             kvs: wire.kvs.into_iter().map(owned).collect(),
-            more: wire.more,
+            more: wire.next.is_some(),
             count: wire.count,
+            next: wire.next.map(|next| Blob::from(&**next)),
         }
     }
 }

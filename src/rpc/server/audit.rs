@@ -1,7 +1,9 @@
 //! [`Audit`]: a line of the log for each administrative act that was permitted.
 
+use crate::actor::message::Done;
 use crate::auth::AUDIT;
-use crate::model::{JobRequest, Request};
+use crate::error::Error;
+use crate::model::{Blob, CallReply, JobReply, JobRequest, Reply, Request};
 use crate::session::Session;
 
 /// What a request does that is administration, and to what; `None` of any other.
@@ -33,6 +35,15 @@ const SHOWN_BYTES_MAX: usize = 256;
 pub(super) struct Audit {
     /// The snapshot that was read last, in many requests.
     snapshot: Option<u64>,
+    /// What was done last to all jobs of a topic, until an answer says that none are left.
+    mass: Option<Mass>,
+}
+
+/// What takes as many requests as there are slices of jobs.
+#[derive(Debug, PartialEq, Eq)]
+enum Mass {
+    Clear(Blob),
+    Replay(Blob),
 }
 
 impl Audit {
@@ -48,7 +59,34 @@ impl Audit {
         match request {
             // Wherever it begins: who leaves out the first byte has read it, too.
             Request::ReadSnapshot { id, .. } if self.snapshot.replace(*id) == Some(*id) => None,
+            Request::Job(JobRequest::ClearTopic(topic))
+                if self.goes_on(Mass::Clear(topic.clone())) =>
+            {
+                None
+            }
+            Request::Job(JobRequest::Replay { topic, id: None })
+                if self.goes_on(Mass::Replay(topic.clone())) =>
+            {
+                None
+            }
             request => act_of(request),
+        }
+    }
+
+    fn goes_on(&mut self, mass: Mass) -> bool {
+        let goes_on = self.mass.as_ref() == Some(&mass);
+        self.mass = Some(mass);
+        goes_on
+    }
+
+    /// Takes note of an answer of the queue: what was done to all jobs of a topic may be at its end.
+    pub(super) fn answered(&mut self, answer: &Result<Done, Error>) {
+        if self.mass.is_none() {
+            return;
+        }
+        let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer else { return };
+        if matches!(reply, JobReply::Changed { more: false, .. }) {
+            self.mass = None;
         }
     }
 }
@@ -95,6 +133,29 @@ mod tests {
             Request::Job(JobRequest::Schedules),
         ];
         assert!(others.iter().filter_map(act_of).next().is_none());
+    }
+
+    /// Before: a line for each slice of jobs that a clear of a topic took.
+    #[test]
+    fn a8_an_act_is_noted_once_however_many_requests_it_takes() {
+        let mut audit = Audit::default();
+        let clear = |topic: &str| Request::Job(JobRequest::ClearTopic(topic.into()));
+        let replay = |id| Request::Job(JobRequest::Replay { topic: "mail".into(), id });
+        let changed = |more| {
+            let reply = Reply::Job(JobReply::Changed { count: 7, more });
+            Ok(Done::Reply(CallReply { reply, durability: None }))
+        };
+        assert!(audit.new_act(&clear("mail")).is_some());
+        audit.answered(&changed(true));
+        assert!(audit.new_act(&clear("mail")).is_none(), "the same act goes on");
+        audit.answered(&changed(false));
+        assert!(audit.new_act(&clear("mail")).is_some(), "that one was at its end");
+        audit.answered(&changed(true));
+        assert!(audit.new_act(&clear("post")).is_some(), "another topic");
+        audit.answered(&changed(true));
+        assert!(audit.new_act(&replay(None)).is_some() && audit.new_act(&replay(None)).is_none());
+        assert!(audit.new_act(&replay(Some(7))).is_some(), "one job is an act of its own");
+        assert!(audit.new_act(&replay(Some(7))).is_some());
     }
 
     #[test]

@@ -386,7 +386,9 @@ impl Exchange {
             Outgoing::Withheld(mut answers) => {
                 self.screen(&mut answers);
                 for (id, answer) in &answers {
-                    if !self.jobs.answered(*id, answer) {
+                    if self.jobs.answered(*id, answer) {
+                        self.gate.answered(answer);
+                    } else {
                         self.withheld.end(*id);
                     }
                 }

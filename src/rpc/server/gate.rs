@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::audit::Audit;
 use super::outbox::Outbox;
+use crate::actor::message::Done;
 use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
 use crate::model::ServiceInfo;
@@ -131,6 +132,11 @@ impl Gate {
             self.audit.note(&self.session, request);
         }
         Ok(())
+    }
+
+    /// Takes note of an answer of the queue.
+    pub(super) fn answered(&mut self, answer: &Result<Done, Error>) {
+        self.audit.answered(answer);
     }
 
     /// Lets somebody in.

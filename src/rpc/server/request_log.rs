@@ -70,6 +70,7 @@ fn of_request(request: &Request) -> Cow<'static, str> {
         Request::Set(_) => "Set",
         Request::Get(_) => "Get",
         Request::Range(_) => "Range",
+        Request::Scan(_) => "Scan",
         Request::Delete(_) => "Delete",
         Request::Txn(_) => "Txn",
         Request::LeaseGrant(_) => "LeaseGrant",

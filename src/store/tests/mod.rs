@@ -10,18 +10,21 @@ mod promises;
 mod record_bounds;
 mod record_bytes;
 mod regressions;
+mod steps;
 
 pub(crate) use record_bytes::{changes, first_record_of};
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{Micros, State, StoreError};
+use super::{Micros, State, Steps, StoreError};
 use crate::config::{Config, StoreConfig};
 use crate::model::{
-    DeleteRequest, GetRequest, KeyRange, KeyValue, LeaseGrantRequest, LeaseId, RangeRequest, Reply,
-    Request, Revision, SetRequest, TxnOp, TxnRequest,
+    DeleteRequest, GetRequest, KeyRange, KeyValue, LeaseGrantRequest, LeaseId, RangeReply,
+    RangeRequest, Reply, Request, Revision, SetRequest, TxnOp, TxnRequest,
 };
 
 /// A second of the store's clock.
@@ -48,6 +51,21 @@ fn store_with(change: impl FnOnce(&mut StoreConfig)) -> State {
 
 /// What tests ask of the store, in a word each; time stands at 0 unless they say otherwise.
 impl State {
+    /// The keys of a range after a readable revision.
+    fn keys_in(&self, range: &KeyRange, revision: Revision) -> Vec<Arc<KeyValue>> {
+        let mut keys = Vec::new();
+        self.walk(&range.bounds(), revision, false, |look| {
+            keys.extend(look.kv.cloned());
+            ControlFlow::Continue(())
+        });
+        keys
+    }
+
+    /// The keys of a range as they are shown.
+    fn shown_keys(&self, range: &KeyRange) -> Vec<Arc<KeyValue>> {
+        self.keys_in(range, self.visible())
+    }
+
     fn ask(&mut self, request: Request) -> Result<Reply, StoreError> {
         self.apply(0, None, request)
     }

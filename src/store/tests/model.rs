@@ -150,7 +150,11 @@ impl Model {
             Request::Get(get) => self.get(&get),
             Request::Range(range) => {
                 let mut room = self.whole_room();
-                self.page(&range, &mut room)
+                Reply::Range(self.page(&range, &mut room))
+            }
+            Request::Scan(range) => {
+                let mut room = self.whole_room();
+                Reply::Scan(self.page(&range, &mut room))
             }
             Request::LeaseGrant(grant) => {
                 let id = if grant.id == 0 { self.pick_lease() } else { grant.id };
@@ -336,13 +340,18 @@ impl Model {
     }
 
     /// A page within `room`, of which the first key of a whole room may take more.
-    fn page(&self, request: &RangeRequest, room: &mut Room) -> Reply {
+    fn page(&self, request: &RangeRequest, room: &mut Room) -> RangeReply {
         let kvs = self.listed(request);
-        let mut reply =
-            RangeReply { revision: self.revision(), kvs: Vec::new(), more: false, count: 0 };
+        let mut reply = RangeReply {
+            revision: self.revision(),
+            kvs: Vec::new(),
+            more: false,
+            count: 0,
+            next: None,
+        };
         if request.count_only {
             reply.count = kvs.len() as u64;
-            return Reply::Range(reply);
+            return reply;
         }
         let limit = self.limit(request.limit).min(room.keys);
         let whole = room.bytes == self.config.range_bytes_max;
@@ -358,11 +367,11 @@ impl Model {
         }
         room.keys -= reply.kvs.len();
         reply.count = reply.kvs.len() as u64;
-        Reply::Range(reply)
+        reply
     }
 
     fn txn(&mut self, now: Micros, request: TxnRequest) -> Result<Reply, Reasons> {
-        let succeeded = self.all_hold(&request.compares)?;
+        let succeeded = self.all_hold(&request.compares);
         let ops = if succeeded { request.success } else { request.failure };
         let mut room = self.whole_room();
         let reasons = self.reasons_of_room(&ops, &mut room);
@@ -375,33 +384,18 @@ impl Model {
                     TxnOp::Set(set) => model.set(now, set),
                     TxnOp::Delete(delete) => model.delete(&delete),
                     TxnOp::Get(get) => model.get(&get),
-                    TxnOp::Range(range) => model.page(&range, &mut room),
+                    TxnOp::Range(range) => Reply::Range(model.page(&range, &mut room)),
                 })
                 .collect()
         });
         Ok(Reply::Txn(TxnReply { revision: self.revision(), succeeded, results }))
     }
 
-    fn all_hold(&self, compares: &[Compare]) -> Result<bool, Reasons> {
-        let mut looked_at = 0;
-        for compare in compares {
-            let holds = match &compare.range {
-                KeyRange::Key(key) => holds(compare, self.keys.get(key).map(|kv| &**kv)),
-                range => {
-                    let kvs = matching(&self.keys, range);
-                    let first_not = kvs.iter().position(|kv| !holds(compare, Some(kv)));
-                    looked_at += first_not.map_or(kvs.len(), |position| position + 1);
-                    first_not.is_none()
-                }
-            };
-            if looked_at > self.config.revision_events_max {
-                return Err(Reasons::from(["store.revision_events_max"]));
-            }
-            if !holds {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn all_hold(&self, compares: &[Compare]) -> bool {
+        compares.iter().all(|compare| match &compare.range {
+            KeyRange::Key(key) => holds(compare, self.keys.get(key).map(|kv| &**kv)),
+            range => matching(&self.keys, range).iter().all(|kv| holds(compare, Some(kv))),
+        })
     }
 
     fn renew(&mut self, now: Micros, id: LeaseId, ttl: Duration) {
@@ -450,4 +444,17 @@ fn holds(compare: &Compare, kv: Option<&KeyValue>) -> bool {
         CompareOp::Less => ordering.is_lt(),
         CompareOp::Greater => ordering.is_gt(),
     }
+}
+
+/// The reply without the places to go on from, of which the model knows nothing.
+pub(crate) fn without_next(mut reply: Reply) -> Reply {
+    match &mut reply {
+        Reply::Range(page) | Reply::Scan(page) => page.next = None,
+        Reply::Txn(txn) => {
+            let results = std::mem::take(&mut txn.results);
+            txn.results = results.into_iter().map(without_next).collect();
+        }
+        _ => {}
+    }
+    reply
 }

@@ -49,7 +49,8 @@ fn replies() -> Vec<(&'static str, Reply)> {
     let set_without = SetReply { previous: None, changed: false, lease: 0, ..set.clone() };
     let get = GetReply { revision: 300, kv: Some(kv("k", "v")) };
     let get_without = GetReply { revision: 300, kv: None };
-    let page = RangeReply { revision: 300, kvs: vec![kv("k", "")], more: true, count: 1 };
+    let next = Some("k".into());
+    let page = RangeReply { revision: 300, kvs: vec![kv("k", "")], more: true, count: 1, next };
     let delete = DeleteReply { revision: 300, deleted: 2, previous: vec![kv("k", "v")] };
     let results = vec![
         Reply::Set(set_without),

@@ -139,6 +139,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         16 => write(),
         2 => get_request().prop_map(Request::Get),
         4 => range_request().prop_map(Request::Range),
+        2 => range_request().prop_map(Request::Scan),
         1 => (1..8u64).prop_map(Request::LeaseKeepAlive),
         1 => (1..8u64).prop_map(Request::LeaseTimeToLive),
         1 => (0..8u64, 0..4usize)

@@ -4,6 +4,7 @@ mod against_the_model;
 mod journaled;
 mod promises;
 mod regressions;
+mod steps;
 mod world;
 
 use std::sync::Arc;

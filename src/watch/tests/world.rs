@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::model::KeyValue;
-use crate::store::tests::model::{Model, Reasons, matching, reason};
+use crate::store::tests::model::{Model, Reasons, matching, reason, without_next};
 
 pub(super) struct World {
     pub(super) now: Micros,
@@ -67,7 +67,7 @@ impl World {
     pub(super) fn ask(&mut self, request: Request) {
         let reply = self.hub.apply(self.now, None, request.clone());
         match (reply, self.model.apply(self.now, None, request)) {
-            (Ok(reply), Ok(expected)) => assert_eq!(reply, expected),
+            (Ok(reply), Ok(expected)) => assert_eq!(without_next(reply), expected),
             (Err(error), Err(reasons)) => assert!(reasons.contains(reason(&error)), "{error:?}"),
             (reply, expected) => panic!("{reply:?}, but {expected:?} was expected"),
         }
@@ -126,7 +126,8 @@ impl World {
 
     fn searches(&self, handle: Handle) -> bool {
         let watcher = self.hub.find(handle).expect("a wait without an answer is there");
-        matches!(&watcher.role, Role::Wait(wait) if wait.search.is_some())
+        let Role::Wait(wait) = &watcher.role else { return false };
+        wait.search.as_ref().is_some_and(|search| !search.is_over())
     }
 
     /// The limits that one more watcher of this owner would pass.

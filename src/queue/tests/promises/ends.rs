@@ -63,15 +63,15 @@ fn j15_clear_leaves_what_runs() {
             > reserve mail
               gets 1/1 one
             > clear mail
-              2 changed, and there are more
+              4 changed
               cleared 2
               cleared 4
-            > clear mail
-              1 changed, and there are more
               cleared 5
-            > clear mail
-              1 changed
               cleared 3
+            > clear mail
+              0 changed
+            > clear mail
+              0 changed
             > done 1/1
               result of 1 Done, epoch 1, output 
             > topic mail

@@ -226,7 +226,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
     };
     assert_eq!(call, Call::from(Request::Range(rest)));
     let kvs = vec![key_value("b", 6).into()];
-    let page = RangeReply { revision: 20, kvs: kvs.clone(), more: false, count: 1 };
+    let page = RangeReply { revision: 20, kvs: kvs.clone(), more: false, count: 1, next: None };
     peer.reply(id, &Reply::Range(page)).await;
     assert_eq!(next(&mut watch).await, WatchItem::Snapshot { revision: 10, kvs });
     assert_eq!(next(&mut watch).await, WatchItem::SnapshotEnd { revision: 10 });
@@ -234,6 +234,37 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
     let (_, call) = peer.request().await;
     let Call::WatchAdd { watch: request, .. } = call else { panic!("{call:?}") };
     assert_eq!(request.from, WatchFrom::Revision(11));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_cut_is_scanned_where_a_page_looks_at_too_much() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let (mut watch, stream) = watch(&client, &mut peer, WatchFrom::Snapshot).await;
+    let a = key_value("a", 5);
+    let page = WirePush::Snapshot { watch_id: 1, revision: 10, kvs: vec![WireKeyValue::from(&a)] };
+    peer.send(Kind::Push, stream, &page).await;
+    let first = WatchItem::Snapshot { revision: 10, kvs: vec![a.into()] };
+    assert_eq!(next(&mut watch).await, first);
+    drop(peer);
+
+    let mut peer = server.accept(7, 20).await;
+    peer.request().await;
+    let (id, _) = peer.request().await;
+    let limit = Details::Limit { name: "store.steps_max".to_owned(), value: 9 };
+    let error = Error::new(ErrorCode::LimitExceeded, "so").with_details(limit);
+    peer.send(Kind::Error, id, &WireError::from(&error)).await;
+    let kvs = vec![key_value("x", 6).into()];
+    for (after, kvs, next) in [("a", vec![], Some("m".into())), ("m", kvs.clone(), None)] {
+        let (id, call) = peer.request().await;
+        let Call::Store { request: Request::Scan(scan), .. } = call else { panic!("{call:?}") };
+        assert_eq!((scan.revision, scan.after), (10, Some(after.into())));
+        let count = kvs.len() as u64;
+        let page = RangeReply { revision: 20, kvs, more: next.is_some(), count, next };
+        peer.reply(id, &Reply::Scan(page)).await;
+    }
+    assert_eq!(next(&mut watch).await, WatchItem::Snapshot { revision: 10, kvs });
+    assert_eq!(next(&mut watch).await, WatchItem::SnapshotEnd { revision: 10 });
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use crate::rpc::server::jobs::is_large;
 pub(super) fn is_heavy(call: &Call) -> bool {
     match call {
         Call::Store { request, .. } => match request {
-            Request::Range(_) | Request::Txn(_) | Request::LeaseRevoke(_) => true,
+            Request::Range(_) | Request::Scan(_) => true,
+            Request::Txn(_) | Request::LeaseRevoke(_) => true,
             Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
             Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
             // Few at a time, so that a read starts no more calls than the connection may have.

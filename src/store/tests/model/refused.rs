@@ -27,7 +27,7 @@ impl Model {
             }
             Request::Txn(txn) => self.refuse_txn(txn, &mut reasons),
             Request::Get(get) => self.refuse_get(get, &mut reasons),
-            Request::Range(range) => self.refuse_page(range, &mut reasons),
+            Request::Range(range) | Request::Scan(range) => self.refuse_page(range, &mut reasons),
             Request::LeaseGrant(grant) => {
                 self.refuse_ttl(grant.ttl, &mut reasons);
                 if self.leases.contains_key(&grant.id) {
@@ -158,7 +158,7 @@ impl Model {
     /// What of `ops` there is no room for; `room` is what they leave for pages.
     pub(super) fn reasons_of_room(&self, ops: &[TxnOp], room: &mut Room) -> Reasons {
         let (mut keys, mut bytes, mut leases, mut events) = (0, 0, 0, 0);
-        let (mut reply_keys, mut reply_bytes, mut counted) = (0, 0, 0);
+        let (mut reply_keys, mut reply_bytes) = (0, 0);
         let mut changed_bytes = 0;
         let mut attached: BTreeMap<LeaseId, Vec<&Blob>> = BTreeMap::new();
         for op in ops {
@@ -201,9 +201,6 @@ impl Model {
                     });
                     reply_bytes += stored.max(set.unwrap_or(0));
                 }
-                TxnOp::Range(range) if range.count_only => {
-                    counted += self.listed(range).len();
-                }
                 TxnOp::Range(_) => {}
             }
         }
@@ -222,7 +219,6 @@ impl Model {
         refuse(leases > 0 && self.leases.len() + leases > config.leases_max, "store.leases_max");
         refuse(events > config.revision_events_max, "store.revision_events_max");
         refuse(changed_bytes > config.revision_bytes_max, "store.revision_bytes_max");
-        refuse(counted > config.revision_events_max, "store.revision_events_max");
         refuse(reply_bytes > config.range_bytes_max, "store.range_bytes_max");
         refuse(reply_keys > config.range_keys_max, "store.range_keys_max");
         for (id, more) in attached {

@@ -1,0 +1,65 @@
+//! [`Steps`]: how much a request may look at.
+
+use super::{State, StoreError};
+
+/// The steps that a request has left: one for each key or event it looks at, whether it is there
+/// or not.
+///
+/// One budget for all operations of a request, so that many small ones cost no more than a large one.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    max: usize,
+    taken: usize,
+}
+
+impl Steps {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, taken: 0 }
+    }
+
+    /// Takes `steps`.
+    pub(crate) fn take(&mut self, steps: usize) {
+        self.taken = self.taken.saturating_add(steps);
+    }
+
+    /// Whether none is left.
+    pub(crate) fn are_used_up(&self) -> bool {
+        self.taken >= self.max
+    }
+
+    /// Takes `steps`, if so many are left.
+    ///
+    /// # Errors
+    /// The request looks at too much; `what` says how to ask for less.
+    pub(crate) fn spend(&mut self, steps: usize, what: &'static str) -> Result<(), StoreError> {
+        self.take(steps);
+        if self.taken > self.max { Err(self.refusal(what)) } else { Ok(()) }
+    }
+
+    /// Why a request that looks at too much is refused.
+    pub(crate) fn refusal(&self, what: &'static str) -> StoreError {
+        StoreError::limit("store.steps_max", self.max, what)
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
+impl State {
+    /// The steps that one request may take.
+    pub(crate) fn steps(&self) -> Steps {
+        Steps::new(self.config.steps_max)
+    }
+
+    /// Notes that `steps` were taken.
+    pub(crate) fn count_steps(&self, steps: usize) {
+        self.steps_taken.set(self.steps_taken.get().saturating_add(steps as u64));
+    }
+
+    /// Keys and events that all requests so far have looked at.
+    #[cfg(test)]
+    pub(crate) fn steps_taken(&self) -> u64 {
+        self.steps_taken.get()
+    }
+}

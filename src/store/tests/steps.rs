@@ -1,0 +1,176 @@
+//! Promise S10 by the count of steps: what one request looks at is bounded, whatever is there.
+
+use super::*;
+use crate::model::{Compare, CompareOp, CompareTarget, RangeOrder};
+
+/// A store of `keys` tombstones, whose keys were all there at the revision that is returned.
+fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revision) {
+    let mut store = store_with(change);
+    for number in 0..keys {
+        store.set_to(&format!("gone {number:06}"), "v");
+    }
+    let full = store.revision();
+    store.delete_in(KeyRange::prefix("gone"));
+    (store, full)
+}
+
+/// The steps that `ask` takes.
+fn steps_of<T>(store: &mut State, ask: impl FnOnce(&mut State) -> T) -> (T, u64) {
+    let before = store.steps_taken();
+    let answer = ask(store);
+    (answer, store.steps_taken() - before)
+}
+
+fn range_at(revision: Revision, limit: usize) -> RangeRequest {
+    RangeRequest { revision, limit, ..RangeRequest::new(KeyRange::prefix("gone")) }
+}
+
+fn scan(store: &mut State, request: RangeRequest) -> RangeReply {
+    match store.ask(Request::Scan(request)) {
+        Ok(Reply::Scan(page)) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Before: a page walked every tombstone of its range for a single key.
+#[test]
+fn s10_a_scan_of_what_is_gone_ends_with_a_place_to_go_on() {
+    let (mut store, full) = deleted(3_000, |config| config.steps_max = 100);
+    // Written since, so that every chunk has changed after the revision that is read.
+    let before = store.set_to("last", "v");
+    for number in (0..3_000).step_by(2) {
+        let key = format!("gone {number:06}");
+        store.set_to(&key, "again");
+        store.delete_in(KeyRange::key(&key));
+    }
+    for (revision, order, expected) in [
+        (before, RangeOrder::Ascending, 0),
+        (before, RangeOrder::Descending, 0),
+        (full, RangeOrder::Ascending, 3_000),
+        (full, RangeOrder::Descending, 3_000),
+    ] {
+        for count_only in [false, true] {
+            let mut request = RangeRequest { order, count_only, ..range_at(revision, 0) };
+            let (mut keys, mut count, mut pages) = (0, 0, 0);
+            loop {
+                let (page, steps) = steps_of(&mut store, |store| scan(store, request.clone()));
+                assert!(steps <= 100 + 33, "{steps} steps");
+                (keys, count, pages) = (keys + page.kvs.len(), count + page.count, pages + 1);
+                assert_eq!(page.more, page.next.is_some());
+                assert!(pages < 3_000, "every page goes on");
+                request.after = page.next;
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(count, expected);
+            assert_eq!(keys as u64, if count_only { 0 } else { expected });
+        }
+    }
+}
+
+#[test]
+fn s10_a_range_that_would_find_nothing_in_its_steps_is_refused_and_one_that_finds_some_ends() {
+    let (mut store, full) = deleted(1_000, |config| config.steps_max = 100);
+    for number in 0..1_000 {
+        store.set_to(&format!("gone {number:06}"), "again");
+    }
+    let at = full + 1;
+    assert_eq!(limit(store.ask(Request::Range(range_at(at, 1)))), "store.steps_max");
+    let count = RangeRequest { count_only: true, ..range_at(full, 0) };
+    assert_eq!(limit(store.ask(Request::Range(count))), "store.steps_max");
+    let (keys, more) = store.page(range_at(full, 0));
+    assert!(more && !keys.is_empty() && keys.len() <= 100);
+}
+
+/// Before: 1,024 ranges with a limit of 1 over a million tombstones held everybody up for 23 s.
+#[test]
+fn s10_all_operations_of_a_transaction_have_one_budget_of_steps() {
+    let (mut store, full) = deleted(1_000, |config| config.steps_max = 500);
+    for number in 0..1_000 {
+        store.set_to(&format!("gone {number:06}"), "again");
+    }
+    let revision = store.revision();
+    let past = |count_only| TxnOp::Range(RangeRequest { count_only, ..range_at(full + 1, 1) });
+    let now = || TxnOp::Range(RangeRequest { count_only: true, ..range_at(0, 0) });
+    let part = || {
+        TxnOp::Range(RangeRequest {
+            count_only: true,
+            ..RangeRequest::new(KeyRange::range("gone 000100", "gone 000200"))
+        })
+    };
+    for ops in [
+        vec![past(false)],
+        vec![past(true); 2],
+        (0..10).map(|_| past(false)).collect(),
+        (0..10).map(|_| now()).collect(),
+        (0..10).map(|_| part()).collect(),
+    ] {
+        let (refused, steps) = steps_of(&mut store, |store| store.ask(txn(ops)));
+        assert_eq!(limit(refused), "store.steps_max");
+        assert!(steps <= 2 * 1_500, "{steps} steps");
+    }
+    store.ask(txn(vec![part()])).unwrap();
+    let compare = Compare {
+        range: KeyRange::prefix("gone"),
+        op: CompareOp::Greater,
+        target: CompareTarget::Version(0),
+    };
+    let compares = TxnRequest { compares: vec![compare], ..TxnRequest::default() };
+    let (refused, steps) = steps_of(&mut store, |store| store.ask(Request::Txn(compares)));
+    assert_eq!(limit(refused), "store.steps_max");
+    assert!(steps <= 501, "{steps} steps");
+    assert_eq!(store.revision(), revision, "refused means unchanged");
+}
+
+#[test]
+fn s10_what_is_gone_costs_a_range_of_now_nothing_by_whatever_revision_it_is_asked_for() {
+    let (mut store, _) = deleted(50_000, |_| {});
+    store.set_to("gone z", "not yet");
+    let revision = store.revision();
+    for revision in [0, revision] {
+        for request in
+            [range_at(revision, 10), RangeRequest { count_only: true, ..range_at(revision, 0) }]
+        {
+            let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::Range(request)));
+            assert!(matches!(reply, Ok(Reply::Range(RangeReply { count: 1, .. }))), "{reply:?}");
+            assert!(steps <= 3, "{steps} steps");
+        }
+    }
+    // What was deleted before a revision that is past is passed over, a chunk at a time.
+    store.set_to("z", "later");
+    let (keys, steps) = steps_of(&mut store, |store| store.page(range_at(revision, 10)));
+    assert_eq!(keys.0, ["gone z"]);
+    assert!(steps <= 50_000 / 256 / 16 + 10, "{steps} steps");
+}
+
+#[test]
+fn s10_a_count_of_many_keys_takes_few_steps() {
+    let mut store = roomy();
+    for number in 0..100_000 {
+        store.set_to(&format!("{number:06}"), "v");
+    }
+    for (from, to) in [("", ""), ("000001", "099998"), ("012345", "012399")] {
+        let range = KeyRange::range(from, to);
+        let request = RangeRequest { count_only: true, ..RangeRequest::new(range.clone()) };
+        let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::Range(request)));
+        let Ok(Reply::Range(reply)) = reply else { panic!("{reply:?}") };
+        assert_eq!(reply.count, store.keys_in(&range, 0).len() as u64);
+        assert!(steps <= 2_100, "{steps} steps");
+    }
+}
+
+#[test]
+fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
+    let mut store = store_with(|config| config.range_keys_max = 100);
+    let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(60) };
+    store.ask(Request::LeaseGrant(grant)).unwrap();
+    for number in (0..20_000).rev() {
+        store.set_with_lease(&format!("{number:06}"), 7).unwrap();
+    }
+    let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::LeaseTimeToLive(7)));
+    let Ok(Reply::LeaseTimeToLive(reply)) = reply else { panic!("{reply:?}") };
+    assert_eq!(reply.keys.len(), 100);
+    assert_eq!((&*reply.keys[0], &*reply.keys[99]), (&b"000000"[..], &b"000099"[..]));
+    assert!(steps <= 100, "{steps} steps");
+}
