@@ -62,7 +62,7 @@ use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
 use output::{Output, notice};
 use settings::Report;
-use signal::Ends;
+use signal::{Ends, Signals};
 
 /// Where a server is, unless somebody says otherwise.
 const DEFAULT_ADDR: &str = "127.0.0.1:7117";
@@ -315,7 +315,10 @@ impl Cli {
                 let deadline = command.deadline(common.deadline);
                 let credentials = common.login.credentials()?;
                 in_runtime(on_signal, async {
-                    let client = common.connect(name, credentials, deadline).await?;
+                    let client = tokio::select! {
+                        client = common.connect(name, credentials, deadline) => client?,
+                        exit = signal_before(on_signal) => return exit,
+                    };
                     let exit = command.run(&client, out).await?;
                     out.flush().await?;
                     Ok(exit)
@@ -364,6 +367,15 @@ enum OnSignal {
     End,
     /// The command sees to them itself.
     Own,
+}
+
+/// Waits for a signal that comes before a command sees to signals itself.
+async fn signal_before(on_signal: OnSignal) -> Result<Exit, Failure> {
+    if on_signal != OnSignal::Own {
+        return std::future::pending().await;
+    }
+    let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
+    Ok(signals.next().await)
 }
 
 /// Runs a command to its end, or to the first signal.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Killed, Running, Server, exit_of, until};
+use crate::process::{Killed, Running, Server, exit_of, until, wakeful};
 
 impl Server {
     fn job(&self, id: &str) -> Value {
@@ -398,9 +398,9 @@ fn drain_does_what_is_ready_and_exits() {
     assert_eq!((ran.code, &*ran.stdout), (Some(0), &b""[..]));
 }
 
-/// A worker whose standard output is open, and not read.
+/// A worker whose standard output and error are open, and not read.
 fn unread(mut command: Command) -> (Killed, impl Read) {
-    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut worker = Killed(piped.spawn().unwrap());
     let stdout = worker.0.stdout.take().unwrap();
     (worker, stdout)
@@ -436,6 +436,31 @@ fn a_standard_output_that_nobody_reads_holds_up_neither_settlements_nor_signals(
     until_is("some", "waiting_workers", 0);
     signal(&worker.0.id().to_string(), "TERM");
     assert_eq!(exit_of(&mut worker.0), Some(143));
+}
+
+#[test]
+fn jobs_are_held_while_nobody_reads_what_their_commands_complain() {
+    let server = Server::start();
+    let id = server.push_to("t", &["--loss-max", "0"]);
+    // It runs for longer than a job is held without a heartbeat.
+    let script = "head -c 3000000 /dev/zero | tr '\\0' '\\n' >&2; sleep 5; echo well";
+    let (mut worker, _unread) = unread(server.runs("t", &["--visibility", "2s"], script));
+    assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
+    let job = server.job(&id);
+    assert_eq!((&job["epoch"], &job["losses"]), (&json!(1), &json!(0)));
+    signal(&worker.0.id().to_string(), "TERM");
+    assert_eq!(exit_of(&mut worker.0), Some(0));
+}
+
+#[test]
+fn a_signal_ends_a_worker_that_still_connects() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let work = ["job", "work", "t", "--addr", &addr, "--deadline", "1h", "--", "cat"];
+    let worker = Running::start(wakeful(&work));
+    let _connected = silent.accept().unwrap();
+    worker.signal("TERM");
+    assert_eq!(worker.finish().fails(143), "");
 }
 
 #[test]
