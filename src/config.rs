@@ -118,9 +118,11 @@ pub struct StoreConfig {
     pub lease_ttl_min: Duration,
     /// Longest time to live.
     pub lease_ttl_max: Duration,
-    /// Most replies remembered for idempotency keys; the oldest are forgotten past this.
+    /// Most replies remembered for idempotency keys; past this the oldest of the user, or the connection
+    /// without one, that has the most are forgotten.
     pub idempotency_keys_max: usize,
-    /// Most bytes of replies remembered for idempotency keys; the oldest are forgotten past this.
+    /// Most bytes of replies remembered for idempotency keys; past this the oldest are forgotten in the
+    /// same way.
     pub idempotency_bytes_max: usize,
     /// How long a reply is remembered for its idempotency key.
     pub idempotency_ttl: Duration,

@@ -223,7 +223,7 @@ impl Wakeful {
         opened: Option<journal::Opened>,
     ) -> Self {
         let connections = Arc::new(AtomicU64::new(0));
-        let here = Arc::new(Owner { id: 0, name: "in process".to_owned() });
+        let here = Arc::new(Owner { id: 0, name: "in process".to_owned(), share: 0 });
         let failure = watch::Sender::new(None);
         let durability = opened.is_some().then_some(config.journal.durability);
         let clock = Clock::new(&config.queue, rooms.queue.utc().max(rooms.outcomes.utc()));

@@ -11,10 +11,9 @@ use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, Reply, Request, StatusReply, TxnOp, TxnRequest,
-    WaitRequest,
+    CallOptions, CallReply, Reply, Request, StatusReply, TxnOp, TxnRequest, WaitRequest,
 };
-use crate::store::{Micros, StoreError};
+use crate::store::{Micros, Once, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
 
 impl StoreActor {
@@ -90,7 +89,7 @@ impl StoreActor {
         }
         match work.task {
             Task::Store { options, request } => {
-                let (reply, until) = self.apply(now, options, request);
+                let (reply, until) = self.apply(now, owner, options, request);
                 (reply.map(Done::Reply), until)
             }
             task => (self.attend(now, owner, work.deadline, task, before), None),
@@ -138,11 +137,13 @@ impl StoreActor {
     fn apply(
         &mut self,
         now: Micros,
+        owner: &Owner,
         options: CallOptions,
         request: Request,
     ) -> (Result<CallReply, Error>, Option<Until>) {
+        let once = options.idempotency.map(|key| Once { key, share: owner.share });
         let Some(ledger) = &self.ledger else {
-            let reply = self.apply_to_hub(now, options.idempotency, request);
+            let reply = self.apply_to_hub(now, once, request);
             return (reply.map(|reply| CallReply { reply, durability: None }), None);
         };
         if changes(&request)
@@ -156,7 +157,7 @@ impl StoreActor {
             return (Err(error), None);
         }
         let records = self.hub.records().records();
-        let mut reply = self.apply_to_hub(now, options.idempotency, request);
+        let mut reply = self.apply_to_hub(now, once, request);
         let shows_pending = touches_pending || self.hub.records().records() > records;
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
@@ -168,14 +169,14 @@ impl StoreActor {
     fn apply_to_hub(
         &mut self,
         now: Micros,
-        idempotency: Option<IdempotencyKey>,
+        once: Option<Once>,
         request: Request,
     ) -> Result<Reply, Error> {
         let grants = matches!(request, Request::LeaseGrant(_));
         if grants {
             self.draw_lease_ids();
         }
-        let reply = self.hub.apply(now, idempotency, request);
+        let reply = self.hub.apply(now, once, request);
         if grants {
             self.draw_lease_ids();
         }

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::model::{
     DeleteRequest, GetRequest, KeyRange, RangeOrder, RangeRequest, Request, SetRequest,
 };
-use crate::store::State;
+use crate::store::{Once, State};
 
 /// Reads `data` as records of the store: of each its length, 2 bytes little-endian, and its payload.
 /// Up to the first that is refused they make a store, which then does whatever it is asked.
@@ -51,8 +51,8 @@ fn use_store(state: &mut State) {
         Request::Delete(delete),
     ];
     for (at, request) in requests.into_iter().enumerate() {
-        let idempotency = request.is_write().then_some(at as u128);
-        let _ = state.apply(now, idempotency, request);
+        let once = request.is_write().then_some(Once { key: at as u128, share: at as u64 % 3 });
+        let _ = state.apply(now, once, request);
         take_record(state, now);
     }
     while state.expire_one(u64::MAX).is_some() {

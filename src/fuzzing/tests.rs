@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::journal::{self, Batch, Disk, FaultyDisk};
 use crate::model::{DeleteRequest, KeyRange, Request, SetRequest};
 use crate::queue::tests as jobs;
-use crate::store::State;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
+use crate::store::{Once, State};
 
 /// What is done to bytes.
 #[derive(Debug, Clone)]
@@ -68,8 +68,9 @@ fn records_of(requests: Vec<(Option<u128>, Request)>) -> Vec<Vec<u8>> {
     state.set_journaled(true);
     let mut records = Vec::new();
     for (now, (idempotency, request)) in requests.into_iter().enumerate() {
-        let idempotency = idempotency.filter(|_| request.is_write());
-        let _ = state.apply(now as u64, idempotency, request);
+        let key = idempotency.filter(|_| request.is_write());
+        let once = key.map(|key| Once { key, share: (key % 2) as u64 });
+        let _ = state.apply(now as u64, once, request);
         let mut record = Vec::new();
         if state.take_record(now as u64, &mut record) {
             records.push(record);

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::Change;
 use super::job::Phase;
 use super::live::no_topic;
-use super::shares::Shares;
 use super::{Now, QueueError, Slot, State, TopicNo, millis};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
+use crate::store::Shares;
 
 /// All dead letters, the oldest first, and those of each topic.
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(super) struct DeadLetters {
     order: BTreeSet<(UnixMillis, Slot)>,
     bytes: u64,
     topics: BTreeMap<TopicNo, Graveyard>,
-    counts: Shares,
-    sizes: Shares,
+    counts: Shares<TopicNo>,
+    sizes: Shares<TopicNo>,
 }
 
 /// The dead letters of one topic, the oldest first.

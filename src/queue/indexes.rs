@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Change;
-use super::shares::Shares;
 use super::topic::Taken;
 use super::{State, TopicNo};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, UnixMillis};
+use crate::store::Shares;
 
 /// Until when an index is taken, and by which job.
 type Until = (UnixMillis, JobId);
@@ -17,7 +17,7 @@ type Until = (UnixMillis, JobId);
 pub(super) struct FinishedIndexes {
     order: BTreeMap<Until, (TopicNo, Blob)>,
     topics: BTreeMap<TopicNo, BTreeSet<Until>>,
-    counts: Shares,
+    counts: Shares<TopicNo>,
 }
 
 impl FinishedIndexes {

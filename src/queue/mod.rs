@@ -29,7 +29,6 @@ mod retry;
 mod schedule;
 mod set_back;
 mod settle;
-mod shares;
 mod snapshot;
 pub mod specimen;
 mod state;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use super::Micros;
+use super::{Micros, Once};
 use crate::model::{
-    Blob, DeleteReply, GetReply, IdempotencyKey, KeyValue, LeaseId, LeaseReply, RangeReply, Reply,
-    Revision, SetReply, TxnReply,
+    Blob, DeleteReply, GetReply, KeyValue, LeaseId, LeaseReply, RangeReply, Reply, Revision,
+    SetReply, TxnReply,
 };
 
 /// What the first bytes of a record's payload say: whose it is, and of which version.
@@ -42,7 +42,7 @@ pub(crate) enum Change {
     /// History before this revision was given up by request.
     Compacted { revision: Revision },
     /// A reply is remembered for its idempotency key.
-    Remembered { key: IdempotencyKey, fingerprint: u64, reply: Reply },
+    Remembered { once: Once, fingerprint: u64, reply: Reply },
     /// A snapshot begins: history is readable from `oldest` on, the keys that follow, about `keys`
     /// of them, are as of `revision`.
     Began { oldest: Revision, revision: Revision, keys: u64 },
@@ -75,6 +75,8 @@ enum WireChange<'a> {
     Began(u64, u64, u64),
     Kept(WireKeyValue<'a>),
     LeaseKept(u64, u64, u64, bool),
+    /// The same as `Remembered`, in somebody's share.
+    RememberedOf(u64, u128, u64, WireReply<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,10 +132,13 @@ impl Change {
             Self::LeaseRenewed { id, ttl } => WireChange::LeaseRenewed(*id, *ttl),
             Self::LeaseEnded { id } => WireChange::LeaseEnded(*id),
             Self::Compacted { revision } => WireChange::Compacted(*revision),
-            Self::Remembered { key, fingerprint, reply } => match WireReply::of(reply) {
-                Some(reply) => WireChange::Remembered(*key, *fingerprint, reply),
-                None => return,
-            },
+            Self::Remembered { once: Once { key, share }, fingerprint, reply } => {
+                match (WireReply::of(reply), share) {
+                    (Some(reply), 0) => WireChange::Remembered(*key, *fingerprint, reply),
+                    (Some(reply), _) => WireChange::RememberedOf(*share, *key, *fingerprint, reply),
+                    (None, _) => return,
+                }
+            }
             Self::Began { oldest, revision, keys } => WireChange::Began(*oldest, *revision, *keys),
             Self::Kept { kv } => WireChange::Kept(WireKeyValue::of(kv)),
             Self::LeaseKept { id, ttl, deadline, private } => {
@@ -156,7 +161,10 @@ impl Change {
             WireChange::LeaseEnded(id) => Self::LeaseEnded { id },
             WireChange::Compacted(revision) => Self::Compacted { revision },
             WireChange::Remembered(key, fingerprint, reply) => {
-                Self::Remembered { key, fingerprint, reply: reply.into() }
+                Self::Remembered { once: Once { key, share: 0 }, fingerprint, reply: reply.into() }
+            }
+            WireChange::RememberedOf(share, key, fingerprint, reply) => {
+                Self::Remembered { once: Once { key, share }, fingerprint, reply: reply.into() }
             }
             WireChange::Began(oldest, revision, keys) => Self::Began { oldest, revision, keys },
             WireChange::Kept(kv) => Self::Kept { kv: kv.into() },

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
+use super::ShareId;
 use crate::model::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, LeaseGrantRequest,
     RangeOrder, RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
@@ -21,6 +22,15 @@ pub(super) fn fingerprint(request: &Request) -> u64 {
     let mut print = Print(SipHasher24::new());
     print.request(request);
     print.0.finish()
+}
+
+/// The share of what is remembered that a user has, whatever connection they come by, today and after
+/// a restart.
+pub(crate) fn share_of(user: &str) -> ShareId {
+    let mut print = Print(SipHasher24::new());
+    print.tag(6).bytes(user.as_bytes());
+    // 0 is this process.
+    print.0.finish().max(1)
 }
 
 struct Print(SipHasher24);

@@ -1,31 +1,57 @@
 //! [`Remembered`]: replies to writes that carried an idempotency key, for when they come again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ahash::RandomState;
 
+use super::shares::Shares;
 use super::{Micros, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{IdempotencyKey, KeyValue, Reply};
+
+/// Whose room a remembered reply takes: that of a user, or of a connection without; 0 is this process.
+pub(crate) type ShareId = u64;
+
+/// A write that is done once, however often it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Once {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) share: ShareId,
+}
+
+/// When a reply was remembered, and its number among all that ever were.
+pub(super) type Place = (Micros, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     replies: HashMap<IdempotencyKey, Kept, RandomState>,
     /// Oldest first.
-    order: VecDeque<(Micros, IdempotencyKey)>,
+    order: BTreeMap<Place, IdempotencyKey>,
+    shares: HashMap<ShareId, Share, RandomState>,
+    counts: Shares<ShareId>,
+    sizes: Shares<ShareId>,
     bytes: usize,
-    /// How many were forgotten.
-    forgotten: u64,
+    /// The number of the last.
+    last: u64,
 }
 
 /// A reply that is remembered.
 #[derive(Debug)]
 pub(super) struct Kept {
-    at: Micros,
+    place: Place,
+    pub(super) share: ShareId,
     pub(super) fingerprint: u64,
     pub(super) reply: Reply,
     pub(super) bytes: usize,
+}
+
+/// What is remembered for one user or connection, oldest first.
+#[derive(Debug, Default)]
+struct Share {
+    order: BTreeSet<Place>,
+    bytes: usize,
 }
 
 impl Remembered {
@@ -44,73 +70,97 @@ impl Remembered {
 
     /// Remembers a reply in the place of any that the key has, as when a record is replayed over
     /// a state that knows it already.
-    pub(crate) fn remember(
-        &mut self,
-        now: Micros,
-        key: IdempotencyKey,
-        fingerprint: u64,
-        reply: Reply,
-    ) {
+    pub(crate) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: Reply) {
+        let Once { key, share } = once;
+        if let Some(before) = self.replies.get(&key).map(|kept| kept.place) {
+            self.remove(before);
+        }
         let bytes = reply_bytes(&reply);
+        self.last += 1;
+        let place = (now, self.last);
         self.bytes += bytes;
-        let before = self.replies.insert(key, Kept { at: now, fingerprint, reply, bytes });
-        if let Some(before) = before {
-            self.bytes -= before.bytes;
-            if before.at == now {
-                return;
-            }
-            self.order.retain(|(_, queued)| *queued != key);
+        self.order.insert(place, key);
+        self.replies.insert(key, Kept { place, share, fingerprint, reply, bytes });
+        self.change(share, |share| {
+            share.order.insert(place);
+            share.bytes += bytes;
+        });
+    }
+
+    fn remove(&mut self, place: Place) {
+        let kept = self.order.remove(&place).and_then(|key| self.replies.remove(&key));
+        let Some(Kept { share, bytes, .. }) = kept else { return };
+        self.bytes -= bytes;
+        self.change(share, |share| {
+            share.order.remove(&place);
+            share.bytes -= bytes;
+        });
+    }
+
+    fn change(&mut self, id: ShareId, change: impl FnOnce(&mut Share)) {
+        let share = self.shares.entry(id).or_default();
+        let before = (share.order.len() as u64, share.bytes as u64);
+        change(share);
+        let now = (share.order.len() as u64, share.bytes as u64);
+        self.counts.change(id, before.0, now.0);
+        self.sizes.change(id, before.1, now.1);
+        if share.order.is_empty() {
+            self.shares.remove(&id);
         }
-        // At the end, unless it is replayed: the clock does not go back.
-        let is_last = self.order.back().is_none_or(|(at, _)| *at <= now);
-        let place = match is_last {
-            true => self.order.len(),
-            false => self.order.partition_point(|(at, _)| *at <= now),
-        };
-        self.order.insert(place, (now, key));
     }
 
-    /// Places of those remembered, the end not included: every one has a place of its own.
-    pub(super) fn span(&self) -> (u64, u64) {
-        (self.forgotten, self.forgotten + self.order.len() as u64)
+    /// Returns the number of the last; they begin at 1.
+    pub(super) fn last(&self) -> u64 {
+        self.last
     }
 
-    /// What is remembered at a place: since when, under what key, and what.
-    pub(super) fn get(&self, place: u64) -> Option<(Micros, IdempotencyKey, &Kept)> {
-        let place = usize::try_from(place.checked_sub(self.forgotten)?).ok()?;
-        let (at, key) = self.order.get(place).copied()?;
-        let kept = self.replies.get(&key)?;
-        Some((at, key, kept))
+    /// What is remembered behind a place, oldest first.
+    pub(super) fn after(
+        &self,
+        place: Place,
+    ) -> impl Iterator<Item = (Place, IdempotencyKey, &Kept)> {
+        let behind = self.order.range((Bound::Excluded(place), Bound::Unbounded));
+        behind.filter_map(|(place, key)| Some((*place, *key, self.replies.get(key)?)))
     }
 
-    /// Forgets what is too old or too much.
+    /// Forgets what is too old, and of what is too much, the oldest of whoever has the most.
     pub(crate) fn forget(&mut self, now: Micros, config: &StoreConfig) {
-        let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
-        while let Some((at, key)) = self.order.front().copied() {
-            let too_old = at.saturating_add(ttl) <= now;
-            let too_many = self.order.len() > config.idempotency_keys_max;
-            if !too_old && !too_many && self.bytes <= config.idempotency_bytes_max {
-                return;
-            }
-            self.order.pop_front();
-            self.forgotten += 1;
-            if let Some(kept) = self.replies.remove(&key) {
-                self.bytes -= kept.bytes;
-            }
+        while let Some(place) = self.old(now, config).or_else(|| self.surplus(config)) {
+            self.remove(place);
         }
+    }
+
+    /// The oldest, if it is too old.
+    fn old(&self, now: Micros, config: &StoreConfig) -> Option<Place> {
+        let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
+        let (place, _) = self.order.first_key_value()?;
+        (place.0.saturating_add(ttl) <= now).then_some(*place)
+    }
+
+    fn surplus(&self, config: &StoreConfig) -> Option<Place> {
+        let share = if self.order.len() > config.idempotency_keys_max {
+            self.counts.most()
+        } else if self.bytes > config.idempotency_bytes_max {
+            self.sizes.most()
+        } else {
+            None
+        };
+        let (_, share) = share?;
+        self.shares.get(&share)?.order.first().copied()
     }
 }
 
 #[cfg(test)]
 impl Remembered {
     /// Everything, oldest first.
-    pub(super) fn all(&self) -> Vec<(Micros, IdempotencyKey, u64, Reply)> {
+    pub(super) fn all(&self) -> Vec<(Micros, Once, u64, Reply)> {
         assert_eq!(self.order.len(), self.replies.len());
-        let reply = |(at, key): &(Micros, IdempotencyKey)| {
-            let kept = &self.replies[key];
-            (*at, *key, kept.fingerprint, kept.reply.clone())
+        assert_eq!(self.order.len(), self.shares.values().map(|it| it.order.len()).sum::<usize>());
+        let reply = |(place, key, kept): (Place, IdempotencyKey, &Kept)| {
+            let once = Once { key, share: kept.share };
+            (place.0, once, kept.fingerprint, kept.reply.clone())
         };
-        self.order.iter().map(reply).collect()
+        self.after((0, 0)).map(reply).collect()
     }
 }
 
@@ -142,7 +192,15 @@ mod tests {
     }
 
     fn remember(remembered: &mut Remembered, now: Micros, key: IdempotencyKey) {
-        remembered.remember(now, key, key as u64, reply(now));
+        remember_of(remembered, now, key, 0);
+    }
+
+    fn remember_of(remembered: &mut Remembered, now: Micros, key: IdempotencyKey, share: u64) {
+        remembered.remember(now, Once { key, share }, key as u64, reply(now));
+    }
+
+    fn keys(remembered: &Remembered) -> Vec<(Micros, IdempotencyKey)> {
+        remembered.all().into_iter().map(|(at, once, ..)| (at, once.key)).collect()
     }
 
     #[test]
@@ -151,15 +209,16 @@ mod tests {
         for (now, key) in [(1, 10), (2, 20), (2, 21), (3, 30)] {
             remember(&mut remembered, now, key);
         }
-        let (bytes, order) = (remembered.bytes, remembered.order.clone());
+        let (bytes, order) = (remembered.bytes, keys(&remembered));
         for (now, key) in [(1, 10), (2, 20), (2, 21), (3, 30)] {
             remember(&mut remembered, now, key);
         }
-        assert_eq!((remembered.bytes, &remembered.order), (bytes, &order));
+        assert_eq!((remembered.bytes, keys(&remembered)), (bytes, order));
 
         remember(&mut remembered, 2, 10);
         assert_eq!(remembered.bytes, bytes);
-        assert_eq!(remembered.order, [(2, 20), (2, 21), (2, 10), (3, 30)], "as old as it is now");
+        let order = [(2, 20), (2, 21), (2, 10), (3, 30)];
+        assert_eq!(keys(&remembered), order, "as old as it is now");
         assert_eq!(remembered.recall(10, 10), Ok(Some(reply(2))));
     }
 
@@ -176,5 +235,28 @@ mod tests {
         remembered.forget(15, &config);
         assert_eq!(remembered.recall(10, 10), Ok(None));
         assert_eq!((remembered.bytes, remembered.order.len()), (0, 0));
+    }
+
+    /// So many writes of one client made it forget the reply of another that was a second old.
+    #[test]
+    fn s9_many_writes_of_one_client_push_out_its_own_replies() {
+        let mut config = Config::new().store;
+        config.idempotency_keys_max = 10;
+        let mut remembered = Remembered::default();
+        for key in 0..4 {
+            remember_of(&mut remembered, 1, key, 1);
+        }
+        for key in 100..1_100 {
+            remember_of(&mut remembered, 2, key, 2);
+            remembered.forget(2, &config);
+        }
+        for key in 0..4 {
+            assert!(remembered.recall(key, key as u64).unwrap().is_some(), "{key}");
+        }
+        let own: Vec<_> = keys(&remembered).into_iter().map(|(_, key)| key).skip(4).collect();
+        assert_eq!(own, (1_094..1_100).collect::<Vec<_>>());
+        config.idempotency_bytes_max = 2 * OVERHEAD_BYTES;
+        remembered.forget(2, &config);
+        assert_eq!(keys(&remembered), [(1, 3), (2, 1_099)]);
     }
 }

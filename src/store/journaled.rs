@@ -191,8 +191,8 @@ impl State {
                 self.leases.remove(id);
             }
             Change::Compacted { revision } => self.history.compact(revision.min(self.revision)),
-            Change::Remembered { key, fingerprint, reply } => {
-                self.remembered.remember(time, key, fingerprint, reply);
+            Change::Remembered { once, fingerprint, reply } => {
+                self.remembered.remember(time, once, fingerprint, reply);
                 self.remembered.forget(time, &self.config);
             }
             _ => {}

@@ -7,6 +7,7 @@
 
 use super::change::{Change, Head, STORE_RECORD};
 use super::history::{History, Seq};
+use super::idempotency::{Once, Place};
 use super::journaled::change_of;
 use super::{Micros, State};
 use crate::journal::Batch;
@@ -38,8 +39,8 @@ pub(crate) struct Snapshot {
     phase: Phase,
     /// The end of history in it.
     history_end: Seq,
-    /// The end of the remembered replies in it.
-    replies_end: u64,
+    /// Replies with a higher number were remembered later.
+    last_reply: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +51,8 @@ enum Phase {
     Keys(usize),
     /// From this event on.
     History(Seq),
-    /// From this reply on.
-    Replies(u64),
+    /// The replies behind this one.
+    Replies(Place),
     Done,
 }
 
@@ -67,7 +68,7 @@ impl State {
             oldest: self.history.oldest(),
             phase: Phase::Begin,
             history_end: self.history.applied_end(),
-            replies_end: self.remembered.span().1,
+            last_reply: self.remembered.last(),
         }
     }
 
@@ -175,24 +176,32 @@ impl State {
             return Phase::History(at);
         }
         self.history.pin(None);
-        Phase::Replies(self.remembered.span().0)
+        Phase::Replies((0, 0))
     }
 
-    fn tell_replies(&self, snapshot: &Snapshot, from: u64, slice: usize, out: &mut Batch) -> Phase {
-        // Some may have been forgotten meanwhile.
-        let from = from.max(self.remembered.span().0);
-        let end = snapshot.replies_end.min(from + slice as u64);
-        let (mut place, mut bytes) = (from, 0);
-        while place < end && bytes < SLICE_BYTES_MAX {
-            if let Some((at, key, kept)) = self.remembered.get(place) {
+    /// Some may have been forgotten meanwhile.
+    fn tell_replies(
+        &self,
+        snapshot: &Snapshot,
+        from: Place,
+        slice: usize,
+        out: &mut Batch,
+    ) -> Phase {
+        let (mut told, mut bytes, mut last) = (0, 0, from);
+        for (place, key, kept) in self.remembered.after(from) {
+            if told == slice || bytes >= SLICE_BYTES_MAX {
+                return Phase::Replies(last);
+            }
+            (told, last) = (told + 1, place);
+            if place.1 <= snapshot.last_reply {
                 bytes += kept.bytes;
                 let (fingerprint, reply) = (kept.fingerprint, kept.reply.clone());
-                let change = Change::Remembered { key, fingerprint, reply };
-                Snapshot { time: at, ..*snapshot }.push(out, snapshot.revision, &[change]);
+                let once = Once { key, share: kept.share };
+                let change = Change::Remembered { once, fingerprint, reply };
+                Snapshot { time: place.0, ..*snapshot }.push(out, snapshot.revision, &[change]);
             }
-            place += 1;
         }
-        if place < snapshot.replies_end { Phase::Replies(place) } else { Phase::Done }
+        Phase::Done
     }
 
     /// Takes up what only a snapshot has; refuses it anywhere else.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::fingerprint::fingerprint;
 use super::history::History;
-use super::idempotency::Remembered;
+use super::idempotency::{Once, Remembered};
 use super::journaled::change_of;
 use super::keyspace::Keyspace;
 use super::lease::{Leases, micros};
@@ -14,8 +14,8 @@ use super::spare::Spare;
 use super::{Micros, Seq, Steps, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
-    Blob, CompactReply, DeleteReply, DeleteRequest, Event, IdempotencyKey, KeyRange, KeyValue,
-    LeaseId, Reply, Request, Revision, SetReply, SetRequest, StatusReply,
+    Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, LeaseId, Reply,
+    Request, Revision, SetReply, SetRequest, StatusReply,
 };
 
 /// The pure state machine of keys: requests in, replies out, events left in the history.
@@ -84,26 +84,26 @@ impl State {
         &self.history
     }
 
-    /// Does `request`, at most once under one `idempotency` key. New events are in the history.
+    /// Does `request`, at most once under one idempotency key. New events are in the history.
     pub(crate) fn apply(
         &mut self,
         now: Micros,
-        idempotency: Option<IdempotencyKey>,
+        once: Option<Once>,
         request: Request,
     ) -> Result<Reply, StoreError> {
-        let Some(key) = idempotency else { return self.apply_anew(now, request) };
+        let Some(once) = once else { return self.apply_anew(now, request) };
         if !request.is_write() {
             let message = "only writes take an idempotency key; send this request without one";
             return Err(StoreError::InvalidArgument(message.to_owned()));
         }
         self.remembered.forget(now, &self.config);
         let fingerprint = fingerprint(&request);
-        if let Some(reply) = self.remembered.recall(key, fingerprint)? {
+        if let Some(reply) = self.remembered.recall(once.key, fingerprint)? {
             return Ok(reply);
         }
         let reply = self.apply_anew(now, request)?;
-        self.note(|| Change::Remembered { key, fingerprint, reply: reply.clone() });
-        self.remembered.remember(now, key, fingerprint, reply.clone());
+        self.note(|| Change::Remembered { once, fingerprint, reply: reply.clone() });
+        self.remembered.remember(now, once, fingerprint, reply.clone());
         self.remembered.forget(now, &self.config);
         Ok(reply)
     }

@@ -18,10 +18,9 @@ use super::watcher::{Handle, Owner, Role, Watcher};
 use crate::config::WatchConfig;
 use crate::journal::Batch as Records;
 use crate::model::{
-    IdempotencyKey, Reply, Request, StatusReply, WaitOutcome, WatcherInfo, WatcherKind,
-    WatchersReply,
+    Reply, Request, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply,
 };
-use crate::store::{Mark, Micros, Seq, State, StoreError};
+use crate::store::{Mark, Micros, Once, Seq, State, StoreError};
 
 /// The store and its watchers; `P` is whatever the caller reaches a waiting party by.
 #[derive(Debug)]
@@ -95,19 +94,19 @@ impl<P> Hub<P> {
     pub(crate) fn apply(
         &mut self,
         now: Micros,
-        idempotency: Option<IdempotencyKey>,
+        once: Option<Once>,
         request: Request,
     ) -> Result<Reply, StoreError> {
-        match (idempotency, request) {
+        match (once, request) {
             (None, Request::Status) => Ok(Reply::Status(Box::new(self.status()))),
             (None, Request::Watchers { after, limit }) => {
                 self.list(after, limit).map(Reply::Watchers)
             }
             (None, Request::EndWatcher(id)) => self.end(id).map(|()| Reply::EndWatcher),
             // With a key, the state refuses whatever is no write.
-            (idempotency, request) => {
+            (once, request) => {
                 let before = self.state.history().end();
-                let reply = self.state.apply(now, idempotency, request);
+                let reply = self.state.apply(now, once, request);
                 self.record(now);
                 self.notify(before);
                 reply

@@ -28,7 +28,7 @@ impl Core {
     /// None, unless `config` allows no stream.
     pub fn new(config: Config) -> Result<Self, Error> {
         let mut hub = Hub::new(State::new(config.store), config.watch);
-        let owner = Arc::new(Owner { id: 0, name: String::new() });
+        let owner = Arc::new(Owner { id: 0, name: String::new(), share: 0 });
         let stream = hub.open_stream(&owner, || ())?;
         Ok(Self { hub, owner, stream, watches: 0 })
     }

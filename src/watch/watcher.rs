@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{Micros, Seq};
+use crate::store::{Micros, Seq, ShareId};
 
 /// Who waits: one per connection, and one for this process.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) struct Owner {
     pub(crate) id: u64,
     /// For operators.
     pub(crate) name: String,
+    /// Whose room the replies take that are remembered for it.
+    pub(crate) share: ShareId,
 }
 
 /// Names a watcher or a stream; never used again.

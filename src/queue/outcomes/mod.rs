@@ -16,11 +16,10 @@ use self::kept::{Place, Topic};
 use self::waits::Parked;
 pub(crate) use self::waits::{Found, Sought, Told, Topical};
 use super::park::ParkId;
-use super::shares::Shares;
 use super::{Now, millis};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
-use crate::store::Micros;
+use crate::store::{Micros, Shares};
 
 #[derive(Debug)]
 pub(crate) struct Outcomes {
@@ -38,8 +37,8 @@ pub(crate) struct Outcomes {
     /// The oldest of each topic.
     oldest: BTreeSet<(OutcomeSeq, u32)>,
     /// How many outcomes of each topic are kept, and how many bytes.
-    counts: Shares,
-    sizes: Shares,
+    counts: Shares<u32>,
+    sizes: Shares<u32>,
     count: usize,
     bytes: u64,
     /// Results among those kept.

@@ -87,7 +87,9 @@ fn goes_elsewhere(call: &Call) -> bool {
 impl Exchange {
     pub(super) fn new(service: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
         let name = session.peer().to_string();
-        let owner = Arc::new(Owner { id: session.id(), name });
+        // Of others that come later, or after a restart, too.
+        let share = rand::random::<u64>().max(1);
+        let owner = Arc::new(Owner { id: session.id(), name, share });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
         let jobs = Jobs::new(owner.id, gate.is_guarded());

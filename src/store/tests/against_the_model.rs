@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, reason, without_next};
 use super::*;
-use crate::model::{IdempotencyKey, RangeOrder};
+use crate::model::RangeOrder;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -47,7 +47,7 @@ pub(super) fn tight() -> StoreConfig {
         leases_max: 4,
         lease_ttl_min: Duration::from_millis(500),
         lease_ttl_max: Duration::from_millis(11_000),
-        idempotency_keys_max: 2,
+        idempotency_keys_max: 3,
         idempotency_bytes_max: 1 << 20,
         idempotency_ttl: Duration::from_secs(6),
         slice_max: 1,
@@ -85,7 +85,7 @@ impl Pair {
     fn step(&mut self, step: Step) {
         match step {
             Step::Ask(idempotency, request) => {
-                let reply = self.store.apply(self.now, idempotency, (*request).clone());
+                let reply = self.store.apply(self.now, once(idempotency), (*request).clone());
                 match (reply, self.model.apply(self.now, idempotency, *request)) {
                     (Ok(reply), Ok(expected)) => assert_eq!(without_next(reply), expected),
                     (Err(error), Err(reasons)) => {

@@ -12,7 +12,7 @@ use super::model::without_next;
 use super::*;
 use crate::config::record::record_bytes_max;
 use crate::journal::Batch;
-use crate::model::{Blob, Event, IdempotencyKey};
+use crate::model::{Blob, Event};
 use crate::store::{Mark, Snapshot};
 
 /// Makes a store again from records.
@@ -36,7 +36,7 @@ struct Lasting {
     keys: BTreeMap<Revision, Vec<KeyValue>>,
     events: Vec<Event>,
     leases: Vec<LastingLease>,
-    remembered: Vec<(Micros, IdempotencyKey, u64, Reply)>,
+    remembered: Vec<(Micros, Once, u64, Reply)>,
     records: usize,
 }
 
@@ -246,7 +246,7 @@ impl House {
             self.settle(usize::MAX);
         }
         let touches_pending = self.live.touches_pending(&request);
-        let mut reply = self.live.apply(self.now, idempotency, request.clone());
+        let mut reply = self.live.apply(self.now, once(idempotency), request.clone());
         if reply.is_ok() {
             let cause = Cause::Asked(idempotency, Box::new(request.clone()));
             if self.take_record(cause) {
@@ -349,7 +349,7 @@ fn repeat(plain: &mut State, now: Micros, cause: &Cause) {
     match cause {
         Cause::Expired => assert!(plain.expire_one(now).is_some()),
         Cause::Asked(idempotency, request) => {
-            match plain.apply(now, *idempotency, (**request).clone()) {
+            match plain.apply(now, once(*idempotency), (**request).clone()) {
                 // The journaled store compacts only what it shows, and so may have been asked to
                 // compact what this one has compacted on its own.
                 Err(StoreError::Compacted { .. }) if matches!(**request, Request::Compact(_)) => {}

@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{Micros, State, Steps, StoreError};
+use super::{Micros, Once, ShareId, State, Steps, StoreError};
 use crate::config::{Config, StoreConfig};
 use crate::model::{
-    DeleteRequest, GetRequest, KeyRange, KeyValue, LeaseGrantRequest, LeaseId, RangeReply,
-    RangeRequest, Reply, Request, Revision, SetRequest, TxnOp, TxnRequest,
+    DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseGrantRequest, LeaseId,
+    RangeReply, RangeRequest, Reply, Request, Revision, SetRequest, TxnOp, TxnRequest,
 };
 
 /// A second of the store's clock.
@@ -136,6 +136,15 @@ impl State {
             })
             .collect()
     }
+}
+
+/// The share that a key's reply is remembered in; there are two.
+fn share_of_key(key: IdempotencyKey) -> ShareId {
+    (key % 2) as ShareId
+}
+
+fn once(key: Option<IdempotencyKey>) -> Option<Once> {
+    key.map(|key| Once { key, share: share_of_key(key) })
 }
 
 fn txn(success: Vec<TxnOp>) -> Request {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::share_of_key;
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, Compare, CompareOp, CompareTarget, DeleteReply, DeleteRequest, Event,
@@ -125,8 +126,13 @@ impl Model {
         }
         let reply = self.apply_anew(now, request.clone())?;
         self.remembered.push(Remembered { at: now, key, request, reply: reply.clone() });
-        let over = self.remembered.len().saturating_sub(self.config.idempotency_keys_max);
-        self.remembered.drain(..over);
+        while self.remembered.len() > self.config.idempotency_keys_max {
+            let of =
+                |share| self.remembered.iter().filter(move |one| share_of_key(one.key) == share);
+            let (_, most) = (0..2).map(|share| (of(share).count(), share)).max().unwrap();
+            let oldest = self.remembered.iter().position(|one| share_of_key(one.key) == most);
+            self.remembered.remove(oldest.unwrap());
+        }
         Ok(reply)
     }
 

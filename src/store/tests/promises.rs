@@ -176,15 +176,15 @@ fn s8_a_private_lease_ends_with_its_key() {
 fn s9_a_write_sent_again_is_done_once() {
     let mut store = store_with(|config| config.idempotency_ttl = Duration::from_secs(60));
     let write = |value: &str| Request::Set(SetRequest::new("a", value));
-    let first = store.apply(0, Some(7), write("1")).unwrap();
+    let first = store.apply(0, once(Some(7)), write("1")).unwrap();
     store.set_to("a", "2");
-    assert_eq!(store.apply(59 * SECOND, Some(7), write("1")).unwrap(), first);
+    assert_eq!(store.apply(59 * SECOND, once(Some(7)), write("1")).unwrap(), first);
     assert_eq!(store.key_now("a").unwrap().value, "2", "done once");
-    let other = store.apply(59 * SECOND, Some(7), write("3"));
+    let other = store.apply(59 * SECOND, once(Some(7)), write("3"));
     assert_eq!(other, Err(StoreError::IdempotencyMismatch));
     assert_eq!(store.revision(), 3);
 
-    store.apply(60 * SECOND, Some(7), write("3")).unwrap();
+    store.apply(60 * SECOND, once(Some(7)), write("3")).unwrap();
     assert_eq!(store.revision(), 4, "forgotten after its time");
 }
 
@@ -193,9 +193,9 @@ fn s9_a_refused_write_may_be_sent_again() {
     let mut store = store_with(|config| config.keys_max = 1);
     store.set_to("a", "1");
     let write = Request::Set(SetRequest::new("b", "1"));
-    assert_eq!(limit(store.apply(0, Some(7), write.clone())), "store.keys_max");
+    assert_eq!(limit(store.apply(0, once(Some(7)), write.clone())), "store.keys_max");
     store.delete_in(KeyRange::key("a"));
-    store.apply(0, Some(7), write).unwrap();
+    store.apply(0, once(Some(7)), write).unwrap();
     assert!(store.key_now("b").is_some());
 }
 

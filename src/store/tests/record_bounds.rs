@@ -54,10 +54,15 @@ fn far(config: &Config) -> State {
 
 const NOW: Micros = u64::MAX / 4;
 
+/// In a share with the longest number.
+fn largest(key: u128) -> Once {
+    Once { key, share: ShareId::MAX }
+}
+
 /// Asks, shows it, and gives the record.
 fn record(state: &mut State, key: Option<u128>, request: Request) -> Vec<u8> {
     let mut record = Vec::new();
-    state.apply(NOW, key, request).unwrap();
+    state.apply(NOW, key.map(largest), request).unwrap();
     assert!(state.take_record(NOW, &mut record));
     state.settle(state.mark());
     record
@@ -131,7 +136,7 @@ fn the_largest_delete_with_its_reply_fits_in_a_segment() {
     }
     let all = Request::Delete(DeleteRequest::new(KeyRange::all()));
     let before = state.revision();
-    assert_eq!(limit(state.apply(NOW, Some(1), all.clone())), "store.revision_bytes_max");
+    assert_eq!(limit(state.apply(NOW, once(Some(1)), all.clone())), "store.revision_bytes_max");
     assert_eq!((state.revision(), state.changes.len()), (before, 0));
 
     record(&mut state, None, Request::Delete(DeleteRequest::new(KeyRange::key(key(0)))));

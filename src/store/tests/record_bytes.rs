@@ -41,7 +41,8 @@ fn kv(key: &str, value: &str) -> Arc<KeyValue> {
 }
 
 fn remembered(reply: Reply) -> Change {
-    Change::Remembered { key: 1 << 100, fingerprint: 0x0102_0304_0506_0708, reply }
+    let once = Once { key: 1 << 100, share: 0 };
+    Change::Remembered { once, fingerprint: 0x0102_0304_0506_0708, reply }
 }
 
 fn replies() -> Vec<(&'static str, Reply)> {
@@ -86,6 +87,10 @@ pub(crate) fn changes() -> Vec<(&'static str, Change)> {
         ("lease kept", Change::LeaseKept { id: 9, ttl: second, deadline: 300, private: true }),
     ];
     changes.extend(replies().into_iter().map(|(name, reply)| (name, remembered(reply))));
+    if let Change::Remembered { fingerprint, reply, .. } = remembered(replies().remove(4).1) {
+        let once = Once { key: 1 << 100, share: 300 };
+        changes.push(("of a client", Change::Remembered { once, fingerprint, reply }));
+    }
     changes
 }
 
@@ -155,6 +160,9 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         lease revoke
         01 01 fc 70 11 01 00 fb 2c 01 01 06 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00 fd 08 07
         06 05 04 03 02 01 03 fb 2c 01 05
+        of a client
+        01 01 fc 70 11 01 00 fb 2c 01 01 0a fb 2c 01 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00
+        fd 08 07 06 05 04 03 02 01 03 fb 2c 01 05
     "#]].assert_eq(&out);
 }
 

@@ -102,7 +102,7 @@ fn remembered_replies_are_counted_with_all_they_hold() {
     }
     let keys = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::all()) };
     let read = txn(vec![TxnOp::Range(keys)]);
-    store.apply(0, Some(1), read).unwrap();
+    store.apply(0, once(Some(1)), read).unwrap();
     let other = Request::Set(SetRequest::new("a", "b"));
-    store.apply(0, Some(1), other).expect("a thousand keys take more room than there is");
+    store.apply(0, once(Some(1)), other).expect("a thousand keys take more room than there is");
 }

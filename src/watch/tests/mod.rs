@@ -38,7 +38,7 @@ fn hub_with(change: impl FnOnce(&mut StoreConfig, &mut WatchConfig)) -> TestHub 
 }
 
 fn owner(id: u64) -> Arc<Owner> {
-    Arc::new(Owner { id, name: format!("owner {id}") })
+    Arc::new(Owner { id, name: format!("owner {id}"), share: id })
 }
 
 fn prefix(prefix: &str) -> KeyRange {

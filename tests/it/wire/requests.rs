@@ -161,6 +161,26 @@ fn r1_the_same_idempotency_key_does_a_write_once() {
     assert_eq!(raw.status().revision, 2);
 }
 
+/// Whose reply was remembered for a while still was pushed out by the writes of others.
+#[test]
+fn s9_many_writes_of_one_connection_leave_the_replies_of_another() {
+    let server = Server::start_with(|config| config.store.idempotency_keys_max = 20);
+    let once =
+        |key: u128, value: &[u8]| Body::new().u8(1).u128(key).u32(0).then(set_fields(b"a", value));
+    let mut careful = Raw::open(server.addr());
+    let first = careful.call(once(1, b"careful"));
+    let mut busy = Raw::open(server.addr());
+    for key in 1_000..1_100 {
+        busy.call(once(key, b"busy")).reply(0);
+    }
+    drop(careful);
+    let mut again = Raw::open(server.addr());
+    assert_eq!(again.call(once(1, b"careful")).body, first.body, "by whatever connection");
+    let revision = busy.status().revision;
+    busy.call(once(1_000, b"busy")).reply(0);
+    assert_eq!(busy.status().revision, revision + 1, "its own were forgotten");
+}
+
 /// Extreme numbers in every place there is one: each is answered, and the store lives on.
 #[test]
 fn r4_no_number_is_too_large_or_too_small() {

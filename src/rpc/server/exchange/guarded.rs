@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::rpc::proto::Call;
 use crate::rpc::server::gate::{Revised, login_over};
 use crate::rpc::server::jobs::OWN_ID;
-use crate::store::StoreError;
+use crate::store::{StoreError, share_of};
 use crate::watch::Owner;
 
 impl Exchange {
@@ -39,7 +39,8 @@ impl Exchange {
         let answer = self.gate.login(credentials).await;
         if let Ok(identity) = &answer {
             let name = format!("{} as {}", self.owner.name, identity.name);
-            self.owner = Arc::new(Owner { id: self.owner.id, name });
+            let share = share_of(&identity.name);
+            self.owner = Arc::new(Owner { id: self.owner.id, name, share });
         }
         self.answers.push_back((id, answer.map(Done::LoggedIn)));
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Exchange;
+use crate::store::share_of;
 use crate::watch::Owner;
 
 impl Exchange {
@@ -17,10 +18,12 @@ impl Exchange {
         }
         self.client = client;
         // What was proved does not go by what the peer calls itself, nor by when.
+        let mut share = self.owner.share;
         if let Some(identity) = self.session.identity() {
             name += &format!(" as {}", identity.name);
+            share = share_of(&identity.name);
         }
-        self.owner = Arc::new(Owner { id: self.owner.id, name });
+        self.owner = Arc::new(Owner { id: self.owner.id, name, share });
     }
 
     /// Whether the peer has not begun yet.
