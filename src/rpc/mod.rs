@@ -5,6 +5,7 @@ pub mod client;
 pub mod codec;
 pub mod frame;
 mod held;
+mod http;
 pub(crate) mod json;
 pub mod link;
 pub(crate) mod proto;

@@ -10,6 +10,7 @@ use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::{self, CodecError, decode, encode_frame};
 use crate::rpc::frame::{self, Kind};
+use crate::rpc::http;
 use crate::rpc::proto::{WireCredentials, WireError};
 use crate::rpc::socket::Socket;
 
@@ -152,6 +153,10 @@ fn not_a_link(start: &[u8]) -> &'static str {
              --listen\n"
         }
         [0x16, ..] => "ERR wakeful: this port speaks no TLS; connect without it\n",
+        _ if http::is_request(start) => http::refusal!(
+            "This port takes the links of servers that dial in (`wakeful serve --dial HOST:PORT`), \
+             not HTTP. Clients connect to the port of --listen; docs/protocol.md has the protocol."
+        ),
         _ => "ERR wakeful: this port takes the links of wakeful servers; see docs/protocol.md\n",
     }
 }

@@ -19,6 +19,7 @@ use crate::config::{LinkConfig, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::{Kind, PREFACE};
+use crate::rpc::http;
 use crate::rpc::proto::WireError;
 use crate::rpc::socket::Socket;
 use crate::session::{Identity, Via};
@@ -183,6 +184,12 @@ impl Door {
             [b'{', ..] => {
                 format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
             }
+            seen if http::is_request(seen) => http::refusal!(
+                "This port speaks TLS only, and inside TLS the Wakeful protocol and JSON, not HTTP. \
+                 Use `wakeful status --tls --addr HOST:PORT` or a client library; docs/protocol.md \
+                 has the protocols."
+            )
+            .into(),
             seen if PREFACE.starts_with(seen) => {
                 let error = Error::new(ErrorCode::UnsupportedVersion, SPEAK_TLS);
                 let mut out = PREFACE.to_vec();

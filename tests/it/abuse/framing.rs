@@ -144,8 +144,7 @@ fn abuse_08_foreign_protocols_get_one_clear_line() {
     let descriptors = victim.descriptors();
     let tls = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 500]].concat();
     for (sent, said) in [
-        (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "not HTTP"),
-        (&tls, "TLS"),
+        (&tls[..], "TLS"),
         (b"WAKEFUL\x02and more", "version 1"),
         (b"\0\0\0\0\0\0\0\0", "the wakeful protocol"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "the wakeful protocol"),

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use super::{Relay, TOKEN};
 use crate::process::PATIENCE;
 use crate::support::body::{Body, Reader, refusal};
-use crate::support::raw::{HELLO, PING, PONG, PREFACE, WELCOME, frame};
+use crate::support::raw::{HELLO, PING, PONG, PREFACE, WELCOME, frame, http_body};
 
 const LINK_PREFACE: &[u8; 8] = b"WAKELNK\x01";
 
@@ -145,11 +145,15 @@ fn l3_strangers_are_told_where_they_are() {
         String::from_utf8(raw.rest()).unwrap()
     };
     for stranger in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], &PREFACE[..], b"{\"method\"", b"\x16\x03\x01\x02"]
+        [&PREFACE[..], b"{\"method\"", b"\x16\x03\x01\x02"]
     {
         let line = said(&relay.accepting, stranger);
         assert!(line.starts_with("ERR wakeful: this port") && line.ends_with('\n'), "{line}");
     }
+    let response = said(&relay.accepting, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(http_body(&response).contains("links of servers"), "{response}");
+    let response = said(&relay.listening, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(http_body(&response).contains("not HTTP"), "{response}");
     let line = said(&relay.accepting, b"WAKELNK\x02");
     assert!(line.contains("version 1 of links"), "{line}");
     let line = said(&relay.listening, LINK_PREFACE);

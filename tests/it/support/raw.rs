@@ -279,3 +279,15 @@ impl Raw {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 }
+
+/// The body of a response that every client of HTTP can read.
+pub(crate) fn http_body(response: &str) -> &str {
+    let (head, body) = response.split_once("\r\n\r\n").expect(response);
+    let mut lines = head.split("\r\n");
+    assert_eq!(lines.next(), Some("HTTP/1.1 400 Bad Request"), "{response:?}");
+    let headers: Vec<_> = lines.map(|line| line.split_once(": ").expect(line)).collect();
+    assert!(headers.contains(&("Connection", "close")), "{headers:?}");
+    assert!(headers.contains(&("Content-Type", "text/plain; charset=utf-8")), "{headers:?}");
+    assert!(body.ends_with('\n') && body.lines().count() == 1, "{body:?}");
+    body
+}

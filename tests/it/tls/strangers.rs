@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use wakeful::{ErrorCode, Operations, SetRequest};
 
 use super::{Authority, HALF_A_HELLO, Server, connect, refused, text};
-use crate::support::raw::{PREFACE, Raw, hello};
+use crate::support::raw::{PREFACE, Raw, hello, http_body};
 use crate::support::{PATIENCE, until, within};
 
 #[test]
@@ -23,7 +23,6 @@ fn tls5_who_speaks_no_tls_is_told_to() {
     assert!(refusal.message.contains("speaks TLS only"), "{refusal:?}");
     for (sent, start, end) in [
         (&b"{\"method\":\"Hello\"}"[..], "{\"id\":null,\"result\":null,\"error\":\"", "\"}\n"),
-        (b"GET / HTTP/1.1\r\n\r\n", "ERR wakeful: ", "\n"),
         (b"\0\0", "ERR wakeful: ", "\n"),
         (b"WAKE UP", "ERR wakeful: ", "\n"),
     ] {
@@ -33,6 +32,16 @@ fn tls5_who_speaks_no_tls_is_told_to() {
         assert!(line.starts_with(start) && line.ends_with(end), "{line:?}");
         assert!(line.contains("speaks TLS only") && line.lines().count() == 1, "{line:?}");
     }
+    let mut http = Raw::connect(server.addr);
+    http.send(b"GET / HTTP/1.1\r\n\r\n");
+    let response = String::from_utf8(http.rest()).unwrap();
+    assert!(http_body(&response).contains("speaks TLS only"), "{response}");
+    // With TLS it is the same as without.
+    let mut https = stream(server.addr, &authority);
+    https.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut response = String::new();
+    https.read_to_string(&mut response).unwrap();
+    assert!(http_body(&response).contains("not HTTP"), "{response}");
     server.stop();
 }
 

@@ -55,14 +55,38 @@ fn r4_frames_may_come_in_any_pieces() {
 }
 
 #[test]
+fn r4_http_is_answered_in_http() {
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    for sent in [
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /v1/keys HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut raw = Raw::connect(server.addr());
+        raw.send(sent.as_bytes());
+        let response = String::from_utf8(raw.rest()).unwrap();
+        let body = http_body(&response);
+        assert!(body.contains("not HTTP") && body.contains("docs/protocol.md"), "{body}");
+        // The request that it recommends is understood.
+        let (_, json) = body.split_once("printf '").unwrap();
+        let (json, _) = json.split_once('\'').unwrap();
+        let mut raw = Raw::connect(server.addr());
+        raw.send(json.as_bytes());
+        raw.shutdown_write();
+        let answer = String::from_utf8(raw.rest()).unwrap();
+        assert!(answer.contains("\"revision\":1,") && answer.contains("\"error\":null"), "{answer}");
+        bystander.check();
+    }
+}
+
+#[test]
 fn r4_a_foreign_protocol_gets_one_line_of_text() {
     let server = Server::start();
     let mut bystander = Bystander::new(&server);
     let tls = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 500]].concat();
     for (sent, said) in [
-        (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "not HTTP"),
-        (b"POST /v1/keys HTTP/1.1\r\n\r\n", "not HTTP"),
-        (&tls, "no TLS"),
+        (&tls[..], "no TLS"),
         (b"WAKEFUL\x02and more", "version 1"),
         (b"\0\0\0\0\0\0\0\0", "the wakeful protocol"),
         (b"*1\r\n$4\r\nPING\r\n", "the wakeful protocol"),

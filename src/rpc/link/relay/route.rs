@@ -177,7 +177,7 @@ mod tests {
     async fn l5_what_is_no_hello_is_refused_at_once() {
         let text = |refusal: Refusal| String::from_utf8_lossy(&refusal.0).into_owned();
         let http = route(&[b"GET / HTTP/1.1\r\n"]).await.unwrap_err();
-        assert!(text(http).starts_with("ERR wakeful:"));
+        assert!(text(http).starts_with("HTTP/1.1 400 "));
         let link = route(&[b"WAKELNK\x01"]).await.unwrap_err();
         assert!(text(link).contains("accepting on"));
         let long = [&PREFACE[..], &[0, 16, 0, 0, 1, 1], &[0; 14]].concat();

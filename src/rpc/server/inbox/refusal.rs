@@ -4,6 +4,7 @@ use super::{Fatal, protocol};
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::CodecError;
 use crate::rpc::frame::PREFACE;
+use crate::rpc::http;
 use crate::rpc::link::LINK_PREFACE;
 
 /// Why a frame before a login ends the connection.
@@ -52,9 +53,13 @@ pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
              accepting on\n"
         }
         [0x16, ..] => "ERR wakeful: no TLS on this port; connect without it, or to the TLS port\n",
-        [b'G' | b'P' | b'H' | b'D' | b'O' | b'C' | b'T', ..] => {
-            "ERR wakeful: this port speaks the wakeful protocol, not HTTP; see docs/protocol.md\n"
-        }
+        _ if http::is_request(start) => http::refusal!(
+            "This port speaks the Wakeful protocol and JSON, not HTTP. Use `wakeful status --addr \
+             HOST:PORT`, a client library, or JSON, one object a line: \
+             printf '{\"method\":\"Wakeful.Status\",\"params\":[{}],\"id\":1}' | nc -N HOST PORT. \
+             docs/protocol.md has both protocols, examples/embed_actix_web.rs an HTTP server of \
+             one's own."
+        ),
         _ => "ERR wakeful: this port speaks the wakeful protocol; see docs/protocol.md\n",
     }
 }
