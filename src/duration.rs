@@ -1,27 +1,33 @@
-//! Durations as people write them: `1500ms`, `30s`, `5m`, `1h`, `7d`.
+//! Durations as people write them: `1500ms`, `30s`, `1h30m`, `7d`, `0`.
 
 use std::time::Duration;
 
-/// Units, smallest first, with their length in milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+use jiff::fmt::friendly::SpanParser;
+use jiff::{SignedDuration, SpanRelativeTo};
 
-/// Reads a whole number with its unit.
+/// Reads a number with its unit, or several; days have 24 hours.
 ///
-/// A number alone is refused: whether it meant seconds or milliseconds would be a guess.
+/// A number alone is refused, unless it is zero: whether it meant seconds or milliseconds would be a
+/// guess. So are months and years, whose length varies, and fractions of a millisecond, which the
+/// protocol does not carry.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let refusal = || {
+    const PARSER: SpanParser = SpanParser::new();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let refusal = |why| {
         format!(
-            "`{text}` is not a duration; write a whole number with its unit, as in 1500ms, 30s, 5m, 1h"
+            "`{text}` is not a duration{why}; write numbers with their units, as in 1500ms, 30s, \
+             1h30m, 7d"
         )
     };
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refusal)?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().map_err(|_| refusal())?;
-    let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refusal)?;
-    let total_ms =
-        number.checked_mul(*unit_ms).ok_or_else(|| format!("`{text}` is too long a time"))?;
-    Ok(Duration::from_millis(total_ms))
+    let span = PARSER.parse_span(text).map_err(|_| refusal(""))?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    let duration = duration.map_err(|_| refusal(" of a fixed length"))?;
+    if duration.subsec_nanos() % 1_000_000 != 0 {
+        return Err(refusal(" of whole milliseconds"));
+    }
+    Duration::try_from(duration).map_err(|_| refusal(", as it is below zero"))
 }
 
 /// Writes it in the largest of `ms` and `s` that fits whole, so that [`parse`] reads it back.
@@ -50,17 +56,38 @@ mod tests {
         assert_eq!(parse("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse("1h"), Ok(Duration::from_secs(3600)));
         assert_eq!(parse("7d"), Ok(Duration::from_secs(7 * 86_400)));
-        assert_eq!(parse("0s"), Ok(Duration::ZERO));
+        for zero in ["0s", "0", "0ms"] {
+            assert_eq!(parse(zero), Ok(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn reads_what_people_write() {
+        for (text, seconds) in [
+            ("1h30m", 5_400),
+            ("1h 30m", 5_400),
+            ("1.5h", 5_400),
+            ("90 minutes", 5_400),
+            ("1 day, 2 hours", 26 * 3_600),
+            ("2w", 14 * 86_400),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(parse("1s500ms"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse("3650d"), Ok(Duration::from_secs(3_650 * 86_400)));
     }
 
     #[test]
     fn refuses_what_would_be_a_guess() {
-        for text in ["5", "", "s", "1.5s", "-1s", "1 s", "1S", "5sec", "1h30m", "ms"] {
+        for text in [
+            "5", "00", "", "s", "-1s", "1s ago", "1mo", "1y", "1us", "0.5ms", "ms", "30m1h",
+            "PT1H30M",
+        ] {
             let refusal = parse(text).unwrap_err();
             assert!(refusal.contains("1500ms"), "{text}: {refusal}");
         }
         assert!(parse("99999999999999999999s").is_err());
-        assert!(parse("18446744073709551615d").unwrap_err().contains("too long"));
+        assert!(parse("18446744073709551615d").is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ Examples:
   wakeful lease grant 30s
   wakeful lease grant 5m --id 42")]
     Grant {
-        /// Its time to live, as in 1500ms, 30s, 5m
+        /// Its time to live, as in 30s, 5m, 1h30m
         #[arg(value_name = "TTL", value_parser = parse_duration)]
         ttl: Duration,
         /// The id to have; without it, the store picks one

@@ -31,7 +31,7 @@ pub(crate) struct SetArgs {
     /// The value; - reads it from standard input, with any newline at its end
     #[arg(value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
     value: Blob,
-    /// Delete the key after this time, as in 1500ms, 30s, 5m
+    /// Delete the key after this time, as in 30s, 5m, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "lease")]
     ttl: Option<Duration>,
     /// Delete the key when this lease ends

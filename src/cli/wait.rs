@@ -32,7 +32,7 @@ pub(crate) struct WaitArgs {
     /// Only changes after this revision, exclusive; without it: from now on
     #[arg(long, value_name = "REV")]
     after: Option<Revision>,
-    /// How long, as in 1500ms, 30s, 5m; without it: the server's default, 30s
+    /// How long, as in 30s, 5m, 1h30m; without it: the server's default, 30s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]

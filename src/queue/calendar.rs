@@ -2,21 +2,34 @@
 //!
 //! Some never come (the 31st of a short month), some once in decades; croner alone looks for them up
 //! to the year 5000, a tenth of a second. All this is done on the store's thread.
+//!
+//! croner finds dates and times that match, on a clock that never changes; what a change of the zone's
+//! clock means is decided here, as Vixie cron does: an expression of every hour or of every minute goes
+//! by the clock, which leaves times out and repeats some. Any other comes once for each time that it
+//! names: the first time that the clock shows it, or right after a change that leaves it out.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
-use chrono_tz::Tz;
 use croner::errors::CronError;
-use croner::{CivilDate, CivilDateTime, Cron, CronDateTime, Resolution, Weekday};
+use croner::{CivilDate, CivilDateTime, CivilTime, Cron, CronDateTime, Resolution, Weekday};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, Span, Timestamp, ToSpan};
 
 use crate::model::UnixMillis;
 
-/// No clock is put forward by more at once: so many times of day at most are looked at in vain.
-const GAP_SECONDS: u64 = 2 * 3600;
+/// The zones that are compiled in: looking one up touches no disk.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// How many times are looked at beyond two for each day of a search: those of the last day, and around
+/// changes of the clock.
+const LOOKS: u64 = 4_096;
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Days in `ahead`.
 pub(super) fn days_in(ahead: Duration) -> u64 {
@@ -36,92 +49,203 @@ pub(super) fn next_time(
     let cron = Cron::from_str(cron).map_err(|error| {
         format!("`{cron}` is no cron expression ({error}); write it as in `0 3 * * 1-5`")
     })?;
-    let zone = Tz::from_str(timezone)
+    let zone = ZONES
+        .get(timezone)
         .map_err(|_| format!("`{timezone}` is no time zone; name it as in Europe/Berlin or UTC"))?;
-    let after = i64::try_from(after).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-    let after = after.ok_or("the time of day is out of range")?.with_timezone(&zone);
+    let after = i64::try_from(after).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    let after = after.ok_or("the time of day is out of range")?;
     // Croner goes from day to day without asking: there must be one that it can find.
-    let today = after.date_naive();
-    let last = today.checked_add_days(Days::new(days)).unwrap_or(NaiveDate::MAX);
-    let mut dates = today.iter_days().take_while(|date| *date <= last);
+    let today = zone.to_datetime(after).date();
+    let last = days_after(today, days);
+    let mut dates = today.series(1.day()).take_while(|date| *date <= last);
     if !dates.any(|date| has_date(&cron, date)) {
         return Ok(None);
     }
-    let bounds =
-        Bounds { last: civil_of(last), looks: Cell::new(days.saturating_add(GAP_SECONDS)) };
-    let next = cron.find_next_occurrence(&Clock { at: after, bounds: &bounds }, false).ok();
-    Ok(next.and_then(|next| UnixMillis::try_from(next.at.timestamp_millis()).ok()))
+    let looks = Cell::new(days.saturating_mul(2).saturating_add(LOOKS));
+    let search = Search { cron: &cron, zone: &zone, bounds: Bounds { last, looks } };
+    let next =
+        if goes_by_the_clock(&cron) { search.by_the_clock(after) } else { search.once(after) };
+    Ok(next.and_then(|next| UnixMillis::try_from(next.as_millisecond()).ok()))
 }
 
-fn has_date(cron: &Cron, date: NaiveDate) -> bool {
-    let (year, month, day) = (date.year(), date.month(), date.day());
-    let weekday = Weekday::from_days_from_sunday(date.weekday().num_days_from_sunday());
+fn days_after(date: Date, days: u64) -> Date {
+    let days = i64::try_from(days).ok().and_then(|days| Span::new().try_days(days).ok());
+    days.and_then(|days| date.checked_add(days).ok()).unwrap_or(Date::MAX)
+}
+
+fn has_date(cron: &Cron, date: Date) -> bool {
+    let civil = civil_date(date);
+    let (year, month, day) = (civil.year(), civil.month(), civil.day());
     let pattern = &cron.pattern;
     pattern.month_match(month).unwrap_or(false)
         && pattern.year_match(year).unwrap_or(false)
-        && pattern.day_match(year, month, day, weekday).unwrap_or(false)
+        && pattern.day_match(year, month, day, weekday(date)).unwrap_or(false)
 }
 
-fn civil_of(date: NaiveDate) -> CivilDate {
-    CivilDate::from_parts_unchecked(date.year(), date.month(), date.day())
+/// Whether it names every hour, or every minute.
+fn goes_by_the_clock(cron: &Cron) -> bool {
+    let pattern = &cron.pattern;
+    (0..24).all(|hour| pattern.hour_match(hour).unwrap_or(false))
+        || (0..60).all(|minute| pattern.minute_match(minute).unwrap_or(false))
+}
+
+struct Search<'a> {
+    cron: &'a Cron,
+    zone: &'a TimeZone,
+    bounds: Bounds,
+}
+
+impl Search<'_> {
+    /// The next of an expression that comes whenever the clock shows one of its times.
+    fn by_the_clock(&self, after: Timestamp) -> Option<Timestamp> {
+        let now = self.zone.to_datetime(after);
+        let ahead = self.ahead(now, after);
+        // The clock may be about to show what is now, and what was before it, again.
+        let AmbiguousOffset::Fold { after: later, .. } = self.offset_at(now) else { return ahead };
+        if later.to_timestamp(now).ok()? <= after {
+            return ahead;
+        }
+        let change = self.change_to(later, after)?;
+        let again = self.matching(later.to_datetime(change).saturating_sub(SECOND));
+        let again = again.filter(|again| *again <= now);
+        let again = again.and_then(|again| later.to_timestamp(again).ok());
+        ahead.into_iter().chain(again).min()
+    }
+
+    /// The next time later than `now` that the clock shows.
+    fn ahead(&self, now: DateTime, after: Timestamp) -> Option<Timestamp> {
+        let mut from = now;
+        loop {
+            let found = self.matching(from)?;
+            match self.offset_at(found) {
+                AmbiguousOffset::Unambiguous { offset } => return offset.to_timestamp(found).ok(),
+                AmbiguousOffset::Fold { before, after: later } => {
+                    let first = before.to_timestamp(found).ok()?;
+                    let second = later.to_timestamp(found).ok()?;
+                    return Some(if first > after { first } else { second });
+                }
+                AmbiguousOffset::Gap { after: later, .. } => {
+                    let change = self.change_to(later, later.to_timestamp(found).ok()?)?;
+                    from = later.to_datetime(change).saturating_sub(SECOND);
+                }
+            }
+        }
+    }
+
+    /// The next of an expression that comes once for each of its times.
+    fn once(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut from = self.zone.to_datetime(after);
+        loop {
+            let found = self.matching(from)?;
+            match self.offset_at(found) {
+                AmbiguousOffset::Unambiguous { offset } => return offset.to_timestamp(found).ok(),
+                AmbiguousOffset::Gap { after: later, .. } => {
+                    return self.change_to(later, later.to_timestamp(found).ok()?);
+                }
+                AmbiguousOffset::Fold { before, after: later } => {
+                    let first = before.to_timestamp(found).ok()?;
+                    if first > after {
+                        return Some(first);
+                    }
+                    // It has come, as has all else that the clock repeats now.
+                    let change = self.change_to(later, first)?;
+                    from = before.to_datetime(change).saturating_sub(SECOND);
+                }
+            }
+        }
+    }
+
+    /// The first change of the clock after `after` that makes its offset `offset`.
+    fn change_to(&self, offset: Offset, after: Timestamp) -> Option<Timestamp> {
+        let mut changes = self.zone.following(after).take(2);
+        changes.find(|change| change.offset() == offset).map(|change| change.timestamp())
+    }
+
+    fn offset_at(&self, time: DateTime) -> AmbiguousOffset {
+        self.zone.to_ambiguous_timestamp(time).offset()
+    }
+
+    /// The first time later than `from` that matches.
+    fn matching(&self, from: DateTime) -> Option<DateTime> {
+        let from = Face { time: from, bounds: &self.bounds };
+        self.cron.find_next_occurrence(&from, false).ok().map(|found| found.time)
+    }
 }
 
 /// Where a search ends.
 struct Bounds {
-    last: CivilDate,
+    last: Date,
     /// How many more times are looked at.
     looks: Cell<u64>,
 }
 
-/// A time by the clock of a zone, as croner asks for it; past the bounds there is none.
+/// What a clock that never changes shows, as croner asks for it; past the bounds there is nothing.
 #[derive(Clone, Copy)]
-struct Clock<'a> {
-    at: DateTime<Tz>,
+struct Face<'a> {
+    time: DateTime,
     bounds: &'a Bounds,
 }
 
-impl CronDateTime for Clock<'_> {
+impl CronDateTime for Face<'_> {
     fn to_civil(&self) -> CivilDateTime {
-        self.at.to_civil()
+        let time = self.time.time();
+        let time = [time.hour(), time.minute(), time.second()].map(i8::cast_unsigned);
+        let [hour, minute, second] = time.map(u32::from);
+        let time = CivilTime::from_parts_unchecked(hour, minute, second);
+        CivilDateTime::new(civil_date(self.time.date()), time)
     }
 
     fn civil_weekday(&self) -> Weekday {
-        self.at.civil_weekday()
+        weekday(self.time.date())
     }
 
     fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
         let looks = self.bounds.looks.get();
-        if looks == 0 || civil.date() > self.bounds.last {
-            return Err(CronError::TimeSearchLimitExceeded);
-        }
+        let time = date_time(civil).filter(|time| looks > 0 && time.date() <= self.bounds.last);
+        let time = time.ok_or(CronError::TimeSearchLimitExceeded)?;
         self.bounds.looks.set(looks - 1);
-        let clock = |at| Self { at, ..*self };
-        Ok(match self.at.resolve_civil(civil)? {
-            Resolution::Single(at) => Resolution::Single(clock(at)),
-            Resolution::Ambiguous(earlier, later) => {
-                Resolution::Ambiguous(clock(earlier), clock(later))
-            }
-            Resolution::Gap => Resolution::Gap,
-        })
+        Ok(Resolution::Single(Self { time, ..*self }))
     }
 
     fn checked_add_seconds(&self, seconds: i64) -> Option<Self> {
-        Some(Self { at: self.at.checked_add_seconds(seconds)?, ..*self })
+        let time = self.time.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+        Some(Self { time, ..*self })
     }
 
     fn cmp_instant(&self, other: &Self) -> Ordering {
-        self.at.cmp_instant(&other.at)
+        self.time.cmp(&other.time)
     }
+}
+
+fn civil_date(date: Date) -> CivilDate {
+    let [month, day] = [date.month(), date.day()].map(|part| u32::from(part.cast_unsigned()));
+    CivilDate::from_parts_unchecked(i32::from(date.year()), month, day)
+}
+
+fn date_time(civil: CivilDateTime) -> Option<DateTime> {
+    let parts = [civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second()];
+    let [month, day, hour, minute, second] = parts.map(|part| i8::try_from(part).unwrap_or(-1));
+    let year = i16::try_from(civil.year()).ok()?;
+    DateTime::new(year, month, day, hour, minute, second, 0).ok()
+}
+
+fn weekday(date: Date) -> Weekday {
+    let from_sunday = date.weekday().to_sunday_zero_offset();
+    Weekday::from_days_from_sunday(u32::from(from_sunday.cast_unsigned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select, subsequence};
+
     use super::*;
 
     const DAYS: u64 = 3_650;
 
     fn at(text: &str) -> UnixMillis {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis() as UnixMillis
+        text.parse::<Timestamp>().unwrap().as_millisecond() as UnixMillis
     }
 
     fn next(cron: &str, after: &str) -> Option<UnixMillis> {
@@ -148,6 +272,162 @@ mod tests {
         assert_eq!(next("30 2 * * *", "2026-10-25T00:30:00Z"), Some(at("2026-10-26T01:30:00Z")));
     }
 
+    /// The times within two days after `from`, by the clock of `zone`.
+    fn two_days(cron: &str, zone: &str, from: &str) -> Vec<String> {
+        let end = at(from) + 2 * 24 * 3_600_000;
+        let (mut times, mut after) = (Vec::new(), at(from) - 1);
+        while let Some(time) = next_time(cron, zone, after, DAYS).unwrap().filter(|it| *it < end) {
+            let shown = Timestamp::from_millisecond(time as i64).unwrap();
+            times
+                .push(shown.to_zoned(ZONES.get(zone).unwrap()).strftime("%d %H:%M%:z").to_string());
+            after = time;
+        }
+        times
+    }
+
+    #[test]
+    fn j10_lists_ranges_and_steps_come_once_for_each_time_they_name() {
+        let march = |cron| two_days(cron, "Europe/Berlin", "2026-03-28T23:00:00Z");
+        let october = |cron| two_days(cron, "Europe/Berlin", "2026-10-24T22:00:00Z");
+        assert_eq!(
+            march("30 2,14 * * *"),
+            ["29 03:00+02:00", "29 14:30+02:00", "30 02:30+02:00", "30 14:30+02:00"]
+        );
+        assert_eq!(
+            october("30 2,14 * * *"),
+            ["25 02:30+02:00", "25 14:30+01:00", "26 02:30+01:00"]
+        );
+        // Both times left out are one, which the clock shows itself, too.
+        assert_eq!(march("0,30 2-3 1-29 * *"), ["29 03:00+02:00", "29 03:30+02:00"]);
+        assert_eq!(march("*/15 2 1-29 * *"), ["29 03:00+02:00"]);
+        assert_eq!(
+            october("0 */2 25 * *")[..3],
+            ["25 00:00+02:00", "25 02:00+02:00", "25 04:00+01:00"]
+        );
+        // Every hour, or every minute, is what the clock shows.
+        assert_eq!(
+            october("30 * 25 * *")[1..5],
+            ["25 01:30+02:00", "25 02:30+02:00", "25 02:30+01:00", "25 03:30+01:00"]
+        );
+        assert_eq!(march("* 2 29 * *"), [""; 0]);
+        assert_eq!(october("* 2 25 * *").len(), 120);
+        // A change of half an hour: from 02:00 to 01:30, and from 02:00 to 02:30.
+        let lord_howe = |cron, from| two_days(cron, "Australia/Lord_Howe", from);
+        assert_eq!(lord_howe("45 1,13 5 4 *", "2026-04-04T13:00:00Z")[..1], ["05 01:45+11:00"]);
+        assert_eq!(lord_howe("45 1 5 4 *", "2026-04-04T13:00:00Z").len(), 1);
+        assert_eq!(lord_howe("45 * 5 4 *", "2026-04-04T13:00:00Z")[1..3].len(), 2);
+        assert_eq!(lord_howe("15 2,3 4 10 *", "2026-10-03T13:00:00Z")[0], "04 02:30+11:00");
+        // A change at midnight: in Havana the day begins at 01:00.
+        let havana = |cron, from| two_days(cron, "America/Havana", from);
+        assert_eq!(havana("0 0,12 8 3 *", "2026-03-08T04:00:00Z")[0], "08 01:00-04:00");
+        assert_eq!(
+            havana("15 0,12 1 11 *", "2026-11-01T03:00:00Z")[..2],
+            ["01 00:15-04:00", "01 12:15-05:00"]
+        );
+    }
+
+    /// The times of `cron` from `from` to `end`, found by looking at each minute.
+    fn walked(cron: &Cron, zone: &TimeZone, from: Timestamp, end: Timestamp) -> Vec<Timestamp> {
+        let matches = |time: DateTime| {
+            let civil = Face { time, bounds: &Bounds { last: Date::MAX, looks: Cell::new(0) } };
+            let civil = civil.to_civil();
+            has_date(cron, time.date())
+                && cron.pattern.hour_match(civil.hour()).unwrap()
+                && cron.pattern.minute_match(civil.minute()).unwrap()
+        };
+        let minute = SignedDuration::from_mins(1);
+        let by_the_clock = goes_by_the_clock(cron);
+        // The latest time that the clock has shown; a day back, all that may be repeated is behind.
+        let mut now = from - SignedDuration::from_hours(24);
+        let mut latest = zone.to_datetime(now) - minute;
+        let mut times = Vec::new();
+        while now < end {
+            let shown = zone.to_datetime(now);
+            let mut comes = matches(shown) && (by_the_clock || shown > latest);
+            let mut left_out = latest + minute;
+            while !by_the_clock && left_out < shown {
+                comes |= matches(left_out);
+                left_out += minute;
+            }
+            if comes && now >= from {
+                times.push(now);
+            }
+            latest = latest.max(shown);
+            now += minute;
+        }
+        times
+    }
+
+    /// Zones, and changes of their clocks: of an hour, of half an hour, at midnight, twice a year, more
+    /// than that (Morocco), none, and of the date (Samoa left a day out).
+    const CHANGES: [(&str, &str); 14] = [
+        ("Europe/Berlin", "2026-03-29T01:00:00Z"),
+        ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+        ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("America/New_York", "2026-11-01T06:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ("America/Havana", "2026-03-08T05:00:00Z"),
+        ("America/Havana", "2026-11-01T05:00:00Z"),
+        ("Asia/Beirut", "2026-03-28T22:00:00Z"),
+        ("Asia/Beirut", "2026-10-24T21:00:00Z"),
+        ("Africa/Casablanca", "2026-02-15T02:00:00Z"),
+        ("Africa/Casablanca", "2026-03-22T02:00:00Z"),
+        ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+        ("UTC", "2026-03-29T01:00:00Z"),
+    ];
+
+    /// A field: all values, a step, a range, a range with a step, or a list.
+    fn field(max: u32) -> impl Strategy<Value = String> {
+        let values: Vec<u32> = (0..=max).collect();
+        prop_oneof![
+            Just("*".to_owned()),
+            (2..=max).prop_map(|step| format!("*/{step}")),
+            (0..=max, 0..=max).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))),
+            (0..=max, 0..=max, 1..=max).prop_map(|(a, b, step)| format!(
+                "{}-{}/{step}",
+                a.min(b),
+                a.max(b)
+            )),
+            subsequence(values, 1..5).prop_map(|values| {
+                values.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+            }),
+        ]
+    }
+
+    proptest! {
+        /// Around every kind of change, a schedule comes when a walk minute by minute says.
+        #[test]
+        fn j10_schedules_come_as_a_walk_by_the_clock_says(
+            (zone, change) in select(&CHANGES[..]),
+            minute in field(59),
+            hour in prop_oneof![field(23), field(3)],
+            date in select(&["* * *", "*/2 * *", "* * 0", "* * 1-6"][..]),
+            start in any::<Index>(),
+        ) {
+            let text = format!("{minute} {hour} {date}");
+            let cron = Cron::from_str(&text).unwrap();
+            let tz = ZONES.get(zone).unwrap();
+            let change: Timestamp = change.parse().unwrap();
+            // Anywhere from a day and a half before to half a day after it.
+            let from = change - SignedDuration::from_hours(36)
+                + SignedDuration::from_mins(start.index(48 * 60) as i64);
+            let end = change + SignedDuration::from_hours(36);
+            let expected = walked(&cron, &tz, from, end);
+            let (mut times, mut after) = (Vec::new(), from.as_millisecond() as UnixMillis - 1);
+            loop {
+                let Some(time) = next_time(&text, zone, after, DAYS).unwrap() else { break };
+                let at = Timestamp::from_millisecond(time as i64).unwrap();
+                if at >= end || times.len() > expected.len() {
+                    break;
+                }
+                times.push(at);
+                after = time;
+            }
+            prop_assert_eq!(times, expected, "{} in {}", text, zone);
+        }
+    }
+
     #[test]
     fn j10_what_comes_within_the_bound_is_found_and_nothing_after_it() {
         let morning = "2026-11-26T00:00:00Z";
@@ -166,11 +446,10 @@ mod tests {
         for cron in ["0 0 1 * +1#5", "0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 4999", "* * 2 * 3 7L"] {
             assert_eq!(next(cron, "2026-11-26T00:00:00Z"), None, "{cron}");
         }
-        let at = DateTime::<Utc>::UNIX_EPOCH.with_timezone(&Tz::UTC);
-        let bounds =
-            Bounds { last: CivilDate::from_parts_unchecked(1980, 1, 1), looks: Cell::new(9) };
+        let bounds = Bounds { last: date(1980, 1, 1), looks: Cell::new(9) };
         let cron = Cron::from_str("0 0 31 2,4,6,9,11 *").unwrap();
-        let found = cron.find_next_occurrence(&Clock { at, bounds: &bounds }, false);
+        let from = Face { time: date(1970, 1, 1).at(0, 0, 0, 0), bounds: &bounds };
+        let found = cron.find_next_occurrence(&from, false);
         assert!(found.is_err() && bounds.looks.get() == 0, "croner asks for each day it looks at");
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "waiting|unfinished|DURATION", value_parser = parse_unique,
         requires = "index")]
     unique: Option<Unique>,
-    /// Not before so long from now, as in 1500ms, 30s, 5m
+    /// Not before so long from now, as in 30s, 5m, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     delay: Option<Duration>,
     /// How many failures are followed by another run; 0 for one run only

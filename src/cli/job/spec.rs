@@ -45,15 +45,19 @@ pub(crate) fn show_backoff(backoff: &Backoff) -> String {
     }
 }
 
-/// `JOBS/TIME` or `JOBS/TIME:BURST`; without a burst it is one.
+/// `JOBS/TIME` or `JOBS/TIME:BURST`, as in `10/s`, `600/1m:20`; without a burst it is one.
 pub(crate) fn parse_rate(text: &str) -> Result<Rate, String> {
     let (rate, burst) = text.split_once(':').unwrap_or((text, "1"));
     let parsed = rate.split_once('/').and_then(|(jobs, per)| {
-        let per = duration::parse(per).ok().filter(|per| !per.is_zero())?;
+        // A unit alone is one of it.
+        let one = if per.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "1" };
+        let per = duration::parse(&format!("{one}{per}")).ok().filter(|per| !per.is_zero())?;
         Some(Rate { jobs: at_least_1(jobs)?, per, burst: at_least_1(burst)? })
     });
     parsed.ok_or_else(|| {
-        format!("`{text}` is not a rate; write JOBS/TIME or JOBS/TIME:BURST, as in 10/1s:20")
+        format!(
+            "`{text}` is not a rate; write JOBS/TIME or JOBS/TIME:BURST, as in 10/s or 600/1m:20"
+        )
     })
 }
 
@@ -110,8 +114,13 @@ mod tests {
     fn a_rate_has_a_burst_of_one_unless_it_says_more() {
         assert_eq!(show_rate(&parse_rate("10/1s").unwrap()), "10/1s:1");
         assert_eq!(show_rate(&parse_rate("10/1500ms:20").unwrap()), "10/1500ms:20");
-        for text in ["10", "0/1s", "10/0s", "10/1s:0", "10/1", "/1s", "10/1s:"] {
-            assert!(parse_rate(text).unwrap_err().contains("10/1s:20"), "{text}");
+        assert_eq!(show_rate(&parse_rate("10/s").unwrap()), "10/1s:1");
+        assert_eq!(show_rate(&parse_rate("600/m:20").unwrap()), "600/60s:20");
+        assert_eq!(show_rate(&parse_rate("1/1h30m").unwrap()), "1/5400s:1");
+        for text in
+            ["10", "0/1s", "10/0s", "10/1s:0", "10/1", "/1s", "10/1s:", "10/", "10/0", "10/-s"]
+        {
+            assert!(parse_rate(text).unwrap_err().contains("600/1m:20"), "{text}");
         }
     }
 

@@ -25,7 +25,7 @@ Examples:
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     which: Which,
-    /// How long, as in 1500ms, 30s, 5m; without it: until it is finished
+    /// How long, as in 30s, 5m, 1h30m; without it: until it is finished
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// The result byte by byte, without a newline

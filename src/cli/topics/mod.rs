@@ -13,7 +13,7 @@ use crate::{Jobs, Operations, OrderRetry, TopicInfo, duration};
 #[command(after_help = "\
 Examples:
   wakeful topics                           the same as `wakeful topics list`
-  wakeful topics set resize --concurrency 8 --rate 100/1s
+  wakeful topics set resize --concurrency 8 --rate 100/s
   watch -n 1 wakeful topics")]
 pub(crate) struct TopicsArgs {
     #[command(subcommand)]

@@ -15,7 +15,7 @@ that nobody has set. Prints `set TOPIC`.
 
 Examples:
   wakeful topics set resize --concurrency 8
-  wakeful topics set mail --rate 10/1s:20 --retry-max 5 --backoff exp:1s:10m
+  wakeful topics set mail --rate 10/s:20 --retry-max 5 --backoff exp:1s:10m
   wakeful topics set mail --jobs-max 100000 --order-retry skip
   wakeful topics set mail --reset")]
 pub(super) struct SetArgs {
@@ -28,7 +28,7 @@ pub(super) struct SetArgs {
     /// Most jobs handed out at once
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// How many jobs are handed out in which time, and at once after a quiet time, as in 10/1s:20
+    /// How many jobs are handed out in which time, and at once after a quiet time, as in 10/s, 600/1m:20
     #[arg(long, value_name = "JOBS/TIME[:BURST]", value_parser = parse_rate)]
     rate: Option<Rate>,
     /// Most unfinished jobs

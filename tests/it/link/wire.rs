@@ -144,9 +144,7 @@ fn l3_strangers_are_told_where_they_are() {
         raw.send(bytes);
         String::from_utf8(raw.rest()).unwrap()
     };
-    for stranger in
-        [&PREFACE[..], b"{\"method\"", b"\x16\x03\x01\x02"]
-    {
+    for stranger in [&PREFACE[..], b"{\"method\"", b"\x16\x03\x01\x02"] {
         let line = said(&relay.accepting, stranger);
         assert!(line.starts_with("ERR wakeful: this port") && line.ends_with('\n'), "{line}");
     }
