@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
-use jiff::{SignedDuration, SpanRelativeTo};
 
 /// Reads a number with its unit, or several; days have 24 hours.
 ///

@@ -278,8 +278,12 @@ mod tests {
         let (mut times, mut after) = (Vec::new(), at(from) - 1);
         while let Some(time) = next_time(cron, zone, after, DAYS).unwrap().filter(|it| *it < end) {
             let shown = Timestamp::from_millisecond(time as i64).unwrap();
-            times
-                .push(shown.to_zoned(ZONES.get(zone).unwrap()).strftime("%d %H:%M%:z").to_string());
+            times.push(
+                shown
+                    .to_zoned_datetime(ZONES.get(zone).unwrap())
+                    .strftime("%d %H:%M%:z")
+                    .to_string(),
+            );
             after = time;
         }
         times
@@ -295,7 +299,7 @@ mod tests {
         );
         assert_eq!(
             october("30 2,14 * * *"),
-            ["25 02:30+02:00", "25 14:30+01:00", "26 02:30+01:00"]
+            ["25 02:30+02:00", "25 14:30+01:00", "26 02:30+01:00", "26 14:30+01:00"]
         );
         // Both times left out are one, which the clock shows itself, too.
         assert_eq!(march("0,30 2-3 1-29 * *"), ["29 03:00+02:00", "29 03:30+02:00"]);
@@ -315,7 +319,10 @@ mod tests {
         let lord_howe = |cron, from| two_days(cron, "Australia/Lord_Howe", from);
         assert_eq!(lord_howe("45 1,13 5 4 *", "2026-04-04T13:00:00Z")[..1], ["05 01:45+11:00"]);
         assert_eq!(lord_howe("45 1 5 4 *", "2026-04-04T13:00:00Z").len(), 1);
-        assert_eq!(lord_howe("45 * 5 4 *", "2026-04-04T13:00:00Z")[1..3].len(), 2);
+        assert_eq!(
+            lord_howe("45 * 5 4 *", "2026-04-04T13:00:00Z")[1..3],
+            ["05 01:45+11:00", "05 01:45+10:30"]
+        );
         assert_eq!(lord_howe("15 2,3 4 10 *", "2026-10-03T13:00:00Z")[0], "04 02:30+11:00");
         // A change at midnight: in Havana the day begins at 01:00.
         let havana = |cron, from| two_days(cron, "America/Havana", from);
