@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use futures_util::future::join_all;
 use wakeful::{ErrorCode, Operations, SetRequest};
 
-use super::{Authority, HALF_A_HELLO, Server, connect, refused, text};
+use super::{Authority, HALF_A_HELLO, Server, connect, refused, stream, text};
 use crate::support::raw::{PREFACE, Raw, hello, http_body};
 use crate::support::{PATIENCE, until, within};
 

@@ -3,7 +3,7 @@
 use crate::support::body::{self, Body, Details, get, key, set};
 use crate::support::raw::{
     CANCEL, CREDIT, ERROR, GOODBYE, PING, PONG, PREFACE, PUSH, REPLY, REQUEST, Raw, WELCOME,
-    credit, frame, hello, request,
+    credit, frame, hello, http_body, request,
 };
 use crate::support::server::Server;
 
