@@ -19,6 +19,8 @@
 //! around them, `service` the handle, `methods` the services of an application, [`work`] what handles jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli`
 //! is the command line. `ARCHITECTURE.md` is the map.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod actor;
 mod address;
 pub mod auth;
@@ -38,6 +40,7 @@ mod local_job;
 mod local_watch;
 mod methods;
 mod model;
+mod nearest;
 mod operations;
 #[cfg(test)]
 mod patience;

@@ -1,14 +1,14 @@
-//! What somebody may have meant.
+//! Suggestions for misspelt names.
 
-/// The known name that is nearest to `name`, unless none is near.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Finds the known name that is nearest to `name`, unless none is near.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &&str| strsim::damerau_levenshtein(name, known);
     let found = known.into_iter().map(|known| (near(&known), known)).min_by_key(|(far, _)| *far);
     found.filter(|(far, _)| *far <= 1 + name.len() / 3).map(|(_, known)| known)
 }
 
-/// `; did you mean ..?`, or nothing.
-pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// Writes `; did you mean ..?`, or nothing.
+pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 

@@ -1,7 +1,7 @@
 //! The actors: thin wiring around the pure hub of store and watchers.
 //!
 //! [`StoreActor`] owns the hub and does what is asked of it, a batch at a time; each parked wait
-//! and each stream of watches has a [`WatchSession`], which hands its answer or its batches to
+//! and each stream of watches has a `WatchSession`, which hands its answer or its batches to
 //! whoever waits: a connection, a future or another actor. [`message`] lists what they take.
 
 mod caller;
@@ -24,16 +24,15 @@ mod vital;
 mod withheld;
 mod work;
 
-pub use queue::QueueActor;
-pub use session::WatchSession;
-pub use storage::StorageActor;
 pub use store::StoreActor;
 
 pub(crate) use clock::Clock;
 pub(crate) use ledger::Ledger;
 pub(crate) use log::SharedLog;
-pub(crate) use session::Outlet;
+pub(crate) use queue::QueueActor;
+pub(crate) use session::{Outlet, WatchSession};
 pub(crate) use snapshot::OtherRooms;
+pub(crate) use storage::StorageActor;
 pub(crate) use store::ServiceFacts;
 pub(crate) use vital::Vital;
 pub(crate) use withheld::AnswerSink;

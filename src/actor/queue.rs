@@ -31,7 +31,7 @@ pub(crate) type SharedQueue = Rc<RefCell<State>>;
 /// Owns the jobs, and hands them out to whoever asks for them.
 ///
 /// Crash-only: its state is consistent after every message.
-pub struct QueueActor {
+pub(crate) struct QueueActor {
     queue: SharedQueue,
     storage: Addr<StorageActor>,
     ledger: Option<JobLedger>,

@@ -12,7 +12,7 @@ use crate::watch::{Batch, Handle};
 ///
 /// The store holds its only address: when a wait is answered or freed, or a stream closed, the
 /// address is dropped and the session ends with it. So nothing of a party outlives it.
-pub struct WatchSession {
+pub(crate) struct WatchSession {
     outlet: Option<Outlet>,
     /// Tells the end of the session.
     _alive: mpsc::Sender<()>,

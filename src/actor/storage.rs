@@ -29,7 +29,7 @@ pub(crate) type SharedOutcomes = Rc<RefCell<Outcomes>>;
 pub(crate) type JobLedger = Ledger<(), JobAnswered>;
 
 /// Records what became of jobs, and tells it to whoever asks or waits.
-pub struct StorageActor {
+pub(crate) struct StorageActor {
     outcomes: SharedOutcomes,
     queue: Addr<QueueActor>,
     ledger: Option<JobLedger>,

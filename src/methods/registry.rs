@@ -89,6 +89,15 @@ impl Registry {
         offered.around = offered.around.iter().cloned().chain([last]).collect();
     }
 
+    /// Whether a method is offered under this name.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        let offered = self.offered.lock();
+        let found = name.rsplit_once('.');
+        found.is_some_and(|(service, method)| {
+            offered.services.get(service).is_some_and(|service| service.find(method).is_some())
+        })
+    }
+
     /// What is offered, in order of name.
     pub(crate) fn services(&self) -> Vec<ServiceInfo> {
         self.offered.lock().services.values().map(Service::info).collect()

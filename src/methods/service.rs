@@ -27,6 +27,10 @@ pub(super) type Method = dyn Fn(Payload, MethodContext) -> Returned + Send + Syn
 /// or blocks belongs in `tokio::task::spawn_blocking`. It is dropped when its caller cancels, goes
 /// or has waited until its deadline.
 ///
+/// Over JSON, a Go client decodes the result into the pointer it passes, so `new(string)` needs a
+/// method that comes to a string; one that comes to an object needs a struct, one that comes to
+/// nothing (`()`, `None`) sends `{}`, which Go decodes into `new(struct{})` and not into a `*string`.
+///
 /// ```
 /// # #[actix_rt::main]
 /// # async fn main() -> Result<(), wakeful::Error> {

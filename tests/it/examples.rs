@@ -91,6 +91,16 @@ fn embed_needs_nothing() {
 }
 
 #[test]
+fn actor_sends_to_the_store_and_is_sent_what_it_watches() {
+    assert_says("actor.rs", "`cargo run --example actor`");
+    assert_says("actor.rs", "`set: revision 2` and `watched: hello (revision 2)`");
+    let told = example("actor", &[]).finish().ok();
+    let mut lines: Vec<&str> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["set: revision 2", "watched: hello (revision 2)"]);
+}
+
+#[test]
 fn jobs_hands_out_and_awaits_a_result() {
     assert_says("jobs.rs", "`cargo run --example jobs`");
     assert_says("jobs.rs", "`job 1: photo-17.jpg at 64 pixels`");

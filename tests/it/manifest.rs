@@ -131,3 +131,29 @@ fn the_table_of_dependencies_is_true_and_whole() {
     let missing: Vec<_> = dependencies.keys().filter(|name| !explained.contains(*name)).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md does not say why {missing:?}");
 }
+
+/// Files that commands of README.md write are not taken for the repository's.
+#[test]
+fn what_the_readme_makes_is_ignored() {
+    let text = file("README.md");
+    let mut made = BTreeSet::from(["wakeful-data"]);
+    for line in text.lines().filter(|line| line.starts_with("wakeful ") || line.contains(" > ")) {
+        let words: Vec<&str> = line.split_whitespace().take_while(|word| *word != "#").collect();
+        for (at, word) in words.iter().enumerate() {
+            let follows = match *word {
+                "--data-dir" | "--auth" | ">" | "--tls-cert" | "--tls-key" | "--tls-ca" => 1,
+                "backup" if words.first() == Some(&"wakeful") => 1,
+                _ => continue,
+            };
+            made.extend(words.get(at + follows).filter(|name| !name.starts_with('/')));
+        }
+    }
+    for name in ["monday.wakeful", "guarded", "users.toml", "web-1.token", "token", "server.key"] {
+        assert!(made.contains(name), "{name} is not found in README.md: {made:?}");
+    }
+    for name in made {
+        let mut git = Command::new("git");
+        git.args(["check-ignore", "--quiet", name]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(git.status().unwrap().success(), ".gitignore does not know {name}");
+    }
+}

@@ -1,8 +1,8 @@
 //! [`Limits`]: the limits of a [`Config`] by the names that files and variables have for them.
 
 use super::file::Value;
-use super::nearest::hint;
 use crate::Config;
+use crate::nearest::hint;
 
 /// The table of a file with the limits.
 pub(super) const TABLE: &str = "limits";

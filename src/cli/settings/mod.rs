@@ -5,7 +5,6 @@
 
 mod file;
 mod limits;
-mod nearest;
 mod options;
 mod report;
 
@@ -22,7 +21,6 @@ use clap::{ArgMatches, Command};
 use self::file::{Entry, Fault};
 use self::limits::Limits;
 pub(crate) use self::limits::check_name as check_limit_name;
-use self::nearest::hint;
 pub(crate) use self::options::with_environment;
 use self::options::{COMMANDS, CONFIG, ServerOption};
 pub(crate) use self::report::Report;

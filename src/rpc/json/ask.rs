@@ -8,8 +8,10 @@ use super::envelope::{Envelope, raw_argument};
 use super::node::NODE_BYTES;
 use super::{Shape, kv_store_service, methods};
 use crate::config::RpcConfig;
+use crate::config::services::NAME_BYTES_MAX;
 use crate::error::Error;
 use crate::model::{Blob, Invocation, Payload, Request, WatchRequest};
+use crate::nearest::hint;
 use crate::rpc::proto::Call;
 
 /// The text of an id, which is echoed as it came.
@@ -63,6 +65,12 @@ impl Limits {
     }
 }
 
+/// What a request of JSON-RPC 2.0 that cannot be taken for one of 1.0 is told.
+const NOT_VERSION_2: &str = "InvalidArgument: this port speaks JSON-RPC 1.0, as Go's net/rpc/jsonrpc does, not \
+     2.0: params is a list with one argument, as in {\"method\":\"Wakeful.Get\",\"params\":\
+     [{\"key\":\"greeting\"}],\"id\":1}, and the answer has id, result and error; see the JSON chapter of \
+     docs/protocol.md";
+
 /// What is served before a login.
 const FOR_STRANGERS: [&str; 4] =
     ["Wakeful.Hello", "Wakeful.Ping", "Wakeful.Login", "KVStoreService.Login"];
@@ -83,16 +91,21 @@ pub(crate) fn understand(value: &[u8], now: Instant, limits: Limits) -> Result<A
 }
 
 fn dispatch(envelope: Envelope<'_>, now: Instant, limits: Limits) -> What {
-    let Envelope { method: name, params, .. } = envelope;
+    let Envelope { method: name, params, has_version, .. } = envelope;
+    if has_version && params.is_some_and(|params| !params.starts_with('[')) {
+        return What::Refused(NOT_VERSION_2.to_owned());
+    }
     let understood = match name.rsplit_once('.') {
         // In Go's own words, here and below.
         None => Err(format!("rpc: service/method request ill-formed: {name}")),
         Some(("KVStoreService", method)) => {
-            kv_store_service::understand(method, params).unwrap_or_else(|| Err(no_method(&name)))
+            let understood = kv_store_service::understand(method, params);
+            let no_method = || no_method_among(&name, method, &kv_store_service::METHODS);
+            understood.unwrap_or_else(|| Err(no_method()))
         }
         Some(("Wakeful", method)) => {
             let understood = methods::understand(method, params, now, limits.nodes_max);
-            understood.unwrap_or_else(|| Err(no_method(&name)))
+            understood.unwrap_or_else(|| Err(no_method_among(&name, method, methods::names())))
         }
         Some(_) if params.is_none() => Ok(What::NoParams(name.into_owned())),
         Some(_) => invoke(name.into_owned(), params),
@@ -115,6 +128,19 @@ pub(super) fn no_method(name: &str) -> String {
 
 pub(super) fn no_service(name: &str) -> String {
     format!("rpc: can't find service {name}")
+}
+
+/// Refuses a method whose service has `known` ones, with the nearest of these.
+pub(crate) fn no_method_among(
+    name: &str,
+    method: &str,
+    known: impl IntoIterator<Item = impl AsRef<str>>,
+) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    // Of hostile length, it is near to nothing.
+    let near = method.len() <= NAME_BYTES_MAX;
+    let hint = if near { hint(method, known.iter().map(AsRef::as_ref)) } else { String::new() };
+    format!("{}{hint}", no_method(name))
 }
 
 /// A request that is answered in a shape of its own.
@@ -146,7 +172,18 @@ mod tests {
             (r#"{"method":"Get"}"#, "rpc: service/method request ill-formed: Get"),
             ("{}", "rpc: service/method request ill-formed: "),
             (r#"{"method":"KVStoreService.Nope"}"#, "rpc: can't find method KVStoreService.Nope"),
-            (r#"{"method":"Wakeful.set"}"#, "rpc: can't find method Wakeful.set"),
+            (
+                r#"{"method":"Wakeful.set"}"#,
+                "rpc: can't find method Wakeful.set; did you mean `Set`?",
+            ),
+            (
+                r#"{"method":"Wakeful.JobPsuh","params":[{}]}"#,
+                "rpc: can't find method Wakeful.JobPsuh; did you mean `JobPush`?",
+            ),
+            (
+                r#"{"method":"KVStoreService.Wacth","params":[1]}"#,
+                "rpc: can't find method KVStoreService.Wacth; did you mean `Watch`?",
+            ),
             (r#"{"method":"KVStoreService.Get"}"#, "jsonrpc: request body missing params"),
             (r#"{"method":"Wakeful.Get","params":null}"#, "jsonrpc: request body missing params"),
             (r#"{"method":"KVStoreService.Get","params":[""]}"#, "not found"),
@@ -161,6 +198,22 @@ mod tests {
         let other = ask(r#"{"method":"a.b.c","id":"x"}"#);
         assert!(matches!(&other.what, What::NoParams(name) if name == "a.b.c"));
         assert_eq!(&*other.id, b"\"x\"");
+    }
+
+    #[test]
+    fn g2_json_rpc_2_is_told_what_to_send() {
+        for params in [r#"{"key":"a"}"#, "5"] {
+            let request =
+                format!(r#"{{"jsonrpc":"2.0","method":"Wakeful.Get","params":{params},"id":1}}"#);
+            let said = refusal(&request);
+            assert!(said.contains("not 2.0") && said.contains("\"params\":["), "{said}");
+            // What it shows is understood.
+            let (_, shown) = said.split_once("as in ").unwrap();
+            let (shown, _) = shown.split_once(", and the answer").unwrap();
+            assert!(matches!(ask(shown).what, What::Call { call: Ok(_), .. }), "{shown}");
+        }
+        let fits = r#"{"jsonrpc":"2.0","method":"Wakeful.Get","params":[{"key":"a"}],"id":1}"#;
+        assert!(matches!(ask(fits).what, What::Call { call: Ok(_), .. }));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) params: Option<&'a str>,
     /// Any JSON at all.
     pub(crate) id: Option<&'a str>,
+    /// Whether it names a version of JSON-RPC, as 2.0 does and 1.0 does not.
+    pub(crate) has_version: bool,
 }
 
 impl<'a> Envelope<'a> {
@@ -55,6 +57,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
             } else if name.eq_ignore_ascii_case("id") {
                 envelope.id = members.next_value::<Option<&RawValue>>()?.map(RawValue::get);
             } else {
+                envelope.has_version |= name == "jsonrpc";
                 members.next_value::<IgnoredAny>()?;
             }
         }

@@ -10,6 +10,9 @@ use crate::auth::Credentials;
 use crate::model::{Blob, GetRequest, KeyRange, Request, SetRequest, WaitRequest};
 use crate::rpc::proto::Call;
 
+/// The methods.
+pub(super) const METHODS: [&str; 4] = ["Get", "Set", "Watch", "Login"];
+
 /// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
 pub(super) fn understand(method: &str, params: Option<&str>) -> Option<Result<What, String>> {
     Some(match method {

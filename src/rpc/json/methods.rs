@@ -65,6 +65,16 @@ const JOB_REQUESTS: [&str; 20] = [
     "Schedules",
 ];
 
+/// Methods that are no requests of the native protocol, or other ones in JSON.
+const OTHERS: [&str; 7] =
+    ["Ping", "Goodbye", "Hello", "Cancel", "WatchOpen", "WatchNext", "WatchClose"];
+
+/// The methods.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let plain = OTHERS.into_iter().chain(REQUESTS).filter(|name| *name != "Job");
+    plain.map(str::to_owned).chain(JOB_REQUESTS.into_iter().map(|name| format!("Job{name}")))
+}
+
 /// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
 pub(super) fn understand(
     method: &str,

@@ -16,7 +16,7 @@ mod shape;
 mod shown;
 mod splitter;
 
-pub(crate) use ask::{Ask, IdText, Limits, What, understand};
+pub(crate) use ask::{Ask, IdText, Limits, What, no_method_among, understand};
 pub(crate) use envelope::Envelope;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 pub(crate) use shape::Shape;

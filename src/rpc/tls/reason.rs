@@ -36,7 +36,10 @@ fn reason(error: &Tls) -> String {
             | AlertDescription::CertificateUnknown
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied),
-        ) => format!("the server does not trust the client certificate ({alert:?})"),
+        ) => format!(
+            "the server does not trust the client certificate ({alert:?}): show one that has not \
+             expired, of a CA in its --tls-client-ca; its log says what is wrong"
+        ),
         error => error.to_string(),
     }
 }
@@ -48,7 +51,9 @@ fn untrusted(error: &CertificateError) -> String {
                 .into()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired".into()
+            "the server's certificate has expired: have its operator install a new one (the server \
+             reads it within seconds)"
+                .into()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet; is the clock here right?".into()
@@ -62,6 +67,13 @@ fn untrusted(error: &CertificateError) -> String {
             expected.to_str(),
             if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") },
         ),
+        // webpki's own error, which rustls does not name.
+        error if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is that of a CA, which no server may show: have its operator \
+             make one for the server (`openssl req -x509` makes a CA's unless it is given \
+             -addext basicConstraints=critical,CA:FALSE)"
+                .into()
+        }
         error => format!("the server's certificate is not accepted: {error}"),
     }
 }

@@ -4,7 +4,7 @@
 use super::{End, Exchange};
 use crate::actor::message::CloseStream;
 use crate::model::{Invocation, Payload, Request};
-use crate::rpc::json::{Ask, IdText, Shape, What, refuse, succeed, text_of};
+use crate::rpc::json::{Ask, IdText, Shape, What, no_method_among, refuse, succeed, text_of};
 use crate::rpc::proto::Call;
 use crate::rpc::server::gate::not_logged_in;
 use crate::rpc::server::push_writer::Written;
@@ -46,6 +46,12 @@ impl Exchange {
         }
         let Some(json) = &mut self.encoder.json else { return Ok(()) };
         match what {
+            What::Call { shape: Shape::Invoke(method), .. }
+                if !self.service.methods().offers(&method) =>
+            {
+                self.encoder.log.refused();
+                refuse(out, &id, &self.misses(&method));
+            }
             What::Call { call, deadline, shape } => {
                 let number = json.begin(id, shape);
                 return self.ask(number, deadline, call);
@@ -88,7 +94,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// What a call without params of a service that is not Wakeful's own is told.
+    /// What a call of a service that is not Wakeful's own is told, if that is not there or the call has
+    /// no params.
     fn misses(&mut self, method: &str) -> String {
         // Whoever may not call it is not told whether it is there.
         let argument = Payload::Json("null".into());
@@ -101,7 +108,14 @@ impl Exchange {
         match services.iter().find(|offered| offered.name == service) {
             None => format!("rpc: can't find service {method}"),
             Some(offered) if !offered.methods.iter().any(|it| it == name) => {
-                format!("rpc: can't find method {method}")
+                // Those that the caller may call.
+                let known = offered.methods.iter().filter(|known| {
+                    let method = format!("{service}.{known}");
+                    let argument = Payload::Json("null".into());
+                    let invocation = Invocation { method, argument };
+                    self.gate.check(&Call::from(Request::Invoke(invocation))).is_ok()
+                });
+                no_method_among(method, name, known)
             }
             Some(_) => "jsonrpc: request body missing params".to_owned(),
         }

@@ -52,6 +52,10 @@ pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
             "ERR wakeful: this port takes clients, not links; dial the port that a relay says it is \
              accepting on\n"
         }
+        [b'[', ..] => {
+            "ERR wakeful: JSON is one object after the other here, without batches; see the JSON \
+             chapter of docs/protocol.md\n"
+        }
         [0x16, ..] => "ERR wakeful: no TLS on this port; connect without it, or to the TLS port\n",
         _ if http::is_request(start) => http::refusal!(
             "This port speaks the Wakeful protocol and JSON, not HTTP. Use `wakeful status --addr \
