@@ -25,6 +25,7 @@ pub(crate) use self::options::with_environment;
 use self::options::{COMMANDS, CONFIG, ServerOption};
 pub(crate) use self::report::Report;
 use super::failure::Failure;
+use crate::nearest::hint;
 
 /// Longest file, bytes: ten times what one with every option and a page about each would take.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

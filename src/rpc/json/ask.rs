@@ -100,7 +100,7 @@ fn dispatch(envelope: Envelope<'_>, now: Instant, limits: Limits) -> What {
         None => Err(format!("rpc: service/method request ill-formed: {name}")),
         Some(("KVStoreService", method)) => {
             let understood = kv_store_service::understand(method, params);
-            let no_method = || no_method_among(&name, method, &kv_store_service::METHODS);
+            let no_method = || no_method_among(&name, method, kv_store_service::METHODS);
             understood.unwrap_or_else(|| Err(no_method()))
         }
         Some(("Wakeful", method)) => {
