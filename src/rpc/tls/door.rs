@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream as Accepted;
 use super::certificates::Certificates;
 use super::handshakes::Handshakes;
 use super::name::name_of;
+use super::reason;
 use super::stream::TlsStream;
 use super::{BUFFER_BYTES, HANDSHAKE_RECORD, TlsConfig};
 use crate::config::{LinkConfig, RpcConfig};
@@ -158,7 +159,8 @@ impl Door {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err((error, socket))) => {
                 if error.kind() == io::ErrorKind::InvalidData {
-                    tracing::info!(%peer, %error, "TLS handshake refused");
+                    let error = reason::of_client(&error);
+                    tracing::info!(%peer, error, "TLS handshake refused");
                 } else {
                     tracing::debug!(%peer, %error, "TLS handshake broken off");
                 }

@@ -21,6 +21,34 @@ pub(super) fn explain(addr: &str, error: &io::Error) -> Option<Error> {
     })
 }
 
+/// What `error` of a handshake with a client means, for the log.
+pub(super) fn of_client(error: &io::Error) -> String {
+    let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<Tls>()) else {
+        return error.to_string();
+    };
+    match tls {
+        Tls::NoCertificatesPresented => {
+            "the client shows no certificate; it gives one with --tls-cert and --tls-key".into()
+        }
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the client's certificate is of no CA in the file of --tls-client-ca".into()
+        }
+        Tls::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the client's certificate has expired; it needs a new one".into(),
+        Tls::AlertReceived(
+            alert @ (AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown),
+        ) => format!(
+            "the client does not accept this server's certificate ({alert:?}): it names its CA with \
+             --tls-ca, and its own message says what is wrong"
+        ),
+        error => error.to_string(),
+    }
+}
+
 fn reason(error: &Tls) -> String {
     match error {
         Tls::InvalidCertificate(error) => untrusted(error),

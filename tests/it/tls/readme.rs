@@ -2,8 +2,9 @@
 //! that it names are.
 
 use std::fs;
+use std::process::Command;
 
-use super::{Authority, Pair, text};
+use super::{Authority, Pair, Server, text};
 use crate::process::{Running, wakeful};
 use crate::readme::steps;
 
@@ -66,9 +67,26 @@ fn the_commands_about_tls_are_true() {
     }
 }
 
+/// The certificate that README.md has openssl make is one that a server may show.
+#[test]
+fn the_certificate_that_is_made_works() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let making = readme.lines().find(|line| line.starts_with("openssl req ")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let made = Command::new("bash").args(["-c", making]).current_dir(dir.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let [cert, key] = ["server.pem", "server.key"].map(|file| dir.path().join(file));
+    let server = Server::start(&Pair { cert: cert.clone(), key }, &[]);
+    let trusting = ["--tls-ca", text(&cert), "--tls-server-name", HOST];
+    let set = [&trusting[..], &["set", "greeting", "hello"]].concat();
+    assert_eq!(server.run(&set).ok(), "revision 2\n");
+    server.stop();
+}
+
 /// A command where the files are, of a system that trusts the authority, and in which the test's
 /// server is the one that README.md names.
-fn at(authority: &Authority, arguments: &[&str]) -> std::process::Command {
+fn at(authority: &Authority, arguments: &[&str]) -> Command {
     let mut command = wakeful(arguments);
     command.current_dir(authority.dir.path());
     command.env("SSL_CERT_FILE", text(&authority.ca())).env("WAKEFUL_TLS_SERVER_NAME", HOST);

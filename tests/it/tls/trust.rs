@@ -4,7 +4,7 @@ use std::fs;
 
 use wakeful::{ErrorCode, Operations, SetRequest};
 
-use super::{Authority, Server, connect, refused, text};
+use super::{Authority, Pair, Server, connect, refused, text};
 use crate::support::{until, within};
 
 #[actix_rt::test]
@@ -41,6 +41,20 @@ async fn tls2_a_server_that_is_not_trusted_is_told_nothing() {
 }
 
 #[actix_rt::test]
+async fn tls2_the_certificate_of_a_ca_is_refused_with_what_to_make_instead() {
+    let authority = Authority::new();
+    let key = authority.dir.path().join("ca.key");
+    fs::write(&key, authority.issuer.key().serialize_pem()).unwrap();
+    let server = Server::start(&Pair { cert: authority.ca(), key }, &[]);
+    let error = refused(server.addr, Some(authority.trusted())).await;
+    assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
+    assert!(error.message.contains("is that of a CA"), "{error}");
+    assert!(error.message.contains("basicConstraints=critical,CA:FALSE"), "{error}");
+    let log = server.stop();
+    assert!(log.contains("the client does not accept this server's certificate"), "{log}");
+}
+
+#[actix_rt::test]
 async fn tls2_a_client_that_must_show_a_certificate_is_refused_without_a_trusted_one() {
     let authority = Authority::new();
     let pair = authority.server("127.0.0.1");
@@ -66,7 +80,10 @@ async fn tls2_a_client_that_must_show_a_certificate_is_refused_without_a_trusted
     assert!(said.contains("--tls-key"), "{said}");
     // One that is there already is not held up by those.
     within(good.get("a")).await.unwrap();
-    server.stop();
+    let log = server.stop();
+    for said in ["shows no certificate", "of no CA in the file of --tls-client-ca", "has expired"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
 }
 
 #[actix_rt::test]
