@@ -176,6 +176,9 @@ pub struct RpcConfig {
     /// How many requests that may take long (ranges, transactions, range deletes) of one
     /// connection are done in one turn; bounds how long one connection holds up the others.
     pub heavy_requests_max: usize,
+    /// How long a thread works before it looks at its sockets and timers again, and others have their
+    /// turn.
+    pub turn_max: Duration,
     /// Deepest nesting of lists and objects in JSON; the connection of who goes deeper ends.
     pub json_depth_max: usize,
     /// Longest id of a request in JSON, bytes: it is kept until the request is answered. The connection
@@ -247,6 +250,7 @@ impl Config {
                 login_frame_bytes_max: 16 * 1024,
                 requests_in_flight_max: 4_096,
                 heavy_requests_max: 16,
+                turn_max: Duration::from_millis(1),
                 json_depth_max: 64,
                 json_id_bytes_max: 256,
                 output_bytes_max: 256 * 1024,
@@ -332,7 +336,7 @@ impl Config {
             rpc: RpcConfig {
                 connections_max, connections_per_address_max, descriptors_reserved,
                 control_frames_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
-                heavy_requests_max, json_depth_max, json_id_bytes_max, output_bytes_max,
+                heavy_requests_max, turn_max, json_depth_max, json_id_bytes_max, output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace, tls_handshakes_max, tls_check_interval,
             }

@@ -42,6 +42,7 @@ mod methods;
 mod model;
 mod nearest;
 mod operations;
+mod pace;
 #[cfg(test)]
 mod patience;
 mod queue;

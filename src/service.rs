@@ -248,7 +248,8 @@ impl Wakeful {
         let ledger = log.map(|log| Ledger::new(log, store.mark()));
         let hub = Hub::new(store, config.watch.clone());
         let counted = Arc::clone(&connections);
-        let facts = ServiceFacts { store_id, here, connections: counted, clock };
+        let turn_max = config.rpc.turn_max;
+        let facts = ServiceFacts { store_id, here, connections: counted, clock, turn_max };
         let actor = StoreActor::new(hub, facts, of_store, ledger, others);
         let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));
         let store = store_ctx.run(actor);

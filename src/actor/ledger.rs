@@ -155,6 +155,12 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         self.withheld.release(durable);
     }
 
+    /// Gives the answers that waited for records which are as durable already.
+    pub(super) fn release_due(&mut self) {
+        self.withheld.release(self.shown);
+        self.unsynced.release(self.synced);
+    }
+
     fn fail(&mut self, error: &JournalError) {
         let error = self.log.get_mut().fail(error);
         self.withheld.fail(&error);

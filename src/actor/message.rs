@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Message, MessageResponse};
+use actix::Message;
 use tokio::sync::oneshot;
 
 use super::caller::Caller;
@@ -103,7 +103,7 @@ pub(crate) enum StreamRef {
 }
 
 /// One for each piece of work, in order.
-#[derive(MessageResponse)]
+#[derive(Debug)]
 pub(crate) struct Answers(pub(crate) Vec<Answer>);
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! and each stream of watches has a `WatchSession`, which hands its answer or its batches to
 //! whoever waits: a connection, a future or another actor. [`message`] lists what they take.
 
+mod backlog;
 mod caller;
 mod clock;
 mod job_guard;

@@ -11,9 +11,10 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::backlog::{Answering, Backlog, Batch};
 use super::clock::{CLOCK_READ_EVERY, Clock};
 use super::lease_guard::LeaseGuard;
-use super::ledger::Ledger;
+use super::ledger::{Answered as _, Ledger};
 use super::message::{
     Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
     LocalWait, ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
@@ -21,17 +22,25 @@ use super::message::{
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
 use super::vital::Vital;
-use super::withheld::{self, StoreAnswered};
+use super::withheld::StoreAnswered;
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
 use crate::error::Error;
 use crate::failpoint;
+use crate::journal::Seq as RecordSeq;
 use crate::model::{CallOptions, CallReply, Reply};
+use crate::pace::{self, Turn};
 use crate::store::{Mark, Micros, StoreError};
 use crate::watch::{Handle, Hub, NextBatch, Owner};
 
 /// Requests that the store looks ahead to at once.
 pub(super) const WARM_GROUP: usize = 64;
+
+/// Light requests between two looks at the clock: it costs a tenth of one of them.
+const CLOCK_GROUP: usize = 16;
+
+/// Revisions that are shown between two looks at the clock.
+const SHOWN_GROUP: usize = 64;
 
 /// What the store handed to the journal.
 pub(crate) type StoreLedger = Ledger<Mark, StoreAnswered>;
@@ -67,6 +76,20 @@ pub struct StoreActor {
     pub(super) stopping: bool,
     pub(super) vital: Vital,
     leases: LeaseGuard,
+    backlog: Backlog,
+    /// What is durable and not shown yet, as a turn was too short for all of it.
+    showing: Option<Showing>,
+    /// The next turn has a batch for a stream, however little time it has.
+    owes_batch: bool,
+    turn_max: Duration,
+}
+
+/// What the journal has made durable.
+struct Showing {
+    /// Up to where events are to be shown.
+    mark: Option<Mark>,
+    /// Up to which record answers may be given, when they are.
+    durable: RecordSeq,
 }
 
 /// What the store must know of the service it belongs to.
@@ -77,6 +100,8 @@ pub(crate) struct ServiceFacts {
     /// The number of open connections.
     pub(crate) connections: Arc<AtomicU64>,
     pub(crate) clock: Clock,
+    /// How long a turn may last, see `rpc.turn_max`.
+    pub(crate) turn_max: Duration,
 }
 
 impl StoreActor {
@@ -87,7 +112,7 @@ impl StoreActor {
         ledger: Option<StoreLedger>,
         rooms: OtherRooms,
     ) -> Self {
-        let ServiceFacts { store_id, here, connections, clock } = service;
+        let ServiceFacts { store_id, here, connections, clock, turn_max } = service;
         let mut actor = Self {
             epoch: hub.state().time(),
             hub,
@@ -107,6 +132,10 @@ impl StoreActor {
             stopping: false,
             vital,
             leases: LeaseGuard::default(),
+            backlog: Backlog::default(),
+            showing: None,
+            owes_batch: false,
+            turn_max,
         };
         actor.draw_lease_ids();
         actor
@@ -116,15 +145,20 @@ impl StoreActor {
         self.epoch.saturating_add(self.clock.now().steady)
     }
 
-    /// Ends a turn: events and answers go out before the replies of the turn do.
-    fn finish(&mut self, ctx: &mut Context<Self>) {
+    fn begin(&self) -> Turn {
+        Turn::begin(self.turn_max)
+    }
+
+    /// Ends a turn: events and answers go out before the replies of the turn do. Of the batches of
+    /// streams, as many as the turn is long enough for.
+    fn finish(&mut self, turn: &Turn, ctx: &mut Context<Self>) {
         self.hand_over();
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
             answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
             self.answered.push(answer.party);
         }
-        for _ in 0..self.hub.state().config().slice_max {
+        while std::mem::take(&mut self.owes_batch) || !turn.is_over() {
             match self.hub.next_batch() {
                 NextBatch::Batch(stream, batch) => {
                     if let Some(session) = self.hub.party(stream) {
@@ -132,8 +166,8 @@ impl StoreActor {
                         session.do_send(Show(stream, batch));
                     }
                 }
-                // `Again`: it read its share of history for this turn; the next comes at once.
-                NextBatch::Again | NextBatch::Idle => break,
+                NextBatch::Again => {}
+                NextBatch::Idle => break,
             }
         }
         self.arm(ctx);
@@ -156,14 +190,19 @@ impl StoreActor {
     /// Sees to it that there is a turn when something is due. Called after every message, as
     /// timers starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let now = self.now();
-        let more =
-            !self.closing.is_empty() || !self.answered.is_empty() || self.snapshots.must_tell();
+        let more = !self.closing.is_empty()
+            || !self.answered.is_empty()
+            || !self.backlog.is_empty()
+            || self.showing.is_some()
+            || self.snapshots.must_tell();
+        let deadline = self.hub.next_deadline();
+        // The clock is looked at only where something goes by it.
+        let now = if deadline.is_some() { self.now() } else { 0 };
         if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection;
-                // a task that yields lets them all have a turn first.
-                let turn = tokio::task::yield_now().into_actor(self);
+                // a task that yields lets them all have a turn first, and the sockets be looked at.
+                let turn = pace::next().into_actor(self);
                 ctx.spawn(turn.map(|(), actor, ctx| {
                     actor.turn_comes = false;
                     actor.take_turn(ctx);
@@ -171,7 +210,7 @@ impl StoreActor {
             }
             return;
         }
-        let Some(deadline) = self.hub.next_deadline() else { return };
+        let Some(deadline) = deadline else { return };
         if self.timer.is_some_and(|(_, fires)| fires <= deadline) {
             return;
         }
@@ -186,8 +225,9 @@ impl StoreActor {
         self.timer = Some((timer, deadline));
     }
 
-    /// A turn for what is due, a slice of it.
+    /// A turn for what is due, and for what earlier turns were too short for: a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
+        let turn = self.begin();
         let slice = self.hub.state().config().slice_max;
         if let Some(stream) = self.closing.pop_front()
             && !self.hub.close_stream(stream, slice)
@@ -197,11 +237,130 @@ impl StoreActor {
         self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
+        let shown = self.show(&turn);
         if let Some(ledger) = &mut self.ledger {
             let rooms = &mut self.rooms;
             self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
         }
-        self.finish(ctx);
+        // What is due has a part of the turn, requests and streams have one each.
+        let turn = turn.anew();
+        let done = self.work_off(&turn);
+        let turn = turn.anew();
+        self.owes_batch = true;
+        self.finish(&turn, ctx);
+        self.release(shown);
+        for batch in done {
+            let sender = batch.sender();
+            let answers = self.conclude(batch);
+            Batch::send(&sender, answers);
+        }
+        if let (None, Some(ledger)) = (&self.showing, &mut self.ledger) {
+            // What a message wrote in an earlier turn may be durable already.
+            ledger.release_due();
+        }
+    }
+
+    /// Goes on with messages that wait: those with nothing heavy first, then of the others one request
+    /// at least. Returns those that are done.
+    fn work_off(&mut self, turn: &Turn) -> Vec<Batch> {
+        let mut done = Vec::new();
+        while let Some(mut batch) = self.backlog.next_light() {
+            if self.do_some(&mut batch, turn) {
+                done.push(batch);
+            } else {
+                self.backlog.push(batch);
+            }
+            if turn.is_over() {
+                break;
+            }
+        }
+        while let Some(mut batch) = self.backlog.next_heavy() {
+            if self.do_some(&mut batch, turn) {
+                done.push(batch);
+            } else {
+                self.backlog.push(batch);
+            }
+            if turn.is_over() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Does what a message asks for until the turn is over, one request at least; returns whether
+    /// that was all.
+    fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
+        let now = self.now();
+        let mut since_clock = 0;
+        while batch.works.len() > 0 {
+            self.warm(batch.works.as_slice());
+            for _ in 0..WARM_GROUP {
+                let Some(work) = batch.works.next() else { break };
+                since_clock += if work.task.is_heavy() { CLOCK_GROUP } else { 1 };
+                self.do_one(now, batch, work);
+                if since_clock >= CLOCK_GROUP {
+                    since_clock = 0;
+                    if batch.works.len() > 0 && turn.is_over() {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
+        let access = batch.restriction.as_ref();
+        let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
+            Some(error) => Answer::Now(Err(error)),
+            None => {
+                let Batch { owner, answers, sink, withheld, .. } = batch;
+                self.answer(now, owner, work, answers, sink, withheld)
+            }
+        };
+        self.leases.done(batch.restriction.as_ref(), self.hub.state());
+        batch.answers.push(answer);
+    }
+
+    /// The answers to a message that is done; those that show what is not durable yet are withheld.
+    fn conclude(&mut self, batch: Batch) -> Answers {
+        let Batch { sink, answers, withheld, .. } = batch;
+        if let Some(ledger) = &mut self.ledger {
+            let failed = ledger.failed();
+            for (until, mut answered) in withheld.into_answered(&sink) {
+                match &failed {
+                    None => ledger.withhold(until, answered),
+                    Some(error) => {
+                        answered.fail(error);
+                        StoreAnswered::give_all(std::iter::once(answered));
+                    }
+                }
+            }
+        }
+        Answers(answers)
+    }
+
+    /// Shows what has become durable until the turn is over; up to which record answers may be given
+    /// if that was all.
+    fn show(&mut self, turn: &Turn) -> Option<RecordSeq> {
+        let showing = self.showing.as_ref()?;
+        let durable = showing.durable;
+        if let Some(mark) = showing.mark {
+            while !self.hub.show_some(mark, SHOWN_GROUP) {
+                if turn.is_over() {
+                    return None;
+                }
+            }
+        }
+        self.showing = None;
+        Some(durable)
+    }
+
+    /// Gives the answers that waited for records up to `shown`.
+    fn release(&mut self, shown: Option<RecordSeq>) {
+        if let (Some(durable), Some(ledger)) = (shown, &mut self.ledger) {
+            ledger.release(durable);
+        }
     }
 
     pub(super) fn micros(&self, at: Instant) -> Micros {
@@ -231,34 +390,20 @@ impl Actor for StoreActor {
 }
 
 impl Handler<Requests> for StoreActor {
-    type Result = Answers;
+    type Result = Answering;
 
-    fn handle(&mut self, batch: Requests, ctx: &mut Self::Context) -> Answers {
+    fn handle(&mut self, requests: Requests, ctx: &mut Self::Context) -> Answering {
         failpoint::reached("store");
-        let now = self.now();
-        let mut answers = Vec::with_capacity(batch.works.len());
-        let mut withheld = withheld::Held::default();
-        let mut works = batch.works.into_iter();
-        while works.len() > 0 {
-            self.warm(works.as_slice());
-            for work in works.by_ref().take(WARM_GROUP) {
-                let (owner, sink) = (&batch.owner, &batch.sink);
-                let access = batch.restriction.as_ref();
-                let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
-                    Some(error) => Answer::Now(Err(error)),
-                    None => self.answer(now, owner, work, &answers, sink, &mut withheld),
-                };
-                self.leases.done(access, self.hub.state());
-                answers.push(answer);
-            }
+        let turn = self.begin();
+        let mut batch = Batch::new(requests);
+        let at_once = self.backlog.may_pass(&batch) && !turn.is_over();
+        if at_once && self.do_some(&mut batch, &turn) {
+            self.finish(&turn, ctx);
+            return Answering::Now(self.conclude(batch));
         }
-        self.finish(ctx);
-        if let Some(ledger) = &mut self.ledger {
-            for (until, answered) in withheld.into_answered(&batch.sink) {
-                ledger.withhold(until, answered);
-            }
-        }
-        Answers(answers)
+        let later = self.backlog.push(batch);
+        self.finish(&turn, ctx);
+        Answering::Later(later)
     }
 }
 
@@ -266,6 +411,7 @@ impl Handler<Execute> for StoreActor {
     type Result = ResponseFuture<Result<CallReply, Error>>;
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
+        let turn = self.begin();
         let now = self.now();
         let Execute { request, idempotency, durability, deadline } = execute;
         if is_of_disk(&request) {
@@ -277,14 +423,14 @@ impl Handler<Execute> for StoreActor {
             if let Err(error) = self.do_on_disk(&request, later) {
                 return Box::pin(std::future::ready(Err(error)));
             }
-            self.finish(ctx);
+            self.finish(&turn, ctx);
             return Box::pin(answer_of(answered));
         }
         let here = Arc::clone(&self.here);
         let options = CallOptions { idempotency, durability };
         let task = Task::Store { options, request };
         let (done, until) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
-        self.finish(ctx);
+        self.finish(&turn, ctx);
         let reply = done.and_then(|done| match done {
             Done::Reply(reply) => Ok(reply),
             _ => Err(StoreError::Cancelled.into()),
@@ -304,12 +450,13 @@ impl Handler<WaitFor> for StoreActor {
     type Result = Result<LocalWait, Error>;
 
     fn handle(&mut self, message: WaitFor, ctx: &mut Self::Context) -> Self::Result {
+        let turn = self.begin();
         let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
         let work = Work { id: 0, deadline: None, task: Task::Wait { request, outlet } };
         let (done, _) = self.work(now, &here, work, &[]);
-        self.finish(ctx);
+        self.finish(&turn, ctx);
         match done? {
             Done::Waited(outcome) => Ok(LocalWait::Answered(outcome)),
             Done::Parked(handle, _) => Ok(LocalWait::Parked(ParkedWait { service, handle })),
@@ -322,6 +469,7 @@ impl Handler<WatchFor> for StoreActor {
     type Result = Result<LocalStream, Error>;
 
     fn handle(&mut self, message: WatchFor, ctx: &mut Self::Context) -> Self::Result {
+        let turn = self.begin();
         let now = self.now();
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
@@ -334,7 +482,7 @@ impl Handler<WatchFor> for StoreActor {
         if watching.is_err() {
             self.hub.close_stream(handle, 1);
         }
-        self.finish(ctx);
+        self.finish(&turn, ctx);
         watching?;
         Ok(LocalStream { service, handle })
     }
@@ -344,10 +492,11 @@ impl Handler<CancelWaits> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, CancelWaits(handles): CancelWaits, ctx: &mut Self::Context) {
+        let turn = self.begin();
         for handle in handles {
             self.hub.cancel_wait(handle);
         }
-        self.finish(ctx);
+        self.finish(&turn, ctx);
     }
 }
 
@@ -355,11 +504,12 @@ impl Handler<CloseStream> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, CloseStream(stream): CloseStream, ctx: &mut Self::Context) {
+        let turn = self.begin();
         let slice = self.hub.state().config().slice_max;
         if !self.hub.close_stream(stream, slice) {
             self.closing.push_back(stream);
         }
-        self.finish(ctx);
+        self.finish(&turn, ctx);
     }
 }
 
@@ -367,8 +517,9 @@ impl Handler<Ready> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, Ready(stream): Ready, ctx: &mut Self::Context) {
+        let turn = self.begin();
         self.hub.ready(stream);
-        self.finish(ctx);
+        self.finish(&turn, ctx);
     }
 }
 
@@ -376,6 +527,7 @@ impl Handler<Stop> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        let turn = self.begin();
         self.stopping = true;
         for (stream, batch) in self.hub.stop() {
             if let Some(session) = self.hub.party(stream) {
@@ -383,7 +535,7 @@ impl Handler<Stop> for StoreActor {
                 session.do_send(Show(stream, batch));
             }
         }
-        self.finish(ctx);
+        self.finish(&turn, ctx);
     }
 }
 
@@ -391,21 +543,18 @@ impl Handler<Progressed> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
+        let turn = self.begin();
         let Some(ledger) = &mut self.ledger else { return };
         let rooms = &mut self.rooms;
         self.snapshots.note(&progress, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
-        let Some((durable, mark)) = ledger.note(&progress) else {
-            self.finish(ctx);
-            return;
-        };
-        if let Some(mark) = mark {
-            self.hub.show_up_to(mark);
+        if let Some((durable, mark)) = ledger.note(&progress) {
+            let before = self.showing.take().and_then(|showing| showing.mark);
+            self.showing = Some(Showing { mark: mark.or(before), durable });
         }
+        let shown = self.show(&turn);
         // Events before the replies of those who caused them.
-        self.finish(ctx);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.release(durable);
-        }
+        self.finish(&turn, ctx);
+        self.release(shown);
     }
 }
 

@@ -11,7 +11,7 @@ use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CallOptions, CallReply, Reply, Request, StatusReply, TxnOp, TxnRequest, WaitRequest,
+    CallOptions, CallReply, KeyRange, Reply, Request, StatusReply, TxnOp, TxnRequest, WaitRequest,
 };
 use crate::store::{Micros, Once, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
@@ -259,6 +259,37 @@ fn grows(request: &Request) -> bool {
             success.iter().chain(failure).any(sets)
         }
         _ => false,
+    }
+}
+
+impl Task {
+    /// Whether it may take much longer than a look-up.
+    pub(super) fn is_heavy(&self) -> bool {
+        match self {
+            Self::Store { request, .. } => request.is_heavy(),
+            Self::Wait { request, .. } => request.is_heavy(),
+            _ => false,
+        }
+    }
+}
+
+impl Request {
+    /// Whether the store may take much longer for it than for a look-up.
+    pub(crate) fn is_heavy(&self) -> bool {
+        match self {
+            Self::Range(_) | Self::Scan(_) | Self::Txn(_) | Self::LeaseRevoke(_) => true,
+            Self::LeaseTimeToLive(_) | Self::LeaseList { .. } => true,
+            Self::Watchers { .. } | Self::ReadSnapshot { .. } => true,
+            Self::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
+            _ => false,
+        }
+    }
+}
+
+impl WaitRequest {
+    /// Whether the store may take much longer for it than for a look-up.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.after.is_some() || !matches!(self.range, KeyRange::Key(_))
     }
 }
 

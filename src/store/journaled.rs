@@ -41,7 +41,12 @@ impl State {
     /// Shows everything up to `mark`.
     pub(crate) fn settle(&mut self, mark: Mark) {
         self.settled = self.settled.max(mark.records.min(self.records));
-        self.visible = self.visible.max(mark.revision.min(self.revision));
+        self.show(mark.revision);
+    }
+
+    /// Shows what was written up to `revision`. Records count as pending until they are settled.
+    pub(crate) fn show(&mut self, revision: Revision) {
+        self.visible = self.visible.max(revision.min(self.revision));
         self.history.show(self.visible);
         self.keep_history_short();
         self.reclaim(self.config.slice_max);

@@ -147,15 +147,30 @@ impl<P> Hub<P> {
         &mut self.records
     }
 
-    /// Shows what was changed up to `mark`, which is durable now: revision by revision, so that a
-    /// condition is judged by the state that each of them made.
-    pub(crate) fn show_up_to(&mut self, mark: Mark) {
-        for revision in self.state.visible() + 1..=mark.revision {
+    /// Shows what was changed up to `mark`, which is durable now, at most `slice` revisions of it;
+    /// returns whether that was all. Revision by revision, so that a condition is judged by the state
+    /// that each of them made.
+    pub(crate) fn show_some(&mut self, mark: Mark, slice: usize) -> bool {
+        for _ in 0..slice {
+            let next = self.state.visible() + 1;
+            if next > mark.revision {
+                break;
+            }
             let before = self.state.history().end();
-            self.state.settle(Mark { revision, ..mark });
+            self.state.show(next);
             self.notify(before);
         }
-        self.state.settle(mark);
+        let all = self.state.visible() >= mark.revision;
+        if all {
+            self.state.settle(mark);
+        }
+        all
+    }
+
+    /// [`show_some`](Self::show_some) to its end.
+    #[cfg(test)]
+    pub(crate) fn show_up_to(&mut self, mark: Mark) {
+        while !self.show_some(mark, 1) {}
     }
 
     fn record(&mut self, now: Micros) {

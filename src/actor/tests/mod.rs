@@ -6,6 +6,7 @@ mod leases;
 mod poison;
 mod snapshots;
 mod space;
+mod turns;
 mod whole;
 
 use std::path::Path;

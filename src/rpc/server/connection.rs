@@ -30,6 +30,7 @@ use crate::auth::Credentials;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
 use crate::operations::Operations;
+use crate::pace::{self, Pause, Turn};
 use crate::rpc::codec::{encode_bare, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::json::{self, Ask, What};
@@ -40,6 +41,13 @@ use crate::session::Session;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What it may take to encode a byte, nanoseconds, in small answers.
+const ENCODED_NANOS: u64 = 1;
+
+/// Smaller reads, and reads of fewer requests, are not worth measuring.
+const MEASURED_BYTES: usize = 4 * 1024;
+const FEW: usize = 16;
 
 /// How long, at the end, the last output may take and what the peer still sends is read and
 /// thrown away.
@@ -63,6 +71,7 @@ pub(super) struct Connection {
     output: Output,
     exchange: Exchange,
     allowance: Allowance,
+    pause: Pause,
     timer: Pin<Box<Sleep>>,
     accepted: Instant,
     heard: Instant,
@@ -124,6 +133,7 @@ impl Connection {
             exchange,
             session,
             allowance: Allowance::new(now, rpc.control_frames_max),
+            pause: Pause::default(),
             service,
             called: None,
             rpc,
@@ -177,8 +187,11 @@ impl Connection {
             // Pushes take half of it at most: streams that always have more to show do not keep
             // requests from being read and answered.
             let push_room = room.saturating_sub(self.config().output_bytes_max / 2);
+            let before = self.output.pending();
             let filled = self.exchange.fill(self.output.buffer(), room, push_room);
             self.output.settle();
+            let encoded = self.output.pending().saturating_sub(before);
+            pace::note(Duration::from_nanos(encoded as u64 * ENCODED_NANOS));
             if let Err(end) = filled {
                 return end;
             }
@@ -231,7 +244,9 @@ impl Connection {
             more = go_on && self.room() > 0 && wrote > 0;
         }
         let open = self.hung_up.is_none();
-        if open && self.may_read() && self.room() > 0 && !self.exchange.has_answers() {
+        let reads = open && self.may_read() && self.room() > 0 && !self.exchange.has_answers();
+        // Not more than the thread has time for, before it looks at the others' sockets.
+        if reads && self.pause.poll(self.rpc.turn_max, cx).is_ready() {
             if self.inbox.full {
                 return Poll::Ready(Ok(Event::Received));
             }
@@ -267,6 +282,8 @@ impl Connection {
                 return Poll::Ready(Ok(()));
             }
             (self.heard, self.pinged) = (now, None);
+            let large = buffer.filled().len() > MEASURED_BYTES;
+            let _turn = large.then(|| Turn::begin(self.rpc.turn_max));
             let pushed = self.inbox.push(buffer.filled(), now, &self.rpc);
             if let Some(since) = self.inbox.partial_since {
                 self.arm(since + self.config().frame_timeout);
@@ -278,12 +295,14 @@ impl Connection {
     /// Does what the inbox holds.
     async fn process(&mut self) -> Result<(), End> {
         if self.inbox.full && self.inbox.received.is_empty() {
+            let _turn = Turn::begin(self.rpc.turn_max);
             self.inbox.resume(Instant::now(), &self.rpc)?;
         }
         self.exchange.revise().await?;
         let received = self.inbox.take();
         self.check_allowance(&received)?;
         self.exchange.expect(received.len());
+        let turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
         for received in received {
             match received {
                 Received::Hello { client, server } => self.welcome(client, &server).await?,
@@ -303,6 +322,7 @@ impl Connection {
         if self.hung_up.is_some() {
             self.exchange.hang_up(self.output.buffer());
         }
+        drop(turn);
         self.exchange.hand_over().await
     }
 

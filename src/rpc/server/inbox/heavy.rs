@@ -1,6 +1,6 @@
 //! Which requests are heavy: a turn takes few of them.
 
-use crate::model::{JobRequest, KeyRange, Request};
+use crate::model::{JobRequest, Request};
 use crate::rpc::proto::Call;
 use crate::rpc::server::jobs::is_large;
 
@@ -8,17 +8,12 @@ use crate::rpc::server::jobs::is_large;
 pub(super) fn is_heavy(call: &Call) -> bool {
     match call {
         Call::Store { request, .. } => match request {
-            Request::Range(_) | Request::Scan(_) => true,
-            Request::Txn(_) | Request::LeaseRevoke(_) => true,
-            Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => true,
-            Request::Watchers { .. } | Request::ReadSnapshot { .. } => true,
             // Few at a time, so that a read starts no more calls than the connection may have.
             Request::Invoke(_) => true,
             Request::Job(job) => is_heavy_job(job),
-            Request::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
-            _ => false,
+            request => request.is_heavy(),
         },
-        Call::Wait(wait) => wait.after.is_some() || !matches!(wait.range, KeyRange::Key(_)),
+        Call::Wait(wait) => wait.is_heavy(),
         Call::StreamOpen { .. }
         | Call::WatchAdd { .. }
         | Call::WatchCancel { .. }

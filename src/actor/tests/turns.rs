@@ -1,0 +1,80 @@
+//! Turns: what one message asks for does not keep others waiting.
+
+use std::time::Duration;
+
+use super::*;
+use crate::actor::AnswerSink;
+use crate::actor::message::{Answer, Answers, Done, Requests, Task, Work};
+use crate::watch::Owner;
+use crate::{KeyRange, RangeRequest, Reply};
+
+struct Nowhere;
+
+impl AnswerSink for Nowhere {
+    fn take(&self, _: Vec<(u64, Result<Done, Error>)>) {}
+}
+
+fn message(connection: u64, requests: Vec<Request>) -> Requests {
+    let works = requests.into_iter().map(|request| {
+        let task = Task::Store { options: CallOptions::default(), request };
+        Work { id: 1, deadline: None, task }
+    });
+    let owner = Arc::new(Owner { id: connection, name: String::new() });
+    Requests { owner, works: works.collect(), sink: Arc::new(Nowhere), restriction: None }
+}
+
+fn is_answered(Answers(answers): &Answers, requests: usize) -> bool {
+    let done = |answer: &Answer| matches!(answer, Answer::Now(Ok(_)));
+    answers.len() == requests && answers.iter().all(done)
+}
+
+/// Each turn does one request here: so many are counted, not a time.
+#[actix_rt::test]
+async fn s10_others_have_their_turn_between_the_requests_of_one_message() {
+    const HEAVY: usize = 500;
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    wakeful.set(SetRequest::new("a", "1")).await.unwrap();
+    let range = || Request::Range(RangeRequest::new(KeyRange::all()));
+    let store = wakeful.store().clone();
+    let heavy = store.send(message(1, (0..HEAVY).map(|_| range()).collect()));
+    let heavy = actix_rt::spawn(async move { heavy.await.unwrap() });
+    for _ in 0..20 {
+        let answers = within(store.send(message(2, vec![get("a")]))).await.unwrap();
+        assert!(is_answered(&answers, 1));
+        assert!(!heavy.is_finished(), "all of it was done in a turn of others");
+    }
+    let answers = within(heavy).await.unwrap();
+    assert!(is_answered(&answers, HEAVY));
+    wakeful.stop().await;
+}
+
+/// What a message that takes several turns wrote in the first may be durable before its last.
+#[actix_rt::test]
+async fn s10_a_message_that_takes_several_turns_is_answered_when_all_of_it_is_durable() {
+    let disk = FaultyDisk::default();
+    let mut slow = super::config(Durability::Fsync);
+    slow.rpc.turn_max = Duration::ZERO;
+    let wakeful = open_with(&disk, slow);
+    let (sender, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    struct Told(tokio::sync::mpsc::UnboundedSender<usize>);
+    impl AnswerSink for Told {
+        fn take(&self, answers: Vec<(u64, Result<Done, Error>)>) {
+            let ok = |(_, answer): &(u64, Result<Done, Error>)| {
+                matches!(answer, Ok(Done::Reply(CallReply { reply: Reply::Set(_), .. })))
+            };
+            assert!(answers.iter().all(ok));
+            let _ = self.0.send(answers.len());
+        }
+    }
+    let mut requests = vec![set("a")];
+    requests.extend((0..40).map(|_| get("b")));
+    let mut message = message(1, requests);
+    message.sink = Arc::new(Told(sender));
+    let Answers(answers) = within(wakeful.store().send(message)).await.unwrap();
+    let withheld = answers.iter().filter(|answer| matches!(answer, Answer::Withheld)).count();
+    assert_eq!((answers.len(), withheld), (41, 1));
+    assert_eq!(within(answered.recv()).await, Some(1));
+    wakeful.stop().await;
+}
