@@ -16,6 +16,7 @@ import leases
 import login
 import memory
 import start
+import turns
 from results import Run
 from servers import Missing, say
 
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "jobs": jobs,
     "json": jsonrpc,
     "login": login,
+    "turns": turns,
 }
 OPEN_FILES = 65_536
 

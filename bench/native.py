@@ -1,0 +1,105 @@
+"""A connection that speaks the native protocol, as far as loads need it; see docs/protocol.md."""
+
+import socket
+import struct
+
+PREFACE = b"WAKEFUL\x01"
+REQUEST, REPLY, ERROR, PING, PONG = 3, 4, 5, 9, 10
+SET, RANGE, DELETE, TXN, LEASE_GRANT, LEASE_TIME_TO_LIVE, COMPACT = 0, 2, 3, 4, 5, 8, 10
+
+
+def u32(number):
+    return struct.pack("<I", number)
+
+
+def u64(number):
+    return struct.pack("<Q", number)
+
+
+def blob(value):
+    return u64(len(value)) + value
+
+
+def prefix(start):
+    return u32(1) + blob(start)
+
+
+def range_fields(start, revision=0, limit=0, count_only=False):
+    flags = bytes([0, 0, count_only])
+    return prefix(start) + u64(revision) + u32(limit) + flags + blob(b"")
+
+
+def request(variant, fields):
+    return b"\x00" + u32(variant) + fields
+
+
+def set_key(key, value, lease=0):
+    return request(SET, blob(key) + blob(value) + u64(lease) + u64(0) + b"\x00\x00")
+
+
+def read_range(*fields, **named):
+    return request(RANGE, range_fields(*fields, **named))
+
+
+def delete(start):
+    return request(DELETE, prefix(start) + b"\x00")
+
+
+def txn_of_ranges(count, *fields, **named):
+    ops = (u32(2) + range_fields(*fields, **named)) * count
+    return request(TXN, u64(0) + u64(count) + ops + u64(0))
+
+
+class Connection:
+    """One connection; requests go out as bytes, answers are counted."""
+
+    def __init__(self, addr):
+        host, port = addr.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=120)
+        self.input = self.socket.makefile("rb", 1 << 20)
+        self.last = 0
+        hello = blob(b"bench") + blob(b"")
+        self.socket.sendall(PREFACE + self.frame(1, 0, hello))
+        self.input.read(len(PREFACE))
+        self.answer()
+
+    @staticmethod
+    def frame(kind, id_, body):
+        return struct.pack("<IBBBBIQ", len(body), kind, 1, 0, 0, 0, id_) + body
+
+    def send(self, bodies):
+        frames = []
+        for body in bodies:
+            self.last += 1
+            frames.append(self.frame(REQUEST, self.last, body))
+        self.socket.sendall(b"".join(frames))
+
+    def answer(self):
+        """The kind and body of the next frame that is no ping."""
+        while True:
+            length, kind, *_, id_ = struct.unpack("<IBBBBIQ", self.input.read(20))
+            body = self.input.read(length)
+            if kind != PING:
+                return kind, body
+            self.socket.sendall(self.frame(PONG, id_, b""))
+
+    def ask(self, bodies):
+        """The answers to requests, in some order; refusals are errors."""
+        bodies = list(bodies)
+        self.send(bodies)
+        answers = [self.answer() for _ in bodies]
+        refused = [body for kind, body in answers if kind == ERROR]
+        if refused:
+            raise RuntimeError(f"refused: {refused[0]!r}")
+        return [body for _, body in answers]
+
+    def flood(self, body, pipeline, stopped):
+        """Keeps so many of one request under way until `stopped`; how many were answered."""
+        answered = 0
+        self.send([body] * pipeline)
+        while not stopped():
+            self.answer()
+            answered += 1
+            self.send([body])
+        self.socket.close()
+        return answered

@@ -1,0 +1,101 @@
+"""The longest wait of a bystander's get while one connection sends what it may."""
+
+import json
+import threading
+import time
+
+import native
+from results import median
+from servers import Wakeful, say
+
+LEASE = 7
+
+
+def add_arguments(parser):
+    parser.add_argument("--rounds", type=int, default=5, help="how often all take turns")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one load")
+    parser.add_argument("--rate", type=int, default=500, help="gets per second of the bystander")
+    parser.add_argument("--keys", type=int, default=200_000, help="keys, and as many deleted ones")
+
+
+def run(run, options):
+    with Wakeful() as server:
+        past = fill(server, options.keys)
+        loads = {
+            "nobody": None,
+            "count_only of all keys": (native.read_range(b"k", count_only=True), 256),
+            "pages of 10,000 keys": (native.read_range(b"k"), 16),
+            "ranges of the past, all keys deleted since": (native.read_range(b"gone", past, 1), 256),
+            "transactions of 1,024 such ranges": (native.txn_of_ranges(1024, b"gone", past, 1), 16),
+            "LeaseTimeToLive of 100,000 keys": (
+                native.request(native.LEASE_TIME_TO_LIVE, native.u64(LEASE)),
+                64,
+            ),
+            "sets of one key": (native.set_key(b"k0000001", b"x" * 64), 4096),
+        }
+        measured = {name: {"p50": [], "p99": [], "max": []} for name in loads}
+        for round_ in range(options.rounds):
+            names = list(loads) if round_ % 2 == 0 else list(loads)[::-1]
+            for name in names:
+                say(f"round {round_ + 1}/{options.rounds}: beside {name}")
+                report = beside(run, server, name, loads[name], options)
+                for figure, of in measured[name].items():
+                    of.append(report[f"{figure}_us"] / 1000)
+    run.write(
+        f"Latency of get, milliseconds, of one connection at {options.rate} gets a second, from when "
+        f"each was due, beside one connection that always has as many requests under way as told; "
+        f"{options.keys:,} keys, as many deleted ones. Median of {options.rounds} rounds of "
+        f"{options.seconds:g} s that took turns; the last column is the worst of all rounds."
+    )
+    rows = [
+        [name, *(f"{median(of):.2f}" for of in figures.values()), f"{max(figures['max']):.2f}"]
+        for name, figures in measured.items()
+    ]
+    run.table(["beside", "p50", "p99", "longest", "longest of all rounds"], rows)
+
+
+def fill(server, keys):
+    """Keys, deleted keys, and a large lease; the revision at which those deleted were not there yet."""
+    peer = native.Connection(server.addr)
+
+    def write(names, lease=0):
+        names = list(names)
+        for first in range(0, len(names), 1000):
+            part = names[first : first + 1000]
+            peer.ask(native.set_key(name, b"x" * 64, lease) for name in part)
+
+    peer.ask([native.request(native.LEASE_GRANT, native.u64(LEASE) + native.u64(86_400_000))])
+    write(b"k%07d" % number for number in range(keys))
+    write((b"leased%06d" % number for number in range(100_000)), LEASE)
+    # What a range of this revision looks at is created and deleted after it.
+    revision = int.from_bytes(peer.ask([native.set_key(b"now", b"")])[0][4:12], "little")
+    for first in range(0, keys, 50_000):
+        write(b"gone%07d" % number for number in range(first, min(first + 50_000, keys)))
+        peer.ask([native.delete(b"gone")])
+    return revision
+
+
+def beside(run, server, name, load, options):
+    """What the bystander saw."""
+    over = threading.Event()
+    answered = []
+
+    def attack():
+        body, pipeline = load
+        peer = native.Connection(server.addr)
+        answered.append(peer.flood(body, pipeline, over.is_set))
+
+    attacker = threading.Thread(target=attack) if load else None
+    if attacker:
+        attacker.start()
+        time.sleep(0.2)
+    words = ["--ops", "get", "--connections", 1, "--rate", options.rate]
+    try:
+        command = server.bench_command(*words, "--seconds", options.seconds)
+        report = json.loads(run.call(f"get beside {name}", command, 120, "get"))
+    finally:
+        over.set()
+        if attacker:
+            attacker.join(timeout=60)
+    run.note("attacker", beside=name, answered=sum(answered))
+    return report
