@@ -47,7 +47,7 @@ impl<P> Hub<P> {
             _ => self.state.history().first_of(after + 1),
         };
         let live = if request.counts() { self.count_at(&request.range, after)? } else { 0 };
-        Ok(Search { cursor, live, deleted: 0 })
+        Ok(Search { cursor, seen: 0, live, deleted: 0 })
     }
 
     /// How many keys of `range` existed after revision `after`, all of whose later events history
@@ -136,7 +136,7 @@ impl<P> Hub<P> {
         loop {
             // First of all: a cursor past the end of its key would never see what comes next.
             if at.cursor == 0 || at.cursor >= history.end() {
-                return Found::End(Search { cursor: 0, ..at });
+                return Found::End(Search { cursor: 0, seen: history.end(), ..at });
             }
             if *slice == 0 {
                 return Found::More(at);

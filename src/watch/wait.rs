@@ -117,7 +117,8 @@ impl<P> Hub<P> {
             let event = kv.map(|kv| Event { kv: kv.clone(), previous: None });
             Judged::Met(WaitOutcome::Met { revision, event })
         };
-        let over = Search { cursor: 0, live: 0, deleted: 0 };
+        let seen = self.state.history().end();
+        let over = Search { cursor: 0, seen, live: 0, deleted: 0 };
         match (&request.condition, &request.range) {
             (WaitCondition::Changed, _) => return Ok(Judged::Search(over)),
             (WaitCondition::Absent, KeyRange::Prefix(_) | KeyRange::Range { .. }) => {
@@ -191,6 +192,8 @@ impl<P> Hub<P> {
                     self.answer(index, Ok(met(event.clone())));
                 }
             }
+            // With the first event of a revision it has looked at all of it.
+            Some(counted) if counted.is_over() && seq < counted.seen => {}
             // What the revision left is known at its end: few events away, unless it is a large one.
             Some(counted) if counted.is_over() => {
                 self.set_search(index, Search { cursor: seq, ..*counted });

@@ -65,6 +65,8 @@ pub(super) struct Search {
     /// The next event to look at; for a single key, the key's next. In history, or compacted; 0 when
     /// all were looked at.
     pub(super) cursor: Seq,
+    /// When all were looked at: the first event after them.
+    pub(super) seen: Seq,
     /// `Absent` on a range: how many keys existed just before the cursor.
     pub(super) live: usize,
     /// `Absent` on a range: the first delete of a key of it in the cursor's revision, before the

@@ -85,13 +85,13 @@ fn j15_whoever_waits_for_a_job_that_is_cleared_is_told() {
             > await 2 wait=1000
               waits as #2
             > clear mail
-              1 changed, and there are more
+              2 changed
               cleared 1
-              #1 1 Cancelled, epoch 0
-            > clear mail
-              1 changed
               cleared 2
+              #1 1 Cancelled, epoch 0
               #2 2 Cancelled, epoch 0
+            > clear mail
+              0 changed
             > await 1
               no job is known by the id 1; it was never pushed, or its outcome is no longer kept
             > snapshot

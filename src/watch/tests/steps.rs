@@ -127,3 +127,18 @@ fn s10_the_newest_delete_of_a_key_is_found_whatever_was_put_since() {
     hub.delete_in(KeyRange::key("a"));
     assert_eq!(hub.shown(), ["1: 306-a up to 306"]);
 }
+
+/// Each event of a revision counted once more, so that a range with a key left was taken for empty.
+#[test]
+fn t4_a_wait_for_absence_counts_each_event_of_a_revision_once() {
+    let mut hub = roomy();
+    hub.set_to("ab", "v");
+    hub.parked(7, wait(prefix(""), WaitCondition::Absent));
+    hub.txn(&["a", "b"]);
+    hub.txn(&["-a", "-ab"]);
+    assert_eq!(hub.answers(), Vec::<String>::new(), "one key is left");
+    hub.txn(&["c", "-b"]);
+    assert_eq!(hub.answers(), Vec::<String>::new());
+    hub.txn(&["-c"]);
+    assert_eq!(hub.answers(), ["7: met at 6: 6-c"]);
+}
