@@ -19,7 +19,7 @@ fn message(connection: u64, requests: Vec<Request>) -> Requests {
         let task = Task::Store { options: CallOptions::default(), request };
         Work { id: 1, deadline: None, task }
     });
-    let owner = Arc::new(Owner { id: connection, name: String::new() });
+    let owner = Arc::new(Owner { id: connection, name: String::new(), share: connection });
     Requests { owner, works: works.collect(), sink: Arc::new(Nowhere), restriction: None }
 }
 
