@@ -7,6 +7,7 @@ pub(crate) mod auth;
 mod check;
 mod client;
 mod job_frames;
+mod limits;
 mod link;
 mod queue;
 pub(crate) mod record;
@@ -378,9 +379,21 @@ impl Config {
 trait Setting {
     fn assign(&mut self, text: &str) -> Result<(), String>;
     fn show(&self) -> String;
+    /// Its value as refusals have it; `None` for one that is no number.
+    fn number(&self) -> Option<u64>;
+    /// Sets it to what [`number`](Self::number) returned, or to the nearest that it can be.
+    fn assign_number(&mut self, number: u64);
 }
 
 impl Setting for u64 {
+    fn number(&self) -> Option<u64> {
+        Some(*self)
+    }
+
+    fn assign_number(&mut self, number: u64) {
+        *self = number;
+    }
+
     fn assign(&mut self, text: &str) -> Result<(), String> {
         *self = parse_count(text)?;
         Ok(())
@@ -392,6 +405,14 @@ impl Setting for u64 {
 }
 
 impl Setting for u32 {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(*self))
+    }
+
+    fn assign_number(&mut self, number: u64) {
+        *self = Self::try_from(number).unwrap_or(Self::MAX);
+    }
+
     fn assign(&mut self, text: &str) -> Result<(), String> {
         *self = u32::try_from(parse_count(text)?).map_err(|_| too_large(text))?;
         Ok(())
@@ -403,6 +424,14 @@ impl Setting for u32 {
 }
 
 impl Setting for usize {
+    fn number(&self) -> Option<u64> {
+        Some(*self as u64)
+    }
+
+    fn assign_number(&mut self, number: u64) {
+        *self = Self::try_from(number).unwrap_or(Self::MAX);
+    }
+
     fn assign(&mut self, text: &str) -> Result<(), String> {
         *self = usize::try_from(parse_count(text)?).map_err(|_| too_large(text))?;
         Ok(())
@@ -414,6 +443,14 @@ impl Setting for usize {
 }
 
 impl Setting for Duration {
+    fn number(&self) -> Option<u64> {
+        Some(duration::millis(*self))
+    }
+
+    fn assign_number(&mut self, number: u64) {
+        *self = Self::from_millis(number);
+    }
+
     fn assign(&mut self, text: &str) -> Result<(), String> {
         *self = duration::parse(text)?;
         Ok(())
@@ -425,6 +462,12 @@ impl Setting for Duration {
 }
 
 impl Setting for Durability {
+    fn number(&self) -> Option<u64> {
+        None
+    }
+
+    fn assign_number(&mut self, _: u64) {}
+
     fn assign(&mut self, text: &str) -> Result<(), String> {
         *self = match text {
             "interval" => Self::Interval,

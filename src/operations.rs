@@ -8,10 +8,10 @@ use futures_core::Stream;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest,
-    KeyRange, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
-    RangeReply, RangeRequest, Reply, Request, Revision, SetReply, SetRequest, SnapshotReply,
-    StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
-    WatchersReply,
+    KeyRange, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, LimitInfo, RangeReply, RangeRequest, Reply, Request, Revision, SetReply,
+    SetRequest, SnapshotReply, StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest,
+    WatchItem, WatchRequest, WatchersReply,
 };
 
 /// What can be done with a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process,
@@ -168,7 +168,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Tells how long the lease has left, and its keys.
+    /// Tells how long the lease has left, and the first page of its keys.
     fn lease_time_to_live(
         &self,
         id: LeaseId,
@@ -190,6 +190,22 @@ pub trait Operations: Sync {
         async move {
             match self.call(Request::LeaseList { after, limit }).await? {
                 Reply::LeaseList(reply) => Ok(reply),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Lists the keys of a lease above `after` (empty for all), at most `limit` (0 for a page).
+    fn lease_keys(
+        &self,
+        id: LeaseId,
+        after: impl Into<Blob> + Send,
+        limit: usize,
+    ) -> impl Future<Output = Result<LeaseKeysReply, Error>> + Send {
+        let request = Request::LeaseKeys { id, after: after.into(), limit };
+        async {
+            match self.call(request).await? {
+                Reply::LeaseKeys(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
         }
@@ -247,6 +263,19 @@ pub trait Operations: Sync {
         async move {
             match self.call(Request::ReadSnapshot { id, offset, limit }).await? {
                 Reply::ReadSnapshot(part) => Ok(part),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Lists the limits that requests are refused by, with their values.
+    ///
+    /// # Errors
+    /// `Protocol` if the server is older than this request.
+    fn limits(&self) -> impl Future<Output = Result<Vec<LimitInfo>, Error>> + Send {
+        async {
+            match self.call(Request::Limits).await? {
+                Reply::Limits(limits) => Ok(limits),
                 other => Err(unexpected(&other)),
             }
         }

@@ -52,7 +52,7 @@ impl LeaseGuard {
         let Task::Store { request, .. } = task else { return None };
         let mut denied = |id: &LeaseId| !self.is_writable(access, state, *id);
         let lease = match request {
-            Request::LeaseTimeToLive(id) => {
+            Request::LeaseTimeToLive(id) | Request::LeaseKeys { id, .. } => {
                 let may = |key: &Blob| access.has(Action::Read, key);
                 let readable = access.has_all(Action::Read) || state.lease_keys(*id).all(may);
                 (!readable).then_some(*id)

@@ -278,7 +278,7 @@ impl Request {
     pub(crate) fn is_heavy(&self) -> bool {
         match self {
             Self::Range(_) | Self::Scan(_) | Self::Txn(_) | Self::LeaseRevoke(_) => true,
-            Self::LeaseTimeToLive(_) | Self::LeaseList { .. } => true,
+            Self::LeaseTimeToLive(_) | Self::LeaseKeys { .. } | Self::LeaseList { .. } => true,
             Self::Watchers { .. } | Self::ReadSnapshot { .. } => true,
             Self::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
             _ => false,

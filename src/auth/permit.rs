@@ -30,10 +30,14 @@ impl Access {
             Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseRevoke(_) => {
                 self.needs(Action::Write, self.has_any(Action::Write))
             }
-            Request::LeaseTimeToLive(_) => self.needs(Action::Read, self.has_any(Action::Read)),
+            Request::LeaseTimeToLive(_) | Request::LeaseKeys { .. } => {
+                self.needs(Action::Read, self.has_any(Action::Read))
+            }
             Request::Job(job) => self.permits_job(job),
             Request::Invoke(invocation) => self.permits_call(&invocation.method),
             Request::Services => self.needs(Action::Call, self.has_any(Action::Call)),
+            // What refusals name anyway.
+            Request::Limits => Ok(()),
             Request::LeaseList { .. }
             | Request::Compact(_)
             | Request::Status

@@ -34,6 +34,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Whether KEY is given and empty.
+    pub(crate) fn has_empty_key(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.is_empty())
+    }
+
     /// The keys; without KEY, all there are, with or without --all.
     pub(crate) fn range(&self) -> KeyRange {
         match (&self.key, &self.to) {

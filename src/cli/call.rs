@@ -36,7 +36,7 @@ impl CallArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let argument = match &*self.argument {
-            b"-" => input::read_stdin().await?,
+            b"-" => input::read_stdin(methods).await?,
             _ => self.argument,
         };
         if let Err(error) = serde_json::from_slice::<IgnoredAny>(&argument) {

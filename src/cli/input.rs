@@ -4,16 +4,16 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::output::notice;
-use crate::{Blob, Config};
+use super::server_limits;
+use crate::{Blob, Details, Error, ErrorCode, Operations};
 
 /// Reads standard input to its end.
 ///
-/// Bound: what fits in one frame. Not `store.value_bytes_max`, which the server may have set
-/// higher; and longer input is refused, never cut.
-pub(crate) async fn read_stdin() -> Result<Blob, Failure> {
-    read("standard input".into(), || {
+/// Bound: what fits in one frame of the server. Longer input is refused, never cut.
+pub(crate) async fn read_stdin(store: &impl Operations) -> Result<Blob, Failure> {
+    read(store, "standard input".into(), || {
         if io::stdin().is_terminal() {
             notice("reading standard input; end it with Ctrl-D");
         }
@@ -23,16 +23,17 @@ pub(crate) async fn read_stdin() -> Result<Blob, Failure> {
 }
 
 /// Reads a file, within the same bound.
-pub(crate) async fn read_file(path: &Path) -> Result<Blob, Failure> {
+pub(crate) async fn read_file(store: &impl Operations, path: &Path) -> Result<Blob, Failure> {
     let file = path.to_owned();
-    read(path.display().to_string(), move || File::open(file)).await
+    read(store, path.display().to_string(), move || File::open(file)).await
 }
 
 async fn read<R: Read>(
+    store: &impl Operations,
     what: String,
     open: impl FnOnce() -> io::Result<R> + Send + 'static,
 ) -> Result<Blob, Failure> {
-    let bytes_max = Config::new().rpc.frame_bytes_max;
+    let bytes_max = server_limits::ask(store).await?.rpc.frame_bytes_max;
     let bound = bytes_max as u64 + 1;
     // On another thread, so that Ctrl-C works while nobody types.
     let bytes = tokio::task::spawn_blocking(move || {
@@ -44,8 +45,10 @@ async fn read<R: Read>(
     .unwrap_or_else(|error| Err(io::Error::other(error)))
     .map_err(|error| Failure::io(&what, &error))?;
     if bytes.len() > bytes_max {
-        let message = format!("{what} has more than {bytes_max} bytes, which is all a frame holds");
-        return Err(Failure::told(Exit::Failed, "LimitExceeded", message));
+        let name = "rpc.frame_bytes_max";
+        let message = format!("{what} has more than the {bytes_max} bytes of a frame ({name})");
+        let details = Details::Limit { name: name.to_owned(), value: bytes_max as u64 };
+        return Err(Error::new(ErrorCode::LimitExceeded, message).with_details(details).into());
     }
     Ok(Blob::from(bytes))
 }

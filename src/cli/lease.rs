@@ -7,7 +7,7 @@ use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::{Output, notice};
-use crate::{LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
+use crate::{Blob, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
 
 /// Make, keep and end leases: keys set with one are deleted when it ends
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ Examples:
         /// The lease
         #[arg(value_name = "ID")]
         id: LeaseId,
-        /// Print the keys that end with it, too (the first page of them)
+        /// Print the keys that end with it, too
         #[arg(long)]
         keys: bool,
     },
@@ -193,7 +193,10 @@ async fn ttl(
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let reply = store.lease_time_to_live(id).await?;
+    let mut reply = store.lease_time_to_live(id).await?;
+    if keys {
+        read_keys(&mut reply.keys, id, store).await?;
+    }
     if out.json() {
         let object = Object::new()
             .number("revision", reply.revision)
@@ -208,6 +211,22 @@ async fn ttl(
     out.line(format_args!("remaining {remaining} of {}", duration::show(reply.granted)));
     if keys {
         reply.keys.iter().for_each(|key| out.line(key));
+    }
+    Ok(())
+}
+
+/// Reads the keys of a lease behind those of the first page.
+async fn read_keys(
+    keys: &mut Vec<Blob>,
+    id: LeaseId,
+    store: &impl Operations,
+) -> Result<(), Failure> {
+    while let Some(last) = keys.last() {
+        let page = store.lease_keys(id, last, 0).await?;
+        keys.extend(page.keys);
+        if !page.more {
+            break;
+        }
     }
     Ok(())
 }

@@ -117,8 +117,11 @@ impl RangeArgs {
     }
 }
 
-/// The next page: a scan where a range looks at too many keys that were not there.
-async fn page(store: &impl Operations, request: &RangeRequest) -> Result<RangeReply, Error> {
+/// Reads the next page: a scan where a range looks at too many keys that were not there.
+pub(super) async fn page(
+    store: &impl Operations,
+    request: &RangeRequest,
+) -> Result<RangeReply, Error> {
     match store.range(request.clone()).await {
         Err(error) if error.is_limit("store.steps_max") => store.scan(request.clone()).await,
         answer => answer,
@@ -126,7 +129,7 @@ async fn page(store: &impl Operations, request: &RangeRequest) -> Result<RangeRe
 }
 
 /// The current revision, and how many keys there are.
-async fn count(
+pub(super) async fn count(
     store: &impl Operations,
     mut request: RangeRequest,
 ) -> Result<(Revision, u64), Error> {

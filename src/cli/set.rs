@@ -53,7 +53,7 @@ impl SetArgs {
         store: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let value = if self.value == "-" { input::read_stdin().await? } else { self.value };
+        let value = if self.value == "-" { input::read_stdin(store).await? } else { self.value };
         let request = SetRequest {
             key: self.key,
             value,

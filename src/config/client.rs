@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::BODY_BYTES_LIMIT;
 use crate::auth::Credentials;
 
 /// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
@@ -50,7 +51,8 @@ pub struct ClientConfig {
     /// resume after a reconnect from its last own event, which may be compacted by then. A server
     /// that refuses marks so often is asked for as many as it allows.
     pub watch_bookmark_interval: Duration,
-    /// Longest frame body, bytes, in both directions; the server may allow less.
+    /// Longest frame body, bytes, in both directions. The server's `rpc.frame_bytes_max`, which it
+    /// tells in its welcome, holds where that is less.
     pub frame_bytes_max: usize,
     /// Silence after which the server is pinged.
     pub ping_interval: Duration,
@@ -80,7 +82,7 @@ impl ClientConfig {
             output_bytes_max: 256 * 1024,
             watch_window_bytes: 256 * 1024,
             watch_bookmark_interval: Duration::from_secs(5),
-            frame_bytes_max: 8 * 1024 * 1024,
+            frame_bytes_max: BODY_BYTES_LIMIT,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(15),
             close_timeout: Duration::from_secs(5),

@@ -8,8 +8,11 @@ const FIXED_BYTES: usize = 256;
 /// What a refusal takes that is one of many, at most.
 const REFUSAL_BYTES: usize = 512;
 
+/// What one reservation takes in a body.
+const RESERVATION_BYTES: usize = 12;
+
 /// The largest bodies, and what they are made of: each must fit in a frame.
-pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 6] {
+pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 7] {
     let sum = |parts: &[usize]| parts.iter().copied().fold(0, usize::saturating_add);
     let names = queue.name_bytes_max.saturating_mul(3);
     let pauses = FIXED_BYTES.saturating_add(queue.backoff_pauses_max.saturating_mul(8));
@@ -51,6 +54,10 @@ pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 6] {
             sum(&[queue.list_bytes_max, queue.schedules_max.saturating_mul(pauses)]),
             "queue.list_bytes_max, 256 bytes and queue.backoff_pauses_max numbers for each of \
              queue.schedules_max",
+        ),
+        (
+            queue.revoked_max.saturating_mul(RESERVATION_BYTES).saturating_add(FIXED_BYTES),
+            "12 bytes for each of queue.revoked_max, and 256",
         ),
     ]
 }

@@ -13,6 +13,13 @@ pub(crate) const THREADS_MAX: usize = 1_024;
 /// name a smaller limit of its own.
 pub(crate) const BATCH_JOBS_MAX: usize = 1_024;
 
+/// Bytes of outcomes after which a request to settle ends, one outcome more; halved where a frame of
+/// the server holds less.
+pub(crate) const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Errors of handlers are cut off after this many bytes before they are sent; the queue keeps less.
+pub(crate) const ERROR_BYTES_MAX: usize = 64 * 1024;
+
 /// What those limits are called.
 pub(crate) const BATCH_LIMITS: [&str; 2] = ["queue.credits_max", "queue.push_jobs_max"];
 

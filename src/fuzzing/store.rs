@@ -43,6 +43,7 @@ fn use_store(state: &mut State) {
         page(oldest, RangeOrder::Ascending),
         Request::Get(GetRequest { key: "k".into(), revision: state.revision() }),
         Request::LeaseTimeToLive(9),
+        Request::LeaseKeys { id: 9, after: "a".into(), limit: 1 },
         Request::LeaseKeepAlive(9),
         Request::Set(set.clone()),
         Request::Set(SetRequest { ttl: Some(std::time::Duration::from_secs(1)), ..set }),

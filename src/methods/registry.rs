@@ -28,6 +28,8 @@ use crate::work::threads::join;
 /// The services of an application, and the calls that are under way.
 pub(crate) struct Registry {
     config: ServicesConfig,
+    /// Most bytes of the list of services, which is one reply.
+    listed_bytes_max: usize,
     offered: Mutex<Offered>,
     /// One permit for each call that may be under way.
     free: Arc<Semaphore>,
@@ -50,9 +52,10 @@ pub(crate) struct Running {
 
 impl Registry {
     pub(crate) fn new(config: &Config) -> Self {
+        let listed_bytes_max = config.rpc.frame_bytes_max;
         let config = config.services.clone();
         let free = Arc::new(Semaphore::new(config.calls_max.min(Semaphore::MAX_PERMITS)));
-        Self { config, offered: Mutex::default(), free }
+        Self { config, listed_bytes_max, offered: Mutex::default(), free }
     }
 
     pub(crate) fn register(&self, service: Service) -> Result<(), Error> {
@@ -71,6 +74,10 @@ impl Registry {
         }
         if offered.services.len() >= self.config.services_max {
             return Err(limit("services.services_max", self.config.services_max));
+        }
+        let listed = offered.services.values().chain([&service]).map(Service::listed_bytes);
+        if listed.sum::<usize>() > self.listed_bytes_max {
+            return Err(limit("rpc.frame_bytes_max", self.listed_bytes_max));
         }
         if offered.thread.is_none() {
             require_system("Wakeful::register")?;

@@ -104,6 +104,14 @@ impl Service {
         self.methods.get(method)
     }
 
+    /// Returns what the service takes of the list of services, bytes.
+    pub(super) fn listed_bytes(&self) -> usize {
+        /// Of a name and its length, and of how many methods there are.
+        const FIXED_BYTES: usize = 16;
+        let names = std::iter::once(&self.name).chain(self.methods.keys());
+        names.map(|name| FIXED_BYTES + name.len()).sum()
+    }
+
     /// That it can be called at all.
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));

@@ -153,6 +153,32 @@ pub enum Verdict {
     Release,
 }
 
+/// Cuts a text off where it is longer than `bytes_max`, between characters.
+pub(crate) fn cut_off(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+impl Verdict {
+    /// Cuts the error off where it is longer than `bytes_max`.
+    pub(crate) fn cut_error(&mut self, bytes_max: usize) {
+        if let Self::Retry { error, .. } | Self::Fail { error } = self {
+            cut_off(error, bytes_max);
+        }
+    }
+
+    /// Bytes of its output, or of its error.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Done { output } => output.len(),
+            Self::Retry { error, .. } | Self::Fail { error } => error.len(),
+            Self::Snooze { .. } | Self::Release => 0,
+        }
+    }
+}
+
 /// Which job is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum JobRef {

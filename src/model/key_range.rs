@@ -61,6 +61,15 @@ impl KeyRange {
         }
     }
 
+    /// Bytes of its bounds together.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Key(key) => key.len(),
+            Self::Prefix(prefix) => prefix.len(),
+            Self::Range { from, to } => from.len() + to.len(),
+        }
+    }
+
     /// Bytes of the longest bound.
     pub(crate) fn bytes_max(&self) -> usize {
         match self {

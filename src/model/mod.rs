@@ -19,6 +19,7 @@ mod watch;
 pub use blob::Blob;
 pub use call::{CallOptions, CallReply};
 pub use invocation::{Invocation, Payload, ServiceInfo};
+pub(crate) use job::cut_off;
 pub use job::{
     Backoff, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushOptions, PushRequest, Reservation,
     ReservedJob, Settlement, Unique, UnixMillis, Verdict,
@@ -28,9 +29,9 @@ pub use key_range::KeyRange;
 pub(crate) use key_range::after_prefix;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{
-    CompactReply, DeleteReply, GetReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
-    RangeReply, Reply, SetReply, SnapshotReply, StatusReply, TxnReply, WatcherInfo, WatcherKind,
-    WatchersReply,
+    CompactReply, DeleteReply, GetReply, LeaseKeysReply, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, LimitInfo, RangeReply, Reply, SetReply, SnapshotReply, StatusReply,
+    TxnReply, WatcherInfo, WatcherKind, WatchersReply,
 };
 pub use request::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, LeaseGrantRequest, RangeOrder,

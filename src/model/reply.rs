@@ -20,6 +20,7 @@ pub enum Reply {
     LeaseRevoke(DeleteReply),
     LeaseTimeToLive(LeaseTimeToLiveReply),
     LeaseList(LeaseListReply),
+    LeaseKeys(LeaseKeysReply),
     Compact(CompactReply),
     Status(Box<StatusReply>),
     Watchers(WatchersReply),
@@ -29,6 +30,16 @@ pub enum Reply {
     Job(JobReply),
     Invoke(Payload),
     Services(Vec<ServiceInfo>),
+    Limits(Vec<LimitInfo>),
+}
+
+/// A limit of a service, and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitInfo {
+    /// Its dotted name, as refusals have it ([`Details::Limit`](crate::Details::Limit)).
+    pub name: String,
+    /// Its value: bytes, a count, or milliseconds.
+    pub value: u64,
 }
 
 /// A snapshot that is safe on the server's disk.
@@ -124,8 +135,20 @@ pub struct LeaseTimeToLiveReply {
     pub granted: Duration,
     /// What is left of it.
     pub remaining: Duration,
-    /// The keys it ends, in order; the first `store.range_keys_max` of them.
+    /// The keys it ends, in order: the first page of them, as [`LeaseKeys`](crate::Request::LeaseKeys)
+    /// lists all.
     pub keys: Vec<Blob>,
+}
+
+/// A page of the keys of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseKeysReply {
+    /// The current revision.
+    pub revision: Revision,
+    /// Keys, ascending.
+    pub keys: Vec<Blob>,
+    /// Whether there are more after the last.
+    pub more: bool,
 }
 
 /// A page of leases.

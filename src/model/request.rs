@@ -36,6 +36,15 @@ pub enum Request {
         /// At most so many; 0 for `store.range_keys_max`.
         limit: usize,
     },
+    /// Lists the keys that end with a lease, in order.
+    LeaseKeys {
+        /// Which lease.
+        id: LeaseId,
+        /// Only keys above this; empty for all.
+        after: Blob,
+        /// At most this many; 0 for `store.range_keys_max`.
+        limit: usize,
+    },
     /// Gives up the history before this revision: it becomes the oldest readable one.
     Compact(Revision),
     /// Tells what the store holds.
@@ -67,6 +76,8 @@ pub enum Request {
     Invoke(Invocation),
     /// Lists those services.
     Services,
+    /// Lists the limits that requests are refused by.
+    Limits,
 }
 
 impl Request {

@@ -204,10 +204,12 @@ impl State {
         let limit = self.page_limit(limit)?;
         let from = (Bound::Excluded(after.clone()), Bound::Unbounded);
         let mut names = self.names.range(from).peekable();
-        let mut topics = Vec::new();
+        let (mut topics, mut bytes) = (Vec::new(), 0);
         while topics.len() < limit
-            && let Some((_, number)) = names.next()
+            && bytes < self.config.list_bytes_max
+            && let Some((name, number)) = names.next()
         {
+            bytes += name.len();
             topics.extend(self.topic(*number).map(|topic| self.topic_info(now, topic)));
         }
         Ok(JobReply::Topics { topics, more: names.peek().is_some() })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::change::{Again, Change, Cost};
 use super::job::Phase;
 use super::{Now, Outcomes, QueueError, Slot, State, millis, retry};
-use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict};
+use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict, cut_off};
 use crate::store::Micros;
 
 /// How far a settlement is.
@@ -162,11 +162,7 @@ impl State {
 
     /// Cut off where it is too long, between characters.
     fn cut(&self, mut error: String) -> String {
-        let max = self.config.error_bytes_max;
-        if error.len() > max {
-            let end = (0..=max).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);
-            error.truncate(end);
-        }
+        cut_off(&mut error, self.config.error_bytes_max);
         error
     }
 

@@ -5,12 +5,21 @@ use tokio::sync::oneshot;
 use super::{Wakeful, closed, gone, no_idempotency};
 use crate::actor::Outlet;
 use crate::actor::message::{Execute, LocalWait, WaitFor, WatchFor};
+use crate::config::{Config, RpcConfig};
 use crate::error::Error;
 use crate::local_watch::LocalWatch;
 use crate::model::{
-    CallOptions, CallReply, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
+    CallOptions, CallReply, LimitInfo, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
 };
 use crate::operations::Operations;
+
+impl Wakeful {
+    /// The limits that requests are refused by, as they are now.
+    pub(crate) fn limits(&self) -> Vec<LimitInfo> {
+        let rpc = RpcConfig::clone(&self.rpc());
+        Config { rpc, ..self.config().clone() }.limits()
+    }
+}
 
 impl Operations for Wakeful {
     type Watch = LocalWatch;
@@ -31,6 +40,10 @@ impl Operations for Wakeful {
             }
             Request::Services => {
                 let reply = Reply::Services(self.inner.methods.services());
+                return Ok(CallReply { reply, durability: None });
+            }
+            Request::Limits => {
+                let reply = Reply::Limits(self.limits());
                 return Ok(CallReply { reply, durability: None });
             }
             request => request,

@@ -54,6 +54,7 @@ impl Print {
             | Request::LeaseKeepAlive(_)
             | Request::LeaseTimeToLive(_)
             | Request::LeaseList { .. }
+            | Request::LeaseKeys { .. }
             | Request::Compact(_)
             | Request::Status
             | Request::Watchers { .. }
@@ -62,7 +63,8 @@ impl Print {
             | Request::ReadSnapshot { .. }
             | Request::Job(_)
             | Request::Invoke(_)
-            | Request::Services => {
+            | Request::Services
+            | Request::Limits => {
                 self.tag(0);
             }
         }

@@ -91,7 +91,7 @@ impl State {
             Request::Range(range) | Request::Scan(range) => {
                 range.revision == 0 && self.is_range_pending(&range.range)
             }
-            Request::LeaseTimeToLive(_) | Request::LeaseList { .. } => {
+            Request::LeaseTimeToLive(_) | Request::LeaseKeys { .. } | Request::LeaseList { .. } => {
                 // A key that is attached or detached makes an event, not a change of the lease.
                 self.leases_changed > self.settled || self.visible < self.revision
             }
@@ -131,6 +131,7 @@ impl State {
             Reply::Range(reply) | Reply::Scan(reply) => &mut reply.revision,
             Reply::LeaseTimeToLive(reply) => &mut reply.revision,
             Reply::LeaseList(reply) => &mut reply.revision,
+            Reply::LeaseKeys(reply) => &mut reply.revision,
             Reply::Txn(reply) => {
                 for result in &mut reply.results {
                     self.show_visible(result);

@@ -10,8 +10,8 @@ use super::room::Demand;
 use super::{Micros, State, Steps, StoreError};
 use crate::config::record::DELETE_BYTES;
 use crate::model::{
-    Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, SetRequest,
+    Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
+    LeaseReply, LeaseTimeToLiveReply, SetRequest,
 };
 
 #[derive(Debug)]
@@ -326,10 +326,7 @@ impl State {
         steps: &mut Steps,
     ) -> Result<LeaseTimeToLiveReply, StoreError> {
         let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
-        let key_of = |slot: u32| self.keys.record(slot).map(|record| record.key.clone());
-        let slots = lease.keys.in_order(&self.keys).take(self.config.range_keys_max);
-        let keys: Vec<_> = slots.filter_map(key_of).collect();
-        steps.take(keys.len());
+        let keys = self.lease_keys_page(id, &Blob::default(), 0, steps)?.keys;
         Ok(LeaseTimeToLiveReply {
             revision: self.revision,
             id,
@@ -337,6 +334,30 @@ impl State {
             remaining: Duration::from_micros(lease.deadline.saturating_sub(now)),
             keys,
         })
+    }
+
+    /// Lists keys of a lease above `after`, in order.
+    pub(super) fn lease_keys_page(
+        &self,
+        id: LeaseId,
+        after: &Blob,
+        limit: usize,
+        steps: &mut Steps,
+    ) -> Result<LeaseKeysReply, StoreError> {
+        let limit = self.page_limit(limit)?;
+        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let (mut keys, mut room, mut more) = (Vec::new(), self.page_room(), false);
+        for slot in lease.keys.after(after, &self.keys) {
+            let Some(record) = self.keys.record(slot) else { continue };
+            more = keys.len() == limit || !room.fits(record.key.len());
+            if more {
+                break;
+            }
+            room.take(1, record.key.len());
+            keys.push(record.key.clone());
+        }
+        steps.take(keys.len());
+        Ok(LeaseKeysReply { revision: self.revision, keys, more })
     }
 
     /// The keys of a lease, in order; none of one that does not exist.

@@ -1,6 +1,7 @@
 //! [`LeaseKeys`]: which keys a lease has.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use smallvec::SmallVec;
 
@@ -65,14 +66,27 @@ impl LeaseKeys {
 
     /// The slots, in the order of their keys.
     pub(super) fn in_order(&self, keys: &Keyspace) -> impl Iterator<Item = u32> {
+        self.after(&Blob::default(), keys)
+    }
+
+    /// The slots of keys above `after`, in the order of their keys.
+    pub(super) fn after<'a>(
+        &'a self,
+        after: &Blob,
+        keys: &Keyspace,
+    ) -> impl Iterator<Item = u32> + use<'a> {
         let (few, many) = match self {
             Self::Few(slots) => {
                 let mut slots = slots.clone();
                 let key_of = |slot: &u32| keys.record(*slot).map(|record| &record.key);
+                slots.retain(|slot| key_of(&*slot).is_some_and(|key| key > after));
                 slots.sort_unstable_by(|a, b| key_of(a).cmp(&key_of(b)));
                 (slots, None)
             }
-            Self::Many(slots) => (SmallVec::new(), Some(slots.values().copied())),
+            Self::Many(slots) => {
+                let above = slots.range::<Blob, _>((Bound::Excluded(after), Bound::Unbounded));
+                (SmallVec::new(), Some(above.map(|(_, slot)| *slot)))
+            }
         };
         few.into_iter().chain(many.into_iter().flatten())
     }
@@ -93,6 +107,9 @@ mod tests {
         let check = |lease: &LeaseKeys, model: &BTreeSet<(Blob, u32)>| {
             assert_eq!(lease.len(), model.len());
             assert!(lease.in_order(&keys).eq(model.iter().map(|(_, slot)| *slot)));
+            let middle = Blob::from("0500");
+            let above = model.iter().filter(|(key, _)| *key > middle).map(|(_, slot)| *slot);
+            assert!(lease.after(&middle, &keys).eq(above));
         };
         for (number, slot) in (0..).zip(&slots) {
             lease.insert(*slot, &name(number), &keys);

@@ -33,7 +33,7 @@ pub(super) struct PageRoom {
 }
 
 impl PageRoom {
-    fn fits(&self, bytes: usize) -> bool {
+    pub(super) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.bytes || (self.whole && bytes <= self.largest)
     }
 

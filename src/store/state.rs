@@ -159,6 +159,9 @@ impl State {
             Request::LeaseList { after, limit } => {
                 self.lease_list(after, limit).map(Reply::LeaseList)
             }
+            Request::LeaseKeys { id, after, limit } => {
+                self.lease_keys_page(id, &after, limit, steps).map(Reply::LeaseKeys)
+            }
             Request::Compact(revision) => self.compact(revision).map(Reply::Compact),
             Request::Status
             | Request::Watchers { .. }
@@ -166,7 +169,8 @@ impl State {
             | Request::Snapshot
             | Request::ReadSnapshot { .. }
             | Request::Invoke(_)
-            | Request::Services => {
+            | Request::Services
+            | Request::Limits => {
                 Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
             }
         }

@@ -341,13 +341,19 @@ impl<P> Hub<P> {
         let limit = self.state.page_limit(limit)?;
         // From the place of the last one listed on, which another may have taken since.
         let first = Handle::from_u64(after).index as usize;
-        let mut watchers: Vec<WatcherInfo> = (first..self.watchers.capacity())
+        let found = (first..self.watchers.capacity())
             .filter_map(|index| Some(self.describe(index as u32, self.watchers.get(index)?)))
-            .filter(|watcher| watcher.id > after)
-            .take(limit + 1)
-            .collect();
-        let more = watchers.len() > limit;
-        watchers.truncate(limit);
+            .filter(|watcher| watcher.id > after);
+        let bytes_max = self.state.config().range_bytes_max;
+        let (mut watchers, mut bytes, mut more) = (Vec::new(), 0, false);
+        for watcher in found {
+            bytes += watcher.owner.len() + watcher.range.bytes();
+            more = watchers.len() == limit || bytes > bytes_max && !watchers.is_empty();
+            if more {
+                break;
+            }
+            watchers.push(watcher);
+        }
         Ok(WatchersReply { revision: self.state.visible(), watchers, more })
     }
 

@@ -139,9 +139,15 @@ impl Books {
         std::mem::take(&mut self.recording)
     }
 
-    /// What to settle next, at most so many.
-    pub(super) fn settle(&mut self, most: usize) -> Vec<Settlement> {
-        let count = self.outbox.len().min(most);
+    /// Takes what to settle next: up to `most` outcomes, and up to `bytes_max` bytes of them, but one
+    /// at least.
+    pub(super) fn settle(&mut self, most: usize, bytes_max: usize) -> Vec<Settlement> {
+        let mut bytes = 0;
+        let fits = self.outbox.iter().take(most).take_while(|settlement| {
+            bytes += settlement.verdict.bytes();
+            bytes <= bytes_max
+        });
+        let count = fits.count().max(self.outbox.len().min(1));
         self.settling += count;
         self.outbox.drain(..count).collect()
     }
@@ -244,10 +250,23 @@ mod tests {
             books.say(Reservation { id, epoch: 1 }, Verdict::Release);
         }
         assert_eq!(books.free(), 0);
-        assert_eq!(books.settle(3).len(), 3);
+        assert_eq!(books.settle(3, usize::MAX).len(), 3);
         assert_eq!(books.free(), 0, "not taken yet");
         books.settled(3);
         assert_eq!(books.free(), 2);
+    }
+
+    #[test]
+    fn outcomes_are_settled_together_as_far_as_they_fit_and_at_least_one() {
+        for (bytes_max, count) in [(100, 3), (12, 3), (11, 2), (4, 1), (3, 1)] {
+            let mut books = Books::new(4);
+            for id in 0..3 {
+                let output = Blob::from("four");
+                books.say(Reservation { id, epoch: 1 }, Verdict::Done { output });
+            }
+            assert_eq!(books.settle(1_000, bytes_max).len(), count, "{bytes_max}");
+        }
+        assert!(Books::new(4).settle(1_000, 0).is_empty());
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn job() -> impl Strategy<Value = (JobRequest, Vec<Touch>)> {
 }
 
 fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
-    (key(), 0..15_u32).prop_map(|(key, which)| {
+    (key(), 0..17_u32).prop_map(|(key, which)| {
         let admin = |request| (request, vec![Touch::Admin]);
         let leases = vec![Touch::Any(&[Action::Write])];
         match which {
@@ -174,6 +174,11 @@ fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
             9 => admin(Request::EndWatcher(1)),
             10 => admin(Request::Snapshot),
             11 => admin(Request::ReadSnapshot { id: 0, offset: 0, limit: 0 }),
+            14 => {
+                let request = Request::LeaseKeys { id: 1, after: Blob::default(), limit: 0 };
+                (request, vec![Touch::Any(&[Action::Read])])
+            }
+            15 => (Request::Limits, Vec::new()),
             12 => (Request::Services, vec![Touch::Any(&[Action::Call])]),
             13 => {
                 let method = "ab.Method".to_owned();

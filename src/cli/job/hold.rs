@@ -13,7 +13,7 @@ use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
 use crate::cli::signal::Ends;
 use crate::{
-    Config, Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
+    Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
 
 /// Take jobs of a topic by hand, and hold them while others settle them
@@ -32,9 +32,9 @@ Examples:
 pub(crate) struct ReserveArgs {
     #[command(flatten)]
     topic: Topic,
-    /// At most so many
+    /// At most this many; the server's most is queue.credits_max
     #[arg(long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(Config::new().queue.credits_max)))]
+        value_parser = clap::value_parser!(u32).range(1..))]
     credits: u32,
     /// How long to wait for the first; without it, until there is one
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]

@@ -6,7 +6,7 @@ use super::spec::{parse_backoff, parse_unique};
 use crate::cli::argument::{bytes, parse_duration};
 use crate::cli::failure::Failure;
 use crate::cli::input;
-use crate::{Backoff, Blob, JobRef, PushOptions, Reservation, Unique};
+use crate::{Backoff, Blob, JobRef, Operations, PushOptions, Reservation, Unique};
 
 /// A topic.
 #[derive(Debug, clap::Args)]
@@ -103,9 +103,9 @@ impl Options {
 }
 
 /// The payload as it was typed; `-` is standard input, nothing is empty.
-pub(super) async fn payload(typed: Option<Blob>) -> Result<Blob, Failure> {
+pub(super) async fn payload(typed: Option<Blob>, jobs: &impl Operations) -> Result<Blob, Failure> {
     match typed {
-        Some(dash) if dash == "-" => input::read_stdin().await,
+        Some(dash) if dash == "-" => input::read_stdin(jobs).await,
         typed => Ok(typed.unwrap_or_default()),
     }
 }

@@ -75,7 +75,7 @@ impl PushArgs {
         if self.lines {
             return push_lines::run(&target, jobs, out).await;
         }
-        let payload = payload(self.payload).await?;
+        let payload = payload(self.payload, jobs).await?;
         let (pushed, durability) = target.push(vec![payload], jobs, out.json()).await?;
         show(&pushed, durability, out);
         Ok(Exit::Done)

@@ -9,7 +9,9 @@ use super::SAY_EVERY;
 use super::push::{Target, show};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::{Blob, Config, Operations};
+use crate::cli::server_limits;
+use crate::config::QueueConfig;
+use crate::{Blob, Operations};
 
 /// Lines that are pushed together, or why no more can be read.
 type Batch = Result<Vec<Blob>, Failure>;
@@ -21,11 +23,11 @@ pub(super) async fn run(
     jobs: &impl Operations,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let limits = Limits::new();
+    let limits = Limits::of(&server_limits::ask(jobs).await?.queue);
     let (batches, mut read) = mpsc::channel(2);
     std::thread::spawn(move || gather(io::stdin().lock(), limits, &batches));
     let (mut count, mut said) = (0, Instant::now());
-    // What the server takes in one request may be less than what is usual.
+    // With long names, what fits in one request is less.
     let mut jobs_max = limits.jobs_max;
     while let Some(batch) = read.recv().await {
         let mut left = batch.map_err(|failure| at_line(failure, count, 1))?;
@@ -86,9 +88,8 @@ struct Limits {
 }
 
 impl Limits {
-    /// Those of the defaults, with room for the names that go with each job.
-    fn new() -> Self {
-        let queue = Config::new().queue;
+    /// Those of a server, with room for the names that go with each job.
+    fn of(queue: &QueueConfig) -> Self {
         Self {
             jobs_max: queue.push_jobs_max,
             bytes_max: queue.push_bytes_max / 2,
@@ -159,6 +160,11 @@ fn next_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
+
+    fn limits() -> Limits {
+        Limits::of(&Config::new().queue)
+    }
 
     fn batches(input: &[u8], limits: Limits) -> Vec<Result<Vec<Blob>, String>> {
         let (sender, mut receiver) = mpsc::channel(100);
@@ -175,23 +181,23 @@ mod tests {
 
     #[test]
     fn each_line_is_a_payload_the_empty_ones_and_the_last_too() {
-        let read = batches(b"a\n\nb c\nend", Limits::new());
+        let read = batches(b"a\n\nb c\nend", limits());
         // The last has no end yet when it is read, so it could not be told from one under way.
         assert_eq!(read, [lines(&["a", "", "b c"]), lines(&["end"])]);
-        assert_eq!(batches(b"", Limits::new()), []);
+        assert_eq!(batches(b"", limits()), []);
     }
 
     #[test]
     fn a_batch_is_bounded_by_jobs_and_by_bytes() {
-        let few = Limits { jobs_max: 2, ..Limits::new() };
+        let few = Limits { jobs_max: 2, ..limits() };
         assert_eq!(batches(b"1\n2\n3\n", few), [lines(&["1", "2"]), lines(&["3"])]);
-        let small = Limits { bytes_max: 3, ..Limits::new() };
+        let small = Limits { bytes_max: 3, ..limits() };
         assert_eq!(batches(b"aa\nbb\nc\n", small), [lines(&["aa", "bb"]), lines(&["c"])]);
     }
 
     #[test]
     fn a_line_too_long_is_refused_not_cut() {
-        let short = Limits { line_bytes_max: 3, ..Limits::new() };
+        let short = Limits { line_bytes_max: 3, ..limits() };
         assert_eq!(batches(b"abc\nabc", short), [lines(&["abc"]), lines(&["abc"])]);
         let read = batches(b"abcd\n", short);
         assert!(read[0].as_ref().unwrap_err().contains("more than 3 bytes"), "{read:?}");
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_lines_before_one_too_long_are_pushed_and_it_is_named_by_its_number() {
-        let short = Limits { line_bytes_max: 3, ..Limits::new() };
+        let short = Limits { line_bytes_max: 3, ..limits() };
         let read = batches(b"1\n2\nabcd\n4\n", short);
         assert_eq!(read[0], lines(&["1", "2"]));
         let too_long = read[1].as_ref().unwrap_err();

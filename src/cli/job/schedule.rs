@@ -68,7 +68,7 @@ impl ScheduleArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let payload = payload(self.payload).await?;
+        let payload = payload(self.payload, jobs).await?;
         let options = self.options.push_options();
         let push = PushRequest { topic: self.topic.topic, payload, options };
         let schedule = Schedule { name: self.name, cron: self.cron, timezone: self.tz, push };

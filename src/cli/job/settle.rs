@@ -86,7 +86,7 @@ impl AckArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let output = payload(self.output).await?;
+        let output = payload(self.output, jobs).await?;
         settle(self.held.reservation(), Verdict::Done { output }, "done", jobs, out).await
     }
 }

@@ -357,3 +357,79 @@ fn a_limit_may_be_more_than_a_page_of_the_server() {
         "#]],
     );
 }
+
+#[test]
+fn a_delete_of_an_empty_variable_is_refused() {
+    for line in ["del '' --prefix", "del '' --to ''", "del '' --to b", "del ''"] {
+        check(
+            line,
+            [],
+            expect![[r#"
+                error: KEY is empty, as a variable without a value is; --all deletes every key
+                exit 2
+            "#]],
+        );
+    }
+}
+
+fn too_many() -> Answer {
+    let name = "store.revision_events_max".to_owned();
+    let error = Error::new(ErrorCode::LimitExceeded, "too many keys for one revision");
+    Answer::Refusal(error.with_details(Details::Limit { name, value: 2 }))
+}
+
+#[test]
+fn what_is_too_much_for_one_revision_is_deleted_in_parts_only_when_asked_for() {
+    check(
+        "del a --prefix",
+        [too_many()],
+        expect![[r#"
+        > Delete(DeleteRequest { range: Prefix("a"), return_previous: false })
+        error: too many keys for one revision; --yes deletes them in parts, each a revision of its own
+        exit 1
+    "#]],
+    );
+    let deleted = |revision, deleted| {
+        Answer::Reply(Reply::Delete(DeleteReply { revision, deleted, previous: vec![] }))
+    };
+    let count = Answer::Reply(Reply::Range(RangeReply {
+        revision: 9,
+        kvs: vec![],
+        more: false,
+        next: None,
+        count: 5,
+    }));
+    check(
+        "del a --prefix --yes",
+        [
+            too_many(),
+            page(9, vec![kv("a5", "", 2)], true),
+            count,
+            page(9, vec![kv("a1", "", 2), kv("a2", "", 2), kv("a3", "", 2)], true),
+            too_many(),
+            page(9, vec![kv("a1", "", 2)], true),
+            deleted(10, 1),
+            page(10, vec![kv("a2", "", 2)], true),
+            deleted(11, 1),
+            page(11, vec![kv("a3", "", 2)], false),
+            deleted(12, 2),
+            deleted(13, 1),
+        ],
+        expect![[r#"
+            > Delete(DeleteRequest { range: Prefix("a"), return_previous: false })
+            > Range(RangeRequest { range: Prefix("a"), revision: 0, limit: 1, order: Descending, keys_only: true, count_only: false, after: None })
+            > Range(RangeRequest { range: Prefix("a"), revision: 0, limit: 0, order: Ascending, keys_only: false, count_only: true, after: None })
+            > Range(RangeRequest { range: Range { from: "a", to: "a5" }, revision: 0, limit: 0, order: Ascending, keys_only: true, count_only: false, after: None })
+            > Delete(DeleteRequest { range: Range { from: "a1", to: "a3" }, return_previous: false })
+            > Range(RangeRequest { range: Range { from: "a", to: "a5" }, revision: 0, limit: 1, order: Ascending, keys_only: true, count_only: false, after: None })
+            > Delete(DeleteRequest { range: Key("a1"), return_previous: false })
+            > Range(RangeRequest { range: Range { from: "a", to: "a5" }, revision: 0, limit: 1, order: Ascending, keys_only: true, count_only: false, after: Some("a1") })
+            > Delete(DeleteRequest { range: Key("a2"), return_previous: false })
+            > Range(RangeRequest { range: Range { from: "a", to: "a5" }, revision: 0, limit: 1, order: Ascending, keys_only: true, count_only: false, after: Some("a2") })
+            > Delete(DeleteRequest { range: Range { from: "a3", to: "a5" }, return_previous: false })
+            > Delete(DeleteRequest { range: Key("a5"), return_previous: false })
+            5
+            exit 0
+        "#]],
+    );
+}

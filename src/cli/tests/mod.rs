@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 use super::*;
 use crate::{
     Blob, CallOptions, CallReply, CompactReply, DeleteReply, Details, ErrorCode, Event, GetReply,
-    KeyRange, KeyValue, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, Operations, RangeReply,
-    Reply, Request, Revision, SetReply, StatusReply, TxnReply, WaitOutcome, WaitRequest, WatchItem,
-    WatchRequest, WatcherInfo, WatcherKind, WatchersReply,
+    KeyRange, KeyValue, LeaseKeysReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
+    Operations, RangeReply, Reply, Request, Revision, SetReply, StatusReply, TxnReply, WaitOutcome,
+    WaitRequest, WatchItem, WatchRequest, WatcherInfo, WatcherKind, WatchersReply,
 };
 
 /// What the store says next.

@@ -80,25 +80,36 @@ fn lease() {
         exit 0
     "#]],
     );
+    let more = |key: &str, more| {
+        let page = LeaseKeysReply { revision: 3, keys: vec![key.into()], more };
+        Answer::Reply(Reply::LeaseKeys(page))
+    };
+    let all = || left().into_iter().chain([more("b", true), more("c", false)]);
     check(
         "lease ttl 42 --keys",
-        left(),
+        all(),
         expect![[r#"
         > LeaseTimeToLive(42)
+        > LeaseKeys { id: 42, after: "\xff", limit: 0 }
+        > LeaseKeys { id: 42, after: "b", limit: 0 }
         remaining 28500ms of 30s
         a
         \xff
+        b
+        c
         exit 0
     "#]],
     );
     check(
         "lease ttl 42 --keys --json",
-        left(),
+        all(),
         expect![[r#"
-        > LeaseTimeToLive(42)
-        {"revision":3,"lease":42,"granted_ms":30000,"remaining_ms":28500,"keys":[{"key":"a"},{"key_base64":"/w=="}]}
-        exit 0
-    "#]],
+            > LeaseTimeToLive(42)
+            > LeaseKeys { id: 42, after: "\xff", limit: 0 }
+            > LeaseKeys { id: 42, after: "b", limit: 0 }
+            {"revision":3,"lease":42,"granted_ms":30000,"remaining_ms":28500,"keys":[{"key":"a"},{"key_base64":"/w=="},{"key":"b"},{"key":"c"}]}
+            exit 0
+        "#]],
     );
     let list = |leases, more| {
         Answer::Reply(Reply::LeaseList(LeaseListReply { revision: 3, leases, more }))

@@ -82,8 +82,11 @@ impl TxnArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let by_flags = self.steps.request().map_err(Failure::usage)?;
-        let request =
-            if by_flags == TxnRequest::default() { read_form(self.file).await? } else { by_flags };
+        let request = if by_flags == TxnRequest::default() {
+            read_form(store, self.file).await?
+        } else {
+            by_flags
+        };
         let done = self.asks.call(store, Request::Txn(request.clone()), out.json()).await?;
         let Reply::Txn(reply) = done.reply else { return Err(asks::unfit().into()) };
         let operations = if reply.succeeded { &request.success } else { &request.failure };
@@ -96,10 +99,10 @@ impl TxnArgs {
     }
 }
 
-async fn read_form(file: Option<PathBuf>) -> Result<TxnRequest, Failure> {
+async fn read_form(store: &impl Operations, file: Option<PathBuf>) -> Result<TxnRequest, Failure> {
     let text = match file {
-        Some(path) if path.as_os_str() != "-" => input::read_file(&path).await?,
-        _ => input::read_stdin().await?,
+        Some(path) if path.as_os_str() != "-" => input::read_file(store, &path).await?,
+        _ => input::read_stdin(store).await?,
     };
     form::parse(&text)
         .map_err(|refusal| Failure::usage(format!("{refusal}; `wakeful txn --help` has the form")))

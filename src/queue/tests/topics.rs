@@ -158,3 +158,26 @@ fn s10_a_new_topic_looks_at_those_that_were_left_not_at_all_there_are() {
     assert!(matches!(push(&mut queue, "one more"), Answer::Now(Ok(_))));
     assert!(queue.names.contains_key(&b"8"[..]) && !queue.names.contains_key(&b"6"[..]));
 }
+
+/// A page of topics ended by their number alone, so that one of long names fitted in no frame.
+#[test]
+fn a_page_of_topics_ends_where_its_bytes_do() {
+    let mut world = World::new(QueueConfig { list_bytes_max: 1_000, ..steady() });
+    let names: Vec<Blob> = (0..10).map(|nth| format!("{nth}{}", "n".repeat(400)).into()).collect();
+    for name in &names {
+        let settings = TopicSettings::default();
+        world.ask(1, JobRequest::SetTopic { topic: name.clone(), settings: settings.into() });
+    }
+    let (mut after, mut listed) = (Blob::default(), Vec::new());
+    loop {
+        let answer = world.ask(1, JobRequest::Topics { after, limit: 0 });
+        let Answer::Now(Ok(JobReply::Topics { topics, more })) = answer else { panic!("a page") };
+        assert!((1..=3).contains(&topics.len()), "{topics:?}");
+        listed.extend(topics.into_iter().map(|topic| topic.name));
+        after = listed.last().cloned().unwrap();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(listed, names);
+}

@@ -216,6 +216,7 @@ fn names_the_store(request: &Request) -> bool {
         | Request::LeaseKeepAlive(_)
         | Request::LeaseRevoke(_)
         | Request::LeaseTimeToLive(_)
+        | Request::LeaseKeys { .. }
         | Request::EndWatcher(_)
         | Request::ReadSnapshot { .. } => true,
         // The next page of a list that began in the old one.
@@ -224,7 +225,7 @@ fn names_the_store(request: &Request) -> bool {
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
         Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
-        Request::Invoke(_) | Request::Services => false,
+        Request::Invoke(_) | Request::Services | Request::Limits => false,
     }
 }
 
@@ -256,12 +257,14 @@ fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
             | Request::Range(_)
             | Request::Scan(_)
             | Request::LeaseTimeToLive(_)
+            | Request::LeaseKeys { .. }
             | Request::LeaseList { .. }
             | Request::Status
             | Request::Watchers { .. }
             | Request::Snapshot
             | Request::ReadSnapshot { .. }
             | Request::Services
+            | Request::Limits
     )
 }
 
@@ -276,11 +279,12 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
         Reply::LeaseGrant(reply) | Reply::LeaseKeepAlive(reply) => reply.revision,
         Reply::LeaseTimeToLive(reply) => reply.revision,
         Reply::LeaseList(reply) => reply.revision,
+        Reply::LeaseKeys(reply) => reply.revision,
         Reply::Compact(reply) => reply.revision,
         Reply::Status(reply) => reply.revision,
         Reply::Watchers(reply) => reply.revision,
         Reply::Snapshot(reply) => reply.revision,
         Reply::EndWatcher | Reply::ReadSnapshot(_) | Reply::Job(_) => 0,
-        Reply::Invoke(_) | Reply::Services(_) => 0,
+        Reply::Invoke(_) | Reply::Services(_) | Reply::Limits(_) => 0,
     }
 }

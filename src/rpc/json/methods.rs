@@ -17,7 +17,7 @@ use crate::model::WatchRequest;
 use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are methods of the same name.
-const REQUESTS: [&str; 21] = [
+const REQUESTS: [&str; 23] = [
     "Set",
     "Get",
     "Range",
@@ -38,6 +38,8 @@ const REQUESTS: [&str; 21] = [
     "ReadSnapshot",
     "Services",
     "Login",
+    "LeaseKeys",
+    "Limits",
     "Job",
 ];
 

@@ -20,4 +20,4 @@ pub(crate) use ask::{Ask, IdText, Limits, What, no_method_among, understand};
 pub(crate) use envelope::Envelope;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 pub(crate) use shape::Shape;
-pub(crate) use splitter::{Bounds, Split, SplitError, Splitter};
+pub(crate) use splitter::{Bounds, Split, SplitError, Splitter, Start};

@@ -22,6 +22,26 @@ pub(crate) struct Splitter {
     escaped: bool,
 }
 
+/// How a connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With an object, white space before it or not.
+    Json,
+    /// With nothing but white space so far.
+    Space,
+    Other,
+}
+
+impl Start {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        match bytes.iter().find(|byte| !is_space(**byte)) {
+            Some(b'{') => Self::Json,
+            None if !bytes.is_empty() => Self::Space,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Bounds of a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {

@@ -143,7 +143,8 @@ pub(super) async fn read_hello(
 /// What whoever does not begin as a link does is told.
 fn not_a_link(start: &[u8]) -> &'static str {
     let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
-    match start {
+    // White space before the `{` of a JSON client is no part of it.
+    match start.trim_ascii_start() {
         _ if same == PREFACE.len() - 1 => {
             "ERR wakeful: this end speaks version 1 of links, the other another; update the older \
              of the two\n"

@@ -228,6 +228,8 @@ fn requests(golden: &mut Golden) {
     let argument = Payload::json("x").unwrap();
     golden.request("Invoke with JSON", Request::Invoke(Invocation { method, argument }));
     golden.request("Services", Request::Services);
+    golden.request("LeaseKeys", Request::LeaseKeys { id: 5, after: "a".into(), limit: 100 });
+    golden.request("Limits", Request::Limits);
     golden.call("Login with a password", &Call::Login(Credentials::password("me", "secret")));
     golden.call("Login with a token", &Call::Login(Credentials::token("wakeful_1")));
 }
@@ -347,6 +349,10 @@ fn replies(golden: &mut Golden) {
     golden.reply("Invoke", &Reply::Invoke(Payload::bincode("hello:x").unwrap()));
     let hello = ServiceInfo { name: "HelloService".into(), methods: vec!["Hello".into()] };
     golden.reply("Services", &Reply::Services(vec![hello]));
+    let page = LeaseKeysReply { revision: 3, keys: vec!["a".into()], more: true };
+    golden.reply("LeaseKeys", &Reply::LeaseKeys(page));
+    let limit = LimitInfo { name: "store.keys_max".to_owned(), value: 10 };
+    golden.reply("Limits", &Reply::Limits(vec![limit]));
     let identity = Identity { name: "me".to_owned(), via: Via::Token };
     golden.wire_reply("Login", &WireReply::Login((&identity).into()));
     let event = Some(Event { kv: kv(), previous: None });

@@ -40,6 +40,7 @@ fn small() -> QueueConfig {
     queue.list_jobs_max = 15;
     queue.list_bytes_max = 2_500;
     queue.backoff_pauses_max = 4;
+    queue.revoked_max = 50;
     queue
 }
 
@@ -139,13 +140,52 @@ fn s10_every_body_about_jobs_fits_in_a_frame_that_the_configuration_allows() {
     let next = Some(u64::MAX);
     let schedules = vec![ScheduleInfo { schedule, next, pushed: u64::MAX, missed: u64::MAX }; 30];
     assert!(reply(JobReply::Schedules(schedules)) <= max[5]);
+    let revoked = vec![Reservation { id: u64::MAX, epoch: u32::MAX }; queue.revoked_max];
+    assert!(reply(JobReply::Revoked(revoked)) <= max[6]);
+    let backoff = Some(Backoff::List(vec![LONG; queue.backoff_pauses_max]));
+    let rate = Some(Rate { jobs: u32::MAX, per: LONG, burst: u32::MAX });
+    let settings = TopicSettings {
+        concurrency: Some(u32::MAX),
+        rate,
+        jobs_max: Some(u64::MAX),
+        bytes_max: Some(u64::MAX),
+        retry_max: Some(u32::MAX),
+        loss_max: Some(u32::MAX),
+        backoff,
+        order_limit: Some(u32::MAX),
+        order_retry: OrderRetry::Skip,
+    };
+    // As many names as the page has bytes for, and one more.
+    let name = queue.list_bytes_max / queue.list_jobs_max;
+    let topic = |name: usize| TopicInfo {
+        name: blob(name),
+        settings: settings.clone(),
+        paused: true,
+        ready: u64::MAX,
+        delayed: u64::MAX,
+        reserved: u64::MAX,
+        dead: u64::MAX,
+        bytes: u64::MAX,
+        pushed_total: u64::MAX,
+        done_total: u64::MAX,
+        dead_total: u64::MAX,
+        cancelled_total: u64::MAX,
+        evicted_total: u64::MAX,
+        oldest: LONG,
+        pushed_recent: u64::MAX,
+        finished_recent: u64::MAX,
+        waiting_workers: u64::MAX,
+    };
+    let mut topics = vec![topic(name); queue.list_jobs_max - 1];
+    topics.push(topic(name + queue.name_bytes_max));
+    assert!(reply(JobReply::Topics { topics, more: true }) <= max[4]);
 }
 
 #[test]
 fn s10_limits_under_which_a_body_about_jobs_could_be_too_large_are_refused() {
     Config::new().check().unwrap();
     type Change = fn(&mut QueueConfig);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("queue.push_bytes_max", |queue| queue.push_bytes_max = usize::MAX),
         ("queue.credits_max", |queue| queue.credits_max = u32::MAX),
         ("queue.push_jobs_max", |queue| {
@@ -155,6 +195,7 @@ fn s10_limits_under_which_a_body_about_jobs_could_be_too_large_are_refused() {
         ("queue.output_bytes_max", |queue| queue.output_bytes_max = usize::MAX),
         ("queue.list_bytes_max", |queue| queue.list_bytes_max = usize::MAX),
         ("queue.schedules_max", |queue| queue.schedules_max = usize::MAX),
+        ("queue.revoked_max", |queue| queue.revoked_max = usize::MAX),
     ];
     for (name, change) in changes {
         let mut config = Config::new();

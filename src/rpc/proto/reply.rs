@@ -10,9 +10,9 @@ use super::job_reply::WireJobReply;
 use super::login::WireIdentity;
 use super::{WireEvent, WireKeyRange, WireKeyValue, millis};
 use crate::model::{
-    Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, RangeReply, Reply, SetReply, SnapshotReply, StatusReply, TxnReply,
-    WaitOutcome, WatcherInfo, WatcherKind, WatchersReply,
+    Blob, CompactReply, DeleteReply, GetReply, KeyValue, LeaseKeysReply, LeaseListReply,
+    LeaseReply, LeaseTimeToLiveReply, LimitInfo, RangeReply, Reply, SetReply, SnapshotReply,
+    StatusReply, TxnReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,13 @@ pub(crate) enum WireReply<'a> {
     Services(#[serde(borrow)] Vec<WireService<'a>>),
     Login(#[serde(borrow)] WireIdentity<'a>),
     Scan(#[serde(borrow)] WireScanReply<'a>),
+    LeaseKeys {
+        revision: u64,
+        #[serde(borrow)]
+        keys: Vec<&'a serde_bytes::Bytes>,
+        more: bool,
+    },
+    Limits(#[serde(borrow)] Vec<WireLimit<'a>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,6 +175,13 @@ pub(crate) struct WireStatus<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireLimit<'a> {
+    #[serde(borrow)]
+    name: &'a str,
+    value: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireWatcher<'a> {
     id: u64,
     /// false: a wait; true: a watch.
@@ -181,6 +195,14 @@ pub(crate) struct WireWatcher<'a> {
 
 fn wire_kvs(kvs: &[Arc<KeyValue>]) -> Vec<WireKeyValue<'_>> {
     kvs.iter().map(|kv| WireKeyValue::from(&**kv)).collect()
+}
+
+fn wire_keys(keys: &[Blob]) -> Vec<&serde_bytes::Bytes> {
+    keys.iter().map(|key| serde_bytes::Bytes::new(key)).collect()
+}
+
+fn owned_keys(keys: Vec<&serde_bytes::Bytes>) -> Vec<Blob> {
+    keys.into_iter().map(|key| Blob::from(&**key)).collect()
 }
 
 fn owned(kv: WireKeyValue<'_>) -> Arc<KeyValue> {
@@ -208,7 +230,7 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
                 id: lease.id,
                 granted_ms: millis(lease.granted),
                 remaining_ms: millis(lease.remaining),
-                keys: lease.keys.iter().map(|key| serde_bytes::Bytes::new(key)).collect(),
+                keys: wire_keys(&lease.keys),
             },
             Reply::LeaseList(list) => Self::LeaseList {
                 revision: list.revision,
@@ -233,6 +255,16 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             Reply::Invoke(output) => Self::Invoke(output.into()),
             Reply::Services(services) => {
                 Self::Services(services.iter().map(WireService::from).collect())
+            }
+            Reply::LeaseKeys(page) => Self::LeaseKeys {
+                revision: page.revision,
+                keys: wire_keys(&page.keys),
+                more: page.more,
+            },
+            Reply::Limits(limits) => {
+                let wire =
+                    |limit: &'a LimitInfo| WireLimit { name: &limit.name, value: limit.value };
+                Self::Limits(limits.iter().map(wire).collect())
             }
         }
     }
@@ -276,7 +308,7 @@ impl WireReply<'_> {
                     id,
                     granted: Duration::from_millis(granted_ms),
                     remaining: Duration::from_millis(remaining_ms),
-                    keys: keys.into_iter().map(|key| Blob::from(&**key)).collect(),
+                    keys: owned_keys(keys),
                 })
             }
             Self::LeaseList { revision, leases, more } => {
@@ -298,6 +330,16 @@ impl WireReply<'_> {
             Self::Invoke(output) => Reply::Invoke(output.into()),
             Self::Services(services) => {
                 Reply::Services(services.into_iter().map(Into::into).collect())
+            }
+            Self::LeaseKeys { revision, keys, more } => {
+                Reply::LeaseKeys(LeaseKeysReply { revision, keys: owned_keys(keys), more })
+            }
+            Self::Limits(limits) => {
+                let info = |wire: WireLimit<'_>| LimitInfo {
+                    name: wire.name.to_owned(),
+                    value: wire.value,
+                };
+                Reply::Limits(limits.into_iter().map(info).collect())
             }
             Self::Wait { .. }
             | Self::StreamOpen

@@ -100,6 +100,14 @@ pub(crate) enum WireRequest<'a> {
     Services,
     Login(#[serde(borrow)] WireCredentials<'a>),
     Scan(#[serde(borrow)] WireRange<'a>),
+    LeaseKeys {
+        id: u64,
+        /// Empty: from the start.
+        #[serde(borrow, with = "serde_bytes")]
+        after: &'a [u8],
+        limit: u32,
+    },
+    Limits,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -240,6 +248,10 @@ impl From<WireCall<'_>> for Call {
             WireRequest::Job(job) => Request::Job(job.into()),
             WireRequest::Invoke(invocation) => Request::Invoke(invocation.into()),
             WireRequest::Services => Request::Services,
+            WireRequest::LeaseKeys { id, after, limit } => {
+                Request::LeaseKeys { id, after: Blob::from(after), limit: limit as usize }
+            }
+            WireRequest::Limits => Request::Limits,
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -319,6 +331,10 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
             Request::Job(job) => Self::Job(job.into()),
             Request::Invoke(invocation) => Self::Invoke(invocation.into()),
             Request::Services => Self::Services,
+            Request::LeaseKeys { id, after, limit } => {
+                Self::LeaseKeys { id: *id, after, limit: saturate(*limit) }
+            }
+            Request::Limits => Self::Limits,
         }
     }
 }

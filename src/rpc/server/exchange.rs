@@ -81,7 +81,7 @@ fn in_flight(id: u64) -> End {
 /// Whether a request is not for the store.
 fn goes_elsewhere(call: &Call) -> bool {
     let Call::Store { request, .. } = call else { return false };
-    matches!(request, Request::Job(_) | Request::Invoke(_) | Request::Services)
+    matches!(request, Request::Job(_) | Request::Invoke(_) | Request::Services | Request::Limits)
 }
 
 impl Exchange {
@@ -231,12 +231,20 @@ impl Exchange {
             }
             Request::Services if !once => {
                 let services = self.gate.callable(self.service.methods().services());
-                let reply = CallReply { reply: Reply::Services(services), durability: None };
-                self.answers.push_back((id, Ok(Done::Reply(reply))));
+                self.reply_here(id, Reply::Services(services));
+            }
+            Request::Limits if !once => {
+                self.reply_here(id, Reply::Limits(self.service.limits()));
             }
             request => return Some(Call::Store { options, request }),
         }
         None
+    }
+
+    /// Answers a request that is for no actor.
+    fn reply_here(&mut self, id: u64, reply: Reply) {
+        let reply = CallReply { reply, durability: None };
+        self.answers.push_back((id, Ok(Done::Reply(reply))));
     }
 
     /// That no id was asked for twice in the same message. Ids that rise need no look.

@@ -14,7 +14,7 @@ use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
-use crate::rpc::json::{Ask, Splitter, What};
+use crate::rpc::json::{Ask, Splitter, Start, What};
 use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
@@ -171,8 +171,14 @@ impl Inbox {
     /// Understands `bytes` as far as there are whole frames and there is room; tells how far.
     fn parse(&mut self, bytes: &[u8], now: Instant, config: &RpcConfig) -> Result<usize, Fatal> {
         self.full = false;
-        if self.phase == Phase::Json || (self.phase == Phase::Preface && json::begins(bytes)) {
-            self.phase = Phase::Json;
+        if self.phase == Phase::Preface {
+            match Start::of(bytes) {
+                Start::Json => self.phase = Phase::Json,
+                Start::Space if bytes.len() <= HELLO_BYTES_MAX => return Ok(0),
+                Start::Space | Start::Other => {}
+            }
+        }
+        if self.phase == Phase::Json {
             return self.parse_json(bytes, now, config);
         }
         let mut rest = bytes;

@@ -78,6 +78,7 @@ fn of_request(request: &Request) -> Cow<'static, str> {
         Request::LeaseRevoke(_) => "LeaseRevoke",
         Request::LeaseTimeToLive(_) => "LeaseTimeToLive",
         Request::LeaseList { .. } => "LeaseList",
+        Request::LeaseKeys { .. } => "LeaseKeys",
         Request::Compact(_) => "Compact",
         Request::Status => "Status",
         Request::Watchers { .. } => "Watchers",
@@ -85,6 +86,7 @@ fn of_request(request: &Request) -> Cow<'static, str> {
         Request::Snapshot => "Snapshot",
         Request::ReadSnapshot { .. } => "ReadSnapshot",
         Request::Services => "Services",
+        Request::Limits => "Limits",
         // Whatever a client says is a name of a method is escaped.
         Request::Invoke(invocation) => return invocation.method.escape_debug().to_string().into(),
         Request::Job(request) => of_job(request),

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::http;
+use crate::rpc::json::Start;
 use crate::rpc::proto::WireError;
 use crate::rpc::socket::Socket;
 use crate::session::{Identity, Via};
@@ -183,7 +184,7 @@ impl Door {
             [] => {
                 format!("ERR wakeful: nothing came within {}; {SPEAK_TLS}\n", self.timeout).into()
             }
-            [b'{', ..] => {
+            seen if Start::of(seen) == Start::Json => {
                 format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
             }
             seen if http::is_request(seen) => http::refusal!(

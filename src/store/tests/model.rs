@@ -13,9 +13,9 @@ use super::share_of_key;
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, Compare, CompareOp, CompareTarget, DeleteReply, DeleteRequest, Event,
-    GetReply, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseId, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, RangeOrder, RangeReply, RangeRequest, Reply, Request, Revision, SetReply,
-    SetRequest, TxnOp, TxnReply, TxnRequest,
+    GetReply, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseId, LeaseKeysReply,
+    LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeOrder, RangeReply, RangeRequest, Reply,
+    Request, Revision, SetReply, SetRequest, TxnOp, TxnReply, TxnRequest,
 };
 use crate::store::Micros;
 use crate::store::history::EVENT_OVERHEAD_BYTES;
@@ -177,14 +177,19 @@ impl Model {
                 let revision = self.revision();
                 Reply::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
             }
+            Request::LeaseKeys { id, after, limit } => {
+                let (keys, more) = self.key_page(id, &after, self.limit(limit));
+                Reply::LeaseKeys(LeaseKeysReply { revision, keys, more })
+            }
             Request::LeaseTimeToLive(id) => {
+                let keys = self.key_page(id, &Blob::default(), self.config.range_keys_max).0;
                 let lease = &self.leases[&id];
                 Reply::LeaseTimeToLive(LeaseTimeToLiveReply {
                     revision,
                     id,
                     granted: lease.ttl,
                     remaining: Duration::from_micros(lease.deadline.saturating_sub(now)),
-                    keys: self.keys_of(id).into_iter().take(self.config.range_keys_max).collect(),
+                    keys,
                 })
             }
             Request::LeaseList { after, limit } => {
@@ -206,6 +211,20 @@ impl Model {
 
 /// What is done.
 impl Model {
+    /// Keys of a lease above `after`: up to `limit`, and to a page's bytes, but one at least.
+    fn key_page(&self, id: LeaseId, after: &Blob, limit: usize) -> (Vec<Blob>, bool) {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for key in self.keys_of(id).into_iter().filter(|key| key > after) {
+            bytes += key.len();
+            let full = bytes > self.config.range_bytes_max && !page.is_empty();
+            if page.len() == limit || full {
+                return (page, true);
+            }
+            page.push(key);
+        }
+        (page, false)
+    }
+
     /// Does `change` at the next revision, which becomes the current one if it made an event.
     fn transact(&mut self, change: impl FnOnce(&mut Self) -> Vec<Reply>) -> Vec<Reply> {
         let events = self.log.len();

@@ -142,6 +142,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         2 => range_request().prop_map(Request::Scan),
         1 => (1..8u64).prop_map(Request::LeaseKeepAlive),
         1 => (1..8u64).prop_map(Request::LeaseTimeToLive),
+        1 => (1..8u64, key(), 0..4usize)
+            .prop_map(|(id, after, limit)| Request::LeaseKeys { id, after, limit }),
         1 => (0..8u64, 0..4usize)
             .prop_map(|(after, limit)| Request::LeaseList { after, limit }),
         1 => revision().prop_map(Request::Compact),

@@ -142,6 +142,28 @@ fn watchers_are_listed_in_order_of_id() {
     assert!(page.watchers.is_sorted_by(|a, b| a.id < b.id), "{page:?}");
 }
 
+/// A page of watchers ended by their number alone, so that one of long keys fitted in no frame.
+#[test]
+fn a_page_of_watchers_ends_where_its_bytes_do() {
+    let mut hub = hub_with(|store, _| store.range_bytes_max = 1_000);
+    for party in 0..10 {
+        let key = format!("{party}{}", "k".repeat(400));
+        hub.parked(party, wait(KeyRange::key(key), WaitCondition::Exists));
+    }
+    let (mut after, mut ids) = (0, Vec::new());
+    loop {
+        let asked = hub.ask(Request::Watchers { after, limit: 0 });
+        let Ok(Reply::Watchers(page)) = asked else { panic!("a page") };
+        assert!((1..=2).contains(&page.watchers.len()), "{page:?}");
+        ids.extend(page.watchers.iter().map(|watcher| watcher.id));
+        after = page.watchers.last().unwrap().id;
+        if !page.more {
+            break;
+        }
+    }
+    assert!(ids.len() == 10 && ids.is_sorted());
+}
+
 /// Above a revision that is compacted, a key deleted since was not looked for.
 #[test]
 fn mod_revision_above_a_compacted_one_sees_deletes() {

@@ -26,7 +26,7 @@ use super::pause::Pause;
 use super::recording_actor::RecordingActor;
 use super::time::later;
 use super::{Cancelled, HandlerOptions, Queue, Stopped, WorkerStats};
-use crate::config::work::{BATCH_JOBS_MAX, LOOK_MAX, LOOK_MIN};
+use crate::config::work::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, ERROR_BYTES_MAX, LOOK_MAX, LOOK_MIN};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, Reservation, Verdict};
 
@@ -53,6 +53,8 @@ pub(super) struct WorkerActor<Q: Queue> {
     settles: usize,
     /// Most jobs in one request: less if the queue says so.
     batch_max: usize,
+    /// Bytes after which a request to settle ends.
+    batch_bytes_max: usize,
     asking: Pause,
     settling: Pause,
     touch_at: Instant,
@@ -104,6 +106,7 @@ impl<Q: Queue> WorkerActor<Q> {
             asked: 0,
             settles: 0,
             batch_max: BATCH_JOBS_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
             asking: Pause::default(),
             settling: Pause::default(),
             touch_at: later(now, options.visibility / 3),
@@ -159,7 +162,8 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    fn say(&mut self, reservation: Reservation, verdict: Verdict) {
+    fn say(&mut self, reservation: Reservation, mut verdict: Verdict) {
+        verdict.cut_error(ERROR_BYTES_MAX);
         let mut stats = self.stats.lock();
         match verdict {
             Verdict::Done { .. } => stats.done += 1,

@@ -44,7 +44,7 @@ impl<Q: Queue> WorkerActor<Q> {
             return;
         }
         while self.settles < SETTLES_MAX {
-            let batch = self.books.settle(self.batch_max);
+            let batch = self.books.settle(self.batch_max, self.batch_bytes_max);
             if batch.is_empty() {
                 return;
             }
@@ -71,6 +71,9 @@ impl<Q: Queue> WorkerActor<Q> {
                 }
             }
             Err(error) if self.allows_less(&error) => self.books.say_again(batch),
+            Err(error) if error.code == ErrorCode::FrameTooLarge => {
+                self.settle_in_parts(batch, error);
+            }
             Err(error) => {
                 self.stats.lock().queue_errors += 1;
                 let pause = self.settling.failed(Instant::now(), rand::random());
@@ -79,6 +82,19 @@ impl<Q: Queue> WorkerActor<Q> {
                     self.books.say_again(batch);
                 }
                 // What is not said again comes back when its visibility is over.
+            }
+        }
+    }
+
+    /// A batch did not fit in a frame of the server.
+    fn settle_in_parts(&mut self, mut batch: Vec<Settlement>, error: Error) {
+        match (batch.len(), batch.pop()) {
+            // Alone it never will.
+            (1, Some(settlement)) => self.refused(settlement, error),
+            (_, last) => {
+                self.batch_bytes_max /= 2;
+                batch.extend(last);
+                self.books.say_again(batch);
             }
         }
     }

@@ -5,6 +5,7 @@ mod ends;
 mod jobs;
 mod keys;
 mod leases;
+mod limits;
 mod operators;
 mod serving;
 #[cfg(target_os = "linux")]

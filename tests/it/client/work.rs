@@ -219,3 +219,44 @@ async fn a_worker_ends_with_its_client() {
     within(client.close()).await;
     assert_eq!(within(worker.ended()).await.stuck, 0);
 }
+
+/// Results that were done at the same time were settled in one request, which no frame held, and their
+/// jobs ran again.
+#[actix_rt::test]
+async fn j12_results_that_no_frame_holds_together_are_settled_in_parts() {
+    const JOBS: usize = 40;
+    let server = Server::start();
+    let (near, far) = (connect(server.addr()).await, connect(server.addr()).await);
+    let all = Arc::new(tokio::sync::Barrier::new(JOBS));
+    let handler = does(move |_, _| {
+        let all = Arc::clone(&all);
+        async move {
+            all.wait().await;
+            Ok("r".repeat(900 * 1024))
+        }
+    });
+    let mut ids = Vec::new();
+    for _ in 0..JOBS {
+        ids.push(push(&near, "t", "job", PushOptions::default()).await);
+    }
+    let worker = far.work("t", handler, HandlerOptions { concurrency: JOBS, ..patient() }).unwrap();
+    for id in ids {
+        assert_eq!(result(&near, "t", id).await.unwrap().len(), 900 * 1024);
+        let done = job(&near, id).await;
+        assert_eq!((done.epoch, done.failures, done.losses), (1, 0, 0));
+    }
+    within(worker.stop(LONG)).await;
+}
+
+/// An error that no frame held was not told, and its job was held until its time was over.
+#[actix_rt::test]
+async fn j5_an_error_as_long_as_no_frame_is_cut_off() {
+    let server = Server::start();
+    let (near, far) = (connect(server.addr()).await, connect(server.addr()).await);
+    let handler = does(async |_, _| Err(JobError::fail("e".repeat(9 * 1024 * 1024))));
+    let worker = far.work("t", handler, patient()).unwrap();
+    let id = push(&near, "t", "job", PushOptions::default()).await;
+    assert_eq!(result(&near, "t", id).await.unwrap_err().code, ErrorCode::JobDead);
+    assert!(job(&near, id).await.errors[0].starts_with("eee"));
+    within(worker.stop(LONG)).await;
+}

@@ -3,9 +3,9 @@
 use super::*;
 use crate::config::Durability;
 use crate::model::{
-    CallOptions, CallReply, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange,
-    LeaseGrantRequest, RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition,
-    WaitOutcome, WaitRequest,
+    Blob, CallOptions, CallReply, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest,
+    KeyRange, LeaseGrantRequest, RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
+    WaitCondition, WaitOutcome, WaitRequest,
 };
 use crate::operations::Operations;
 
@@ -176,6 +176,7 @@ async fn what_names_things_of_a_store_is_not_sent_to_another() {
         Request::LeaseKeepAlive(5),
         Request::LeaseRevoke(5),
         Request::LeaseTimeToLive(5),
+        Request::LeaseKeys { id: 5, after: Blob::default(), limit: 0 },
         Request::EndWatcher(5),
     ];
     let of_any = [
@@ -190,6 +191,7 @@ async fn what_names_things_of_a_store_is_not_sent_to_another() {
         success(TxnOp::Delete(DeleteRequest::new(KeyRange::all()))),
         Request::LeaseGrant(LeaseGrantRequest { id: 5, ttl: Duration::from_secs(1) }),
         Request::Status,
+        Request::Limits,
     ];
     let server = Server::start().await;
     let (client, peer) = server.connect().await;

@@ -7,6 +7,7 @@ use super::connect;
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::{CodecError, decode, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE, split};
+use crate::rpc::json::Start;
 use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{WireError, WireHello};
 use crate::rpc::server::{HELLO_BYTES_MAX, not_wakeful};
@@ -67,8 +68,10 @@ pub(super) async fn read_route(
 
 /// What `received` says; `None` while it is too little.
 fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Refusal>> {
-    if received.first() == Some(&b'{') {
-        return json(received, json_bytes_max);
+    match Start::of(received) {
+        Start::Json => return json(received, json_bytes_max),
+        Start::Space if received.len() <= HELLO_BYTES_MAX => return None,
+        Start::Space | Start::Other => {}
     }
     let start = received.get(..PREFACE.len()).unwrap_or(received);
     if !PREFACE.starts_with(start) {
@@ -208,6 +211,8 @@ mod tests {
         for at in 1..connect.len() {
             let found = route(&[&connect[..at], &connect[at..], b"\n{\"method\""]).await.unwrap();
             assert_eq!((&*found.server, found.forward.is_empty()), ("edge", true));
+            let spaced = route(&[b"\n", b" \t", &connect[..at], &connect[at..]]).await.unwrap();
+            assert_eq!((&*spaced.server, spaced.forward.is_empty()), ("edge", true));
             assert_eq!(
                 found.answer,
                 b"{\"id\":7,\"result\":{\"server\":\"edge\"},\"error\":null}\n"

@@ -7,11 +7,6 @@ use super::{Fatal, Inbox, Received, is_login};
 use crate::config::RpcConfig;
 use crate::rpc::json::{Bounds, Limits, Split, SplitError, What, understand};
 
-/// Whether a connection that begins so speaks JSON.
-pub(super) fn begins(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&b'{')
-}
-
 impl Inbox {
     /// Understands `bytes` as far as there are whole objects and there is room; tells how far.
     pub(super) fn parse_json(
@@ -129,6 +124,30 @@ mod tests {
                 assert!(inbox.is_json() && inbox.is_open());
             }
         }
+    }
+
+    #[test]
+    fn g1_white_space_may_come_before_the_first_object_but_not_without_end() {
+        let config = Config::new().rpc;
+        let script = b"\r\n \t\n{\"id\":1}";
+        for size in 1..=script.len() {
+            let (mut inbox, mut told) = (Inbox::new(), Vec::new());
+            for piece in script.chunks(size) {
+                assert!(inbox.push(piece, Instant::now(), &config).is_ok());
+                told.extend(ids(&mut inbox));
+            }
+            assert_eq!(told, ["1"], "in pieces of {size}");
+            assert!(inbox.is_json());
+        }
+        let mut inbox = Inbox::new();
+        assert!(inbox.push(&[b' '; 1024], Instant::now(), &config).is_ok());
+        assert!(!inbox.has_preface(), "it has shown nothing yet");
+        let end = inbox.push(b" ", Instant::now(), &config);
+        assert!(matches!(end, Err(Fatal::NotWakeful(_))));
+        let mut inbox = Inbox::new();
+        assert!(inbox.push(b" \n", Instant::now(), &config).is_ok());
+        let end = inbox.push(b"WAKEFUL\x01", Instant::now(), &config);
+        assert!(matches!(end, Err(Fatal::NotWakeful(_))));
     }
 
     #[test]

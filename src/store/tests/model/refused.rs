@@ -42,6 +42,11 @@ impl Model {
             | Request::LeaseTimeToLive(id) => {
                 reasons.extend((!self.leases.contains_key(id)).then_some("LeaseNotFound"));
             }
+            Request::LeaseKeys { id, limit, .. } => {
+                reasons.extend((!self.leases.contains_key(id)).then_some("LeaseNotFound"));
+                let too_long = *limit > self.config.range_keys_max;
+                reasons.extend(too_long.then_some("store.range_keys_max"));
+            }
             Request::LeaseList { limit, .. } => {
                 let too_long = *limit > self.config.range_keys_max;
                 reasons.extend(too_long.then_some("store.range_keys_max"));

@@ -1,0 +1,191 @@
+//! [`Slices`]: deletes more keys than one revision may change, page by page.
+
+use std::io::{self, IsTerminal};
+
+use super::asks::{self, Asks};
+use super::del::{object, show_previous};
+use super::failure::{Exit, Failure};
+use super::input;
+use super::json::Object;
+use super::output::{Output, notice};
+use super::progress::Progress;
+use super::range;
+use crate::{
+    Blob, DeleteReply, DeleteRequest, Details, Durability, Error, ErrorCode, KeyRange, Operations,
+    RangeOrder, RangeReply, RangeRequest, Reply, Request,
+};
+
+/// Limits that a delete of fewer keys passes.
+const LIMITS: [&str; 5] = [
+    "store.steps_max",
+    "store.revision_events_max",
+    "store.revision_bytes_max",
+    "store.range_keys_max",
+    "store.range_bytes_max",
+];
+
+/// Whether a delete of `range` was refused as it is too large, and smaller ones may not be.
+pub(super) fn would_help(error: &Error, range: &KeyRange) -> bool {
+    let named = matches!(&error.details, Details::Limit { name, .. } if LIMITS.contains(&&**name));
+    named && error.code == ErrorCode::LimitExceeded && !matches!(range, KeyRange::Key(_))
+}
+
+/// Keys that are deleted in several revisions.
+pub(super) struct Slices<'a, S> {
+    pub(super) range: KeyRange,
+    pub(super) previous: bool,
+    pub(super) asks: Asks,
+    pub(super) store: &'a S,
+}
+
+impl<S: Operations> Slices<'_, S> {
+    /// Asks at the terminal whether to go on; `error` is why it cannot be done at once.
+    pub(super) async fn agree(
+        &self,
+        mut error: Error,
+        yes: bool,
+        out: &Output,
+    ) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        if out.json() || !io::stdin().is_terminal() {
+            error.message += "; --yes deletes them in parts, each a revision of its own";
+            return Err(error.into());
+        }
+        let (count, range) = (self.count().await?, &self.range);
+        notice(format_args!("{error}"));
+        notice(format_args!("{count} keys in `{range}` can be deleted in parts"));
+        let asked = tokio::task::spawn_blocking(|| input::confirmed("type yes to do so:"));
+        let sure = asked
+            .await
+            .unwrap_or_else(|error| Err(Failure::io("the question", &io::Error::other(error))));
+        match sure? {
+            true => Ok(()),
+            false => Err(Failure::told(Exit::Failed, "Refused", "nothing was changed")),
+        }
+    }
+
+    /// Deletes what there is, in order of keys, and returns how many keys that was. Keys behind the
+    /// last of those that are there at the start are not followed, or it might never end.
+    pub(super) async fn delete(&self, out: &mut Output) -> Result<u64, Failure> {
+        let mut progress = Progress::new(out);
+        let mut deleted = 0;
+        if let Some(last) = self.last_key().await? {
+            let total = self.count().await?;
+            let mut page = self.page_before(&last);
+            while !page.range.is_empty() {
+                let read = range::page(self.store, &page).await;
+                let read = read.map_err(|error| told(deleted, error))?;
+                let Some(slice) = slice(&read, &last) else {
+                    // A scan may have found nothing yet.
+                    page.after = read.next;
+                    if page.after.is_none() {
+                        break;
+                    }
+                    continue;
+                };
+                let (reply, durability) = match self.delete_one(slice).await {
+                    // Other keys have come between those of the page, or their values are large.
+                    Err(error) if would_help(&error, &self.range) && read.kvs.len() > 1 => {
+                        page.limit = read.kvs.len() / 2;
+                        continue;
+                    }
+                    done => done.map_err(|error| told(deleted, error))?,
+                };
+                deleted += reply.deleted;
+                self.show(&reply, durability, out);
+                out.flush().await?;
+                progress.show(format_args!("{deleted} of {total} keys deleted"));
+                if !read.more {
+                    break;
+                }
+                // The last key of a page bounds its slice, and is the first of the next.
+                let behind = read.kvs.len().saturating_sub(2);
+                page.after = read.kvs.get(behind).map(|kv| kv.key.clone());
+            }
+            let done = self.delete_one(KeyRange::Key(last)).await;
+            let (reply, durability) = done.map_err(|error| told(deleted, error))?;
+            deleted += reply.deleted;
+            self.show(&reply, durability, out);
+        }
+        drop(progress);
+        if !out.json() {
+            out.line(deleted);
+        }
+        Ok(deleted)
+    }
+
+    /// The pages of keys before `last`.
+    fn page_before(&self, last: &Blob) -> RangeRequest {
+        let from = match &self.range {
+            KeyRange::Key(from) | KeyRange::Prefix(from) | KeyRange::Range { from, .. } => from,
+        };
+        let range = KeyRange::Range { from: from.clone(), to: last.clone() };
+        RangeRequest { keys_only: true, ..RangeRequest::new(range) }
+    }
+
+    async fn last_key(&self) -> Result<Option<Blob>, Error> {
+        let mut last = RangeRequest {
+            limit: 1,
+            order: RangeOrder::Descending,
+            keys_only: true,
+            ..RangeRequest::new(self.range.clone())
+        };
+        loop {
+            let page = range::page(self.store, &last).await?;
+            // A scan may have found nothing yet.
+            match (page.kvs.first(), page.next) {
+                (Some(kv), _) => return Ok(Some(kv.key.clone())),
+                (None, Some(next)) => last.after = Some(next),
+                (None, None) => return Ok(None),
+            }
+        }
+    }
+
+    async fn count(&self) -> Result<u64, Error> {
+        let count = RangeRequest { count_only: true, ..RangeRequest::new(self.range.clone()) };
+        Ok(range::count(self.store, count).await?.1)
+    }
+
+    async fn delete_one(
+        &self,
+        range: KeyRange,
+    ) -> Result<(DeleteReply, Option<Durability>), Error> {
+        let request = DeleteRequest { range, return_previous: self.previous };
+        // What it got is told once, by the first.
+        let done = self.asks.call(self.store, Request::Delete(request), true).await?;
+        match done.reply {
+            Reply::Delete(reply) => Ok((reply, done.durability)),
+            _ => Err(asks::unfit()),
+        }
+    }
+
+    fn show(&self, reply: &DeleteReply, durability: Option<Durability>, out: &mut Output) {
+        if out.json() {
+            let object = object(Object::new(), reply, self.previous);
+            out.object(asks::durable(object, durability));
+        } else {
+            show_previous(reply, out);
+        }
+    }
+}
+
+/// The keys of a page that lists those before `last`: all of the last page, else all but one, as an
+/// exclusive bound has to be a key.
+fn slice(page: &RangeReply, last: &Blob) -> Option<KeyRange> {
+    let first = page.kvs.first()?;
+    let bound = if page.more { &page.kvs.last()?.key } else { last };
+    Some(match first.key == *bound {
+        true => KeyRange::Key(bound.clone()),
+        false => KeyRange::Range { from: first.key.clone(), to: bound.clone() },
+    })
+}
+
+/// The same error, with what was done before.
+fn told(deleted: u64, mut error: Error) -> Error {
+    if deleted > 0 {
+        error.message += &format!("; {deleted} keys were deleted before");
+    }
+    error
+}
