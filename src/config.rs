@@ -349,7 +349,7 @@ impl Config {
                 topics_max, schedules_max, name_bytes_max, payload_bytes_max, output_bytes_max,
                 progress_bytes_max, error_bytes_max, errors_kept_max, jobs_max, bytes_max,
                 topic_jobs_max, topic_bytes_max, push_jobs_max, push_bytes_max, credits_max, parked_max,
-                parked_bytes_max, wait_max, wait_default, visibility_default, visibility_max,
+                parked_bytes_max, wait_max, wait_default, visibility_default, visibility_max, resume_grace,
                 delay_max, schedule_ahead_max, retry_max, loss_max, backoff_base, backoff_cap, backoff_floor,
                 backoff_pauses_max, priority_step, dead_max, dead_bytes_max, topic_dead_max,
                 topic_dead_bytes_max, dead_age_max, outcomes_max, outcomes_bytes_max, topic_outcomes_max,

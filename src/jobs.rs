@@ -92,6 +92,25 @@ pub trait Jobs: Operations {
         async move { settled(self.job(JobRequest::Touch { reservations, visibility }).await?) }
     }
 
+    /// Makes reservations of a connection that was lost, or of before a restart of the server, those of
+    /// this connection, with a whole visibility timeout each; one answer for each, in order: whether it
+    /// is not lost.
+    ///
+    /// A [`Client`](crate::Client) does so by itself when it reconnects; this is for whoever kept them
+    /// longer than its client lived. Errors: `InvalidArgument` in process, where a job ends with its
+    /// worker.
+    fn resume(
+        &self,
+        reservations: Vec<Reservation>,
+    ) -> impl Future<Output = Result<Vec<bool>, Error>> + Send {
+        async {
+            match self.job(JobRequest::Resume(reservations)).await? {
+                JobReply::Resumed(topics) => Ok(topics.iter().map(Option::is_some).collect()),
+                _ => Err(unfit()),
+            }
+        }
+    }
+
     /// Tells how far a job is.
     ///
     /// Errors: `StaleReservation` if the caller does not hold it any more.

@@ -69,7 +69,7 @@ struct Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         // bound: one for each worker
-        self.queue.do_send(OwnerGone(self.id));
+        self.queue.do_send(OwnerGone { owner: self.id, may_return: false });
     }
 }
 

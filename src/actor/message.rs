@@ -236,6 +236,8 @@ pub(crate) struct JobWorks {
     pub(crate) sink: Arc<dyn AnswerSink>,
     /// What the owner may do, to judge what only the queue knows; `None` for everything.
     pub(crate) restriction: Option<Arc<Access>>,
+    /// The fingerprint of the owner's user; 0 where there are no users.
+    pub(crate) user: u64,
 }
 
 /// A request to the queue.
@@ -282,7 +284,11 @@ pub(crate) struct ReviseAwaits {
 /// The owner is gone: its jobs are lost to it, its parked requests are dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct OwnerGone(pub(crate) OwnerId);
+pub(crate) struct OwnerGone {
+    pub(crate) owner: OwnerId,
+    /// It may come back over another connection: what it may resume is held for it.
+    pub(crate) may_return: bool,
+}
 
 /// What became of jobs, for the storage.
 #[derive(Message)]

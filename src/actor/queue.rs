@@ -19,10 +19,11 @@ use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
 use super::turn::Turns;
 use super::vital::Vital;
+use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::failpoint;
 use crate::journal::{Batch, Progress};
-use crate::model::{JobRef, JobReply, JobRequest, Reservation, Settlement};
+use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
 use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
 
 /// The queue, which a snapshot tells too.
@@ -108,6 +109,27 @@ impl QueueActor {
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
         }
+    }
+
+    /// Resumes reservations for a connection of `user`.
+    fn resume(
+        &mut self,
+        now: Now,
+        caller: Caller,
+        user: u64,
+        reservations: &[Reservation],
+        restriction: Option<&Access>,
+    ) {
+        let failed = self.ledger.as_ref().and_then(|ledger| ledger.log.get().failed().cloned());
+        if let Some(error) = failed {
+            self.answers.push((caller, Err(error)));
+            return;
+        }
+        let may_work =
+            |topic: &Blob| restriction.is_none_or(|access| access.has(Action::Work, topic));
+        let mut queue = self.queue.borrow_mut();
+        let resumed = queue.resume(now, caller.owner, user, reservations, may_work);
+        self.answers.push((caller, resumed.map_err(Error::from)));
     }
 
     /// That what a request changes can be written. Whoever gives jobs back is never refused for
@@ -240,7 +262,7 @@ impl Handler<JobWorks> for QueueActor {
     fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
         failpoint::reached("queue");
         let now = self.now();
-        let JobWorks { owner, works, sink, restriction } = works;
+        let JobWorks { owner, works, sink, restriction, user } = works;
         for work in works {
             let to = To::Connection(sink.clone());
             let caller = Caller { owner, id: work.id, asked: work.durability, to };
@@ -249,9 +271,12 @@ impl Handler<JobWorks> for QueueActor {
                 continue;
             }
             let refusal = refuses_job(&self.queue.borrow(), restriction.as_deref(), &work.request);
-            match refusal {
-                Some(error) => self.answers.push((caller, Err(error))),
-                None => self.ask(now, caller, work.request),
+            match (refusal, work.request) {
+                (Some(error), _) => self.answers.push((caller, Err(error))),
+                (None, JobRequest::Resume(reservations)) => {
+                    self.resume(now, caller, user, &reservations, restriction.as_deref());
+                }
+                (None, request) => self.ask(now, caller, request),
             }
         }
         self.finish(now, ctx);
@@ -312,18 +337,19 @@ impl Handler<CancelJobs> for QueueActor {
 impl Handler<OwnerGone> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, OwnerGone(owner): OwnerGone, ctx: &mut Self::Context) {
+    fn handle(&mut self, gone: OwnerGone, ctx: &mut Self::Context) {
+        let OwnerGone { owner, may_return } = gone;
         let now = self.now();
         if self.queue.borrow().holds(owner) {
             let unseen = self.withheld_jobs(owner);
             self.queue.borrow_mut().undeliver(now, unseen);
         }
-        let parks = self.queue.borrow_mut().owner_gone(now, owner);
+        let parks = self.queue.borrow_mut().owner_gone(now, owner, may_return);
         for park in parks {
             drop(self.callers.take(park));
         }
         // bound: once for each owner
-        self.storage.do_send(OwnerGone(owner));
+        self.storage.do_send(gone);
         self.finish(now, ctx);
     }
 }

@@ -215,7 +215,7 @@ impl Handler<CancelJobs> for StorageActor {
 impl Handler<OwnerGone> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, OwnerGone(owner): OwnerGone, _: &mut Self::Context) {
+    fn handle(&mut self, OwnerGone { owner, .. }: OwnerGone, _: &mut Self::Context) {
         for park in self.callers.forget(owner) {
             self.outcomes.borrow_mut().unpark(park);
         }

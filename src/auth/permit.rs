@@ -130,6 +130,7 @@ impl Access {
             JobRequest::Settle(_)
             | JobRequest::Touch { .. }
             | JobRequest::Progress { .. }
+            | JobRequest::Resume(_)
             | JobRequest::Revoked { .. } => self.needs(Action::Work, self.has_any(Action::Work)),
             JobRequest::Get(job) | JobRequest::Await { job, .. } => match job {
                 JobRef::Index { topic, .. } => self.needs_sight(self.sees_topic(topic)),

@@ -321,7 +321,12 @@ impl Cli {
                         client = common.connect(name, credentials, deadline) => client?,
                         exit = signal_before(on_signal) => return exit,
                     };
-                    let exit = command.run(&client, out).await?;
+                    let exit = command.run(&client, out).await;
+                    if on_signal == OnSignal::Own {
+                        // What it still holds need not wait for its return.
+                        client.close().await;
+                    }
+                    let exit = exit?;
                     out.flush().await?;
                     Ok(exit)
                 })

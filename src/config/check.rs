@@ -199,6 +199,7 @@ impl Config {
         for (name, time, least) in [
             ("queue.wait_max", queue.wait_max, zero),
             ("queue.visibility_max", queue.visibility_max, ms),
+            ("queue.resume_grace", queue.resume_grace, zero),
             ("queue.delay_max", queue.delay_max, zero),
             ("queue.schedule_ahead_max", queue.schedule_ahead_max, day),
             ("queue.backoff_cap", queue.backoff_cap, zero),
@@ -234,7 +235,7 @@ mod tests {
     fn s10_limits_under_which_no_job_could_be_done_are_refused() {
         Config::new().check().unwrap();
         type Change = fn(&mut QueueConfig);
-        let changes: [(&str, Change); 17] = [
+        let changes: [(&str, Change); 18] = [
             ("queue.name_bytes_max", |queue| queue.name_bytes_max = 0),
             ("queue.push_jobs_max", |queue| queue.push_jobs_max = 0),
             ("queue.push_bytes_max", |queue| queue.push_bytes_max = 0),
@@ -247,6 +248,7 @@ mod tests {
             ("queue.visibility_max", |queue| queue.visibility_max = Duration::MAX),
             ("queue.visibility_default", |queue| queue.visibility_default = Duration::ZERO),
             ("queue.visibility_default", |queue| queue.visibility_max = Duration::from_secs(29)),
+            ("queue.resume_grace", |queue| queue.resume_grace = Duration::MAX),
             ("queue.delay_max", |queue| queue.delay_max = Duration::MAX),
             ("queue.schedule_ahead_max", |queue| queue.schedule_ahead_max = Duration::ZERO),
             ("queue.backoff_cap", |queue| queue.backoff_cap = Duration::MAX),

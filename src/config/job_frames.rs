@@ -35,8 +35,12 @@ pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 7] {
              queue.name_bytes_max for each of queue.credits_max",
         ),
         (
-            queue.push_jobs_max.saturating_mul(REFUSAL_BYTES),
-            "512 bytes for each of queue.push_jobs_max",
+            // Refusals of settlements, or topics of what is resumed.
+            queue
+                .push_jobs_max
+                .saturating_mul(queue.name_bytes_max.saturating_add(16).max(REFUSAL_BYTES)),
+            "512 bytes, or 16 and queue.name_bytes_max if that is more, for each of \
+             queue.push_jobs_max",
         ),
         (
             sum(&[queue.payload_bytes_max, told, FIXED_BYTES]),

@@ -48,6 +48,10 @@ pub struct QueueConfig {
     pub visibility_default: Duration,
     /// Longest time that a worker may hold a job without a touch.
     pub visibility_max: Duration,
+    /// How long a job stays reserved for a worker that resumes its reservations, from the loss of its
+    /// connection or from a restart of the server, but no longer than its visibility timeout; zero:
+    /// not at all.
+    pub resume_grace: Duration,
     /// Longest delay, backoff and time that an index stays taken after its job.
     pub delay_max: Duration,
     /// How far ahead the next time of a schedule is looked for; one that has none by then does not
@@ -138,6 +142,8 @@ impl QueueConfig {
             wait_default: Duration::from_secs(30),
             visibility_default: Duration::from_secs(30),
             visibility_max: Duration::from_secs(24 * 3600),
+            // Three attempts of a client that reconnects every 5 s.
+            resume_grace: Duration::from_secs(15),
             delay_max: Duration::from_secs(10 * 365 * 24 * 3600),
             // 29 February can be eight years away.
             schedule_ahead_max: Duration::from_secs(10 * 365 * 24 * 3600),

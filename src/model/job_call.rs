@@ -37,6 +37,11 @@ pub enum JobRequest {
         /// What to show; at most `queue.progress_bytes_max` bytes.
         progress: Blob,
     },
+    /// Resumes reservations of a lost connection, or of before a restart of the server: those that
+    /// are not lost are the connection's from now on, and the visibility timeout of each starts anew.
+    /// Whoever asks, be it without a reservation, announces that it resumes: what is handed out to
+    /// its connection from then on stays reserved for `queue.resume_grace` when that is lost.
+    Resume(Vec<Reservation>),
     /// Asks which reservations of the caller (its connection) ended without it: cancelled, or not
     /// touched in time. Answered with at least one, or none after `wait`.
     Revoked {
@@ -147,6 +152,9 @@ pub enum JobReply {
     Settled(Vec<Option<Error>>),
     /// To [`JobRequest::Revoked`].
     Revoked(Vec<Reservation>),
+    /// To [`JobRequest::Resume`]: one for each, in order; the topic of a job that is the
+    /// connection's again, `None` for one that is lost.
+    Resumed(Vec<Option<Blob>>),
     /// To [`JobRequest::Get`], [`JobRequest::Await`] and [`JobRequest::Cancel`].
     Job(Box<JobInfo>),
     /// To [`JobRequest::Outcomes`] and [`JobRequest::List`].
@@ -216,7 +224,10 @@ impl JobRequest {
     /// Whether it settles or holds on to what was handed out, which a service that stops still
     /// takes.
     pub fn concludes(&self) -> bool {
-        matches!(self, Self::Settle(_) | Self::Touch { .. } | Self::Progress { .. })
+        matches!(
+            self,
+            Self::Settle(_) | Self::Touch { .. } | Self::Progress { .. } | Self::Resume(_)
+        )
     }
 
     /// Whether it changes nothing: it may be sent again.

@@ -1,6 +1,6 @@
 //! How a [`Change`] is done: in the same way when it happens and when it is read back.
 
-use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare};
+use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare, Resumable};
 use super::job::{Extra, Job, Phase};
 use super::topic::{Index, Taken};
 use super::{Slot, State, TopicNo, millis};
@@ -30,7 +30,12 @@ impl State {
                 self.heat(*topic);
             }
             Change::Pushed(new) => self.apply_pushed(at, new),
-            Change::Started { id } => self.on(*id, |state, slot| state.apply_started(at, slot)),
+            Change::Started { id } => {
+                self.on(*id, |state, slot| state.apply_started(at, slot, None));
+            }
+            Change::StartedResumable { id, resumable } => {
+                self.on(*id, |state, slot| state.apply_started(at, slot, Some(*resumable)));
+            }
             Change::Again { id, again, cost, error } => self.on(*id, |state, slot| {
                 state.charge(slot, *cost, error.as_ref());
                 state.apply_again(at, slot, *again);
@@ -136,7 +141,8 @@ impl State {
             KeptState::Ready => self.put_ready(slot),
             KeptState::Waiting => self.put_waiting(slot),
             KeptState::Delayed => self.delay(slot, new.due),
-            KeptState::Reserved => self.hold(slot),
+            KeptState::Reserved => self.hold(slot, None),
+            KeptState::ReservedResumable(resumable) => self.hold(slot, Some(resumable)),
             KeptState::Dead => {
                 self.leave(slot);
                 self.bury(new.due, slot);
@@ -145,7 +151,7 @@ impl State {
         self.next_id = self.next_id.max(id + 1);
     }
 
-    fn apply_started(&mut self, at: UnixMillis, slot: Slot) {
+    fn apply_started(&mut self, at: UnixMillis, slot: Slot, resumable: Option<Resumable>) {
         // That it was woken is not in the journal; where it stood since counts if it comes back.
         self.wake(slot);
         self.detach(slot);
@@ -153,7 +159,7 @@ impl State {
         job.epoch = job.epoch.saturating_add(1);
         job.started = at;
         self.release_index(slot, |unique| unique == Unique::Waiting);
-        self.hold(slot);
+        self.hold(slot, resumable);
     }
 
     /// Ready from when it was due.
@@ -164,11 +170,15 @@ impl State {
         }
     }
 
-    /// It is somebody's now; who, and until when, is not in the journal.
-    fn hold(&mut self, slot: Slot) {
+    /// It is somebody's now; over which connection, and until when, is not in the journal.
+    fn hold(&mut self, slot: Slot, resumable: Option<Resumable>) {
         if let Some(job) = self.jobs.get_mut(slot as usize) {
             job.phase = Phase::Reserved(0);
-            (job.owner, job.visibility) = (0, 0);
+            let Resumable { visibility_ms, user } = resumable.unwrap_or_default();
+            (job.owner, job.user) = (0, user);
+            job.visibility = visibility_ms.saturating_mul(1_000);
+            job.resumable = resumable.is_some();
+            self.awaiting_resume += usize::from(job.resumable);
             if let Some(topic) = self.topics.get_mut(job.topic as usize) {
                 topic.reserved += 1;
             }
@@ -350,6 +360,8 @@ impl State {
             }
             Phase::Reserved(_) | Phase::Recording => {
                 topic.reserved = topic.reserved.saturating_sub(1);
+                let alone = usize::from(job.awaits_resume());
+                self.awaiting_resume = self.awaiting_resume.saturating_sub(alone);
                 if let Phase::Reserved(deadline) = job.phase {
                     self.deadlines.remove(&(deadline, slot));
                 }
@@ -486,6 +498,7 @@ fn job_of(at: UnixMillis, new: &New) -> Job {
         priority: new.priority,
         phase: Phase::Ready,
         holds_place: false,
+        resumable: false,
         epoch: 0,
         failures: 0,
         losses: 0,
@@ -498,6 +511,7 @@ fn job_of(at: UnixMillis, new: &New) -> Job {
         payload: new.payload.clone(),
         owner: 0,
         visibility: 0,
+        user: 0,
         extra,
     }
 }

@@ -78,6 +78,16 @@ pub(super) enum KeptState {
     Delayed,
     Reserved,
     Dead,
+    ReservedResumable(Resumable),
+}
+
+/// What a reservation needs to be resumed by its worker after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Resumable {
+    /// How long the job is held without a touch, milliseconds.
+    pub(super) visibility_ms: u64,
+    /// The [fingerprint](super::user_fingerprint) of the worker's user; 0 where there are no users.
+    pub(super) user: u64,
 }
 
 /// How a job finished.
@@ -246,6 +256,11 @@ pub(super) enum Change {
         #[serde(with = "blob")]
         index: Blob,
         id: JobId,
+    },
+    /// A job was handed out, under the next epoch, to a worker that resumes its reservations.
+    StartedResumable {
+        id: JobId,
+        resumable: Resumable,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::change::Change;
+use super::change::{Change, Resumable};
 use super::park::{Ask, What};
 use super::state::Answer;
 use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, micros};
@@ -14,6 +14,8 @@ use crate::store::Micros;
 struct Taker {
     park: ParkId,
     owner: u64,
+    /// Who may resume what it is given, if anyone.
+    resumes: Option<u64>,
     ask: Ask,
     jobs: Vec<ReservedJob>,
     bytes: usize,
@@ -134,18 +136,24 @@ impl State {
         let park = self.topics.get_mut(number as usize)?.reserves.pop_first()?;
         let parked = self.parties.parked.get(&park)?;
         let What::Reserve(ask) = parked.what else { return None };
-        Some(Taker { park, owner: parked.owner, ask, jobs: Vec::new(), bytes: 0 })
+        let owner = parked.owner;
+        let resumes = self.parties.owners.get(&owner).and_then(|owner| owner.resumes);
+        let resumes = resumes.filter(|_| !self.config.resume_grace.is_zero());
+        Some(Taker { park, owner, resumes, ask, jobs: Vec::new(), bytes: 0 })
     }
 
     fn start(&mut self, now: Now, slot: Slot, taker: &Taker) -> Option<ReservedJob> {
         let id = self.job(slot)?.id;
-        self.commit(Change::Started { id });
-        self.jobs.get_mut(slot as usize)?.owner = taker.owner;
-        self.hold_until(slot, now, Some(taker.ask.visibility));
-        // Whoever is no owner of its own cannot be gone.
-        if taker.owner != 0 {
-            self.parties.owners.entry(taker.owner).or_default().reserved.insert(slot);
-        }
+        let visibility = taker.ask.visibility;
+        self.commit(match taker.resumes {
+            None => Change::Started { id },
+            Some(user) => {
+                let resumable = Resumable { visibility_ms: visibility.div_ceil(1_000), user };
+                Change::StartedResumable { id, resumable }
+            }
+        });
+        self.assign(slot, taker.owner);
+        self.hold_until(slot, now, Some(visibility));
         let job = self.job(slot)?;
         Some(ReservedJob {
             reservation: job.reservation(),
@@ -168,28 +176,22 @@ impl State {
         let park = self.parties.park(owner, deadline(now, wait), What::Revoked);
         let it = self.parties.owners.entry(owner).or_default();
         it.listens = true;
-        // The newest is the one that somebody still waits for.
-        let before = it.asks.replace(park);
-        let known = !it.revoked.is_empty();
-        if let Some(before) = before {
-            self.answer_with(before, Vec::new());
-        }
-        if known {
-            self.answer_revoked(park);
+        it.asks.insert(park);
+        if !it.revoked.is_empty() {
+            self.answer_revoked(owner);
         }
         Answer::Parked(park)
     }
 
-    pub(super) fn answer_revoked(&mut self, park: ParkId) {
-        let Some(parked) = self.parties.parked.get(&park) else { return };
-        let Some(owner) = self.parties.owners.get_mut(&parked.owner) else { return };
-        let revoked = std::mem::take(&mut owner.revoked).into();
-        self.answer_with(park, revoked);
-    }
-
-    fn answer_with(&mut self, park: ParkId, revoked: Vec<Reservation>) {
-        if self.unpark(park) {
-            self.effects.push(Effect::Revoked(park, revoked));
+    /// Answers all requests of an owner that wait for revoked reservations: several workers may
+    /// share a connection, and only they know whose job it was.
+    pub(super) fn answer_revoked(&mut self, owner: u64) {
+        let Some(owner) = self.parties.owners.get_mut(&owner) else { return };
+        let revoked: Vec<Reservation> = std::mem::take(&mut owner.revoked).into();
+        for park in std::mem::take(&mut owner.asks) {
+            if self.unpark(park) {
+                self.effects.push(Effect::Revoked(park, revoked.clone()));
+            }
         }
     }
 

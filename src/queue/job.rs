@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) phase: Phase,
     /// Takes a place of its order key.
     pub(super) holds_place: bool,
+    /// Of one that is handed out: its worker may resume the reservation.
+    pub(super) resumable: bool,
     pub(super) epoch: u32,
     pub(super) failures: u32,
     pub(super) losses: u32,
@@ -43,9 +45,12 @@ pub(super) struct Job {
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,
     pub(super) payload: Blob,
-    /// Who holds it, and for how long without a touch.
+    /// Who holds it, and for how long without a touch. A resumable reservation without an owner is
+    /// held until its deadline for the worker to come back.
     pub(super) owner: u64,
     pub(super) visibility: Micros,
+    /// Whose user may resume it: a fingerprint, 0 where there are no users.
+    pub(super) user: u64,
     /// What most jobs have not.
     pub(super) extra: Option<Box<Extra>>,
 }
@@ -64,6 +69,12 @@ pub(super) struct Extra {
 impl Job {
     pub(super) fn reservation(&self) -> Reservation {
         Reservation { id: self.id, epoch: self.epoch }
+    }
+
+    /// Whether it is handed out, and held for a worker that is not connected.
+    pub(super) fn awaits_resume(&self) -> bool {
+        let handed_out = matches!(self.phase, Phase::Reserved(_) | Phase::Recording);
+        handed_out && self.resumable && self.owner == 0
     }
 
     pub(super) fn state(&self) -> JobState {

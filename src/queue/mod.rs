@@ -25,6 +25,7 @@ mod park;
 mod producers;
 mod push;
 mod record;
+mod resume;
 mod retry;
 mod schedule;
 mod set_back;
@@ -39,6 +40,7 @@ mod topic;
 pub(crate) use error::QueueError;
 pub(crate) use outcomes::{Found, Outcomes, Sought, Told};
 pub(crate) use park::{Effect, ParkId};
+pub(crate) use resume::user_fingerprint;
 pub(crate) use settle::Settled;
 pub(crate) use state::{Answer, State};
 

@@ -68,7 +68,13 @@ pub(super) struct Owner {
     /// It asked once, so it is told.
     pub(super) listens: bool,
     pub(super) revoked: VecDeque<Reservation>,
-    pub(super) asks: Option<ParkId>,
+    /// Its requests that wait for the next.
+    pub(super) asks: BTreeSet<ParkId>,
+    /// It resumes what it holds when its connection is lost: as a user with this fingerprint, 0
+    /// where there are no users.
+    pub(super) resumes: Option<u64>,
+    /// It has ended for good, and resumes nothing.
+    pub(super) parted: bool,
 }
 
 /// Everyone who waits.
@@ -106,9 +112,7 @@ impl Parties {
         }
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);
-            if owner.asks == Some(id) {
-                owner.asks = None;
-            }
+            owner.asks.remove(&id);
         }
         self.tidy(parked.owner);
         Some(parked)
@@ -125,26 +129,24 @@ impl Parties {
     /// Forgets an owner who has nothing here.
     pub(super) fn tidy(&mut self, owner: u64) {
         let idle = |it: &Owner| {
-            it.reserved.is_empty() && it.parked.is_empty() && it.revoked.is_empty() && !it.listens
+            let told = it.revoked.is_empty() && !it.listens && it.resumes.is_none();
+            told && it.reserved.is_empty() && it.parked.is_empty()
         };
         if self.owners.get(&owner).is_some_and(idle) {
             self.owners.remove(&owner);
         }
     }
 
-    /// Keeps, for its owner, that a reservation ended, and forgets the first past `max`; tells who
-    /// is to be answered.
-    pub(super) fn revoke(
-        &mut self,
-        owner: u64,
-        reservation: Reservation,
-        max: usize,
-    ) -> Option<ParkId> {
-        let owner = self.owners.get_mut(&owner).filter(|owner| owner.listens)?;
-        if owner.revoked.len() >= max {
-            owner.revoked.pop_front();
-        }
-        owner.revoked.push_back(reservation);
-        owner.asks
+    /// Keeps, for its owner, that a reservation ended, and forgets the first past `max`; tells
+    /// whether the owner waits for that.
+    pub(super) fn revoke(&mut self, owner: u64, reservation: Reservation, max: usize) -> bool {
+        let owner = self.owners.get_mut(&owner).filter(|owner| owner.listens);
+        owner.is_some_and(|owner| {
+            if owner.revoked.len() >= max {
+                owner.revoked.pop_front();
+            }
+            owner.revoked.push_back(reservation);
+            !owner.asks.is_empty()
+        })
     }
 }

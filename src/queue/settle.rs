@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::change::{Again, Change, Cost};
-use super::job::Phase;
+use super::job::{Job, Phase};
 use super::{Now, Outcomes, QueueError, Slot, State, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict, cut_off};
 use crate::store::Micros;
@@ -63,8 +63,7 @@ impl State {
     ) {
         self.tick(now);
         let Some(slot) = self.ids.get(reservation.id) else { return };
-        let recording =
-            |job: &super::job::Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
+        let recording = |job: &Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
         if !self.job(slot).is_some_and(recording) {
             return;
         }
@@ -188,6 +187,11 @@ impl State {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.visibility = visibility.unwrap_or(job.visibility);
         let deadline = now.steady.saturating_add(job.visibility);
+        self.set_deadline(slot, deadline);
+    }
+
+    pub(super) fn set_deadline(&mut self, slot: Slot, deadline: Micros) {
+        let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         if let Phase::Reserved(before) =
             std::mem::replace(&mut job.phase, Phase::Reserved(deadline))
         {
@@ -224,7 +228,13 @@ impl State {
                 return;
             }
             self.revoke(slot);
-            self.lose(slot, "it was not touched within its visibility timeout");
+            let alone = self.job(slot).is_some_and(Job::awaits_resume);
+            let why = if alone {
+                "its worker was lost, and did not resume it in time"
+            } else {
+                "it was not touched within its visibility timeout"
+            };
+            self.lose(slot, why);
         }
     }
 
@@ -235,17 +245,22 @@ impl State {
         if !matches!(job.phase, Phase::Reserved(_)) {
             return;
         }
-        if let Some(park) = self.parties.revoke(owner, reservation, self.config.revoked_max) {
-            self.answer_revoked(park);
+        if self.parties.revoke(owner, reservation, self.config.revoked_max) {
+            self.answer_revoked(owner);
         }
     }
 
-    /// The owner is gone, and with it its right to what it holds, which the next turns take from
-    /// it. What waits for it is forgotten: those requests are told.
-    pub(crate) fn owner_gone(&mut self, now: Now, owner: u64) -> Vec<super::ParkId> {
+    /// The owner is gone. The next turns take from it what it holds, or, if it `may_return`, hold
+    /// its resumable reservations for it. What waits for it is forgotten: those requests are told.
+    pub(crate) fn owner_gone(
+        &mut self,
+        now: Now,
+        owner: u64,
+        may_return: bool,
+    ) -> Vec<super::ParkId> {
         self.tick(now);
         let Some(it) = self.parties.owners.get_mut(&owner) else { return Vec::new() };
-        it.listens = false;
+        (it.listens, it.resumes, it.parted) = (false, None, !may_return);
         it.revoked.clear();
         let parked = it.parked.clone();
         for park in &parked {
@@ -264,31 +279,37 @@ impl State {
         while budget > 0
             && let Some(owner) = self.parties.gone.first().copied()
         {
-            let held = self.parties.owners.get(&owner).map(|it| &it.reserved);
-            let Some(slot) = held.and_then(|held| held.first().copied()) else {
+            let held = self.parties.owners.get(&owner);
+            let first = held.and_then(|it| Some((it.reserved.first().copied()?, it.parted)));
+            let Some((slot, parted)) = first else {
                 self.parties.gone.remove(&owner);
                 continue;
             };
             budget -= 1;
             self.parties.disown(owner, slot);
-            match self.job(slot).map(|job| job.phase) {
+            match self.job(slot).map(|job| (job.phase, job.resumable)) {
                 // Its fate is decided.
-                None | Some(Phase::Recording) => {}
+                None | Some((Phase::Recording, _)) => {}
+                Some((_, true)) if !parted => self.await_resume(slot),
                 Some(_) if self.draining => self.release(slot),
                 Some(_) => self.lose(slot, "its worker's connection was lost"),
             }
         }
     }
 
-    /// Gives back everything that is handed out: the service stops.
+    /// Gives back everything that is handed out, but for what its worker may resume: the service
+    /// stops.
     pub(crate) fn release_all(&mut self, now: Now) {
         self.tick(now);
-        let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
+        let stays = |slot: Slot| self.job(slot).is_some_and(|job| job.resumable);
+        let held = self.deadlines.iter().map(|(_, slot)| *slot);
+        let held: Vec<Slot> = held.filter(|slot| !stays(*slot)).collect();
         held.into_iter().for_each(|slot| self.release(slot));
     }
 
-    /// After a restart: whatever was handed out is lost, but for that whose result is recorded.
-    /// What finished, and is not among the outcomes, is recorded now.
+    /// After a restart: what was handed out is held for its worker to resume it, or lost if nobody
+    /// may; but for that whose result is recorded. What finished, and is not among the outcomes, is
+    /// recorded now.
     pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes) {
         self.set_clock_back(now);
         outcomes.set_utc(now.utc);
@@ -299,6 +320,7 @@ impl State {
         for slot in held {
             match self.job(slot).map(|job| job.reservation()) {
                 Some(held) if outcomes.is_done(held) => self.commit(Change::Done { id: held.id }),
+                Some(_) if self.may_await_resume(slot) => self.restart_grace(slot),
                 // What dies of it is told by the first turn.
                 Some(_) => self.lose(slot, "the server ended while it ran"),
                 None => {}

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::change::{Again, Change, Kept, KeptState, New, Rare};
+use super::change::{Again, Change, Kept, KeptState, New, Rare, Resumable};
 use super::job::{Job, Phase};
 use super::record::{Head, QUEUE_RECORD, StoredBackoff, TIME_LIMIT, decode, encode_record};
 use super::topic::{Index, Taken, Topic};
@@ -215,6 +215,7 @@ impl State {
                 Err(format!("job {id} is never ready"))
             }
             Change::Started { id }
+            | Change::StartedResumable { id, .. }
             | Change::Again { id, .. }
             | Change::Done { id }
             | Change::Dead { id, .. }
@@ -291,6 +292,11 @@ fn kept_of(job: &Job, topic: Option<&Topic>) -> Kept {
         Phase::Ready => (KeptState::Ready, job.pushed),
         Phase::Waiting => (KeptState::Waiting, job.pushed),
         Phase::Delayed(due) => (KeptState::Delayed, due),
+        Phase::Reserved(_) | Phase::Recording if job.resumable => {
+            let resumable =
+                Resumable { visibility_ms: job.visibility.div_ceil(1_000), user: job.user };
+            (KeptState::ReservedResumable(resumable), job.pushed)
+        }
         Phase::Reserved(_) | Phase::Recording => (KeptState::Reserved, job.pushed),
         Phase::Dead(since) => (KeptState::Dead, since),
     };

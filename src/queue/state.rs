@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
     /// Of reservations.
     pub(super) deadlines: BTreeSet<(Micros, Slot)>,
+    /// How many reservations are held for workers that are not connected.
+    pub(super) awaiting_resume: usize,
     /// Unfinished jobs, and their bytes.
     pub(super) unfinished: usize,
     pub(super) bytes: u64,
@@ -96,6 +98,7 @@ impl State {
             names: BTreeMap::new(),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            awaiting_resume: 0,
             unfinished: 0,
             bytes: 0,
             dead: DeadLetters::default(),
@@ -153,13 +156,14 @@ impl State {
         self.parties.owners.get(&owner).is_some_and(|it| !it.reserved.is_empty())
     }
 
-    /// Whether anyone holds a job.
+    /// Whether anyone who is there holds a job.
     pub(crate) fn has_reserved(&self) -> bool {
-        self.topics.iter().any(|topic| topic.reserved > 0)
+        let reserved: u64 = self.topics.iter().map(|topic| topic.reserved).sum();
+        reserved > self.awaiting_resume as u64
     }
 
     /// Does what `owner` asks for. Settlements are done one by one, see
-    /// [`settle`](Self::settle).
+    /// [`settle`](Self::settle); reservations are resumed by [`resume`](Self::resume).
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
@@ -184,6 +188,9 @@ impl State {
                 self.touch(now, &reservations, visibility)
             }
             JobRequest::Progress { reservation, progress } => self.progress(reservation, progress),
+            JobRequest::Resume(_) => QueueError::invalid(
+                "only a connection resumes reservations; those of this process end with it",
+            ),
             JobRequest::Replay { topic, id } => self.replay_dead(now, &topic, id),
             JobRequest::SetTopic { topic, settings } => self.set_topic(now, &topic, &settings),
             JobRequest::PauseTopic { topic, paused } => self.pause_topic(now, &topic, paused),

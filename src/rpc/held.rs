@@ -36,6 +36,9 @@ impl Concern {
             JobRequest::Progress { reservation, .. } => {
                 Self { reservations: vec![*reservation], settles: false }
             }
+            JobRequest::Resume(reservations) => {
+                Self { reservations: reservations.clone(), settles: false }
+            }
             _ => Self::default(),
         }
     }
@@ -62,12 +65,20 @@ impl Held {
                 each.filter(|(_, answer)| concern.ends(answer)).for_each(|(it, _)| self.let_go(it));
             }
             JobReply::Revoked(lost) => lost.iter().for_each(|it| self.let_go(it)),
+            JobReply::Resumed(topics) => {
+                for (it, topic) in concern.reservations.iter().zip(topics) {
+                    match topic {
+                        Some(topic) => drop(self.jobs.insert(it.id, (it.epoch, topic.clone()))),
+                        None => self.let_go(it),
+                    }
+                }
+            }
             _ => {}
         }
     }
 
     /// By another epoch than the last it was another hand-out, which ends nothing.
-    fn let_go(&mut self, reservation: &Reservation) {
+    pub(super) fn let_go(&mut self, reservation: &Reservation) {
         if self.contains(reservation) {
             self.jobs.remove(&reservation.id);
         }

@@ -20,9 +20,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints one line for each, `ID EPOCH PAYLOAD`, with control characters escaped; with --json bytes are
-exact. Jobs are held by the connection that took them, so the command goes on, and holds them, until
-each is settled by `job ack` or `job nack`, or is somebody else's; then it exits with 0. Ctrl-C gives
-back what is left, at no cost. Exits with 4 if there was none in time. `job work` is simpler for what
+exact. Jobs are held by the connection that took them, or by the next one if the command is back within
+`queue.resume_grace` of the server. So it goes on, and holds them, until each is settled by `job ack` or
+`job nack`, or is somebody else's; then it exits with 0. Ctrl-C gives back what is left, at no cost. Exits with 4 if there was none in time. `job work` is simpler for what
 one command can do.
 
 Examples:
@@ -109,7 +109,11 @@ async fn hold(
 ) -> Result<(), Error> {
     while !held.is_empty() {
         sleep(LOOK_EVERY.min(visibility / 3)).await;
-        let mut answers = jobs.touch(held.clone(), None).await?.into_iter();
+        let mut answers = match jobs.touch(held.clone(), None).await {
+            // The jobs may still be this command's when the server is back.
+            Err(error) if error.retryable() => continue,
+            answers => answers?.into_iter(),
+        };
         held.retain(|_| matches!(answers.next(), Some(None)));
     }
     Ok(())

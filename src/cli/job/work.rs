@@ -37,6 +37,8 @@ _LOSSES, _PUSHED_MS.
 A job is held for as long as its command runs. The command, and what it has started, is ended when
 its time is over, or when the job is cancelled or somebody else's: first by SIGTERM, 2 s later by
 SIGKILL. If the worker is killed, its commands are killed at once by a second process, job-guard.
+It runs on while the connection is lost or the server restarts, and its result counts if the worker
+is back within the server's `queue.resume_grace` (and --visibility).
 
 A command that cannot be run costs no job anything: the job goes back, and the worker exits with
 127 if there is no such command, with 126 if it cannot be executed or the working directory was

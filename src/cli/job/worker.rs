@@ -50,7 +50,7 @@ pub(super) struct Worker<'a, J> {
     pub(super) idle: Notify,
     /// A place is free.
     pub(super) freed: Notify,
-    /// The connection was lost, and with it perhaps the jobs.
+    /// The server did not answer, so the jobs may be another's by now.
     pub(super) doubt: Notify,
     /// What is printed of settled jobs, and not handed to the printer yet.
     pub(super) lines: RefCell<Vec<Line>>,

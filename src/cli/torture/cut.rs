@@ -38,14 +38,15 @@ pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>
         let handed = random.random_bool(0.5);
         let life = if handed { HANDED_MS_MAX } else { random.random_range(1..=LIFE_MS_MAX) };
         let life = Duration::from_millis(life);
-        if worker(&addr, &witness, &told, jobs, life).await.is_err() {
+        let returns = random.random_bool(0.5);
+        if worker(&addr, &witness, &told, jobs, life, returns).await.is_err() {
             return;
         }
     }
 }
 
 /// Works over a connection that is cut after `life`, or after `jobs` were taken, with the last of
-/// them in hand.
+/// them in hand. If it `returns`, it resumes and settles those over another connection.
 ///
 /// Errors: the server cannot be reached.
 pub(super) async fn worker(
@@ -54,17 +55,23 @@ pub(super) async fn worker(
     told: &Arc<Mutex<Told>>,
     jobs: usize,
     life: Duration,
+    returns: bool,
 ) -> Result<(), String> {
     let wire = Wire::to(addr).await.map_err(|error| format!("relay: {error}"))?;
     let client = connect(&wire.addr).await?;
     let mut hand = Vec::new();
     let work = jobs::work(client.clone(), told.clone(), jobs, &mut hand);
     // Nothing more is told to this worker, be it late or not: then the wire is cut.
-    let _ = tokio::time::timeout(life, work).await;
+    let idle = tokio::time::timeout(life, work).await.is_ok();
     wire.cut().await;
     drop(client);
     told.lock().jobs.cut += 1;
-    see(witness, hand.iter().map(Held::from).collect(), told).await
+    let held = hand.iter().map(Held::from).collect();
+    // With a settlement on its way over the old connection it could not tell what is to come.
+    if returns && idle {
+        jobs::resume(&connect(addr).await?, told, &hand).await?;
+    }
+    see(witness, held, told).await
 }
 
 /// Kills a process of workers on the second topic after `life`, and sees that the jobs come back.

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::told::Told;
 use crate::{
-    Blob, Error, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations, PushOptions,
-    Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
+    Blob, Client, Error, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations,
+    PushOptions, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
 
 /// The topic of workers in this process, and that of `wakeful job work`.
@@ -38,6 +38,8 @@ pub(super) struct ToldJobs {
     pub(super) cut: u64,
     /// Jobs they had in hand that were seen to have come back, a loss the poorer.
     pub(super) returned: u64,
+    /// Jobs they had in hand that they resumed over another connection.
+    pub(super) resumed: u64,
     /// A promise that was broken before the eyes of a worker, the first one.
     broken: Option<String>,
 }
@@ -160,6 +162,40 @@ pub(super) async fn work(
             }
         }
     }
+}
+
+/// Resumes the jobs of a worker that was cut off, over the connection of `client`, and settles them.
+///
+/// Errors: the server cannot be reached. A broken promise is told to `told`.
+pub(super) async fn resume(
+    client: &Client,
+    told: &Mutex<Told>,
+    hand: &[ReservedJob],
+) -> Result<(), String> {
+    let reservations: Vec<Reservation> = hand.iter().map(|job| job.reservation).collect();
+    if reservations.is_empty() {
+        return Ok(());
+    }
+    let kept = client.resume(reservations).await.map_err(|error| format!("resume: {error}"))?;
+    let resumed = hand.iter().zip(kept).filter(|(_, kept)| *kept).map(|(job, _)| job);
+    let settlements: Vec<Settlement> = resumed.map(settlement_of).collect();
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    let answers = client.settle(settlements.clone()).await;
+    let answers = answers.map_err(|error| format!("settle: {error}"))?;
+    let told = &mut told.lock().jobs;
+    for (Settlement { reservation, verdict }, answer) in settlements.into_iter().zip(answers) {
+        told.resumed += 1;
+        match answer {
+            Some(error) => {
+                told.breaks(format!("J20: job {} was resumed, and now: {error}", reservation.id));
+            }
+            None if matches!(verdict, Verdict::Done { .. }) => told.acknowledged(reservation.id),
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// A job of every seventh number fails for good, every fifth fails once; the others give back what

@@ -125,12 +125,12 @@ pub(super) async fn kill(process: &mut Child) -> Result<(), String> {
 async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
     check_at(server, told).await?;
     let client = server.connect().await?;
-    for _ in 0..LAST_CUTS {
+    for cut in 0..LAST_CUTS {
         // One of the two is for workers of this process.
         for _ in jobs::TOPICS {
             jobs::push_one(&client, told).await.map_err(|error| format!("push: {error}"))?;
         }
-        cut::worker(&server.addr, &client, told, 1, PATIENCE).await?;
+        cut::worker(&server.addr, &client, told, 1, PATIENCE, cut % 2 == 0).await?;
     }
     let finished = tokio::time::timeout(PATIENCE, jobs::finish(&client, told)).await;
     finished.map_err(|_| "the last jobs took too long".to_owned())??;

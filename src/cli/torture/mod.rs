@@ -50,7 +50,7 @@ pub(crate) struct TortureArgs {
 const WRITERS: usize = 8;
 
 /// Limits of the servers: small, so that segments change often.
-const LIMITS: [(&str, &str); 13] = [
+const LIMITS: [(&str, &str); 14] = [
     ("store.key_bytes_max", "128"),
     ("store.value_bytes_max", "1KiB"),
     ("store.range_keys_max", "128"),
@@ -62,6 +62,8 @@ const LIMITS: [(&str, &str); 13] = [
     ("queue.error_bytes_max", "256"),
     ("queue.errors_kept_max", "2"),
     ("queue.name_bytes_max", "128"),
+    // Long enough for a worker to return, and over many times while it is waited for.
+    ("queue.resume_grace", "50ms"),
     ("journal.segment_bytes", "64KiB"),
     ("journal.snapshot_log_bytes", "16KiB"),
 ];
@@ -72,9 +74,10 @@ struct Tally {
     acknowledged: u64,
     events: u64,
     jobs: u64,
-    /// Workers lost while a server lived, and jobs that came back from them.
+    /// Workers lost while a server lived, jobs that came back from them, and jobs that they resumed.
     cut: u64,
     returned: u64,
+    resumed: u64,
 }
 
 impl Tally {
@@ -86,6 +89,7 @@ impl Tally {
             jobs: jobs.pushed,
             cut: jobs.cut,
             returned: jobs.returned,
+            resumed: jobs.resumed,
         }
     }
 }
@@ -139,6 +143,7 @@ impl TortureArgs {
                     .number("jobs", killed.jobs + cut.jobs)
                     .number("workers_cut", killed.cut)
                     .number("jobs_returned", killed.returned)
+                    .number("jobs_resumed", killed.resumed)
                     .number("seconds", took.as_secs())
                     .number("losses", 0),
             );
@@ -153,9 +158,10 @@ impl TortureArgs {
                  {jobs} jobs pushed and finished, 0 lost"
             ));
         }
-        let Tally { cut, returned, .. } = killed;
+        let Tally { cut, returned, resumed, .. } = killed;
         out.line(format_args!(
-            "{cut} workers cut off while a server lived: {returned} jobs in hand came back"
+            "{cut} workers cut off while a server lived: {returned} jobs in hand came back, {resumed} \
+             were resumed"
         ));
         out.line(format_args!("seed {seed}, {} s", took.as_secs()));
     }

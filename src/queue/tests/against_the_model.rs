@@ -72,9 +72,15 @@ impl Pair {
                 self.model.undeliver(reservation);
                 self.world.queue.undeliver(self.world.now, [reservation]);
             }
-            Op::Gone(owner) => {
-                drop(self.world.queue.owner_gone(self.world.now, owner));
-                self.model.gone(owner);
+            Op::Gone { owner, may_return } => {
+                drop(self.world.queue.owner_gone(self.world.now, owner, may_return));
+                self.model.gone(owner, may_return);
+            }
+            Op::Resume { owner, user, picks, granted } => {
+                let picked: Vec<_> = picks.iter().map(|pick| self.picked(*pick, true)).collect();
+                let denied = (!granted).then_some("b");
+                let resumed = self.world.resume(owner, user, &picked, denied);
+                assert_eq!(resumed, self.model.resume(owner, user, &picked, denied));
             }
             Op::Later(millis) => {
                 self.world.later(millis);
@@ -85,7 +91,9 @@ impl Pair {
             Op::Tell(slice) => return self.world.tell(slice),
             Op::Restart => {
                 self.model.restart();
-                let effects = self.world.restart();
+                let effects = self.world.restart_in_time();
+                self.model.time(self.world.now);
+                self.take_visibilities();
                 return self.note(&effects);
             }
             Op::Progress { .. } | Op::Schedule(_) => return,
@@ -93,6 +101,22 @@ impl Pair {
         }
         let effects = self.world.turn();
         self.note(&effects);
+    }
+
+    /// A restart finds the visibility timeout with which a job was handed out, or, in a snapshot,
+    /// that of its last touch.
+    fn take_visibilities(&mut self) {
+        let queue = &self.world.queue;
+        for item in &mut self.model.items {
+            let job = queue.ids.get(item.id).and_then(|slot| queue.job(slot));
+            if let (At::Reserved, Some(job)) = (item.at, job) {
+                item.restarted_with(
+                    job.visibility,
+                    self.world.now.steady,
+                    queue.config.resume_grace,
+                );
+            }
+        }
     }
 
     fn manage(&mut self, op: Op) {

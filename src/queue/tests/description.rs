@@ -29,6 +29,9 @@ fn place(state: &State, job: &Job, utc: u64) -> (i64, u64) {
 
 fn job_line(state: &State, job: &Job, utc: u64) -> String {
     let phase = match job.phase {
+        Phase::Reserved(_) | Phase::Recording if job.resumable => {
+            format!("held for {} to resume", job.user)
+        }
         Phase::Reserved(_) | Phase::Recording => "held".to_owned(),
         _ if is_due(job, utc).is_some() => "Ready".to_owned(),
         other => format!("{other:?}"),

@@ -44,6 +44,7 @@ fn steady() -> QueueConfig {
         backoff_cap: ms(70),
         backoff_floor: ms(70),
         priority_step: ms(100),
+        resume_grace: ms(90),
         ..Config::new().queue
     }
 }

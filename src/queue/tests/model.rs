@@ -33,9 +33,14 @@ pub(super) struct Item {
     nameless: bool,
     /// When it was ready for this run.
     since: u64,
+    /// 0: nobody who is there.
     owner: u64,
     deadline: u64,
     visibility: u64,
+    /// With which it was handed out.
+    first_visibility: u64,
+    /// Of which user, if its worker may resume it.
+    resumable: Option<u64>,
 }
 
 /// A reserve that waits.
@@ -64,6 +69,8 @@ pub(super) struct Model {
     pub(super) items: Vec<Item>,
     topics: BTreeMap<Blob, Named>,
     askers: BTreeMap<u64, Asker>,
+    /// Owners that resume what they hold, as which user.
+    resumes: BTreeMap<u64, u64>,
     /// By deadline and owner.
     pushes: BTreeMap<u64, (Vec<PushRequest>, u64, u64)>,
     /// What must be told: who finished in this turn, and how.
@@ -114,6 +121,13 @@ impl Item {
                     _ => true,
                 },
             }
+    }
+
+    /// It is held after a restart, for as long as is left to resume it.
+    pub(super) fn restarted_with(&mut self, visibility: u64, steady: u64, grace: Duration) {
+        assert!([self.visibility, self.first_visibility].contains(&visibility), "{self:?}");
+        self.visibility = visibility;
+        self.deadline = steady + visibility.min(grace.as_micros() as u64);
     }
 
     /// The time from which it counts as waiting.
@@ -204,6 +218,8 @@ impl Model {
             owner: 0,
             deadline: 0,
             visibility: 0,
+            first_visibility: 0,
+            resumable: None,
         };
         let state = item.state(self.utc);
         self.items.push(item);
@@ -338,26 +354,70 @@ impl Model {
         }
     }
 
-    pub(super) fn gone(&mut self, owner: u64) {
+    /// J17, J20: what it may resume is held for it, if it may return.
+    pub(super) fn gone(&mut self, owner: u64, may_return: bool) {
         self.askers.retain(|_, asker| asker.owner != owner);
         self.pushes.retain(|_, (_, _, pusher)| *pusher != owner);
+        self.resumes.remove(&owner);
+        let grace = self.steady + self.config().resume_grace.as_micros() as u64;
         let theirs = |item: &&Item| item.at == At::Reserved && item.owner == owner;
         let ids: Vec<JobId> = self.items.iter().filter(theirs).map(|item| item.id).collect();
-        ids.into_iter().for_each(|id| self.lose(id));
+        for id in ids {
+            let item = self.item(id).unwrap();
+            if item.resumable.is_some() && may_return {
+                (item.owner, item.deadline) = (0, item.deadline.min(grace));
+            } else {
+                self.lose(id);
+            }
+        }
     }
 
-    /// Nobody waits or holds anything any more; what was held is lost.
+    /// J20: the topic of each that is the owner's again.
+    pub(super) fn resume(
+        &mut self,
+        owner: u64,
+        user: u64,
+        reservations: &[Reservation],
+        denied: Option<&str>,
+    ) -> Vec<Option<Blob>> {
+        self.resumes.insert(owner, user);
+        let steady = self.steady;
+        let mut resumed = Vec::new();
+        for reservation in reservations {
+            let may = |item: &&mut Item| {
+                let same_user = item.resumable.is_some_and(|of| user == 0 || user == of);
+                item.owner == owner || same_user
+            };
+            let topic = self.held(*reservation).filter(may).map(|item| {
+                (item.owner, item.deadline) = (owner, steady + item.visibility);
+                item.push.topic.clone()
+            });
+            let denied = topic
+                .as_ref()
+                .is_some_and(|topic| denied.is_some_and(|denied| *topic == Blob::from(denied)));
+            if denied {
+                self.again(reservation.id, None);
+            }
+            resumed.push(topic.filter(|_| !denied));
+        }
+        resumed
+    }
+
+    /// Nobody waits or holds anything any more; what was held is lost, unless it may be resumed.
     pub(super) fn restart(&mut self) {
         self.askers.clear();
         self.pushes.clear();
-        let held: Vec<JobId> = self
-            .items
-            .iter()
-            .filter(|it| it.state(0) == JobState::Reserved)
-            .map(|item| item.id)
-            .collect();
+        self.resumes.clear();
         self.topics.values_mut().for_each(|topic| topic.starts.clear());
-        held.into_iter().for_each(|id| self.lose(id));
+        let reserved = |it: &&Item| it.state(0) == JobState::Reserved;
+        let held: Vec<JobId> = self.items.iter().filter(reserved).map(|item| item.id).collect();
+        for id in held {
+            let item = self.item(id).unwrap();
+            (item.at, item.owner) = (At::Reserved, 0);
+            if item.resumable.is_none() {
+                self.lose(id);
+            }
+        }
     }
 
     /// J15: whether it was cancelled.
@@ -454,8 +514,10 @@ impl Model {
         }
         for (asker, job) in handed {
             let steady = self.steady;
+            let resumable = self.resumes.get(&asker.owner).copied();
             let item = self.item(job.reservation.id).unwrap();
             item.epoch += 1;
+            (item.resumable, item.first_visibility) = (resumable, asker.visibility);
             if let At::Due(due) = item.at {
                 item.since = due;
             }

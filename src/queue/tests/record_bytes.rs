@@ -6,7 +6,9 @@ use expect_test::expect;
 
 use super::*;
 use crate::journal::Batch;
-use crate::queue::change::{Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Set, Totals};
+use crate::queue::change::{
+    Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Resumable, Set, Totals,
+};
 use crate::queue::record::{StoredBackoff, StoredUnique, decode, encode_record};
 
 fn new(rare: Option<Rare>) -> New {
@@ -31,9 +33,11 @@ fn rare() -> Rare {
     }
 }
 
-fn kept(state: KeptState) -> Change {
+const RESUMABLE: Resumable = Resumable { visibility_ms: 30_000, user: 1 << 40 };
+
+fn kept(id: JobId, state: KeptState) -> Change {
     Change::JobKept(Box::new(Kept {
-        new: new(Some(rare())),
+        new: New { id, ..new(Some(rare())) },
         state,
         epoch: 4,
         failures: 2,
@@ -95,6 +99,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("again at the head", again(Again::Head, Cost::Loss, error())),
         ("again later", again(Again::At(400), Cost::Failure, error())),
         ("again for nothing", again(Again::Head, Cost::Nothing, None)),
+        ("started resumable", Change::StartedResumable { id: 1, resumable: RESUMABLE }),
         ("dead", dead.clone()),
         ("replayed", Change::Replayed { id: 1 }),
         ("done", Change::Done { id: 1 }),
@@ -124,7 +129,8 @@ fn changes_of_snapshots() -> Vec<(&'static str, Change)> {
         ("began", Change::Began { next_id: 251, line: 300 }),
         ("topic kept", topic),
         ("index kept", Change::IndexKept { topic: 0, index, id: 9, state, until: 300 }),
-        ("job kept", kept(KeptState::Reserved)),
+        ("job kept", kept(1, KeptState::Reserved)),
+        ("job kept resumable", kept(2, KeptState::ReservedResumable(RESUMABLE))),
     ]
 }
 
@@ -234,6 +240,8 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 05 01 01 fb 90 01 01 01 05 77 72 6f 6e 67
         again for nothing
         02 01 fb 2c 01 01 05 01 00 00 00
+        started resumable
+        02 01 fb 2c 01 01 17 01 fb 30 75 fd 00 00 00 00 00 01 00 00
         dead
         02 01 fb 2c 01 01 08 01 01 05 77 72 6f 6e 67
         replayed
@@ -282,6 +290,10 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 11 01 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
         79 01 01 01 00 3c 00 00 fc 00 e1 f5 05 03 04 02 01 fb f4 01 07 f0 fb 2b 01 01 01 01 01 05 77 72
         6f 6e 67
+        job kept resumable
+        02 01 fb 2c 01 01 11 02 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
+        79 01 01 01 00 3c 00 00 fc 00 e1 f5 05 05 fb 30 75 fd 00 00 00 00 00 01 00 00 04 02 01 fb f4 01
+        07 f0 fb 2b 01 01 01 01 01 05 77 72 6f 6e 67
         outcomes began
         03 01 00 01 00 01
         done

@@ -79,8 +79,13 @@ impl Life {
                 self.world.queue.undeliver(now, [reservation]);
                 None
             }
-            Op::Gone(owner) => {
-                drop(world.queue.owner_gone(world.now, owner));
+            Op::Gone { owner, may_return } => {
+                drop(world.queue.owner_gone(world.now, owner, may_return));
+                None
+            }
+            Op::Resume { owner, user, picks, granted } => {
+                let picked: Vec<_> = picks.iter().map(|pick| self.picked(*pick, true)).collect();
+                self.world.resume(owner, user, &picked, (!granted).then_some("b"));
                 None
             }
             Op::Cancel(id) => Some(JobRequest::Cancel(JobRef::Id(id))),
@@ -104,7 +109,7 @@ impl Life {
             }
             Op::BeginSnapshot => return world.begin_snapshot(),
             Op::Tell(slice) => return world.tell(slice),
-            Op::Restart => return self.note(World::restart),
+            Op::Restart => return self.note(World::restart_in_time),
         };
         if let Some(request) = request {
             drop(self.world.ask(1, request));

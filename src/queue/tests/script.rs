@@ -48,8 +48,13 @@ impl<'a> Words<'a> {
 
     /// As in `3/1`: job 3 under epoch 1.
     fn reservation(&self) -> Reservation {
-        let (id, epoch) = self.at(1).split_once('/').unwrap();
-        Reservation { id: id.parse().unwrap(), epoch: epoch.parse().unwrap() }
+        reservation_of(self.at(1))
+    }
+
+    /// As in `3/1 4/1`.
+    fn reservations(&self) -> Vec<Reservation> {
+        let plain = self.words.iter().skip(1).filter(|word| !word.contains('='));
+        plain.map(|word| reservation_of(word)).collect()
     }
 
     fn owner(&self) -> u64 {
@@ -155,6 +160,23 @@ impl<'a> Words<'a> {
     }
 }
 
+fn reservation_of(word: &str) -> Reservation {
+    let (id, epoch) = word.split_once('/').unwrap();
+    Reservation { id: id.parse().unwrap(), epoch: epoch.parse().unwrap() }
+}
+
+/// One line for what was resumed.
+fn resumed(asked: &[Reservation], topics: &[Option<Blob>]) -> String {
+    let one = |(Reservation { id, epoch }, topic): (&Reservation, &Option<Blob>)| match topic {
+        Some(topic) => format!("{id}/{epoch} of {topic}"),
+        None => format!("{id}/{epoch} is lost"),
+    };
+    match asked.len() {
+        0 => String::new(),
+        _ => format!("  {}\n", asked.iter().zip(topics).map(one).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 /// One queue, and what it said.
 struct Stage {
     world: World,
@@ -200,7 +222,14 @@ impl Stage {
             "later" => world.later(words.at(1).parse().unwrap()),
             "back" => world.now.utc -= words.at(1).parse::<u64>().unwrap(),
             "jump" => world.jump(words.at(1).parse().unwrap()),
-            "gone" => drop(world.queue.owner_gone(world.now, words.owner())),
+            "gone" => drop(world.queue.owner_gone(world.now, words.owner(), true)),
+            "goodbye" => drop(world.queue.owner_gone(world.now, words.owner(), false)),
+            "returns" => {
+                let (user, denied) = (words.number("user").unwrap_or(0), words.named("denied"));
+                let asked = words.reservations();
+                let topics = world.resume(words.owner(), user, &asked, denied);
+                self.out += &resumed(&asked, &topics);
+            }
             "drain" => world.queue.drain(),
             "stop" => {
                 world.queue.drain();

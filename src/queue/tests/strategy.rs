@@ -41,7 +41,18 @@ pub(crate) enum Op {
     Undeliver {
         pick: usize,
     },
-    Gone(u64),
+    /// Its connection is lost; or it has ended, and does not return.
+    Gone {
+        owner: u64,
+        may_return: bool,
+    },
+    /// By a user who may work on topic `a`, and if `granted` on `b`.
+    Resume {
+        owner: u64,
+        user: u64,
+        picks: Vec<usize>,
+        granted: bool,
+    },
     Cancel(u64),
     CancelIndex(Blob, Blob),
     Clear(Blob),
@@ -156,7 +167,11 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(pick, visibility)| Op::Touch { pick, visibility }),
         1 => pick().prop_map(|pick| Op::Progress { pick }),
         1 => pick().prop_map(|pick| Op::Undeliver { pick }),
-        2 => owner().prop_map(Op::Gone),
+        3 => (owner(), proptest::bool::weighted(0.7))
+            .prop_map(|(owner, may_return)| Op::Gone { owner, may_return }),
+        6 => (owner(), 0..3u64, vec(pick(), 0..4), proptest::bool::weighted(0.9)).prop_map(
+            |(owner, user, picks, granted)| Op::Resume { owner, user, picks, granted }
+        ),
     ];
     let managing = prop_oneof![
         2 => (1..30u64).prop_map(Op::Cancel),

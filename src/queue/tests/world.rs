@@ -70,6 +70,21 @@ impl World {
         self.queue.request(self.now, owner, request)
     }
 
+    /// Resumes reservations as a user who may work on every topic, but for `denied`.
+    pub(super) fn resume(
+        &mut self,
+        owner: u64,
+        user: u64,
+        reservations: &[Reservation],
+        denied: Option<&str>,
+    ) -> Vec<Option<Blob>> {
+        let may_work = |topic: &Blob| denied.is_none_or(|denied| *topic != Blob::from(denied));
+        match self.queue.resume(self.now, owner, user, reservations, may_work) {
+            Ok(JobReply::Resumed(topics)) => topics,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Ends a turn of the queue, and one of the outcomes with what became of jobs in it.
     pub(super) fn turn(&mut self) -> Vec<Effect> {
         let effects = self.queue.finish_turn(self.now);
@@ -181,6 +196,13 @@ impl World {
         while self.telling.is_some() {
             self.tell(3);
         }
+    }
+
+    /// As [`restart`](Self::restart), by a clock that has not gone back: how far it had come is known
+    /// from records alone.
+    pub(super) fn restart_in_time(&mut self) -> Vec<Effect> {
+        self.now.utc = self.now.utc.max(self.queue.utc());
+        self.restart()
     }
 
     /// Ends without a word, and begins anew from the newest snapshot and the records since.

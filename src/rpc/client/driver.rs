@@ -266,8 +266,11 @@ fn write_failed(
 
 /// Sends what is left, for a moment, and closes.
 async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
+    let mut rest = Vec::new();
+    shared.drive(|session, now| session.take_output(&mut rest, now));
     let last = async {
         socket.write_all(output.rest()).await?;
+        socket.write_all(&rest).await?;
         socket.shutdown().await
     };
     // Whether it arrives or not, this is the end.

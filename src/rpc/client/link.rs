@@ -62,8 +62,7 @@ impl Session {
             true
         });
         self.out.clear();
-        // They go back by themselves.
-        self.held.clear();
+        self.resuming.cut();
         (self.taken, self.requests_sent, self.waits_sent) = (0, 0, 0);
         for stream in self.streams.values_mut() {
             stream.detach();
@@ -80,6 +79,7 @@ impl Session {
         }
         self.link = Link::Up;
         self.meet(welcome);
+        self.resume(now);
         let streams: Vec<u64> = self.streams.keys().copied().collect();
         for stream in streams {
             self.serve_stream(stream, now);
@@ -109,6 +109,8 @@ impl Session {
             false
         });
         self.end_streams(&error);
+        let held = self.held.iter().collect();
+        self.lose(held);
     }
 
     /// Says goodbye: waits, watches and what was not sent yet end now, requests in flight may
@@ -144,6 +146,15 @@ impl Session {
         if was_up {
             reserving.into_iter().for_each(|id| self.say(Kind::Cancel, id));
             self.give_back(self.held.iter().collect(), now);
+            self.say(Kind::Goodbye, 0);
+        }
+    }
+
+    /// The last handle is gone, and with it whoever could settle what is held: that goes to others at
+    /// once.
+    pub(super) fn abandon_all(&mut self) {
+        (self.abandoned, self.wake) = (true, true);
+        if matches!(self.link, Link::Up | Link::Leaving) {
             self.say(Kind::Goodbye, 0);
         }
     }
@@ -191,6 +202,9 @@ impl Session {
 
     /// Whether anything waits for a connection.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.pending.is_empty() || self.streams.values().any(Stream::is_active)
+        !self.pending.is_empty()
+            || !self.held.is_empty()
+            || self.resuming.gives_back()
+            || self.streams.values().any(Stream::is_active)
     }
 }

@@ -70,8 +70,10 @@ use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker}
 ///   as long after it is done as the call may take ([`Unique::Finished`](crate::Unique::Finished));
 /// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
 /// - a watch goes on exactly where it was;
-/// - jobs that were reserved go back to the server, at the cost of a loss, and their settlement is
-///   refused as `StaleReservation`;
+/// - jobs that were reserved stay reserved for `queue.resume_grace` of the server, and are resumed
+///   before anything else is asked of the next connection; of those that are lost by then, at the cost
+///   of a loss each, whoever waits in [`Jobs::revoked`](crate::Jobs::revoked) is told at once, and their
+///   settlement is refused as `StaleReservation`;
 /// - where the server does not let it in any more, as the user or its password or token is gone,
 ///   everything that waits fails with `LoginFailed`;
 /// - where the server has another store than before, watches, and what names a revision or a
@@ -231,8 +233,9 @@ impl Client {
     }
 
     /// Handles the jobs of a topic of the server in this process, as
-    /// [`Wakeful::handle`](crate::Wakeful::handle) does where the topic is. A lost connection costs
-    /// the jobs that run a loss each, at most; the worker goes on with the next. It ends by itself
+    /// [`Wakeful::handle`](crate::Wakeful::handle) does where the topic is. Handlers run on while the
+    /// connection is lost or the server restarts; those whose jobs could not be resumed in time
+    /// are [revoked](crate::work::Cancelled::Revoked) when the client is back. The worker ends by itself
     /// when the client is closed; stop it before that.
     ///
     /// # Errors
@@ -257,7 +260,7 @@ impl Client {
     /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests
     /// in flight may take `client.close_timeout`; jobs that were reserved and are not settled are
     /// given back at no cost. Returns when it has ended. (Where the last handle is dropped instead,
-    /// they cost a loss.)
+    /// they go to others at once, too, but cost a loss.)
     ///
     /// Cancel: dropping the future does not stop it.
     pub async fn close(&self) {

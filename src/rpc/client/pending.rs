@@ -41,6 +41,8 @@ pub(super) enum Target {
     Add { stream: u64, watch: u64 },
     /// A watch reads on in its snapshot.
     Page { stream: u64, watch: u64 },
+    /// Reservations are to be this connection's.
+    Resume,
 }
 
 /// What a wait needs to go on after a lost connection.
@@ -63,7 +65,7 @@ pub(super) enum Resend {
     Always,
     /// It may have been done: the caller is told so.
     Never,
-    /// It belongs to a stream, which asks anew.
+    /// It belongs to a stream, or to this connection, which asks anew.
     Stream,
 }
 
@@ -106,7 +108,7 @@ impl Pending {
 
     pub(super) fn resend(&self) -> Resend {
         match (&self.to, &self.call) {
-            (Target::Open | Target::Add { .. } | Target::Page { .. }, _)
+            (Target::Open | Target::Add { .. } | Target::Page { .. } | Target::Resume, _)
             | (
                 _,
                 Call::StreamOpen { .. }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use super::inbound::{Answer, Inbound, Outcome, Push};
-use super::jobs::reserved;
+use super::jobs::{Resuming, reserved};
 use super::link::{Link, Welcome};
 use super::pending::{Pending, Resend, Target, revision_of};
 use super::reason::{closed, overdue, queue_full, unsendable};
@@ -57,8 +57,9 @@ pub(super) struct Session {
     pub(super) requests_in_flight_max: usize,
     pub(super) store_id: u64,
     pub(super) revision: Revision,
-    /// Jobs that were handed out on this connection and not settled yet.
+    /// Jobs that were handed out to this client and not settled yet.
     pub(super) held: Held,
+    pub(super) resuming: Resuming,
 }
 
 /// What is to be done without the lock.
@@ -107,6 +108,7 @@ impl Session {
             store_id: welcome.store_id,
             revision: 0,
             held: Held::default(),
+            resuming: Resuming::default(),
             config,
         };
         session.meet(welcome);
@@ -136,6 +138,10 @@ impl Session {
         let id = self.new_id();
         if let Some(error) = self.refusal() {
             answer(&mut self.effects, pending.to, Err(error));
+            return id;
+        }
+        if let Some(known) = self.known_answer(&pending.call) {
+            answer(&mut self.effects, pending.to, Ok(known));
             return id;
         }
         if let Some(deadline) = pending.deadline
@@ -182,6 +188,7 @@ impl Session {
 
     fn admits(&self, wait: bool) -> bool {
         self.link == Link::Up
+            && !self.resuming.is_under_way()
             && self.out.len() < self.config.output_bytes_max
             && (wait || self.requests_sent < self.requests_in_flight_max)
     }
@@ -224,7 +231,10 @@ impl Session {
         }
     }
 
-    fn send(&mut self, id: u64, now: Instant) {
+    pub(super) fn send(&mut self, id: u64, now: Instant) {
+        if self.pending.get(&id).is_some_and(Pending::reserves) {
+            self.announce(now);
+        }
         let Some(pending) = self.pending.get_mut(&id) else { return };
         let deadline_ms = pending.set_out(now);
         let at = self.taken + self.out.len() as u64;
@@ -333,15 +343,13 @@ impl Session {
         }
         self.note_jobs(&pending.call, &outcome);
         match (pending.to, outcome) {
+            (Target::Resume, outcome) => self.resumed(&pending.call, &outcome),
             (Target::Caller(to), Err(error)) if self.next_server_may(&error) => {
                 pending.to = Target::Caller(to);
                 self.leave(id, pending, error);
             }
             (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
-            (Target::Nobody, outcome) => {
-                let unwanted = reserved(&outcome).iter().map(|job| job.reservation).collect();
-                self.give_back(unwanted, now);
-            }
+            (Target::Nobody, outcome) => self.take_unwanted(&outcome, now),
             (Target::Open, Ok(_)) => {}
             (Target::Open, Err(error)) => self.stream_ended(id, error),
             (Target::Add { stream, watch }, outcome) => {

@@ -75,10 +75,7 @@ pub(super) struct Handle(pub(super) Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.with(|session, _| {
-            session.abandoned = true;
-            session.wake = true;
-        });
+        self.0.with(|session, _| session.abandon_all());
     }
 }
 

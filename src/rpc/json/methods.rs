@@ -44,7 +44,7 @@ const REQUESTS: [&str; 23] = [
 ];
 
 /// Requests to the queue, which are methods of the same name behind `Job`.
-const JOB_REQUESTS: [&str; 20] = [
+const JOB_REQUESTS: [&str; 21] = [
     "Push",
     "Reserve",
     "Settle",
@@ -65,6 +65,7 @@ const JOB_REQUESTS: [&str; 20] = [
     "SetSchedule",
     "RemoveSchedule",
     "Schedules",
+    "Resume",
 ];
 
 /// Methods that are no requests of the native protocol, or other ones in JSON.

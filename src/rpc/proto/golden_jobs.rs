@@ -60,6 +60,7 @@ pub(super) fn job_requests(golden: &mut Golden) {
     ask(golden, "SetSchedule", JobRequest::SetSchedule(Box::new(schedule())));
     ask(golden, "RemoveSchedule", JobRequest::RemoveSchedule("s".into()));
     ask(golden, "Schedules", JobRequest::Schedules);
+    ask(golden, "Resume", JobRequest::Resume(vec![RESERVATION]));
 }
 
 pub(super) fn job_replies(golden: &mut Golden) {
@@ -91,6 +92,7 @@ pub(super) fn job_replies(golden: &mut Golden) {
     tell(golden, "Topics", topics);
     let info = ScheduleInfo { schedule: schedule(), next: Some(2000), pushed: 3, missed: 1 };
     tell(golden, "Schedules", JobReply::Schedules(vec![info]));
+    tell(golden, "Resumed", JobReply::Resumed(vec![Some("t".into()), None]));
 }
 
 fn everything() -> PushRequest {

@@ -49,6 +49,11 @@ pub(crate) enum WireJobReply<'a> {
         #[serde(borrow)]
         schedules: Vec<WireScheduleInfo<'a>>,
     },
+    Resumed {
+        /// The topic of each; none: it is lost.
+        #[serde(borrow)]
+        topics: Vec<WireBytes<'a>>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -133,6 +138,9 @@ impl<'a> From<&'a JobReply> for WireJobReply<'a> {
             JobReply::Schedules(schedules) => Self::Schedules {
                 schedules: schedules.iter().map(WireScheduleInfo::from).collect(),
             },
+            JobReply::Resumed(topics) => {
+                Self::Resumed { topics: topics.iter().map(some_bytes).collect() }
+            }
         }
     }
 }
@@ -164,6 +172,7 @@ impl From<WireJobReply<'_>> for JobReply {
             W::Schedules { schedules } => {
                 Self::Schedules(schedules.into_iter().map(ScheduleInfo::from).collect())
             }
+            W::Resumed { topics } => Self::Resumed(topics.into_iter().map(some_blob).collect()),
         }
     }
 }

@@ -104,6 +104,9 @@ pub(crate) enum WireJobRequest<'a> {
         name: &'a [u8],
     },
     Schedules,
+    Resume {
+        reservations: Vec<WireReservation>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,6 +198,9 @@ impl From<WireJobRequest<'_>> for JobRequest {
             W::SetSchedule(schedule) => Self::SetSchedule(Box::new((*schedule).into())),
             W::RemoveSchedule { name } => Self::RemoveSchedule(Blob::from(name)),
             W::Schedules => Self::Schedules,
+            W::Resume { reservations } => {
+                Self::Resume(reservations.into_iter().map(Reservation::from).collect())
+            }
         }
     }
 }
@@ -248,6 +254,9 @@ impl<'a> From<&'a JobRequest> for WireJobRequest<'a> {
             JobRequest::SetSchedule(schedule) => Self::SetSchedule(Box::new((&**schedule).into())),
             JobRequest::RemoveSchedule(name) => Self::RemoveSchedule { name },
             JobRequest::Schedules => Self::Schedules,
+            JobRequest::Resume(reservations) => Self::Resume {
+                reservations: reservations.iter().map(WireReservation::from).collect(),
+            },
         }
     }
 }

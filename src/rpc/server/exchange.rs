@@ -92,7 +92,8 @@ impl Exchange {
         let owner = Arc::new(Owner { id: session.id(), name, share });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
-        let jobs = Jobs::new(owner.id, gate.is_guarded());
+        let mut jobs = Jobs::new(owner.id, gate.is_guarded());
+        jobs.user = gate.user();
         let calls = Calls::new(gate.is_guarded());
         Self {
             service,
@@ -120,8 +121,10 @@ impl Exchange {
         }
     }
 
+    /// The peer has said goodbye: what it does not settle goes back at once.
     pub(super) fn leave(&mut self) {
         self.leaving = true;
+        self.jobs.parted = true;
     }
 
     /// Whether it was to leave and nothing is in flight any more.

@@ -9,6 +9,7 @@ use crate::actor::message::Done;
 use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
 use crate::model::ServiceInfo;
+use crate::queue::user_fingerprint;
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::session::{Identity, Session, Via};
@@ -74,6 +75,13 @@ impl Gate {
     pub(super) fn login_timeout(&self) -> Option<Duration> {
         let guard = self.guard.as_ref().filter(|guard| guard.entered.is_none());
         guard.map(|guard| guard.auth.login_timeout())
+    }
+
+    /// The fingerprint of the user that has logged in, by which the queue knows who may resume a
+    /// reservation; 0 where there are no users.
+    pub(super) fn user(&self) -> u64 {
+        let entered = self.guard.as_ref().and_then(|guard| guard.entered.as_ref());
+        entered.map_or(0, |(login, _)| user_fingerprint(&login.identity.name))
     }
 
     /// What is to be asked of those who know what a request is about; nothing of whoever may do

@@ -120,7 +120,8 @@ impl Jobs {
         });
         let works = works.collect();
         // bound: one for each change of the users, and for each answer that came too late
-        service.queue().do_send(JobWorks { owner: self.owner, works, sink, restriction: None });
+        let (owner, restriction, user) = (self.owner, None, self.user);
+        service.queue().do_send(JobWorks { owner, works, sink, restriction, user });
     }
 
     /// Makes of an answer what the peer may see of it. (`None`: everything.)

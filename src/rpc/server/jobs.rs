@@ -33,6 +33,10 @@ pub(super) struct Jobs {
     /// Jobs that the peer was given and has not settled.
     pub(super) held: Held,
     pub(super) guard: JobGuard,
+    /// The fingerprint of the peer's user; 0 where there are no users.
+    pub(super) user: u64,
+    /// The peer has ended in order, or may not come back: it resumes nothing.
+    pub(super) parted: bool,
     /// For the next message to the queue.
     works: Vec<JobWork>,
     /// The queue has heard of this connection, and not of its end.
@@ -57,6 +61,8 @@ impl Jobs {
             large: 0,
             held: Held::default(),
             guard: JobGuard::new(guarded),
+            user: 0,
+            parted: false,
             works: Vec::new(),
             known: false,
             drained: false,
@@ -95,7 +101,8 @@ impl Jobs {
         self.known = true;
         let works = std::mem::take(&mut self.works);
         // bound: one for each read, and requests in flight are limited
-        service.queue().do_send(JobWorks { owner: self.owner, works, sink, restriction });
+        let (owner, user) = (self.owner, self.user);
+        service.queue().do_send(JobWorks { owner, works, sink, restriction, user });
     }
 
     /// Gives up those of `ids` that are parked, which get their answers from the queue all the
@@ -160,7 +167,8 @@ impl Jobs {
     pub(super) fn end(&mut self, service: &Wakeful) {
         if std::mem::take(&mut self.known) {
             // bound: once for each connection
-            service.queue().do_send(OwnerGone(self.owner));
+            let (owner, may_return) = (self.owner, !self.parted);
+            service.queue().do_send(OwnerGone { owner, may_return });
         }
         self.pending = HashMap::default();
         self.held.clear();

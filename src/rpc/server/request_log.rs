@@ -115,5 +115,6 @@ fn of_job(request: &JobRequest) -> &'static str {
         JobRequest::SetSchedule(_) => "SetSchedule",
         JobRequest::RemoveSchedule(_) => "RemoveSchedule",
         JobRequest::Schedules => "Schedules",
+        JobRequest::Resume(_) => "Resume",
     }
 }

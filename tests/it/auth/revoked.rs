@@ -194,6 +194,28 @@ async fn a4_jobs_go_back_at_no_cost_when_their_grant_ends() {
 }
 
 #[test]
+fn j20_a_reservation_is_resumed_by_its_user_alone_and_only_with_its_grant() {
+    let users = Users::new(&[(Action::Push, "*"), (Action::Work, "mail"), (Action::Work, "other")]);
+    let server = users.serve();
+    let (mut root, mut app) = (users.raw("root", &server), users.raw("app", &server));
+    let held = [b"mail".as_slice(), b"other"].map(|topic| {
+        app.push_job(topic, b"p");
+        app.call(jobs::resume(&[])).resumed();
+        app.reserve_one(topic).reservation
+    });
+    drop(app);
+    until("its end is noticed", || root.status().connections == 1);
+    assert_eq!(root.call(jobs::resume(&held)).resumed(), [None, None], "not its own");
+    take(&users, Action::Work, "mail");
+    let mut app = users.raw("app", &server);
+    until("it is seen", || app.call(jobs::reserve(b"mail", 1, 0)).kind == ERROR);
+    assert_eq!(app.call(jobs::resume(&held)).resumed(), [None, Some(b"other".to_vec())]);
+    assert_eq!(app.call(jobs::done(held[1], b"")).settled(), [None]);
+    let again = root.reserve_one(b"mail");
+    assert_eq!((again.reservation.id, again.losses), (held[0].id, 0), "it went back at no cost");
+}
+
+#[test]
 fn a4_a_user_that_is_gone_is_told_so_and_holds_nothing() {
     let users = Users::new(&[(Action::Watch, "*"), (Action::Work, "mail"), (Action::Push, "mail")]);
     let server = users.serve();
@@ -201,6 +223,8 @@ fn a4_a_user_that_is_gone_is_told_so_and_holds_nothing() {
     let stream = app.open_stream(100_000);
     app.watch(stream, 1, body::prefix(b"a/"), body::From::Now);
     app.push_job(b"mail", b"p");
+    // It would resume it, but not without a login.
+    app.call(jobs::resume(&[])).resumed();
     app.reserve_one(b"mail");
     users.change(|book| book.remove_user("app").unwrap());
     let refusal = app.refused();

@@ -93,7 +93,7 @@ fn a_second_signal_gives_the_job_back_at_no_cost() {
 
 #[test]
 fn a_worker_that_is_killed_loses_its_job_to_the_next() {
-    let server = Server::start();
+    let server = Server::start_with(&["--limit", "queue.resume_grace=50ms"]);
     let id = server.push(&["slow"]);
     let worker = server.worker(&["slow", "--", "sleep", "600"]);
     until("it runs", || server.state(&id) == "reserved");
@@ -234,4 +234,86 @@ fn the_load_generator_settles_every_job_that_it_pushes() {
     assert_eq!(idle["rounds"], 5);
     let topic = server.topic();
     assert_eq!((&topic["done_total"], &topic["ready"]), (&json!(2005), &json!(0)));
+}
+
+/// A command runs on while its server ends by `signal` and is started again, and runs once.
+fn a_command_outlives_its_server(signal: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = path("data");
+    let durable = ["--durability", "fsync", "--data-dir", &data];
+    let limits = ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
+    let arguments = [&durable[..], &limits].concat();
+    let server = Server::start_with(&arguments);
+    let addr = server.addr().to_owned();
+    let (begun, go) = (path("begun"), path("go"));
+    let script =
+        format!("echo begun >> {begun}; until [ -e {go} ]; do sleep 0.02; done; echo well");
+    let mut worker = server.worker(&["t", "--visibility", "10m", "--", "sh", "-c", &script]);
+    let id = server.push(&["t", "--retry-max", "0", "--loss-max", "0"]);
+    let runs = || std::fs::read_to_string(&begun).unwrap_or_default().lines().count();
+    until("it runs", || runs() == 1);
+    server.signal(signal);
+    server.finish();
+    let server = Server::start_at(&addr, &arguments);
+    // Nobody else is given the job.
+    assert_eq!(server.run(&["job", "reserve", "t", "--wait", "20ms"]).code, Some(4));
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(worker.line(), format!("done {id}"));
+    assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
+    let job = server.run(&["job", "get", &id, "--json"]).json();
+    assert_eq!(
+        (&job["epoch"], &job["losses"], &job["failures"]),
+        (&json!(1), &json!(0), &json!(0))
+    );
+    assert_eq!(runs(), 1);
+}
+
+#[test]
+fn j20_a_command_runs_once_across_a_restart_of_its_server() {
+    a_command_outlives_its_server("TERM");
+}
+
+#[test]
+fn j20_a_command_runs_once_though_its_server_is_killed() {
+    a_command_outlives_its_server("KILL");
+}
+
+/// It is told when it is back, not when it next touches the job: that is minutes later.
+#[test]
+fn j20_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let limits = ["--limit", "rpc.shutdown_grace=0s", "--limit", "queue.resume_grace=0s"];
+    let durable = [&["--durability", "fsync", "--data-dir", data][..], &limits].concat();
+    let server = Server::start_with(&durable);
+    let addr = server.addr().to_owned();
+    let mut worker = server.worker(&["t", "--visibility", "10m", "--once", "--", "sleep", "600"]);
+    let id = server.push(&["t"]);
+    until("it runs", || server.state(&id) == "reserved");
+    server.signal("KILL");
+    server.finish();
+    let server = Server::start_at(&addr, &durable);
+    assert_eq!(worker.line(), format!("revoked {id}"));
+    server.worker(&["t", "--once", "--", "echo", "well"]).finish().ok();
+    assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
+}
+
+#[test]
+fn j20_a_job_is_held_by_hand_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let limits = ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
+    let durable = [&["--durability", "fsync", "--data-dir", data][..], &limits].concat();
+    let server = Server::start_with(&durable);
+    let addr = server.addr().to_owned();
+    let id = server.push(&["by-hand", "x"]);
+    let mut hold = server.spawn(&["job", "reserve", "by-hand", "--visibility", "10m", "--json"]);
+    let epoch = hold.json()["epoch"].to_string();
+    server.signal("TERM");
+    server.finish();
+    let server = Server::start_at(&addr, &durable);
+    server.ok(&["job", "ack", &id, &epoch, "result"]);
+    assert_eq!(hold.finish().ok(), "");
+    assert_eq!(server.ok(&["job", "wait", &id]), "result\n");
 }

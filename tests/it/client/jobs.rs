@@ -135,7 +135,7 @@ async fn a_client_that_closes_gives_its_jobs_back_at_no_cost() {
 
 #[tokio::test]
 async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
-    let server = Server::start();
+    let server = Server::start_with(&["--limit", "queue.resume_grace=0s"]);
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
     let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);
     within(other.push("resize", "first", PushOptions::default())).await.unwrap();
@@ -159,4 +159,42 @@ async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
     come.push(within(worker.reserve(reserve(LONG))).await.unwrap().remove(0).reservation.id);
     come.sort_unstable();
     assert_eq!(come, [first.reservation.id, second.id]);
+}
+
+#[tokio::test]
+async fn j20_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoever_returns() {
+    let server = Server::start_with(&["--limit", "queue.resume_grace=60s"]);
+    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
+    let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);
+    within(other.push("resize", "photo", PushOptions::default())).await.unwrap();
+    let job = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
+    proxy.move_to(server.addr());
+    assert!(
+        within(other.reserve(reserve(NOW))).await.unwrap().is_empty(),
+        "it waits for its worker"
+    );
+    assert_eq!(within(worker.touch(vec![job.reservation], None)).await.unwrap(), [None]);
+    // Whoever kept the reservation can resume it, whatever became of its client.
+    proxy.move_to("127.0.0.1:1");
+    drop(worker);
+    let resumed = within(other.resume(vec![job.reservation])).await.unwrap();
+    assert_eq!(resumed, [true]);
+    let stale = wakeful::Reservation { epoch: 2, ..job.reservation };
+    assert_eq!(within(other.resume(vec![stale, job.reservation])).await.unwrap(), [false, true]);
+    assert_eq!(within(other.settle(vec![done(job.reservation)])).await.unwrap(), [None]);
+    let info = within(other.get_job(JobRef::Id(job.reservation.id))).await.unwrap();
+    assert_eq!((info.state, info.epoch, info.losses), (JobState::Done, 1, 0));
+}
+
+#[tokio::test]
+async fn j17_the_jobs_of_a_client_that_is_dropped_are_anothers_at_once() {
+    let server = Server::start_with(&["--limit", "queue.resume_grace=1h"]);
+    let (worker, other) = (connect(server.addr()).await, connect(server.addr()).await);
+    within(other.push("resize", "photo", PushOptions::default())).await.unwrap();
+    let hour = Some(Duration::from_secs(3600));
+    let request = ReserveRequest { visibility: hour, ..reserve(LONG) };
+    within(worker.reserve(request)).await.unwrap();
+    drop(worker);
+    let job = within(other.reserve(reserve(LONG))).await.unwrap().remove(0);
+    assert_eq!((job.reservation.epoch, job.losses), (2, 1));
 }

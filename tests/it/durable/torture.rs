@@ -3,7 +3,7 @@
 use crate::process::run;
 
 #[test]
-fn d2_j17_torture_finds_nothing_lost() {
+fn d2_j17_j20_torture_finds_nothing_lost() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
     let dir = dir.to_str().unwrap();
@@ -13,7 +13,8 @@ fn d2_j17_torture_finds_nothing_lost() {
     let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!((told["losses"].as_u64(), told["kills"].as_u64()), (Some(0), Some(2)));
     assert!(told["acknowledged"].as_u64().unwrap() > 0, "{told}");
-    // The last server loses a worker with jobs in hand in any case.
-    let [cut, returned] = ["workers_cut", "jobs_returned"].map(|name| told[name].as_u64().unwrap());
-    assert!(cut > 0 && returned > 0, "{told}");
+    // The last server loses workers with jobs in hand in any case, and some of them return.
+    for name in ["workers_cut", "jobs_returned", "jobs_resumed"] {
+        assert!(told[name].as_u64().unwrap() > 0, "{name} of {told}");
+    }
 }

@@ -115,6 +115,8 @@ fn g6_jobs() {
     let (first, second) = (&jobs[0]["reservation"], &jobs[1]["reservation"]);
     let touch = format!(r#"{{"reservations":[{first}]}}"#);
     assert_eq!(json.ok("Wakeful.JobTouch", &touch), json!({"errors": [null]}));
+    let resume = format!(r#"{{"reservations":[{first},{{"id":99,"epoch":1}}]}}"#);
+    assert_eq!(json.ok("Wakeful.JobResume", &resume), json!({"topics": ["t", null]}));
     let note = format!(r#"{{"reservation":{first},"progress":"half"}}"#);
     assert_eq!(json.ok("Wakeful.JobProgress", &note), json!({"errors": [null]}));
     let info = json.ok("Wakeful.JobGet", r#"{"job":{"Id":1}}"#);

@@ -43,6 +43,12 @@ pub(crate) fn touch(of: Reservation) -> Body {
     job(3).u64(1).then(reservation(of)).u8(0)
 }
 
+/// Resumes these reservations, and announces that this connection resumes.
+pub(crate) fn resume(reservations: &[Reservation]) -> Body {
+    let body = job(20).u64(reservations.len() as u64);
+    reservations.iter().fold(body, |body, one| body.then(reservation(*one)))
+}
+
 pub(crate) fn get(id: u64) -> Body {
     job(6).u32(0).u64(id)
 }
@@ -104,6 +110,14 @@ impl Frame {
         let errors = reader.list(|reader| reader.option(refusal));
         reader.end();
         errors
+    }
+
+    /// The topic of each reservation that was resumed; `None` is lost.
+    pub(crate) fn resumed(&self) -> Vec<Option<Vec<u8>>> {
+        let mut reader = self.job_reply(10);
+        let topics = reader.list(|reader| reader.option(|reader| reader.bytes()));
+        reader.end();
+        topics
     }
 
     /// The state of the one job that is told of.

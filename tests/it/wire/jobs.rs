@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crate::support::body;
 use crate::support::eventually;
-use crate::support::jobs::{done, get, hold, push, reserve, touch};
+use crate::support::jobs::{Reservation, done, get, hold, push, reserve, resume, touch};
 use crate::support::raw::{CANCEL, ERROR, GOODBYE, Raw, frame, request};
 use crate::support::server::Server;
 
 const CANCELLED: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 const INVALID_ARGUMENT: u16 = 1;
+const LIMIT_EXCEEDED: u16 = wakeful::ErrorCode::LimitExceeded as u16;
 const STALE_RESERVATION: u16 = 25;
 const JOB_NOT_FOUND: u16 = 27;
 const READY: u32 = 0;
@@ -163,6 +164,52 @@ fn j17_a_closed_connection_gives_its_jobs_to_another() {
         assert_eq!((again.reservation.id, again.reservation.epoch), (id, 2));
         assert_eq!(again.losses, 1);
     }
+}
+
+#[test]
+fn j20_a_connection_that_announced_it_is_resumed_by_the_next() {
+    let server = Server::start();
+    let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
+    other.push_job(TOPIC, b"photo");
+    assert_eq!(worker.call(resume(&[])).resumed(), []);
+    let job = worker.call(hold(TOPIC, HOURS)).reserved().remove(0);
+    drop(worker);
+    eventually("its end is noticed", || other.status().connections == 1);
+    assert!(other.call(reserve(TOPIC, 1, 0)).reserved().is_empty(), "it is held");
+    let mut worker = Raw::open(server.addr());
+    let unknown = Reservation { id: 99, epoch: 1 };
+    let resumed = worker.call(resume(&[unknown, job.reservation])).resumed();
+    assert_eq!(resumed, [None, Some(TOPIC.to_vec())]);
+    assert_eq!(worker.call(done(job.reservation, b"url")).settled(), [None]);
+    // Too late, it is told so.
+    assert_eq!(worker.call(resume(&[job.reservation])).resumed(), [None]);
+}
+
+#[test]
+fn j20_whoever_says_goodbye_is_not_waited_for() {
+    let server = Server::start();
+    let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
+    other.push_job(TOPIC, b"photo");
+    worker.call(resume(&[])).resumed();
+    let job = worker.call(hold(TOPIC, HOURS)).reserved().remove(0);
+    let waiting = other.ask(reserve(TOPIC, 1, MINUTE));
+    worker.send(&frame(GOODBYE, 0, 0, b""));
+    drop(worker);
+    let answer = other.next();
+    assert_eq!(answer.id, waiting);
+    let again = answer.reserved().remove(0);
+    assert_eq!((again.reservation.id, again.reservation.epoch), (job.reservation.id, 2));
+}
+
+#[test]
+fn s10_more_than_one_request_may_name_are_not_resumed() {
+    let server = Server::start_with(|config| config.queue.push_jobs_max = 2);
+    let mut raw = Raw::open(server.addr());
+    let one = Reservation { id: 1, epoch: 1 };
+    let refusal = raw.call(resume(&[one, one, one])).refusal();
+    assert_eq!(refusal.code, LIMIT_EXCEEDED);
+    assert!(refusal.message.contains("queue.push_jobs_max"), "{refusal:?}");
+    assert_eq!(raw.call(resume(&[one, one])).resumed(), [None, None]);
 }
 
 /// Its connection stays open, and is as good as any other, but for the job.

@@ -5,4 +5,5 @@ mod ends;
 mod failures;
 mod order;
 mod pushes;
+mod resume;
 mod runs;

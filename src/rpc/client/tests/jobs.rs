@@ -42,19 +42,58 @@ fn settled() -> Reply {
 }
 
 /// The next frame, a request to the queue: its id and what it asks.
-async fn asked(peer: &mut Peer) -> (u64, JobRequest) {
+async fn asked_first(peer: &mut Peer) -> (u64, JobRequest) {
     match peer.request().await {
         (id, Call::Store { request: Request::Job(job), .. }) => (id, job),
         (_, call) => panic!("{call:?}"),
     }
 }
 
-/// The next frames are a reserve, a set or a get: any of them.
+/// The next request to the queue but an announcement, which is answered.
+async fn asked(peer: &mut Peer) -> (u64, JobRequest) {
+    loop {
+        match asked_first(peer).await {
+            (id, JobRequest::Resume(none)) if none.is_empty() => {
+                peer.reply(id, &resumed(&[])).await
+            }
+            asked => return asked,
+        }
+    }
+}
+
+/// The next frame asks for this: its id.
 async fn expect(peer: &mut Peer, request: &Request) -> u64 {
-    let (id, call) = peer.request().await;
-    let Call::Store { request: asked, .. } = &call else { panic!("{call:?}") };
-    assert_eq!(asked, request);
+    let (id, asked) = asked(peer).await;
+    assert_eq!(Request::Job(asked), *request);
     id
+}
+
+/// The next frame is a request to resume these: its id.
+async fn expect_resume(peer: &mut Peer, reservations: &[Reservation]) -> u64 {
+    let (id, asked) = asked_first(peer).await;
+    assert_eq!(asked, JobRequest::Resume(reservations.to_vec()));
+    id
+}
+
+fn resumed(kept: &[bool]) -> Reply {
+    let topic = |kept: &bool| kept.then(|| "t".into());
+    Reply::Job(JobReply::Resumed(kept.iter().map(topic).collect()))
+}
+
+fn revoked() -> Request {
+    Request::Job(JobRequest::Revoked { wait: Some(Duration::from_secs(60)) })
+}
+
+fn told(reservations: &[Reservation]) -> Reply {
+    Reply::Job(JobReply::Revoked(reservations.to_vec()))
+}
+
+/// The client has taken these jobs over this connection.
+async fn take(client: &Client, peer: &mut Peer, reservations: &[Reservation]) {
+    let call = client.go(reserve());
+    let (id, _) = asked(peer).await;
+    peer.reply(id, &given(reservations)).await;
+    within(call).await.unwrap();
 }
 
 fn release(reservation: Reservation) -> Request {
@@ -278,4 +317,158 @@ async fn a_reserve_through_its_method_can_be_given_up() {
     drop(reserving);
     assert_eq!(peer.expect(Kind::Cancel).await, id);
     peer.refuse(id, ErrorCode::Cancelled).await;
+}
+
+#[tokio::test]
+async fn j20_a_client_resumes_what_it_holds_before_it_asks_for_anything_else() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let call = client.go(reserve());
+    expect_resume(&mut peer, &[]).await;
+    let (id, _) = asked(&mut peer).await;
+    peer.reply(id, &given(&[FIRST, SECOND])).await;
+    within(call).await.unwrap();
+    let first = client.go(done(FIRST));
+    let id = expect(&mut peer, &done(FIRST)).await;
+    peer.reply(id, &settled()).await;
+    within(first).await.unwrap();
+    drop(peer);
+    // Nothing else has to be asked for the client to come back.
+    let mut peer = server.accept(7, 10).await;
+    let id = expect_resume(&mut peer, &[SECOND]).await;
+    let second = client.go(done(SECOND));
+    peer.bare(Kind::Ping, 9).await;
+    assert_eq!(peer.expect(Kind::Pong).await, 9, "nothing is asked before the answer");
+    peer.reply(id, &resumed(&[true])).await;
+    let id = expect(&mut peer, &done(SECOND)).await;
+    peer.reply(id, &settled()).await;
+    assert_eq!(within(second).await.unwrap(), settled());
+}
+
+#[tokio::test]
+async fn j20_whoever_asks_for_what_is_revoked_is_told_of_what_is_lost() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    take(&client, &mut peer, &[FIRST, SECOND]).await;
+    // Of two workers on one connection only one holds the job.
+    let waiting = [client.go(revoked()), client.go(revoked())];
+    for _ in &waiting {
+        assert_eq!(Request::Job(asked(&mut peer).await.1), revoked());
+    }
+    drop(peer);
+    let mut peer = server.accept(7, 10).await;
+    let (id, asked) = asked_first(&mut peer).await;
+    let JobRequest::Resume(asked) = asked else { panic!("{asked:?}") };
+    let kept: Vec<bool> = asked.iter().map(|it| *it == SECOND).collect();
+    peer.reply(id, &resumed(&kept)).await;
+    for waiting in waiting {
+        assert_eq!(within(waiting).await.unwrap(), told(&[FIRST]));
+    }
+    drop(peer);
+    let mut peer = server.accept(7, 10).await;
+    let id = expect_resume(&mut peer, &[SECOND]).await;
+    peer.reply(id, &resumed(&[false])).await;
+    peer.bare(Kind::Ping, 9).await;
+    assert_eq!(peer.expect(Kind::Pong).await, 9);
+    assert_eq!(within(client.go(revoked())).await.unwrap(), told(&[SECOND]), "when it asks");
+}
+
+#[tokio::test]
+async fn j20_another_store_and_a_server_that_resumes_nothing_have_none_of_the_jobs() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    take(&client, &mut peer, &[FIRST]).await;
+    let waiting = client.go(revoked());
+    asked(&mut peer).await;
+    drop(peer);
+    let mut peer = server.accept(8, 1).await;
+    assert_eq!(within(waiting).await.unwrap(), told(&[FIRST]));
+    take(&client, &mut peer, &[SECOND]).await;
+    let waiting = client.go(revoked());
+    asked(&mut peer).await;
+    drop(peer);
+    let mut peer = server.accept(8, 1).await;
+    let id = expect_resume(&mut peer, &[SECOND]).await;
+    peer.refuse(id, ErrorCode::Protocol).await;
+    assert_eq!(within(waiting).await.unwrap(), told(&[SECOND]));
+    take(&client, &mut peer, &[FIRST]).await;
+}
+
+#[tokio::test]
+async fn j20_a_refusal_that_will_pass_loses_nothing() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    take(&client, &mut peer, &[FIRST]).await;
+    drop(peer);
+    let mut peer = server.accept(7, 10).await;
+    let id = expect_resume(&mut peer, &[FIRST]).await;
+    peer.refuse(id, ErrorCode::Unavailable).await;
+    drop(peer);
+    let mut peer = server.accept(7, 10).await;
+    let id = expect_resume(&mut peer, &[FIRST]).await;
+    peer.reply(id, &resumed(&[true])).await;
+    let _done = client.go(done(FIRST));
+    expect(&mut peer, &done(FIRST)).await;
+}
+
+#[tokio::test]
+async fn j20_jobs_that_nobody_took_before_the_cut_are_given_back_and_not_resumed() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    let call = client.go(reserve());
+    let (id, _) = asked(&mut peer).await;
+    peer.reply(id, &given(&[FIRST])).await;
+    while !call.is_done() {
+        tokio::task::yield_now().await;
+    }
+    drop(peer);
+    while client.handle.with(|session, _| session.why_down().is_none()) {
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    let mut peer = server.accept(7, 10).await;
+    let id = expect(&mut peer, &release(FIRST)).await;
+    peer.reply(id, &settled()).await;
+}
+
+#[tokio::test]
+async fn j17_with_its_last_handle_a_client_says_goodbye() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    take(&client, &mut peer, &[FIRST]).await;
+    drop(client);
+    peer.expect(Kind::Goodbye).await;
+    peer.expect_end().await;
+}
+
+#[test]
+fn j20_a_connection_resumes_what_its_client_holds_by_slices() {
+    let welcome = super::super::link::Welcome {
+        store_id: 7,
+        revision: 1,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        requests_in_flight_max: 1,
+    };
+    let config = ClientConfig::new("nowhere");
+    let mut session = super::super::session::Session::new(config, &welcome);
+    let now = std::time::Instant::now();
+    let all: Vec<Reservation> = (1..=200).map(|id| Reservation { id, epoch: 1 }).collect();
+    let Reply::Job(jobs) = given(&all) else { panic!() };
+    session.held.note(&crate::rpc::held::Concern::default(), &jobs);
+    session.cut(Error::new(ErrorCode::Unavailable, "cut"));
+    session.welcome(&welcome, now);
+    let (mut out, mut asked) = (Vec::new(), Vec::new());
+    session.take_output(&mut out, now);
+    let mut rest = &out[..];
+    while let Some((_, body, after)) = frame::split(rest, FRAME_BYTES_MAX).unwrap() {
+        let call = Call::from(codec::decode::<WireCall<'_>>(body).unwrap());
+        let Call::Store { request: Request::Job(JobRequest::Resume(some)), .. } = call else {
+            panic!("{call:?}")
+        };
+        assert!(some.len() <= 64);
+        asked.extend(some);
+        rest = after;
+    }
+    asked.sort_unstable();
+    assert_eq!(asked, all);
 }

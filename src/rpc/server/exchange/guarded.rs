@@ -38,6 +38,7 @@ impl Exchange {
         self.note_id(id)?;
         let answer = self.gate.login(credentials).await;
         if let Ok(identity) = &answer {
+            self.jobs.user = self.gate.user();
             let name = format!("{} as {}", self.owner.name, identity.name);
             let share = share_of(&identity.name);
             self.owner = Arc::new(Owner { id: self.owner.id, name, share });
@@ -68,7 +69,10 @@ impl Exchange {
     pub(in crate::rpc::server) async fn revise(&mut self) -> Result<(), End> {
         match self.gate.revise() {
             Revised::Same => Ok(()),
-            Revised::Gone => Err(End::Fatal(Fatal::Error(login_over()))),
+            Revised::Gone => {
+                self.jobs.parted = true;
+                Err(End::Fatal(Fatal::Error(login_over())))
+            }
             Revised::Changed(access) => {
                 self.end_denied_waits(&access);
                 self.end_denied_calls(&access);
