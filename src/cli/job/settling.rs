@@ -66,16 +66,16 @@ impl<J: Operations> Worker<'_, J> {
         self.freed.notify_one();
     }
 
-    /// One answer for each. Tried again for as long as the jobs may still be this worker's.
+    /// One answer for each. Tried again until there is one: the time without a server costs no
+    /// reservation, and a lost one is refused when the server is back.
     async fn settled(&self, batch: &[Ended]) -> Vec<Option<Error>> {
         let settlements: Vec<_> = batch.iter().filter_map(Ended::settlement).collect();
-        let start = Instant::now();
         let answers = loop {
             if settlements.is_empty() {
                 break Ok(Vec::new());
             }
             match self.jobs.settle(settlements.clone()).await {
-                Err(error) if error.retryable() && start.elapsed() < self.plan.visibility => {
+                Err(error) if error.retryable() => {
                     self.doubt.notify_one();
                     // It is retryable, so this is no failure.
                     let _ = self.pause(error).await;
