@@ -1,7 +1,6 @@
 //! How a [`Worker`] settles jobs.
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::ended::{Ended, fitting};
 use super::worker::Worker;
