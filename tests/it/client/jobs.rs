@@ -10,6 +10,7 @@ use wakeful::{
 use super::proxy::Proxy;
 use super::{connect, within};
 use crate::process::Server;
+use crate::support::until;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
@@ -176,6 +177,8 @@ async fn j20_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoe
     assert_eq!(within(worker.touch(vec![job.reservation], None)).await.unwrap(), [None]);
     // Whoever kept the reservation can resume it, whatever became of its client.
     proxy.move_to("127.0.0.1:1");
+    until("its end is noticed", async || within(other.status()).await.unwrap().connections == 1)
+        .await;
     drop(worker);
     let resumed = within(other.resume(vec![job.reservation])).await.unwrap();
     assert_eq!(resumed, [true]);
