@@ -189,7 +189,7 @@ pub(super) async fn resume(
         told.resumed += 1;
         match answer {
             Some(error) => {
-                told.breaks(format!("J20: job {} was resumed, and now: {error}", reservation.id));
+                told.breaks(format!("J21: job {} was resumed, and now: {error}", reservation.id));
             }
             None if matches!(verdict, Verdict::Done { .. }) => told.acknowledged(reservation.id),
             None => {}

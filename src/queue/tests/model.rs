@@ -354,7 +354,7 @@ impl Model {
         }
     }
 
-    /// J17, J20: what it may resume is held for it, if it may return.
+    /// J17, J21: what it may resume is held for it, if it may return.
     pub(super) fn gone(&mut self, owner: u64, may_return: bool) {
         self.askers.retain(|_, asker| asker.owner != owner);
         self.pushes.retain(|_, (_, _, pusher)| *pusher != owner);
@@ -372,7 +372,7 @@ impl Model {
         }
     }
 
-    /// J20: the topic of each that is the owner's again.
+    /// J21: the topic of each that is the owner's again.
     pub(super) fn resume(
         &mut self,
         owner: u64,

@@ -194,7 +194,7 @@ async fn a4_jobs_go_back_at_no_cost_when_their_grant_ends() {
 }
 
 #[test]
-fn j20_a_reservation_is_resumed_by_its_user_alone_and_only_with_its_grant() {
+fn j21_a_reservation_is_resumed_by_its_user_alone_and_only_with_its_grant() {
     let users = Users::new(&[(Action::Push, "*"), (Action::Work, "mail"), (Action::Work, "other")]);
     let server = users.serve();
     let (mut root, mut app) = (users.raw("root", &server), users.raw("app", &server));

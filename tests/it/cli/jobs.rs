@@ -270,18 +270,18 @@ fn a_command_outlives_its_server(signal: &str) {
 }
 
 #[test]
-fn j20_a_command_runs_once_across_a_restart_of_its_server() {
+fn j21_a_command_runs_once_across_a_restart_of_its_server() {
     a_command_outlives_its_server("TERM");
 }
 
 #[test]
-fn j20_a_command_runs_once_though_its_server_is_killed() {
+fn j21_a_command_runs_once_though_its_server_is_killed() {
     a_command_outlives_its_server("KILL");
 }
 
 /// It is told when it is back, not when it next touches the job: that is minutes later.
 #[test]
-fn j20_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_another() {
+fn j21_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_another() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let limits = ["--limit", "rpc.shutdown_grace=0s", "--limit", "queue.resume_grace=0s"];
@@ -300,7 +300,7 @@ fn j20_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_anoth
 }
 
 #[test]
-fn j20_a_job_is_held_by_hand_across_a_restart() {
+fn j21_a_job_is_held_by_hand_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let limits = ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];

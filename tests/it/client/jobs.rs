@@ -163,7 +163,7 @@ async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
 }
 
 #[tokio::test]
-async fn j20_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoever_returns() {
+async fn j21_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoever_returns() {
     let server = Server::start_with(&["--limit", "queue.resume_grace=60s"]);
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
     let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);

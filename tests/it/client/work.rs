@@ -123,7 +123,7 @@ fn waits_the_first_time(gate: &Gate) -> impl JobHandler<Job = String, Output = S
 const GRACE: [&str; 2] = ["--limit", "queue.resume_grace=60s"];
 
 #[actix_rt::test]
-async fn j20_a_job_goes_on_while_its_connection_is_cut() {
+async fn j21_a_job_goes_on_while_its_connection_is_cut() {
     let server = Server::start_with(&GRACE);
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
     let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
@@ -144,7 +144,7 @@ async fn j20_a_job_goes_on_while_its_connection_is_cut() {
 /// Two workers share a connection: each is told of its own job, at once, as neither touches its job
 /// for minutes.
 #[actix_rt::test]
-async fn j20_workers_that_return_too_late_are_told_at_once_and_fenced() {
+async fn j21_workers_that_return_too_late_are_told_at_once_and_fenced() {
     let server = Server::start_with(&["--limit", "queue.resume_grace=50ms"]);
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
     let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
@@ -233,7 +233,7 @@ async fn j17_another_worker_takes_over_from_one_whose_connection_was_cut() {
 }
 
 #[actix_rt::test]
-async fn j2_j20_every_job_is_done_once_though_the_server_is_killed_under_its_worker() {
+async fn j2_j21_every_job_is_done_once_though_the_server_is_killed_under_its_worker() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let durable = [&["--durability", "fsync", "--data-dir", data][..], &GRACE].concat();

@@ -3,7 +3,7 @@
 use crate::process::run;
 
 #[test]
-fn d2_j17_j20_torture_finds_nothing_lost() {
+fn d2_j17_j21_torture_finds_nothing_lost() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
     let dir = dir.to_str().unwrap();

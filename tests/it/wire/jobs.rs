@@ -167,7 +167,7 @@ fn j17_a_closed_connection_gives_its_jobs_to_another() {
 }
 
 #[test]
-fn j20_a_connection_that_announced_it_is_resumed_by_the_next() {
+fn j21_a_connection_that_announced_it_is_resumed_by_the_next() {
     let server = Server::start();
     let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
     other.push_job(TOPIC, b"photo");
@@ -186,7 +186,7 @@ fn j20_a_connection_that_announced_it_is_resumed_by_the_next() {
 }
 
 #[test]
-fn j20_whoever_says_goodbye_is_not_waited_for() {
+fn j21_whoever_says_goodbye_is_not_waited_for() {
     let server = Server::start();
     let (mut worker, mut other) = (Raw::open(server.addr()), Raw::open(server.addr()));
     other.push_job(TOPIC, b"photo");

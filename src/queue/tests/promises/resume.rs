@@ -1,4 +1,4 @@
-//! J20: reservations that outlive their connection.
+//! J21: reservations that outlive their connection.
 
 use expect_test::expect;
 
@@ -6,7 +6,7 @@ use crate::queue::tests::script::{check, check_with};
 use crate::queue::tests::{QueueConfig, ms, steady};
 
 #[test]
-fn j20_a_worker_that_returns_in_time_goes_on_and_its_job_is_nobody_elses_meanwhile() {
+fn j21_a_worker_that_returns_in_time_goes_on_and_its_job_is_nobody_elses_meanwhile() {
     check(
         "
         returns by=3
@@ -41,7 +41,7 @@ fn j20_a_worker_that_returns_in_time_goes_on_and_its_job_is_nobody_elses_meanwhi
 }
 
 #[test]
-fn j20_one_that_does_not_return_loses_its_job_after_the_grace_and_is_told_at_once() {
+fn j21_one_that_does_not_return_loses_its_job_after_the_grace_and_is_told_at_once() {
     check(
         "
         returns by=3
@@ -76,7 +76,7 @@ fn j20_one_that_does_not_return_loses_its_job_after_the_grace_and_is_told_at_onc
 
 /// The grace lengthens no visibility timeout.
 #[test]
-fn j20_a_job_is_held_no_longer_than_its_worker_said() {
+fn j21_a_job_is_held_no_longer_than_its_worker_said() {
     check(
         "
         returns by=3
@@ -101,7 +101,7 @@ fn j20_a_job_is_held_no_longer_than_its_worker_said() {
 }
 
 #[test]
-fn j20_after_a_restart_the_grace_begins_and_the_epoch_stays() {
+fn j21_after_a_restart_the_grace_begins_and_the_epoch_stays() {
     check(
         "
         returns by=3
@@ -148,7 +148,7 @@ fn j20_after_a_restart_the_grace_begins_and_the_epoch_stays() {
 }
 
 #[test]
-fn j20_a_snapshot_keeps_what_may_be_resumed() {
+fn j21_a_snapshot_keeps_what_may_be_resumed() {
     check(
         "
         returns by=3 user=7
@@ -179,7 +179,7 @@ fn j20_a_snapshot_keeps_what_may_be_resumed() {
 }
 
 #[test]
-fn j20_only_the_same_user_resumes_and_only_on_topics_that_are_granted_still() {
+fn j21_only_the_same_user_resumes_and_only_on_topics_that_are_granted_still() {
     check(
         "
         returns by=3 user=7
@@ -211,7 +211,7 @@ fn j20_only_the_same_user_resumes_and_only_on_topics_that_are_granted_still() {
 }
 
 #[test]
-fn j20_a_worker_that_never_said_that_it_resumes_or_said_goodbye_loses_its_job_at_once() {
+fn j21_a_worker_that_never_said_that_it_resumes_or_said_goodbye_loses_its_job_at_once() {
     check(
         "
         push mail one times=2
@@ -249,7 +249,7 @@ fn j20_a_worker_that_never_said_that_it_resumes_or_said_goodbye_loses_its_job_at
 
 /// Its new connection may be there before the end of the old one is noticed.
 #[test]
-fn j20_the_end_of_the_old_connection_takes_nothing_from_the_new_one() {
+fn j21_the_end_of_the_old_connection_takes_nothing_from_the_new_one() {
     check(
         "
         returns by=3
@@ -277,7 +277,7 @@ fn j20_the_end_of_the_old_connection_takes_nothing_from_the_new_one() {
 }
 
 #[test]
-fn j20_a_job_that_waits_for_its_worker_keeps_its_places() {
+fn j21_a_job_that_waits_for_its_worker_keeps_its_places() {
     check(
         "
         set mail concurrency=2
@@ -314,7 +314,7 @@ fn j20_a_job_that_waits_for_its_worker_keeps_its_places() {
 }
 
 #[test]
-fn j20_a_stop_leaves_a_job_to_its_worker_and_waits_for_none_that_is_not_there() {
+fn j21_a_stop_leaves_a_job_to_its_worker_and_waits_for_none_that_is_not_there() {
     check(
         "
         returns by=3
@@ -350,7 +350,7 @@ fn j20_a_stop_leaves_a_job_to_its_worker_and_waits_for_none_that_is_not_there() 
 }
 
 #[test]
-fn j20_a_cancel_reaches_a_worker_that_returns() {
+fn j21_a_cancel_reaches_a_worker_that_returns() {
     check(
         "
         returns by=3
@@ -377,7 +377,7 @@ fn j20_a_cancel_reaches_a_worker_that_returns() {
 }
 
 #[test]
-fn j20_without_a_grace_nothing_outlives_its_connection() {
+fn j21_without_a_grace_nothing_outlives_its_connection() {
     check_with(
         QueueConfig { resume_grace: ms(0), ..steady() },
         "

@@ -320,7 +320,7 @@ async fn a_reserve_through_its_method_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn j20_a_client_resumes_what_it_holds_before_it_asks_for_anything_else() {
+async fn j21_a_client_resumes_what_it_holds_before_it_asks_for_anything_else() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     let call = client.go(reserve());
@@ -346,7 +346,7 @@ async fn j20_a_client_resumes_what_it_holds_before_it_asks_for_anything_else() {
 }
 
 #[tokio::test]
-async fn j20_whoever_asks_for_what_is_revoked_is_told_of_what_is_lost() {
+async fn j21_whoever_asks_for_what_is_revoked_is_told_of_what_is_lost() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     take(&client, &mut peer, &[FIRST, SECOND]).await;
@@ -374,7 +374,7 @@ async fn j20_whoever_asks_for_what_is_revoked_is_told_of_what_is_lost() {
 }
 
 #[tokio::test]
-async fn j20_another_store_and_a_server_that_resumes_nothing_have_none_of_the_jobs() {
+async fn j21_another_store_and_a_server_that_resumes_nothing_have_none_of_the_jobs() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     take(&client, &mut peer, &[FIRST]).await;
@@ -395,7 +395,7 @@ async fn j20_another_store_and_a_server_that_resumes_nothing_have_none_of_the_jo
 }
 
 #[tokio::test]
-async fn j20_a_refusal_that_will_pass_loses_nothing() {
+async fn j21_a_refusal_that_will_pass_loses_nothing() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     take(&client, &mut peer, &[FIRST]).await;
@@ -412,7 +412,7 @@ async fn j20_a_refusal_that_will_pass_loses_nothing() {
 }
 
 #[tokio::test]
-async fn j20_jobs_that_nobody_took_before_the_cut_are_given_back_and_not_resumed() {
+async fn j21_jobs_that_nobody_took_before_the_cut_are_given_back_and_not_resumed() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     let call = client.go(reserve());
@@ -442,7 +442,7 @@ async fn j17_with_its_last_handle_a_client_says_goodbye() {
 }
 
 #[test]
-fn j20_a_connection_resumes_what_its_client_holds_by_slices() {
+fn j21_a_connection_resumes_what_its_client_holds_by_slices() {
     let welcome = super::super::link::Welcome {
         store_id: 7,
         revision: 1,
