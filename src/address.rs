@@ -1,5 +1,7 @@
 //! Addresses as people write them: `HOST:PORT`.
 
+use std::io;
+
 use crate::error::{Error, ErrorCode};
 
 /// Schemes of URLs that stand for TLS.
@@ -12,6 +14,16 @@ const TLS_SCHEMES: [&str; 3] = ["https", "wss", "tls"];
 pub(crate) fn check(text: &str) -> Result<(), Error> {
     let refused = refusal(text);
     refused.map_or(Ok(()), |why| Err(Error::new(ErrorCode::InvalidArgument, why)))
+}
+
+/// What it means that a port cannot be opened: `InvalidArgument` for what is no address, else
+/// `Unavailable`.
+pub(crate) fn cannot_listen(error: &io::Error) -> Error {
+    let code = match error.kind() {
+        io::ErrorKind::InvalidInput => ErrorCode::InvalidArgument,
+        _ => ErrorCode::Unavailable,
+    };
+    Error::new(code, format!("cannot listen: {error}"))
 }
 
 /// Returns why `text` is not an address; `None` if it is one.

@@ -49,25 +49,33 @@ impl Drop for Vital {
         }
         let what = self.what;
         // Tokio drops what it runs while the panic is on its way.
-        let why = if std::thread::panicking() {
-            "by a panic: a defect in Wakeful"
+        let panicked = std::thread::panicking();
+        let message = if panicked {
+            format!(
+                "{what} has ended by a panic: a defect in Wakeful. Nothing more is written; whether \
+                 the writes under way were done shows when the store is opened again"
+            )
         } else {
-            "before it was told to: its actix system was, without Wakeful::stop"
+            format!(
+                "{what} has ended before it was told to: its actix system was, without \
+                 Wakeful::stop. What was acknowledged is kept; requests under way have no answer"
+            )
         };
-        let message = format!(
-            "{what} has ended {why}. Nothing more is written; whether the writes under way were done \
-             shows when the store is opened again"
-        );
-        tracing::error!("{message}");
-        let error = Error::new(ErrorCode::Internal, message);
+        let error = Error::new(ErrorCode::Internal, message.clone());
         if let Some(log) = &self.log {
             log.abandon(&error);
         }
-        self.failure.send_if_modified(|failure| {
+        let first = self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
             failure.get_or_insert(error);
             first
         });
+        match (panicked, first) {
+            (true, _) => tracing::error!("{message}"),
+            // All of them go with their system.
+            (false, true) => tracing::warn!("{message}"),
+            (false, false) => {}
+        }
     }
 }
 

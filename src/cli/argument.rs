@@ -15,6 +15,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text)
 }
 
+/// `HOST:PORT`, whether or not there is such a host.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    crate::address::check(text).map(|()| text.to_owned()).map_err(|error| error.message)
+}
+
 /// Which keys a command is about.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selection {

@@ -11,9 +11,10 @@ use crate::Config;
 pub(super) const HELP: &str = "\
 Takes the options of `serve`, and does nothing but print them as they would be used. Behind each
 value stands where it is from: flag, environment, file or default, each of which goes before those
-behind it. What is printed is itself a file for --config. What contradicts itself is printed, then
-refused with exit 2, so this also checks a file before a server is told to read it; the files that
-it names are not looked at.
+behind it. What is printed is itself a file for --config. What the next start would refuse is printed,
+then refused with exit 2: what contradicts itself, and files that cannot be used (of users, of
+certificates, of tokens). So this also checks a file before a server is told to read it. Whether a
+port is free, and what is in the data directory, shows at the start.
 
 Examples:
   wakeful config
@@ -45,5 +46,6 @@ pub(super) fn run(
     out.flush_blocking()?;
     config.check()?;
     args.check(common)?;
+    args.check_files(common, &config)?;
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Common;
+use super::argument::address;
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::{Output, notice};
@@ -18,7 +19,7 @@ use super::tls::TlsArgs;
 use crate::TlsConfig;
 use crate::auth::Auth;
 use crate::link::{Anyone, Authenticate, LinkUsers, Relay, RelayOptions, SharedToken};
-use crate::{Config, Error};
+use crate::{Config, Error, ErrorCode};
 
 /// Where the token may stand that servers have to show; a flag would show in `ps`.
 const TOKEN: &str = "WAKEFUL_RELAY_TOKEN";
@@ -52,13 +53,14 @@ Examples:
   wakeful serve --dial relay.example:7118 --dial-tls --dial-name home --dial-token-file token")]
 pub(crate) struct RelayArgs {
     /// Where clients connect; with port 0, on a free port [default: what --addr says]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Option<String>,
     /// Where servers dial in
     #[arg(
         long,
         value_name = "HOST:PORT",
         env = "WAKEFUL_ACCEPT",
+        value_parser = address,
         default_value = "127.0.0.1:7118"
     )]
     accept: String,
@@ -97,7 +99,9 @@ impl RelayArgs {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }
+        config.check()?;
         let listen = self.listen.as_deref().unwrap_or(&common.addr);
+        crate::address::check(listen)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -166,6 +170,9 @@ async fn relay(
     let mut signals = Signals::new().map_err(|error| Failure::io("signals", &error))?;
     let grace = options.config.rpc.shutdown_grace;
     let relay = Relay::start(listen, accept, options).await.map_err(|error| {
+        if error.code != ErrorCode::Unavailable {
+            return error.into();
+        }
         // Not exit 5: it is this process that fails, not one that cannot be reached.
         let message =
             format!("{} (at {listen} or {accept}); see --listen and --accept", error.message);

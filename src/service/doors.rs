@@ -1,6 +1,5 @@
 //! The doors of a [`Wakeful`]: the ports it listens on, and the links it keeps.
 
-use std::io;
 use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
@@ -8,7 +7,8 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use super::{Wakeful, gone};
-use crate::error::{Error, ErrorCode};
+use crate::address::cannot_listen;
+use crate::error::Error;
 use crate::rpc::link::{self, DialHandle, DialOptions};
 use crate::rpc::server::{Entrance, LinkDoor, Server};
 #[cfg(feature = "tls")]
@@ -21,7 +21,7 @@ impl Wakeful {
     ///
     /// # Errors
     /// `Unavailable` if the address cannot be bound, or the service has stopped; `InvalidArgument`
-    /// outside an actix system.
+    /// if it is not one, or outside an actix system.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
         require_arbiter("Wakeful::listen")?;
         self.open_door(bind(addr).await?, Entrance::Plain).await
@@ -29,6 +29,9 @@ impl Wakeful {
 
     /// Opens the TCP door on a socket that listens already, as a service manager passes it; tells its
     /// address. Otherwise as [`listen`](Self::listen).
+    ///
+    /// Bind before [`open`](Self::open), and give the socket here after it, where an address that is
+    /// taken must not leave a data directory behind.
     ///
     /// # Errors
     /// `Unavailable` if the socket cannot be used, or the service has stopped; `InvalidArgument`
@@ -75,7 +78,17 @@ impl Wakeful {
     ) -> Result<TlsDoor, Error> {
         require_arbiter("Wakeful::listen_tls_on")?;
         let door = Door::open(config, DoorLimits::of(&self.rpc()))?;
-        let entrance = Entrance::Tls(Arc::clone(&door));
+        self.listen_at_door(listener, &door).await
+    }
+
+    /// [`listen_tls_on`](Self::listen_tls_on) whose files are read already.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn listen_at_door(
+        &self,
+        listener: std::net::TcpListener,
+        door: &Arc<Door>,
+    ) -> Result<TlsDoor, Error> {
+        let entrance = Entrance::Tls(Arc::clone(door));
         let addr = self.open_door(take_over(listener)?, entrance).await?;
         Ok(door.handle(addr))
     }
@@ -155,8 +168,4 @@ async fn bind(addr: impl ToSocketAddrs) -> Result<TcpListener, Error> {
 fn take_over(listener: std::net::TcpListener) -> Result<TcpListener, Error> {
     let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
     taken.map_err(|error| cannot_listen(&error))
-}
-
-fn cannot_listen(error: &io::Error) -> Error {
-    Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 #[cfg(feature = "tls")]
 use crate::ClientTls;
 use crate::cli::Common;
+use crate::cli::argument::address;
 use crate::cli::failure::Failure;
 use crate::cli::json::Object;
 use crate::cli::output::Output;
@@ -21,11 +22,12 @@ pub(crate) struct DialArgs {
     /// Dial the port that a relay accepts servers on, and serve whoever it sends, under
     /// --dial-name; lost links are dialed again for ever. Nothing listens then, unless --listen is
     /// given. Can be given many times
-    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_DIAL", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_DIAL", value_delimiter = ',',
+        value_parser = address)]
     dial: Vec<String>,
     /// What this server is called: behind relays, and to whoever means another [default with
     /// --dial: the name of this machine]
-    #[arg(long, value_name = "NAME", env = "WAKEFUL_DIAL_NAME")]
+    #[arg(long, value_name = "NAME", env = "WAKEFUL_DIAL_NAME", value_parser = name)]
     dial_name: Option<String>,
     /// The file with the token to show when dialing [default: the token in WAKEFUL_DIAL_TOKEN, if
     /// there is one]
@@ -103,6 +105,11 @@ impl Links {
         }
         Ok(())
     }
+}
+
+/// What a server can be called.
+fn name(text: &str) -> Result<String, String> {
+    crate::rpc::link::check_name(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }
 
 fn machine_name() -> String {

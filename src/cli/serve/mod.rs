@@ -24,6 +24,7 @@ use self::log::LogArgs;
 use self::ports::Ports;
 use self::run::Start;
 use super::Common;
+use super::argument::address;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::settings::Report;
@@ -66,7 +67,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen; with port 0, on a free port [default: what --addr says]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Option<String>,
     /// Where the data is; made if it is not there
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
@@ -106,6 +107,7 @@ impl ServeArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let config = self.config().map_err(Failure::usage)?;
+        config.check()?;
         if self.limits.limits {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
@@ -127,6 +129,9 @@ impl ServeArgs {
         // Whoever dials need not listen.
         let listens = !self.dial.dials() || !passed.is_empty();
         let ports = self.ports_at(common, listens.then_some(&*common.addr))?;
+        if let Some(listen) = &ports.plain {
+            crate::address::check(listen)?;
+        }
         Ok(Ports { passed, ..ports })
     }
 
@@ -145,6 +150,18 @@ impl ServeArgs {
     /// That the options do not contradict each other; the files that they name are not looked at.
     pub(crate) fn check(&self, common: &Common) -> Result<(), Failure> {
         self.ports_at(common, Some(&common.addr)).map(drop)
+    }
+
+    /// That the files which the options name can be used, as far as that is seen without a start.
+    pub(crate) fn check_files(&self, common: &Common, config: &Config) -> Result<(), Failure> {
+        self.ports(common, Vec::new())?.check_files()?;
+        self.auth.open(config)?;
+        self.dial.links(common)?;
+        let dir = &self.data_dir;
+        if self.durability != Level::Memory && dir.exists() && !dir.is_dir() {
+            return Err(Failure::usage(format!("--data-dir {} is no directory", dir.display())));
+        }
+        Ok(())
     }
 
     /// The limits that they say.

@@ -1,11 +1,23 @@
 //! [`Ports`]: where a server listens.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
+use tokio::net::TcpSocket;
+
+use crate::address::cannot_listen;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::config::RpcConfig;
+#[cfg(feature = "tls")]
+use crate::rpc::tls::{Door, DoorLimits};
 use crate::{Error, Wakeful};
+
+/// Connections that wait to be accepted, as tokio has it.
+const BACKLOG: u32 = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Ports {
@@ -23,39 +35,63 @@ impl Ports {
         Self { passed: Vec::new(), plain: listen.map(str::to_owned) }
     }
 
-    /// Opens them, and says so.
-    pub(super) async fn open(self, wakeful: &Wakeful, out: &mut Output) -> Result<Opened, Failure> {
+    /// That the files of a TLS port can be used.
+    pub(super) fn check_files(&self) -> Result<(), Error> {
+        #[cfg(feature = "tls")]
+        if let Some((_, tls)) = &self.tls {
+            tls.check()?;
+        }
+        Ok(())
+    }
+
+    /// Binds them, so that an address that cannot be had is known before anything else is begun.
+    /// Nobody can connect yet.
+    pub(super) async fn bind(self, config: &RpcConfig) -> Result<Bound, Failure> {
         let mut passed = self.passed;
-        let mut opened = Opened::default();
+        let mut bound = Bound::default();
         if let Some(listen) = self.plain {
-            for place in Place::all(&mut passed, listen) {
-                let door = match place {
-                    Place::Addr(listen) => wakeful.listen(&listen).await.map_err(|error| {
-                        cannot(error, &format!("(at {listen}); name another with --listen"))
-                    }),
-                    Place::Passed(listener) => wakeful
-                        .listen_on(listener)
-                        .await
-                        .map_err(|error| cannot(error, "(on a socket that was passed)")),
-                };
-                opened.note(door?, false, out);
-            }
+            let what = format!("(at {listen}); name another with --listen");
+            bound.plain =
+                sockets(&mut passed, &listen).await.map_err(|error| cannot(error, &what))?;
         }
         #[cfg(feature = "tls")]
-        if let Some((listen, config)) = self.tls {
-            for place in Place::all(&mut passed, listen) {
-                let door = match place {
-                    Place::Addr(listen) => wakeful
-                        .listen_tls(&listen, config.clone())
-                        .await
-                        .map_err(|error| cannot(error, &format!("(for the TLS port at {listen})"))),
-                    Place::Passed(listener) => wakeful
-                        .listen_tls_on(listener, config.clone())
-                        .await
-                        .map_err(|error| cannot(error, "(for TLS on a socket that was passed)")),
-                }?;
-                opened.note(door.addr(), true, out);
-                opened.tls.push(door);
+        if let Some((listen, tls)) = self.tls {
+            let door = Door::open(tls, DoorLimits::of(config))?;
+            let what = format!("(for the TLS port at {listen})");
+            let sockets = sockets(&mut passed, &listen).await;
+            bound.tls = Some((door, sockets.map_err(|error| cannot(error, &what))?));
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = config;
+        Ok(bound)
+    }
+}
+
+/// Ports that are bound.
+#[derive(Default)]
+pub(super) struct Bound {
+    plain: Vec<Socket>,
+    #[cfg(feature = "tls")]
+    tls: Option<(Arc<Door>, Vec<Socket>)>,
+}
+
+impl Bound {
+    /// Listens, and says so.
+    pub(super) async fn open(self, wakeful: &Wakeful, out: &mut Output) -> Result<Opened, Failure> {
+        let mut opened = Opened::default();
+        for socket in self.plain {
+            let (listener, what) = socket.listen()?;
+            let addr = wakeful.listen_on(listener).await.map_err(|error| cannot(error, what))?;
+            opened.note(addr, false, out);
+        }
+        #[cfg(feature = "tls")]
+        if let Some((door, sockets)) = self.tls {
+            for socket in sockets {
+                let (listener, what) = socket.listen()?;
+                let listened = wakeful.listen_at_door(listener, &door).await;
+                let port = listened.map_err(|error| cannot(error, what))?;
+                opened.note(port.addr(), true, out);
+                opened.tls.push(port);
             }
         }
         Ok(opened)
@@ -63,20 +99,55 @@ impl Ports {
 }
 
 /// Where a port is opened.
-enum Place {
-    Addr(String),
+enum Socket {
+    Bound(TcpSocket),
     Passed(TcpListener),
 }
 
-impl Place {
-    /// The sockets that were passed, as long as there are some; else at `listen`.
-    fn all(passed: &mut Vec<TcpListener>, listen: String) -> Vec<Self> {
-        if passed.is_empty() {
-            return vec![Self::Addr(listen)];
+impl Socket {
+    /// Lets clients connect. Also returns what it is, for errors.
+    fn listen(self) -> Result<(TcpListener, &'static str), Failure> {
+        match self {
+            Self::Passed(listener) => Ok((listener, "(on a socket that was passed)")),
+            // Two processes may bind the same address, but only one listens.
+            Self::Bound(socket) => {
+                let what = "(another process took the port meanwhile)";
+                let listener = socket.listen(BACKLOG).and_then(tokio::net::TcpListener::into_std);
+                match listener {
+                    Ok(listener) => Ok((listener, what)),
+                    Err(error) => Err(cannot(cannot_listen(&error), what)),
+                }
+            }
         }
-        tracing::info!(%listen, "listening on sockets that were passed instead");
-        std::mem::take(passed).into_iter().map(Self::Passed).collect()
     }
+}
+
+/// The sockets that were passed, as long as there are some; else one at `listen`.
+async fn sockets(passed: &mut Vec<TcpListener>, listen: &str) -> Result<Vec<Socket>, Error> {
+    if passed.is_empty() {
+        let bound = bind(listen).await.map_err(|error| cannot_listen(&error))?;
+        return Ok(vec![Socket::Bound(bound)]);
+    }
+    tracing::info!(%listen, "listening on sockets that were passed instead");
+    Ok(std::mem::take(passed).into_iter().map(Socket::Passed).collect())
+}
+
+/// A socket at the first address of `listen` that can be had.
+async fn bind(listen: &str) -> io::Result<TcpSocket> {
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for addr in tokio::net::lookup_host(listen).await? {
+        let bound = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let bound = bound.and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            Ok(socket)
+        });
+        match bound {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// The ports that are open.

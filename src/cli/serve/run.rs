@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::dial::Links;
 use super::log::Log;
 use super::manager::Manager;
-use super::ports::Ports;
+use super::ports::{Bound, Opened, Ports};
 use super::reload::{self, Reloads};
 use super::signals::Orders;
 use super::{Level, ServeArgs};
@@ -37,16 +37,20 @@ pub(super) struct Start {
 pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure> {
     let orders = Orders::new().map_err(|error| Failure::io("signals", &error))?;
     let Start { args, config, auth, ports, links, mut log, given, report } = start;
+    // Before the data is touched: a start that cannot succeed leaves nothing behind.
+    let bound = ports.bind(&config.rpc).await?;
     let wakeful = match args.durability {
         Level::Memory => Wakeful::start(config)?,
         Level::Fsync | Level::Interval => Wakeful::open(config, &args.data_dir)?,
     };
     orders.serving();
-    if let Some(auth) = auth.clone() {
-        wakeful.require_login(auth).await?;
-    }
-    let opened = ports.open(&wakeful, out).await?;
-    links.dial(&wakeful, out).await?;
+    let opened = match open(&wakeful, auth.clone(), bound, links, out).await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            wakeful.stop().await;
+            return Err(failure);
+        }
+    };
     out.announce();
     let status = serving(&opened.addresses);
     Manager.ready(&status).await;
@@ -73,6 +77,22 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
     };
     orders.stopping();
     stop(&wakeful, failed).await
+}
+
+/// Lets clients in.
+async fn open(
+    wakeful: &Wakeful,
+    auth: Option<Auth>,
+    bound: Bound,
+    links: Links,
+    out: &mut Output,
+) -> Result<Opened, Failure> {
+    if let Some(auth) = auth {
+        wakeful.require_login(auth).await?;
+    }
+    let opened = bound.open(wakeful, out).await?;
+    links.dial(wakeful, out).await?;
+    Ok(opened)
 }
 
 fn serving(addresses: &[String]) -> String {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::ports::Ports;
+use crate::cli::argument::address;
 use crate::cli::failure::Failure;
 use crate::cli::tls::TlsArgs;
 use crate::{ClientCertificates, TlsConfig};
@@ -12,7 +13,7 @@ use crate::{ClientCertificates, TlsConfig};
 pub(super) struct TlsPortArgs {
     /// Listen for TLS here, beside --listen; with --tls in place of it, only TLS is spoken. Both show
     /// the certificate of --tls-cert, which is read anew when the file changes
-    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_TLS_LISTEN")]
+    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_TLS_LISTEN", value_parser = address)]
     tls_listen: Option<String>,
     /// Ask TLS clients for a certificate of a CA in this PEM file
     #[arg(long, value_name = "FILE", env = "WAKEFUL_TLS_CLIENT_CA")]

@@ -18,6 +18,7 @@ use super::dial::set_options;
 use super::hello::{Hello, Unfit, Welcome, encode_answer, read_hello, say};
 use super::registry::Registry;
 use super::{check_name, limit};
+use crate::address::cannot_listen;
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::{DoorKey, Entrance, Hindrance, LINGER, hear_out};
@@ -85,10 +86,8 @@ impl Acceptor {
     pub(super) async fn bind(addr: impl ToSocketAddrs, terms: Terms) -> Result<Self, Error> {
         let config = &terms.config;
         config.check()?;
-        let unavailable =
-            |error| Error::new(ErrorCode::Unavailable, format!("cannot listen for links: {error}"));
-        let listener = TcpListener::bind(addr).await.map_err(unavailable)?;
-        let addr = listener.local_addr().map_err(unavailable)?;
+        let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(&error))?;
+        let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
         let house = Arc::new(House {
             places: Arc::new(Semaphore::new(config.links_max.min(Semaphore::MAX_PERMITS))),
             handshakes: Arc::new(Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS))),

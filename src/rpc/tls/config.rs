@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "cli")]
+use super::certificates::Certificates;
+#[cfg(feature = "cli")]
+use crate::error::Error;
+
 /// How a port speaks TLS, 1.2 and 1.3. All files are PEM; they are looked at again every
 /// `rpc.tls_check_interval`, and read anew when they have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,5 +40,11 @@ impl TlsConfig {
             client_ca: None,
             client_certificates: ClientCertificates::Required,
         }
+    }
+
+    /// Checks that the files can be used.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        Certificates::open(self.clone()).map(drop)
     }
 }

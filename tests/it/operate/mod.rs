@@ -6,6 +6,7 @@ mod manager;
 mod options;
 mod outputs;
 mod reload;
+mod starting;
 mod stopping;
 
 use std::net::SocketAddr;

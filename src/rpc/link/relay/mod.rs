@@ -21,6 +21,7 @@ use self::route::{Route, read_route};
 use self::splice::splice;
 use super::accept::{Acceptor, House, Terms};
 use super::authenticate::Authenticate;
+use crate::address::cannot_listen;
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::addresses::{Addresses, Place};
@@ -149,10 +150,8 @@ impl Relay {
         options.config.check()?;
         let (entrance, of_links) = options.entrances()?;
         let RelayOptions { config, authenticate, .. } = options;
-        let unavailable =
-            |error| Error::new(ErrorCode::Unavailable, format!("cannot listen: {error}"));
-        let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
-        let addr = listener.local_addr().map_err(unavailable)?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(&error))?;
+        let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
         let terms = Terms {
             config: config.link.clone(),
             entrance: of_links,
