@@ -321,7 +321,11 @@ impl Cli {
                         client = common.connect(name, credentials, deadline) => client?,
                         exit = signal_before(on_signal) => return exit,
                     };
-                    let exit = command.run(&client, out).await;
+                    let losses = report_losses(&client, command.reports_losses() && !common.json);
+                    let exit = tokio::select! {
+                        exit = command.run(&client, out) => exit,
+                        never = losses => Ok(never),
+                    };
                     if on_signal == OnSignal::Own {
                         // What it still holds need not wait for its return.
                         client.close().await;
@@ -362,6 +366,19 @@ impl Common {
             }
             error
         })
+    }
+}
+
+/// Prints when the connection is lost, and when there is one again.
+async fn report_losses(client: &Client, reports: bool) -> Exit {
+    if !reports {
+        return std::future::pending().await;
+    }
+    loop {
+        let error = client.disconnected().await;
+        notice(format_args!("{error}; trying again"));
+        client.connected().await;
+        notice(format_args!("connected to {} again", client.config().addr));
     }
 }
 
@@ -455,6 +472,15 @@ impl Command {
             Self::Backup(_) => asked.max(backup::PATIENCE),
             Self::Job(args) => args.deadline(asked),
             _ => asked,
+        }
+    }
+
+    /// Whether it awaits something for so long that a lost connection is worth a word.
+    fn reports_losses(&self) -> bool {
+        match self {
+            Self::Watch(_) | Self::Wait(_) => true,
+            Self::Job(args) => args.waits(),
+            _ => false,
         }
     }
 

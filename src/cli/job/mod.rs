@@ -108,6 +108,11 @@ impl JobArgs {
         }
     }
 
+    /// Whether it awaits what becomes of a job. A worker reports its troubles itself.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(&self.action, Action::Wait(_))
+    }
+
     /// How long its calls may take, when `asked` is for those that do not wait.
     pub(crate) fn deadline(&self, asked: Duration) -> Duration {
         let waits = match &self.action {

@@ -182,7 +182,9 @@ impl<J: Operations> Worker<'_, J> {
                     continue;
                 }
             };
-            self.troubled.set(false);
+            if self.troubled.replace(false) && !self.quiet {
+                notice("the server answers again");
+            }
             wait = first_wait;
             if self.plan.drain && reserved.is_empty() {
                 if !self.running.borrow().is_empty() {

@@ -55,6 +55,7 @@ async fn drive(shared: &Shared, connection: Connection) {
         let since = Instant::now();
         let Some(error) = serve(shared, current).await else { return };
         tracing::debug!(addr = config.addr, %error, "connection lost");
+        shared.lost.send_replace(Some(error.clone()));
         shared.drive(|session, _| session.cut(error));
         backoff.lost_after(since.elapsed());
         connection = reconnect(shared, &mut backoff).await;
@@ -69,6 +70,7 @@ async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection>
         match attend(shared, Connection::open(&shared.config, &shared.way)).await? {
             Ok(connection) => {
                 shared.drive(|session, now| session.welcome(&connection.welcome, now));
+                shared.lost.send_replace(None);
                 return Some(connection);
             }
             Err(error) => {

@@ -257,6 +257,25 @@ impl Client {
         crate::work::start(queue, topic, handler, options)
     }
 
+    /// Waits until there is no connection, and returns why. The client connects again by itself.
+    ///
+    /// Cancel: harmless.
+    pub async fn disconnected(&self) -> Error {
+        let mut lost = self.handle.lost.subscribe();
+        match lost.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or_else(closed),
+            Err(_) => closed(),
+        }
+    }
+
+    /// Waits until there is a connection; for ever once the client is closed.
+    ///
+    /// Cancel: harmless.
+    pub async fn connected(&self) {
+        // The sender is in the handle.
+        let _ = self.handle.lost.subscribe().wait_for(Option::is_none).await;
+    }
+
     /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests
     /// in flight may take `client.close_timeout`; jobs that were reserved and are not settled are
     /// given back at no cost. Returns when it has ended. (Where the last handle is dropped instead,

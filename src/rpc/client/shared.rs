@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::link::Welcome;
 use super::session::Session;
 use super::way::Way;
 use crate::config::ClientConfig;
+use crate::error::Error;
 
 /// The session behind its lock. The driver has it too, so it says nothing about who still
 /// wants the connection; [`Handle`] does.
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     /// Closed when the driver has ended.
     pub(super) ended: Semaphore,
+    /// Why there is no connection; `None` while there is one.
+    pub(super) lost: watch::Sender<Option<Error>>,
 }
 
 impl Shared {
@@ -33,6 +36,7 @@ impl Shared {
             session: Mutex::new(Session::new(config.clone(), welcome)),
             wake: Notify::new(),
             ended: Semaphore::new(0),
+            lost: watch::Sender::new(None),
             way,
             runtime: Runtime::current(),
             config,
