@@ -35,7 +35,7 @@ use crate::actor::{
 use crate::auth::Auth;
 use crate::config::{Config, Durability, RpcConfig};
 use crate::error::{Error, ErrorCode};
-use crate::journal::{self, Disk, RealDisk};
+use crate::journal::{self, Disk, RealDisk, warn_if_wide};
 use crate::local_job::LocalJob;
 use crate::local_watch::WatchInto;
 use crate::methods::Registry;
@@ -180,7 +180,9 @@ impl Wakeful {
     /// written so; `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk
     /// was changed.
     pub fn open(config: Config, dir: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::open_on(Arc::new(RealDisk), config, dir.as_ref())
+        let dir = dir.as_ref();
+        warn_if_wide(dir);
+        Self::open_on(Arc::new(RealDisk), config, dir)
     }
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: Config, dir: &Path) -> Result<Self, Error> {

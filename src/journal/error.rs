@@ -103,6 +103,15 @@ pub(crate) enum JournalError {
         /// The thread.
         thread: &'static str,
     },
+    /// Somebody removed the segment that is written.
+    #[error(
+        "{} was removed while it was written; what was written last is lost with it: stop the server, \
+         and restore a backup", file.display()
+    )]
+    Removed {
+        /// The segment.
+        file: PathBuf,
+    },
     /// It was closed in the middle of something.
     #[error("the journal was closed meanwhile")]
     Closed,

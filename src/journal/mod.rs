@@ -33,7 +33,7 @@ use std::time::Duration;
 pub(crate) use batch::Batch;
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use disk::FaultyDisk;
-pub(crate) use disk::{Disk, RealDisk};
+pub(crate) use disk::{Disk, RealDisk, warn_if_wide};
 pub(crate) use error::JournalError;
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use recovery::Verified;

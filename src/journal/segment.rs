@@ -55,6 +55,15 @@ impl Segment {
         self.file.sync_data().map_err(|error| self.failed(Action::Sync, &error))
     }
 
+    /// Checks that the file still has a name.
+    pub(super) fn check_linked(&self) -> Result<(), JournalError> {
+        match self.file.is_removed() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(JournalError::Removed { file: self.path.clone() }),
+            Err(error) => Err(self.failed(Action::Read, &error)),
+        }
+    }
+
     pub(super) fn damaged(&self, offset: u64, what: impl Into<String>) -> JournalError {
         JournalError::damaged(&self.path, offset, what)
     }

@@ -271,6 +271,7 @@ impl Writer {
         match self.durability {
             Durability::Fsync => self.sync(),
             Durability::Interval => {
+                self.current.check_linked()?;
                 (self.report)(Progress::Written(self.written));
                 Ok(())
             }
@@ -280,6 +281,8 @@ impl Writer {
     fn sync(&mut self) -> Result<(), JournalError> {
         let start = Instant::now();
         self.current.sync()?;
+        // A sync of a file without a name succeeds, and keeps nothing.
+        self.current.check_linked()?;
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.dirty = None;
         self.synced = self.written;

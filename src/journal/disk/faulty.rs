@@ -293,6 +293,10 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
+    fn is_removed(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn len(&self) -> io::Result<u64> {
         let state = self.disk.inner.state.lock();
         let content = state.files.get(&self.file).ok_or(io::ErrorKind::NotFound)?;

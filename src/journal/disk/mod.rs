@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use faulty::FaultyDisk;
-pub(crate) use real::RealDisk;
+pub(crate) use real::{RealDisk, warn_if_wide};
 
 /// Directories and files.
 pub(crate) trait Disk: Send + Sync {
@@ -51,6 +51,8 @@ pub(crate) trait DiskFile: Send {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
     /// Makes what was written durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Whether its name is gone, and with it the data when it is closed.
+    fn is_removed(&self) -> io::Result<bool>;
     /// Its length.
     fn len(&self) -> io::Result<u64>;
     /// Asks for room for this many bytes in one piece; what cannot do that does nothing.

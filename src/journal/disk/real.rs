@@ -3,7 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,9 @@ use super::{Disk, DiskFile, DiskLock};
 
 /// Files are their owner's alone.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// So are directories.
+const DIR_MODE: u32 = 0o700;
 
 /// The operating system's disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +38,7 @@ impl Disk for RealDisk {
         if let Some(parent) = parent {
             self.make_dir(parent)?;
         }
-        match fs::create_dir(dir) {
+        match fs::DirBuilder::new().mode(DIR_MODE).create(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -88,6 +91,20 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         lock_at(CWD, path)
+    }
+}
+
+/// Warns of a directory that others than its owner may enter or list.
+pub(crate) fn warn_if_wide(dir: &Path) {
+    if let Ok(metadata) = fs::metadata(dir) {
+        let mode = metadata.mode() & 0o777;
+        if mode & !DIR_MODE != 0 {
+            tracing::warn!(
+                dir = %dir.display(),
+                mode = %format_args!("{mode:04o}"),
+                "others than its owner can reach the data directory; chmod 700 keeps them out"
+            );
+        }
     }
 }
 
@@ -197,6 +214,10 @@ impl DiskFile for File {
 
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
+    }
+
+    fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() == 0)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -7,6 +7,7 @@ pub(crate) mod failure;
 mod formats;
 pub(crate) mod kills;
 mod lock;
+mod removed;
 mod restarts;
 mod torture;
 
