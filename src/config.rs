@@ -162,7 +162,8 @@ pub struct RpcConfig {
     /// is told so and closed.
     pub connections_per_address_max: usize,
     /// Of the files that the process may have open (`ulimit -n`), how many are not for connections:
-    /// whoever opens connections must not keep the journal from opening its next segment.
+    /// whoever opens connections must not keep the journal from opening its next segment. `wakeful
+    /// serve` lowers it where that would be more than half of them.
     pub descriptors_reserved: usize,
     /// Most frames of one connection in a second that ask for nothing: pings, pongs, cancels and
     /// credits, beyond one for each request and each push. One more ends the connection.

@@ -45,7 +45,7 @@ With --tls, both ports speak TLS and nothing else. The relay reads what goes thr
 from a client is encrypted as far as the relay, and from there to the server again.
 
 Examples:
-  openssl rand -hex 32 > token
+  (umask 077; openssl rand -hex 32 > token)
   wakeful relay --listen 0.0.0.0:7117 --accept 0.0.0.0:7118 --accept-token-file token
   wakeful serve --dial relay.example:7118 --dial-name home --dial-token-file token
   wakeful --addr relay.example:7117 --server home watch greeting

@@ -2,7 +2,8 @@
 //! from its arguments, which others see.
 
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::failure::Failure;
@@ -18,6 +19,29 @@ pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
     let what = path.display().to_string();
     let file = File::open(path).map_err(|error| Failure::io(&what, &error))?;
     first_line(io::BufReader::new(file), &what)
+}
+
+/// A new file for a secret.
+pub(super) struct SecretFile {
+    file: File,
+    what: String,
+}
+
+/// Makes a file that only its owner can read. One that is there is not touched.
+pub(super) fn create(path: &Path) -> Result<SecretFile, Failure> {
+    let what = path.display().to_string();
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let file = options.open(path).map_err(|error| Failure::io(&what, &error))?;
+    Ok(SecretFile { file, what })
+}
+
+impl SecretFile {
+    /// Writes the secret as a line.
+    pub(super) fn write(mut self, secret: &str) -> Result<(), Failure> {
+        let written = writeln!(self.file, "{secret}").and_then(|()| self.file.sync_all());
+        written.map_err(|error| Failure::io(&self.what, &error))
+    }
 }
 
 /// What the environment has under `name`, if that is not empty.

@@ -10,7 +10,7 @@ use super::{Wakeful, gone};
 use crate::address::cannot_listen;
 use crate::error::Error;
 use crate::rpc::link::{self, DialHandle, DialOptions};
-use crate::rpc::server::{Entrance, LinkDoor, Server};
+use crate::rpc::server::{Entrance, LinkDoor, Server, check_descriptors};
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{Door, DoorLimits, TlsConfig, TlsDoor};
 use crate::runtime::require_arbiter;
@@ -21,7 +21,8 @@ impl Wakeful {
     ///
     /// # Errors
     /// `Unavailable` if the address cannot be bound, or the service has stopped; `InvalidArgument`
-    /// if it is not one, or outside an actix system.
+    /// if it is not one, or outside an actix system; `LimitExceeded` if the process may have no more
+    /// files open than `rpc.descriptors_reserved`.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
         require_arbiter("Wakeful::listen")?;
         self.open_door(bind(addr).await?, Entrance::Plain).await
@@ -98,6 +99,7 @@ impl Wakeful {
         listener: TcpListener,
         entrance: Entrance,
     ) -> Result<SocketAddr, Error> {
+        check_descriptors(self.rpc().descriptors_reserved)?;
         let mut house = self.inner.house.lock().await;
         if house.alive.is_none() {
             return Err(gone());

@@ -25,6 +25,7 @@ use self::ports::Ports;
 use self::run::Start;
 use super::Common;
 use super::argument::address;
+use super::descriptors;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::settings::Report;
@@ -106,7 +107,7 @@ impl ServeArgs {
         report: Report,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let config = self.config().map_err(Failure::usage)?;
+        let mut config = self.config().map_err(Failure::usage)?;
         config.check()?;
         if self.limits.limits {
             limits::print(&config, out)?;
@@ -116,7 +117,8 @@ impl ServeArgs {
         let passed = manager::passed_sockets()
             .map_err(|error| Failure::usage(format!("the sockets that were passed: {error}")))?;
         let log = self.log.start()?;
-        super::descriptors::take_all();
+        descriptors::take_all();
+        descriptors::fit(&mut config.rpc)?;
         let ports = self.ports(common, passed)?;
         let auth = self.auth.open(&config)?;
         let links = self.dial.links(common)?;
@@ -128,10 +130,10 @@ impl ServeArgs {
     fn ports(&self, common: &Common, passed: Vec<TcpListener>) -> Result<Ports, Failure> {
         // Whoever dials need not listen.
         let listens = !self.dial.dials() || !passed.is_empty();
-        let ports = self.ports_at(common, listens.then_some(&*common.addr))?;
-        if let Some(listen) = &ports.plain {
-            crate::address::check(listen)?;
+        if listens && self.listen.is_none() {
+            crate::address::check(&common.addr)?;
         }
+        let ports = self.ports_at(common, listens.then_some(&*common.addr))?;
         Ok(Ports { passed, ..ports })
     }
 

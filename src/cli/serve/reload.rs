@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::ServeArgs;
 use crate::auth::Auth;
+use crate::cli::descriptors;
 use crate::cli::settings::Report;
 use crate::{LimitChange, Wakeful};
 
@@ -71,7 +72,9 @@ impl Reloads {
     /// The options as they are now, and what changed of them and of the limits.
     fn read(&self) -> Result<(ServeArgs, Vec<String>), String> {
         let (args, report) = crate::cli::read_serve(&self.given)?;
-        let came = self.wakeful.reconfigure(&args.config()?).map_err(|error| error.message)?;
+        let mut config = args.config()?;
+        descriptors::fit(&mut config.rpc).map_err(|failure| failure.message().to_owned())?;
+        let came = self.wakeful.reconfigure(&config).map_err(|error| error.message)?;
         let now = |it: &LimitChange| format!("{} is now {}, was {}", it.name, it.to, it.from);
         let later = |it: &LimitChange| {
             format!("{} stays {}: {} takes effect at the next start", it.name, it.from, it.to)

@@ -3,6 +3,8 @@
 pub(super) mod book_args;
 mod list;
 
+use std::path::PathBuf;
+
 use self::book_args::BookArgs;
 use super::failure::{Exit, Failure};
 use super::json::Object;
@@ -28,7 +30,7 @@ Examples:
   wakeful role add ops --admin
   wakeful user add alice --role ops                        asks for her password
   wakeful user add shop --no-password --role shop
-  wakeful user token shop --label web-1 > web-1.token      then: wakeful get a --token web-1.token
+  wakeful user token shop --label web-1 --out web-1.token  then: wakeful get a --token web-1.token
   wakeful user grant alice shop                            gives her one more role
   wakeful user ls")]
 pub(crate) struct UserArgs {
@@ -125,11 +127,11 @@ struct RolesArgs {
 /// Make a token for a user, or take one back
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the token, and nothing else: it is shown this once. `wakeful user ls` shows the ids of those
+Prints the token, and nothing else, or writes it to the file of --out: it is shown this once. `wakeful user ls` shows the ids of those
 there are.
 
 Examples:
-  wakeful user token shop --label web-1 --auth users.toml > web-1.token
+  wakeful user token shop --label web-1 --auth users.toml --out web-1.token
   wakeful user token shop --revoke web-1 --auth users.toml")]
 struct TokenArgs {
     /// The user
@@ -139,8 +141,11 @@ struct TokenArgs {
     #[arg(long, value_name = "LABEL", default_value = "", hide_default_value = true)]
     label: String,
     /// Take back the token with this id or label; connections that logged in with it end
-    #[arg(long, value_name = "ID", conflicts_with = "label")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["label", "out"])]
     revoke: Option<String>,
+    /// Write the token to a new file that only its owner can read
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     book: BookArgs,
 }
@@ -224,11 +229,23 @@ impl TokenArgs {
             return Ok(());
         }
         let token = NewToken::draw();
-        self.book.update(|book| book.add_token(&self.name, &self.label, &token))?;
+        // First, so that no token is made that nobody has.
+        let file = self.out.as_deref().map(secret::create).transpose()?;
+        let added = self.book.update(|book| book.add_token(&self.name, &self.label, &token));
+        if let (Err(_), Some(path)) = (&added, &self.out) {
+            // It is empty, and ours.
+            let _ = std::fs::remove_file(path);
+        }
+        added?;
+        let written = file.is_some();
+        if let Some(file) = file {
+            file.write(token.secret())?;
+        }
         if out.json() {
-            let object = Object::new().text("id", &token.id()).text("token", token.secret());
+            let object = Object::new().text("id", &token.id());
+            let object = if written { object } else { object.text("token", token.secret()) };
             out.object(object.text("user", &self.name).text("label", &self.label));
-        } else {
+        } else if !written {
             out.line(token.secret());
         }
         Ok(())

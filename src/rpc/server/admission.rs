@@ -43,6 +43,22 @@ pub(super) fn admit(service: &Wakeful, peer: Option<IpAddr>) -> Result<Option<Pl
     service.addresses().enter(peer, max).map(Some).ok_or_else(|| too_many_from(peer, max))
 }
 
+/// Checks that a port that is opened could serve anybody.
+///
+/// # Errors
+/// `LimitExceeded` if every file that the process may have open is reserved.
+pub(crate) fn check_descriptors(reserved: usize) -> Result<(), Error> {
+    let Some(descriptors) = descriptors().filter(|descriptors| *descriptors <= reserved) else {
+        return Ok(());
+    };
+    let message = format!(
+        "no connection can be served: of the {descriptors} files that the process may have open \
+         (ulimit -n), rpc.descriptors_reserved, which is {reserved}, are not for connections; raise \
+         the one or lower the other"
+    );
+    Err(refusal("rpc.descriptors_reserved", reserved, message))
+}
+
 /// That there are `max` connections.
 pub(in crate::rpc) fn too_many(max: usize) -> Error {
     let message =
@@ -65,7 +81,7 @@ fn refusal(name: &str, max: usize, message: String) -> Error {
 }
 
 /// How many files this process may have open; `None` if that is not limited.
-fn descriptors() -> Option<usize> {
+pub(crate) fn descriptors() -> Option<usize> {
     #[cfg(unix)]
     {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;

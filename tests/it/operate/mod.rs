@@ -1,6 +1,7 @@
 //! Running a server: its options, signals, its service manager, and its logs.
 
 mod dist;
+mod files;
 mod logs;
 mod manager;
 mod options;

@@ -83,7 +83,7 @@ fn o11_a_relay_refuses_an_address_that_is_none_before_anything_else() {
         (&["--listen", "foo"][..], 2),
         (&["--addr", "foo"], 2),
         (&["--accept", "foo"], 2),
-        (&["--listen", free, "--accept", free, "--limit", "link.window_bytes_max=1"], 2),
+        (&["--listen", free, "--accept", free, "--limit", "link.links_max=0"], 2),
         (&["--listen", free, "--accept", &taken], 1),
         (&["--listen", &taken, "--accept", free], 1),
     ] {

@@ -1,0 +1,106 @@
+//! O12, O13: what a server needs of files, and who can read those it makes.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Folder, Served};
+use crate::process::{BINARY, Ran, Running, wakeful};
+
+/// The binary in a shell that does `first`.
+fn after(first: &str, arguments: &[&str]) -> Command {
+    let base = wakeful(&[]);
+    let mut command = Command::new("sh");
+    for (name, value) in base.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.args(["-c", &format!("{first}; exec \"$0\" \"$@\""), BINARY]).args(arguments);
+    command
+}
+
+/// Starts a server on a free port with its data in `data`.
+fn serve(first: &str, data: &Path) -> Command {
+    let data = data.to_str().unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--durability", "fsync", "--data-dir", data];
+    after(first, &serve)
+}
+
+fn run(command: Command) -> Ran {
+    Running::start(command).finish()
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+fn assert_closed(path: &Path) {
+    if !path.is_dir() {
+        assert_eq!(mode(path), 0o600, "{}", path.display());
+        return;
+    }
+    assert_eq!(mode(path), 0o700, "{}", path.display());
+    std::fs::read_dir(path).unwrap().for_each(|entry| assert_closed(&entry.unwrap().path()));
+}
+
+#[test]
+fn o12_few_open_files_are_enough_or_the_start_says_how_many_are_needed() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let server = Served::run(serve("ulimit -n 256", &data));
+    server.process.said("lowered from 256 to 64");
+    server.ask(&["set", "a", "1"]).ok();
+    // A reload finds the same.
+    server.process.signal("HUP");
+    server.process.said("reload done");
+    assert_eq!(server.ask(&["get", "a"]).ok(), "1\n");
+    server.stop();
+    let other = folder.path("other");
+    let said = run(serve("ulimit -n 100", &other)).fails(1);
+    assert!(said.contains("100 files") && said.contains("ulimit -n 128"), "{said}");
+    assert!(!other.exists());
+}
+
+#[test]
+fn o13_what_is_made_is_its_owners_alone_whatever_the_umask() {
+    let folder = Folder::new();
+    let home = folder.path("made");
+    let data = home.join("data");
+    let server = Served::run(serve("umask 0", &data));
+    server.ask(&["set", "a", "1"]).ok();
+    server.ask(&["backup", home.join("copy").to_str().unwrap()]);
+    server.stop();
+    let users = home.join("users.toml");
+    let users = users.to_str().unwrap();
+    let token = home.join("token");
+    let token = token.to_str().unwrap();
+    let user = |arguments: &[&str]| {
+        run(after("umask 0", &[&["user"][..], arguments, &["--auth", users]].concat()))
+    };
+    user(&["add", "shop", "--no-password"]).ok();
+    assert_eq!(user(&["token", "shop", "--out", token]).ok(), "");
+    assert!(!std::fs::read_to_string(token).unwrap().trim().is_empty());
+    // One that is there is not replaced, and no token is made.
+    let listed = user(&["ls", "--json"]).ok();
+    user(&["token", "shop", "--out", token]).fails(1);
+    assert_eq!(user(&["ls", "--json"]).ok(), listed);
+    let restored = home.join("restored");
+    let copy = home.join("copy");
+    let restore = ["restore", copy.to_str().unwrap(), "--data-dir", restored.to_str().unwrap()];
+    assert_eq!(run(after("umask 0", &restore)).code, Some(0));
+    assert_closed(&home);
+}
+
+#[test]
+fn o13_a_data_directory_that_others_reach_is_told_of() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).unwrap();
+    let server = Served::run(serve("true", &data));
+    assert!(server.process.said("others than its owner").contains("0755"));
+    server.stop();
+    assert_eq!(mode(&data), 0o755, "it is not ours to change");
+}
