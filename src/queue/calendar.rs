@@ -422,8 +422,7 @@ mod tests {
             let end = change + SignedDuration::from_hours(36);
             let expected = walked(&cron, &tz, from, end);
             let (mut times, mut after) = (Vec::new(), from.as_millisecond() as UnixMillis - 1);
-            loop {
-                let Some(time) = next_time(&text, zone, after, DAYS).unwrap() else { break };
+            while let Some(time) = next_time(&text, zone, after, DAYS).unwrap() {
                 let at = Timestamp::from_millisecond(time as i64).unwrap();
                 if at >= end || times.len() > expected.len() {
                     break;

@@ -100,8 +100,8 @@ async fn script(store: &Wakeful) -> Vec<usize> {
     marks.push(records(store).await);
 
     let push = |topic: &'static str, nth: u32| {
-        let key = (nth % 3 == 0).then(|| "key".into());
-        let index = (nth % 2 == 0).then(|| nth.to_string().into());
+        let key = (nth.is_multiple_of(3)).then(|| "key".into());
+        let index = (nth.is_multiple_of(2)).then(|| nth.to_string().into());
         let options = PushOptions { index, order_key: key, ..PushOptions::default() };
         PushRequest { options, ..PushRequest::new(topic, nth.to_string()) }
     };

@@ -22,11 +22,13 @@ fn version_1() -> FaultyDisk {
     disk
 }
 
+type Records = Vec<Vec<u8>>;
+
 /// The records behind the snapshot, the number of the last, and the journal.
 fn open_old(
     disk: &FaultyDisk,
     reports: &Reports,
-) -> Result<(Vec<Vec<u8>>, Box<dyn Journal>), JournalError> {
+) -> Result<(Records, Box<dyn Journal>), JournalError> {
     let mut records = Vec::new();
     let mut replay = |seq, payload: &[u8]| {
         if seq > LAST - BEHIND as Seq {

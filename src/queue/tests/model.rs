@@ -394,7 +394,7 @@ impl Model {
             });
             let denied = topic
                 .as_ref()
-                .is_some_and(|topic| denied.is_some_and(|denied| *topic == Blob::from(denied)));
+                .is_some_and(|topic| denied.is_some_and(|denied| &topic[..] == denied.as_bytes()));
             if denied {
                 self.again(reservation.id, None);
             }

@@ -78,7 +78,7 @@ impl World {
         reservations: &[Reservation],
         denied: Option<&str>,
     ) -> Vec<Option<Blob>> {
-        let may_work = |topic: &Blob| denied.is_none_or(|denied| *topic != Blob::from(denied));
+        let may_work = |topic: &Blob| denied.is_none_or(|denied| &topic[..] != denied.as_bytes());
         match self.queue.resume(self.now, owner, user, reservations, may_work) {
             Ok(JobReply::Resumed(topics)) => topics,
             other => panic!("{other:?}"),
