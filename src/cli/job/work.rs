@@ -12,11 +12,12 @@ use super::plan::Plan;
 use super::program::Program;
 use super::stops::Stops;
 use super::worker;
+use crate::Operations;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::cli::server_limits;
 use crate::config::QueueConfig;
-use crate::{Config, Operations};
 
 /// Run a command for each job of a topic
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ pub(crate) struct WorkArgs {
     command: Vec<OsString>,
     /// How many jobs at once
     #[arg(long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(Config::new().queue.credits_max)))]
+        value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: u32,
     /// How long the command may run; without it, for ever
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -107,7 +108,7 @@ impl WorkArgs {
             Failure::io("the process that ends commands if this one is killed", &error)
         })?;
         let (stop, mut stops) = mpsc::channel(2);
-        let plan = self.plan(Config::new().queue);
+        let plan = self.plan(server_limits::ask(jobs).await?.queue);
         let reader_gone = Cell::new(false);
         let listen = async {
             loop {

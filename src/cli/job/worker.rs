@@ -22,7 +22,7 @@ use super::running::Running;
 use super::{PAUSE, SLICE, reap};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::{Error, ErrorCode, Jobs, Operations, ReserveRequest, ReservedJob};
+use crate::{Error, ErrorCode, Jobs, Operations, Reservation, ReserveRequest, ReservedJob};
 
 /// How long it may take to record what became of the jobs when everything was told to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
@@ -171,7 +171,7 @@ impl<J: Operations> Worker<'_, J> {
             }
             let request = ReserveRequest {
                 topic: self.plan.topic.clone(),
-                credits: room,
+                credits: room.min(self.plan.queue.credits_max),
                 wait: Some(wait),
                 visibility: Some(self.plan.visibility),
             };
@@ -234,25 +234,31 @@ impl<J: Operations> Worker<'_, J> {
             if held.is_empty() {
                 continue;
             }
-            match self.jobs.touch(held.clone(), None).await {
-                Ok(answers) => {
-                    let lost = held.iter().zip(answers).filter(|(_, answer)| answer.is_some());
-                    lost.for_each(|(lost, _)| self.running.borrow_mut().revoke(*lost));
-                }
-                Err(error) => {
-                    if error.code == ErrorCode::StoreChanged {
-                        self.running.borrow_mut().revoke_all();
-                    }
-                    match self.pause(error).await {
-                        Ok(()) => self.doubt.notify_one(),
-                        Err(failure) => {
-                            self.fail(failure);
-                            return std::future::pending().await;
-                        }
-                    }
+            for part in held.chunks(self.plan.queue.push_jobs_max.max(1)) {
+                if let Err(failure) = self.touch_part(part).await {
+                    self.fail(failure);
+                    return std::future::pending().await;
                 }
             }
         }
+    }
+
+    /// Holds on to as many as one request takes.
+    async fn touch_part(&self, held: &[Reservation]) -> Result<(), Failure> {
+        match self.jobs.touch(held.to_vec(), None).await {
+            Ok(answers) => {
+                let lost = held.iter().zip(answers).filter(|(_, answer)| answer.is_some());
+                lost.for_each(|(lost, _)| self.running.borrow_mut().revoke(*lost));
+            }
+            Err(error) => {
+                if error.code == ErrorCode::StoreChanged {
+                    self.running.borrow_mut().revoke_all();
+                }
+                self.pause(error).await?;
+                self.doubt.notify_one();
+            }
+        }
+        Ok(())
     }
 
     /// Listens for jobs that are its own no more.

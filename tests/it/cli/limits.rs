@@ -37,15 +37,20 @@ fn what_a_server_allows_the_command_line_reads_sends_and_takes() {
     fed(&server, &["set", "large", "-"], &value);
     assert_eq!(fed(&server, &["get", "large", "--raw"], b""), value);
     let payload = vec![b'p'; 3 * MIB];
+    let pushed = fed(&server, &["job", "push", "w", "-"], &payload);
+    let id = String::from_utf8(pushed).unwrap();
+    let work = ["job", "work", "w", "--once", "--concurrency", "2000", "--", "cat"];
+    fed(&server, &work, b"");
+    assert_eq!(fed(&server, &["job", "wait", id.trim(), "--raw"], b""), payload);
     let lines = [&payload[..], b"\nsmall\n"].concat();
-    assert_eq!(fed(&server, &["job", "push", "t", "--lines"], &lines), b"1\n2\n");
-    assert_eq!(fed(&server, &["job", "push", "t", "-"], &payload), b"3\n");
+    assert_eq!(fed(&server, &["job", "push", "t", "--lines"], &lines), b"2\n3\n");
+    assert_eq!(fed(&server, &["job", "push", "t", "-"], &payload), b"4\n");
     let reserved = ["job", "reserve", "t", "--credits", "2000", "--wait", "1s", "--json"];
     let mut held = server.spawn(&reserved);
     let first = held.json();
     assert_eq!(
         (&first["id"], first["payload"].as_str().unwrap().len()),
-        (&json!(1), payload.len())
+        (&json!(2), payload.len())
     );
 }
 
