@@ -128,7 +128,7 @@ impl VerifyArgs {
         if out.json() {
             out.object(
                 Object::new()
-                    .number("store_id", store_id.unwrap_or(0))
+                    .text("store_id", &format!("{:016x}", store_id.unwrap_or(0)))
                     .number("snapshot", snapshot)
                     .number("segments", segments)
                     .number("commits", commits)

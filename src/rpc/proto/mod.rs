@@ -20,6 +20,7 @@ mod login;
 mod push;
 mod reply;
 mod request;
+mod store_id;
 mod topic;
 mod txn;
 

@@ -151,6 +151,7 @@ pub(crate) struct WireLease {
 pub(crate) struct WireStatus<'a> {
     revision: u64,
     oldest: u64,
+    #[serde(with = "super::store_id")]
     store_id: u64,
     #[serde(borrow)]
     server_version: &'a str,

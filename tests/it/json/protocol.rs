@@ -84,6 +84,8 @@ fn g6_status_and_hello() {
     let welcome = json.ok("Wakeful.Hello", r#"{"client_name":"me\u0007"}"#);
     let status = json.ok("Wakeful.Status", "null");
     assert_eq!((&welcome["store_id"], &welcome["revision"]), (&status["store_id"], &json!(1)));
+    let store_id = status["store_id"].as_str().unwrap();
+    assert!(store_id.len() == 16 && u64::from_str_radix(store_id, 16).is_ok(), "{status}");
     assert_eq!(status["connections"], 1);
     json.ask("Wakeful.Wait", r#"{"range":{"key":"a"}}"#);
     let mut other = Json::connect(server.addr());
