@@ -3,7 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::Styles;
+
 use super::json::Object;
+use super::output::notice;
 use crate::{Details, Error, ErrorCode};
 
 /// How the process ends. The numbers are a promise to scripts; see [`EXIT_CODES`].
@@ -147,6 +151,21 @@ impl Failure {
             *message = message.replace(&path.as_ref().display().to_string(), name);
         }
         self
+    }
+
+    /// Writes it to standard error, coloured as clap colours its own errors: on a terminal that can,
+    /// unless NO_COLOR says otherwise.
+    pub(crate) fn tell(&self, json: bool) {
+        let Some(line) = self.line(json) else { return };
+        let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+        match line.strip_prefix("error:") {
+            Some(rest) if coloured && !json => {
+                let styles = Styles::styled();
+                let style = styles.get_error();
+                notice(format_args!("{style}error:{style:#}{rest}"));
+            }
+            _ => notice(line),
+        }
     }
 
     /// The line for standard error; `None` if there is nothing to say.

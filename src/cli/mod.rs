@@ -38,6 +38,7 @@ mod settings;
 mod signal;
 mod status;
 mod stderr;
+mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
@@ -62,7 +63,7 @@ use crate::config::ClientConfig;
 use crate::{Client, Error, ErrorCode};
 use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
-use output::{Output, notice};
+use output::Output;
 use settings::Report;
 use signal::{Ends, Signals};
 
@@ -190,9 +191,7 @@ fn run_to_end(given: Vec<OsString>) -> ExitCode {
     };
     let json = read.cli.common.json;
     let exit = read.cli.run(given, read.report).unwrap_or_else(|failure| {
-        if let Some(line) = failure.line(json) {
-            notice(line);
-        }
+        failure.tell(json);
         failure.exit()
     });
     ExitCode::from(exit.code())
@@ -271,9 +270,7 @@ impl Refusal {
                 (failure, exit)
             }
         };
-        if let Some(line) = failure.line(json) {
-            notice(line);
-        }
+        failure.tell(json);
         exit_code(exit)
     }
 }

@@ -1,7 +1,7 @@
 //! [`Output`]: what a command prints, in one of its two forms.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -40,6 +40,13 @@ impl Output {
     /// Whether to print objects instead of text.
     pub(crate) fn json(&self) -> bool {
         self.json
+    }
+
+    /// How many columns the terminal has, if standard output is one.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let terminal = self.writes && io::stdout().is_terminal();
+        let size = terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok())?;
+        size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
     }
 
     pub(crate) fn line(&mut self, line: impl Display) {

@@ -1,10 +1,11 @@
 //! [`Progress`]: how far a long command is, on one line of the terminal.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use super::output::Output;
+use super::stderr;
 
 /// Shortest time between two versions of the line.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -54,9 +55,7 @@ impl Drop for Progress {
 }
 
 fn write(text: impl Display) {
-    let mut stderr = io::stderr().lock();
-    // A terminal that is gone has nobody to show it to.
-    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    stderr::write(text.to_string().as_bytes());
 }
 
 /// Returns a number of bytes as people read it, as in `1.5 KiB`.

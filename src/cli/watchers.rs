@@ -3,6 +3,7 @@
 use super::failure::{Exit, Failure};
 use super::json::Object;
 use super::output::Output;
+use super::table::{Kind, Table};
 use crate::{KeyRange, Operations, WatcherInfo, WatcherKind};
 
 /// List waits and watches, or end one
@@ -61,24 +62,20 @@ impl WatchersArgs {
 }
 
 async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
-    let mut after = 0;
+    let columns = [
+        ("ID", Kind::Number),
+        ("KIND", Kind::Word),
+        ("BEHIND", Kind::Number),
+        ("KEYS", Kind::Name),
+        ("OWNER", Kind::Name),
+    ];
+    let (mut after, mut table) = (0, Table::new(columns, out));
     loop {
         let page = store.watchers(after, 0).await?;
-        if after == 0 && !page.watchers.is_empty() && !out.json() {
-            out.line(row("ID", "KIND", "BEHIND", "KEYS", "OWNER"));
-        }
-        for watcher in &page.watchers {
-            if out.json() {
-                out.object(object(page.revision, watcher));
-            } else {
-                out.line(row(
-                    &watcher.id.to_string(),
-                    kind(watcher.kind),
-                    &watcher.behind.to_string(),
-                    &watcher.range.to_string(),
-                    &watcher.owner,
-                ));
-            }
+        if out.json() {
+            page.watchers.iter().for_each(|one| out.object(object(page.revision, one)));
+        } else {
+            table.print(page.watchers.iter().map(row).collect(), out);
         }
         out.flush().await?;
         match page.watchers.last() {
@@ -88,8 +85,14 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
     }
 }
 
-fn row(id: &str, kind: &str, behind: &str, keys: &str, owner: &str) -> String {
-    format!("{id:<14} {kind:<6} {behind:>8}  {keys:<24} {owner}")
+fn row(watcher: &WatcherInfo) -> [String; 5] {
+    [
+        watcher.id.to_string(),
+        kind(watcher.kind).to_owned(),
+        watcher.behind.to_string(),
+        watcher.range.to_string(),
+        watcher.owner.clone(),
+    ]
 }
 
 fn kind(kind: WatcherKind) -> &'static str {

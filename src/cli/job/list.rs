@@ -5,6 +5,7 @@ use super::show;
 use super::spec::{parse_state, state_name};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
+use crate::cli::table::{Kind, Table};
 use crate::{Blob, Error, JobInfo, JobState, Jobs, Operations};
 
 /// List the jobs of a topic
@@ -40,19 +41,14 @@ impl ListArgs {
             None => JobState::ALL.into_iter().filter(|state| !state.is_finished()).collect(),
         };
         let mut left = self.limit.unwrap_or(u64::MAX);
-        let mut header = !out.json();
+        let mut table = Table::new(COLUMNS, out);
         for state in states {
             let mut pages = Pages::new(&self.topic.topic, state);
             while let Some(page) = pages.next(left, jobs).await? {
-                for job in &page {
-                    if std::mem::take(&mut header) {
-                        out.line(row("ID", "STATE", "RUNS", "FAILURES", "LOSSES", "INDEX"));
-                    }
-                    if out.json() {
-                        out.object(show::object(job));
-                    } else {
-                        out.line(job_row(job));
-                    }
+                if out.json() {
+                    page.iter().for_each(|job| out.object(show::object(job)));
+                } else {
+                    table.print(page.iter().map(row).collect(), out);
                 }
                 left -= page.len() as u64;
                 out.flush().await?;
@@ -101,18 +97,22 @@ impl<'a> Pages<'a> {
     }
 }
 
-fn job_row(job: &JobInfo) -> String {
-    row(
-        &job.id.to_string(),
-        state_name(job.state),
-        &job.epoch.to_string(),
-        &job.failures.to_string(),
-        &job.losses.to_string(),
-        &job.index.as_ref().map_or(String::new(), Blob::to_string),
-    )
-}
+const COLUMNS: [(&str, Kind); 6] = [
+    ("ID", Kind::Number),
+    ("STATE", Kind::Word),
+    ("RUNS", Kind::Number),
+    ("FAILURES", Kind::Number),
+    ("LOSSES", Kind::Number),
+    ("INDEX", Kind::Name),
+];
 
-fn row(id: &str, state: &str, runs: &str, failures: &str, losses: &str, index: &str) -> String {
-    let row = format!("{id:<12} {state:<10} {runs:>6} {failures:>9} {losses:>7}  {index}");
-    row.trim_end().to_owned()
+fn row(job: &JobInfo) -> [String; 6] {
+    [
+        job.id.to_string(),
+        state_name(job.state).to_owned(),
+        job.epoch.to_string(),
+        job.failures.to_string(),
+        job.losses.to_string(),
+        job.index.as_ref().map_or(String::new(), Blob::to_string),
+    ]
 }

@@ -7,6 +7,7 @@ use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::cli::table::{Kind, Table};
 use crate::{Blob, Jobs, Operations, PushRequest, Schedule, ScheduleInfo};
 
 /// Push a job again and again, as a cron expression says
@@ -105,34 +106,37 @@ impl SchedulesArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let schedules = jobs.schedules().await?;
-        if !schedules.is_empty() && !out.json() {
-            out.line(row("NAME", "NEXT", "PUSHED", "MISSED", "TOPIC", "WHEN"));
+        if out.json() {
+            schedules.iter().for_each(|info| out.object(object(info)));
+            return Ok(Exit::Done);
         }
-        for info in &schedules {
-            let Schedule { name, cron, timezone, push } = &info.schedule;
-            if out.json() {
-                out.object(object(info));
-                continue;
-            }
-            out.line(row(
-                &name.to_string(),
-                &next(info),
-                &info.pushed.to_string(),
-                &info.missed.to_string(),
-                &push.topic.to_string(),
-                &format!("{cron} {timezone}"),
-            ));
-        }
+        let columns = [
+            ("NAME", Kind::Name),
+            ("NEXT", Kind::Word),
+            ("PUSHED", Kind::Number),
+            ("MISSED", Kind::Number),
+            ("TOPIC", Kind::Name),
+            ("WHEN", Kind::Name),
+        ];
+        Table::new(columns, out).print(schedules.iter().map(row).collect(), out);
         Ok(Exit::Done)
     }
 }
 
-fn next(info: &ScheduleInfo) -> String {
-    info.next.map_or_else(|| "never".into(), moment::show)
+fn row(info: &ScheduleInfo) -> [String; 6] {
+    let Schedule { name, cron, timezone, push } = &info.schedule;
+    [
+        name.to_string(),
+        next(info),
+        info.pushed.to_string(),
+        info.missed.to_string(),
+        push.topic.to_string(),
+        format!("{cron} {timezone}"),
+    ]
 }
 
-fn row(name: &str, next: &str, pushed: &str, missed: &str, topic: &str, when: &str) -> String {
-    format!("{name:<16} {next:<20} {pushed:>9} {missed:>7}  {topic:<16} {when}")
+fn next(info: &ScheduleInfo) -> String {
+    info.next.map_or_else(|| "never".into(), moment::show)
 }
 
 fn object(info: &ScheduleInfo) -> Object {

@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure};
 use super::job::spec::{show_backoff, show_rate};
 use super::json::Object;
 use super::output::Output;
+use super::table::{Kind, Table};
 use crate::{Jobs, Operations, OrderRetry, TopicInfo, duration};
 
 /// List topics, or say how one is run
@@ -58,32 +59,35 @@ async fn list(jobs: &impl Operations, out: &mut Output) -> Result<Exit, Failure>
         topics.iter().for_each(|topic| out.object(object(topic)));
         return Ok(Exit::Done);
     }
-    if !topics.is_empty() {
-        let names = ["READY", "DELAYED", "RESERVED", "DEAD", "OLDEST", "IN/S", "OUT/S", "DONE"];
-        out.line(row("TOPIC", names.map(str::to_owned), "").trim_end());
-    }
-    for topic in &topics {
-        let facts = [
-            topic.ready.to_string(),
-            topic.delayed.to_string(),
-            topic.reserved.to_string(),
-            topic.dead.to_string(),
-            age(topic),
-            per_second(topic.pushed_recent),
-            per_second(topic.finished_recent),
-            topic.done_total.to_string(),
-        ];
-        out.line(row(&topic.name.to_string(), facts, &note(topic)).trim_end());
-    }
+    let columns = [
+        ("TOPIC", Kind::Name),
+        ("READY", Kind::Number),
+        ("DELAYED", Kind::Number),
+        ("RESERVED", Kind::Number),
+        ("DEAD", Kind::Number),
+        ("OLDEST", Kind::Number),
+        ("IN/S", Kind::Number),
+        ("OUT/S", Kind::Number),
+        ("DONE", Kind::Number),
+        ("", Kind::Word),
+    ];
+    Table::new(columns, out).print(topics.iter().map(row).collect(), out);
     Ok(Exit::Done)
 }
 
-fn row(name: &str, facts: [String; 8], note: &str) -> String {
-    let [ready, delayed, reserved, dead, oldest, pushed, finished, done] = facts;
-    format!(
-        "{name:<20} {ready:>9} {delayed:>9} {reserved:>9} {dead:>7} {oldest:>8} {pushed:>8} \
-         {finished:>8} {done:>10}  {note}"
-    )
+fn row(topic: &TopicInfo) -> [String; 10] {
+    [
+        topic.name.to_string(),
+        topic.ready.to_string(),
+        topic.delayed.to_string(),
+        topic.reserved.to_string(),
+        topic.dead.to_string(),
+        age(topic),
+        per_second(topic.pushed_recent),
+        per_second(topic.finished_recent),
+        topic.done_total.to_string(),
+        note(topic),
+    ]
 }
 
 fn note(topic: &TopicInfo) -> String {

@@ -5,6 +5,7 @@ use crate::auth::User;
 use crate::cli::failure::Failure;
 use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::cli::table::{Kind, Table};
 
 /// List users in order of name
 #[derive(Debug, clap::Args)]
@@ -22,16 +23,18 @@ pub(super) struct ListArgs {
 impl ListArgs {
     pub(super) fn run(self, out: &mut Output) -> Result<(), Failure> {
         let book = self.book.read()?;
-        if !out.json() && book.users().next().is_some() {
-            out.line(row("USER", "PASSWORD", "ROLES", "TOKENS"));
+        if out.json() {
+            book.users().for_each(|(name, user)| out.object(object(name, user)));
+            return Ok(());
         }
-        for (name, user) in book.users() {
-            if out.json() {
-                out.object(object(name, user));
-            } else {
-                out.line(text(name, user));
-            }
-        }
+        let columns = [
+            ("USER", Kind::Name),
+            ("PASSWORD", Kind::Word),
+            ("ROLES", Kind::Name),
+            ("TOKENS", Kind::Name),
+        ];
+        let rows = book.users().map(|(name, user)| row(name, user)).collect();
+        Table::new(columns, out).print(rows, out);
         Ok(())
     }
 }
@@ -46,20 +49,17 @@ fn object(name: &str, user: &User) -> Object {
         .list("tokens", tokens)
 }
 
-fn text(name: &str, user: &User) -> String {
+fn row(name: &str, user: &User) -> [String; 4] {
     let tokens: Vec<String> = user
         .tokens()
         .map(|it| if it.label.is_empty() { it.id } else { format!("{} ({})", it.id, it.label) })
         .collect();
     let roles: Vec<&str> = user.roles().collect();
     let password = if user.has_password() { "yes" } else { "no" };
-    row(name, password, &or_dash(&roles.join(",")), &or_dash(&tokens.join(", ")))
+    let (roles, tokens) = (or_dash(roles.join(",")), or_dash(tokens.join(", ")));
+    [name.to_owned(), password.to_owned(), roles, tokens]
 }
 
-fn or_dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
-}
-
-fn row(name: &str, password: &str, roles: &str, tokens: &str) -> String {
-    format!("{name:<20} {password:<8}  {roles:<24} {tokens}").trim_end().to_owned()
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
 }

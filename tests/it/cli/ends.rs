@@ -65,6 +65,20 @@ fn errors_name_the_limit_in_both_forms() {
 }
 
 #[test]
+fn errors_are_coloured_where_that_is_asked_for_and_nowhere_else() {
+    let told = |name: &str, value: &str, arguments: &[&str]| {
+        let mut get = wakeful(&[&["get", "a", "--addr", NOWHERE], arguments].concat());
+        get.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env(name, value);
+        Running::start(get).finish().fails(5)
+    };
+    assert!(told("TERM", "xterm-256color", &[]).starts_with("error: no server"));
+    let coloured = told("CLICOLOR_FORCE", "1", &[]);
+    assert!(coloured.starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no server"), "{coloured:?}");
+    assert!(told("NO_COLOR", "1", &[]).starts_with("error: no server"));
+    assert!(told("CLICOLOR_FORCE", "1", &["--json"]).starts_with("{\"error\""));
+}
+
+#[test]
 fn without_a_server_every_command_says_what_to_do() {
     for arguments in [
         &["set", "a", "1"][..],
