@@ -20,6 +20,11 @@ pub(super) fn is_request(start: &[u8]) -> bool {
         && METHODS.iter().any(|method| method.starts_with(start) || start.starts_with(method))
 }
 
+/// Whether more bytes must come before [`is_request`] is certain of what `start` begins.
+pub(super) fn is_undecided(start: &[u8]) -> bool {
+    METHODS.iter().any(|method| start.len() < method.len() && method.starts_with(start))
+}
+
 /// A response with a sentence; the end of the connection is its end.
 macro_rules! refusal {
     ($sentence:literal) => {

@@ -51,6 +51,7 @@ impl Outcomes {
     pub(super) fn put(&mut self, mut info: Box<JobInfo>) -> Place {
         let seq = self.next;
         self.next += 1;
+        self.newest = self.newest.max(seq);
         info.outcome = Some(seq);
         let number = match self.names.get(&info.topic) {
             Some(number) => *number,

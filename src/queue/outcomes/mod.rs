@@ -47,6 +47,8 @@ pub(crate) struct Outcomes {
     remains: Vec<(u32, Topic)>,
     /// What is not in a record yet.
     unwritten: VecDeque<Unwritten>,
+    /// The highest number that an outcome was kept under.
+    newest: OutcomeSeq,
     /// The number that whoever reads the records takes for the next.
     written_next: OutcomeSeq,
     journaled: bool,
@@ -81,6 +83,7 @@ impl Outcomes {
             done: 0,
             remains: Vec::new(),
             unwritten: VecDeque::new(),
+            newest: 0,
             written_next: 1,
             journaled: false,
             utc: 0,
@@ -141,6 +144,8 @@ impl Outcomes {
         self.utc = self.utc.max(now.utc);
         let id = info.id;
         let topic = info.topic.clone();
+        // Records that were changed may have left the next number behind those that are kept.
+        self.next = self.next.max(self.newest + 1);
         let place = self.put(info);
         if self.journaled {
             self.unwritten.push_back(Unwritten::Recorded(place));

@@ -7,8 +7,8 @@ mod refusal;
 use std::time::{Duration, Instant};
 
 use self::heavy::is_heavy;
-pub(in crate::rpc) use self::refusal::not_wakeful;
 use self::refusal::{bad_hello, bad_login, fatal};
+pub(in crate::rpc) use self::refusal::{is_undecided, not_wakeful};
 use super::connection::protocol;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
@@ -184,6 +184,9 @@ impl Inbox {
         let mut rest = bytes;
         if self.phase == Phase::Preface {
             let start = rest.get(..PREFACE.len()).unwrap_or(rest);
+            if is_undecided(start) {
+                return Ok(0);
+            }
             if !PREFACE.starts_with(start) {
                 return Err(Fatal::NotWakeful(not_wakeful(start)));
             }

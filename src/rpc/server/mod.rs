@@ -47,7 +47,7 @@ pub(in crate::rpc) use self::admission::{Hindrance, too_many, too_many_from};
 use self::connection::Connection;
 pub(in crate::rpc) use self::connection::LINGER;
 pub(crate) use self::entrance::Entrance;
-pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, not_wakeful};
+pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
 pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
 use self::outbox::{Outbox, Outgoing};
 pub(in crate::rpc) use self::output::hear_out;

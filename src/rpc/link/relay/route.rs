@@ -10,7 +10,7 @@ use crate::rpc::frame::{Kind, PREFACE, split};
 use crate::rpc::json::Start;
 use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{WireError, WireHello};
-use crate::rpc::server::{HELLO_BYTES_MAX, not_wakeful};
+use crate::rpc::server::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
 
 /// Which server a client means.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +74,9 @@ fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Re
         Start::Space | Start::Other => {}
     }
     let start = received.get(..PREFACE.len()).unwrap_or(received);
+    if is_undecided(start) {
+        return None;
+    }
     if !PREFACE.starts_with(start) {
         return Some(Err(Refusal(not_wakeful(start).into())));
     }

@@ -40,6 +40,12 @@ pub(super) fn fatal(error: CodecError) -> Fatal {
     })
 }
 
+/// Whether more bytes must come before [`not_wakeful`] is certain of its answer, so that the answer is
+/// the same however the bytes arrive.
+pub(in crate::rpc) fn is_undecided(start: &[u8]) -> bool {
+    start.len() < PREFACE.len() && (LINK_PREFACE.starts_with(start) || http::is_undecided(start))
+}
+
 /// What a peer that does not begin with the preface is told.
 pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
     let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
