@@ -6,7 +6,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use wakeful::actor::StoreActor;
 use wakeful::actor::message::{Execute, Watched};
-use wakeful::{Config, KeyRange, Reply, Request, SetRequest, Wakeful, WatchItem, WatchRequest};
+use wakeful::{
+    Config, ErrorCode, KeyRange, Reply, Request, SetRequest, Wakeful, WatchItem, WatchRequest,
+};
 
 struct Greeter {
     store: Addr<StoreActor>,
@@ -57,6 +59,8 @@ impl Handler<Watched> for Greeter {
                 let _ = self.changed.take().map(|changed| changed.send(()));
             }
             Ok(_) => {}
+            // The service is stopping.
+            Err(end) if end.code == ErrorCode::Unavailable => {}
             Err(end) => eprintln!("the watch is over: {end}"),
         }
     }

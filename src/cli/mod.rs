@@ -63,7 +63,7 @@ use crate::config::ClientConfig;
 use crate::{Client, Error, ErrorCode};
 use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
-use output::Output;
+use output::{Output, notice};
 use settings::Report;
 use signal::{Ends, Signals};
 

@@ -141,7 +141,8 @@ fn what_the_readme_makes_is_ignored() {
         let words: Vec<&str> = line.split_whitespace().take_while(|word| *word != "#").collect();
         for (at, word) in words.iter().enumerate() {
             let follows = match *word {
-                "--data-dir" | "--auth" | ">" | "--tls-cert" | "--tls-key" | "--tls-ca" => 1,
+                "--data-dir" | "--auth" | ">" | "--tls-cert" | "--tls-key" | "--tls-ca"
+                | "--out" => 1,
                 "backup" if words.first() == Some(&"wakeful") => 1,
                 _ => continue,
             };

@@ -8,7 +8,7 @@ use ahash::RandomState;
 use tracing::Level;
 
 use crate::actor::message::Done;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::model::{JobRequest, Request};
 use crate::rpc::proto::Call;
 
@@ -38,6 +38,12 @@ impl RequestLog {
     /// A request that got no number.
     pub(super) fn refused(&self) {
         tracing::debug!(target: TARGET, method = "unreadable", outcome = "Refused");
+    }
+
+    /// A call of a service of the application that is not there, or that lacks its params.
+    pub(super) fn refused_method(&self, method: &str, code: ErrorCode) {
+        let method = method.escape_debug();
+        tracing::debug!(target: TARGET, %method, outcome = %code);
     }
 
     pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) {

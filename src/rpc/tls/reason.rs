@@ -30,9 +30,9 @@ pub(super) fn of_client(error: &io::Error) -> String {
         Tls::NoCertificatesPresented => {
             "the client shows no certificate; it gives one with --tls-cert and --tls-key".into()
         }
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the client's certificate is of no CA in the file of --tls-client-ca".into()
-        }
+        Tls::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => "the client's certificate is of no CA in the file of --tls-client-ca".into(),
         Tls::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         ) => "the client's certificate has expired; it needs a new one".into(),

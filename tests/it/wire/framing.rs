@@ -75,10 +75,7 @@ fn r4_http_is_answered_in_http() {
         raw.send(json.as_bytes());
         raw.shutdown_write();
         let answer = String::from_utf8(raw.rest()).unwrap();
-        assert!(
-            answer.contains("\"revision\":1,") && answer.contains("\"error\":null"),
-            "{answer}"
-        );
+        assert!(answer.contains("\"revision\":") && answer.contains("\"error\":null"), "{answer}");
         bystander.check();
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{End, Exchange};
 use crate::actor::message::CloseStream;
+use crate::error::ErrorCode;
 use crate::model::{Invocation, Payload, Request};
 use crate::rpc::json::{Ask, IdText, Shape, What, no_method_among, refuse, succeed, text_of};
 use crate::rpc::proto::Call;
@@ -49,8 +50,7 @@ impl Exchange {
             What::Call { shape: Shape::Invoke(method), .. }
                 if !self.service.methods().offers(&method) =>
             {
-                self.encoder.log.refused();
-                refuse(out, &id, &self.misses(&method));
+                self.refuse_method(out, &id, &method);
             }
             What::Call { call, deadline, shape } => {
                 let number = json.begin(id, shape);
@@ -68,8 +68,7 @@ impl Exchange {
                 refuse(out, &id, &why);
             }
             What::NoParams(method) => {
-                self.encoder.log.refused();
-                refuse(out, &id, &self.misses(&method));
+                self.refuse_method(out, &id, &method);
             }
             What::Ping | What::Hello(_) => done(out, &id),
             What::Goodbye => {
@@ -94,19 +93,25 @@ impl Exchange {
         Ok(())
     }
 
+    fn refuse_method(&mut self, out: &mut Vec<u8>, id: &IdText, method: &str) {
+        let (code, why) = self.misses(method);
+        self.encoder.log.refused_method(method, code);
+        refuse(out, id, &why);
+    }
+
     /// What a call of a service that is not Wakeful's own is told, if that is not there or the call has
     /// no params.
-    fn misses(&mut self, method: &str) -> String {
+    fn misses(&mut self, method: &str) -> (ErrorCode, String) {
         // Whoever may not call it is not told whether it is there.
         let argument = Payload::Json("null".into());
         let invocation = Invocation { method: method.to_owned(), argument };
         if let Err(denial) = self.gate.check(&Call::from(Request::Invoke(invocation))) {
-            return text_of(&denial);
+            return (denial.code, text_of(&denial));
         }
         let (service, name) = method.rsplit_once('.').unwrap_or_default();
         let services = self.service.methods().services();
         match services.iter().find(|offered| offered.name == service) {
-            None => format!("rpc: can't find service {method}"),
+            None => (ErrorCode::ServiceNotFound, format!("rpc: can't find service {method}")),
             Some(offered) if !offered.methods.iter().any(|it| it == name) => {
                 // Those that the caller may call.
                 let known = offered.methods.iter().filter(|known| {
@@ -115,9 +120,11 @@ impl Exchange {
                     let invocation = Invocation { method, argument };
                     self.gate.check(&Call::from(Request::Invoke(invocation))).is_ok()
                 });
-                no_method_among(method, name, known)
+                (ErrorCode::MethodNotFound, no_method_among(method, name, known))
             }
-            Some(_) => "jsonrpc: request body missing params".to_owned(),
+            Some(_) => {
+                (ErrorCode::InvalidArgument, "jsonrpc: request body missing params".to_owned())
+            }
         }
     }
 
