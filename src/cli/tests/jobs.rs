@@ -219,10 +219,10 @@ fn lists_are_read_to_their_end() {
             > Job(List { topic: "resize", state: Ready, after: 17, limit: 0 })
             > Job(List { topic: "resize", state: Delayed, after: 0, limit: 0 })
             > Job(List { topic: "resize", state: Reserved, after: 0, limit: 0 })
-            ID           STATE        RUNS  FAILURES  LOSSES  INDEX
-            17           ready           2         1       0  photo-17
-            17           ready           2         1       0  photo-17
-            17           reserved        2         1       0  photo-17
+            ID  STATE  RUNS  FAILURES  LOSSES  INDEX
+            17  ready     2         1       0  photo-17
+            17  ready     2         1       0  photo-17
+            17  reserved     2         1       0  photo-17
             exit 0
         "#]],
     );

@@ -152,9 +152,9 @@ fn watchers() {
         expect![[r#"
             > Watchers { after: 0, limit: 0 }
             > Watchers { after: 1, limit: 0 }
-            ID             KIND     BEHIND  KEYS                     OWNER
-            1              wait          0  a                        127.0.0.1:5000 wakeful watch
-            17             watch         0  [a, c)                   127.0.0.1:5000 wakeful watch
+            ID  KIND  BEHIND  KEYS  OWNER
+             1  wait       0  a     127.0.0.1:5000 wakeful watch
+            17  watch       0  [a, c)  127.0.0.1:5000 wakeful watch
             exit 0
         "#]],
     );

@@ -111,11 +111,11 @@ fn schedules() {
         "job schedules",
         [listed(vec![info()])],
         expect![[r#"
-        > Job(Schedules)
-        NAME             NEXT                    PUSHED  MISSED  TOPIC            WHEN
-        nightly          2023-11-14T22:13:20Z         3       1  report           0 3 * * * Europe/Berlin
-        exit 0
-    "#]],
+            > Job(Schedules)
+            NAME     NEXT                  PUSHED  MISSED  TOPIC   WHEN
+            nightly  2023-11-14T22:13:20Z       3       1  report  0 3 * * * Europe/Berlin
+            exit 0
+        "#]],
     );
     check(
         "job schedules --json",
@@ -180,12 +180,12 @@ fn topics() {
         "topics",
         listed(),
         expect![[r#"
-        > Job(Topics { after: "", limit: 0 })
-        TOPIC                    READY   DELAYED  RESERVED    DEAD   OLDEST     IN/S    OUT/S       DONE
-        resize                      12         3         4       1       2m      4.7     1234       1980  2 waiting
-        mail                         0         3         4       1        -      4.7     1234       1980  paused
-        exit 0
-    "#]],
+            > Job(Topics { after: "", limit: 0 })
+            TOPIC   READY  DELAYED  RESERVED  DEAD  OLDEST  IN/S  OUT/S  DONE
+            resize     12        3         4     1      2m   4.7   1234  1980  2 waiting
+            mail        0        3         4     1       -   4.7   1234  1980  paused
+            exit 0
+        "#]],
     );
     check(
         "topics list --json",
