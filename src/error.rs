@@ -66,7 +66,8 @@ pub enum ErrorCode {
     /// The journal could not be written or synced. The outcome of writes under way is unknown until
     /// the store is opened again; nothing more is written before that.
     JournalFailed = 21,
-    /// There is no room on the disk, or none left by `journal.disk_bytes_max`. Nothing changed.
+    /// There is no room on the disk, or none left by `journal.disk_bytes_max`, which
+    /// [`Details::Limit`] names then. Nothing changed.
     NoSpace = 22,
     /// Another process has the data directory open. Nothing changed.
     DataDirLocked = 23,

@@ -112,8 +112,8 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         let shown = match (progress, default) {
             (Progress::Synced(seq), Durability::Fsync) => self.show(*seq),
             (Progress::Written(seq), Durability::Interval) => self.show(*seq),
-            (Progress::Space(room), _) => {
-                self.log.get_mut().set_room(*room);
+            (Progress::Space(no_room), _) => {
+                self.log.get_mut().set_no_room(no_room.clone());
                 None
             }
             (Progress::Failed(error), _) => {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::message::Later;
 use crate::config::{Durability, JournalConfig};
-use crate::error::{Error, ErrorCode};
+use crate::error::{Details, Error, ErrorCode};
 use crate::journal::{
     Batch, Journal, JournalError, JournalStats, Opened, Part, PartDone, Seq, SnapshotInfo,
 };
@@ -33,8 +33,8 @@ pub(crate) struct Log {
     failed: Option<Error>,
     /// Tells the service so.
     failure: watch::Sender<Option<Error>>,
-    /// Whether there is room for what grows.
-    room: bool,
+    /// Why there is no room for what grows.
+    no_room: Option<JournalError>,
     /// Bytes of records behind the newest snapshot.
     log_bytes: u64,
     /// Of them, those before the snapshot under way.
@@ -55,7 +55,7 @@ impl SharedLog {
             appended: opened.last,
             failed: None,
             failure,
-            room: true,
+            no_room: None,
             log_bytes: opened.log_bytes,
             log_bytes_covered: 0,
         })))
@@ -96,13 +96,7 @@ impl Log {
             let what = "the disk does not keep up with what is written; try again later";
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
-        if !self.room && grows {
-            let message = "there is no room for the next segment of the journal, on the disk or \
-                           within journal.disk_bytes_max; delete and compact, or make room; \
-                           nothing was changed";
-            return Err(Error::new(ErrorCode::NoSpace, message));
-        }
-        Ok(())
+        self.no_room.as_ref().filter(|_| grows).map_or(Ok(()), |why| Err(no_room(why)))
     }
 
     /// Why nothing is written any more.
@@ -140,13 +134,13 @@ impl Log {
         }
     }
 
-    pub(super) fn set_room(&mut self, room: bool) {
-        self.room = room;
+    pub(super) fn set_no_room(&mut self, why: Option<JournalError>) {
+        self.no_room = why;
     }
 
     /// Whether there is room for what grows.
     pub(super) fn has_room(&self) -> bool {
-        self.room
+        self.no_room.is_none()
     }
 
     /// Nothing is written any more; told once to the service, however many learn of it.
@@ -244,6 +238,21 @@ impl Log {
     pub(super) fn take_journal(&mut self) -> Option<Box<dyn Journal>> {
         self.journal.take()
     }
+}
+
+/// The refusal of what grows while no segment can be made for it.
+fn no_room(why: &JournalError) -> Error {
+    let refuse = |place: &str, remedy: &str| {
+        let message = format!(
+            "there is no room {place} for the next segment of the journal; delete and compact, or \
+             {remedy}; nothing was changed"
+        );
+        Error::new(ErrorCode::NoSpace, message)
+    };
+    let JournalError::Quota { max } = *why else { return refuse("on the disk", "make room") };
+    let name = "journal.disk_bytes_max".to_owned();
+    refuse(&format!("within {name}, which is {max},"), "raise it")
+        .with_details(Details::Limit { name, value: max })
 }
 
 impl From<JournalError> for Error {

@@ -112,7 +112,7 @@ impl AuthFile {
             .read_to_string(&mut text)
             .map_err(|error| self.refuse(error.to_string()))?;
         if text.len() > max {
-            return Err(self.refuse(format!("it is longer than auth.file_bytes_max, {max} bytes")));
+            return Err(self.refuse(format!("it is too long: auth.file_bytes_max is {max}")));
         }
         Book::from_toml(&text, config).map_err(|why| self.refuse(why))
     }
@@ -143,7 +143,7 @@ impl AuthFile {
         let text = book.to_toml();
         if text.len() > config.file_bytes_max {
             let max = config.file_bytes_max;
-            return Err(self.refuse(format!("it would be longer than auth.file_bytes_max, {max}")));
+            return Err(self.refuse(format!("it would be too long: auth.file_bytes_max is {max}")));
         }
         file.write(text.as_bytes(), old.as_ref()).map_err(io)?;
         Ok(changed)

@@ -25,10 +25,11 @@ pub(super) struct PasswordHash {
 /// `auth.password_bytes_max`, or the parameters are not Argon2's.
 pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, String> {
     let (min, max) = (config.password_bytes_min, config.password_bytes_max);
-    if password.len() < min || password.len() > max {
-        return Err(format!(
-            "a password has {min} to {max} bytes (auth.password_bytes_min, auth.password_bytes_max)"
-        ));
+    if password.len() < min {
+        return Err(format!("the password is too short: auth.password_bytes_min is {min}"));
+    }
+    if password.len() > max {
+        return Err(format!("the password is too long: auth.password_bytes_max is {max}"));
     }
     hash(password, config)
 }
@@ -75,8 +76,8 @@ impl PasswordHash {
         if bytes > memory || params.t_cost() > passes || params.p_cost() > 16 {
             return Err(format!(
                 "the password takes {bytes} bytes, {} passes and {} lanes to check, but \
-                 auth.hash_memory_bytes_max is {memory}, auth.hash_passes_max {passes}, and there \
-                 are at most 16 lanes",
+                 auth.hash_memory_bytes_max is {memory}, auth.hash_passes_max is {passes}, and \
+                 there are at most 16 lanes",
                 params.t_cost(),
                 params.p_cost(),
             ));

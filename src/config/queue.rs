@@ -29,7 +29,7 @@ pub struct QueueConfig {
     pub topic_jobs_max: u64,
     /// Most bytes of unfinished jobs of a topic that says nothing else.
     pub topic_bytes_max: u64,
-    /// Most jobs in one push, and settlements, touches or credits in one request.
+    /// Most jobs in one push, and settlements, touches or resumed reservations in one request.
     pub push_jobs_max: usize,
     /// Most bytes of payloads and names in one push, and of payloads in one reservation's answer
     /// (one job more).

@@ -59,8 +59,8 @@ pub(crate) enum Progress {
     Synced(Seq),
     /// Nothing more is written, ever; told once.
     Failed(JournalError),
-    /// `false`: no successor segment could be made, refuse writes that grow; `true`: room again.
-    Space(bool),
+    /// Why no successor segment could be made: refuse writes that grow; `None`: there is room again.
+    Space(Option<JournalError>),
     /// A part of a snapshot was written: there is room for another.
     SnapshotTaken,
     /// A snapshot is safe, and what it replaces is gone.

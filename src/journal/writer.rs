@@ -38,8 +38,8 @@ pub(super) struct Writer {
     commit: Vec<u8>,
     /// Whether a commit of the current segment says that there is a next one.
     promised: bool,
-    /// What was last reported of it.
-    space: bool,
+    /// Why there is no room for a successor, as last reported.
+    no_room: Option<JournalError>,
     /// The last records came soon after those before.
     brisk: bool,
 }
@@ -79,7 +79,7 @@ impl Writer {
             commit: Vec::new(),
             // As long as it is not known.
             promised: false,
-            space: true,
+            no_room: None,
             brisk: false,
         }
     }
@@ -105,9 +105,9 @@ impl Writer {
         self.want();
         loop {
             let turn = self.wait()?;
-            if turn.no_room.is_none() != self.space {
-                self.space = turn.no_room.is_none();
-                (self.report)(Progress::Space(self.space));
+            if turn.no_room != self.no_room {
+                self.no_room.clone_from(&turn.no_room);
+                (self.report)(Progress::Space(turn.no_room.clone()));
             }
             self.write_taken()?;
             if turn.sync && !self.taken.is_empty() {
@@ -151,7 +151,6 @@ impl Writer {
             if self.taken.is_empty() && !state.handed.is_empty() {
                 std::mem::swap(&mut self.taken, &mut state.handed);
             }
-            let space = state.no_room.is_none();
             let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
             let ready = !self.taken.is_empty() && !blocked;
             // What is asked for includes what was taken just now.
@@ -160,7 +159,7 @@ impl Writer {
             let later = blocked || !state.handed.is_empty();
             let until = self.dirty.map(|since| since + self.sync_interval);
             let due = until.is_some_and(|until| until <= Instant::now());
-            if ready || sync || due || ending.is_some() || space != self.space {
+            if ready || sync || due || ending.is_some() || state.no_room != self.no_room {
                 state.sync &= later;
                 self.brisk = idle_since.elapsed() < SPIN;
                 return Ok(Turn { sync, ending, blocked, no_room: state.no_room.clone() });

@@ -13,6 +13,11 @@ pub(crate) enum QueueError {
     #[error("{} is full: {name} is {max}; push with a wait, or when jobs are done", place(.topic))]
     Full { topic: Option<Blob>, name: &'static str, max: u64 },
     #[error(
+        "`{cron}` does not come in the next {days} days, and no schedule is looked for longer \
+         (queue.schedule_ahead_max); give it a date that there is"
+    )]
+    Never { cron: String, days: u64, max_ms: u64 },
+    #[error(
         "job {} is no longer held under epoch {}: it was settled, cancelled, or not touched in time",
         .0.id, .0.epoch
     )]
@@ -83,6 +88,10 @@ impl From<QueueError> for Error {
             }
             QueueError::Full { name, max, .. } => {
                 (ErrorCode::Full, Details::Limit { name: name.to_owned(), value: max })
+            }
+            QueueError::Never { max_ms, .. } => {
+                let name = "queue.schedule_ahead_max".to_owned();
+                (ErrorCode::InvalidArgument, Details::Limit { name, value: max_ms })
             }
             QueueError::Stale(_) => (ErrorCode::StaleReservation, Details::None),
             QueueError::JobNotFound(_) => (ErrorCode::JobNotFound, Details::None),

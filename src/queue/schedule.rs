@@ -113,11 +113,8 @@ impl State {
         let days = days_in(self.config.schedule_ahead_max);
         let first = next_time(&set.cron, &set.timezone, self.utc, days);
         first.map_err(QueueError::Invalid)?.ok_or_else(|| {
-            QueueError::Invalid(format!(
-                "`{}` does not come in the next {days} days, and no schedule is looked for longer \
-                 (queue.schedule_ahead_max); give it a date that there is",
-                set.cron
-            ))
+            let max_ms = millis(self.config.schedule_ahead_max);
+            QueueError::Never { cron: set.cron.clone(), days, max_ms }
         })
     }
 

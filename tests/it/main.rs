@@ -22,6 +22,8 @@ mod embed;
 mod examples;
 mod json;
 #[cfg(all(feature = "cli", unix))]
+mod limits;
+#[cfg(all(feature = "cli", unix))]
 mod link;
 mod manifest;
 mod operate;

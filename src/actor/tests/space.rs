@@ -68,6 +68,7 @@ async fn d8_without_room_what_grows_is_refused_and_all_else_goes_on() {
         };
         let refused = within(wakeful.txn(txn)).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::NoSpace);
+        assert_eq!(refused.is_limit("journal.disk_bytes_max"), by_quota, "{refused}");
         let grant = within(wakeful.lease_grant(std::time::Duration::from_secs(60))).await;
         assert_eq!(grant.unwrap_err().code, ErrorCode::NoSpace);
         assert_eq!(keys(&wakeful).await.unwrap(), have as u64);

@@ -13,7 +13,7 @@ use super::{PASSWORD, Users};
 use crate::support::{until, within};
 
 /// Held by each test that has threads which check passwords in this process: they are counted.
-static HASHES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub(crate) static HASHES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// How many threads of this process check passwords.
 fn hashing() -> usize {

@@ -3,7 +3,7 @@
 mod audited;
 mod commands;
 mod denied;
-mod embedded;
+pub(crate) mod embedded;
 mod guessing;
 mod hangup;
 mod json;
@@ -81,7 +81,7 @@ impl Users {
         changed.unwrap();
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.file.path().to_str().unwrap()
     }
 
