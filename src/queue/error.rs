@@ -10,7 +10,7 @@ pub(crate) enum QueueError {
     #[error("{what}: the limit {name} is {max}; nothing was changed")]
     Limit { name: &'static str, max: u64, what: &'static str },
     /// Of a topic, or of the queue.
-    #[error("{} is full: {name} is {max}; push with a wait, or when jobs are done", place(.topic))]
+    #[error("{} is full: {name} is {max}; push with a wait for room, or when jobs are done", place(.topic))]
     Full { topic: Option<Blob>, name: &'static str, max: u64 },
     #[error(
         "`{cron}` does not come in the next {days} days, and no schedule is looked for longer \

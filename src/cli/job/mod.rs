@@ -3,6 +3,7 @@
 //! What several of them take is in [`options`] and [`spec`], what they print of a job in [`show`].
 
 mod ask;
+mod at;
 mod cancel;
 mod child;
 mod clear;
@@ -56,6 +57,7 @@ Examples:
   wakeful job work shout -- tr a-z A-Z     in one shell: a worker that runs a command for each job
   ID=$(wakeful job push shout hello)       in another
   wakeful job wait $ID                     prints HELLO
+  wakeful job push shout hello --wait 30s  both in one
   wakeful topics                           what there is to do
   wakeful job dead shout                   what failed for good, and why")]
 pub(crate) struct JobArgs {
@@ -110,13 +112,17 @@ impl JobArgs {
 
     /// Whether it awaits what becomes of a job. A worker reports its troubles itself.
     pub(crate) fn waits(&self) -> bool {
-        matches!(&self.action, Action::Wait(_))
+        match &self.action {
+            Action::Push(args) => args.waits(),
+            Action::Wait(_) => true,
+            _ => false,
+        }
     }
 
     /// How long its calls may take, when `asked` is for those that do not wait.
     pub(crate) fn deadline(&self, asked: Duration) -> Duration {
         let waits = match &self.action {
-            Action::Push(args) => args.waits(),
+            Action::Push(args) => args.call_waits(),
             Action::Work(_) | Action::Wait(_) | Action::Outcomes(_) | Action::Reserve(_) => SLICE,
             _ => Duration::ZERO,
         };

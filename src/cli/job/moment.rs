@@ -1,8 +1,16 @@
 //! A time of day for people: `2026-11-25T14:03:07Z`.
 
+use std::time::{Duration, SystemTime};
+
 use jiff::Timestamp;
 
-use crate::UnixMillis;
+use crate::{UnixMillis, duration};
+
+/// Reads the clock of this machine.
+pub(super) fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    duration::millis(since.unwrap_or(Duration::ZERO))
+}
 
 /// Writes it in UTC, to the second.
 pub(super) fn show(time: UnixMillis) -> String {

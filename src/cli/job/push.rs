@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use super::at::AtArgs;
 use super::options::{Options, Topic, payload};
 use super::spec::state_name;
-use super::{ask, push_lines};
+use super::{SLICE, ask, moment, push_lines, wait};
 use crate::cli::argument::{bytes, parse_duration};
 use crate::cli::asks::{self, Asks};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
 use crate::{
-    Blob, Durability, JobReply, JobRequest, Operations, PushRequest, Pushed, Reply, Request,
+    Blob, Durability, Error, JobRef, JobReply, JobRequest, Operations, PushRequest, Pushed, Reply,
+    Request, UnixMillis,
 };
 
-/// Push a job, and print its id
+/// Push a job, and print its id or, with --wait, its result
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints the id. If the index is taken, nothing is pushed: it prints the id of the job that has it, and on
@@ -22,15 +24,25 @@ standard error in which state that is, which may be finished; --json says `exist
 with 0 then too. With --lines each line of standard input is a job, pushed as it comes, many in one
 request; if one is refused, the message says where to go on.
 
+With --wait it prints no id, but what `wakeful job wait` prints, and exits as that does: with 0 if the
+job is done, with 1 and the reason if it is a dead letter or was cancelled, with 4 when the time is
+over. A job that already has the index is waited for as well.
+
+The time of --at is that of this machine's clock. One that has passed is refused; if it passes while
+payloads are read, the rest is due at once.
+
 A topic is made by its first push; `wakeful topics set` says how it is run.
 
 Examples:
   wakeful job push resize photo-17.jpg
   wakeful job push resize - < photo-17.jpg         the payload from standard input, byte by byte
   wakeful job push resize 17 --index photo-17      once, however often it is pushed
+  wakeful job push shout hello --wait 30s          its result, within half a minute
   wakeful job push report today --delay 1h --retry-max 0
+  wakeful job push report today --at 2030-12-01T18:00:00+01:00
+  wakeful job push report today --at '2030-12-01 18:00' --tz Europe/Berlin
   wakeful job push mail '{\"to\": 7}' --order-key customer-7 --backoff 1s,1m,1h
-  find . -name '*.jpg' | wakeful job push resize --lines --wait 1m")]
+  find . -name '*.jpg' | wakeful job push resize --lines --wait-room 1m")]
 pub(crate) struct PushArgs {
     #[command(flatten)]
     topic: Topic,
@@ -42,7 +54,15 @@ pub(crate) struct PushArgs {
     lines: bool,
     /// How long to wait for room in a topic that is full
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    wait_room: Option<Duration>,
+    /// Wait up to this long for the result, from when the job is pushed, and print it
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "lines")]
     wait: Option<Duration>,
+    /// With --wait, the result byte by byte, without a newline
+    #[arg(long, requires = "wait", conflicts_with = "json")]
+    raw: bool,
+    #[command(flatten)]
+    at: AtArgs,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -52,15 +72,23 @@ pub(crate) struct PushArgs {
 /// Where pushes go, and how.
 pub(super) struct Target {
     /// With an empty payload.
-    pub(super) job: PushRequest,
-    pub(super) wait: Duration,
-    pub(super) asks: Asks,
+    job: PushRequest,
+    /// When its jobs are due, if that is a time of day.
+    due: Option<UnixMillis>,
+    wait_room: Duration,
+    asks: Asks,
 }
 
 impl PushArgs {
-    /// How long one of its calls may wait.
-    pub(super) fn waits(&self) -> Duration {
-        self.wait.unwrap_or_default()
+    /// Whether it awaits what becomes of its job.
+    pub(super) fn waits(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// Returns how long one of its calls may wait.
+    pub(super) fn call_waits(&self) -> Duration {
+        let result = self.wait.unwrap_or_default().min(SLICE);
+        self.wait_room.unwrap_or_default().max(result)
     }
 
     pub(super) async fn run(
@@ -68,17 +96,23 @@ impl PushArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let wait = self.waits();
+        let due = self.at.due(moment::now())?;
         let options = self.options.push_options();
         let job = PushRequest { topic: self.topic.topic, payload: Blob::default(), options };
-        let target = Target { job, wait, asks: self.asks };
+        let wait_room = self.wait_room.unwrap_or_default();
+        let target = Target { job, due, wait_room, asks: self.asks };
         if self.lines {
             return push_lines::run(&target, jobs, out).await;
         }
         let payload = payload(self.payload, jobs).await?;
         let (pushed, durability) = target.push(vec![payload], jobs, out.json()).await?;
-        show(&pushed, durability, out);
-        Ok(Exit::Done)
+        match self.wait {
+            Some(timeout) => show_result(&pushed, timeout, self.raw, jobs, out).await,
+            None => {
+                show(&pushed, durability, out);
+                Ok(Exit::Done)
+            }
+        }
     }
 }
 
@@ -90,9 +124,12 @@ impl Target {
         jobs: &impl Operations,
         json: bool,
     ) -> Result<(Vec<Pushed>, Option<Durability>), Failure> {
-        let pushes =
-            payloads.into_iter().map(|payload| PushRequest { payload, ..self.job.clone() });
-        let request = JobRequest::Push { jobs: pushes.collect(), wait: self.wait };
+        let mut job = self.job.clone();
+        if let Some(due) = self.due {
+            job.options.delay = Duration::from_millis(due.saturating_sub(moment::now()));
+        }
+        let pushes = payloads.into_iter().map(|payload| PushRequest { payload, ..job.clone() });
+        let request = JobRequest::Push { jobs: pushes.collect(), wait: self.wait_room };
         let done = self.asks.call(jobs, Request::Job(request), json).await?;
         match done.reply {
             Reply::Job(JobReply::Pushed(pushed)) => Ok((pushed, done.durability)),
@@ -111,13 +148,41 @@ pub(super) fn show(pushed: &[Pushed], durability: Option<Durability>, out: &mut 
             out.object(asks::durable(object, durability));
         } else {
             out.line(one.id);
-            if one.existing {
-                notice(format_args!(
-                    "nothing was pushed: job {}, which is {}, has the index",
-                    one.id,
-                    state_name(one.state)
-                ));
-            }
+            notice_existing(one);
         }
+    }
+}
+
+/// Waits for the one job that was pushed, and prints its result as `wakeful job wait` does.
+async fn show_result(
+    pushed: &[Pushed],
+    timeout: Duration,
+    raw: bool,
+    jobs: &impl Operations,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let [one] = pushed else { return Err(ask::unfit().into()) };
+    if !out.json() {
+        notice_existing(one);
+    }
+    let finished = wait::finished(JobRef::Id(one.id), Some(timeout), jobs).await;
+    let job = finished.map_err(|error| {
+        // Nothing has named the job yet, and without its id nobody finds it again.
+        let message = format!(
+            "while waiting for job {0}: {error}; `wakeful job wait {0}` goes on waiting",
+            one.id
+        );
+        Error { message, ..error }
+    })?;
+    wait::print(job, raw, out)
+}
+
+fn notice_existing(one: &Pushed) {
+    if one.existing {
+        notice(format_args!(
+            "nothing was pushed: job {}, which is {}, has the index",
+            one.id,
+            state_name(one.state)
+        ));
     }
 }

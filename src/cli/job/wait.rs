@@ -40,39 +40,45 @@ impl WaitArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let job = finished(self.which.job()?, self.timeout, jobs).await?;
-        let exit = match job.state {
-            JobState::Done => Exit::Done,
-            JobState::Dead | JobState::Cancelled => Exit::Failed,
-            _ => Exit::Timeout,
-        };
-        if out.json() {
-            out.object(show::object(&job));
-            return Ok(exit);
-        }
-        match job.state {
-            JobState::Done => {
-                let output = job.output.unwrap_or_default();
-                out.bytes(&output);
-                if !self.raw && !output.ends_with(b"\n") {
-                    out.bytes(b"\n");
-                }
-            }
-            JobState::Dead => {
-                return Err(Error::new(ErrorCode::JobDead, show::reason(&job)).into());
-            }
-            JobState::Cancelled => {
-                return Err(Error::new(ErrorCode::JobCancelled, show::reason(&job)).into());
-            }
-            state => {
-                notice(format_args!("timeout; job {} is {}", job.id, state_name(state)));
-            }
-        }
-        Ok(exit)
+        print(job, self.raw, out)
     }
 }
 
-/// The job once it is finished, or as it is when the time is over.
-async fn finished(
+/// Prints what became of a job, and returns how the command exits. `raw`: without a newline behind the
+/// result.
+pub(super) fn print(job: JobInfo, raw: bool, out: &mut Output) -> Result<Exit, Failure> {
+    let exit = match job.state {
+        JobState::Done => Exit::Done,
+        JobState::Dead | JobState::Cancelled => Exit::Failed,
+        _ => Exit::Timeout,
+    };
+    if out.json() {
+        out.object(show::object(&job));
+        return Ok(exit);
+    }
+    match job.state {
+        JobState::Done => {
+            let output = job.output.unwrap_or_default();
+            out.bytes(&output);
+            if !raw && !output.ends_with(b"\n") {
+                out.bytes(b"\n");
+            }
+        }
+        JobState::Dead => {
+            return Err(Error::new(ErrorCode::JobDead, show::reason(&job)).into());
+        }
+        JobState::Cancelled => {
+            return Err(Error::new(ErrorCode::JobCancelled, show::reason(&job)).into());
+        }
+        state => {
+            notice(format_args!("timeout; job {} is {}", job.id, state_name(state)));
+        }
+    }
+    Ok(exit)
+}
+
+/// Returns the job once it is finished, or as it is when the time is over.
+pub(super) async fn finished(
     mut job: JobRef,
     timeout: Option<Duration>,
     jobs: &impl Operations,

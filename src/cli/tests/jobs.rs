@@ -1,7 +1,7 @@
 //! `job` and `topics`.
 
 use super::*;
-use crate::{JobInfo, JobPage, JobReply, JobState, Pushed, Reservation, ReservedJob};
+use crate::{JobInfo, JobPage, JobReply, JobState, Reservation, ReservedJob};
 
 pub(super) fn job(reply: JobReply) -> Answer {
     Answer::Reply(Reply::Job(reply))
@@ -32,48 +32,12 @@ fn info(state: JobState) -> JobInfo {
     }
 }
 
-fn one(state: JobState) -> Answer {
+pub(super) fn one(state: JobState) -> Answer {
     job(JobReply::Job(Box::new(info(state))))
-}
-
-fn pushed(existing: bool) -> Answer {
-    job(JobReply::Pushed(vec![Pushed { id: 17, state: JobState::Ready, existing }]))
 }
 
 pub(super) fn refused(code: ErrorCode) -> Answer {
     Answer::Refusal(Error::new(code, "no, because"))
-}
-
-#[test]
-fn a_push_prints_the_id_and_json_whether_it_was_there() {
-    check(
-        "job push resize photo",
-        [pushed(false)],
-        expect![[r#"
-        > Job(Push { jobs: [PushRequest { topic: "resize", payload: "photo", options: PushOptions { index: None, unique: Unfinished, order_key: None, priority: 0, delay: 0ns, retry_max: None, loss_max: None, backoff: None } }], wait: 0ns })
-        17
-        exit 0
-    "#]],
-    );
-    check(
-        "job push resize --index a --unique 5m --delay 5s --retry-max 0 --loss-max 9 --order-key k \
-         --priority 7 --backoff 1s,1m --wait 10s --durability fsync --json",
-        [pushed(true)],
-        expect![[r#"
-            > Job(Push { jobs: [PushRequest { topic: "resize", payload: "", options: PushOptions { index: Some("a"), unique: Finished(300s), order_key: Some("k"), priority: 7, delay: 5s, retry_max: Some(0), loss_max: Some(9), backoff: Some(List([1s, 60s])) } }], wait: 10s }) as Fsync
-            {"id":17,"state":"ready","existing":true,"durability":"fsync"}
-            exit 0
-        "#]],
-    );
-    check(
-        "job push resize -5",
-        [refused(ErrorCode::Full)],
-        expect![[r#"
-        > Job(Push { jobs: [PushRequest { topic: "resize", payload: "-5", options: PushOptions { index: None, unique: Unfinished, order_key: None, priority: 0, delay: 0ns, retry_max: None, loss_max: None, backoff: None } }], wait: 0ns })
-        error: no, because
-        exit 1
-    "#]],
-    );
 }
 
 #[test]

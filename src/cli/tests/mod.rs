@@ -4,6 +4,7 @@ mod awaiting;
 mod backups;
 mod jobs;
 mod keys;
+mod pushes;
 mod service;
 mod services;
 mod topics;

@@ -2,7 +2,7 @@
 
 use super::jobs::{job, refused};
 use super::*;
-use crate::{JobReply, PushRequest, Schedule, ScheduleInfo, TopicInfo, TopicSettings};
+use crate::{JobReply, LimitInfo, PushRequest, Schedule, ScheduleInfo, TopicInfo, TopicSettings};
 
 #[test]
 fn a_topic_is_cleared_replayed_paused_and_resumed() {
@@ -204,6 +204,63 @@ fn topics() {
         > Job(Topics { after: "", limit: 0 })
         exit 0
     "#]],
+    );
+}
+
+#[test]
+fn a_topic_is_shown_with_the_settings_that_count_for_it() {
+    let limits = vec![LimitInfo { name: "queue.topic_jobs_max".into(), value: 99 }];
+    check(
+        "topics show resize",
+        [job(JobReply::Topic(Box::new(topic()))), Answer::Reply(Reply::Limits(limits))],
+        expect![[r#"
+            > Job(Topic("resize"))
+            > Limits
+            topic            resize
+            paused           no
+            ready            12
+            delayed          3
+            reserved         4
+            dead             1
+            bytes            900
+            oldest           2m
+            waiting workers  2
+            pushed/s         4.7
+            finished/s       1234
+            pushed ever      2000
+            done ever        1980
+            dead ever        1
+            cancelled ever   0
+            evicted ever     0
+            concurrency      any (default)
+            rate             any (default)
+            jobs-max         99 (default)
+            bytes-max        4294967296 (default)
+            retry-max        5
+            loss-max         3 (default)
+            backoff          exp:1s:600s:100ms (default)
+            order-limit      1 (default)
+            order-retry      block
+            exit 0
+        "#]],
+    );
+    check(
+        "topics show resize --json",
+        [job(JobReply::Topic(Box::new(topic())))],
+        expect![[r#"
+            > Job(Topic("resize"))
+            {"topic":"resize","paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
+            exit 0
+        "#]],
+    );
+    check(
+        "topics show nothing",
+        [refused(ErrorCode::TopicNotFound)],
+        expect![[r#"
+            > Job(Topic("nothing"))
+            error: no, because
+            exit 3
+        "#]],
     );
 }
 

@@ -1,6 +1,7 @@
 //! `wakeful topics`
 
 mod set;
+mod show;
 
 use super::failure::{Exit, Failure};
 use super::job::spec::{show_backoff, show_rate};
@@ -9,11 +10,12 @@ use super::output::Output;
 use super::table::{Kind, Table};
 use crate::{Jobs, Operations, OrderRetry, TopicInfo, duration};
 
-/// List topics, or say how one is run
+/// List topics, show one, or say how one is run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wakeful topics                           the same as `wakeful topics list`
+  wakeful topics show resize
   wakeful topics set resize --concurrency 8 --rate 100/s
   watch -n 1 wakeful topics")]
 pub(crate) struct TopicsArgs {
@@ -24,6 +26,7 @@ pub(crate) struct TopicsArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     List(ListArgs),
+    Show(show::ShowArgs),
     Set(set::SetArgs),
 }
 
@@ -48,6 +51,7 @@ impl TopicsArgs {
     ) -> Result<Exit, Failure> {
         match self.action.unwrap_or(Action::List(ListArgs {})) {
             Action::List(ListArgs {}) => list(jobs, out).await,
+            Action::Show(args) => args.run(jobs, out).await,
             Action::Set(args) => args.run(jobs, out).await,
         }
     }
@@ -161,9 +165,12 @@ fn settings(topic: &TopicInfo) -> Object {
     if let Some(backoff) = &settings.backoff {
         object = object.text("backoff", &show_backoff(backoff));
     }
-    let order_retry = match settings.order_retry {
+    object.text("order_retry", order_retry(settings.order_retry))
+}
+
+fn order_retry(set: OrderRetry) -> &'static str {
+    match set {
         OrderRetry::Block => "block",
         OrderRetry::Skip => "skip",
-    };
-    object.text("order_retry", order_retry)
+    }
 }

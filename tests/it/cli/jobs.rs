@@ -1,5 +1,7 @@
 //! `job` and `topics`: pushed in one process, worked on in another, waited for in a third.
 
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::process::{Running, Server, until};
@@ -181,6 +183,107 @@ fn outcomes_are_shown_as_they_come_and_from_where_one_was() {
     assert_eq!(all.json()["state"], "cancelled");
     all.signal("INT");
     assert_eq!(all.finish().code, Some(0));
+}
+
+#[test]
+fn one_command_pushes_and_prints_the_result_as_job_wait_does() {
+    let server = Server::start();
+    let worker = server.worker(&["shout", "--", "tr", "a-z", "A-Z"]);
+    assert_eq!(server.ok(&["job", "push", "shout", "hello", "--wait", "30s"]), "HELLO\n");
+    assert_eq!(server.ok(&["job", "push", "shout", "x", "--wait", "30s", "--raw"]), "X");
+    let done = server.run(&["job", "push", "shout", "a", "--wait", "30s", "--json"]).json();
+    let id = done["id"].to_string();
+    assert_eq!(done, server.run(&["job", "wait", &id, "--json"]).json());
+    worker.signal("TERM");
+    worker.finish().ok();
+    let _failing = server.worker(&["fails", "--", "sh", "-c", "echo broken >&2; exit 100"]);
+    let push = ["job", "push", "fails", "--retry-max", "0", "--wait", "30s"];
+    let said = server.run(&push).fails(1);
+    assert!(said.contains("dead letter") && said.contains("broken"), "{said}");
+    let dead = server.run(&[&push[..], &["--json"]].concat());
+    assert_eq!(dead.code, Some(1));
+    let mut dead: Value = serde_json::from_slice(&dead.stdout).unwrap();
+    // Only who waits when a job dies is given its place among the outcomes.
+    assert!(dead.as_object_mut().unwrap().remove("outcome").is_some());
+    let waited = server.run(&["job", "wait", &dead["id"].to_string(), "--json"]);
+    assert_eq!(dead, serde_json::from_slice::<Value>(&waited.stdout).unwrap());
+    // No worker: the job stays, and its id is not lost.
+    let said = server.run(&["job", "push", "nobody", "--wait", "20ms"]).fails(4);
+    let id = server.run(&["job", "ls", "nobody", "--json"]).json()["id"].to_string();
+    assert_eq!(said, format!("timeout; job {id} is ready\n"));
+}
+
+#[test]
+fn a_full_topic_is_waited_for_by_wait_room() {
+    let server = Server::start();
+    server.ok(&["topics", "set", "mail", "--jobs-max", "1"]);
+    let first = server.push(&["mail"]);
+    assert!(server.run(&["job", "push", "mail", "--wait-room", "20ms"]).fails(1).contains("full"));
+    let pushing = server.spawn(&["job", "push", "mail", "--wait-room", "1m"]);
+    server.ok(&["job", "cancel", &first]);
+    assert_ne!(pushing.finish().ok().trim(), first);
+}
+
+#[test]
+fn j10_a_job_pushed_for_a_time_of_day_is_due_then() {
+    let server = Server::start();
+    let clock = || Timestamp::now().as_millisecond();
+    let due = |arguments: &[&str]| {
+        let job = server.run(&["job", "get", &server.push(arguments), "--json"]).json();
+        assert_eq!(job["state"], "delayed", "{job}");
+        job["due_ms"].as_i64().unwrap()
+    };
+    let hour = Timestamp::now() + SignedDuration::from_hours(1);
+    let with_offset = hour.display_with_offset(Offset::constant(-3)).to_string();
+    let in_zone = TimeZone::get("Asia/Kolkata").unwrap().to_datetime(hour).to_string();
+    let before = clock();
+    let exact = [
+        due(&["t", "--at", &hour.to_string()]),
+        due(&["t", "--at", &with_offset]),
+        due(&["t", "--at", &in_zone, "--tz", "Asia/Kolkata"]),
+    ];
+    let minute = due(&["t", "--at", &hour.strftime("%Y-%m-%d %H:%M").to_string()]);
+    let late = clock() - before;
+    // Not before its time, and later by no more than the push took and two clocks are rounded.
+    let given = hour.as_millisecond();
+    let well = |due: i64, given: i64| (given..=given + late + 2).contains(&due);
+    assert!(exact.iter().all(|due| well(*due, given)), "{exact:?} for {given}, {late} ms late");
+    let given = given - given.rem_euclid(60_000);
+    assert!(well(minute, given), "{minute} for {given}, {late} ms late");
+}
+
+#[test]
+fn a_time_of_day_is_one_for_all_lines_and_neither_passed_nor_too_far() {
+    let server = Server::start();
+    let in_a_year = (Timestamp::now() + SignedDuration::from_hours(365 * 24)).to_string();
+    let push = server.command(&["job", "push", "t", "--lines", "--at", &in_a_year]);
+    let ids = Running::start_with_input(push, b"a\nb\n").finish().ok();
+    assert_eq!(ids.lines().count(), 2);
+    assert_eq!(server.topic()["delayed"], 2);
+    let passed = ["job", "push", "t", "--at", "2001-02-03 04:05"];
+    assert!(server.run(&passed).fails(2).contains("has passed"));
+    let far = ["job", "push", "t", "--at", "9999-01-01T00:00:00Z"];
+    assert!(server.run(&far).fails(1).contains("queue.delay_max"));
+    assert_eq!(server.topic()["pushed_total"], 2);
+}
+
+#[test]
+fn a_topic_is_shown_and_one_that_is_not_there_is_not_found() {
+    let server = Server::start();
+    server.ok(&["topics", "set", "mail", "--concurrency", "2", "--rate", "10/s:20"]);
+    server.push(&["mail"]);
+    let shown = server.ok(&["topics", "show", "mail"]);
+    let fact = |name: &str| {
+        let line = shown.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {shown}")).trim().to_owned()
+    };
+    assert_eq!((&*fact("topic "), &*fact("ready ")), ("mail", "1"));
+    assert_eq!((&*fact("concurrency "), &*fact("rate ")), ("2", "10/1s:20"));
+    assert_eq!(fact("retry-max "), "25 (default)");
+    let json = server.run(&["topics", "show", "mail", "--json"]).json();
+    assert_eq!((&json["topic"], &json["settings"]), (&json!("mail"), &server.topic()["settings"]));
+    let missing = server.run(&["topics", "show", "nothing", "--json"]).fails(3);
+    assert!(missing.contains(r#""code":"TopicNotFound""#), "{missing}");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn j9_full_is_typed_and_a_retry_needs_no_room() {
             > push mail one times=2
               1 Ready, 2 Ready
             > push mail more
-              topic mail is full: topic.jobs_max is 2; push with a wait, or when jobs are done
+              topic mail is full: topic.jobs_max is 2; push with a wait for room, or when jobs are done
             > push mail more times=3
               that many never fit in the topic: the limit topic.jobs_max is 2; nothing was changed
             > reserve mail credits=2
@@ -186,7 +186,7 @@ fn j9_full_is_typed_and_a_retry_needs_no_room() {
             > retry 1/1 wrong
             > release 2/1
             > push mail more
-              topic mail is full: topic.jobs_max is 2; push with a wait, or when jobs are done
+              topic mail is full: topic.jobs_max is 2; push with a wait for room, or when jobs are done
             > later 70
             > reserve mail credits=2
               gets 2/2 one, 1/2 one
@@ -273,7 +273,7 @@ fn j9_whoever_waits_for_room_is_let_in_in_order() {
             > reserve mail
               gets 1/1 12345
             > later 300
-              topic mail is full: topic.bytes_max is 6; push with a wait, or when jobs are done
+              topic mail is full: topic.bytes_max is 6; push with a wait for room, or when jobs are done
             > done 1/1
               result of 1 Done, epoch 1, output 
               let in: 2 Ready
@@ -339,7 +339,7 @@ fn j9_who_waits_behind_one_whose_time_is_over_is_let_in() {
             > push mail 4444 wait=300
             > push mail 1 wait=300
             > later 300
-              topic mail is full: topic.bytes_max is 6; push with a wait, or when jobs are done
+              topic mail is full: topic.bytes_max is 6; push with a wait for room, or when jobs are done
               let in: 2 Ready
               gets 2/1 1
         "#]],
