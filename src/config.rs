@@ -256,7 +256,7 @@ impl Config {
                 json_depth_max: 64,
                 json_id_bytes_max: 256,
                 output_bytes_max: 256 * 1024,
-                handshake_timeout: Duration::from_secs(5),
+                handshake_timeout: Duration::from_secs(30),
                 frame_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
                 ping_interval: Duration::from_secs(30),
