@@ -146,7 +146,8 @@ fn what_the_readme_makes_is_ignored() {
                 "backup" if words.first() == Some(&"wakeful") => 1,
                 _ => continue,
             };
-            made.extend(words.get(at + follows).filter(|name| !name.starts_with('/')));
+            let names = words.get(at + follows).map(|name| name.trim_end_matches(')'));
+            made.extend(names.filter(|name| !name.starts_with('/')));
         }
     }
     for name in ["monday.wakeful", "guarded", "users.toml", "web-1.token", "token", "server.key"] {
