@@ -161,9 +161,8 @@ pub struct RpcConfig {
     /// Most connections at once from one IPv4 address, or from one IPv6 network of 64 bits; one more
     /// is told so and closed.
     pub connections_per_address_max: usize,
-    /// Of the files that the process may have open (`ulimit -n`), how many are not for connections:
-    /// whoever opens connections must not keep the journal from opening its next segment. `wakeful
-    /// serve` lowers it where that would be more than half of them.
+    /// File descriptors (`ulimit -n`) that connections may not use, so that the journal can always open
+    /// its next segment. `wakeful serve` lowers it to half of `ulimit -n`.
     pub descriptors_reserved: usize,
     /// Most frames of one connection in a second that ask for nothing: pings, pongs, cancels and
     /// credits, beyond one for each request and each push. One more ends the connection.
