@@ -7,6 +7,7 @@ mod batch;
 mod disk;
 mod error;
 mod exclusive;
+mod files;
 mod format;
 mod groups;
 mod keeper;
@@ -45,7 +46,7 @@ pub(crate) use restore::{Contents, check as check_snapshot, restore};
 use crate::config::JournalConfig;
 use error::Action;
 use exclusive::Exclusive;
-use recovery::Access;
+use files::Access;
 
 /// Number of a record: from 1, consecutive for ever.
 pub(crate) type Seq = u64;

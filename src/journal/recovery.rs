@@ -4,18 +4,19 @@
 //! zero. Everything else that is wrong is damage, and damage is never cut away.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::disk::Disk;
 use super::error::Action;
 use super::exclusive::MARKER;
+use super::files::{Access, Stop, read_snapshot, segments};
 use super::format::{
-    ALIGN, BadHead, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records,
-    SECTOR, SEGMENT_HEAD, SegmentHead, Slot, check_body, is_zero, mask, zero_pieces,
+    COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records, SECTOR,
+    SEGMENT_HEAD, Slot, check_body, is_zero, mask, zero_pieces,
 };
 use super::groups::Groups;
 use super::segment::{self, Segment};
-use super::snapshot::{self, Checked, Reading};
+use super::snapshot::Checked;
 use super::{JournalError, Replay, Seq};
 
 /// What a check of a journal found.
@@ -63,7 +64,7 @@ pub(super) struct Found {
     pub(super) stop: Option<Stop>,
 }
 
-/// The commits at the end of a log of which no later one says that they were on the disk.
+/// The commits at the end of a log that no later commit declares synced.
 #[derive(Default)]
 pub(super) struct Unwitnessed(VecDeque<Unsure>);
 
@@ -77,10 +78,10 @@ struct Unsure {
 }
 
 impl Unwitnessed {
-    /// Takes note of the next commit.
+    /// Adds the next commit, and drops those that it declares synced.
     fn note(&mut self, place: (usize, u64), commit: &CommitHead) {
         let mut sure = self.0.partition_point(|it| it.last <= commit.synced_through);
-        // Of those without records that follow, their number does not tell.
+        // A commit without records has the number of the one before it: it is not known to be synced.
         while sure > 0 && self.0.get(sure - 1).is_some_and(|it| it.is_empty) {
             sure -= 1;
         }
@@ -88,18 +89,10 @@ impl Unwitnessed {
         self.0.push_back(Unsure { place, last: commit.last(), is_empty: commit.records == 0 });
     }
 
-    /// Index of the segment of the first of them, and place in it.
+    /// Returns where the first of them begins: the index of its segment, and the place in it.
     pub(super) fn begin(&self) -> Option<(usize, u64)> {
         self.0.front().map(|it| it.place)
     }
-}
-
-/// What the segments are opened for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Access {
-    #[cfg(any(test, feature = "cli"))]
-    Read,
-    Write,
 }
 
 /// Reads every byte of the journal in `dir`, changing nothing.
@@ -112,7 +105,7 @@ pub(super) fn scan(
     scan_files(disk, dir, access, None, replay)
 }
 
-/// Reads and checks the journal in `dir` up to `stop`, whatever is behind.
+/// Reads and checks the journal in `dir` up to `stop`, and nothing behind it.
 #[cfg(any(test, feature = "cli"))]
 pub(super) fn scan_until(
     disk: &dyn Disk,
@@ -121,13 +114,6 @@ pub(super) fn scan_until(
     replay: Replay,
 ) -> Result<Found, JournalError> {
     scan_files(disk, dir, Access::Read, Some(stop), replay)
-}
-
-/// The commit with the byte at `offset` of segment `number` is the first not to be read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stop {
-    pub(super) number: u64,
-    pub(super) offset: u64,
 }
 
 fn scan_files(
@@ -180,130 +166,6 @@ fn scan_files(
         (Some(_), _) => {}
     }
     Ok(found)
-}
-
-/// Reads and replays the newest snapshot, if there is one.
-fn read_snapshot(
-    disk: &dyn Disk,
-    dir: &Path,
-    names: &[String],
-    replay: Replay,
-) -> Result<Option<Checked>, JournalError> {
-    let mut newest = None;
-    for name in names {
-        match snapshot::seq_in(name) {
-            None => {}
-            Some(None) => {
-                let what = "the name is none that a snapshot has; move the file away";
-                return Err(JournalError::format(&dir.join(name), what));
-            }
-            Some(seq) => newest = newest.max(seq),
-        }
-    }
-    let Some(seq) = newest else { return Ok(None) };
-    let path = snapshot::path(dir, seq);
-    let reading = Reading::open(disk, &path)?;
-    let checked = reading.says();
-    if checked.seq != seq {
-        let what = format!("this is the snapshot of record {} under another's name", checked.seq);
-        return Err(JournalError::damaged(&path, 32, what));
-    }
-    reading.replay(replay)?;
-    Ok(Some(checked))
-}
-
-/// Every segment from where the snapshot says on, opened, with headers that fit together.
-fn segments(
-    disk: &dyn Disk,
-    dir: &Path,
-    names: &[String],
-    access: Access,
-    snapshot: Option<Checked>,
-    stop: Option<Stop>,
-) -> Result<Vec<Segment>, JournalError> {
-    let begin = snapshot.map_or(1, |it| it.segment);
-    let mut numbers = Vec::new();
-    for name in names {
-        match segment::number_in(name) {
-            None => {}
-            // What a snapshot replaced may be there still.
-            Some(Some(number)) => numbers.extend((number >= begin).then_some(number)),
-            Some(None) => {
-                let what = "the name is none that a segment has; move the file away";
-                return Err(JournalError::format(&dir.join(name), what));
-            }
-        }
-    }
-    numbers.sort_unstable();
-    if let Some(snapshot) = snapshot.filter(|_| numbers.is_empty()) {
-        if stop.is_some_and(|stop| stop.number <= begin) {
-            return Err(JournalError::needed(dir, snapshot.seq));
-        }
-        let path = segment::path(dir, begin);
-        return Err(JournalError::damaged(&path, 0, "this segment is missing"));
-    }
-    let mut store_id = snapshot.map(|it| it.store_id);
-    let mut segments: Vec<Segment> = Vec::with_capacity(numbers.len());
-    for (number, expected) in numbers.into_iter().zip(begin..) {
-        let path = segment::path(dir, expected);
-        if number != expected {
-            return Err(JournalError::damaged(&path, 0, "this segment is missing"));
-        }
-        let any_length = stop.is_some_and(|stop| stop.number == number);
-        let segment = open_segment(disk, path, number, access, any_length)?;
-        if *store_id.get_or_insert(segment.head.store_id) != segment.head.store_id {
-            let what = "this segment is of another store";
-            return Err(segment.damaged(24, what));
-        }
-        segments.push(segment);
-    }
-    Ok(segments)
-}
-
-/// Opens a segment and checks its header; with `any_length`, as much of it as is there.
-fn open_segment(
-    disk: &dyn Disk,
-    path: PathBuf,
-    number: u64,
-    access: Access,
-    any_length: bool,
-) -> Result<Segment, JournalError> {
-    let file = match access {
-        #[cfg(any(test, feature = "cli"))]
-        Access::Read => disk.open(&path),
-        Access::Write => disk.open_writable(&path),
-    };
-    let file = file.map_err(|error| JournalError::io(Action::Open, &path, &error))?;
-    let len = file.len().map_err(|error| JournalError::io(Action::Read, &path, &error))?;
-    if len < SEGMENT_HEAD as u64 {
-        return Err(JournalError::damaged(&path, len, "the file is shorter than its header"));
-    }
-    let mut sector = [0; SEGMENT_HEAD];
-    file.read_at(0, &mut sector).map_err(|error| JournalError::io(Action::Read, &path, &error))?;
-    let mut head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
-    if head.size != len && any_length {
-        head.size = head.size.min(len / ALIGN * ALIGN);
-    } else if head.size != len {
-        let what = format!("the file has {len} bytes and should have {}", head.size);
-        return Err(JournalError::damaged(&path, len.min(head.size), what));
-    }
-    if head.number != number {
-        let what = format!("this is segment {} under another's name", head.number);
-        return Err(JournalError::damaged(&path, 32, what));
-    }
-    Ok(Segment { head, path, file })
-}
-
-fn refused(path: &Path, bad: BadHead) -> JournalError {
-    match bad {
-        BadHead::Foreign => {
-            let what = "it is not a segment of a Wakeful log; choose another directory, or restore \
-                        this one from a backup";
-            JournalError::format(path, what)
-        }
-        BadHead::Version(version) => JournalError::version(path, version),
-        BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
-    }
 }
 
 impl Found {
@@ -375,7 +237,7 @@ impl Found {
         Ok(())
     }
 
-    /// Whether the commit at `at` is not to be read.
+    /// Returns whether reading stops before the commit at `at`.
     fn stops(&self, segment: &Segment, at: u64, head: &[u8]) -> bool {
         let Some(stop) = self.stop.filter(|stop| stop.number == segment.head.number) else {
             return false;
@@ -387,7 +249,7 @@ impl Found {
         stop.offset < at + span
     }
 
-    /// That the log has everything the snapshot knows of.
+    /// Checks that the log reaches the last record that the snapshot stands for.
     fn has_snapshot(&self) -> Result<(), JournalError> {
         let (index, at) = self.end;
         if let (Some(snapshot), Some(segment)) = (self.snapshot, self.segments.get(index))
@@ -402,7 +264,7 @@ impl Found {
         Ok(())
     }
 
-    /// That the newest segment was the newest when its commits were written.
+    /// Checks that no commit of the newest segment says that a successor exists.
     fn has_successor(&self) -> Result<(), JournalError> {
         match self.segments.last() {
             Some(last) if self.promised == last.head.number => {
@@ -437,7 +299,7 @@ impl Found {
         Ok(())
     }
 
-    /// Something stands behind the end at `at`: only what a power cut leaves is no damage.
+    /// Checks that what stands behind the end at `at` is what a power cut leaves, and no damage.
     fn hole(&self, segment: &Segment, at: u64, later: &[Segment]) -> Result<(), JournalError> {
         let mut sector = vec![0; ((at + 1).next_multiple_of(SECTOR) - at) as usize];
         segment.read(at, &mut sector)?;

@@ -1,7 +1,9 @@
-//! [`Stream`]: the watches of one stream, what they have yet to hand out, and from where each
-//! goes on after a lost connection.
+//! [`Stream`]: the watches of one stream, the items that wait for its consumer, and the credit that
+//! bounds them.
 //!
 //! Pure: pushes in, items and needs out.
+
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -11,15 +13,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::watch::{Asked, At, Watch};
 use super::inbound::{Outcome, Push, protocol};
-use crate::error::{Details, Error, ErrorCode};
-use crate::model::{
-    Blob, Event, KeyValue, RangeReply, RangeRequest, Request, Revision, WatchFrom, WatchItem,
-    WatchRequest,
-};
+use crate::error::{Details, Error};
+use crate::model::{Event, KeyValue, RangeReply, Revision, WatchFrom, WatchItem, WatchRequest};
 use crate::rpc::proto::WireDelivery;
 
-/// What a consumer takes: of which watch, and what.
+pub(super) use self::watch::Need;
+
+/// What a consumer takes: the id of a watch, and its next item.
 pub(super) type Taken = (u64, Result<WatchItem, Error>);
 
 /// The watches of one stream.
@@ -34,7 +36,7 @@ pub(super) struct Stream {
     watches: BTreeMap<u64, Watch>,
     /// Watches that have something to ask the server for.
     needy: Vec<u64>,
-    /// How many watches the server was asked something for, on this connection.
+    /// Watches that the server was asked something for, on this connection.
     asked: usize,
     next_watch: u64,
     queue: VecDeque<Queued>,
@@ -62,50 +64,6 @@ struct Queued {
     epoch: u32,
 }
 
-#[derive(Debug)]
-struct Watch {
-    request: WatchRequest,
-    at: At,
-    /// Events of a revision that is not whole yet.
-    held: Vec<Event>,
-    skipped: u64,
-    /// Who is told that the watch is there.
-    added: Option<oneshot::Sender<Outcome>>,
-    asked: Asked,
-    /// The interval of marks that the server was asked for on its own account; zero for none.
-    bookmarks: Duration,
-    /// Its snapshot is scanned: the server refused a page that looks at too many deleted keys.
-    scans: bool,
-}
-
-/// What the server was asked for a watch, on this connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Nothing,
-    Add,
-    Page,
-}
-
-/// From where a watch goes on.
-#[derive(Debug, Clone, PartialEq)]
-enum At {
-    /// As it was requested.
-    Start,
-    /// After this key of the snapshot of this revision.
-    Snapshot { revision: Revision, last: Blob },
-    /// At this revision.
-    Next(Revision),
-}
-
-/// What a watch needs of the server to go on.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Need {
-    /// To be on the stream.
-    Add(WatchRequest),
-    /// The next page of its snapshot.
-    Page(Request),
-}
-
 impl Stream {
     pub(super) fn new(window: u32, frame_bytes_max: usize, bookmarks: Duration) -> Self {
         Self {
@@ -127,7 +85,7 @@ impl Stream {
         }
     }
 
-    /// Adds a watch; its id.
+    /// Adds a watch, and returns its id.
     pub(super) fn add(
         &mut self,
         request: WatchRequest,
@@ -139,23 +97,11 @@ impl Stream {
         let id = self.next_watch;
         self.next_watch += 1;
         self.needy.push(id);
-        self.watches.insert(
-            id,
-            Watch {
-                request,
-                at: At::Start,
-                held: Vec::new(),
-                skipped: 0,
-                added: Some(added),
-                asked: Asked::Nothing,
-                bookmarks: Duration::ZERO,
-                scans: false,
-            },
-        );
+        self.watches.insert(id, Watch::new(request, added));
         Ok(id)
     }
 
-    /// Removes a watch and what it has in the queue; whether the server knows it.
+    /// Removes a watch and its items in the queue; returns whether the server knows the watch.
     pub(super) fn remove(&mut self, id: u64) -> bool {
         let mut freed = 0;
         let epoch = self.epoch;
@@ -173,7 +119,7 @@ impl Stream {
         watch.asked == Asked::Add
     }
 
-    /// Whether there is anything to watch.
+    /// Returns whether the stream has watches.
     pub(super) fn is_active(&self) -> bool {
         !self.watches.is_empty()
     }
@@ -216,8 +162,8 @@ impl Stream {
         !self.needy.is_empty()
     }
 
-    /// The connection is lost, or the server is about to leave it: everything goes on on the
-    /// next one. What was half received is forgotten, and comes again.
+    /// Leaves the connection, which is lost or about to be closed by the server: all watches go on on
+    /// the next one. What was half received is forgotten, and comes again.
     pub(super) fn detach(&mut self) {
         self.opened = false;
         self.epoch = self.epoch.wrapping_add(1);
@@ -239,7 +185,7 @@ impl Stream {
         }
     }
 
-    /// The server has added the watch. Tells whoever waits for that.
+    /// Notes that the server has added the watch; returns the sender that waits for that.
     pub(super) fn added(
         &mut self,
         id: u64,
@@ -256,8 +202,8 @@ impl Stream {
         watch.added.take()
     }
 
-    /// The server refused a watch because of marks that only this client wants, so often: asks
-    /// for fewer. Whether that was so.
+    /// Asks for fewer progress marks, if the server refused a watch because this client asked for
+    /// them too often; returns whether it did.
     pub(super) fn bookmark_less(&mut self, id: u64, error: &Error) -> bool {
         let Some(watch) = self.watches.get(&id) else { return false };
         let Details::Limit { name, value } = &error.details else { return false };
@@ -273,8 +219,8 @@ impl Stream {
         less
     }
 
-    /// The server refused a page because it looks at too many keys: asks for a scan instead. Whether
-    /// that was so.
+    /// Asks for a scan in place of a page, if the server refused the page because it looks at too
+    /// many keys; returns whether it did.
     pub(super) fn scan_instead(&mut self, id: u64, error: &Error) -> bool {
         let Some(watch) = self.watches.get_mut(&id) else { return false };
         if watch.scans || watch.asked != Asked::Page || !error.is_limit("store.steps_max") {
@@ -285,7 +231,7 @@ impl Stream {
         true
     }
 
-    /// Ends a watch. Whoever waits for it to be added is returned; otherwise the error is queued.
+    /// Ends a watch. Returns the sender that waits for it to be added; without one, queues the error.
     pub(super) fn end_watch(
         &mut self,
         id: u64,
@@ -313,7 +259,7 @@ impl Stream {
             .collect()
     }
 
-    /// Takes in a push of so many bytes.
+    /// Takes in a push of `bytes` bytes.
     ///
     /// # Errors
     /// The server does not keep to the window, or to its own counts.
@@ -349,7 +295,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The next page of a snapshot that was cut off.
+    /// Takes in the next page of a snapshot that was cut off.
     pub(super) fn page(&mut self, id: u64, reply: RangeReply) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         let (At::Snapshot { revision, .. }, Asked::Page) = (&watch.at, watch.asked) else { return };
@@ -390,7 +336,7 @@ impl Stream {
         Poll::Ready(Some((queued.watch, queued.item)))
     }
 
-    /// What to credit now, if half of the window has been consumed.
+    /// Returns the bytes to credit now, once half of the window has been consumed.
     pub(super) fn credit(&mut self) -> Option<u32> {
         if self.consumed == 0 || self.consumed < u64::from(self.window / 2) {
             return None;
@@ -401,7 +347,7 @@ impl Stream {
         Some(bytes)
     }
 
-    /// Whoever is to be woken because of new items.
+    /// Takes the waker of the consumer, if there is something for it to take.
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         if self.queue.is_empty() && self.over.is_none() { None } else { self.waker.take() }
     }
@@ -436,8 +382,8 @@ impl Stream {
         self.enqueue(id, Ok(WatchItem::Snapshot { revision, kvs }));
     }
 
-    /// Everything up to `revision` is shown: for the caller to know who asked to be told, else
-    /// only to resume from there, where nothing is compacted as early as at its last event.
+    /// Notes that everything up to `revision` is shown. A consumer that asked for progress gets an
+    /// item; for others it is only where to resume, which is compacted later than their last event.
     fn progress(&mut self, id: u64, revision: Revision) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         if watch.request.progress.is_some() {
@@ -449,79 +395,10 @@ impl Stream {
         }
     }
 
-    /// Everything up to `revision` is shown, as `item` says.
+    /// Notes that everything up to `revision` is shown, and queues `item`, which says so.
     fn mark(&mut self, id: u64, revision: Revision, item: WatchItem) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         watch.at = At::Next(revision.saturating_add(1));
         self.enqueue(id, Ok(item));
-    }
-}
-
-impl Watch {
-    fn forget(&mut self) {
-        self.asked = Asked::Nothing;
-        self.held = Vec::new();
-        self.skipped = 0;
-    }
-
-    fn need(&mut self, bookmarks: Duration) -> Need {
-        let from = match &self.at {
-            At::Start => self.request.from,
-            At::Next(revision) => WatchFrom::Revision(*revision),
-            At::Snapshot { revision, last } => {
-                let page = RangeRequest {
-                    revision: *revision,
-                    keys_only: self.request.keys_only,
-                    after: Some(last.clone()),
-                    ..RangeRequest::new(self.request.range.clone())
-                };
-                let scans = self.scans;
-                return Need::Page(if scans { Request::Scan(page) } else { Request::Range(page) });
-            }
-        };
-        let mut request = WatchRequest { from, ..self.request.clone() };
-        if request.progress.is_none() && bookmarks > Duration::ZERO {
-            request.progress = Some(bookmarks);
-            self.bookmarks = bookmarks;
-        }
-        Need::Add(request)
-    }
-
-    /// Takes in a delivery; what of it is whole can be handed out.
-    fn deliver(&mut self, part: Vec<Event>, delivery: &WireDelivery) -> Option<WatchItem> {
-        let mut events = mem::take(&mut self.held);
-        if events.is_empty() {
-            events = part;
-        } else {
-            events.extend(part);
-        }
-        self.skipped += delivery.skipped;
-        let mut revision = delivery.revision;
-        if delivery.fragment {
-            let last = events.last()?.revision();
-            let whole = events.partition_point(|event| event.revision() < last);
-            self.held = events.split_off(whole);
-            revision = last.saturating_sub(1);
-        }
-        if !(delivery.fragment && events.is_empty()) {
-            self.at = At::Next(revision.saturating_add(1));
-        }
-        if events.is_empty() {
-            return None;
-        }
-        let skipped = mem::take(&mut self.skipped);
-        Some(WatchItem::Events { revision, events, skipped })
-    }
-
-    /// Adds where to resume, unless the server said so or the revisions mean nothing any more.
-    /// Where that is compacted, the oldest that is left, as when a server overtakes a watch.
-    fn with_resume(&self, error: Error) -> Error {
-        let At::Next(next) = self.at else { return error };
-        let revision = match (error.code, &error.details) {
-            (ErrorCode::Compacted, Details::Revisions { oldest, .. }) => *oldest,
-            (code, Details::None) if code != ErrorCode::StoreChanged => next,
-            _ => return error,
-        };
-        error.with_details(Details::Resume { revision })
     }
 }

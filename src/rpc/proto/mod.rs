@@ -16,6 +16,7 @@ mod job_bounds;
 mod job_reply;
 mod job_request;
 mod key;
+mod key_reply;
 mod login;
 mod push;
 mod reply;

@@ -1,0 +1,90 @@
+//! A job of the model.
+
+use super::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::queue::tests) enum At {
+    /// Ready when this time has come.
+    Due(u64),
+    Reserved,
+    Recording,
+    Finished(JobState, u64),
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::queue::tests) struct Item {
+    pub(in crate::queue::tests) id: JobId,
+    pub(in crate::queue::tests) push: PushRequest,
+    pub(in crate::queue::tests) at: At,
+    pub(in crate::queue::tests) epoch: u32,
+    pub(in crate::queue::tests) failures: u32,
+    pub(in crate::queue::tests) losses: u32,
+    /// Whether it was handed out, and not dead or replayed since.
+    pub(super) started: bool,
+    /// Whether it holds up its order key while it waits for its next run.
+    pub(super) blocks: bool,
+    /// Whether another job had its index when it was replayed.
+    pub(super) nameless: bool,
+    /// When it was ready for this run.
+    pub(super) since: u64,
+    /// The connection that holds it; 0 for none that is there.
+    pub(super) owner: u64,
+    pub(super) deadline: u64,
+    pub(super) visibility: u64,
+    /// The visibility timeout with which it was handed out.
+    pub(super) first_visibility: u64,
+    /// The user of its worker, if that may resume it.
+    pub(super) resumable: Option<u64>,
+}
+
+impl Item {
+    pub(super) fn unfinished(&self) -> bool {
+        matches!(self.at, At::Due(_) | At::Reserved | At::Recording)
+    }
+
+    pub(super) fn state(&self, utc: u64) -> JobState {
+        match self.at {
+            At::Due(due) if due > utc => JobState::Delayed,
+            At::Due(_) => JobState::Ready,
+            At::Reserved | At::Recording => JobState::Reserved,
+            At::Finished(state, _) => state,
+        }
+    }
+
+    pub(super) fn ready(&self, utc: u64) -> bool {
+        self.state(utc) == JobState::Ready
+    }
+
+    /// Returns whether its index is taken from others.
+    pub(super) fn has_index(&self, utc: u64) -> bool {
+        let unfinished = self.unfinished();
+        !self.nameless
+            && match self.push.options.unique {
+                Unique::Waiting => unfinished && self.epoch == 0,
+                Unique::Unfinished => unfinished,
+                Unique::Finished(after) => match self.at {
+                    At::Finished(JobState::Cancelled, _) => false,
+                    At::Finished(_, since) => utc < since + after.as_millis() as u64,
+                    _ => true,
+                },
+            }
+    }
+
+    /// Takes over the visibility timeout that a restart read back, cut to the grace to resume in.
+    pub(in crate::queue::tests) fn restarted_with(
+        &mut self,
+        visibility: u64,
+        steady: u64,
+        grace: Duration,
+    ) {
+        assert!([self.visibility, self.first_visibility].contains(&visibility), "{self:?}");
+        self.visibility = visibility;
+        self.deadline = steady + visibility.min(grace.as_micros() as u64);
+    }
+
+    /// Returns the time from which it counts as waiting.
+    pub(super) fn rank(&self, step: u64) -> i64 {
+        let At::Due(due) = self.at else { return i64::MAX };
+        due as i64 - (step * u64::from(self.push.options.priority)) as i64
+    }
+}

@@ -1,0 +1,146 @@
+//! [`Watch`]: one watch of a stream, and from where it goes on after a lost connection.
+
+use std::mem;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::error::{Details, Error, ErrorCode};
+use crate::model::{
+    Blob, Event, RangeRequest, Request, Revision, WatchFrom, WatchItem, WatchRequest,
+};
+use crate::rpc::client::inbound::Outcome;
+use crate::rpc::proto::WireDelivery;
+
+/// A watch, and how far its consumer has been served.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) request: WatchRequest,
+    pub(super) at: At,
+    /// Events of a revision that is not whole yet.
+    pub(super) held: Vec<Event>,
+    skipped: u64,
+    /// Receives the outcome of adding the watch.
+    pub(super) added: Option<oneshot::Sender<Outcome>>,
+    pub(super) asked: Asked,
+    /// The interval of progress marks that this client asked for itself; zero for none.
+    pub(super) bookmarks: Duration,
+    /// Whether its snapshot is scanned: the server refused a page that looks at too many deleted keys.
+    pub(super) scans: bool,
+}
+
+/// What the server was asked for a watch, on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Nothing,
+    Add,
+    Page,
+}
+
+/// From where a watch goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum At {
+    /// As it was requested.
+    Start,
+    /// After this key of the snapshot of this revision.
+    Snapshot { revision: Revision, last: Blob },
+    /// At this revision.
+    Next(Revision),
+}
+
+/// What a watch needs of the server to go on.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::rpc::client) enum Need {
+    /// To be on the stream.
+    Add(WatchRequest),
+    /// The next page of its snapshot.
+    Page(Request),
+}
+
+impl Watch {
+    pub(super) fn new(request: WatchRequest, added: oneshot::Sender<Outcome>) -> Self {
+        Self {
+            request,
+            at: At::Start,
+            held: Vec::new(),
+            skipped: 0,
+            added: Some(added),
+            asked: Asked::Nothing,
+            bookmarks: Duration::ZERO,
+            scans: false,
+        }
+    }
+
+    /// Forgets what was asked and half received on a connection that is lost: it comes again.
+    pub(super) fn forget(&mut self) {
+        self.asked = Asked::Nothing;
+        self.held = Vec::new();
+        self.skipped = 0;
+    }
+
+    /// Returns what to ask the server for, with progress marks at this interval.
+    pub(super) fn need(&mut self, bookmarks: Duration) -> Need {
+        let from = match &self.at {
+            At::Start => self.request.from,
+            At::Next(revision) => WatchFrom::Revision(*revision),
+            At::Snapshot { revision, last } => {
+                let page = RangeRequest {
+                    revision: *revision,
+                    keys_only: self.request.keys_only,
+                    after: Some(last.clone()),
+                    ..RangeRequest::new(self.request.range.clone())
+                };
+                let scans = self.scans;
+                return Need::Page(if scans { Request::Scan(page) } else { Request::Range(page) });
+            }
+        };
+        let mut request = WatchRequest { from, ..self.request.clone() };
+        if request.progress.is_none() && bookmarks > Duration::ZERO {
+            request.progress = Some(bookmarks);
+            self.bookmarks = bookmarks;
+        }
+        Need::Add(request)
+    }
+
+    /// Takes in a delivery, and returns the whole revisions that can be handed out.
+    pub(super) fn deliver(
+        &mut self,
+        part: Vec<Event>,
+        delivery: &WireDelivery,
+    ) -> Option<WatchItem> {
+        let mut events = mem::take(&mut self.held);
+        if events.is_empty() {
+            events = part;
+        } else {
+            events.extend(part);
+        }
+        self.skipped += delivery.skipped;
+        let mut revision = delivery.revision;
+        if delivery.fragment {
+            let last = events.last()?.revision();
+            let whole = events.partition_point(|event| event.revision() < last);
+            self.held = events.split_off(whole);
+            revision = last.saturating_sub(1);
+        }
+        if !(delivery.fragment && events.is_empty()) {
+            self.at = At::Next(revision.saturating_add(1));
+        }
+        if events.is_empty() {
+            return None;
+        }
+        let skipped = mem::take(&mut self.skipped);
+        Some(WatchItem::Events { revision, events, skipped })
+    }
+
+    /// Adds the revision to resume from, unless the error has details already or revisions mean
+    /// nothing any more. If that revision is compacted, the oldest that is left takes its place.
+    pub(super) fn with_resume(&self, error: Error) -> Error {
+        let At::Next(next) = self.at else { return error };
+        let revision = match (error.code, &error.details) {
+            (ErrorCode::Compacted, Details::Revisions { oldest, .. }) => *oldest,
+            (code, Details::None) if code != ErrorCode::StoreChanged => next,
+            _ => return error,
+        };
+        error.with_details(Details::Resume { revision })
+    }
+}
