@@ -46,6 +46,7 @@ mod pace;
 #[cfg(test)]
 mod patience;
 mod queue;
+mod record;
 mod rooms;
 pub mod rpc;
 mod runtime;

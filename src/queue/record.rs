@@ -7,43 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::millis;
 use crate::model::{Backoff, OrderRetry, Rate, TopicSettings, Unique, UnixMillis};
+use crate::record::encode;
 
-/// What the first bytes of a record's payload say: whose it is, and of which version.
+/// The first bytes of a record's payload: the room whose record it is, and the version.
 pub(super) const QUEUE_RECORD: [u8; 2] = [2, 1];
 
-/// The same of the records of outcomes.
+/// The first bytes of a record of outcomes.
 pub(super) const OUTCOME_RECORD: [u8; 2] = [3, 1];
 
-/// No record is larger: a decoder gives up beyond.
-const RECORD_BYTES_LIMIT: usize = crate::config::BODY_BYTES_LIMIT;
-
-const CODEC: bincode::config::Configuration<
-    bincode::config::LittleEndian,
-    bincode::config::Varint,
-    bincode::config::Limit<RECORD_BYTES_LIMIT>,
-> = bincode::config::standard().with_limit::<RECORD_BYTES_LIMIT>();
-
-/// No time of day is later, whatever the clock.
+/// The latest time of day that a record may have.
 pub(super) const TIME_LIMIT: UnixMillis = 1 << 62;
 
-/// What every record begins with.
+/// The head of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     /// The time of day.
     pub(super) at: UnixMillis,
     /// How many changes follow.
     pub(super) changes: u32,
-}
-
-pub(super) fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
-    // Plain data into memory: there is nothing that can be refused.
-    let _ = bincode::serde::encode_into_std_write(value, out, CODEC);
-}
-
-pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), String> {
-    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, CODEC)
-        .map_err(|error: bincode::error::DecodeError| error.to_string())?;
-    Ok((value, bytes.get(used..).unwrap_or_default()))
 }
 
 /// Appends one record of `changes`.
@@ -108,7 +89,7 @@ pub(super) enum StoredBackoff {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredSettings {
     concurrency: Option<u32>,
-    /// Jobs, per so many nanoseconds, burst.
+    /// Jobs, per this many nanoseconds, burst.
     rate: Option<(u32, u64, u32)>,
     jobs_max: Option<u64>,
     bytes_max: Option<u64>,
@@ -120,7 +101,7 @@ pub(super) struct StoredSettings {
 }
 
 impl StoredBackoff {
-    /// About how many it is encoded in.
+    /// Returns about how many bytes it is encoded in.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Constant(_) | Self::Exponential(..) => 48,
@@ -130,7 +111,7 @@ impl StoredBackoff {
 }
 
 impl StoredSettings {
-    /// About how many it is encoded in.
+    /// Returns about how many bytes it is encoded in.
     pub(super) fn bytes(&self) -> usize {
         64 + self.backoff.as_ref().map_or(0, StoredBackoff::bytes)
     }

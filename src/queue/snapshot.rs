@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 
 use super::change::{Again, Change, Kept, KeptState, New, Rare, Resumable};
 use super::job::{Job, Phase};
-use super::record::{Head, QUEUE_RECORD, StoredBackoff, TIME_LIMIT, decode, encode_record};
+use super::record::{Head, QUEUE_RECORD, StoredBackoff, TIME_LIMIT, encode_record};
 use super::topic::{Index, Taken, Topic};
 use super::{Slot, State};
 use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
 use crate::model::{JobId, JobState, UnixMillis};
+use crate::record::decode;
 
 /// No queue comes so far: ids and turns from here on are nobody's.
 const ID_LIMIT: JobId = 1 << 62;

@@ -13,18 +13,10 @@ use crate::model::{
     Blob, DeleteReply, GetReply, KeyValue, LeaseId, LeaseReply, RangeReply, Reply, Revision,
     SetReply, TxnReply,
 };
+use crate::record;
 
-/// What the first bytes of a record's payload say: whose it is, and of which version.
+/// The first bytes of a record's payload: the room whose record it is, and the version.
 pub(super) const STORE_RECORD: [u8; 2] = [1, 1];
-
-/// No record is larger: a decoder gives up beyond.
-const RECORD_BYTES_LIMIT: usize = crate::config::BODY_BYTES_LIMIT;
-
-const CODEC: bincode::config::Configuration<
-    bincode::config::LittleEndian,
-    bincode::config::Varint,
-    bincode::config::Limit<RECORD_BYTES_LIMIT>,
-> = bincode::config::standard().with_limit::<RECORD_BYTES_LIMIT>();
 
 /// One thing that a request changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +29,7 @@ pub(crate) enum Change {
     LeaseGranted { id: LeaseId, ttl: Micros, private: bool },
     /// The time of a lease starts again.
     LeaseRenewed { id: LeaseId, ttl: Micros },
-    /// A lease is gone; what it deleted is told apart.
+    /// A lease is gone; the keys that it deleted are changes of their own.
     LeaseEnded { id: LeaseId },
     /// History before this revision was given up by request.
     Compacted { revision: Revision },
@@ -52,7 +44,7 @@ pub(crate) enum Change {
     LeaseKept { id: LeaseId, ttl: Micros, deadline: Micros, private: bool },
 }
 
-/// What every record begins with.
+/// The head of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     /// The store's clock.
@@ -108,17 +100,6 @@ struct WireKeyValue<'a> {
     lease: u64,
 }
 
-impl Head {
-    pub(super) fn encode(self, out: &mut Vec<u8>) {
-        encode(&self, out);
-    }
-
-    /// The head, and what follows it.
-    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
-        decode(bytes)
-    }
-}
-
 impl Change {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let change = match self {
@@ -145,12 +126,12 @@ impl Change {
                 WireChange::LeaseKept(*id, *ttl, *deadline, *private)
             }
         };
-        encode(&change, out);
+        record::encode(&change, out);
     }
 
-    /// The next change, and what follows it.
+    /// Decodes the next change; returns it, and the bytes behind it.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
-        let (change, rest) = decode::<WireChange<'_>>(bytes)?;
+        let (change, rest) = record::decode::<WireChange<'_>>(bytes)?;
         let change = match change {
             WireChange::Put(key, value, lease) => {
                 Self::Put { key: blob(key), value: blob(value), lease }
@@ -175,24 +156,13 @@ impl Change {
         Ok((change, rest))
     }
 
-    /// Whether it concerns a lease.
+    /// Returns whether it concerns a lease.
     pub(super) fn is_of_lease(&self) -> bool {
         matches!(
             self,
             Self::LeaseGranted { .. } | Self::LeaseRenewed { .. } | Self::LeaseEnded { .. }
         )
     }
-}
-
-fn encode(value: &impl Serialize, out: &mut Vec<u8>) {
-    // Plain data into memory: there is nothing that can be refused.
-    let _ = bincode::serde::encode_into_std_write(value, out, CODEC);
-}
-
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), String> {
-    let (value, used) = bincode::serde::borrow_decode_from_slice(bytes, CODEC)
-        .map_err(|error: bincode::error::DecodeError| error.to_string())?;
-    Ok((value, bytes.get(used..).unwrap_or_default()))
 }
 
 fn blob(bytes: &Bytes) -> Blob {

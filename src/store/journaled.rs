@@ -4,6 +4,7 @@
 use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
 use crate::model::{Blob, Event, EventKind, KeyRange, KeyValue, Reply, Request, Revision, TxnOp};
+use crate::record;
 
 /// Pending events that a range is compared with; with more it counts as touched.
 const PENDING_COMPARED_MAX: usize = 1_024;
@@ -74,7 +75,7 @@ impl State {
         }
         out.extend_from_slice(&STORE_RECORD);
         let changes = self.changes.len() as u32;
-        Head { time: now, revision: self.revision, changes }.encode(out);
+        record::encode(&Head { time: now, revision: self.revision, changes }, out);
         for change in self.changes.drain(..) {
             change.encode(out);
         }
@@ -160,7 +161,7 @@ impl State {
         let Some(rest) = payload.strip_prefix(&STORE_RECORD) else {
             return Err("not a record of the store, or of another version".to_owned());
         };
-        let (head, mut rest) = Head::decode(rest)?;
+        let (head, mut rest) = record::decode::<Head>(rest)?;
         let mut events = Vec::new();
         for _ in 0..head.changes {
             let (change, after) = Change::decode(rest)?;

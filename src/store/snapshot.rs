@@ -12,6 +12,7 @@ use super::journaled::change_of;
 use super::{Micros, State};
 use crate::journal::Batch;
 use crate::model::Revision;
+use crate::record;
 
 /// Most bytes of keys and values in one slice, one key more.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
@@ -245,7 +246,7 @@ impl Snapshot {
     fn push(&self, out: &mut Batch, revision: Revision, changes: &[Change]) {
         out.push_if(|out| {
             out.extend_from_slice(&STORE_RECORD);
-            Head { time: self.time, revision, changes: changes.len() as u32 }.encode(out);
+            record::encode(&Head { time: self.time, revision, changes: changes.len() as u32 }, out);
             changes.iter().for_each(|change| change.encode(out));
             true
         });

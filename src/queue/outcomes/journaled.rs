@@ -9,7 +9,8 @@ use crate::journal::Batch;
 use crate::model::{Blob, JobId, JobInfo, OutcomeSeq, UnixMillis};
 use crate::queue::change::Finish;
 use crate::queue::describe::no_info;
-use crate::queue::record::{Head, OUTCOME_RECORD, TIME_LIMIT, blob, blobs, decode, encode};
+use crate::queue::record::{Head, OUTCOME_RECORD, TIME_LIMIT, blob, blobs};
+use crate::record::{decode, encode};
 
 /// No outcome has a higher number.
 const NUMBER_LIMIT: OutcomeSeq = 1 << 62;

@@ -9,7 +9,8 @@ use crate::journal::Batch;
 use crate::queue::change::{
     Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Resumable, Set, Totals,
 };
-use crate::queue::record::{StoredBackoff, StoredUnique, decode, encode_record};
+use crate::queue::record::{StoredBackoff, StoredUnique, encode_record};
+use crate::record::decode;
 
 fn new(rare: Option<Rare>) -> New {
     New {

@@ -19,11 +19,11 @@ use crate::rpc::proto::Call;
 /// use.
 const RESERVATIONS_AT_ONCE: usize = 64;
 
-/// Most lost reservations that are kept for whoever asks next; of those before them a worker learns
-/// when it touches or settles them.
+/// Most lost reservations that are kept for the next request for revoked ones; a worker learns of older
+/// ones when it touches or settles them.
 const LOST_MAX: usize = 16_384;
 
-/// The request to the queue that this is.
+/// Returns the request to the queue in a call.
 pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
     match call {
         Call::Store { request: Request::Job(job), .. } => Some(job),
@@ -31,7 +31,7 @@ pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
     }
 }
 
-/// How long it may wait at the server by itself; `None` if only the server knows.
+/// Returns how long a request itself waits at the server; `None` if only the server knows.
 pub(super) fn own_wait(job: &JobRequest) -> Option<Duration> {
     match job {
         JobRequest::Push { wait, .. } => Some(*wait),
@@ -43,7 +43,7 @@ pub(super) fn own_wait(job: &JobRequest) -> Option<Duration> {
     }
 }
 
-/// Has one that waits do so for no longer than `left`.
+/// Shortens the wait of a request to `left`.
 pub(super) fn shorten(job: &mut JobRequest, left: Duration) {
     // At least a moment: the server then looks once and answers.
     let left = left.max(Duration::from_millis(1));
@@ -57,9 +57,10 @@ pub(super) fn shorten(job: &mut JobRequest, left: Duration) {
     }
 }
 
-/// Whether it may be sent again, for as long as it `lasts` (`None`: for ever), after a connection that
-/// may have brought it was lost. Jobs that were reserved on that and never came go back by themselves; a push finds
-/// its jobs, if it has been done, where their indexes are theirs for at least as long.
+/// Returns whether a request may be sent again, for as long as it `lasts` (`None`: for ever), after the
+/// connection that may have carried it was lost. Jobs that were reserved on that connection and never
+/// arrived go back by themselves; a push that was done finds its jobs, if their indexes stay taken for
+/// at least as long.
 pub(super) fn may_repeat(job: &JobRequest, lasts: Option<Duration>) -> bool {
     match job {
         JobRequest::Reserve(_) | JobRequest::Revoked { .. } => true,
@@ -68,8 +69,8 @@ pub(super) fn may_repeat(job: &JobRequest, lasts: Option<Duration>) -> bool {
     }
 }
 
-/// Whether the index of a job is taken for so long after it was done. One that is free before that,
-/// by a worker that is quick, would not tell the second push from the first.
+/// Returns whether the index of a job stays taken for as long as this after the job is done. If a quick
+/// worker could free it before, the second push would not be known from the first.
 fn stays_named(PushRequest { options, .. }: &PushRequest, lasts: Option<Duration>) -> bool {
     let after = match options.unique {
         Unique::Finished(after) => Some(after),
@@ -82,7 +83,7 @@ pub(super) fn is_push(request: &Request) -> bool {
     matches!(request, Request::Job(JobRequest::Push { .. }))
 }
 
-/// Whether it names a job, or an outcome, that only one store has.
+/// Returns whether a request names a job, or an outcome, that only one store has.
 pub(super) fn names_the_store(job: &JobRequest) -> bool {
     match job {
         JobRequest::Settle(_)
@@ -104,41 +105,43 @@ fn revoked_answer(lost: Vec<Reservation>) -> Answer {
     Answer::Reply(CallReply { reply, durability: None })
 }
 
-/// The jobs that an answer hands out.
+/// Returns the queue's reply in an outcome.
+fn job_reply(outcome: &Outcome) -> Option<&JobReply> {
+    match outcome {
+        Ok(Answer::Reply(CallReply { reply: Reply::Job(reply), .. })) => Some(reply),
+        _ => None,
+    }
+}
+
+/// Returns the jobs that an answer hands out.
 pub(super) fn reserved(outcome: &Outcome) -> &[ReservedJob] {
-    match outcome {
-        Ok(Answer::Reply(reply)) => match &reply.reply {
-            Reply::Job(JobReply::Reserved(jobs)) => jobs,
-            _ => &[],
-        },
+    match job_reply(outcome) {
+        Some(JobReply::Reserved(jobs)) => jobs,
         _ => &[],
     }
 }
 
-/// The reservations that an answer says have ended without this client.
+/// Returns the reservations that an answer reports as ended by others.
 fn revoked(outcome: &Outcome) -> &[Reservation] {
-    match outcome {
-        Ok(Answer::Reply(reply)) => match &reply.reply {
-            Reply::Job(JobReply::Revoked(reservations)) => reservations,
-            _ => &[],
-        },
+    match job_reply(outcome) {
+        Some(JobReply::Revoked(reservations)) => reservations,
         _ => &[],
     }
 }
 
-/// What a client does to keep the jobs that it holds across connections.
+/// The jobs of a client across its connections: what it resumes, gives back, and has lost.
 #[derive(Debug, Default)]
 pub(super) struct Resuming {
-    /// The server knows that this client resumes.
+    /// Whether the server knows, on this connection, that the client resumes.
     announced: bool,
     /// Requests to resume reservations that have no answer yet. Until they have, nothing else is
-    /// asked: whoever settles a job or waits for what is revoked is to meet the new holder.
+    /// asked: a request to settle a job, or for revoked ones, must find this connection as its holder.
     under_way: usize,
-    /// To be given back over the next connection.
+    /// Reservations to give back over the next connection.
     unwanted: Vec<Reservation>,
-    /// Somebody asks for what is revoked.
+    /// Whether a worker asks for revoked reservations.
     listens: bool,
-    /// Lost, and not told to anybody yet.
+    /// Lost reservations that were not reported yet.
     lost: VecDeque<Reservation>,
 }
 
@@ -147,20 +150,20 @@ impl Resuming {
         self.under_way > 0
     }
 
-    /// Whether something waits to be given back.
+    /// Returns whether reservations wait to be given back.
     pub(super) fn gives_back(&self) -> bool {
         !self.unwanted.is_empty()
     }
 
-    /// The connection is lost.
+    /// Notes that the connection is lost.
     pub(super) fn cut(&mut self) {
         (self.announced, self.under_way) = (false, 0);
     }
 }
 
 impl Session {
-    /// Tells the server, before the first job comes over this connection, that this client resumes
-    /// what it holds.
+    /// Announces to the server, before the first job comes over this connection, that this client
+    /// resumes what it holds.
     pub(super) fn announce(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.resuming.announced, true) {
             self.ask_to_resume(Vec::new(), now);
@@ -183,7 +186,7 @@ impl Session {
         self.release(&unwanted, now);
     }
 
-    /// Tells whether it could be sent.
+    /// Sends a request to resume reservations; returns whether it could be sent.
     fn ask_to_resume(&mut self, reservations: Vec<Reservation>, now: Instant) -> bool {
         let id = self.new_id();
         let resume = Request::Job(JobRequest::Resume(reservations));
@@ -192,7 +195,7 @@ impl Session {
         self.pending.contains_key(&id)
     }
 
-    /// The server has answered to a request to resume.
+    /// Takes in the answer to a request to resume.
     pub(super) fn resumed(&mut self, call: &Call, outcome: &Outcome) {
         let Some(JobRequest::Resume(asked)) = job_of(call) else { return };
         if !asked.is_empty() {
@@ -211,7 +214,7 @@ impl Session {
         }
     }
 
-    /// These reservations are not this client's any more: whoever asks for what is revoked is told.
+    /// Drops reservations that are not this client's any more, and reports them as revoked.
     pub(super) fn lose(&mut self, lost: Vec<Reservation>) {
         lost.iter().for_each(|lost| self.held.let_go(lost));
         self.tell_lost(lost);
@@ -239,7 +242,7 @@ impl Session {
         }
     }
 
-    /// What is known already of an answer to this call: what was lost while nobody asked.
+    /// Returns the answer to a request for revoked reservations, if some were lost while none asked.
     pub(super) fn known_answer(&mut self, call: &Call) -> Option<Answer> {
         if !matches!(job_of(call), Some(JobRequest::Revoked { .. })) {
             return None;
@@ -249,27 +252,25 @@ impl Session {
         (!lost.is_empty()).then(|| revoked_answer(lost))
     }
 
-    /// Notes which jobs this client holds from now on, and which it does not any more, by the
-    /// answer to `call`. A server that leaves is not left before they are settled.
+    /// Notes by the answer to `call` which jobs this client holds from now on. A server that is leaving
+    /// is not left before they are settled.
     pub(super) fn note_jobs(&mut self, call: &Call, outcome: &Outcome) {
-        if let (Some(request), Ok(Answer::Reply(reply))) = (job_of(call), outcome)
-            && let Reply::Job(reply) = &reply.reply
-        {
+        if let (Some(request), Some(reply)) = (job_of(call), job_reply(outcome)) {
             self.held.note(&Concern::of(request), reply);
         }
     }
 
-    /// Takes an answer that nobody waits for any more: what it hands out is given back, what it says
-    /// is revoked is told to whoever asks next.
+    /// Takes in an answer whose caller is gone: gives back the jobs that it hands out, and keeps the
+    /// revoked reservations for the next request for them.
     pub(super) fn take_unwanted(&mut self, outcome: &Outcome, now: Instant) {
         self.tell_lost(revoked(outcome).to_vec());
         let unwanted = reserved(outcome).iter().map(|job| job.reservation).collect();
         self.give_back(unwanted, now);
     }
 
-    /// Gives back jobs that nobody takes, without cost to them.
+    /// Gives back jobs that no caller takes; that counts as no failure of theirs.
     pub(super) fn give_back(&mut self, reservations: Vec<Reservation>, now: Instant) {
-        // Of those that are lost there is nothing to give back.
+        // Those that are lost are not held any more.
         let mut held = reservations;
         held.retain(|reservation| self.held.contains(reservation));
         match self.link {

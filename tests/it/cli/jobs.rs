@@ -4,6 +4,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::durable::Home;
 use crate::process::{Running, Server, until};
 
 impl Server {
@@ -309,17 +310,12 @@ fn settings_and_schedules_are_set_and_listed() {
 
 #[test]
 fn a_worker_outlives_its_server() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
-    let durable = ["--durability", "fsync", "--data-dir", data];
-    let server = Server::start_with(&durable);
-    let addr = server.addr().to_owned();
+    let home = Home::new();
+    let server = home.server();
     let mut worker = server.worker(&["t", "--", "cat"]);
     let id = server.push(&["t", "before"]);
     assert_eq!(worker.line(), format!("done {id}"));
-    server.signal("KILL");
-    server.finish();
-    let server = Server::start_at(&addr, &durable);
+    let server = home.restart(server, "KILL", &[]);
     let id = server.push(&["t", "after"]);
     assert_eq!(worker.line(), format!("done {id}"));
     assert_eq!(server.ok(&["job", "wait", &id]), "after\n");
@@ -339,16 +335,15 @@ fn the_load_generator_settles_every_job_that_it_pushes() {
     assert_eq!((&topic["done_total"], &topic["ready"]), (&json!(2005), &json!(0)));
 }
 
+/// A server that stops soon, and leaves its workers enough time to resume their jobs.
+const GRACES: [&str; 4] =
+    ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
+
 /// A command runs on while its server ends by `signal` and is started again, and runs once.
 fn a_command_outlives_its_server(signal: &str) {
-    let dir = tempfile::tempdir().unwrap();
+    let (home, dir) = (Home::new(), tempfile::tempdir().unwrap());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let data = path("data");
-    let durable = ["--durability", "fsync", "--data-dir", &data];
-    let limits = ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
-    let arguments = [&durable[..], &limits].concat();
-    let server = Server::start_with(&arguments);
-    let addr = server.addr().to_owned();
+    let server = home.server_with(&GRACES);
     let (begun, go) = (path("begun"), path("go"));
     let script =
         format!("echo begun >> {begun}; until [ -e {go} ]; do sleep 0.02; done; echo well");
@@ -356,9 +351,7 @@ fn a_command_outlives_its_server(signal: &str) {
     let id = server.push(&["t", "--retry-max", "0", "--loss-max", "0"]);
     let runs = || std::fs::read_to_string(&begun).unwrap_or_default().lines().count();
     until("it runs", || runs() == 1);
-    server.signal(signal);
-    server.finish();
-    let server = Server::start_at(&addr, &arguments);
+    let server = home.restart(server, signal, &GRACES);
     // Nobody else is given the job.
     assert_eq!(server.run(&["job", "reserve", "t", "--wait", "20ms"]).code, Some(4));
     std::fs::write(&go, "").unwrap();
@@ -385,18 +378,13 @@ fn j21_a_command_runs_once_though_its_server_is_killed() {
 /// It is told when it is back, not when it next touches the job: that is minutes later.
 #[test]
 fn j21_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_another() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
+    let home = Home::new();
     let limits = ["--limit", "rpc.shutdown_grace=0s", "--limit", "queue.resume_grace=0s"];
-    let durable = [&["--durability", "fsync", "--data-dir", data][..], &limits].concat();
-    let server = Server::start_with(&durable);
-    let addr = server.addr().to_owned();
+    let server = home.server_with(&limits);
     let mut worker = server.worker(&["t", "--visibility", "10m", "--once", "--", "sleep", "600"]);
     let id = server.push(&["t"]);
     until("it runs", || server.state(&id) == "reserved");
-    server.signal("KILL");
-    server.finish();
-    let server = Server::start_at(&addr, &durable);
+    let server = home.restart(server, "KILL", &limits);
     assert_eq!(worker.line(), format!("revoked {id}"));
     server.worker(&["t", "--once", "--", "echo", "well"]).finish().ok();
     assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
@@ -404,18 +392,12 @@ fn j21_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_anoth
 
 #[test]
 fn j21_a_job_is_held_by_hand_across_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
-    let limits = ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
-    let durable = [&["--durability", "fsync", "--data-dir", data][..], &limits].concat();
-    let server = Server::start_with(&durable);
-    let addr = server.addr().to_owned();
+    let home = Home::new();
+    let server = home.server_with(&GRACES);
     let id = server.push(&["by-hand", "x"]);
     let mut hold = server.spawn(&["job", "reserve", "by-hand", "--visibility", "10m", "--json"]);
     let epoch = hold.json()["epoch"].to_string();
-    server.signal("TERM");
-    server.finish();
-    let server = Server::start_at(&addr, &durable);
+    let server = home.restart(server, "TERM", &GRACES);
     server.ok(&["job", "ack", &id, &epoch, "result"]);
     assert_eq!(hold.finish().ok(), "");
     assert_eq!(server.ok(&["job", "wait", &id]), "result\n");

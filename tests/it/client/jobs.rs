@@ -7,8 +7,7 @@ use wakeful::{
     Request, ReserveRequest, Schedule, Settlement, TopicSettings, Verdict,
 };
 
-use super::proxy::Proxy;
-use super::{connect, within};
+use super::{connect, near_and_far, within};
 use crate::process::Server;
 use crate::support::until;
 
@@ -136,9 +135,7 @@ async fn a_client_that_closes_gives_its_jobs_back_at_no_cost() {
 
 #[tokio::test]
 async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
-    let server = Server::start_with(&["--limit", "queue.resume_grace=0s"]);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);
+    let (server, proxy, other, worker) = near_and_far(&["--limit", "queue.resume_grace=0s"]).await;
     within(other.push("resize", "first", PushOptions::default())).await.unwrap();
     let first = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
     // It was neither touched nor settled: the cut takes it from this worker.
@@ -164,9 +161,7 @@ async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
 
 #[tokio::test]
 async fn j21_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoever_returns() {
-    let server = Server::start_with(&["--limit", "queue.resume_grace=60s"]);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (worker, other) = (connect(proxy.addr()).await, connect(server.addr()).await);
+    let (server, proxy, other, worker) = near_and_far(&["--limit", "queue.resume_grace=60s"]).await;
     within(other.push("resize", "photo", PushOptions::default())).await.unwrap();
     let job = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
     proxy.move_to(server.addr());

@@ -15,7 +15,8 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use wakeful::{Client, ClientConfig, Event, Operations, StatusReply, WatchItem, WatchStream};
 
-use crate::process::PATIENCE;
+use self::proxy::Proxy;
+use crate::process::{PATIENCE, Server};
 
 /// What a randomized test runs with: a few seeds, or the one in `WAKEFUL_SEED`.
 fn seeds() -> Vec<u64> {
@@ -23,6 +24,14 @@ fn seeds() -> Vec<u64> {
         Ok(seed) => vec![seed.parse().expect("WAKEFUL_SEED is a number")],
         Err(_) => vec![1, 2, 3],
     }
+}
+
+/// Starts a server with `arguments`, and connects a client to it and another through a proxy.
+async fn near_and_far(arguments: &[&str]) -> (Server, Proxy, Client, Client) {
+    let server = Server::start_with(arguments);
+    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
+    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    (server, proxy, near, far)
 }
 
 async fn connect(addr: &str) -> Client {

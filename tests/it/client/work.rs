@@ -10,8 +10,8 @@ use wakeful::{
     ErrorCode, HandlerOptions, JobError, JobHandler, JobRef, JobState, Jobs, PushOptions,
 };
 
-use super::connect;
-use super::proxy::Proxy;
+use super::{connect, near_and_far};
+use crate::durable::Home;
 use crate::process::Server;
 use crate::support::handlers::{
     Gate, LONG, does, echoes, job, patient, push, result, retries, topic,
@@ -124,9 +124,7 @@ const GRACE: [&str; 2] = ["--limit", "queue.resume_grace=60s"];
 
 #[actix_rt::test]
 async fn j21_a_job_goes_on_while_its_connection_is_cut() {
-    let server = Server::start_with(&GRACE);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let (server, proxy, near, far) = near_and_far(&GRACE).await;
     let gate = Gate::new();
     let worker = far.work("t", waits_the_first_time(&gate), patient()).unwrap();
     let id = push(&near, "t", "x", PushOptions::default()).await;
@@ -145,9 +143,7 @@ async fn j21_a_job_goes_on_while_its_connection_is_cut() {
 /// for minutes.
 #[actix_rt::test]
 async fn j21_workers_that_return_too_late_are_told_at_once_and_fenced() {
-    let server = Server::start_with(&["--limit", "queue.resume_grace=50ms"]);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let (server, proxy, near, far) = near_and_far(&["--limit", "queue.resume_grace=50ms"]).await;
     let (told, mut tells) = mpsc::unbounded_channel();
     let handler = || {
         let told = told.clone();
@@ -191,9 +187,7 @@ async fn j21_workers_that_return_too_late_are_told_at_once_and_fenced() {
 
 #[actix_rt::test]
 async fn j17_a_job_whose_connection_was_cut_is_handed_out_again_and_done_once() {
-    let server = Server::start_with(&["--limit", "queue.resume_grace=0s"]);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let (server, proxy, near, far) = near_and_far(&["--limit", "queue.resume_grace=0s"]).await;
     let gate = Gate::new();
     let worker = far.work("t", waits_the_first_time(&gate), patient()).unwrap();
     let id = push(&near, "t", "x", PushOptions::default()).await;
@@ -215,9 +209,7 @@ async fn j17_a_job_whose_connection_was_cut_is_handed_out_again_and_done_once() 
 
 #[actix_rt::test]
 async fn j17_another_worker_takes_over_from_one_whose_connection_was_cut() {
-    let server = Server::start_with(&["--limit", "queue.resume_grace=50ms"]);
-    let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
-    let (near, far) = (connect(server.addr()).await, connect(proxy.addr()).await);
+    let (_server, proxy, near, far) = near_and_far(&["--limit", "queue.resume_grace=50ms"]).await;
     let gate = Gate::new();
     let first = far.work("t", waits_the_first_time(&gate), patient()).unwrap();
     let id = push(&near, "t", "x", PushOptions::default()).await;
@@ -234,10 +226,8 @@ async fn j17_another_worker_takes_over_from_one_whose_connection_was_cut() {
 
 #[actix_rt::test]
 async fn j2_j21_every_job_is_done_once_though_the_server_is_killed_under_its_worker() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
-    let durable = [&["--durability", "fsync", "--data-dir", data][..], &GRACE].concat();
-    let server = Server::start_with(&durable);
+    let home = Home::new();
+    let server = home.server_with(&GRACE);
     let addr = server.addr().to_owned();
     let (near, far) = (connect(&addr).await, connect(&addr).await);
     let gate = Gate::new();
@@ -263,9 +253,7 @@ async fn j2_j21_every_job_is_done_once_though_the_server_is_killed_under_its_wor
         (topic.done_total, topic.reserved) == (10, 4)
     })
     .await;
-    server.signal("KILL");
-    server.finish();
-    let _server = Server::start_at(&addr, &durable);
+    let _server = home.restart(server, "KILL", &GRACE);
     gate.open(1_000);
     let near = connect(&addr).await;
     for (nth, id) in ids.iter().enumerate() {

@@ -39,6 +39,14 @@ impl Home {
         Server::start_with(&[&serve_in(&dir)[..], more].concat())
     }
 
+    /// Ends a server by `signal`, and starts another at its address.
+    pub(crate) fn restart(&self, server: Server, signal: &str, more: &[&str]) -> Server {
+        let addr = server.addr().to_owned();
+        server.signal(signal);
+        server.finish();
+        Server::start_at(&addr, &[&serve_in(&self.dir())[..], more].concat())
+    }
+
     /// The files of the log, in order.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir()).unwrap();

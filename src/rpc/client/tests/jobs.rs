@@ -6,6 +6,7 @@ use crate::model::{
     JobRef, JobReply, JobRequest, JobState, PushOptions, PushRequest, Pushed, Request, Reservation,
     ReserveRequest, ReservedJob, Settlement, Unique, Verdict,
 };
+use crate::rpc::client::Call as ClientCall;
 
 const FIRST: Reservation = Reservation { id: 1, epoch: 1 };
 const SECOND: Reservation = Reservation { id: 2, epoch: 1 };
@@ -88,12 +89,30 @@ fn told(reservations: &[Reservation]) -> Reply {
     Reply::Job(JobReply::Revoked(reservations.to_vec()))
 }
 
-/// The client has taken these jobs over this connection.
-async fn take(client: &Client, peer: &mut Peer, reservations: &[Reservation]) {
+/// Has the client ask for jobs, and gives it these over this connection.
+async fn give(client: &Client, peer: &mut Peer, reservations: &[Reservation]) -> ClientCall<Reply> {
     let call = client.go(reserve());
     let (id, _) = asked(peer).await;
     peer.reply(id, &given(reservations)).await;
-    within(call).await.unwrap();
+    call
+}
+
+/// Has the client take these jobs over this connection.
+async fn take(client: &Client, peer: &mut Peer, reservations: &[Reservation]) {
+    within(give(client, peer, reservations).await).await.unwrap();
+}
+
+/// Gives the client these jobs over this connection, and waits until it has them; nobody takes them.
+async fn leave_untaken(
+    client: &Client,
+    peer: &mut Peer,
+    reservations: &[Reservation],
+) -> ClientCall<Reply> {
+    let call = give(client, peer, reservations).await;
+    while !call.is_done() {
+        tokio::task::yield_now().await;
+    }
+    call
 }
 
 fn release(reservation: Reservation) -> Request {
@@ -118,12 +137,7 @@ async fn jobs_for_a_caller_who_gave_up_are_given_back() {
 async fn jobs_that_came_and_were_not_taken_are_given_back() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
-    let call = client.go(reserve());
-    let (id, _) = asked(&mut peer).await;
-    peer.reply(id, &given(&[FIRST])).await;
-    while !call.is_done() {
-        tokio::task::yield_now().await;
-    }
+    let call = leave_untaken(&client, &mut peer, &[FIRST]).await;
     drop(call);
     expect(&mut peer, &release(FIRST)).await;
 }
@@ -132,9 +146,7 @@ async fn jobs_that_came_and_were_not_taken_are_given_back() {
 async fn jobs_that_were_taken_are_the_callers() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
-    let call = client.go(reserve());
-    let (id, _) = asked(&mut peer).await;
-    peer.reply(id, &given(&[FIRST])).await;
+    let call = give(&client, &mut peer, &[FIRST]).await;
     assert_eq!(within(call).await.unwrap(), given(&[FIRST]));
     let _next = client.go(done(FIRST));
     expect(&mut peer, &done(FIRST)).await;
@@ -415,12 +427,7 @@ async fn j21_a_refusal_that_will_pass_loses_nothing() {
 async fn j21_jobs_that_nobody_took_before_the_cut_are_given_back_and_not_resumed() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
-    let call = client.go(reserve());
-    let (id, _) = asked(&mut peer).await;
-    peer.reply(id, &given(&[FIRST])).await;
-    while !call.is_done() {
-        tokio::task::yield_now().await;
-    }
+    let call = leave_untaken(&client, &mut peer, &[FIRST]).await;
     drop(peer);
     while client.handle.with(|session, _| session.why_down().is_none()) {
         tokio::task::yield_now().await;

@@ -203,9 +203,9 @@ async fn reconnects_add_no_memory_for_a_consumer_that_does_not_read() {
     assert_eq!(peer.grant_watch(20).await.1.from, WatchFrom::Revision(12));
 }
 
-#[tokio::test]
-async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
-    let server = Server::start().await;
+/// Cuts the connection of a watch after the page of its snapshot that ends with key `a`; returns the
+/// next connection, on which its stream was opened.
+async fn cut_snapshot(server: &Server) -> (Client, WatchStream, Peer) {
     let (client, mut peer) = server.connect().await;
     let (mut watch, stream) = watch(&client, &mut peer, WatchFrom::Snapshot).await;
     let a = key_value("a", 5);
@@ -215,9 +215,15 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
     assert_eq!(next(&mut watch).await, first);
     assert_eq!(watch.revision(), 0);
     drop(peer);
-
     let mut peer = server.accept(7, 20).await;
     peer.request().await;
+    (client, watch, peer)
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
+    let server = Server::start().await;
+    let (_client, mut watch, mut peer) = cut_snapshot(&server).await;
     let (id, call) = peer.request().await;
     let rest = RangeRequest {
         revision: 10,
@@ -239,17 +245,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
 #[tokio::test]
 async fn a_snapshot_that_was_cut_is_scanned_where_a_page_looks_at_too_much() {
     let server = Server::start().await;
-    let (client, mut peer) = server.connect().await;
-    let (mut watch, stream) = watch(&client, &mut peer, WatchFrom::Snapshot).await;
-    let a = key_value("a", 5);
-    let page = WirePush::Snapshot { watch_id: 1, revision: 10, kvs: vec![WireKeyValue::from(&a)] };
-    peer.send(Kind::Push, stream, &page).await;
-    let first = WatchItem::Snapshot { revision: 10, kvs: vec![a.into()] };
-    assert_eq!(next(&mut watch).await, first);
-    drop(peer);
-
-    let mut peer = server.accept(7, 20).await;
-    peer.request().await;
+    let (_client, mut watch, mut peer) = cut_snapshot(&server).await;
     let (id, _) = peer.request().await;
     let limit = Details::Limit { name: "store.steps_max".to_owned(), value: 9 };
     let error = Error::new(ErrorCode::LimitExceeded, "so").with_details(limit);
