@@ -108,7 +108,7 @@ pub trait Operations: Sync {
         request: RangeRequest,
     ) -> impl Future<Output = Result<RangeReply, Error>> + Send {
         async {
-            match self.call(Request::Scan(request)).await? {
+            match self.call(Request::Scan(Box::new(request))).await? {
                 Reply::Scan(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }

@@ -16,6 +16,21 @@ use crate::watch::Owner;
 
 type Sender = Rc<Cell<Option<OneshotSender<Answers>>>>;
 
+/// What a message asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Look-ups and the like alone.
+    Light,
+    /// Also what may take long.
+    Heavy,
+}
+
+impl Kind {
+    fn of(works: &[Work]) -> Self {
+        if works.iter().any(|work| work.task.is_heavy()) { Self::Heavy } else { Self::Light }
+    }
+}
+
 /// A message of a connection, as far as it is done.
 pub(super) struct Batch {
     pub(super) owner: Arc<Owner>,
@@ -24,9 +39,9 @@ pub(super) struct Batch {
     pub(super) restriction: Option<Arc<Access>>,
     pub(super) answers: Vec<Answer>,
     pub(super) withheld: withheld::Held,
-    /// Whether any of it may take long.
-    is_heavy: bool,
-    sender: Sender,
+    kind: Kind,
+    /// Where its answers are sent, once it had to wait.
+    sender: Option<Sender>,
 }
 
 /// The answers to a message: now, or in a later turn.
@@ -57,33 +72,27 @@ impl Batch {
         let Requests { owner, works, sink, restriction } = requests;
         Self {
             owner,
-            is_heavy: works.iter().any(|work| work.task.is_heavy()),
+            kind: Kind::of(&works),
             answers: Vec::with_capacity(works.len()),
             works: works.into_iter(),
             sink,
             restriction,
             withheld: withheld::Held::default(),
-            sender: Rc::default(),
+            sender: None,
         }
     }
 
-    /// Sends the answers of a message that had to wait.
-    pub(super) fn send(sender: &Sender, answers: Answers) {
-        if let Some(sender) = sender.take() {
-            // The connection may be gone.
-            drop(sender.send(answers));
-        }
-    }
-
-    pub(super) fn sender(&self) -> Sender {
-        Rc::clone(&self.sender)
+    /// Takes what sends the answers of a message that had to wait.
+    pub(super) fn take_sender(&mut self) -> Option<OneshotSender<Answers>> {
+        self.sender.take()?.take()
     }
 
     /// Whether the connection that asked is gone: what is left of it need not be done.
     fn is_abandoned(&self) -> bool {
-        let sender = self.sender.take();
+        let Some(place) = &self.sender else { return false };
+        let sender = place.take();
         let closed = sender.as_ref().is_some_and(OneshotSender::is_closed);
-        self.sender.set(sender);
+        place.set(sender);
         closed
     }
 }
@@ -105,31 +114,31 @@ impl Backlog {
 
     /// Whether a new message may be done at once: no other of its kind waits.
     pub(super) fn may_pass(&self, batch: &Batch) -> bool {
-        self.light.is_empty() && (!batch.is_heavy || self.heavy.is_empty())
+        self.light.is_empty() && (batch.kind == Kind::Light || self.heavy.is_empty())
     }
 
     /// Has a message wait for its next turn.
-    pub(super) fn push(&mut self, batch: Batch) -> Later {
-        let later = Later(batch.sender());
-        let queue = if batch.is_heavy { &mut self.heavy } else { &mut self.light };
-        queue.push_back(batch);
+    pub(super) fn push(&mut self, mut batch: Batch) -> Later {
+        let later = Later(Rc::clone(batch.sender.get_or_insert_default()));
+        self.queue(batch.kind).push_back(batch);
         later
     }
 
-    pub(super) fn next_light(&mut self) -> Option<Batch> {
-        Self::next(&mut self.light)
-    }
-
-    pub(super) fn next_heavy(&mut self) -> Option<Batch> {
-        Self::next(&mut self.heavy)
-    }
-
-    fn next(queue: &mut VecDeque<Batch>) -> Option<Batch> {
+    /// Takes the message of a kind that has waited longest.
+    pub(super) fn next(&mut self, kind: Kind) -> Option<Batch> {
+        let queue = self.queue(kind);
         while let Some(batch) = queue.pop_front() {
             if !batch.is_abandoned() {
                 return Some(batch);
             }
         }
         None
+    }
+
+    fn queue(&mut self, kind: Kind) -> &mut VecDeque<Batch> {
+        match kind {
+            Kind::Light => &mut self.light,
+            Kind::Heavy => &mut self.heavy,
+        }
     }
 }

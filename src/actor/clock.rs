@@ -38,6 +38,14 @@ impl Clock {
         self.readings.borrow_mut().read(self.started.elapsed(), time_of_day())
     }
 
+    /// Reads the steady clock.
+    pub(super) fn steady_now(&self) -> Micros {
+        let mut readings = self.readings.borrow_mut();
+        let elapsed = self.started.elapsed();
+        readings.note_gap(elapsed);
+        readings.steady(elapsed)
+    }
+
     /// Returns how much of the time of day does not count as age, see [`Readings::unaged`].
     pub(super) fn unaged(&self) -> UnixMillis {
         self.readings.borrow().unaged
@@ -97,6 +105,15 @@ impl Readings {
 
     /// Takes a reading: the time since the start, and the machine's time of day.
     fn read(&mut self, elapsed: Duration, machine: UnixMillis) -> Now {
+        self.note_gap(elapsed);
+        let passed = signed(millis(elapsed));
+        self.compare(signed(machine).saturating_sub(passed), elapsed);
+        let utc = u64::try_from(self.offset.saturating_add(passed)).unwrap_or(0);
+        Now { steady: self.steady(elapsed), utc }
+    }
+
+    /// Leaves out of the steady time what passed since the last reading, if the process did not run.
+    fn note_gap(&mut self, elapsed: Duration) {
         let gap = elapsed.saturating_sub(self.read_at);
         if gap > STALL_MIN {
             let gap_ms = gap.as_millis();
@@ -104,10 +121,6 @@ impl Readings {
             self.stalled += gap.saturating_sub(CLOCK_READ_EVERY);
         }
         self.read_at = self.read_at.max(elapsed);
-        let passed = signed(millis(elapsed));
-        self.compare(signed(machine).saturating_sub(passed), elapsed);
-        let utc = u64::try_from(self.offset.saturating_add(passed)).unwrap_or(0);
-        Now { steady: self.steady(elapsed), utc }
     }
 
     fn steady(&self, elapsed: Duration) -> Micros {

@@ -1,4 +1,6 @@
-//! [`StoreActor`]: the owner of the store, the watchers and the one clock they go by.
+//! [`StoreActor`]: the owner of the store and the watchers, and what it does with each message.
+
+mod turn;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,18 +8,18 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle,
 };
 use tokio::sync::{mpsc, oneshot};
 
+use self::turn::Showing;
 use super::backlog::{Answering, Backlog, Batch};
 use super::clock::{CLOCK_READ_EVERY, Clock};
 use super::lease_guard::LeaseGuard;
-use super::ledger::{Answered as _, Ledger};
+use super::ledger::Ledger;
 use super::message::{
-    Answer, Answered, Answers, CancelWaits, CloseStream, Done, Execute, Halt, LocalStream,
-    LocalWait, ParkedWait, Progressed, Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
+    CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait, ParkedWait, Progressed,
+    Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
 };
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
@@ -27,20 +29,13 @@ use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
 use crate::error::Error;
 use crate::failpoint;
-use crate::journal::Seq as RecordSeq;
 use crate::model::{CallOptions, CallReply, Reply};
-use crate::pace::{self, Turn};
+use crate::pace;
 use crate::store::{Mark, Micros, StoreError};
-use crate::watch::{Handle, Hub, NextBatch, Owner};
+use crate::watch::{Handle, Hub, Owner};
 
 /// Requests that the store looks ahead to at once.
 pub(super) const WARM_GROUP: usize = 64;
-
-/// Light requests between two looks at the clock: it costs a tenth of one of them.
-const CLOCK_GROUP: usize = 16;
-
-/// Revisions that are shown between two looks at the clock.
-const SHOWN_GROUP: usize = 64;
 
 /// What the store handed to the journal.
 pub(crate) type StoreLedger = Ledger<Mark, StoreAnswered>;
@@ -79,17 +74,7 @@ pub struct StoreActor {
     backlog: Backlog,
     /// What is durable and not shown yet, as a turn was too short for all of it.
     showing: Option<Showing>,
-    /// The next turn has a batch for a stream, however little time it has.
-    owes_batch: bool,
     turn_max: Duration,
-}
-
-/// What the journal has made durable.
-struct Showing {
-    /// Up to where events are to be shown.
-    mark: Option<Mark>,
-    /// Up to which record answers may be given, when they are.
-    durable: RecordSeq,
 }
 
 /// What the store must know of the service it belongs to.
@@ -134,233 +119,10 @@ impl StoreActor {
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
             showing: None,
-            owes_batch: false,
             turn_max,
         };
         actor.draw_lease_ids();
         actor
-    }
-
-    fn now(&self) -> Micros {
-        self.epoch.saturating_add(self.clock.now().steady)
-    }
-
-    fn begin(&self) -> Turn {
-        Turn::begin(self.turn_max)
-    }
-
-    /// Ends a turn: events and answers go out before the replies of the turn do. Of the batches of
-    /// streams, as many as the turn is long enough for.
-    fn finish(&mut self, turn: &Turn, ctx: &mut Context<Self>) {
-        self.hand_over();
-        for answer in self.hub.take_answers() {
-            // bound: the one answer of this session
-            answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
-            self.answered.push(answer.party);
-        }
-        while std::mem::take(&mut self.owes_batch) || !turn.is_over() {
-            match self.hub.next_batch() {
-                NextBatch::Batch(stream, batch) => {
-                    if let Some(session) = self.hub.party(stream) {
-                        // bound: one batch until the session's consumer is ready again
-                        session.do_send(Show(stream, batch));
-                    }
-                }
-                NextBatch::Again => {}
-                NextBatch::Idle => break,
-            }
-        }
-        self.arm(ctx);
-    }
-
-    /// Hands what was changed to the journal.
-    fn hand_over(&mut self) {
-        if self.ledger.is_none() {
-            return;
-        }
-        let now = self.now();
-        if let Some(ledger) = &mut self.ledger {
-            let mark = self.hub.state().mark();
-            ledger.hand_over(self.hub.records(), mark);
-            let rooms = &mut self.rooms;
-            self.snapshots.begin(now, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
-        }
-    }
-
-    /// Sees to it that there is a turn when something is due. Called after every message, as
-    /// timers starve while messages come.
-    fn arm(&mut self, ctx: &mut Context<Self>) {
-        let more = !self.closing.is_empty()
-            || !self.answered.is_empty()
-            || !self.backlog.is_empty()
-            || self.showing.is_some()
-            || self.snapshots.must_tell();
-        let deadline = self.hub.next_deadline();
-        // The clock is looked at only where something goes by it.
-        let now = if deadline.is_some() { self.now() } else { 0 };
-        if more || self.hub.must_advance(now) {
-            if !std::mem::replace(&mut self.turn_comes, true) {
-                // A message to itself would keep the mailbox busy and starve every connection;
-                // a task that yields lets them all have a turn first, and the sockets be looked at.
-                let turn = pace::next().into_actor(self);
-                ctx.spawn(turn.map(|(), actor, ctx| {
-                    actor.turn_comes = false;
-                    actor.take_turn(ctx);
-                }));
-            }
-            return;
-        }
-        let Some(deadline) = deadline else { return };
-        if self.timer.is_some_and(|(_, fires)| fires <= deadline) {
-            return;
-        }
-        if let Some((timer, _)) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
-        let wait = Duration::from_micros(deadline.saturating_sub(now));
-        let timer = ctx.run_later(wait, |actor, ctx| {
-            actor.timer = None;
-            actor.take_turn(ctx);
-        });
-        self.timer = Some((timer, deadline));
-    }
-
-    /// A turn for what is due, and for what earlier turns were too short for: a slice of it.
-    fn take_turn(&mut self, ctx: &mut Context<Self>) {
-        let turn = self.begin();
-        let slice = self.hub.state().config().slice_max;
-        if let Some(stream) = self.closing.pop_front()
-            && !self.hub.close_stream(stream, slice)
-        {
-            self.closing.push_back(stream);
-        }
-        self.answered.truncate(self.answered.len().saturating_sub(slice));
-        let now = self.now();
-        self.hub.advance(now);
-        let shown = self.show(&turn);
-        if let Some(ledger) = &mut self.ledger {
-            let rooms = &mut self.rooms;
-            self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
-        }
-        // What is due has a part of the turn, requests and streams have one each.
-        let turn = turn.anew();
-        let done = self.work_off(&turn);
-        let turn = turn.anew();
-        self.owes_batch = true;
-        self.finish(&turn, ctx);
-        self.release(shown);
-        for batch in done {
-            let sender = batch.sender();
-            let answers = self.conclude(batch);
-            Batch::send(&sender, answers);
-        }
-        if let (None, Some(ledger)) = (&self.showing, &mut self.ledger) {
-            // What a message wrote in an earlier turn may be durable already.
-            ledger.release_due();
-        }
-    }
-
-    /// Goes on with messages that wait: those with nothing heavy first, then of the others one request
-    /// at least. Returns those that are done.
-    fn work_off(&mut self, turn: &Turn) -> Vec<Batch> {
-        let mut done = Vec::new();
-        while let Some(mut batch) = self.backlog.next_light() {
-            if self.do_some(&mut batch, turn) {
-                done.push(batch);
-            } else {
-                self.backlog.push(batch);
-            }
-            if turn.is_over() {
-                break;
-            }
-        }
-        while let Some(mut batch) = self.backlog.next_heavy() {
-            if self.do_some(&mut batch, turn) {
-                done.push(batch);
-            } else {
-                self.backlog.push(batch);
-            }
-            if turn.is_over() {
-                break;
-            }
-        }
-        done
-    }
-
-    /// Does what a message asks for until the turn is over, one request at least; returns whether
-    /// that was all.
-    fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
-        let now = self.now();
-        let mut since_clock = 0;
-        while batch.works.len() > 0 {
-            self.warm(batch.works.as_slice());
-            for _ in 0..WARM_GROUP {
-                let Some(work) = batch.works.next() else { break };
-                since_clock += if work.task.is_heavy() { CLOCK_GROUP } else { 1 };
-                self.do_one(now, batch, work);
-                if since_clock >= CLOCK_GROUP {
-                    since_clock = 0;
-                    if batch.works.len() > 0 && turn.is_over() {
-                        return false;
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
-        let access = batch.restriction.as_ref();
-        let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
-            Some(error) => Answer::Now(Err(error)),
-            None => {
-                let Batch { owner, answers, sink, withheld, .. } = batch;
-                self.answer(now, owner, work, answers, sink, withheld)
-            }
-        };
-        self.leases.done(batch.restriction.as_ref(), self.hub.state());
-        batch.answers.push(answer);
-    }
-
-    /// The answers to a message that is done; those that show what is not durable yet are withheld.
-    fn conclude(&mut self, batch: Batch) -> Answers {
-        let Batch { sink, answers, withheld, .. } = batch;
-        if let Some(ledger) = &mut self.ledger {
-            let failed = ledger.failed();
-            for (until, mut answered) in withheld.into_answered(&sink) {
-                match &failed {
-                    None => ledger.withhold(until, answered),
-                    Some(error) => {
-                        answered.fail(error);
-                        StoreAnswered::give_all(std::iter::once(answered));
-                    }
-                }
-            }
-        }
-        Answers(answers)
-    }
-
-    /// Shows what has become durable until the turn is over; up to which record answers may be given
-    /// if that was all.
-    fn show(&mut self, turn: &Turn) -> Option<RecordSeq> {
-        let showing = self.showing.as_ref()?;
-        let durable = showing.durable;
-        if let Some(mark) = showing.mark {
-            while !self.hub.show_some(mark, SHOWN_GROUP) {
-                if turn.is_over() {
-                    return None;
-                }
-            }
-        }
-        self.showing = None;
-        Some(durable)
-    }
-
-    /// Gives the answers that waited for records up to `shown`.
-    fn release(&mut self, shown: Option<RecordSeq>) {
-        if let (Some(durable), Some(ledger)) = (shown, &mut self.ledger) {
-            ledger.release(durable);
-        }
     }
 
     pub(super) fn micros(&self, at: Instant) -> Micros {
@@ -384,7 +146,7 @@ impl Actor for StoreActor {
     /// Reads the clock so often that a gap between two readings shows that the process was stopped.
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(CLOCK_READ_EVERY, |actor, _| {
-            actor.now();
+            actor.clock.now();
         });
     }
 }
@@ -396,7 +158,7 @@ impl Handler<Requests> for StoreActor {
         failpoint::reached("store");
         let turn = self.begin();
         let mut batch = Batch::new(requests);
-        let at_once = self.backlog.may_pass(&batch) && !turn.is_over();
+        let at_once = self.backlog.may_pass(&batch) && !pace::is_over(self.turn_max);
         if at_once && self.do_some(&mut batch, &turn) {
             self.finish(&turn, ctx);
             return Answering::Now(self.conclude(batch));

@@ -23,7 +23,8 @@ impl Access {
         match request {
             Request::Set(set) => self.permits_set(set),
             Request::Get(get) => self.needs(Action::Read, self.has(Action::Read, &get.key)),
-            Request::Range(range) | Request::Scan(range) => self.permits_range(range),
+            Request::Range(range) => self.permits_range(range),
+            Request::Scan(range) => self.permits_range(range),
             Request::Delete(delete) => self.permits_delete(delete),
             Request::Txn(txn) => self.permits_txn(txn),
             // Whose keys the lease has is known to the store, which asks again.

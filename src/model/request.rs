@@ -16,7 +16,7 @@ pub enum Request {
     Range(RangeRequest),
     /// Reads a page of keys that may end, with a place to go on from, before it has found any: a
     /// range of the past may look at very many keys that were not there.
-    Scan(RangeRequest),
+    Scan(Box<RangeRequest>),
     /// Deletes keys.
     Delete(DeleteRequest),
     /// Compares, then does one of two lists of operations, in one revision.

@@ -3,7 +3,9 @@
 
 use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
-use crate::model::{Blob, Event, EventKind, KeyRange, KeyValue, Reply, Request, Revision, TxnOp};
+use crate::model::{
+    Blob, Event, EventKind, KeyRange, KeyValue, RangeRequest, Reply, Request, Revision, TxnOp,
+};
 use crate::record;
 
 /// Pending events that a range is compared with; with more it counts as touched.
@@ -89,9 +91,8 @@ impl State {
         }
         match request {
             Request::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
-            Request::Range(range) | Request::Scan(range) => {
-                range.revision == 0 && self.is_range_pending(&range.range)
-            }
+            Request::Range(range) => self.is_page_pending(range),
+            Request::Scan(range) => self.is_page_pending(range),
             Request::LeaseTimeToLive(_) | Request::LeaseKeys { .. } | Request::LeaseList { .. } => {
                 // A key that is attached or detached makes an event, not a change of the lease.
                 self.leases_changed > self.settled || self.visible < self.revision
@@ -114,6 +115,10 @@ impl State {
     fn is_key_pending(&self, key: &[u8]) -> bool {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
         record.is_some_and(|record| self.history.is_pending(&record.trail))
+    }
+
+    fn is_page_pending(&self, page: &RangeRequest) -> bool {
+        page.revision == 0 && self.is_range_pending(&page.range)
     }
 
     fn is_range_pending(&self, range: &KeyRange) -> bool {

@@ -200,6 +200,11 @@ impl<P> Hub<P> {
         std::mem::take(&mut self.answers)
     }
 
+    /// Whether [`next_batch`](Self::next_batch) has something to look at.
+    pub(crate) fn has_batch(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// What the next ready stream has to show. Its consumer is not ready again until
     /// [`ready`](Self::ready) says so.
     ///

@@ -208,7 +208,8 @@ fn names_the_store(request: &Request) -> bool {
     match request {
         Request::Set(set) => set.lease != 0,
         Request::Get(get) => get.revision != 0,
-        Request::Range(range) | Request::Scan(range) => range.revision != 0,
+        Request::Range(range) => range.revision != 0,
+        Request::Scan(range) => range.revision != 0,
         Request::Txn(txn) => {
             let ops = txn.success.iter().chain(&txn.failure);
             txn.compares.iter().any(|compare| compares_the_store(&compare.target))

@@ -189,7 +189,7 @@ fn requests(golden: &mut Golden) {
         after: Some("b".into()),
     };
     golden.request("Range", Request::Range(range.clone()));
-    golden.request("Scan", Request::Scan(range));
+    golden.request("Scan", Request::Scan(Box::new(range)));
     let delete = DeleteRequest { range: KeyRange::prefix("a"), return_previous: true };
     golden.request("Delete", Request::Delete(delete));
     let compare = |key: &str, op, target| Compare { range: KeyRange::key(key), op, target };

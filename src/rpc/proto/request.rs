@@ -219,7 +219,7 @@ impl From<WireCall<'_>> for Call {
             WireRequest::Set(set) => Request::Set(set.into()),
             WireRequest::Get(get) => Request::Get(get.into()),
             WireRequest::Range(range) => Request::Range(range.into()),
-            WireRequest::Scan(range) => Request::Scan(range.into()),
+            WireRequest::Scan(range) => Request::Scan(Box::new(range.into())),
             WireRequest::Delete(delete) => Request::Delete(delete.into()),
             WireRequest::Txn { compares, success, failure } => Request::Txn(TxnRequest {
                 compares: compares.into_iter().map(Compare::from).collect(),
@@ -302,7 +302,7 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
             Request::Set(set) => Self::Set(set.into()),
             Request::Get(get) => Self::Get(get.into()),
             Request::Range(range) => Self::Range(range.into()),
-            Request::Scan(range) => Self::Scan(range.into()),
+            Request::Scan(range) => Self::Scan((&**range).into()),
             Request::Delete(delete) => Self::Delete(delete.into()),
             Request::Txn(txn) => Self::Txn {
                 compares: txn.compares.iter().map(WireCompare::from).collect(),

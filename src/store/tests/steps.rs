@@ -26,7 +26,7 @@ fn range_at(revision: Revision, limit: usize) -> RangeRequest {
 }
 
 fn scan(store: &mut State, request: RangeRequest) -> RangeReply {
-    match store.ask(Request::Scan(request)) {
+    match store.ask(Request::Scan(Box::new(request))) {
         Ok(Reply::Scan(page)) => page,
         other => panic!("{other:?}"),
     }

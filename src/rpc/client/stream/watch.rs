@@ -91,7 +91,11 @@ impl Watch {
                     ..RangeRequest::new(self.request.range.clone())
                 };
                 let scans = self.scans;
-                return Need::Page(if scans { Request::Scan(page) } else { Request::Range(page) });
+                return Need::Page(if scans {
+                    Request::Scan(Box::new(page))
+                } else {
+                    Request::Range(page)
+                });
             }
         };
         let mut request = WatchRequest { from, ..self.request.clone() };

@@ -27,7 +27,8 @@ impl Model {
             }
             Request::Txn(txn) => self.refuse_txn(txn, &mut reasons),
             Request::Get(get) => self.refuse_get(get, &mut reasons),
-            Request::Range(range) | Request::Scan(range) => self.refuse_page(range, &mut reasons),
+            Request::Range(range) => self.refuse_page(range, &mut reasons),
+            Request::Scan(range) => self.refuse_page(range, &mut reasons),
             Request::LeaseGrant(grant) => {
                 self.refuse_ttl(grant.ttl, &mut reasons);
                 if self.leases.contains_key(&grant.id) {

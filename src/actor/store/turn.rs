@@ -1,0 +1,260 @@
+//! A turn of [`StoreActor`]: what it does until `rpc.turn_max` is over, and what it leaves to the next.
+
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::{StoreActor, WARM_GROUP};
+use crate::actor::backlog::{Batch, Kind};
+use crate::actor::ledger::Answered as _;
+use crate::actor::message::{Answer, Answered, Answers, Show, Work};
+use crate::actor::withheld::StoreAnswered;
+use crate::error::Error;
+use crate::journal::Seq as RecordSeq;
+use crate::pace::{self, Turn};
+use crate::store::{Mark, Micros};
+use crate::watch::NextBatch;
+
+/// Light requests between two looks at the clock: a look costs a tenth of one of them.
+const CLOCK_GROUP: usize = 16;
+
+/// Revisions that are shown between two looks at the clock.
+const SHOWN_GROUP: usize = 64;
+
+/// What the journal has made durable and a turn was too short to show.
+pub(super) struct Showing {
+    /// Up to where events are to be shown.
+    pub(super) mark: Option<Mark>,
+    /// Up to which record answers may be given once they are.
+    pub(super) durable: RecordSeq,
+}
+
+impl StoreActor {
+    pub(super) fn now(&self) -> Micros {
+        self.epoch.saturating_add(self.clock.steady_now())
+    }
+
+    pub(super) fn begin(&self) -> Turn {
+        Turn::begin(self.turn_max)
+    }
+
+    /// Ends a turn: events and answers go out before the replies of the turn do. Of the batches of
+    /// streams, as many as the turn is long enough for.
+    pub(super) fn finish(&mut self, turn: &Turn, ctx: &mut Context<Self>) {
+        self.finish_with(turn, 0, ctx);
+    }
+
+    /// [`finish`](Self::finish), with `batches_min` batches however little time there is.
+    fn finish_with(&mut self, turn: &Turn, batches_min: usize, ctx: &mut Context<Self>) {
+        self.hand_over();
+        self.send_answers();
+        let mut looks = 0;
+        while self.hub.has_batch() && (looks < batches_min || !turn.is_over()) {
+            self.send_batch();
+            looks += 1;
+        }
+        self.arm(ctx);
+    }
+
+    fn send_answers(&mut self) {
+        for answer in self.hub.take_answers() {
+            // bound: the one answer of this session
+            answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
+            self.answered.push(answer.party);
+        }
+    }
+
+    /// Looks for the next batch of a stream, and sends it.
+    fn send_batch(&mut self) {
+        if let NextBatch::Batch(stream, batch) = self.hub.next_batch()
+            && let Some(session) = self.hub.party(stream)
+        {
+            // bound: one batch until the session's consumer is ready again
+            session.do_send(Show(stream, batch));
+        }
+    }
+
+    /// Hands what was changed to the journal.
+    fn hand_over(&mut self) {
+        if self.ledger.is_none() {
+            return;
+        }
+        let now = self.now();
+        if let Some(ledger) = &mut self.ledger {
+            let mark = self.hub.state().mark();
+            ledger.hand_over(self.hub.records(), mark);
+            let rooms = &mut self.rooms;
+            self.snapshots.begin(now, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
+        }
+    }
+
+    /// Schedules the next turn, if something is due or left over. Called after every message, as timers
+    /// starve while messages come.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let more = !self.closing.is_empty()
+            || !self.answered.is_empty()
+            || !self.backlog.is_empty()
+            || self.showing.is_some()
+            || self.snapshots.must_tell();
+        let deadline = self.hub.next_deadline();
+        // The clock is looked at only where something goes by it.
+        let now = if deadline.is_some() { self.now() } else { 0 };
+        if more || self.hub.must_advance(now) {
+            if !std::mem::replace(&mut self.turn_comes, true) {
+                // A message to itself would keep the mailbox busy and starve every connection;
+                // a task that yields lets them all have a turn first, and the sockets be looked at.
+                let turn = pace::next().into_actor(self);
+                ctx.spawn(turn.map(|(), actor, ctx| {
+                    actor.turn_comes = false;
+                    actor.take_turn(ctx);
+                }));
+            }
+            return;
+        }
+        let Some(deadline) = deadline else { return };
+        if self.timer.is_some_and(|(_, fires)| fires <= deadline) {
+            return;
+        }
+        if let Some((timer, _)) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let wait = Duration::from_micros(deadline.saturating_sub(now));
+        let timer = ctx.run_later(wait, |actor, ctx| {
+            actor.timer = None;
+            actor.take_turn(ctx);
+        });
+        self.timer = Some((timer, deadline));
+    }
+
+    /// A turn for what is due, and for what earlier turns were too short for: a slice of it.
+    fn take_turn(&mut self, ctx: &mut Context<Self>) {
+        let turn = self.begin();
+        let slice = self.hub.state().config().slice_max;
+        if let Some(stream) = self.closing.pop_front()
+            && !self.hub.close_stream(stream, slice)
+        {
+            self.closing.push_back(stream);
+        }
+        self.answered.truncate(self.answered.len().saturating_sub(slice));
+        let now = self.now();
+        self.hub.advance(now);
+        let shown = self.show(&turn);
+        if let Some(ledger) = &mut self.ledger {
+            let rooms = &mut self.rooms;
+            self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
+        }
+        // What is due has a part of the turn, requests and streams have one each.
+        let turn = turn.anew();
+        let done = self.work_off(&turn);
+        let turn = turn.anew();
+        self.finish_with(&turn, 1, ctx);
+        self.release(shown);
+        for mut batch in done {
+            let sender = batch.take_sender();
+            let answers = self.conclude(batch);
+            // The connection may be gone.
+            drop(sender.map(|sender| sender.send(answers)));
+        }
+        if let (None, Some(ledger)) = (&self.showing, &mut self.ledger) {
+            // What a message wrote in an earlier turn may be durable already.
+            ledger.release_due();
+        }
+    }
+
+    /// Goes on with messages that wait: those with nothing heavy first, and of each kind one request
+    /// at least. Returns the messages that are done.
+    fn work_off(&mut self, turn: &Turn) -> Vec<Batch> {
+        let mut done = Vec::new();
+        for kind in [Kind::Light, Kind::Heavy] {
+            while let Some(mut batch) = self.backlog.next(kind) {
+                if self.do_some(&mut batch, turn) {
+                    done.push(batch);
+                } else {
+                    self.backlog.push(batch);
+                }
+                if turn.is_over() {
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    /// Does what a message asks for until the turn is over, one request at least; returns whether
+    /// that was all.
+    pub(super) fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
+        let now = self.now();
+        let mut since_clock = 0;
+        while batch.works.len() > 0 {
+            self.warm(batch.works.as_slice());
+            for _ in 0..WARM_GROUP {
+                let Some(work) = batch.works.next() else { break };
+                since_clock += if work.task.is_heavy() { CLOCK_GROUP } else { 1 };
+                self.do_one(now, batch, work);
+                if since_clock >= CLOCK_GROUP {
+                    since_clock = 0;
+                    if batch.works.len() > 0 && turn.is_over() {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Inlined, as a request is large to hand on.
+    #[inline(always)]
+    fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
+        let access = batch.restriction.as_ref();
+        let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
+            Some(error) => Answer::Now(Err(error)),
+            None => {
+                let Batch { owner, answers, sink, withheld, .. } = batch;
+                self.answer(now, owner, work, answers, sink, withheld)
+            }
+        };
+        self.leases.done(batch.restriction.as_ref(), self.hub.state());
+        batch.answers.push(answer);
+    }
+
+    /// The answers to a message that is done; those that show what is not durable yet are withheld.
+    pub(super) fn conclude(&mut self, batch: Batch) -> Answers {
+        let Batch { sink, answers, withheld, .. } = batch;
+        if let Some(ledger) = &mut self.ledger {
+            let failed = ledger.failed();
+            for (until, mut answered) in withheld.into_answered(&sink) {
+                match &failed {
+                    None => ledger.withhold(until, answered),
+                    Some(error) => {
+                        answered.fail(error);
+                        StoreAnswered::give_all(std::iter::once(answered));
+                    }
+                }
+            }
+        }
+        Answers(answers)
+    }
+
+    /// Shows what has become durable until the turn is over; returns up to which record answers may be
+    /// given, if that was all.
+    pub(super) fn show(&mut self, turn: &Turn) -> Option<RecordSeq> {
+        let showing = self.showing.as_ref()?;
+        let durable = showing.durable;
+        if let Some(mark) = showing.mark {
+            while !self.hub.show_some(mark, SHOWN_GROUP) {
+                if turn.is_over() {
+                    return None;
+                }
+            }
+        }
+        self.showing = None;
+        Some(durable)
+    }
+
+    /// Gives the answers that waited for records up to `shown`.
+    pub(super) fn release(&mut self, shown: Option<RecordSeq>) {
+        if let (Some(durable), Some(ledger)) = (shown, &mut self.ledger) {
+            ledger.release(durable);
+        }
+    }
+}
