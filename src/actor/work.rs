@@ -196,7 +196,7 @@ impl StoreActor {
 
     /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,
     /// not from others that are known either; nor is one from before a restart by chance that of
-    /// somebody else's lease. 53 bits, as readers of JSON keep no more.
+    /// somebody else's lease. 53 bits, so that a client of JSON may handle the id as a number.
     pub(super) fn draw_lease_ids(&mut self) {
         self.hub.state_mut().number_leases_from(rand::random::<u64>() >> 11);
     }

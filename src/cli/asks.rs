@@ -1,6 +1,5 @@
 //! What the commands that write ask of the server besides the write, and how they tell what it got.
 
-use super::json::Object;
 use super::output::notice;
 use crate::{CallOptions, CallReply, Durability, Error, Operations, Request};
 
@@ -40,16 +39,6 @@ impl Asks {
         }
         Ok(reply)
     }
-}
-
-/// Adds what a write got.
-pub(crate) fn durable(object: Object, durability: Option<Durability>) -> Object {
-    let level = match durability {
-        None => "memory",
-        Some(Durability::Interval) => "interval",
-        Some(Durability::Fsync) => "fsync",
-    };
-    object.text("durability", level)
 }
 
 /// A reply of another kind than the request's.

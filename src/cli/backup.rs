@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::{Output, notice};
 use super::part_file::{self, PartFile};
 use super::progress::Progress;
@@ -155,10 +156,9 @@ fn report(snapshot: &SnapshotReply, contents: &Contents, json: bool) -> String {
     if !json {
         return format!("revision {}, {bytes} bytes, whole", snapshot.revision);
     }
-    let object = Object::new()
-        .number("revision", snapshot.revision)
-        .text("store_id", &format!("{store_id:016x}"))
-        .number("records", records)
-        .number("bytes", bytes);
-    object.to_string()
+    let revision = snapshot.revision;
+    let store_id = format!("{store_id:016x}");
+    let report =
+        json!({ "revision": revision, "store_id": store_id, "records": records, "bytes": bytes });
+    report.to_string()
 }

@@ -1,9 +1,8 @@
 //! `wakeful compact`
 
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
-use crate::{Operations, Revision};
+use crate::{Operations, Reply, Revision};
 
 /// Give up the history before a revision
 #[derive(Debug, clap::Args)]
@@ -27,9 +26,7 @@ impl CompactArgs {
     ) -> Result<Exit, Failure> {
         let reply = store.compact(self.revision).await?;
         if out.json() {
-            out.object(
-                Object::new().number("revision", reply.revision).number("oldest", reply.oldest),
-            );
+            out.reply(&Reply::Compact(reply));
         } else {
             out.line(format_args!("oldest {} (revision {})", reply.oldest, reply.revision));
         }

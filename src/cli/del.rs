@@ -6,7 +6,6 @@ use super::argument::Selection;
 use super::asks::{self, Asks};
 use super::del_slices::{self, Slices};
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
 use crate::{DeleteReply, DeleteRequest, Operations, Reply, Request};
 
@@ -57,13 +56,12 @@ impl DelArgs {
         let request = DeleteRequest { range: range.clone(), return_previous: previous };
         let deleted = match asks.call(store, Request::Delete(request), out.json()).await {
             Ok(done) => {
-                let Reply::Delete(reply) = done.reply else { return Err(asks::unfit().into()) };
+                let Reply::Delete(reply) = &done.reply else { return Err(asks::unfit().into()) };
                 if out.json() {
-                    let object = object(Object::new(), &reply, previous);
-                    out.object(asks::durable(object, done.durability));
+                    out.written(&done);
                 } else {
                     out.line(reply.deleted);
-                    show_previous(&reply, out);
+                    show_previous(reply, out);
                 }
                 reply.deleted
             }
@@ -80,16 +78,6 @@ impl DelArgs {
         out.flush().await?;
         Err(Failure::not_found(format!("nothing deleted: there is no key `{shown}`")))
     }
-}
-
-pub(crate) fn object(object: Object, reply: &DeleteReply, previous: bool) -> Object {
-    let object = object.number("revision", reply.revision).number("deleted", reply.deleted);
-    if !previous {
-        return object;
-    }
-    let previous =
-        reply.previous.iter().map(|kv| Object::new().bytes("key", &kv.key).state(kv, false));
-    object.list("previous", previous)
 }
 
 /// Prints the keys as they were before.

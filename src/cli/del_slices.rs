@@ -3,16 +3,15 @@
 use std::io::{self, IsTerminal};
 
 use super::asks::{self, Asks};
-use super::del::{object, show_previous};
+use super::del::show_previous;
 use super::failure::{Exit, Failure};
 use super::input;
-use super::json::Object;
 use super::output::{Output, notice};
 use super::progress::Progress;
 use super::range;
 use crate::{
-    Blob, DeleteReply, DeleteRequest, Details, Durability, Error, ErrorCode, KeyRange, Operations,
-    RangeOrder, RangeReply, RangeRequest, Reply, Request,
+    Blob, CallReply, DeleteRequest, Details, Error, ErrorCode, KeyRange, Operations, RangeOrder,
+    RangeReply, RangeRequest, Reply, Request,
 };
 
 /// Limits that a delete of fewer keys passes.
@@ -85,7 +84,7 @@ impl<S: Operations> Slices<'_, S> {
                     }
                     continue;
                 };
-                let (reply, durability) = match self.delete_one(slice).await {
+                let (count, done) = match self.delete_one(slice).await {
                     // Other keys have come between those of the page, or their values are large.
                     Err(error) if would_help(&error, &self.range) && read.kvs.len() > 1 => {
                         page.limit = read.kvs.len() / 2;
@@ -93,8 +92,8 @@ impl<S: Operations> Slices<'_, S> {
                     }
                     done => done.map_err(|error| told(deleted, error))?,
                 };
-                deleted += reply.deleted;
-                self.show(&reply, durability, out);
+                deleted += count;
+                show(&done, out);
                 out.flush().await?;
                 progress.show(format_args!("{deleted} of {total} keys deleted"));
                 if !read.more {
@@ -105,9 +104,9 @@ impl<S: Operations> Slices<'_, S> {
                 page.after = read.kvs.get(behind).map(|kv| kv.key.clone());
             }
             let done = self.delete_one(KeyRange::Key(last)).await;
-            let (reply, durability) = done.map_err(|error| told(deleted, error))?;
-            deleted += reply.deleted;
-            self.show(&reply, durability, out);
+            let (count, done) = done.map_err(|error| told(deleted, error))?;
+            deleted += count;
+            show(&done, out);
         }
         drop(progress);
         if !out.json() {
@@ -145,29 +144,27 @@ impl<S: Operations> Slices<'_, S> {
 
     async fn count(&self) -> Result<u64, Error> {
         let count = RangeRequest { count_only: true, ..RangeRequest::new(self.range.clone()) };
-        Ok(range::count(self.store, count).await?.1)
+        Ok(range::count(self.store, count).await?.count)
     }
 
-    async fn delete_one(
-        &self,
-        range: KeyRange,
-    ) -> Result<(DeleteReply, Option<Durability>), Error> {
+    /// Deletes the keys of a slice, and returns how many that was with the reply.
+    async fn delete_one(&self, range: KeyRange) -> Result<(u64, CallReply), Error> {
         let request = DeleteRequest { range, return_previous: self.previous };
         // What it got is told once, by the first.
         let done = self.asks.call(self.store, Request::Delete(request), true).await?;
-        match done.reply {
-            Reply::Delete(reply) => Ok((reply, done.durability)),
+        match &done.reply {
+            Reply::Delete(reply) => Ok((reply.deleted, done)),
             _ => Err(asks::unfit()),
         }
     }
+}
 
-    fn show(&self, reply: &DeleteReply, durability: Option<Durability>, out: &mut Output) {
-        if out.json() {
-            let object = object(Object::new(), reply, self.previous);
-            out.object(asks::durable(object, durability));
-        } else {
-            show_previous(reply, out);
-        }
+fn show(done: &CallReply, out: &mut Output) {
+    match &done.reply {
+        _ if out.json() => out.written(done),
+        Reply::Delete(reply) => show_previous(reply, out),
+        // It was looked at.
+        _ => {}
     }
 }
 

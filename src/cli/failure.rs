@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::Styles;
+use serde::Serialize;
 
-use super::json::Object;
 use super::output::notice;
-use crate::{Details, Error, ErrorCode};
+use crate::{Details, Error, ErrorCode, Revision};
 
 /// How the process ends. The numbers are a promise to scripts; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,17 +174,39 @@ impl Failure {
         if !json {
             return Some(format!("error: {message}"));
         }
-        let object = Object::new().text("code", code).text("message", message);
-        let object = match details {
-            Details::None => object,
-            Details::Limit { name, value } => object.text("limit", name).number("value", *value),
-            Details::Revisions { oldest, current } => {
-                object.number("oldest", *oldest).number("current", *current)
-            }
-            Details::Resume { revision } => object.number("resume", *revision),
+        let details = match *details {
+            Details::None => None,
+            Details::Limit { ref name, value } => Some(Members::Limit { limit: name, value }),
+            Details::Revisions { oldest, current } => Some(Members::Revisions { oldest, current }),
+            Details::Resume { revision } => Some(Members::Resume { resume: revision }),
         };
-        Some(Object::new().object("error", object).to_string())
+        let object = Object { error: Told { code, message, details } };
+        // It has no keys but texts, and none that fails.
+        serde_json::to_string(&object).ok()
     }
+}
+
+/// A failure in JSON.
+#[derive(Serialize)]
+struct Object<'a> {
+    error: Told<'a>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(flatten)]
+    details: Option<Members<'a>>,
+}
+
+/// The [`Details`] of an error in JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Members<'a> {
+    Limit { limit: &'a str, value: u64 },
+    Revisions { oldest: Revision, current: Revision },
+    Resume { resume: Revision },
 }
 
 impl From<Error> for Failure {

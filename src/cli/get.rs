@@ -2,9 +2,8 @@
 
 use super::argument::bytes;
 use super::failure::{Exit, Failure};
-use super::json;
 use super::output::Output;
-use crate::{Blob, Operations, Revision};
+use crate::{Blob, Operations, Reply, Revision};
 
 /// Print the value of a key
 #[derive(Debug, clap::Args)]
@@ -35,7 +34,7 @@ impl GetArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let reply = store.get_at(&self.key, self.revision).await?;
-        let Some(kv) = reply.kv else {
+        let Some(kv) = &reply.kv else {
             let when = if self.revision == 0 { reply.revision } else { self.revision };
             let mut message = format!("there is no key `{}` at revision {when}", self.key);
             if self.revision == 0 {
@@ -44,7 +43,7 @@ impl GetArgs {
             return Err(Failure::not_found(message));
         };
         if out.json() {
-            out.object(json::key_value(reply.revision, &kv, false));
+            out.reply(&Reply::Get(reply));
         } else {
             out.bytes(&kv.value);
             if !self.raw {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::failure::{Exit, Failure};
 use super::input;
-use super::json::Object;
 use super::output::{Output, notice};
 use crate::journal::{self, Dropped, RealDisk, Verified};
 use crate::{Config, Error};
@@ -104,13 +105,12 @@ impl RepairArgs {
         }
         repair.apply(&Config::new().journal).map_err(Error::from)?;
         if out.json() {
-            out.object(
-                Object::new()
-                    .number("last", last)
-                    .number("dropped_records", records)
-                    .number("dropped_bytes", bytes)
-                    .number("dropped_segments", segments),
-            );
+            out.object(&json!({
+                "last": last,
+                "dropped_records": records,
+                "dropped_bytes": bytes,
+                "dropped_segments": segments,
+            }));
         } else {
             out.line(format_args!("the log ends with record {last} now"));
         }
@@ -126,18 +126,17 @@ impl VerifyArgs {
         let Verified { store_id, snapshot, segments, commits, records, bytes, .. } = verified;
         let Verified { unfinished, torn_bytes, closed, .. } = verified;
         if out.json() {
-            out.object(
-                Object::new()
-                    .text("store_id", &format!("{:016x}", store_id.unwrap_or(0)))
-                    .number("snapshot", snapshot)
-                    .number("segments", segments)
-                    .number("commits", commits)
-                    .number("records", records)
-                    .number("bytes", bytes)
-                    .number("unfinished_records", unfinished)
-                    .number("torn_bytes", torn_bytes)
-                    .flag("closed", closed),
-            );
+            out.object(&json!({
+                "store_id": format!("{:016x}", store_id.unwrap_or(0)),
+                "snapshot": snapshot,
+                "segments": segments,
+                "commits": commits,
+                "records": records,
+                "bytes": bytes,
+                "unfinished_records": unfinished,
+                "torn_bytes": torn_bytes,
+                "closed": closed,
+            }));
         } else {
             let end = match (closed, torn_bytes) {
                 (true, _) => "closed".to_owned(),

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::argument::parse_duration;
 use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
-use super::json::Object;
+use super::json::At;
 use super::output::{Output, notice};
 use crate::{Blob, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
 
@@ -71,7 +73,7 @@ Example:
     },
     /// Print what time a lease has left
     #[command(after_help = "\
-Prints `remaining TIME of TTL`; with --keys its keys behind it, one a line.
+Prints `remaining TIME of TTL`; with --keys its keys behind it, one a line. With --json, always all keys.
 
 Examples:
   wakeful lease ttl 42
@@ -105,7 +107,7 @@ impl LeaseArgs {
         match self.action {
             Action::Grant { ttl, id, asks } => grant(id, ttl, asks, store, out).await?,
             Action::KeepAlive { id, once: true } => {
-                renewed(&store.lease_keep_alive(id).await?, out).await?;
+                renewed(store.lease_keep_alive(id).await?, out).await?;
             }
             Action::KeepAlive { id, once: false } => keep_alive(id, store, out).await?,
             Action::Revoke { id, asks } => revoke(id, asks, store, out).await?,
@@ -125,9 +127,9 @@ async fn grant(
 ) -> Result<(), Failure> {
     let request = Request::LeaseGrant(LeaseGrantRequest { id, ttl });
     let done = asks.call(store, request, out.json()).await?;
-    let Reply::LeaseGrant(reply) = done.reply else { return Err(asks::unfit().into()) };
+    let Reply::LeaseGrant(reply) = &done.reply else { return Err(asks::unfit().into()) };
     if out.json() {
-        out.object(asks::durable(object(&reply), done.durability));
+        out.written(&done);
     } else {
         out.line(reply.id);
     }
@@ -141,10 +143,9 @@ async fn revoke(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let done = asks.call(store, Request::LeaseRevoke(id), out.json()).await?;
-    let Reply::LeaseRevoke(reply) = done.reply else { return Err(asks::unfit().into()) };
+    let Reply::LeaseRevoke(reply) = &done.reply else { return Err(asks::unfit().into()) };
     if out.json() {
-        let object = Object::new().number("revision", reply.revision).number("lease", id);
-        out.object(asks::durable(object.number("deleted", reply.deleted), done.durability));
+        out.written(&done);
     } else {
         out.line(reply.deleted);
     }
@@ -154,7 +155,7 @@ async fn revoke(
 async fn keep_alive(id: LeaseId, store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
     let mut reply = store.lease_keep_alive(id).await?;
     let mut renewed_at = Instant::now();
-    renewed(&reply, out).await?;
+    renewed(reply.clone(), out).await?;
     loop {
         tokio::time::sleep(reply.ttl / 3).await;
         loop {
@@ -174,13 +175,13 @@ async fn keep_alive(id: LeaseId, store: &impl Operations, out: &mut Output) -> R
                 Err(error) => return Err(error.into()),
             }
         }
-        renewed(&reply, out).await?;
+        renewed(reply.clone(), out).await?;
     }
 }
 
-async fn renewed(reply: &LeaseReply, out: &mut Output) -> Result<(), Failure> {
+async fn renewed(reply: LeaseReply, out: &mut Output) -> Result<(), Failure> {
     if out.json() {
-        out.object(object(reply));
+        out.reply(&Reply::LeaseKeepAlive(reply));
     } else {
         out.line(format_args!("lease {} ttl {}", reply.id, duration::show(reply.ttl)));
     }
@@ -194,17 +195,11 @@ async fn ttl(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let mut reply = store.lease_time_to_live(id).await?;
-    if keys {
+    if keys || out.json() {
         read_keys(&mut reply.keys, id, store).await?;
     }
     if out.json() {
-        let object = Object::new()
-            .number("revision", reply.revision)
-            .number("lease", reply.id)
-            .number("granted_ms", duration::millis(reply.granted))
-            .number("remaining_ms", duration::millis(reply.remaining));
-        let listed = reply.keys.iter().map(|key| Object::new().bytes("key", key));
-        out.object(if keys { object.list("keys", listed) } else { object });
+        out.reply(&Reply::LeaseTimeToLive(reply));
         return Ok(());
     }
     let remaining = duration::show(reply.remaining);
@@ -237,7 +232,7 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
         let page = store.lease_list(after, 0).await?;
         for id in &page.leases {
             if out.json() {
-                out.object(Object::new().number("revision", page.revision).number("lease", *id));
+                out.object(&At { revision: page.revision, item: Id { id: id.to_string() } });
             } else {
                 out.line(id);
             }
@@ -250,9 +245,8 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
     }
 }
 
-fn object(reply: &LeaseReply) -> Object {
-    Object::new()
-        .number("revision", reply.revision)
-        .number("lease", reply.id)
-        .number("ttl_ms", duration::millis(reply.ttl))
+/// A lease in a list: its id as text, as everywhere in JSON.
+#[derive(Serialize)]
+struct Id {
+    id: String,
 }

@@ -6,11 +6,13 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::json::Object;
 use super::stderr;
+use crate::rpc::json::{append_object, append_outcome, append_reply};
+use crate::{CallReply, Reply, WaitOutcome};
 
 /// Standard output. Lines gather until [`flush`](Self::flush), which a command calls wherever a
 /// reader should see them.
@@ -54,8 +56,29 @@ impl Output {
         let _ = writeln!(self.buffer, "{line}");
     }
 
-    pub(crate) fn object(&mut self, object: Object) {
-        self.line(object);
+    /// Prints a value as a JSON object on a line, with bytes as the dialect of the protocol has them.
+    pub(crate) fn object(&mut self, object: &impl Serialize) {
+        // Everything that is printed is JSON, and writing to a vector cannot fail.
+        let _ = append_object(&mut self.buffer, object, 0);
+        self.buffer.push(b'\n');
+    }
+
+    /// Prints a reply as the dialect of the protocol has it.
+    pub(crate) fn reply(&mut self, reply: &Reply) {
+        let _ = append_reply(&mut self.buffer, reply, None);
+        self.buffer.push(b'\n');
+    }
+
+    /// Prints the reply to a write, and how durable that is.
+    pub(crate) fn written(&mut self, done: &CallReply) {
+        let _ = append_reply(&mut self.buffer, &done.reply, Some(done.durability));
+        self.buffer.push(b'\n');
+    }
+
+    /// Prints what a wait came to as the dialect of the protocol has it.
+    pub(crate) fn waited(&mut self, outcome: &WaitOutcome) {
+        let _ = append_outcome(&mut self.buffer, outcome);
+        self.buffer.push(b'\n');
     }
 
     /// Bytes as they are.

@@ -2,9 +2,10 @@
 
 use super::argument::Selection;
 use super::failure::{Exit, Failure};
-use super::json::{self, Object};
+use super::json::At;
 use super::output::{Output, notice};
-use crate::{Error, ErrorCode, Operations, RangeOrder, RangeReply, RangeRequest, Revision};
+use crate::rpc::proto::Shown;
+use crate::{Error, ErrorCode, Operations, RangeOrder, RangeReply, RangeRequest, Reply, Revision};
 
 /// Print keys and their values, in order of keys
 #[derive(Debug, clap::Args)]
@@ -55,11 +56,11 @@ impl RangeArgs {
             request.order = RangeOrder::Descending;
         }
         if self.count_only {
-            let (revision, count) = count(store, request).await?;
+            let reply = count(store, request).await?;
             if out.json() {
-                out.object(Object::new().number("revision", revision).number("count", count));
+                out.reply(&Reply::Range(reply));
             } else {
-                out.line(count);
+                out.line(reply.count);
             }
             return Ok(Exit::Done);
         }
@@ -93,7 +94,7 @@ impl RangeArgs {
             }
             for kv in reply.kvs.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if out.json() {
-                    out.object(json::key_value(request.revision, kv, self.keys_only));
+                    out.object(&At { revision: request.revision, item: kv.shown() });
                 } else if self.keys_only {
                     out.line(&kv.key);
                 } else {
@@ -128,18 +129,18 @@ pub(super) async fn page(
     }
 }
 
-/// The current revision, and how many keys there are.
+/// How many keys there are: the reply to a range that counts, put together of all its pages.
 pub(super) async fn count(
     store: &impl Operations,
     mut request: RangeRequest,
-) -> Result<(Revision, u64), Error> {
+) -> Result<RangeReply, Error> {
     let mut count = 0;
     loop {
         let part = page(store, &request).await?;
         count += part.count;
         match part.next {
             Some(next) => request.after = Some(next),
-            None => return Ok((part.revision, count)),
+            None => return Ok(RangeReply { count, ..part }),
         }
     }
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Common;
 use super::argument::address;
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::{Output, notice};
 use super::serve::limits::{self, LimitArgs};
 use super::serve::log::LogArgs;
@@ -180,8 +181,8 @@ async fn relay(
     })?;
     let (listening, accepting) = (relay.listen_addr(), relay.accept_addr());
     if out.json() {
-        out.object(Object::new().text("listening", &listening.to_string()));
-        out.object(Object::new().text("accepting", &accepting.to_string()));
+        out.object(&json!({ "listening": listening.to_string() }));
+        out.object(&json!({ "accepting": accepting.to_string() }));
     } else {
         out.line(format_args!("listening on {listening}"));
         out.line(format_args!("accepting on {accepting}"));

@@ -3,8 +3,9 @@
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
 use super::part_file::PartFile;
 use super::progress::{self, Progress};
@@ -60,12 +61,8 @@ impl RestoreArgs {
         };
         let Restored { store_id, revision, bytes } = restored?;
         if out.json() {
-            out.object(
-                Object::new()
-                    .number("revision", revision)
-                    .text("store_id", &format!("{store_id:016x}"))
-                    .number("bytes", bytes),
-            );
+            let store_id = format!("{store_id:016x}");
+            out.object(&json!({ "revision": revision, "store_id": store_id, "bytes": bytes }));
         } else {
             out.line(format_args!("revision {revision}, restored to {dir}"));
         }

@@ -1,7 +1,11 @@
 //! `wakeful role`: what users may do.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
 use super::user::book_args::BookArgs;
 use crate::auth::{Action as Granted, Book, Pattern, Role};
@@ -139,7 +143,7 @@ impl RoleArgs {
             }
         };
         if out.json() {
-            out.object(Object::new().text(act, &name));
+            out.object(&json!({ act: name }));
         } else {
             out.line(format_args!("{act} {name}"));
         }
@@ -187,14 +191,20 @@ impl ChangeArgs {
     }
 }
 
+/// A role in JSON: what may be done, and on what.
+#[derive(Serialize)]
+struct Listed<'a> {
+    role: &'a str,
+    admin: bool,
+    #[serde(flatten)]
+    actions: BTreeMap<&'static str, Vec<String>>,
+}
+
 fn list(name: &str, role: &Role, out: &mut Output) {
     let patterns = |action| role.patterns(action).map(Pattern::to_string).collect::<Vec<_>>();
     if out.json() {
-        let mut object = Object::new().text("role", name).flag("admin", role.admin);
-        for action in Granted::ALL {
-            object = object.texts(action.name(), patterns(action).iter().map(String::as_str));
-        }
-        out.object(object);
+        let actions = Granted::ALL.map(|action| (action.name(), patterns(action)));
+        out.object(&Listed { role: name, admin: role.admin, actions: actions.into() });
         return;
     }
     out.line(format_args!("{name}{}", if role.admin { ": admin" } else { "" }));

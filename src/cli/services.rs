@@ -1,9 +1,9 @@
 //! `wakeful services`
 
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
 use crate::Methods;
+use crate::rpc::proto::Shown;
 
 /// List the services that an application offers
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,7 @@ impl ServicesArgs {
     ) -> Result<Exit, Failure> {
         for service in methods.services().await? {
             if out.json() {
-                let names = service.methods.iter().map(String::as_str);
-                out.object(Object::new().text("service", &service.name).texts("methods", names));
+                out.object(&service.shown());
                 continue;
             }
             for method in &service.methods {

@@ -6,7 +6,6 @@ use super::argument::{bytes, parse_duration};
 use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::input;
-use super::json::Object;
 use super::output::Output;
 use crate::{Blob, LeaseId, Operations, Reply, Request, SetReply, SetRequest};
 
@@ -63,12 +62,11 @@ impl SetArgs {
             return_previous: self.previous,
         };
         let done = self.asks.call(store, Request::Set(request), out.json()).await?;
-        let Reply::Set(reply) = done.reply else { return Err(asks::unfit().into()) };
+        let Reply::Set(reply) = &done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
-            let object = object(Object::new(), &reply, self.previous);
-            out.object(asks::durable(object, done.durability));
+            out.written(&done);
         } else {
-            out.line(format_args!("revision {}{}", reply.revision, unchanged(&reply)));
+            out.line(format_args!("revision {}{}", reply.revision, unchanged(reply)));
             match &reply.previous {
                 _ if !self.previous => {}
                 Some(kv) => out.line(format_args!("previous {}", kv.value)),
@@ -81,10 +79,4 @@ impl SetArgs {
 
 pub(crate) fn unchanged(reply: &SetReply) -> &'static str {
     if reply.changed { "" } else { " (unchanged)" }
-}
-
-pub(crate) fn object(object: Object, reply: &SetReply, previous: bool) -> Object {
-    let object = object.number("revision", reply.revision).flag("changed", reply.changed);
-    let object = if reply.lease == 0 { object } else { object.number("lease", reply.lease) };
-    if previous { object.previous(reply.previous.as_deref(), false) } else { object }
 }

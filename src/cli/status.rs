@@ -1,9 +1,8 @@
 //! `wakeful status`
 
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
-use crate::{Operations, StatusReply, duration};
+use crate::{Operations, Reply, StatusReply};
 
 /// Print what the server holds
 #[derive(Debug, clap::Args)]
@@ -25,42 +24,12 @@ impl StatusArgs {
     ) -> Result<Exit, Failure> {
         let status = store.status().await?;
         if out.json() {
-            out.object(object(&status));
+            out.reply(&Reply::Status(status.into()));
         } else {
             text(&status, out);
         }
         Ok(Exit::Done)
     }
-}
-
-fn object(status: &StatusReply) -> Object {
-    Object::new()
-        .number("revision", status.revision)
-        .number("oldest", status.oldest)
-        // A name, not a quantity, and too large for readers whose numbers are doubles.
-        .text("store_id", &format!("{:016x}", status.store_id))
-        .text("server_version", &status.server_version)
-        .number("uptime_ms", duration::millis(status.uptime))
-        .number("keys", status.keys)
-        .number("bytes", status.bytes)
-        .number("history_events", status.history_events)
-        .number("history_bytes", status.history_bytes)
-        .number("leases", status.leases)
-        .number("waits", status.waits)
-        .number("watches", status.watches)
-        .number("streams", status.streams)
-        .number("connections", status.connections)
-        .number("requests", status.requests)
-        .number("journal_records", status.journal_records)
-        .number("journal_commits", status.journal_commits)
-        .number("journal_bytes", status.journal_bytes)
-        .number("durable_revision", status.durable_revision)
-        .number("snapshot_bytes", status.snapshot_bytes)
-        .number("log_bytes", status.log_bytes)
-        .number(
-            "journal_sync_us",
-            u64::try_from(status.journal_sync.as_micros()).unwrap_or(u64::MAX),
-        )
 }
 
 fn journal(status: &StatusReply) -> String {

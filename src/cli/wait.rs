@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use super::argument::{Selection, bytes, parse_duration};
 use super::failure::{Exit, Failure};
-use super::json::{self, Object};
 use super::output::{Output, notice};
-use crate::{
-    Blob, Event, EventKind, KeyRange, Operations, Revision, WaitCondition, WaitOutcome, WaitRequest,
-};
+use crate::{Blob, KeyRange, Operations, Revision, WaitCondition, WaitOutcome, WaitRequest};
 
 /// Wait until a key changes, or until something holds
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints the key that changed, byte by byte, and a newline; nothing if --absent held already for a
-prefix. Exits with 4 when the time is over. With --json, `after` is what to give as the next
---after, also when the time is over; a loop that does so misses no revision.
+prefix. Exits with 4 when the time is over. With --json, `revision` is what to give as the
+next --after, also when the time is over; a loop that does so misses no revision.
 
 Without --after a condition that holds already is answered at once; with it, only later changes
 count. Without a condition, any change is one. Without KEY: any key.
@@ -73,11 +70,12 @@ impl WaitArgs {
             after: self.after,
             timeout: self.timeout,
         };
-        match store.wait(request).await? {
-            WaitOutcome::Met { revision, event } if out.json() => {
-                out.object(met(revision, event.as_ref(), &range));
-                Ok(Exit::Done)
-            }
+        let outcome = store.wait(request).await?;
+        if out.json() {
+            out.waited(&outcome);
+        }
+        match outcome {
+            WaitOutcome::Met { .. } if out.json() => Ok(Exit::Done),
             WaitOutcome::Met { event, .. } => {
                 let key = match (&event, &range) {
                     (Some(event), _) => Some(&event.kv.key),
@@ -91,14 +89,7 @@ impl WaitArgs {
                 Ok(Exit::Done)
             }
             WaitOutcome::Timeout { revision } => {
-                if out.json() {
-                    out.object(
-                        Object::new()
-                            .text("type", "timeout")
-                            .number("revision", revision)
-                            .number("after", revision),
-                    );
-                } else {
+                if !out.json() {
                     notice(format_args!("timeout; continue with --after {revision}"));
                 }
                 Ok(Exit::Timeout)
@@ -123,23 +114,4 @@ impl Until {
             WaitCondition::Changed
         }
     }
-}
-
-/// `revision` is the event's own; `after` is where to continue.
-fn met(revision: Revision, event: Option<&Event>, range: &KeyRange) -> Object {
-    let Some(event) = event else {
-        // Only what does not exist can hold without an event.
-        let object = Object::new().text("type", "absent");
-        let object = match range {
-            KeyRange::Key(key) => object.bytes("key", key),
-            _ => object,
-        };
-        return object.number("revision", revision).number("after", revision);
-    };
-    let object = Object::new().text("type", json::event_type(event)).bytes("key", &event.kv.key);
-    let object = match event.kind() {
-        EventKind::Put => object.bytes("value", &event.kv.value),
-        EventKind::Delete => object,
-    };
-    object.number("revision", event.revision()).number("after", revision)
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use serde::Serialize;
 
 use super::argument::{Selection, parse_duration};
 use super::failure::{Exit, Failure};
-use super::json::{self, Object};
 use super::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{
-    Delivery, Details, Error, ErrorCode, Event, KeyValue, Operations, Revision, WatchFrom,
-    WatchItem, WatchRequest,
+    Delivery, Details, Error, ErrorCode, Event, EventKind, KeyValue, Operations, Revision,
+    WatchFrom, WatchItem, WatchRequest,
 };
 
 /// Print changes as they happen
@@ -32,7 +33,7 @@ Examples:
   wakeful watch jobs/ --prefix --snapshot  what is there, then what changes
   wakeful watch jobs/ --prefix --from 100  what changed since, then what changes
   wakeful watch done --count 1 && echo changed
-  wakeful watch --json | jq .key")]
+  wakeful watch --json | jq .kv.key")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     selection: Selection,
@@ -108,11 +109,14 @@ impl WatchArgs {
             WatchItem::Snapshot { kvs, .. } => {
                 for kv in &kvs {
                     if out.json() {
-                        out.object(json::snapshot(kv, self.keys_only));
+                        out.object(&Line::new("snapshot", kv.mod_revision, Kv { kv: kv.shown() }));
                     } else {
                         out.line(self.line("snapshot", kv, ""));
                     }
                 }
+            }
+            WatchItem::SnapshotEnd { revision } if out.json() => {
+                mark("snapshot_end", None, revision, out);
             }
             WatchItem::SnapshotEnd { revision } => mark("synced", None, revision, out),
             WatchItem::Progress { revision } => mark("progress", None, revision, out),
@@ -133,7 +137,7 @@ impl WatchArgs {
 
     fn show_event(&self, event: &Event, out: &mut Output) {
         if out.json() {
-            out.object(json::event(event, self.keys_only, self.previous));
+            out.object(&Line::new(event_type(event), event.revision(), event.shown()));
             return;
         }
         let previous = match &event.previous {
@@ -142,7 +146,7 @@ impl WatchArgs {
             _ if event.kv.version == 1 => ", new".into(),
             _ => String::new(),
         };
-        out.line(self.line(json::event_type(event), &event.kv, &previous));
+        out.line(self.line(event_type(event), &event.kv, &previous));
     }
 
     fn line(&self, what: &str, kv: &KeyValue, previous: &str) -> String {
@@ -165,17 +169,44 @@ fn with_place(mut error: Error) -> Error {
     error
 }
 
-fn mark(what: &str, count: Option<u64>, revision: Revision, out: &mut Output) {
+fn mark(what: &'static str, count: Option<u64>, revision: Revision, out: &mut Output) {
     match (out.json(), count) {
-        (true, _) => {
-            let object = Object::new().text("type", what);
-            let object = match count {
-                Some(count) => object.number("count", count),
-                None => object,
-            };
-            out.object(object.number("revision", revision));
-        }
+        (true, Some(skipped)) => out.object(&Line::new(what, revision, Skipped { skipped })),
+        (true, None) => out.object(&Line::new(what, revision, ())),
         (false, Some(count)) => out.line(format_args!("{what} {count} (revision {revision})")),
         (false, None) => out.line(format_args!("{what} (revision {revision})")),
     }
+}
+
+/// `put` or `delete`.
+fn event_type(event: &Event) -> &'static str {
+    match event.kind() {
+        EventKind::Put => "put",
+        EventKind::Delete => "delete",
+    }
+}
+
+/// A line of JSON: what of the watch, at which revision, and the members of that.
+#[derive(Serialize)]
+struct Line<T> {
+    r#type: &'static str,
+    revision: Revision,
+    #[serde(flatten)]
+    rest: T,
+}
+
+impl<T> Line<T> {
+    fn new(r#type: &'static str, revision: Revision, rest: T) -> Self {
+        Self { r#type, revision, rest }
+    }
+}
+
+#[derive(Serialize)]
+struct Kv<T> {
+    kv: T,
+}
+
+#[derive(Serialize)]
+struct Skipped {
+    skipped: u64,
 }

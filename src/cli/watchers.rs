@@ -1,10 +1,11 @@
 //! `wakeful watchers`
 
 use super::failure::{Exit, Failure};
-use super::json::Object;
+use super::json::At;
 use super::output::Output;
 use super::table::{Kind, Table};
-use crate::{KeyRange, Operations, WatcherInfo, WatcherKind};
+use crate::rpc::proto::Shown;
+use crate::{Operations, Reply, WatcherInfo, WatcherKind};
 
 /// List waits and watches, or end one
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ impl WatchersArgs {
             Action::End { id } => {
                 store.end_watcher(id).await?;
                 if out.json() {
-                    out.object(Object::new().number("id", id).flag("ended", true));
+                    out.reply(&Reply::EndWatcher);
                 } else {
                     out.line(format_args!("ended {id}"));
                 }
@@ -73,7 +74,9 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
     loop {
         let page = store.watchers(after, 0).await?;
         if out.json() {
-            page.watchers.iter().for_each(|one| out.object(object(page.revision, one)));
+            let at =
+                |one: &WatcherInfo| out.object(&At { revision: page.revision, item: one.shown() });
+            page.watchers.iter().for_each(at);
         } else {
             table.print(page.watchers.iter().map(row).collect(), out);
         }
@@ -100,17 +103,4 @@ fn kind(kind: WatcherKind) -> &'static str {
         WatcherKind::Wait => "wait",
         WatcherKind::Watch => "watch",
     }
-}
-
-fn object(revision: u64, watcher: &WatcherInfo) -> Object {
-    let object = Object::new()
-        .number("revision", revision)
-        .number("id", watcher.id)
-        .text("kind", kind(watcher.kind));
-    let object = match &watcher.range {
-        KeyRange::Key(key) => object.bytes("key", key),
-        KeyRange::Prefix(prefix) => object.bytes("prefix", prefix),
-        KeyRange::Range { from, to } => object.bytes("from", from).bytes("to", to),
-    };
-    object.number("behind", watcher.behind).text("owner", &watcher.owner)
 }

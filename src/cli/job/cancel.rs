@@ -1,9 +1,9 @@
 //! `wakeful job cancel`
 
 use super::options::Which;
-use super::show;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations};
 
 /// Cancel a job, waiting or handed out
@@ -28,7 +28,7 @@ impl CancelArgs {
     ) -> Result<Exit, Failure> {
         let job = jobs.cancel_job(self.which.job()?).await?;
         if out.json() {
-            out.object(show::object(&job));
+            out.object(&job.shown());
         } else {
             out.line(format_args!("cancelled {}", job.id));
         }

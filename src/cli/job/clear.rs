@@ -45,8 +45,8 @@ impl ClearArgs {
             }
         }
         let request = JobRequest::ClearTopic(topic.clone());
-        let count = replay::all(&request, waiting, jobs, out.json()).await?;
-        replay::show("cancelled", &topic, count, out);
+        let changed = replay::all(&request, waiting, jobs, out.json()).await?;
+        replay::show(changed, out);
         Ok(Exit::Done)
     }
 }

@@ -6,6 +6,7 @@ use super::options::Topic;
 use super::show;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
+use crate::rpc::proto::Shown;
 use crate::{JobInfo, JobState, Operations};
 
 /// List the dead letters of a topic, and why they are
@@ -38,7 +39,7 @@ impl DeadArgs {
         while let Some(page) = pages.next(left, jobs).await? {
             for job in &page {
                 if out.json() {
-                    out.object(show::object(job));
+                    out.object(&job.shown());
                 } else {
                     letter(job, out);
                 }

@@ -1,10 +1,12 @@
 //! [`Ended`]: a job whose process is over, and the [`Line`] that is printed of it.
 
+use serde::Serialize;
+
 use super::hindrance::Hindrance;
 use super::show::one_line;
 use crate::cli::failure::Exit;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{Error, ErrorCode, Reservation, Settlement, Verdict};
 
 /// A job whose process is over.
@@ -76,24 +78,33 @@ impl Ended {
 /// What is printed of a job that is settled.
 #[derive(Debug)]
 pub(super) struct Line {
-    reservation: Reservation,
-    what: &'static str,
-    error: Option<String>,
+    pub(super) reservation: Reservation,
+    pub(super) what: &'static str,
+    pub(super) error: Option<String>,
 }
 
 impl Line {
     pub(super) fn print(&self, out: &mut Output) {
-        let Reservation { id, epoch } = self.reservation;
-        let error = self.error.as_deref();
+        let Self { reservation, what, error } = self;
         if out.json() {
-            let object = Object::new().number("id", id).number("epoch", epoch.into());
-            let object = object.text("result", self.what);
-            out.object(error.map_or(object.clone(), |error| object.text("error", error)));
+            let (reservation, error) = (reservation.shown(), error.as_deref());
+            out.object(&Settled { reservation, result: what, error });
         } else {
+            let error = error.as_deref();
             let error = error.map_or(String::new(), |error| format!(": {}", one_line(error)));
-            out.line(format_args!("{} {id}{error}", self.what));
+            out.line(format_args!("{what} {}{error}", reservation.id));
         }
     }
+}
+
+/// A [`Line`] in JSON.
+#[derive(Serialize)]
+struct Settled<'a, T> {
+    #[serde(flatten)]
+    reservation: T,
+    result: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// How many of `over` go well in one request: at least one.

@@ -4,6 +4,7 @@ use super::options::Which;
 use super::show;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations};
 
 /// Print what there is to tell of a job
@@ -29,7 +30,7 @@ impl GetArgs {
     ) -> Result<Exit, Failure> {
         let job = jobs.get_job(self.which.job()?).await?;
         if out.json() {
-            out.object(show::object(&job));
+            out.object(&job.shown());
         } else {
             show::facts(&job, out);
         }

@@ -6,12 +6,11 @@ use tokio::time::sleep;
 
 use super::SLICE;
 use super::options::Topic;
-use super::show::maybe_bytes;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
 use crate::cli::signal::Ends;
+use crate::rpc::proto::Shown;
 use crate::{
     Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
@@ -27,7 +26,7 @@ one command can do.
 
 Examples:
   wakeful job reserve resize --json > job.json &
-  wakeful job ack $(jq .id job.json) $(jq .epoch job.json) small.jpg
+  wakeful job ack $(jq .reservation[] job.json) small.jpg
   wakeful job reserve resize --credits 10 --wait 5s")]
 pub(crate) struct ReserveArgs {
     #[command(flatten)]
@@ -120,22 +119,10 @@ async fn hold(
 }
 
 fn show(job: &ReservedJob, out: &mut Output) {
-    let Reservation { id, epoch } = job.reservation;
-    if !out.json() {
+    if out.json() {
+        out.object(&job.shown());
+    } else {
+        let Reservation { id, epoch } = job.reservation;
         out.line(format_args!("{id} {epoch} {}", job.payload));
-        return;
     }
-    let object = Object::new()
-        .number("id", id)
-        .number("epoch", epoch.into())
-        .bytes("topic", &job.topic)
-        .bytes("payload", &job.payload);
-    let object = maybe_bytes(object, "index", job.index.as_ref());
-    let object = maybe_bytes(object, "order_key", job.order_key.as_ref());
-    out.object(
-        object
-            .number("failures", job.failures.into())
-            .number("losses", job.losses.into())
-            .number("pushed_ms", job.pushed),
-    );
 }

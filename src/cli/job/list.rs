@@ -1,11 +1,11 @@
 //! `wakeful job ls`
 
 use super::options::Topic;
-use super::show;
 use super::spec::{parse_state, state_name};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::cli::table::{Kind, Table};
+use crate::rpc::proto::Shown;
 use crate::{Blob, Error, JobInfo, JobState, Jobs, Operations};
 
 /// List the jobs of a topic
@@ -46,7 +46,7 @@ impl ListArgs {
             let mut pages = Pages::new(&self.topic.topic, state);
             while let Some(page) = pages.next(left, jobs).await? {
                 if out.json() {
-                    page.iter().for_each(|job| out.object(show::object(job)));
+                    page.iter().for_each(|job| out.object(&job.shown()));
                 } else {
                     table.print(page.iter().map(row).collect(), out);
                 }

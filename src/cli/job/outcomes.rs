@@ -4,6 +4,7 @@ use super::options::Topic;
 use super::{PAUSE, SLICE, show};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
+use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations, OutcomeSeq};
 
 /// Print what becomes of the jobs of a topic, as they finish
@@ -21,7 +22,7 @@ with 1 if outcomes after N are no longer kept, or if N is still to come. Ends wi
 Examples:
   wakeful job outcomes resize
   wakeful job outcomes resize --after 0    all that are kept, then those to come
-  wakeful job outcomes resize --json | jq -r 'select(.state == \"dead\") | .id'")]
+  wakeful job outcomes resize --json | jq -r 'select(.state == \"Dead\") | .id'")]
 pub(crate) struct OutcomesArgs {
     #[command(flatten)]
     topic: Topic,
@@ -56,7 +57,7 @@ impl OutcomesArgs {
             };
             for job in page.jobs.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if out.json() {
-                    out.object(show::object(job));
+                    out.object(&job.shown());
                 } else {
                     out.line(show::line(job));
                 }

@@ -2,8 +2,8 @@
 
 use super::options::Topic;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{Blob, Jobs, Operations};
 
 /// Stop handing out the jobs of a topic
@@ -56,7 +56,7 @@ async fn pause(
 ) -> Result<Exit, Failure> {
     let info = jobs.pause_topic(topic, paused).await?;
     if out.json() {
-        out.object(Object::new().bytes("topic", &info.name).flag("paused", info.paused));
+        out.object(&info.shown());
     } else {
         let what = if info.paused { "paused" } else { "resumed" };
         out.line(format_args!("{what} {}", info.name));

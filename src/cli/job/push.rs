@@ -7,10 +7,11 @@ use super::options::{Options, Topic, payload};
 use super::spec::state_name;
 use super::{SLICE, ask, moment, push_lines, wait};
 use crate::cli::argument::{bytes, parse_duration};
-use crate::cli::asks::{self, Asks};
+use crate::cli::asks::Asks;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
+use crate::cli::json::Written;
 use crate::cli::output::{Output, notice};
+use crate::rpc::proto::Shown;
 use crate::{
     Blob, Durability, Error, JobRef, JobReply, JobRequest, Operations, PushRequest, Pushed, Reply,
     Request, UnixMillis,
@@ -141,11 +142,7 @@ impl Target {
 pub(super) fn show(pushed: &[Pushed], durability: Option<Durability>, out: &mut Output) {
     for one in pushed {
         if out.json() {
-            let object = Object::new()
-                .number("id", one.id)
-                .text("state", state_name(one.state))
-                .flag("existing", one.existing);
-            out.object(asks::durable(object, durability));
+            out.object(&Written { item: one.shown(), durability });
         } else {
             out.line(one.id);
             notice_existing(one);

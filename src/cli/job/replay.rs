@@ -5,9 +5,8 @@ use std::time::Instant;
 use super::options::Topic;
 use super::{SAY_EVERY, ask};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::{Output, notice};
-use crate::{Blob, JobId, JobRequest, Jobs, Operations};
+use crate::{JobId, JobReply, JobRequest, Jobs, Operations, Reply};
 
 /// Make dead letters ready again
 #[derive(Debug, clap::Args)]
@@ -37,35 +36,36 @@ impl ReplayArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let topic = self.topic.topic;
-        let mut count = 0;
+        let mut changed = (0, false);
         if self.all {
             let dead = jobs.topic_info(&topic).await?.dead;
             let request = JobRequest::Replay { topic: topic.clone(), id: None };
-            count = all(&request, dead, jobs, out.json()).await?;
+            changed = all(&request, dead, jobs, out.json()).await?;
         }
         for id in self.ids {
             let request = JobRequest::Replay { topic: topic.clone(), id: Some(id) };
-            count += ask::changed(jobs, request).await?.0;
+            changed.0 += ask::changed(jobs, request).await?.0;
         }
-        show("replayed", &topic, count, out);
+        show(changed, out);
         Ok(Exit::Done)
     }
 }
 
 /// Does `request` again until there is no more to do, or `most` are changed, as there may be more for
-/// ever; says how far it is. Gives how many were changed.
+/// ever; says how far it is. Returns how many were changed, and whether
+/// there may be more.
 pub(super) async fn all(
     request: &JobRequest,
     most: u64,
     jobs: &impl Operations,
     quiet: bool,
-) -> Result<u64, Failure> {
+) -> Result<(u64, bool), Failure> {
     let (mut total, mut said) = (0, Instant::now());
     loop {
         let (count, more) = ask::changed(jobs, request.clone()).await?;
         total += count;
         if !more || total >= most {
-            return Ok(total);
+            return Ok((total, more));
         }
         if said.elapsed() >= SAY_EVERY && !quiet {
             said = Instant::now();
@@ -74,10 +74,10 @@ pub(super) async fn all(
     }
 }
 
-/// How many jobs of a topic were changed.
-pub(super) fn show(what: &str, topic: &Blob, count: u64, out: &mut Output) {
+/// Prints how many jobs were changed, and in JSON whether there may be more.
+pub(super) fn show((count, more): (u64, bool), out: &mut Output) {
     if out.json() {
-        out.object(Object::new().bytes("topic", topic).number(what, count));
+        out.reply(&Reply::Job(JobReply::Changed { count, more }));
     } else {
         out.line(count);
     }

@@ -2,13 +2,12 @@
 
 use super::moment;
 use super::options::{Options, Topic, payload};
-use super::show::{maybe, maybe_bytes};
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::table::{Kind, Table};
-use crate::{Blob, Jobs, Operations, PushRequest, Schedule, ScheduleInfo};
+use crate::rpc::proto::Shown;
+use crate::{Blob, JobRequest, Jobs, Operations, PushRequest, Reply, Schedule, ScheduleInfo};
 
 /// Push a job again and again, as a cron expression says
 #[derive(Debug, clap::Args)]
@@ -60,7 +59,7 @@ as its topic was full or its index was taken, its topic, and when.
 
 Examples:
   wakeful job schedules
-  wakeful job schedules --json | jq .name")]
+  wakeful job schedules --json | jq .schedule.name")]
 pub(crate) struct SchedulesArgs {}
 
 impl ScheduleArgs {
@@ -75,7 +74,7 @@ impl ScheduleArgs {
         let schedule = Schedule { name: self.name, cron: self.cron, timezone: self.tz, push };
         let info = jobs.set_schedule(schedule).await?;
         if out.json() {
-            out.object(object(&info));
+            out.object(&info.shown());
         } else {
             out.line(next(&info));
         }
@@ -89,9 +88,10 @@ impl UnscheduleArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        jobs.remove_schedule(&self.name).await?;
+        let request = JobRequest::RemoveSchedule(self.name.clone());
+        let reply = jobs.job(request).await?;
         if out.json() {
-            out.object(Object::new().bytes("name", &self.name).flag("ended", true));
+            out.reply(&Reply::Job(reply));
         } else {
             out.line(format_args!("ended {}", self.name));
         }
@@ -107,7 +107,7 @@ impl SchedulesArgs {
     ) -> Result<Exit, Failure> {
         let schedules = jobs.schedules().await?;
         if out.json() {
-            schedules.iter().for_each(|info| out.object(object(info)));
+            schedules.iter().for_each(|info| out.object(&info.shown()));
             return Ok(Exit::Done);
         }
         let columns = [
@@ -137,16 +137,4 @@ fn row(info: &ScheduleInfo) -> [String; 6] {
 
 fn next(info: &ScheduleInfo) -> String {
     info.next.map_or_else(|| "never".into(), moment::show)
-}
-
-fn object(info: &ScheduleInfo) -> Object {
-    let Schedule { name, cron, timezone, push } = &info.schedule;
-    let object = Object::new()
-        .bytes("name", name)
-        .text("cron", cron)
-        .text("timezone", timezone)
-        .bytes("topic", &push.topic)
-        .bytes("payload", &push.payload);
-    let object = maybe_bytes(object, "index", push.options.index.as_ref());
-    maybe(object, "next_ms", info.next).number("pushed", info.pushed).number("missed", info.missed)
 }

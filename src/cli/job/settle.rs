@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::ask;
+use super::ended::Line;
 use super::options::{Held, payload};
 use crate::cli::argument::{bytes, parse_duration};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::{Blob, Jobs, Operations, Reservation, Settlement, Verdict};
 
@@ -124,7 +124,7 @@ impl TouchArgs {
 async fn settle(
     reservation: Reservation,
     verdict: Verdict,
-    what: &str,
+    what: &'static str,
     jobs: &impl Operations,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
@@ -133,12 +133,6 @@ async fn settle(
     Ok(Exit::Done)
 }
 
-pub(super) fn tell(reservation: Reservation, what: &str, out: &mut Output) {
-    let Reservation { id, epoch } = reservation;
-    if out.json() {
-        let object = Object::new().number("id", id).number("epoch", epoch.into());
-        out.object(object.flag(what, true));
-    } else {
-        out.line(format_args!("{what} {id}"));
-    }
+pub(super) fn tell(reservation: Reservation, what: &'static str, out: &mut Output) {
+    Line { reservation, what, error: None }.print(out);
 }

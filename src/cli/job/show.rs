@@ -1,47 +1,9 @@
-//! A job as it is printed: an object, or facts for people.
+//! A job as it is printed for people.
 
 use super::moment;
 use super::spec::state_name;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::{Blob, JobInfo, JobState};
-
-/// Everything there is to tell of a job. Times are milliseconds since 1970.
-pub(super) fn object(job: &JobInfo) -> Object {
-    let object = Object::new()
-        .number("id", job.id)
-        .bytes("topic", &job.topic)
-        .text("state", state_name(job.state));
-    let object = maybe_bytes(object, "index", job.index.as_ref());
-    let object = maybe_bytes(object, "order_key", job.order_key.as_ref());
-    let object = object
-        .number("priority", job.priority.into())
-        .number("epoch", job.epoch.into())
-        .number("failures", job.failures.into())
-        .number("losses", job.losses.into())
-        .number("retry_max", job.retry_max.into())
-        .number("pushed_ms", job.pushed);
-    let object = maybe(object, "due_ms", job.due);
-    let object = maybe(object, "started_ms", job.started);
-    let object = maybe(object, "finished_ms", job.finished);
-    let object = maybe_bytes(object, "payload", job.payload.as_ref());
-    let object = maybe_bytes(object, "progress", job.progress.as_ref());
-    let object = if job.errors.is_empty() {
-        object
-    } else {
-        object.texts("errors", job.errors.iter().map(String::as_str))
-    };
-    let object = maybe_bytes(object, "output", job.output.as_ref());
-    maybe(object, "outcome", job.outcome)
-}
-
-pub(super) fn maybe(object: Object, name: &str, number: Option<u64>) -> Object {
-    number.map_or(object.clone(), |number| object.number(name, number))
-}
-
-pub(super) fn maybe_bytes(object: Object, name: &str, bytes: Option<&Blob>) -> Object {
-    bytes.map_or(object.clone(), |bytes| object.bytes(name, bytes))
-}
 
 /// One fact a line.
 pub(super) fn facts(job: &JobInfo, out: &mut Output) {

@@ -9,6 +9,7 @@ use super::spec::state_name;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
+use crate::rpc::proto::Shown;
 use crate::{Error, ErrorCode, JobInfo, JobRef, JobState, Jobs, Operations};
 
 /// Wait until a job is finished, and print its result
@@ -53,7 +54,7 @@ pub(super) fn print(job: JobInfo, raw: bool, out: &mut Output) -> Result<Exit, F
         _ => Exit::Timeout,
     };
     if out.json() {
-        out.object(show::object(&job));
+        out.object(&job.shown());
         return Ok(exit);
     }
     match job.state {

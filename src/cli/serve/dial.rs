@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 #[cfg(feature = "tls")]
 use crate::ClientTls;
 use crate::cli::Common;
 use crate::cli::argument::address;
 use crate::cli::failure::Failure;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 #[cfg(feature = "tls")]
 use crate::cli::tls::TlsArgs;
@@ -98,7 +99,7 @@ impl Links {
         for addr in &self.addrs {
             wakeful.dial(addr, self.options.clone()).await?;
             if out.json() {
-                out.object(Object::new().text("dialing", addr).text("name", name));
+                out.object(&json!({ "dialing": addr, "name": name }));
             } else {
                 out.line(format_args!("dialing {addr} as {name}"));
             }

@@ -1,8 +1,9 @@
 //! [`LimitArgs`]: the limits of a [`Config`] by their names.
 
+use serde_json::json;
+
 use crate::Config;
 use crate::cli::failure::Failure;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::settings::check_limit_name;
 
@@ -36,7 +37,7 @@ impl LimitArgs {
 pub(crate) fn print(config: &Config, out: &mut Output) -> Result<(), Failure> {
     for (name, value) in config.entries() {
         if out.json() {
-            out.object(Object::new().text("name", name).text("value", &value));
+            out.object(&json!({ "name": name, "value": value }));
         } else {
             out.line(format_args!("{name}={value}"));
         }

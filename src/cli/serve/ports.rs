@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
+use serde_json::json;
 use tokio::net::TcpSocket;
 
 use crate::address::cannot_listen;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::config::RpcConfig;
 #[cfg(feature = "tls")]
@@ -172,8 +172,11 @@ fn cannot(error: Error, where_to: &str) -> Failure {
 
 fn say(addr: SocketAddr, tls: bool, out: &mut Output) {
     if out.json() {
-        let listening = Object::new().text("listening", &addr.to_string());
-        out.object(if tls { listening.flag("tls", true) } else { listening });
+        let listening = addr.to_string();
+        out.object(&match tls {
+            true => json!({ "listening": listening, "tls": true }),
+            false => json!({ "listening": listening }),
+        });
     } else {
         out.line(format_args!("listening on {addr}{}", if tls { " with TLS" } else { "" }));
     }

@@ -1,13 +1,15 @@
 //! [`Report`]: what a server is told, and where each value is from.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use clap::{ArgMatches, Command};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::options::{CONFIG, ServerOption};
 use super::{Resolved, Source};
 use crate::Config;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 
 /// Everything a server is told.
@@ -82,7 +84,7 @@ impl Report {
     /// Prints it; what is for people is a file that says the same.
     pub(crate) fn print(&self, config: &Config, out: &mut Output) {
         if out.json() {
-            self.lines.iter().for_each(|line| out.object(line.object()));
+            self.lines.iter().for_each(|line| out.object(&line.object()));
         } else {
             self.lines.iter().for_each(|line| out.line(line.toml()));
             out.line("\n[limits]");
@@ -90,8 +92,8 @@ impl Report {
         for (name, value) in config.entries() {
             let source = self.limits.get(name).unwrap_or(&Source::Default);
             if out.json() {
-                let limit = Object::new().text("limit", name).text("value", &value);
-                out.object(with_source(limit, source));
+                let named = Named::Limit { limit: name, value: &value };
+                out.object(&Setting { named, origin: source.into() });
             } else {
                 let bare = value.bytes().all(|byte| byte.is_ascii_digit());
                 let value = if bare { value } else { quoted(&value) };
@@ -115,27 +117,56 @@ impl Line {
         }
     }
 
-    fn object(&self) -> Object {
-        let object = Object::new().text("name", &self.name);
-        let object = match (self.form, self.values.first()) {
-            (_, None) => object.null("value"),
-            (Form::Secret, Some(_)) => object.flag("secret", true),
-            (Form::Flag, Some(value)) => object.flag("value", value == "true"),
-            (Form::List, Some(_)) => object.texts("value", self.values.iter().map(String::as_str)),
-            (Form::Text | Form::File, Some(value)) => object.text("value", value),
+    fn object(&self) -> Setting<'_> {
+        let name = &*self.name;
+        let value = |value| Named::Option { name, value };
+        let named = match (self.form, self.values.first()) {
+            (_, None) => value(Value::Null),
+            (Form::Secret, Some(_)) => Named::Secret { name, secret: true },
+            (Form::Flag, Some(flag)) => value(json!(flag == "true")),
+            (Form::List, Some(_)) => value(json!(self.values)),
+            (Form::Text | Form::File, Some(text)) => value(json!(text)),
         };
-        with_source(object, &self.source)
+        Setting { named, origin: (&self.source).into() }
     }
 }
 
-fn with_source(object: Object, source: &Source) -> Object {
-    match source {
-        Source::Default => object.text("origin", "default"),
-        Source::Flag => object.text("origin", "flag"),
-        Source::Environment(name) => object.text("origin", "environment").text("variable", name),
-        Source::File { file, line } => {
-            let file = Path::new(file).to_string_lossy();
-            object.text("origin", "file").text("file", &file).number("line", *line as u64)
+/// A setting in JSON.
+#[derive(Serialize)]
+struct Setting<'a> {
+    #[serde(flatten)]
+    named: Named<'a>,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Named<'a> {
+    Option { name: &'a str, value: Value },
+    Secret { name: &'a str, secret: bool },
+    Limit { limit: &'a str, value: &'a str },
+}
+
+/// A [`Source`] in JSON.
+#[derive(Serialize)]
+#[serde(tag = "origin", rename_all = "lowercase")]
+enum Origin<'a> {
+    Default,
+    Flag,
+    Environment { variable: &'a str },
+    File { file: Cow<'a, str>, line: usize },
+}
+
+impl<'a> From<&'a Source> for Origin<'a> {
+    fn from(source: &'a Source) -> Self {
+        match source {
+            Source::Default => Self::Default,
+            Source::Flag => Self::Flag,
+            Source::Environment(variable) => Self::Environment { variable },
+            Source::File { file, line } => {
+                Self::File { file: Path::new(file).to_string_lossy(), line: *line }
+            }
         }
     }
 }

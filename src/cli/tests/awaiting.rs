@@ -53,13 +53,13 @@ fn watch() {
         items(),
         expect![[r#"
             > WatchRequest { range: Key("a"), from: Snapshot, puts: true, deletes: true, previous: true, keys_only: false, progress: None, delivery: All }
-            {"type":"snapshot","key":"a","value":"1","revision":2,"create_revision":2,"version":1}
-            {"type":"synced","revision":3}
-            {"type":"put","key":"a","value":"2","revision":4,"create_revision":2,"version":3,"previous":{"value":"1","create_revision":2,"mod_revision":2,"version":1}}
+            {"type":"snapshot","revision":2,"kv":{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1,"lease":"0"}}
+            {"type":"snapshot_end","revision":3}
+            {"type":"put","revision":4,"kv":{"key":"a","value":"2","create_revision":2,"mod_revision":4,"version":3,"lease":"0"},"previous":{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1,"lease":"0"}}
             {"type":"progress","revision":4}
-            {"type":"skipped","count":2,"revision":6}
-            {"type":"delete","key":"a","revision":5,"previous":null}
-            {"type":"put","key":"b","value":"x y\n","revision":6,"create_revision":2,"version":5,"previous":null}
+            {"type":"skipped","revision":6,"skipped":2}
+            {"type":"delete","revision":5,"kv":{"key":"a","value":"","create_revision":0,"mod_revision":5,"version":0,"lease":"0"},"previous":null}
+            {"type":"put","revision":6,"kv":{"key":"b","value":"x y\n","create_revision":2,"mod_revision":6,"version":5,"lease":"0"},"previous":null}
             exit 0
         "#]],
     );
@@ -96,19 +96,19 @@ fn wait() {
         "wait --after 4 --timeout 1m --json",
         met(5, Some(delete("b", 5))),
         expect![[r#"
-        > WaitRequest { range: Prefix(""), condition: Changed, after: Some(4), timeout: Some(60s) }
-        {"type":"delete","key":"b","revision":5,"after":5}
-        exit 0
-    "#]],
+            > WaitRequest { range: Prefix(""), condition: Changed, after: Some(4), timeout: Some(60s) }
+            {"met":true,"revision":5,"event":{"kv":{"key":"b","value":"","create_revision":0,"mod_revision":5,"version":0,"lease":"0"},"previous":null}}
+            exit 0
+        "#]],
     );
     check(
         "wait a --equals 1 --json",
         met(9, Some(put("a", "1", 3))),
         expect![[r#"
-        > WaitRequest { range: Key("a"), condition: Equals("1"), after: None, timeout: None }
-        {"type":"put","key":"a","value":"1","revision":3,"after":9}
-        exit 0
-    "#]],
+            > WaitRequest { range: Key("a"), condition: Equals("1"), after: None, timeout: None }
+            {"met":true,"revision":9,"event":{"kv":{"key":"a","value":"1","create_revision":2,"mod_revision":3,"version":2,"lease":"0"},"previous":null}}
+            exit 0
+        "#]],
     );
     check(
         "wait a --absent",
@@ -132,7 +132,7 @@ fn wait() {
         met(9, None),
         expect![[r#"
             > WaitRequest { range: Key("a"), condition: Absent, after: None, timeout: None }
-            {"type":"absent","key":"a","revision":9,"after":9}
+            {"met":true,"revision":9,"event":null}
             exit 0
         "#]],
     );
@@ -168,7 +168,7 @@ fn wait() {
         timeout(),
         expect![[r#"
             > WaitRequest { range: Key("a"), condition: Exists, after: None, timeout: None }
-            {"type":"timeout","revision":7,"after":7}
+            {"met":false,"revision":7,"event":null}
             exit 4
         "#]],
     );

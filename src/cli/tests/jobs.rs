@@ -62,10 +62,10 @@ fn a_job_is_named_by_id_or_by_topic_and_index() {
         "job get resize --index photo-17 --json",
         [one(JobState::Done)],
         expect![[r#"
-        > Job(Get(Index { topic: "resize", index: "photo-17" }))
-        {"id":17,"topic":"resize","state":"done","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"output":"small\tphoto","outcome":5}
-        exit 0
-    "#]],
+            > Job(Get(Index { topic: "resize", index: "photo-17" }))
+            {"id":17,"topic":"resize","state":"Done","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":"small\tphoto","outcome":5}
+            exit 0
+        "#]],
     );
     check(
         "job get resize",
@@ -136,10 +136,10 @@ fn waiting_for_a_job_prints_its_result_and_exits_as_it_ended() {
         "job wait 17 --json",
         [one(JobState::Dead)],
         expect![[r#"
-        > Job(Await { job: Id(17), wait: Some(30s) })
-        {"id":17,"topic":"resize","state":"dead","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"outcome":5}
-        exit 1
-    "#]],
+            > Job(Await { job: Id(17), wait: Some(30s) })
+            {"id":17,"topic":"resize","state":"Dead","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":null,"outcome":5}
+            exit 1
+        "#]],
     );
     check(
         "job wait 17 --timeout 5s",
@@ -195,7 +195,7 @@ fn lists_are_read_to_their_end() {
         [page(&[JobState::Done, JobState::Done], 17, true)],
         expect![[r#"
             > Job(List { topic: "resize", state: Done, after: 0, limit: 1 })
-            {"id":17,"topic":"resize","state":"done","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"output":"small\tphoto","outcome":5}
+            {"id":17,"topic":"resize","state":"Done","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":"small\tphoto","outcome":5}
             exit 0
         "#]],
     );
@@ -222,10 +222,10 @@ fn lists_are_read_to_their_end() {
         "job dead resize --json",
         [page(&[JobState::Dead], 17, false)],
         expect![[r#"
-        > Job(List { topic: "resize", state: Dead, after: 0, limit: 0 })
-        {"id":17,"topic":"resize","state":"dead","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"outcome":5}
-        exit 0
-    "#]],
+            > Job(List { topic: "resize", state: Dead, after: 0, limit: 0 })
+            {"id":17,"topic":"resize","state":"Dead","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":null,"outcome":5}
+            exit 0
+        "#]],
     );
     check(
         "job ls nothing",
@@ -266,10 +266,10 @@ fn outcomes_go_on_from_the_last() {
         "job outcomes resize --json --count 1",
         [page(&ended[..1], 5, false)],
         expect![[r#"
-        > Job(Outcomes { topic: "resize", after: None, limit: 0, wait: Some(30s) })
-        {"id":17,"topic":"resize","state":"done","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"output":"small\tphoto","outcome":5}
-        exit 0
-    "#]],
+            > Job(Outcomes { topic: "resize", after: None, limit: 0, wait: Some(30s) })
+            {"id":17,"topic":"resize","state":"Done","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":"small\tphoto","outcome":5}
+            exit 0
+        "#]],
     );
     check(
         "job outcomes resize",
@@ -307,10 +307,10 @@ fn what_is_held_is_settled_by_id_and_epoch() {
         "job nack 17 2 why --after 0s --json",
         [settled()],
         expect![[r#"
-        > Job(Settle([Settlement { reservation: Reservation { id: 17, epoch: 2 }, verdict: Retry { after: Some(0ns), error: "why" } }]))
-        {"id":17,"epoch":2,"failed":true}
-        exit 0
-    "#]],
+            > Job(Settle([Settlement { reservation: Reservation { id: 17, epoch: 2 }, verdict: Retry { after: Some(0ns), error: "why" } }]))
+            {"id":17,"epoch":2,"result":"failed"}
+            exit 0
+        "#]],
     );
     check(
         "job nack 17 2 why --fail",
@@ -405,7 +405,7 @@ fn what_is_reserved_by_hand_is_held_until_it_is_settled() {
         expect![[r#"
             > Job(Reserve(ReserveRequest { topic: "resize", credits: 1, wait: Some(1s), visibility: Some(30ms) }))
             > Job(Touch { reservations: [Reservation { id: 17, epoch: 2 }], visibility: None })
-            {"id":17,"epoch":2,"topic":"resize","payload":"a\nb","order_key":"k","failures":1,"losses":0,"pushed_ms":5}
+            {"reservation":{"id":17,"epoch":2},"topic":"resize","payload":"a\nb","index":null,"order_key":"k","failures":1,"losses":0,"pushed":5}
             exit 0
         "#]],
     );

@@ -41,7 +41,7 @@ fn set() {
         [reply(false, None)],
         expect![[r#"
             > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false })
-            {"revision":2,"changed":false,"durability":"memory"}
+            {"revision":2,"changed":false,"lease":"0","previous":null,"durability":null}
             exit 0
         "#]],
     );
@@ -50,7 +50,7 @@ fn set() {
         [reply(true, Some(kv("a", "0", 2)))],
         expect![[r#"
             > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: true })
-            {"revision":2,"changed":true,"previous":{"value":"0","create_revision":2,"mod_revision":2,"version":1},"durability":"memory"}
+            {"revision":2,"changed":true,"lease":"0","previous":{"key":"a","value":"0","create_revision":2,"mod_revision":2,"version":1,"lease":"0"},"durability":null}
             exit 0
         "#]],
     );
@@ -63,10 +63,10 @@ fn d9_a_write_asks_and_json_says_what_it_got() {
         "set a 1 --durability fsync --json",
         [Answer::Reply(set.clone())],
         expect![[r#"
-        > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false }) as Fsync
-        {"revision":2,"changed":true,"durability":"fsync"}
-        exit 0
-    "#]],
+            > Set(SetRequest { key: "a", value: "1", lease: 0, ttl: None, only_if_changed: true, return_previous: false }) as Fsync
+            {"revision":2,"changed":true,"lease":"0","previous":null,"durability":"fsync"}
+            exit 0
+        "#]],
     );
     check(
         "set a 1 --durability interval",
@@ -83,7 +83,7 @@ fn d9_a_write_asks_and_json_says_what_it_got() {
         [Answer::Reply(Reply::Delete(deleted.clone()))],
         expect![[r#"
             > Delete(DeleteRequest { range: Key("a"), return_previous: false }) as Fsync
-            {"revision":4,"deleted":1,"durability":"fsync"}
+            {"revision":4,"deleted":1,"previous":[],"durability":"fsync"}
             exit 0
         "#]],
     );
@@ -103,7 +103,7 @@ fn d9_a_write_asks_and_json_says_what_it_got() {
         [Answer::Reply(Reply::LeaseGrant(granted))],
         expect![[r#"
             > LeaseGrant(LeaseGrantRequest { id: 0, ttl: 30s }) as Fsync
-            {"revision":3,"lease":42,"ttl_ms":30000,"durability":"fsync"}
+            {"revision":3,"id":"42","ttl_ms":30000,"durability":"fsync"}
             exit 0
         "#]],
     );
@@ -112,7 +112,7 @@ fn d9_a_write_asks_and_json_says_what_it_got() {
         [Answer::Reply(Reply::LeaseRevoke(deleted))],
         expect![[r#"
             > LeaseRevoke(42) as Fsync
-            {"revision":4,"lease":42,"deleted":1,"durability":"fsync"}
+            {"revision":4,"deleted":1,"previous":[],"durability":"fsync"}
             exit 0
         "#]],
     );
@@ -144,10 +144,10 @@ fn get() {
         "get a --json",
         [reply(Some(kv("a", "1", 3)))],
         expect![[r#"
-        > Get(GetRequest { key: "a", revision: 0 })
-        {"revision":9,"key":"a","value":"1","create_revision":2,"mod_revision":3,"version":2}
-        exit 0
-    "#]],
+            > Get(GetRequest { key: "a", revision: 0 })
+            {"revision":9,"kv":{"key":"a","value":"1","create_revision":2,"mod_revision":3,"version":2,"lease":"0"}}
+            exit 0
+        "#]],
     );
     check(
         "get a",
@@ -198,7 +198,7 @@ fn del() {
         reply(0, vec![]),
         expect![[r#"
             > Delete(DeleteRequest { range: Range { from: "a", to: "c" }, return_previous: false })
-            {"revision":4,"deleted":0,"durability":"memory"}
+            {"revision":4,"deleted":0,"previous":[],"durability":null}
             {"error":{"code":"NotFound","message":"nothing deleted: there is no key `[a, c)`"}}
             exit 3
         "#]],
@@ -208,7 +208,7 @@ fn del() {
         reply(1, vec![kv("a", "1", 2)]),
         expect![[r#"
             > Delete(DeleteRequest { range: Key("a"), return_previous: true })
-            {"revision":4,"deleted":1,"previous":[{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}],"durability":"memory"}
+            {"revision":4,"deleted":1,"previous":[{"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1,"lease":"0"}],"durability":null}
             exit 0
         "#]],
     );
@@ -248,13 +248,13 @@ fn range_pages_are_of_one_revision() {
         "range a --to d --json",
         pages(),
         expect![[r#"
-        > Range(RangeRequest { range: Range { from: "a", to: "d" }, revision: 0, limit: 0, order: Ascending, keys_only: false, count_only: false, after: None })
-        > Range(RangeRequest { range: Range { from: "a", to: "d" }, revision: 9, limit: 0, order: Ascending, keys_only: false, count_only: false, after: Some("b") })
-        {"revision":9,"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1}
-        {"revision":9,"key":"b","value":"2\t","create_revision":2,"mod_revision":3,"version":2}
-        {"revision":9,"key":"c","value":"3","create_revision":2,"mod_revision":4,"version":3}
-        exit 0
-    "#]],
+            > Range(RangeRequest { range: Range { from: "a", to: "d" }, revision: 0, limit: 0, order: Ascending, keys_only: false, count_only: false, after: None })
+            > Range(RangeRequest { range: Range { from: "a", to: "d" }, revision: 9, limit: 0, order: Ascending, keys_only: false, count_only: false, after: Some("b") })
+            {"revision":9,"key":"a","value":"1","create_revision":2,"mod_revision":2,"version":1,"lease":"0"}
+            {"revision":9,"key":"b","value":"2\t","create_revision":2,"mod_revision":3,"version":2,"lease":"0"}
+            {"revision":9,"key":"c","value":"3","create_revision":2,"mod_revision":4,"version":3,"lease":"0"}
+            exit 0
+        "#]],
     );
     check(
         "range --all --limit 3 --descending --keys-only",
@@ -312,7 +312,7 @@ fn txn() {
         reply(true, vec![set, deleted, got(Some(kv("a", "2", 5)))]),
         expect![[r#"
             > Txn(TxnRequest { compares: [Compare { range: Key("a"), op: Equal, target: Value("1") }, Compare { range: Key("a"), op: Equal, target: ModRevision(4) }], success: [Set(SetRequest { key: "a", value: "2", lease: 0, ttl: None, only_if_changed: true, return_previous: false }), Delete(DeleteRequest { range: Key("b"), return_previous: false }), Get(GetRequest { key: "a", revision: 0 })], failure: [Get(GetRequest { key: "a", revision: 0 })] })
-            {"revision":5,"succeeded":true,"results":[{"type":"set","revision":5,"changed":true},{"type":"delete","revision":5,"deleted":1},{"type":"get","revision":5,"key":"a","value":"2","create_revision":2,"mod_revision":5,"version":4}],"durability":"memory"}
+            {"revision":5,"succeeded":true,"results":[{"Set":{"revision":5,"changed":true,"lease":"0","previous":null}},{"Delete":{"revision":5,"deleted":1,"previous":[]}},{"Get":{"revision":5,"kv":{"key":"a","value":"2","create_revision":2,"mod_revision":5,"version":4,"lease":"0"}}}],"durability":null}
             exit 0
         "#]],
     );

@@ -25,7 +25,7 @@ fn a_push_prints_the_id_and_json_whether_it_was_there() {
         [pushed(true)],
         expect![[r#"
             > Job(Push { jobs: [PushRequest { topic: "resize", payload: "", options: PushOptions { index: Some("a"), unique: Finished(300s), order_key: Some("k"), priority: 7, delay: 5s, retry_max: Some(0), loss_max: Some(9), backoff: Some(List([1s, 60s])) } }], wait: 10s }) as Fsync
-            {"id":17,"state":"ready","existing":true,"durability":"fsync"}
+            {"id":17,"state":"Ready","existing":true,"durability":"fsync"}
             exit 0
         "#]],
     );
@@ -78,7 +78,7 @@ fn a_push_that_waits_prints_what_job_wait_prints_and_exits_as_it_does() {
         expect![[r#"
             > Job(Push { jobs: [PushRequest { topic: "shout", payload: "hello", options: PushOptions { index: None, unique: Unfinished, order_key: None, priority: 0, delay: 0ns, retry_max: None, loss_max: None, backoff: None } }], wait: 0ns })
             > Job(Await { job: Id(17), wait: Some(5s) })
-            {"id":17,"topic":"resize","state":"cancelled","index":"photo-17","priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed_ms":1700000000000,"started_ms":1700000001000,"finished_ms":1700000002000,"errors":["first"],"outcome":5}
+            {"id":17,"topic":"resize","state":"Cancelled","payload":null,"index":"photo-17","order_key":null,"priority":0,"epoch":2,"failures":1,"losses":0,"retry_max":3,"pushed":1700000000000,"due":null,"started":1700000001000,"finished":1700000002000,"progress":null,"errors":["first"],"output":null,"outcome":5}
             exit 1
         "#]],
     );

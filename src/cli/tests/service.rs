@@ -20,7 +20,7 @@ fn lease() {
         granted(),
         expect![[r#"
             > LeaseGrant(LeaseGrantRequest { id: 42, ttl: 30s })
-            {"revision":3,"lease":42,"ttl_ms":30000,"durability":"memory"}
+            {"revision":3,"id":"42","ttl_ms":30000,"durability":null}
             exit 0
         "#]],
     );
@@ -107,7 +107,7 @@ fn lease() {
             > LeaseTimeToLive(42)
             > LeaseKeys { id: 42, after: "\xff", limit: 0 }
             > LeaseKeys { id: 42, after: "b", limit: 0 }
-            {"revision":3,"lease":42,"granted_ms":30000,"remaining_ms":28500,"keys":[{"key":"a"},{"key_base64":"/w=="},{"key":"b"},{"key":"c"}]}
+            {"revision":3,"id":"42","granted_ms":30000,"remaining_ms":28500,"keys":["a",{"base64":"/w=="},"b","c"]}
             exit 0
         "#]],
     );
@@ -162,12 +162,12 @@ fn watchers() {
         "watchers list --json",
         pages(),
         expect![[r#"
-        > Watchers { after: 0, limit: 0 }
-        > Watchers { after: 1, limit: 0 }
-        {"revision":3,"id":1,"kind":"wait","key":"a","behind":0,"owner":"127.0.0.1:5000 wakeful watch"}
-        {"revision":3,"id":17,"kind":"watch","from":"a","to":"c","behind":0,"owner":"127.0.0.1:5000 wakeful watch"}
-        exit 0
-    "#]],
+            > Watchers { after: 0, limit: 0 }
+            > Watchers { after: 1, limit: 0 }
+            {"revision":3,"id":"1","watch":false,"owner":"127.0.0.1:5000 wakeful watch","range":{"Key":"a"},"behind":0}
+            {"revision":3,"id":"17","watch":true,"owner":"127.0.0.1:5000 wakeful watch","range":{"Range":{"from":"a","to":"c"}},"behind":0}
+            exit 0
+        "#]],
     );
     check(
         "watchers list",
@@ -235,7 +235,7 @@ fn compact_and_status() {
         status(),
         expect![[r#"
             > Status
-            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0,"journal_sync_us":0}
+            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0}
             exit 0
         "#]],
     );

@@ -69,11 +69,11 @@ fn services_are_listed() {
         "services --json",
         answer(),
         expect![[r#"
-        > Services
-        {"service":"Clock","methods":["Now"]}
-        {"service":"HelloService","methods":["Hello","Login"]}
-        exit 0
-    "#]],
+            > Services
+            {"name":"Clock","methods":["Now"]}
+            {"name":"HelloService","methods":["Hello","Login"]}
+            exit 0
+        "#]],
     );
     check(
         "services",

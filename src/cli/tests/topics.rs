@@ -26,7 +26,7 @@ fn a_topic_is_cleared_replayed_paused_and_resumed() {
             > Job(Topic("resize"))
             > Job(Replay { topic: "resize", id: None })
             > Job(Replay { topic: "resize", id: None })
-            {"topic":"resize","replayed":1030}
+            {"count":1030,"more":false}
             exit 0
         "#]],
     );
@@ -75,10 +75,10 @@ fn a_topic_is_cleared_replayed_paused_and_resumed() {
         "job resume resize --json",
         [topic(false)],
         expect![[r#"
-        > Job(PauseTopic { topic: "resize", paused: false })
-        {"topic":"resize","paused":false}
-        exit 0
-    "#]],
+            > Job(PauseTopic { topic: "resize", paused: false })
+            {"name":"resize","settings":{"concurrency":null,"rate":null,"jobs_max":null,"bytes_max":null,"retry_max":5,"loss_max":null,"backoff":null,"order_limit":null,"order_skips":false},"paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"oldest_ms":150000,"pushed_recent":47,"finished_recent":12345,"waiting_workers":2}
+            exit 0
+        "#]],
     );
 }
 
@@ -122,7 +122,7 @@ fn schedules() {
         [listed(vec![ScheduleInfo { next: None, ..info() }])],
         expect![[r#"
             > Job(Schedules)
-            {"name":"nightly","cron":"0 3 * * *","timezone":"Europe/Berlin","topic":"report","payload":"today","pushed":3,"missed":1}
+            {"schedule":{"name":"nightly","cron":"0 3 * * *","timezone":"Europe/Berlin","push":{"topic":"report","payload":"today","index":null,"unique":"Unfinished","order_key":null,"priority":0,"delay_ms":0,"retry_max":null,"loss_max":null,"backoff":null}},"next":null,"pushed":3,"missed":1}
             exit 0
         "#]],
     );
@@ -191,11 +191,11 @@ fn topics() {
         "topics list --json",
         listed(),
         expect![[r#"
-        > Job(Topics { after: "", limit: 0 })
-        {"topic":"resize","paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
-        {"topic":"mail","paused":true,"ready":0,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
-        exit 0
-    "#]],
+            > Job(Topics { after: "", limit: 0 })
+            {"name":"resize","settings":{"concurrency":null,"rate":null,"jobs_max":null,"bytes_max":null,"retry_max":5,"loss_max":null,"backoff":null,"order_limit":null,"order_skips":false},"paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"oldest_ms":150000,"pushed_recent":47,"finished_recent":12345,"waiting_workers":2}
+            {"name":"mail","settings":{"concurrency":null,"rate":null,"jobs_max":null,"bytes_max":null,"retry_max":5,"loss_max":null,"backoff":null,"order_limit":null,"order_skips":false},"paused":true,"ready":0,"delayed":3,"reserved":4,"dead":1,"bytes":900,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"oldest_ms":150000,"pushed_recent":47,"finished_recent":12345,"waiting_workers":2}
+            exit 0
+        "#]],
     );
     check(
         "topics",
@@ -249,7 +249,7 @@ fn a_topic_is_shown_with_the_settings_that_count_for_it() {
         [job(JobReply::Topic(Box::new(topic())))],
         expect![[r#"
             > Job(Topic("resize"))
-            {"topic":"resize","paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"oldest_ms":150000,"pushed_10s":47,"finished_10s":12345,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"waiting_workers":2,"settings":{"retry_max":5,"order_retry":"block"}}
+            {"name":"resize","settings":{"concurrency":null,"rate":null,"jobs_max":null,"bytes_max":null,"retry_max":5,"loss_max":null,"backoff":null,"order_limit":null,"order_skips":false},"paused":false,"ready":12,"delayed":3,"reserved":4,"dead":1,"bytes":900,"pushed_total":2000,"done_total":1980,"dead_total":1,"cancelled_total":0,"evicted_total":0,"oldest_ms":150000,"pushed_recent":47,"finished_recent":12345,"waiting_workers":2}
             exit 0
         "#]],
     );

@@ -4,11 +4,10 @@ mod set;
 mod show;
 
 use super::failure::{Exit, Failure};
-use super::job::spec::{show_backoff, show_rate};
-use super::json::Object;
 use super::output::Output;
 use super::table::{Kind, Table};
-use crate::{Jobs, Operations, OrderRetry, TopicInfo, duration};
+use crate::rpc::proto::Shown;
+use crate::{Jobs, Operations, OrderRetry, TopicInfo};
 
 /// List topics, show one, or say how one is run
 #[derive(Debug, clap::Args)]
@@ -40,7 +39,7 @@ everything there is to tell, settings included.
 
 Examples:
   wakeful topics list
-  wakeful topics list --json | jq 'select(.dead > 0) | .topic'")]
+  wakeful topics list --json | jq 'select(.dead > 0) | .name'")]
 struct ListArgs {}
 
 impl TopicsArgs {
@@ -60,7 +59,7 @@ impl TopicsArgs {
 async fn list(jobs: &impl Operations, out: &mut Output) -> Result<Exit, Failure> {
     let topics = jobs.topics().await?;
     if out.json() {
-        topics.iter().for_each(|topic| out.object(object(topic)));
+        topics.iter().for_each(|topic| out.object(&topic.shown()));
         return Ok(Exit::Done);
     }
     let columns = [
@@ -119,53 +118,6 @@ fn per_second(recent: u64) -> String {
     } else {
         (recent / 10).to_string()
     }
-}
-
-fn object(topic: &TopicInfo) -> Object {
-    Object::new()
-        .bytes("topic", &topic.name)
-        .flag("paused", topic.paused)
-        .number("ready", topic.ready)
-        .number("delayed", topic.delayed)
-        .number("reserved", topic.reserved)
-        .number("dead", topic.dead)
-        .number("bytes", topic.bytes)
-        .number("oldest_ms", duration::millis(topic.oldest))
-        .number("pushed_10s", topic.pushed_recent)
-        .number("finished_10s", topic.finished_recent)
-        .number("pushed_total", topic.pushed_total)
-        .number("done_total", topic.done_total)
-        .number("dead_total", topic.dead_total)
-        .number("cancelled_total", topic.cancelled_total)
-        .number("evicted_total", topic.evicted_total)
-        .number("waiting_workers", topic.waiting_workers)
-        .object("settings", settings(topic))
-}
-
-/// What was set; the rest is by default.
-fn settings(topic: &TopicInfo) -> Object {
-    let settings = &topic.settings;
-    let mut object = Object::new();
-    let numbers = [
-        ("concurrency", settings.concurrency.map(u64::from)),
-        ("jobs_max", settings.jobs_max),
-        ("bytes_max", settings.bytes_max),
-        ("retry_max", settings.retry_max.map(u64::from)),
-        ("loss_max", settings.loss_max.map(u64::from)),
-        ("order_limit", settings.order_limit.map(u64::from)),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            object = object.number(name, number);
-        }
-    }
-    if let Some(rate) = &settings.rate {
-        object = object.text("rate", &show_rate(rate));
-    }
-    if let Some(backoff) = &settings.backoff {
-        object = object.text("backoff", &show_backoff(backoff));
-    }
-    object.text("order_retry", order_retry(settings.order_retry))
 }
 
 fn order_retry(set: OrderRetry) -> &'static str {

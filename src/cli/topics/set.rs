@@ -1,10 +1,10 @@
 //! `wakeful topics set`
 
-use super::object;
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::job::spec::{parse_backoff, parse_rate};
 use crate::cli::output::Output;
+use crate::rpc::proto::Shown;
 use crate::{Backoff, Blob, ErrorCode, Jobs, Operations, OrderRetry, Rate, TopicSettings};
 
 /// Say how a topic is run
@@ -77,7 +77,7 @@ impl SetArgs {
         let topic = self.topic.clone();
         let info = jobs.set_topic(topic, self.settings(before)).await?;
         if out.json() {
-            out.object(object(&info));
+            out.object(&info.shown());
         } else {
             out.line(format_args!("set {}", info.name));
         }

@@ -1,12 +1,13 @@
 //! `wakeful topics show`
 
-use super::{age, object, order_retry, per_second};
+use super::{age, order_retry, per_second};
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::job::spec::{show_backoff, show_rate};
 use crate::cli::output::Output;
 use crate::cli::server_limits;
 use crate::config::QueueConfig;
+use crate::rpc::proto::Shown;
 use crate::{Backoff, Blob, Jobs, Operations, TopicInfo, TopicSettings};
 
 /// Print the settings, counts and rates of a topic
@@ -16,8 +17,8 @@ Prints one fact a line: whether the topic is paused; its jobs by state, dead let
 the bytes of its unfinished jobs; how long the next job has been ready; workers that wait for jobs;
 jobs pushed and finished per second (over the last ten); jobs pushed, done, dead, cancelled, and dead
 letters given up for room or age, ever. Then its settings, under the names that `topics set` has for
-them; `(default)` marks what is not set. With --json the object of `topics list --json`, which has
-only the settings that are set. Exits with 3 if there is no such topic.
+them; `(default)` marks what is not set. With --json the object of `topics list --json`, in which
+settings that are not set are null. Exits with 3 if there is no such topic.
 
 Examples:
   wakeful topics show resize
@@ -36,7 +37,7 @@ impl ShowArgs {
     ) -> Result<Exit, Failure> {
         let topic = jobs.topic_info(&self.topic).await?;
         if out.json() {
-            out.object(object(&topic));
+            out.object(&topic.shown());
             return Ok(Exit::Done);
         }
         let limits = server_limits::ask(jobs).await?;

@@ -11,8 +11,9 @@ mod told;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::{self, Output, notice};
 use crate::Config;
 use told::Told;
@@ -133,20 +134,20 @@ impl TortureArgs {
 
     fn report(&self, seed: u64, took: Duration, killed: &Tally, cut: &Tally, out: &mut Output) {
         if out.json() {
-            out.object(
-                Object::new()
-                    .number("seed", seed)
-                    .number("kills", self.rounds)
-                    .number("power_cuts", self.power_cuts)
-                    .number("acknowledged", killed.acknowledged + cut.acknowledged)
-                    .number("events", killed.events + cut.events)
-                    .number("jobs", killed.jobs + cut.jobs)
-                    .number("workers_cut", killed.cut)
-                    .number("jobs_returned", killed.returned)
-                    .number("jobs_resumed", killed.resumed)
-                    .number("seconds", took.as_secs())
-                    .number("losses", 0),
-            );
+            out.object(&json!({
+                // Of 64 bits, more than readers whose numbers are doubles keep.
+                "seed": seed.to_string(),
+                "kills": self.rounds,
+                "power_cuts": self.power_cuts,
+                "acknowledged": killed.acknowledged + cut.acknowledged,
+                "events": killed.events + cut.events,
+                "jobs": killed.jobs + cut.jobs,
+                "workers_cut": killed.cut,
+                "jobs_returned": killed.returned,
+                "jobs_resumed": killed.resumed,
+                "seconds": took.as_secs(),
+                "losses": 0,
+            }));
             return;
         }
         for (what, times, tally) in

@@ -49,7 +49,8 @@ impl Fields {
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.take(name) {
             None => Ok(None),
-            Some(value) => match value.as_u64() {
+            // As text, too, as ids stand in what `--json` prints.
+            Some(value) => match value.as_u64().or_else(|| digits(&value)) {
                 Some(number) => Ok(Some(number)),
                 None => self.refuse(&format!("`{name}` must be a whole number, 0 or more")),
             },
@@ -72,8 +73,20 @@ impl Fields {
         }
     }
 
-    /// Bytes: `name` as text, or `name_base64`.
+    /// Bytes: `name` as text or as `{"base64": ...}`, or `name_base64`.
     pub(super) fn bytes(&mut self, name: &str) -> Result<Option<Blob>, String> {
+        if let Some(Value::Object(object)) = self.members.get_mut(name) {
+            match (object.remove("base64"), object.is_empty()) {
+                (Some(Value::String(text)), true) => {
+                    self.members.remove(name);
+                    self.members.insert(format!("{name}_base64"), Value::String(text));
+                }
+                _ => {
+                    return self
+                        .refuse(&format!("`{name}` must be a string or {{\"base64\": ...}}"));
+                }
+            }
+        }
         let text = self.text(name)?;
         let name_base64 = format!("{name}_base64");
         match (text, self.text(&name_base64)?) {
@@ -125,4 +138,10 @@ impl Fields {
             }
         }
     }
+}
+
+/// Returns the number whose decimal digits a string has.
+fn digits(value: &Value) -> Option<u64> {
+    let text = value.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
 }

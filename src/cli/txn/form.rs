@@ -22,7 +22,8 @@ pub(super) const FORM: &str = r#"The form, every member of which but the key and
   range     revision, limit, descending, keys_only, count_only; one page
   delete    previous
   Compare, range and delete take `key`, or `prefix`, or `from` and `to`, or `"all": true`.
-  Bytes that are not UTF-8: key_base64, value_base64, prefix_base64, from_base64, to_base64."#;
+  Bytes that are not UTF-8: {"key": {"base64": "/v8="}}, or key_base64, and so on. Numbers may be
+  strings of their digits."#;
 
 /// Reads the form. A refusal says where in the form it is.
 pub(super) fn parse(text: &[u8]) -> Result<TxnRequest, String> {
@@ -173,7 +174,7 @@ mod tests {
                 ],
                 "success": [
                     {"set": {"key": "a", "value": "1", "ttl": "30s", "previous": true}},
-                    {"set": {"key": "b", "value_base64": "/w==", "lease": 5, "always": true}},
+                    {"set": {"key": "b", "value": {"base64": "/w=="}, "lease": "5", "always": true}},
                     {"get": {"key": "a", "revision": 3}}
                 ],
                 "failure": [
@@ -260,7 +261,7 @@ mod tests {
             (r#"{"compare":[{"key":"a","op":"~","value":"x"}]}"#, "compare[0]: `op` must be"),
             (r#"{"compare":[{"key":"a","target":"x","value":"x"}]}"#, "compare[0]: `target` must"),
             (
-                r#"{"compare":[{"key":"a","target":"mod","value":"1"}]}"#,
+                r#"{"compare":[{"key":"a","target":"mod","value":"one"}]}"#,
                 "compare[0]: `value` must be a whole",
             ),
             (r#"{"success":[{}]}"#, "success[0]: must have one of"),

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use super::argument::bytes;
 use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
-use super::json::{self, Object};
 use super::output::Output;
-use super::{del, input, set};
+use super::{input, set};
 use crate::{
     Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, Operations,
     Reply, Request, SetRequest, TxnOp, TxnReply, TxnRequest,
@@ -88,12 +87,12 @@ impl TxnArgs {
             by_flags
         };
         let done = self.asks.call(store, Request::Txn(request.clone()), out.json()).await?;
-        let Reply::Txn(reply) = done.reply else { return Err(asks::unfit().into()) };
-        let operations = if reply.succeeded { &request.success } else { &request.failure };
+        let Reply::Txn(reply) = &done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
-            out.object(asks::durable(object(&reply, operations), done.durability));
+            out.written(&done);
         } else {
-            text(&reply, operations, out);
+            let operations = if reply.succeeded { &request.success } else { &request.failure };
+            text(reply, operations, out);
         }
         Ok(if reply.succeeded { Exit::Done } else { Exit::NotFound })
     }
@@ -148,48 +147,6 @@ impl Steps {
 /// The values of a flag that takes two.
 fn pairs(values: &[Blob]) -> impl Iterator<Item = (&Blob, &Blob)> {
     values.chunks_exact(2).filter_map(|pair| Some((pair.first()?, pair.get(1)?)))
-}
-
-fn object(reply: &TxnReply, operations: &[TxnOp]) -> Object {
-    let results = reply.results.iter().zip(operations).map(|(result, operation)| match result {
-        Reply::Set(reply) => {
-            let previous = matches!(operation, TxnOp::Set(set) if set.return_previous);
-            set::object(Object::new().text("type", "set"), reply, previous)
-        }
-        Reply::Delete(reply) => {
-            let previous = matches!(operation, TxnOp::Delete(delete) if delete.return_previous);
-            del::object(Object::new().text("type", "delete"), reply, previous)
-        }
-        Reply::Get(reply) => {
-            let object = Object::new().text("type", "get").number("revision", reply.revision);
-            match (&reply.kv, operation) {
-                (Some(kv), _) => object.bytes("key", &kv.key).state(kv, false),
-                (None, TxnOp::Get(get)) => object.bytes("key", &get.key).flag("exists", false),
-                (None, _) => object,
-            }
-        }
-        Reply::Range(reply) => {
-            let (keys_only, count_only) = match operation {
-                TxnOp::Range(range) => (range.keys_only, range.count_only),
-                _ => (false, false),
-            };
-            let object = Object::new()
-                .text("type", "range")
-                .number("revision", reply.revision)
-                .number("count", reply.count);
-            if count_only {
-                return object;
-            }
-            let kvs = reply.kvs.iter().map(|kv| json::key_value(reply.revision, kv, keys_only));
-            object.flag("more", reply.more).list("kvs", kvs)
-        }
-        // The store answers these operations only with these replies.
-        _ => Object::new(),
-    });
-    Object::new()
-        .number("revision", reply.revision)
-        .flag("succeeded", reply.succeeded)
-        .list("results", results)
 }
 
 fn text(reply: &TxnReply, operations: &[TxnOp], out: &mut Output) {

@@ -1,9 +1,10 @@
 //! `wakeful user ls`
 
+use serde_json::{Value, json};
+
 use super::book_args::BookArgs;
 use crate::auth::User;
 use crate::cli::failure::Failure;
-use crate::cli::json::Object;
 use crate::cli::output::Output;
 use crate::cli::table::{Kind, Table};
 
@@ -24,7 +25,7 @@ impl ListArgs {
     pub(super) fn run(self, out: &mut Output) -> Result<(), Failure> {
         let book = self.book.read()?;
         if out.json() {
-            book.users().for_each(|(name, user)| out.object(object(name, user)));
+            book.users().for_each(|(name, user)| out.object(&object(name, user)));
             return Ok(());
         }
         let columns = [
@@ -39,14 +40,15 @@ impl ListArgs {
     }
 }
 
-fn object(name: &str, user: &User) -> Object {
-    let tokens = user.tokens();
-    let tokens = tokens.map(|it| Object::new().text("id", &it.id).text("label", &it.label));
-    Object::new()
-        .text("user", name)
-        .flag("password", user.has_password())
-        .texts("roles", user.roles())
-        .list("tokens", tokens)
+fn object(name: &str, user: &User) -> Value {
+    let tokens: Vec<Value> =
+        user.tokens().map(|it| json!({ "id": it.id, "label": it.label })).collect();
+    json!({
+        "user": name,
+        "password": user.has_password(),
+        "roles": user.roles().collect::<Vec<_>>(),
+        "tokens": tokens,
+    })
 }
 
 fn row(name: &str, user: &User) -> [String; 4] {

@@ -5,9 +5,11 @@ mod list;
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+use serde_json::json;
+
 use self::book_args::BookArgs;
 use super::failure::{Exit, Failure};
-use super::json::Object;
 use super::output::Output;
 use super::secret;
 use crate::auth::{NewToken, hash_password};
@@ -184,7 +186,7 @@ impl UserArgs {
 /// What was done to whom.
 fn told(out: &mut Output, act: &str, name: &str) {
     if out.json() {
-        out.object(Object::new().text(act, name));
+        out.object(&json!({ act: name }));
     } else {
         out.line(format_args!("{act} {name}"));
     }
@@ -221,6 +223,17 @@ fn new_hash(user: &str) -> Result<String, Failure> {
     hash_password(&password, &book_args::config()).map_err(Failure::usage)
 }
 
+/// A new token in JSON.
+#[derive(Serialize)]
+struct Made<'a> {
+    id: String,
+    /// Unless it is in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    user: &'a str,
+    label: &'a str,
+}
+
 impl TokenArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
         if let Some(id) = &self.revoke {
@@ -242,9 +255,13 @@ impl TokenArgs {
             file.write(token.secret())?;
         }
         if out.json() {
-            let object = Object::new().text("id", &token.id());
-            let object = if written { object } else { object.text("token", token.secret()) };
-            out.object(object.text("user", &self.name).text("label", &self.label));
+            let secret = (!written).then(|| token.secret());
+            out.object(&Made {
+                id: token.id(),
+                token: secret,
+                user: &self.name,
+                label: &self.label,
+            });
         } else if !written {
             out.line(token.secret());
         }

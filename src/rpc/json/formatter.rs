@@ -128,7 +128,7 @@ mod tests {
             lease: 0,
         };
         let reply = Reply::Get(GetReply { revision: 3, kv: Some(kv.into()) });
-        let expected = r#"{"revision":3,"kv":{"key":"a\"","value":{"base64":"/v0="},"create_revision":2,"mod_revision":18446744073709551615,"version":2,"lease":0}}"#;
+        let expected = r#"{"revision":3,"kv":{"key":"a\"","value":{"base64":"/v0="},"create_revision":2,"mod_revision":18446744073709551615,"version":2,"lease":"0"}}"#;
         assert_eq!(json(&reply, 1), expected);
         let watcher = WatcherInfo {
             id: 5,
@@ -139,7 +139,7 @@ mod tests {
         };
         let watchers = vec![watcher];
         let reply = Reply::Watchers(WatchersReply { revision: 9, watchers, more: false });
-        let expected = r#"{"revision":9,"watchers":[{"id":5,"watch":false,"owner":"me","range":{"Prefix":"a/"},"behind":0}],"more":false}"#;
+        let expected = r#"{"revision":9,"watchers":[{"id":"5","watch":false,"owner":"me","range":{"Prefix":"a/"},"behind":0}],"more":false}"#;
         assert_eq!(json(&reply, 1), expected);
         let pushed = Pushed { id: 7, state: crate::JobState::Ready, existing: false };
         let reply = Reply::Job(JobReply::Pushed(vec![pushed]));

@@ -191,16 +191,10 @@ impl<'a> Reader<'a> {
             Some(Node::Text(text)) if text == "fsync" => Some(Durability::Fsync),
             Some(_) => return refuse("durability: expected \"interval\" or \"fsync\""),
         };
-        let deadline = match node.take("deadline_ms") {
-            None | Some(Node::Null | Node::Unsigned(0)) => None,
-            Some(Node::Unsigned(ms)) => self.now.checked_add(Duration::from_millis(ms)),
-            Some(_) => return refuse("deadline_ms: expected a whole number of milliseconds"),
-        };
-        let idempotency = match node.take("idempotency") {
-            None => None,
-            Some(number) => structure(&number)
-                .map_err(|error: Misread| format!("InvalidArgument: idempotency: {error}"))?,
-        };
+        let deadline: Option<u64> = number(node, "deadline_ms")?;
+        let deadline = deadline.filter(|ms| *ms > 0).map(Duration::from_millis);
+        let deadline = deadline.and_then(|left| self.now.checked_add(left));
+        let idempotency = number(node, "idempotency")?;
         Ok(Options { idempotency, durability, deadline })
     }
 
@@ -219,6 +213,12 @@ impl<'a> Reader<'a> {
         let id = id.map_or("null", RawValue::get);
         Ok(What::Cancel(IdText::from_slice(id.as_bytes())))
     }
+}
+
+/// Takes a number out of an object, if it is there.
+fn number<T: DeserializeOwned>(node: &mut Node<'_>, name: &str) -> Result<Option<T>, String> {
+    let number = structure(&node.take(name).unwrap_or(Node::Null));
+    number.map_err(|error: Misread| format!("InvalidArgument: {name}: {error}"))
 }
 
 fn says(node: &Node<'_>, name: &str) -> bool {

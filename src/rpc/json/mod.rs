@@ -18,6 +18,10 @@ mod splitter;
 
 pub(crate) use ask::{Ask, IdText, Limits, What, no_method_among, understand};
 pub(crate) use envelope::Envelope;
+#[cfg(feature = "cli")]
+pub(crate) use formatter::append as append_object;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
+#[cfg(feature = "cli")]
+pub(crate) use replies::{append_outcome, append_reply};
 pub(crate) use shape::Shape;
 pub(crate) use splitter::{Bounds, Split, SplitError, Splitter, Start};

@@ -5,6 +5,7 @@
 //! What is left out is zero, false, empty or nothing; a name that there is not is refused.
 
 use std::fmt::{self, Display};
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::value::U32Deserializer;
@@ -83,12 +84,18 @@ impl<'de> Reading<'de> {
         Misread::new(format!("expected {expected}, not {kind}"))
     }
 
-    fn unsigned(self) -> Result<u64, Misread> {
-        match self.0 {
-            None => Ok(0),
-            Some(Node::Unsigned(number)) => Ok(*number),
-            _ => Err(self.is_no("a whole number from 0 on")),
-        }
+    /// A number, or its digits as text: ids that JSON's numbers are not good for come back so.
+    fn unsigned<T: From<u64> + FromStr>(self) -> Result<T, Misread> {
+        let number = match self.0 {
+            None => Some(T::from(0)),
+            Some(Node::Unsigned(number)) => Some(T::from(*number)),
+            Some(Node::Text(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok()
+            }
+            _ => None,
+        };
+        let bits = 8 * size_of::<T>();
+        number.ok_or_else(|| self.is_no(&format!("a whole number from 0 to 2^{bits} - 1")))
     }
 }
 
@@ -109,15 +116,8 @@ impl<'de> Deserializer<'de> for Reading<'de> {
 
     unsigned!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
 
-    /// More than JSON's numbers are good for, so digits in a string do as well.
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
-        match self.0 {
-            Some(Node::Text(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                let number = digits.parse().map_err(|_| self.is_no("a number of 128 bits"))?;
-                visitor.visit_u128(number)
-            }
-            _ => visitor.visit_u128(self.unsigned()?.into()),
-        }
+        visitor.visit_u128(self.unsigned()?)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
@@ -419,8 +419,23 @@ mod tests {
         for (name, text, expected) in [
             ("Set", r#"{"vaule":"x"}"#, "there is no `vaule` here; there are key, value, lease"),
             ("Set", r#"{"key":5}"#, "key: expected a string or {\"base64\": ...}, not a number"),
-            ("Set", r#"{"lease":-1}"#, "lease: expected a whole number from 0 on, not a number"),
-            ("Set", r#"{"lease":"1"}"#, "lease: expected a whole number from 0 on, not a string"),
+            (
+                "Set",
+                r#"{"lease":-1}"#,
+                "lease: expected a whole number from 0 to 2^64 - 1, not a number",
+            ),
+            (
+                "Set",
+                r#"{"lease":"+1"}"#,
+                "lease: expected a whole number from 0 to 2^64 - 1, not a",
+            ),
+            ("Set", r#"{"lease":""}"#, "lease: expected a whole number from 0 to 2^64 - 1, not a"),
+            (
+                "Set",
+                r#"{"lease":"18446744073709551616"}"#,
+                "lease: expected a whole number from 0 to",
+            ),
+            ("Range", r#"{"range":{"key":"a"},"limit":"4294967296"}"#, "limit: invalid value"),
             ("Set", r#""a""#, "expected an object, not a string"),
             ("Range", "{}", "range: has to be said"),
             ("Range", r#"{"range":{"all":""}}"#, "range: there is no `all`; there are Key, Prefix"),

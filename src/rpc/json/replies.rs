@@ -183,6 +183,22 @@ fn write(
     }
 }
 
+/// Appends the reply to a request, and how durable it is if that is to be told.
+#[cfg(feature = "cli")]
+pub(crate) fn append_reply(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    told: Option<Option<Durability>>,
+) -> Result<(), String> {
+    plain(out, &reply.into(), told)
+}
+
+/// Appends what a wait came to.
+#[cfg(feature = "cli")]
+pub(crate) fn append_outcome(out: &mut Vec<u8>, outcome: &WaitOutcome) -> Result<(), String> {
+    plain(out, &outcome.into(), None)
+}
+
 /// Appends the fields of a native reply, and how durable it is if that is to be told.
 fn plain(
     out: &mut Vec<u8>,
@@ -193,14 +209,12 @@ fn plain(
     let choices = if matches!(reply, WireReply::Job(_)) { 2 } else { 1 };
     append(out, reply, choices).map_err(|error| format!("Internal: {error}"))?;
     let Some(got) = told.filter(|_| out.ends_with(b"}")) else { return Ok(()) };
-    let name = match got {
-        None => "null",
-        Some(Durability::Interval) => "\"interval\"",
-        Some(Durability::Fsync) => "\"fsync\"",
-    };
     out.pop();
     let comma = if out.len() == start + 1 { "" } else { "," };
-    out.extend_from_slice(format!("{comma}\"durability\":{name}}}").as_bytes());
+    out.extend_from_slice(format!("{comma}\"durability\":").as_bytes());
+    // Writing to a vector cannot fail, and a name is JSON.
+    let _ = serde_json::to_writer(&mut *out, &got);
+    out.push(b'}');
     Ok(())
 }
 
@@ -318,7 +332,7 @@ mod tests {
         assert_eq!(said(Shape::Empty, set()), "{\"id\":[7],\"result\":{},\"error\":null}\n");
         assert_eq!(
             said(Shape::Plain { durability: true }, set()),
-            "{\"id\":[7],\"result\":{\"revision\":5,\"changed\":true,\"lease\":0,\"previous\":null,\
+            "{\"id\":[7],\"result\":{\"revision\":5,\"changed\":true,\"lease\":\"0\",\"previous\":null,\
              \"durability\":\"fsync\"},\"error\":null}\n"
         );
         assert_eq!(

@@ -20,7 +20,7 @@ pub(crate) struct WireHello<'a> {
 pub(crate) struct WireWelcome<'a> {
     #[serde(borrow)]
     pub(crate) server_version: &'a str,
-    #[serde(with = "super::store_id")]
+    #[serde(serialize_with = "super::id::hexadecimal")]
     pub(crate) store_id: u64,
     pub(crate) revision: u64,
     pub(crate) frame_bytes_max: u32,

@@ -49,6 +49,7 @@ pub(crate) struct WireKeyValue<'a> {
     pub(crate) create_revision: u64,
     pub(crate) mod_revision: u64,
     pub(crate) version: u64,
+    #[serde(serialize_with = "super::id::decimal")]
     pub(crate) lease: u64,
 }
 

@@ -11,6 +11,7 @@ use crate::model::{Blob, DeleteReply, GetReply, KeyValue, RangeReply, Reply, Set
 pub(crate) struct WireSetReply<'a> {
     revision: u64,
     changed: bool,
+    #[serde(serialize_with = "super::id::decimal")]
     lease: u64,
     #[serde(borrow)]
     previous: Option<WireKeyValue<'a>>,

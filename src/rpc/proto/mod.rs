@@ -9,6 +9,7 @@ mod golden;
 #[cfg(test)]
 mod golden_jobs;
 mod hello;
+mod id;
 mod invocation;
 mod job;
 #[cfg(test)]
@@ -21,7 +22,8 @@ mod login;
 mod push;
 mod reply;
 mod request;
-mod store_id;
+#[cfg(feature = "cli")]
+mod shown;
 mod topic;
 mod txn;
 
@@ -36,6 +38,8 @@ pub(crate) use login::WireCredentials;
 pub(crate) use push::{WireDelivery, WirePush};
 pub(crate) use reply::WireReply;
 pub(crate) use request::{Call, WireCall, WireRequest, WireWatch};
+#[cfg(feature = "cli")]
+pub(crate) use shown::Shown;
 
 use std::time::Duration;
 

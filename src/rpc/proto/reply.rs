@@ -34,6 +34,7 @@ pub(crate) enum WireReply<'a> {
     LeaseRevoke(#[serde(borrow)] WireDeleteReply<'a>),
     LeaseTimeToLive {
         revision: u64,
+        #[serde(serialize_with = "super::id::decimal")]
         id: u64,
         granted_ms: u64,
         remaining_ms: u64,
@@ -42,6 +43,7 @@ pub(crate) enum WireReply<'a> {
     },
     LeaseList {
         revision: u64,
+        #[serde(serialize_with = "super::id::decimals")]
         leases: Vec<u64>,
         more: bool,
     },
@@ -93,6 +95,7 @@ pub(crate) enum WireReply<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireLease {
     revision: u64,
+    #[serde(serialize_with = "super::id::decimal")]
     id: u64,
     ttl_ms: u64,
 }
@@ -101,7 +104,7 @@ pub(crate) struct WireLease {
 pub(crate) struct WireStatus<'a> {
     revision: u64,
     oldest: u64,
-    #[serde(with = "super::store_id")]
+    #[serde(serialize_with = "super::id::hexadecimal")]
     store_id: u64,
     #[serde(borrow)]
     server_version: &'a str,
@@ -134,6 +137,7 @@ pub(crate) struct WireLimit<'a> {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireWatcher<'a> {
+    #[serde(serialize_with = "super::id::decimal")]
     id: u64,
     /// false: a wait; true: a watch.
     watch: bool,

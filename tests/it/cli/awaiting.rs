@@ -35,7 +35,9 @@ fn w8_one_process_waits_another_sets_the_first_prints_the_change() {
     assert_eq!(any.finish().ok(), "greeting\n");
     server.ok(&["set", "other", "x"]);
     let met = other.finish().json();
-    let expected = json!({"type": "put", "key": "other", "value": "x", "revision": 3, "after": 3});
+    let kv = json!({"key": "other", "value": "x", "create_revision": 3, "mod_revision": 3,
+        "version": 1, "lease": "0"});
+    let expected = json!({"met": true, "revision": 3, "event": {"kv": kv, "previous": null}});
     assert_eq!(met, expected);
     server.ok(&["del", "greeting"]);
     assert_eq!(watch.line(), "delete greeting (revision 4)");
@@ -50,11 +52,11 @@ fn t2_a_timeout_exits_with_4_and_says_where_to_go_on() {
     assert_eq!(told, "timeout; continue with --after 2\n");
     let json = server.run(&["wait", "b", "--timeout", "20ms", "--json"]);
     assert_eq!((json.code, &*json.stderr), (Some(4), ""));
-    assert_eq!(json.stdout, b"{\"type\":\"timeout\",\"revision\":2,\"after\":2}\n");
+    assert_eq!(json.stdout, b"{\"met\":false,\"revision\":2,\"event\":null}\n");
     server.ok(&["set", "b", "1"]);
     server.ok(&["set", "b", "2"]);
     let first = server.run(&["wait", "b", "--after", "2", "--json"]).json();
-    assert_eq!((&first["value"], &first["revision"]), (&json!("1"), &json!(3)));
+    assert_eq!((&first["event"]["kv"]["value"], &first["revision"]), (&json!("1"), &json!(3)));
     server.until_status("waits", 0);
 }
 
@@ -67,7 +69,7 @@ fn t3_a_loop_of_waits_misses_nothing() {
     let mut after = json!(1);
     for nth in 0..10 {
         let met = server.run(&["wait", "k", "--after", &after.to_string(), "--json"]).json();
-        assert_eq!(met["value"], nth.to_string());
+        assert_eq!(met["event"]["kv"]["value"], nth.to_string());
         after = met["revision"].clone();
     }
     assert_eq!(after, 11);
@@ -84,7 +86,7 @@ fn t4_conditions_that_hold_already_are_answered_at_once() {
     assert_eq!(server.ok(&["wait", "lock", "--absent"]), "lock\n");
     assert_eq!(server.ok(&["wait", "lock/", "--prefix", "--absent"]), "");
     let absent = server.run(&["wait", "lock", "--absent", "--json"]).json();
-    assert_eq!(absent, json!({"type": "absent", "key": "lock", "revision": 2, "after": 2}));
+    assert_eq!(absent, json!({"met": true, "revision": 2, "event": null}));
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn t4_conditions_that_do_not_hold_yet_are_waited_for() {
     let exists = server.waiting(&["jobs/", "--prefix", "--exists"]);
     let above = server.waiting(&["phase", "--mod-above", "3", "--json"]);
     server.ok(&["set", "phase", "steady"]);
-    assert_eq!(differs.finish().json()["value"], "steady");
+    assert_eq!(differs.finish().json()["event"]["kv"]["value"], "steady");
     server.ok(&["set", "phase", "go"]);
     assert_eq!(equals.finish().ok(), "phase\n");
     assert_eq!(above.finish().json()["revision"], 4);
@@ -105,7 +107,7 @@ fn t4_conditions_that_do_not_hold_yet_are_waited_for() {
     assert_eq!(exists.finish().ok(), "jobs/1\n");
     server.ok(&["del", "phase"]);
     let gone = absent.finish().json();
-    assert_eq!((&gone["type"], &gone["revision"]), (&json!("delete"), &json!(6)));
+    assert_eq!((&gone["event"]["kv"]["version"], &gone["revision"]), (&json!(0), &json!(6)));
 }
 
 #[test]
@@ -123,11 +125,15 @@ fn watch_shows_what_was_asked_for() {
     server.ok(&["set", "b/1", "x"]);
     server.ok(&["set", "b/2", "y"]);
     server.ok(&["set", "a", "end"]);
-    let put = json!({"type": "put", "key": "a", "value": "1", "revision": 2,
-        "create_revision": 2, "version": 1});
+    let kv = json!({"key": "a", "value": "1", "create_revision": 2, "mod_revision": 2,
+        "version": 1, "lease": "0"});
+    let put = json!({"type": "put", "revision": 2, "kv": kv, "previous": null});
     assert_eq!(plain.json(), put);
-    assert_eq!(plain.json()["value"], "two\nlines");
-    assert_eq!(plain.json(), json!({"type": "delete", "key": "a", "revision": 4}));
+    assert_eq!(plain.json()["kv"]["value"], "two\nlines");
+    let kv = json!({"key": "a", "value": "", "create_revision": 0, "mod_revision": 4,
+        "version": 0, "lease": "0"});
+    let delete = json!({"type": "delete", "revision": 4, "kv": kv, "previous": null});
+    assert_eq!(plain.json(), delete);
     assert_eq!(previous.line(), "put a 1 (revision 2, new)");
     assert_eq!(previous.line(), "put a two\\nlines (revision 3, previous 1)");
     assert_eq!(previous.line(), "delete a (revision 4, previous two\\nlines)");
@@ -182,11 +188,11 @@ fn w7_watch_from_a_snapshot_shows_the_keys_a_marker_and_what_follows() {
     assert_eq!(text.line(), "snapshot b 2 (revision 2)");
     assert_eq!(text.line(), "synced (revision 4)");
     assert_eq!(text.line(), "delete b (revision 5)");
-    let first = json!({"type": "snapshot", "key": "a", "value": "one", "revision": 4,
-        "create_revision": 3, "version": 2});
-    assert_eq!(json.json(), first);
-    assert_eq!(json.json()["key"], "b");
-    assert_eq!(json.json(), json!({"type": "synced", "revision": 4}));
+    let kv = json!({"key": "a", "value": "one", "create_revision": 3, "mod_revision": 4,
+        "version": 2, "lease": "0"});
+    assert_eq!(json.json(), json!({"type": "snapshot", "revision": 4, "kv": kv}));
+    assert_eq!(json.json()["kv"]["key"], "b");
+    assert_eq!(json.json(), json!({"type": "snapshot_end", "revision": 4}));
     assert_eq!(json.finish().json()["type"], "delete");
 }
 
@@ -208,7 +214,7 @@ fn w4_a_transaction_is_shown_whole() {
     server.ok(&["txn", "--set", "a", "1", "--set", "b", "2", "--set", "c", "3"]);
     for key in ["a", "b", "c"] {
         let event = watch.json();
-        assert_eq!((&event["key"], &event["revision"]), (&json!(key), &json!(2)));
+        assert_eq!((&event["kv"]["key"], &event["revision"]), (&json!(key), &json!(2)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `set`, `get`, `del`, `range`, `txn`: what they print, in both forms, and how they exit.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::{Running, Server};
 
@@ -25,37 +25,38 @@ fn a_set_that_changes_nothing_makes_no_revision() {
     assert_eq!(server.ok(&["set", "a", "1"]), "revision 2 (unchanged)\n");
     assert_eq!(server.ok(&["set", "a", "1", "--always"]), "revision 3\n");
     let unchanged = server.run(&["set", "a", "1", "--json"]).json();
-    assert_eq!(unchanged, json!({"revision": 3, "changed": false, "durability": "memory"}));
+    let expected = json!({"revision": 3, "changed": false, "lease": "0", "previous": null,
+        "durability": null});
+    assert_eq!(unchanged, expected);
 }
 
 #[test]
 fn json_has_every_fact() {
     let server = Server::start();
     let set = server.run(&["set", "a", "1", "--json", "--previous"]).json();
-    let durability = "memory";
-    let expected = json!({"revision": 2, "changed": true, "previous": null,
-        "durability": durability});
+    let expected = json!({"revision": 2, "changed": true, "lease": "0", "previous": null,
+        "durability": null});
     assert_eq!(set, expected);
     let set = server.run(&["set", "a", "2", "--json", "--previous"]).json();
     assert_eq!(
         set["previous"],
-        json!({"value": "1", "create_revision": 2, "mod_revision": 2, "version": 1})
+        json!({"key": "a", "value": "1", "create_revision": 2, "mod_revision": 2, "version": 1,
+            "lease": "0"})
     );
-    let kv = json!({"revision": 3, "key": "a", "value": "2", "create_revision": 2,
-        "mod_revision": 3, "version": 2});
-    assert_eq!(server.run(&["get", "a", "--json"]).json(), kv);
+    let mut kv = json!({"key": "a", "value": "2", "create_revision": 2, "mod_revision": 3,
+        "version": 2, "lease": "0"});
+    let got = server.run(&["get", "a", "--json"]).json();
+    assert_eq!(got, json!({"revision": 3, "kv": kv}));
+    let previous = json!([kv]);
+    kv["revision"] = json!(3);
     assert_eq!(server.run(&["range", "--json"]).json(), kv);
     let del = server.run(&["del", "a", "--json", "--previous"]).json();
-    assert_eq!(
-        del,
-        json!({"revision": 4, "deleted": 1, "previous": [{"key": "a", "value": "2",
-            "create_revision": 2, "mod_revision": 3, "version": 2}], "durability": durability})
-    );
+    assert_eq!(del, json!({"revision": 4, "deleted": 1, "previous": previous, "durability": null}));
     let none = server.run(&["del", "a", "--json"]);
     assert_eq!(none.code, Some(3));
     assert_eq!(
         String::from_utf8(none.stdout).unwrap(),
-        "{\"revision\":4,\"deleted\":0,\"durability\":\"memory\"}\n"
+        "{\"revision\":4,\"deleted\":0,\"previous\":[],\"durability\":null}\n"
     );
 }
 
@@ -75,9 +76,9 @@ fn bytes_are_bytes() {
     assert_eq!((got.code, got.stdout), (Some(0), bytes));
     assert_eq!(server.ok(&["set", "v", "x"]), "revision 3\n");
     let objects = server.run(&["range", "--json"]).objects();
-    assert_eq!(objects[0]["key_base64"], "a/8=");
-    assert!(objects[0]["value_base64"].as_str().unwrap().starts_with("AAECAwQF"), "{objects:?}");
-    assert!(objects[0].get("key").is_none() && objects[0].get("value").is_none());
+    assert_eq!(objects[0]["key"], json!({"base64": "a/8="}));
+    let value = objects[0]["value"]["base64"].as_str().unwrap();
+    assert!(value.starts_with("AAECAwQF"), "{objects:?}");
     assert_eq!(objects[1]["key"], "v");
 }
 
@@ -147,7 +148,7 @@ fn del_takes_many_in_one_revision_and_needs_to_be_told() {
         server.ok(&["set", key, "x"]);
     }
     let deleted = server.run(&["del", "b/", "--prefix", "--json"]).json();
-    assert_eq!(deleted, json!({"revision": 6, "deleted": 2, "durability": "memory"}));
+    assert_eq!(deleted, json!({"revision": 6, "deleted": 2, "previous": [], "durability": null}));
     assert!(server.run(&["del"]).fails(2).contains("required"));
     assert_eq!(server.ok(&["del", "--all"]), "2\n");
     let none = server.run(&["del", "--all"]);
@@ -195,11 +196,14 @@ fn txn_by_form() {
     let done = Running::start_with_input(txn, form).finish().json();
     assert_eq!((&done["revision"], &done["succeeded"]), (&json!(3), &json!(true)));
     let results = done["results"].as_array().unwrap();
-    let types: Vec<_> = results.iter().map(|result| result["type"].as_str().unwrap()).collect();
-    assert_eq!(types, ["set", "get", "range", "delete"]);
-    assert_eq!(results[1]["exists"], false);
-    assert_eq!(results[2]["count"], 2);
-    assert_eq!(results[3]["previous"][0]["value"], "1");
+    let types: Vec<_> = results
+        .iter()
+        .map(|result| &**result.as_object().unwrap().keys().next().unwrap())
+        .collect();
+    assert_eq!(types, ["Set", "Get", "Range", "Delete"]);
+    assert_eq!(results[1]["Get"]["kv"], Value::Null);
+    assert_eq!(results[2]["Range"]["count"], 2);
+    assert_eq!(results[3]["Delete"]["previous"][0]["value"], "1");
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), form).unwrap();

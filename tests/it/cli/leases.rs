@@ -1,6 +1,6 @@
 //! `lease`: made, kept, looked at and ended.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::Server;
 
@@ -17,12 +17,14 @@ fn a_lease_ends_its_keys_in_one_revision() {
     assert!(remaining.starts_with("remaining ") && remaining.ends_with(" of 60s"), "{ttl}");
     assert_eq!(lines.collect::<Vec<_>>(), ["worker/1", "worker/2"]);
     let kv = server.run(&["get", "worker/1", "--json"]).json();
-    assert_eq!(kv["lease"].to_string(), id);
+    assert_eq!(kv["kv"]["lease"], id);
     assert_eq!(server.ok(&["lease", "list"]), format!("{id}\n"));
     let mut watch = server.spawn(&["watch", "--json", "--from", "4"]);
     assert_eq!(server.ok(&["lease", "revoke", id]), "2\n");
     for key in ["worker/1", "worker/2"] {
-        assert_eq!(watch.json(), json!({"type": "delete", "key": key, "revision": 4}));
+        let event = watch.json();
+        assert_eq!((&event["type"], &event["revision"]), (&json!("delete"), &json!(4)));
+        assert_eq!((&event["kv"]["key"], &event["previous"]), (&json!(key), &Value::Null));
     }
     assert_eq!(server.ok(&["lease", "list"]), "");
     assert!(server.run(&["lease", "ttl", id]).fails(3).contains("lease"));
@@ -32,20 +34,20 @@ fn a_lease_ends_its_keys_in_one_revision() {
 fn leases_have_json_forms_and_ids_of_choice() {
     let server = Server::start();
     let lease = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).json();
-    let granted = json!({"revision": 1, "lease": 42, "ttl_ms": 60_000, "durability": "memory"});
+    let granted = json!({"revision": 1, "id": "42", "ttl_ms": 60_000, "durability": null});
     assert_eq!(lease, granted);
     let taken = server.run(&["lease", "grant", "60s", "--id", "42", "--json"]).fails(1);
     assert!(taken.contains("LeaseExists"), "{taken}");
     let renewed = server.run(&["lease", "keep-alive", "42", "--once", "--json"]).json();
-    assert_eq!(renewed, json!({"revision": 1, "lease": 42, "ttl_ms": 60_000}));
+    assert_eq!(renewed, json!({"revision": 1, "id": "42", "ttl_ms": 60_000}));
     server.ok(&["set", "a", "1", "--lease", "42"]);
     let ttl = server.run(&["lease", "ttl", "42", "--keys", "--json"]).json();
-    assert_eq!((&ttl["granted_ms"], &ttl["keys"]), (&json!(60_000), &json!([{"key": "a"}])));
+    assert_eq!((&ttl["granted_ms"], &ttl["keys"]), (&json!(60_000), &json!(["a"])));
     assert!((1..=60_000).contains(&ttl["remaining_ms"].as_u64().unwrap()), "{ttl}");
     let listed = server.run(&["lease", "list", "--json"]).json();
-    assert_eq!(listed, json!({"revision": 2, "lease": 42}));
+    assert_eq!(listed, json!({"revision": 2, "id": "42"}));
     let revoked = server.run(&["lease", "revoke", "42", "--json"]).json();
-    let ended = json!({"revision": 3, "lease": 42, "deleted": 1, "durability": "memory"});
+    let ended = json!({"revision": 3, "deleted": 1, "previous": [], "durability": null});
     assert_eq!(revoked, ended);
     for arguments in [&["revoke", "42"][..], &["keep-alive", "42"], &["keep-alive", "42", "--once"]]
     {

@@ -49,7 +49,7 @@ fn what_a_server_allows_the_command_line_reads_sends_and_takes() {
     let mut held = server.spawn(&reserved);
     let first = held.json();
     assert_eq!(
-        (&first["id"], first["payload"].as_str().unwrap().len()),
+        (&first["reservation"]["id"], first["payload"].as_str().unwrap().len()),
         (&json!(2), payload.len())
     );
 }

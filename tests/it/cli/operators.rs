@@ -42,25 +42,25 @@ fn watchers_are_listed_and_ended() {
     let listed = server.run(&["watchers", "--json"]).objects();
     assert_eq!(listed.len(), 2, "{listed:?}");
     let (first, second) = (&listed[0], &listed[1]);
-    assert_eq!((&first["kind"], &first["key"]), (&json!("wait"), &json!("a")));
-    assert_eq!((&second["kind"], &second["prefix"]), (&json!("watch"), &json!("b/")));
+    assert_eq!((&first["watch"], &first["range"]), (&json!(false), &json!({"Key": "a"})));
+    assert_eq!((&second["watch"], &second["range"]), (&json!(true), &json!({"Prefix": "b/"})));
     assert_eq!((&first["behind"], &first["revision"]), (&json!(0), &json!(2)));
     assert!(first["owner"].as_str().unwrap().contains("wakeful wait"), "{first}");
     let table = server.ok(&["watchers", "list"]);
     assert!(table.trim_start().starts_with("ID ") && table.lines().count() == 3, "{table}");
     assert!(table.contains("b/*"), "{table}");
 
-    let id = first["id"].to_string();
-    assert_eq!(server.ok(&["watchers", "end", &id]), format!("ended {id}\n"));
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(server.ok(&["watchers", "end", id]), format!("ended {id}\n"));
     let told = wait.finish().fails(1);
     assert!(told.starts_with("error: "), "{told}");
-    let id = second["id"].to_string();
-    let ended = server.run(&["watchers", "end", &id, "--json"]).json();
-    assert_eq!(ended, json!({"id": second["id"], "ended": true}));
+    let id = second["id"].as_str().unwrap();
+    let ended = server.run(&["watchers", "end", id, "--json"]).json();
+    assert_eq!(ended, json!({}));
     let told: Value = serde_json::from_str(&watch.finish().fails(1)).unwrap();
     assert_eq!(told["error"]["code"], "EndedByOperator");
     assert_eq!(told["error"]["resume"], 3);
-    assert!(server.run(&["watchers", "end", &id]).fails(3).contains(&id));
+    assert!(server.run(&["watchers", "end", id]).fails(3).contains(id));
     assert_eq!(server.status("waits") + server.status("watches"), 0);
 }
 

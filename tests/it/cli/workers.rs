@@ -24,7 +24,7 @@ impl Server {
     /// A number of `topics --json`.
     fn topic_number(&self, topic: &str, name: &str) -> u64 {
         let topics = self.run(&["topics", "--json"]).objects();
-        let info = topics.iter().find(|info| info["topic"] == topic).expect("the topic");
+        let info = topics.iter().find(|info| info["name"] == topic).expect("the topic");
         info[name].as_u64().expect(name)
     }
 
@@ -132,7 +132,7 @@ fn j22_a_worker_without_its_guard_stops_and_releases_its_jobs() {
         until("it ends", || is_over(process));
     }
     let job = server.job(&id);
-    assert_eq!((&job["state"], &job["losses"]), (&json!("ready"), &json!(0)));
+    assert_eq!((&job["state"], &job["losses"]), (&json!("Ready"), &json!(0)));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_hangup_and_a_quit_stop_a_worker_as_sigterm_does() {
         let ran = worker.finish();
         assert_eq!(
             (ran.code, server.job(&id)["state"].as_str()),
-            (Some(code), Some("ready")),
+            (Some(code), Some("Ready")),
             "{name}"
         );
         assert!(processes.iter().all(|process| is_over(process)), "{name}");
@@ -205,11 +205,11 @@ fn a_command_that_is_stopped_with_its_worker_costs_its_job_nothing() {
     let job = server.job(&id);
     assert_eq!(
         (&job["state"], &job["failures"], &job["losses"]),
-        (&json!("ready"), &json!(0), &json!(0))
+        (&json!("Ready"), &json!(0), &json!(0))
     );
     // By itself it is a failure.
     let worker = server.run(&["job", "work", "t", "--once", "--", "sh", "-c", "kill -TERM $$"]);
-    assert_eq!((worker.code, server.job(&id)["state"].as_str()), (Some(143), Some("dead")));
+    assert_eq!((worker.code, server.job(&id)["state"].as_str()), (Some(143), Some("Dead")));
 }
 
 #[test]
@@ -277,12 +277,12 @@ fn j23_a_command_that_cannot_be_run_costs_no_job_anything() {
         assert!(printed.starts_with(&format!("released {id}: ")), "{printed}");
         let job = server.job(&id);
         let left = [&job["state"], &job["failures"], &job["losses"]];
-        assert_eq!(left, [&json!("ready"), &json!(0), &json!(0)], "{command}");
+        assert_eq!(left, [&json!("Ready"), &json!(0), &json!(0)], "{command}");
     }
     // What runs already may come to its end.
     let command = script(&signs, "gone", &format!("#!/bin/sh\n{}", signs.awaits("go")), 0o755);
     let mut worker = server.spawn(&["job", "work", "t", "--concurrency", "2", "--", &command]);
-    until("it runs", || server.job(&id)["state"] == "reserved");
+    until("it runs", || server.job(&id)["state"] == "Reserved");
     fs::remove_file(&command).unwrap();
     let second = server.push_to("t", &[]);
     assert!(worker.line().starts_with(&format!("released {second}: ")));
@@ -312,7 +312,7 @@ fn j23_a_working_directory_that_is_gone_costs_no_job_anything() {
     assert!(ran.stderr.contains("working directory"), "{}", ran.stderr);
     assert_eq!(
         (&server.job(&id)["state"], &server.job(&id)["failures"]),
-        (&json!("ready"), &json!(0))
+        (&json!("Ready"), &json!(0))
     );
 }
 
@@ -339,7 +339,7 @@ fn j23_a_machine_that_has_no_room_for_a_command_costs_no_job_anything() {
         let job = server.job(&id);
         assert_eq!(
             [&job["state"], &job["failures"], &job["losses"]],
-            [&json!("done"), &json!(0), &json!(0)]
+            [&json!("Done"), &json!(0), &json!(0)]
         );
     }
 }
@@ -384,7 +384,7 @@ fn drain_does_what_is_ready_and_exits() {
     assert_eq!((ran.code, printed.matches("done ").count()), (Some(0), 10), "{printed}");
     assert!(printed.contains(&format!("failed {failing}")), "{printed}");
     for left in [later, failing] {
-        assert_eq!(server.job(&left)["state"], "delayed");
+        assert_eq!(server.job(&left)["state"], "Delayed");
     }
 
     // What is ready and held up by the rate is waited for; what is paused is not.

@@ -38,11 +38,11 @@ fn d3_a_data_directory_of_version_1_is_the_same_store() {
         );
         assert_eq!(server.ok(&["get", "greeting"]), "again\n");
         let zeros = server.run(&["get", "zeros5", "--json"]).json();
-        assert_eq!(zeros["value"].as_str().unwrap(), "\0".repeat(1400));
+        assert_eq!(zeros["kv"]["value"].as_str().unwrap(), "\0".repeat(1400));
         let job = server.run(&["job", "get", "1", "--json"]).json();
-        assert_eq!(job["state"], "done");
+        assert_eq!(job["state"], "Done");
         let job = server.run(&["job", "get", "2", "--json"]).json();
-        assert_eq!((&job["state"], &job["index"]), (&"ready".into(), &"i2".into()));
+        assert_eq!((&job["state"], &job["index"]), (&"Ready".into(), &"i2".into()));
         server.ok(&["set", &format!("new{round}"), "1"]);
         server.signal("KILL");
         server.finish();

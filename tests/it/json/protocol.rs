@@ -10,11 +10,11 @@ fn g6_keys() {
     let server = Server::start();
     let mut json = Json::connect(server.addr());
     let set = json.ok("Wakeful.Set", r#"{"key":"a","value":"1","return_previous":true}"#);
-    assert_eq!(set, json!({"revision": 2, "changed": true, "lease": 0, "previous": null}));
+    assert_eq!(set, json!({"revision": 2, "changed": true, "lease": "0", "previous": null}));
     let set = json.ok("Wakeful.Set", r#"{"key":"a","value":"2","return_previous":true}"#);
     assert_eq!(set["previous"]["value"], "1");
     let kv = json!({"key": "a", "value": "2", "create_revision": 2, "mod_revision": 3,
-        "version": 2, "lease": 0});
+        "version": 2, "lease": "0"});
     assert_eq!(json.ok("Wakeful.Get", r#"{"key":"a"}"#), json!({"revision": 3, "kv": kv}));
     let old = json.ok("Wakeful.Get", r#"{"key":"a","revision":2}"#);
     assert_eq!(old["kv"]["value"], "1");
@@ -48,12 +48,12 @@ fn g6_leases_options_and_waits() {
     let server = Server::start();
     let mut json = Json::connect(server.addr());
     let granted = json.ok("Wakeful.LeaseGrant", r#"{"id":7,"ttl_ms":60000}"#);
-    assert_eq!(granted, json!({"revision": 1, "id": 7, "ttl_ms": 60000}));
+    assert_eq!(granted, json!({"revision": 1, "id": "7", "ttl_ms": 60000}));
     json.ok("Wakeful.Set", r#"{"key":"a","value":"1","lease":7}"#);
-    assert_eq!(json.ok("Wakeful.LeaseKeepAlive", r#"{"id":7}"#)["id"], 7);
+    assert_eq!(json.ok("Wakeful.LeaseKeepAlive", r#"{"id":7}"#)["id"], "7");
     let left = json.ok("Wakeful.LeaseTimeToLive", r#"{"id":7}"#);
     assert_eq!((&left["granted_ms"], &left["keys"]), (&json!(60000), &json!(["a"])));
-    assert_eq!(json.ok("Wakeful.LeaseList", "{}")["leases"], json!([7]));
+    assert_eq!(json.ok("Wakeful.LeaseList", "{}")["leases"], json!(["7"]));
     assert_eq!(json.ok("Wakeful.LeaseRevoke", r#"{"id":7}"#)["deleted"], 1);
     let refused = json.refused("Wakeful.LeaseKeepAlive", r#"{"id":7}"#);
     assert!(refused.starts_with("LeaseNotFound: "), "{refused}");
@@ -75,6 +75,43 @@ fn g6_leases_options_and_waits() {
     assert_eq!(json.ok("Wakeful.Delete", r#"{"range":{"key":"n"}}"#)["deleted"], 1);
     let reply = json.reply();
     assert_eq!((&reply["id"], &reply["result"]["met"]), (&json!(wait), &json!(true)));
+}
+
+/// Readers whose numbers are doubles keep the digits of text alone.
+#[test]
+fn g6_ids_that_can_pass_2_to_the_53_are_text_and_come_back_as_text_or_number() {
+    let server = Server::start();
+    let mut json = Json::connect(server.addr());
+    let id = u64::MAX.to_string();
+    let granted = json.ok("Wakeful.LeaseGrant", &format!(r#"{{"id":"{id}","ttl_ms":"60000"}}"#));
+    assert_eq!(granted, json!({"revision": 1, "id": id, "ttl_ms": 60000}));
+    // Each as a number, too, as it was before.
+    for (lease, id) in [(granted["id"].to_string(), &granted["id"]), (id.clone(), &json!(id))] {
+        let set = format!(r#"{{"key":"a","value":"1","lease":{lease},"return_previous":true}}"#);
+        assert_eq!(json.ok("Wakeful.Set", &set)["lease"], *id);
+        let mut named = |method: &str| json.ok(method, &format!(r#"{{"id":{lease}}}"#));
+        assert_eq!(named("Wakeful.LeaseKeepAlive")["id"], *id);
+        assert_eq!(named("Wakeful.LeaseTimeToLive")["id"], *id);
+        assert_eq!(named("Wakeful.LeaseKeys")["keys"], json!(["a"]));
+        let txn = format!(
+            r#"{{"compares":[{{"range":{{"Key":"a"}},"op":"Equal","target":{{"Lease":{lease}}}}}]}}"#
+        );
+        assert_eq!(json.ok("Wakeful.Txn", &txn)["succeeded"], true);
+        let list = json.ok("Wakeful.LeaseList", r#"{"after":"0"}"#);
+        assert_eq!(list["leases"], json!([id]));
+        assert_eq!(json.ok("Wakeful.Get", r#"{"key":"a"}"#)["kv"]["lease"], *id);
+    }
+    let mut other = Json::connect(server.addr());
+    for number in [false, true] {
+        let wait = json.ask("Wakeful.Wait", r#"{"range":{"key":"w"}}"#);
+        let watchers = json.ok("Wakeful.Watchers", "{}");
+        let id = watchers["watchers"][0]["id"].as_str().expect("it is text").to_owned();
+        let id = if number { id } else { format!("{id:?}") };
+        assert_eq!(other.ok("Wakeful.EndWatcher", &format!(r#"{{"id":{id}}}"#)), json!({}));
+        assert_eq!(json.reply()["id"], wait);
+    }
+    json.ok("Wakeful.LeaseRevoke", &format!(r#"{{"id":"{id}"}}"#));
+    assert_eq!(json.ok("Wakeful.Get", r#"{"key":"a"}"#)["kv"], Value::Null);
 }
 
 #[test]
