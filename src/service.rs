@@ -245,12 +245,18 @@ impl Wakeful {
         let of_storage = vital("the storage of results");
         let storage =
             StorageActor::new(outcomes, queue_ctx.address(), ledger(), of_storage, clock.clone());
-        let queue =
-            QueueActor::new(queue, storage_ctx.address(), ledger(), of_queue, clock.clone());
+        let turn_max = config.rpc.turn_max;
+        let queue = QueueActor::new(
+            queue,
+            storage_ctx.address(),
+            ledger(),
+            of_queue,
+            clock.clone(),
+            turn_max,
+        );
         let ledger = log.map(|log| Ledger::new(log, store.mark()));
         let hub = Hub::new(store, config.watch.clone());
         let counted = Arc::clone(&connections);
-        let turn_max = config.rpc.turn_max;
         let facts = ServiceFacts { store_id, here, connections: counted, clock, turn_max };
         let actor = StoreActor::new(hub, facts, of_store, ledger, others);
         let (storage, queue) = (storage_ctx.run(storage), queue_ctx.run(queue));

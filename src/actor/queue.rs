@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, ResponseFuture,
+    WrapFuture as _,
+};
 use tokio::sync::oneshot;
 
 use super::StorageActor;
@@ -12,8 +15,8 @@ use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
 use super::job_guard::{hides_job, refuses_job};
 use super::message::{
-    CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWorks, OwnerGone, OwnerId,
-    Progressed, Record, Recorded, ReviseAwaits, Seek, StillUnfinished, Undelivered,
+    CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWork, JobWorks, OwnerGone,
+    OwnerId, Progressed, Record, Recorded, ReviseAwaits, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
@@ -24,6 +27,7 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::journal::{Batch, Progress};
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
+use crate::pace::{self, Turn};
 use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
 
 /// The queue, which a snapshot tells too.
@@ -51,6 +55,8 @@ pub(crate) struct QueueActor {
     /// Those who wait until nothing is handed out any more.
     drained: Vec<oneshot::Sender<()>>,
     vital: Vital,
+    /// How long a turn may last, see `rpc.turn_max`.
+    turn_max: Duration,
 }
 
 impl QueueActor {
@@ -60,6 +66,7 @@ impl QueueActor {
         ledger: Option<JobLedger>,
         vital: Vital,
         clock: Clock,
+        turn_max: Duration,
     ) -> Self {
         Self {
             queue,
@@ -76,6 +83,7 @@ impl QueueActor {
             turns: Turns::default(),
             drained: Vec::new(),
             vital,
+            turn_max,
         }
     }
 
@@ -108,6 +116,52 @@ impl QueueActor {
                 Ok(wait) => self.seeks.push(Seek { caller, sought, wait }),
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
+        }
+    }
+
+    /// Does what a message asks for until the turn is over, one request at least. The rest is done in
+    /// the next turns, before any other message: a connection's requests are done in order, and none
+    /// after it is gone.
+    fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
+        let turn = Turn::begin(self.turn_max);
+        let now = self.now();
+        let JobWorks { owner, works, sink, restriction, user } = works;
+        let mut works = works.into_iter();
+        for work in works.by_ref() {
+            let to = To::Connection(sink.clone());
+            let caller = Caller { owner, id: work.id, asked: work.durability, to };
+            self.do_one(now, caller, work, user, restriction.as_deref());
+            if turn.is_over() {
+                break;
+            }
+        }
+        self.finish(now, ctx);
+        if works.len() > 0 {
+            let rest = JobWorks { owner, works: works.collect(), sink, restriction, user };
+            let next = pace::next().into_actor(self);
+            ctx.wait(next.map(|(), actor, ctx| actor.work_off(rest, ctx)));
+        }
+    }
+
+    fn do_one(
+        &mut self,
+        now: Now,
+        caller: Caller,
+        work: JobWork,
+        user: u64,
+        restriction: Option<&Access>,
+    ) {
+        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
+            return;
+        }
+        let refusal = refuses_job(&self.queue.borrow(), restriction, &work.request);
+        match (refusal, work.request) {
+            (Some(error), _) => self.answers.push((caller, Err(error))),
+            (None, JobRequest::Resume(reservations)) => {
+                self.resume(now, caller, user, &reservations, restriction);
+            }
+            (None, request) => self.ask(now, caller, request),
         }
     }
 
@@ -261,25 +315,7 @@ impl Handler<JobWorks> for QueueActor {
 
     fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
         failpoint::reached("queue");
-        let now = self.now();
-        let JobWorks { owner, works, sink, restriction, user } = works;
-        for work in works {
-            let to = To::Connection(sink.clone());
-            let caller = Caller { owner, id: work.id, asked: work.durability, to };
-            if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
-                continue;
-            }
-            let refusal = refuses_job(&self.queue.borrow(), restriction.as_deref(), &work.request);
-            match (refusal, work.request) {
-                (Some(error), _) => self.answers.push((caller, Err(error))),
-                (None, JobRequest::Resume(reservations)) => {
-                    self.resume(now, caller, user, &reservations, restriction.as_deref());
-                }
-                (None, request) => self.ask(now, caller, request),
-            }
-        }
-        self.finish(now, ctx);
+        self.work_off(works, ctx);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::journal::Batch;
 use crate::model::JobReply;
+use crate::pace::Turn;
 use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
 
 /// The outcomes, which a snapshot tells too.
@@ -159,6 +160,8 @@ impl Handler<Record> for StorageActor {
 
     fn handle(&mut self, Record { finished, answers }: Record, ctx: &mut Self::Context) {
         failpoint::reached("storage");
+        // Only measured: there is one message for each turn of the queue.
+        let _turn = Turn::begin(Duration::MAX);
         let now = self.now();
         let mut recorded = Vec::new();
         {

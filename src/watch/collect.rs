@@ -126,6 +126,9 @@ impl<P> Hub<P> {
             }
         };
         watch.cursor = cursor;
+        if cursor == 0 && !std::mem::replace(&mut watch.registered, true) {
+            self.registry.insert(&watcher.range, index);
+        }
         let revision = if cursor == 0 { self.state.visible() } else { shown };
         let (watch_id, view) = (watch.watch_id, watch.options.view);
         if batch.events.len() > first {

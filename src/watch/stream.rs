@@ -101,6 +101,7 @@ impl<P> Hub<P> {
             options: options_of(&request),
             cursor,
             skipped: 0,
+            registered: true,
             queued: false,
             mark: false,
             progress,
@@ -169,10 +170,17 @@ impl<P> Hub<P> {
         })
     }
 
-    /// A new event of its range: it has something to show.
+    /// Notes a new event in the range of a watch. A watch that is behind comes to the event in its turn,
+    /// and leaves the registry until it has: of those that are behind, an event costs nothing.
     pub(super) fn notify_watch(&mut self, index: u32, seq: Seq, event: &Event) {
-        let Some(watch) = self.watch_mut(index) else { return };
-        if watch.cursor != 0 || !watch.options.shows(event) {
+        let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
+        let Role::Watch(watch) = &mut watcher.role else { return };
+        if watch.cursor != 0 {
+            watch.registered = false;
+            self.registry.remove(&watcher.range, index);
+            return;
+        }
+        if !watch.options.shows(event) {
             return;
         }
         watch.cursor = seq;

@@ -85,6 +85,8 @@ pub(super) struct Watch {
     pub(super) cursor: Seq,
     /// Events left out for newer ones since the last delivery.
     pub(super) skipped: u64,
+    /// Whether the registry has it: one that is behind need not be told of further events.
+    pub(super) registered: bool,
     /// Whether it stands in its stream's queue.
     pub(super) queued: bool,
     /// A progress mark is due.

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::actor::AnswerSink;
-use crate::actor::message::{Answer, Answers, Done, Requests, Task, Work};
+use crate::actor::message::{
+    Answer, Answers, Done, JobWork, JobWorks, OwnerGone, Requests, Task, Work,
+};
+use crate::model::{JobRequest, PushOptions, PushRequest, ReserveRequest};
 use crate::watch::Owner;
-use crate::{KeyRange, RangeRequest, Reply};
+use crate::{Jobs as _, KeyRange, RangeRequest, Reply};
 
 struct Nowhere;
 
@@ -76,5 +79,73 @@ async fn s10_a_message_that_takes_several_turns_is_answered_when_all_of_it_is_du
     let withheld = answers.iter().filter(|answer| matches!(answer, Answer::Withheld)).count();
     assert_eq!((answers.len(), withheld), (41, 1));
     assert_eq!(within(answered.recv()).await, Some(1));
+    wakeful.stop().await;
+}
+
+/// Counts the answers to requests to the queue.
+struct Counted(tokio::sync::mpsc::UnboundedSender<Result<Done, Error>>);
+
+impl AnswerSink for Counted {
+    fn take(&self, answers: Vec<(u64, Result<Done, Error>)>) {
+        for (_, answer) in answers {
+            let _ = self.0.send(answer);
+        }
+    }
+}
+
+fn job_message(
+    requests: Vec<JobRequest>,
+) -> (JobWorks, tokio::sync::mpsc::UnboundedReceiver<Result<Done, Error>>) {
+    let (sender, answers) = tokio::sync::mpsc::unbounded_channel();
+    let work = |(id, request)| JobWork { id, deadline: None, durability: None, request };
+    let works = (1..).zip(requests).map(work).collect();
+    let sink = Arc::new(Counted(sender));
+    (JobWorks { owner: 1, works, sink, restriction: None, user: 0 }, answers)
+}
+
+#[actix_rt::test]
+async fn s10_the_store_has_its_turn_between_the_requests_of_one_message_to_the_queue() {
+    const PUSHES: usize = 500;
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    let push = || {
+        let jobs = vec![PushRequest::new("t", "p")];
+        JobRequest::Push { jobs, wait: Duration::ZERO }
+    };
+    let (asked, mut answers) = job_message((0..PUSHES).map(|_| push()).collect());
+    wakeful.queue().do_send(asked);
+    for _ in 0..20 {
+        within(wakeful.store().send(message(2, vec![get("a")]))).await.unwrap();
+        assert!(answers.len() < PUSHES, "all of it was done in a turn of others");
+    }
+    for _ in 0..PUSHES {
+        assert!(within(answers.recv()).await.unwrap().is_ok());
+    }
+    wakeful.stop().await;
+}
+
+#[actix_rt::test]
+async fn s10_what_a_connection_asked_for_before_it_went_is_done_before_it_is_gone() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    for _ in 0..20 {
+        wakeful.push("t", "p", PushOptions::default()).await.unwrap();
+    }
+    let reserve = || {
+        JobRequest::Reserve(ReserveRequest {
+            wait: Some(Duration::ZERO),
+            ..ReserveRequest::new("t")
+        })
+    };
+    let (asked, mut answers) = job_message((0..20).map(|_| reserve()).collect());
+    wakeful.queue().do_send(asked);
+    wakeful.queue().do_send(OwnerGone { owner: 1, may_return: false });
+    for _ in 0..20 {
+        assert!(within(answers.recv()).await.unwrap().is_ok());
+    }
+    let topics = wakeful.topics().await.unwrap();
+    assert_eq!((topics[0].ready, topics[0].reserved), (20, 0), "nobody holds a job");
     wakeful.stop().await;
 }

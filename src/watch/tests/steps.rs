@@ -142,3 +142,32 @@ fn t4_a_wait_for_absence_counts_each_event_of_a_revision_once() {
     hub.txn(&["-c"]);
     assert_eq!(hub.answers(), ["7: met at 6: 6-c"]);
 }
+
+/// Before: each set looked at each of them again.
+#[test]
+fn s10_watches_that_are_behind_cost_a_set_nothing() {
+    const WATCHES: u64 = 1_000;
+    let mut hub = roomy();
+    let stream = hub.stream_of(1);
+    for id in 0..WATCHES {
+        let range = if id % 2 == 0 { KeyRange::key("a") } else { prefix("a") };
+        hub.watch(0, stream, id, WatchRequest::new(range)).unwrap();
+    }
+    hub.set_to("a", "v");
+    assert!(hub.batch().is_some(), "and its consumer is not ready again");
+    hub.set_to("a", "v");
+    hub.set_to("a", "v");
+    let before = hub.state().steps_taken();
+    for _ in 0..100 {
+        hub.set_to("a", "v");
+    }
+    let steps = hub.state().steps_taken() - before;
+    assert!(steps <= 2 * 100, "{steps} steps");
+    hub.ready(stream);
+    let shown = hub.shown();
+    let up_to = format!(" up to {}", hub.state().revision());
+    let up_to_date = shown.iter().filter(|text| text.ends_with(&up_to));
+    assert_eq!(up_to_date.count(), WATCHES as usize);
+    hub.set_to("a", "v");
+    assert_eq!(hub.shown().len(), WATCHES as usize, "all are told of events again");
+}
