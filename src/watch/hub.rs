@@ -12,6 +12,7 @@ use ahash::RandomState;
 use slab::Slab;
 
 use super::batch::Batch;
+use super::places::Places;
 use super::registry::Registry;
 use super::stream::Stream;
 use super::watcher::{Handle, Owner, Role, Watcher};
@@ -28,6 +29,8 @@ pub(crate) struct Hub<P> {
     pub(super) state: State,
     pub(super) config: WatchConfig,
     pub(super) watchers: Slab<Watcher<P>>,
+    /// Where in `watchers` there are some, for a list of them.
+    places: Places,
     pub(super) streams: Slab<Stream<P>>,
     pub(super) registry: Registry,
     pub(super) generation: u32,
@@ -61,6 +64,7 @@ impl<P> Hub<P> {
             state,
             config,
             watchers: Slab::new(),
+            places: Places::default(),
             streams: Slab::new(),
             registry: Registry::default(),
             generation: 0,
@@ -289,6 +293,7 @@ impl<P> Hub<P> {
         self.waits += usize::from(matches!(watcher.role, Role::Wait(_)));
         let generation = watcher.generation;
         let index = self.watchers.insert(watcher) as u32;
+        self.places.insert(index);
         if let Some(watcher) = self.watchers.get(index as usize) {
             self.registry.insert(&watcher.range, index);
         }
@@ -298,6 +303,7 @@ impl<P> Hub<P> {
     /// Takes a watcher out of every table.
     pub(super) fn remove(&mut self, index: u32) -> Option<Watcher<P>> {
         let watcher = self.watchers.try_remove(index as usize)?;
+        self.places.remove(index);
         self.registry.remove(&watcher.range, index);
         let (deadline, owner) = match &watcher.role {
             Role::Wait(wait) => {
@@ -345,9 +351,10 @@ impl<P> Hub<P> {
     fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
         let limit = self.state.page_limit(limit)?;
         // From the place of the last one listed on, which another may have taken since.
-        let first = Handle::from_u64(after).index as usize;
-        let found = (first..self.watchers.capacity())
-            .filter_map(|index| Some(self.describe(index as u32, self.watchers.get(index)?)))
+        let found = self
+            .places
+            .from(Handle::from_u64(after).index)
+            .filter_map(|index| Some(self.describe(index, self.watchers.get(index as usize)?)))
             .filter(|watcher| watcher.id > after);
         let bytes_max = self.state.config().range_bytes_max;
         let (mut watchers, mut bytes, mut more) = (Vec::new(), 0, false);
