@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Book;
 use crate::config::AuthConfig;
-use crate::error::{Error, ErrorCode};
+use crate::error::{Details, Error, ErrorCode};
 
 /// The file of users.
 ///
@@ -112,7 +112,7 @@ impl AuthFile {
             .read_to_string(&mut text)
             .map_err(|error| self.refuse(error.to_string()))?;
         if text.len() > max {
-            return Err(self.refuse(format!("it is too long: auth.file_bytes_max is {max}")));
+            return Err(self.too_long("it is", max));
         }
         Book::from_toml(&text, config).map_err(|why| self.refuse(why))
     }
@@ -142,8 +142,7 @@ impl AuthFile {
         book.check(config).map_err(|why| self.refuse(why))?;
         let text = book.to_toml();
         if text.len() > config.file_bytes_max {
-            let max = config.file_bytes_max;
-            return Err(self.refuse(format!("it would be too long: auth.file_bytes_max is {max}")));
+            return Err(self.too_long("it would be", config.file_bytes_max));
         }
         file.write(text.as_bytes(), old.as_ref()).map_err(io)?;
         Ok(changed)
@@ -156,6 +155,12 @@ impl AuthFile {
             Err(_) if !self.path.is_symlink() => Ok(self.clone()),
             Err(error) => Err(self.refuse(format!("it is a symbolic link to nothing: {error}"))),
         }
+    }
+
+    fn too_long(&self, what: &str, max: usize) -> Error {
+        let name = "auth.file_bytes_max";
+        let error = self.refuse(format!("{what} too long: {name} is {max}"));
+        error.with_details(Details::Limit { name: name.to_owned(), value: max as u64 })
     }
 
     fn refuse(&self, why: String) -> Error {

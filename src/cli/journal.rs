@@ -7,6 +7,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::input;
 use super::output::{Output, notice};
+use super::progress::Progress;
 use crate::journal::{self, Dropped, RealDisk, Verified};
 use crate::{Config, Error};
 
@@ -122,7 +123,13 @@ impl RepairArgs {
 impl VerifyArgs {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let Self { data_dir } = self;
-        let verified = journal::verify(&RealDisk, &data_dir).map_err(Error::from)?;
+        let mut progress = Progress::new(out);
+        let verified = journal::verify(&RealDisk, &data_dir, &mut |seq, _| {
+            progress.show(format_args!("checked up to record {seq}"));
+            Ok(())
+        });
+        drop(progress);
+        let verified = verified.map_err(Error::from)?;
         let Verified { store_id, snapshot, segments, commits, records, bytes, .. } = verified;
         let Verified { unfinished, torn_bytes, closed, .. } = verified;
         if out.json() {

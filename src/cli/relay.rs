@@ -112,6 +112,7 @@ impl RelayArgs {
         drop(entered);
         self.log.start()?;
         super::descriptors::take_all();
+        super::descriptors::fit(&mut config.rpc)?;
         let options = RelayOptions::with(config, authenticate);
         #[cfg(feature = "tls")]
         let options = self.with_tls(options, &common.tls)?;

@@ -196,7 +196,7 @@ pub(crate) fn open(
 /// # Errors
 /// What is wrong, with file and offset; `Locked` while a server has it open.
 #[cfg(any(test, feature = "cli"))]
-pub(crate) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verified, JournalError> {
+pub(crate) fn verify(disk: &dyn Disk, dir: &Path, each: Replay) -> Result<Verified, JournalError> {
     let exclusive = Exclusive::look(disk, dir)?;
-    Ok(recovery::scan(&*exclusive.disk, dir, Access::Read, &mut |_, _| Ok(()))?.verified())
+    Ok(recovery::scan(&*exclusive.disk, dir, Access::Read, each)?.verified())
 }

@@ -3,7 +3,7 @@
 use super::super::password::tests::cheap;
 use super::super::{Action, AuthFile, Book, NewToken, Pattern, hash_password};
 use crate::config::AuthConfig;
-use crate::error::ErrorCode;
+use crate::error::{Details, ErrorCode};
 
 fn book() -> Book {
     let mut book = Book::new();
@@ -117,7 +117,10 @@ fn a6_a_file_is_changed_whole_and_kept_from_others() {
     let refused = file.update(&full, |book| book.add_user("bob", None).map_err(refuse));
     assert!(refused.unwrap_err().message.contains("auth.users_max"));
     let short = AuthConfig { file_bytes_max: 10, ..config.clone() };
-    assert!(file.read(&short).unwrap_err().message.contains("auth.file_bytes_max"));
+    let refused = file.read(&short).unwrap_err();
+    assert!(refused.message.contains("auth.file_bytes_max is 10"), "{refused}");
+    let limit = Details::Limit { name: "auth.file_bytes_max".to_owned(), value: 10 };
+    assert_eq!(refused.details, limit);
     assert_eq!(std::fs::read(file.path()).unwrap(), text, "as it was");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
     #[cfg(unix)]

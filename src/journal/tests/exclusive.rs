@@ -31,7 +31,7 @@ fn d7_a_second_open_is_refused_without_the_lock_file_too() {
     disk.remove(&in_dir(LOCK)).unwrap();
     let locked = JournalError::Locked { dir: DIR.into() };
     assert_eq!(open_on(&disk, &config).err().unwrap(), locked);
-    assert_eq!(verify(&disk, Path::new(DIR)).unwrap_err(), locked);
+    assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), locked);
     open.journal.close().unwrap();
     open_on(&disk, &config).unwrap();
 }
@@ -44,7 +44,7 @@ fn d7_a_process_of_an_earlier_version_excludes_and_is_excluded() {
     assert!(earlier.is_some());
     let locked = JournalError::Locked { dir: DIR.into() };
     assert_eq!(open_on(&disk, &config).err().unwrap(), locked);
-    assert_eq!(verify(&disk, Path::new(DIR)).unwrap_err(), locked);
+    assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), locked);
     drop(earlier);
     let open = open_on(&disk, &config).unwrap();
     assert!(disk.lock(&in_dir(LOCK)).unwrap().is_none());
@@ -94,7 +94,7 @@ fn d6_whichever_files_are_gone_no_store_is_taken_for_a_new_one() {
 fn d6_a_directory_of_an_earlier_version_is_marked_when_it_is_opened() {
     let (disk, config) = closed(true);
     disk.remove(&in_dir(MARKER)).unwrap();
-    verify(&disk, Path::new(DIR)).unwrap();
+    verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
     open_on(&disk, &config).unwrap().journal.close().unwrap();
     for (path, _) in segments(&disk) {
         disk.remove(&path).unwrap();
@@ -102,7 +102,7 @@ fn d6_a_directory_of_an_earlier_version_is_marked_when_it_is_opened() {
     let error = open_on(&disk, &config).err().expect("it opens");
     let marker = in_dir(MARKER).display().to_string();
     assert!(error.to_string().contains(&format!("remove {marker}")), "{error}");
-    assert_eq!(verify(&disk, Path::new(DIR)).unwrap_err(), error);
+    assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), error);
     // As it says.
     disk.remove(&in_dir(MARKER)).unwrap();
     assert!(open_on(&disk, &config).unwrap().records.is_empty());

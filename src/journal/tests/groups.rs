@@ -135,7 +135,7 @@ fn d2_a_log_that_is_cut_behind_any_record_has_whole_groups_only() {
     assert_eq!(cuts.len() as u64, SIZES.iter().sum::<u64>() + 1);
     for (records, cut) in (0..).zip(cuts) {
         let what = format!("behind record {records}");
-        let verified = verify(&cut, Path::new(DIR)).unwrap();
+        let verified = verify(&cut, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
         let found = open_groups(&cut, &config).unwrap();
         let count = whole(&groups, &found.records, &what);
         let ends = groups.iter().filter(|group| group.end <= records + 1).count();
@@ -166,7 +166,7 @@ fn d2_a_group_that_was_cut_short_never_comes_back() {
             found.journal.append(&mut Batch { framed, records: 1 });
             found.journal.close().unwrap();
         }
-        let verified = verify(&disk, Path::new(DIR)).unwrap();
+        let verified = verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
         assert_eq!(verified.unfinished, cut as u64 + 3);
     }
 }
@@ -216,7 +216,8 @@ fn d2_a_crash_at_any_change_leaves_whole_groups_and_none_that_was_synced_is_lost
             for seed in 0..4 {
                 let left = if seed == 0 { disk.kill() } else { disk.cut_power(seed) };
                 let what = format!("ended at {changes}, seed {seed}");
-                unfinished += verify(&left, Path::new(DIR)).map_or(0, |it| it.unfinished);
+                unfinished +=
+                    verify(&left, Path::new(DIR), &mut |_, _| Ok(())).map_or(0, |it| it.unfinished);
                 let mut found = open_groups(&left, &config).unwrap();
                 let count = whole(&groups, &found.records, &what);
                 assert!((safe..=safe + 1).contains(&count), "{what}: {count} of {safe}");

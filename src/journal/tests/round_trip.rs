@@ -18,7 +18,7 @@ fn every_record_comes_back_in_order_over_many_segments() {
             }
             open.journal.close().unwrap();
             assert_eq!(open.reports.synced(), last);
-            let verified = verify(&disk, Path::new(DIR)).unwrap();
+            let verified = verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
             assert!(verified.closed && verified.records == last && verified.torn_bytes == 0);
         }
     }
@@ -34,11 +34,11 @@ fn the_operating_systems_disk_too() {
         assert_eq!(open.records, payloads(round * 200));
         let second = open_dir(Arc::new(RealDisk), &dir, &config).err().unwrap();
         assert_eq!(second, JournalError::Locked { dir: dir.clone() });
-        assert_eq!(verify(&RealDisk, &dir).unwrap_err(), second);
+        assert_eq!(verify(&RealDisk, &dir, &mut |_, _| Ok(())).unwrap_err(), second);
         append(&mut *open.journal, round * 200 + 1, 200);
         open.journal.close().unwrap();
     }
-    assert_eq!(verify(&RealDisk, &dir).unwrap().records, 600);
+    assert_eq!(verify(&RealDisk, &dir, &mut |_, _| Ok(())).unwrap().records, 600);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_second_open_is_refused_and_the_first_unharmed() {
     let before = disk.contents();
     let locked = JournalError::Locked { dir: DIR.into() };
     assert_eq!(open_on(&disk, &config).err().unwrap(), locked);
-    assert_eq!(verify(&disk, Path::new(DIR)).unwrap_err(), locked);
+    assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), locked);
     assert_eq!(disk.contents(), before);
     open.journal.close().unwrap();
     open_on(&disk, &config).unwrap();
@@ -85,5 +85,5 @@ fn a_change_of_the_segment_size_loses_nothing() {
         last = append(&mut *open.journal, last + 1, 30);
         open.journal.close().unwrap();
     }
-    assert_eq!(verify(&disk, Path::new(DIR)).unwrap().records, last);
+    assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap().records, last);
 }

@@ -38,7 +38,7 @@ fn refused(disk: &FaultyDisk, config: &JournalConfig) -> String {
     let before = disk.contents();
     let error = open_on(disk, config).err().expect("it opens");
     assert!(is_damage(&error), "{error}");
-    assert_eq!(verify(disk, Path::new(DIR)).unwrap_err(), error);
+    assert_eq!(verify(disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), error);
     assert_eq!(disk.contents(), before);
     error.to_string()
 }
@@ -192,7 +192,7 @@ fn d10_what_is_left_of_what_a_snapshot_replaced_means_nothing() {
                 copy.put(path, bytes);
             }
         }
-        let verified = verify(&copy, Path::new(DIR)).unwrap();
+        let verified = verify(&copy, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
         assert_eq!((verified.records, verified.snapshot), (LAST, SNAPSHOT));
         let open = open_on(&copy, &config).unwrap();
         assert_eq!((open.records, open.cut_bytes), (payloads(LAST), 0), "{subset:b}");

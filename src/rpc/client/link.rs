@@ -165,8 +165,9 @@ impl Session {
         self.refuse_all(error);
     }
 
-    /// Ends everything there is; what is asked from now on is tried again.
+    /// Ends all requests, streams and reservations; what is asked from now on is tried again.
     pub(super) fn refuse_all(&mut self, error: &Error) {
+        self.lose(self.held.iter().collect());
         self.queue.clear();
         for (_, pending) in self.pending.drain() {
             answer(&mut self.effects, pending.to, Err(error.clone()));

@@ -28,19 +28,24 @@ pub(super) fn admit(service: &Wakeful, peer: Option<IpAddr>) -> Result<Option<Pl
         return Err(too_many(config.connections_max));
     }
     let Some(peer) = peer else { return Ok(None) };
-    let reserved = config.descriptors_reserved;
-    if let Some(descriptors) = descriptors()
-        && open >= descriptors.saturating_sub(reserved)
-    {
-        let message = format!(
-            "too many connections: of the {descriptors} files that the server may have open \
-             (ulimit -n), rpc.descriptors_reserved, which is {reserved}, are not for connections; \
-             try again later"
-        );
-        return Err(refusal("rpc.descriptors_reserved", reserved, message));
-    }
+    check_reserve(open, config.descriptors_reserved)?;
     let max = config.connections_per_address_max;
     service.addresses().enter(peer, max).map(Some).ok_or_else(|| too_many_from(peer, max))
+}
+
+/// Checks that one connection more than `open` leaves the reserved descriptors free.
+///
+/// # Errors
+/// `LimitExceeded` if it does not.
+pub(in crate::rpc) fn check_reserve(open: usize, reserved: usize) -> Result<(), Error> {
+    let full = |descriptors: &usize| open >= descriptors.saturating_sub(reserved);
+    let Some(descriptors) = descriptors().filter(full) else { return Ok(()) };
+    let message = format!(
+        "too many connections: of the {descriptors} files that the server may have open \
+         (ulimit -n), rpc.descriptors_reserved, which is {reserved}, are not for connections; \
+         try again later"
+    );
+    Err(refusal("rpc.descriptors_reserved", reserved, message))
 }
 
 /// Checks that a port that is opened could serve anybody.

@@ -43,7 +43,7 @@ use self::admission::admit;
 pub(crate) use self::admission::check_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use self::admission::descriptors;
-pub(in crate::rpc) use self::admission::{Hindrance, too_many, too_many_from};
+pub(in crate::rpc) use self::admission::{Hindrance, check_reserve, too_many, too_many_from};
 use self::connection::Connection;
 pub(in crate::rpc) use self::connection::LINGER;
 pub(crate) use self::entrance::Entrance;

@@ -64,6 +64,17 @@ fn o12_few_open_files_are_enough_or_the_start_says_how_many_are_needed() {
 }
 
 #[test]
+fn o12_a_relay_says_how_many_open_files_it_needs_too() {
+    let relay = ["relay", "--listen", "127.0.0.1:0", "--accept", "127.0.0.1:0", "--accept-anyone"];
+    let said = run(after("ulimit -n 100", &relay)).fails(1);
+    assert!(said.contains("100 files") && said.contains("ulimit -n 128"), "{said}");
+    let relay = Running::start(after("ulimit -n 256", &relay));
+    relay.said("lowered from 256 to 64");
+    relay.signal("TERM");
+    assert_eq!(relay.finish().code, Some(0));
+}
+
+#[test]
 fn o13_what_is_made_is_its_owners_alone_whatever_the_umask() {
     let folder = Folder::new();
     let home = folder.path("made");

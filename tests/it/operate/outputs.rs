@@ -43,16 +43,41 @@ impl Broken {
                 (writer.into(), Some(reader.into()))
             }
             Self::Stopped => {
-                let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-                grantpt(&terminal).unwrap();
-                unlockpt(&terminal).unwrap();
-                let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-                let end = ioctl_tiocgptpeer(&terminal, flags).unwrap();
+                let (end, terminal) = terminal();
                 tcflow(&end, Action::OOff).unwrap();
                 (end.into(), Some(terminal))
             }
         }
     }
+}
+
+/// A terminal: the end for a process, and the one that shows what it writes.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let terminal = openpt(flags).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    (ioctl_tiocgptpeer(&terminal, flags).unwrap(), terminal)
+}
+
+#[test]
+fn o8_journal_verify_shows_how_far_it_is_on_a_terminal() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let serve = ["--durability", "fsync", "--data-dir", data.to_str().unwrap()];
+    let server = Server::start_with(&serve);
+    server.ok(&["set", "a", "1"]);
+    server.signal("TERM");
+    server.finish();
+    let (end, terminal) = terminal();
+    let mut verify = wakeful(&["journal", "verify", "--data-dir", data.to_str().unwrap()]);
+    let status = verify.stdin(Stdio::null()).stdout(Stdio::null()).stderr(end).status().unwrap();
+    assert!(status.success());
+    let mut shown = [0; 4096];
+    let count = File::from(terminal).read(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown[..count]);
+    assert!(shown.contains("checked up to record 1"), "{shown}");
+    assert!(shown.ends_with("\r\x1b[K"), "it is removed at the end: {shown:?}");
 }
 
 /// A process one of whose outputs is broken.

@@ -43,11 +43,8 @@ async fn a_line_of_refusal_is_shown() {
 
 #[tokio::test]
 async fn a_refusal_instead_of_a_welcome_is_handed_on() {
-    let mut out = PREFACE.to_vec();
     let error = Error::new(ErrorCode::LimitExceeded, "connections enough");
-    let body = WireError::from(&error);
-    codec::encode_frame(&mut out, Kind::Error, 0, 0, &body, FRAME_BYTES_MAX).unwrap();
-    assert_eq!(refused_by(out.leak()).await, error);
+    assert_eq!(refused_by(refusal(&error).leak()).await, error);
 }
 
 #[tokio::test]

@@ -407,6 +407,18 @@ async fn j21_another_store_and_a_server_that_resumes_nothing_have_none_of_the_jo
 }
 
 #[tokio::test]
+async fn j21_a_client_that_is_refused_for_good_has_lost_its_jobs() {
+    let server = Server::start().await;
+    let (client, mut peer) = server.connect().await;
+    take(&client, &mut peer, &[FIRST]).await;
+    let waiting = client.go(revoked());
+    asked(&mut peer).await;
+    drop(peer);
+    server.refuse(ErrorCode::LoginFailed).await;
+    assert_eq!(within(waiting).await.unwrap(), told(&[FIRST]));
+}
+
+#[tokio::test]
 async fn j21_a_refusal_that_will_pass_loses_nothing() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;

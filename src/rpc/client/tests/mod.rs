@@ -64,6 +64,14 @@ impl Server {
         (client.unwrap(), peer)
     }
 
+    /// Refuses the next connection.
+    async fn refuse(&self, code: ErrorCode) {
+        let (mut socket, _) = within(self.listener.accept()).await.unwrap();
+        socket.write_all(&refusal(&Error::new(code, "refused"))).await.unwrap();
+        // Not closed before the client has read it.
+        while within(socket.read_buf(&mut BytesMut::with_capacity(64))).await.unwrap_or(0) > 0 {}
+    }
+
     /// The next connection, welcomed to `store_id` at `revision`.
     async fn accept(&self, store_id: u64, revision: Revision) -> Peer {
         let (socket, _) = within(self.listener.accept()).await.unwrap();
@@ -88,6 +96,13 @@ impl Server {
         peer.send(Kind::Welcome, 0, &welcome).await;
         peer
     }
+}
+
+/// What a server sends that refuses a connection in place of a welcome.
+fn refusal(error: &Error) -> Vec<u8> {
+    let (mut out, body) = (PREFACE.to_vec(), WireError::from(error));
+    codec::encode_frame(&mut out, Kind::Error, 0, 0, &body, FRAME_BYTES_MAX).unwrap();
+    out
 }
 
 impl Peer {

@@ -26,7 +26,8 @@ use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::addresses::{Addresses, Place};
 use crate::rpc::server::{
-    Entrance, Hindrance, LINGER, hear_out, refuse, set_options, too_many, too_many_from,
+    Entrance, Hindrance, LINGER, check_reserve, hear_out, refuse, set_options, too_many,
+    too_many_from,
 };
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
@@ -129,6 +130,7 @@ impl Hall {
     fn admit(&self, peer: IpAddr) -> Result<(OwnedSemaphorePermit, Place), Error> {
         let of_all = Arc::clone(&self.places).try_acquire_owned();
         let of_all = of_all.map_err(|_| too_many(self.rpc.connections_max))?;
+        check_reserve(self.clients.load(Ordering::Relaxed), self.rpc.descriptors_reserved)?;
         let max = self.rpc.connections_per_address_max;
         let place = self.addresses.enter(peer, max).ok_or_else(|| too_many_from(peer, max))?;
         Ok((of_all, place))
