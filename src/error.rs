@@ -101,6 +101,11 @@ pub enum ErrorCode {
     MethodPanicked = 36,
     /// No connection by TLS: one side does not trust the certificate of the other. Nothing was asked.
     TlsFailed = 37,
+    /// The job is not finished, so that its index cannot be freed. Nothing changed.
+    JobUnfinished = 38,
+    /// The topic has jobs or dead letters, or somebody would make it again: it cannot be deleted.
+    /// Nothing changed.
+    TopicInUse = 39,
     /// There are users, and the connection has not logged in, or its login is not valid any more.
     /// Nothing changed.
     NotLoggedIn = 40,
@@ -152,7 +157,7 @@ impl ErrorCode {
     }
 
     /// Every code, in order of number.
-    pub const ALL: [ErrorCode; 43] = [
+    pub const ALL: [ErrorCode; 45] = [
         Self::InvalidArgument,
         Self::LimitExceeded,
         Self::Compacted,
@@ -190,6 +195,8 @@ impl ErrorCode {
         Self::MethodFailed,
         Self::MethodPanicked,
         Self::TlsFailed,
+        Self::JobUnfinished,
+        Self::TopicInUse,
         Self::NotLoggedIn,
         Self::LoginFailed,
         Self::PermissionDenied,

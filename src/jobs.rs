@@ -207,6 +207,38 @@ pub trait Jobs: Operations {
         async move { self.repeat(|| JobRequest::Replay { topic: topic.clone(), id }).await }
     }
 
+    /// Deletes a dead letter for good; with `None` all of the topic. Returns how many.
+    ///
+    /// What became of the job is kept as long as other outcomes are, and its index for as long as it
+    /// is taken. Errors: `JobNotFound` if the one asked for is no dead letter of the topic. Cancel: of
+    /// all, some are deleted.
+    fn delete_dead(
+        &self,
+        topic: impl Into<Blob> + Send,
+        id: Option<JobId>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        let topic = topic.into();
+        async move { self.repeat(|| JobRequest::DeleteDead { topic: topic.clone(), id }).await }
+    }
+
+    /// Frees the index of a finished job, so that the next push of it makes a new job. Returns
+    /// whether it was taken.
+    ///
+    /// Errors: `TopicNotFound`; `JobUnfinished` while a job that is not finished has it.
+    fn free_index(
+        &self,
+        topic: impl Into<Blob> + Send,
+        index: impl Into<Blob> + Send,
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        let request = JobRequest::FreeIndex { topic: topic.into(), index: index.into() };
+        async {
+            match self.job(request).await? {
+                JobReply::Changed { count, .. } => Ok(count > 0),
+                _ => Err(unfit()),
+            }
+        }
+    }
+
     /// Cancels all jobs of a topic that wait; tells how many.
     ///
     /// Cancel: some are cleared.
@@ -216,6 +248,22 @@ pub trait Jobs: Operations {
     ) -> impl Future<Output = Result<u64, Error>> + Send {
         let topic = topic.into();
         async move { self.repeat(|| JobRequest::ClearTopic(topic.clone())).await }
+    }
+
+    /// Deletes a topic with its settings, its counts and the indexes of its finished jobs; with `force`
+    /// after its jobs that wait and its dead letters. Returns how many those were.
+    ///
+    /// Errors: `TopicNotFound`; `TopicInUse` while it has unfinished jobs or dead letters, with
+    /// `force` jobs that run, and while a schedule or a request that waits would make it again.
+    /// Cancel, and an error after others made use of it meanwhile: some of its indexes are free, and
+    /// with `force` some of its jobs gone.
+    fn delete_topic(
+        &self,
+        topic: impl Into<Blob> + Send,
+        force: bool,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        let topic = topic.into();
+        async move { self.repeat(|| JobRequest::DeleteTopic { topic: topic.clone(), force }).await }
     }
 
     #[doc(hidden)]

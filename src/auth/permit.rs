@@ -147,7 +147,12 @@ impl Access {
             JobRequest::Outcomes { topic, .. }
             | JobRequest::List { topic, .. }
             | JobRequest::Topic(topic) => self.needs_sight(self.sees_topic(topic)),
+            JobRequest::FreeIndex { topic, .. } => {
+                self.needs(Action::Push, self.has(Action::Push, topic))
+            }
             JobRequest::Replay { .. }
+            | JobRequest::DeleteDead { .. }
+            | JobRequest::DeleteTopic { .. }
             | JobRequest::SetTopic { .. }
             | JobRequest::PauseTopic { .. }
             | JobRequest::ClearTopic(_)

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use super::asks::{self, Asks};
 use super::del::show_previous;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::input;
 use super::output::{Output, notice};
 use super::progress::Progress;
@@ -54,15 +54,7 @@ impl<S: Operations> Slices<'_, S> {
         }
         let (count, range) = (self.count().await?, &self.range);
         notice(format_args!("{error}"));
-        notice(format_args!("{count} keys in `{range}` can be deleted in parts"));
-        let asked = tokio::task::spawn_blocking(|| input::confirmed("type yes to do so:"));
-        let sure = asked
-            .await
-            .unwrap_or_else(|error| Err(Failure::io("the question", &io::Error::other(error))));
-        match sure? {
-            true => Ok(()),
-            false => Err(Failure::told(Exit::Failed, "Refused", "nothing was changed")),
-        }
+        input::agree(format_args!("{count} keys in `{range}` can be deleted in parts")).await
     }
 
     /// Deletes what there is, in order of keys, and returns how many keys that was. Keys behind the

@@ -257,6 +257,8 @@ mod tests {
             (ErrorCode::JobDead, Exit::Failed),
             (ErrorCode::JobCancelled, Exit::Failed),
             (ErrorCode::JobFinished, Exit::Failed),
+            (ErrorCode::JobUnfinished, Exit::Failed),
+            (ErrorCode::TopicInUse, Exit::Failed),
             (ErrorCode::StaleReservation, Exit::Failed),
             (ErrorCode::Full, Exit::Failed),
             (ErrorCode::DeadlineExceeded, Exit::Timeout),

@@ -1,10 +1,11 @@
 //! What a command reads: standard input or a file, whole, but never without a bound.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::output::notice;
 use super::server_limits;
 use crate::{Blob, Details, Error, ErrorCode, Operations};
@@ -51,6 +52,20 @@ async fn read<R: Read>(
         return Err(Error::new(ErrorCode::LimitExceeded, message).with_details(details).into());
     }
     Ok(Blob::from(bytes))
+}
+
+/// Shows what is about to be done, and asks whether to.
+///
+/// Errors: `Refused`, unless `yes` is typed.
+pub(crate) async fn agree(to: impl Display) -> Result<(), Failure> {
+    notice(to);
+    // On another thread, so that Ctrl-C works while nobody types.
+    let asked = tokio::task::spawn_blocking(|| confirmed("type yes to do so:")).await;
+    let failed = |error| Err(Failure::io("the question", &io::Error::other(error)));
+    if asked.unwrap_or_else(failed)? {
+        return Ok(());
+    }
+    Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"))
 }
 
 /// Whether whoever is at the keyboard types `yes`.

@@ -17,7 +17,7 @@ A role grants actions on names: `read`, `write` and `watch` on keys, `push` and 
 `call` on services, `dial` on links. A name stands for itself; one that ends with * for every name
 that begins with it; * alone for every name (\\* and \\\\ are those characters, \\xNN is a byte).
 `admin` grants everything, and what is the server's own: status, snapshots and backups, compaction,
-the list of watchers, setting, clearing and replaying topics, schedules.
+the list of watchers, setting, clearing, replaying and deleting topics, schedules.
 
 Examples:
   export WAKEFUL_AUTH=/etc/wakeful/users.toml

@@ -65,7 +65,7 @@ impl Jobs {
             ..PushOptions::default()
         };
         let push = PushRequest { topic: topic.clone(), payload: "p".into(), options };
-        let named = JobRef::Index { topic: topic.clone(), index };
+        let named = JobRef::Index { topic: topic.clone(), index: index.clone() };
         let reserve = ReserveRequest {
             topic: topic.clone(),
             credits: 9,
@@ -93,7 +93,10 @@ impl Jobs {
             JobRequest::PauseTopic { topic: topic.clone(), paused: false },
             JobRequest::Reserve(reserve),
             JobRequest::Cancel(named),
-            JobRequest::ClearTopic(topic),
+            JobRequest::ClearTopic(topic.clone()),
+            JobRequest::FreeIndex { topic: topic.clone(), index },
+            JobRequest::DeleteDead { topic: topic.clone(), id: None },
+            JobRequest::DeleteTopic { topic, force: true },
         ];
         for request in requests {
             if let Answer::Ask(sought) = self.queue.request(self.now, 1, request) {

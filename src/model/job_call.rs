@@ -92,6 +92,23 @@ pub enum JobRequest {
         /// This one; `None` for the oldest, as many as one turn allows (`queue.slice_max`).
         id: Option<JobId>,
     },
+    /// Deletes dead letters for good. Their outcomes stay, and their indexes for as long as they are
+    /// taken.
+    DeleteDead {
+        /// Of this topic.
+        topic: Blob,
+        /// This one; `None` for the oldest, as many as one turn allows (`queue.slice_max`).
+        id: Option<JobId>,
+    },
+    /// Frees the index of a finished job, so that the next push of it makes a new job. Answered with
+    /// a count of 0 if it was free; refused as [`JobUnfinished`](crate::ErrorCode::JobUnfinished)
+    /// while a job that is not finished has it.
+    FreeIndex {
+        /// The topic.
+        topic: Blob,
+        /// The index.
+        index: Blob,
+    },
     /// Says how a topic is run.
     SetTopic {
         /// The topic; made if need be.
@@ -109,6 +126,17 @@ pub enum JobRequest {
     /// Cancels jobs of a topic that wait, the oldest first, as many as one turn allows
     /// (`queue.slice_max`).
     ClearTopic(Blob),
+    /// Deletes a topic with its settings, its counts and the indexes of its finished jobs. Refused as
+    /// [`TopicInUse`](crate::ErrorCode::TopicInUse) while it has unfinished jobs or dead letters, and
+    /// while a schedule or a request that waits would make it again.
+    DeleteTopic {
+        /// The topic.
+        topic: Blob,
+        /// Clears jobs that wait and deletes dead letters first. Those, and indexes of finished jobs,
+        /// go as many as one turn allows (`queue.slice_max`): the topic is deleted when the answer
+        /// says that there are no more.
+        force: bool,
+    },
     /// Tells of a topic.
     Topic(Blob),
     /// Lists topics in order of name.
@@ -159,9 +187,10 @@ pub enum JobReply {
     Job(Box<JobInfo>),
     /// To [`JobRequest::Outcomes`] and [`JobRequest::List`].
     Jobs(JobPage),
-    /// To [`JobRequest::Replay`], [`JobRequest::ClearTopic`] and [`JobRequest::RemoveSchedule`].
+    /// To [`JobRequest::Replay`], [`JobRequest::DeleteDead`], [`JobRequest::FreeIndex`],
+    /// [`JobRequest::ClearTopic`], [`JobRequest::DeleteTopic`] and [`JobRequest::RemoveSchedule`].
     Changed {
-        /// How many jobs, or schedules, were changed.
+        /// How many jobs, indexes or schedules were changed.
         count: u64,
         /// Whether there are more, for another request.
         more: bool,

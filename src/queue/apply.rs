@@ -11,6 +11,7 @@ impl State {
         match change {
             Change::TopicMade { name } => self.make_topic(name.clone()),
             Change::TopicReplaced { topic, name } => self.replace_topic(*topic, name.clone()),
+            Change::TopicDeleted { topic } => self.replace_topic(*topic, Blob::default()),
             Change::TopicSet { topic, settings } => {
                 let Some(it) = self.topics.get_mut(*topic as usize) else { return };
                 let before = it.order_limit();

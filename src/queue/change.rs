@@ -197,7 +197,7 @@ pub(super) enum Change {
     Replayed {
         id: JobId,
     },
-    /// A dead letter was given up for room or age.
+    /// A dead letter was given up for room or age, or deleted by request.
     Evicted {
         id: JobId,
     },
@@ -220,6 +220,7 @@ pub(super) enum Change {
         line: u64,
     },
     TopicKept {
+        /// Empty: the number is vacant.
         #[serde(with = "blob")]
         name: Blob,
         settings: StoredSettings,
@@ -236,7 +237,7 @@ pub(super) enum Change {
         state: Finish,
         until: UnixMillis,
     },
-    /// A topic that had nothing was forgotten; another has its number.
+    /// A topic that had nothing was forgotten, or was deleted before; another has its number.
     TopicReplaced {
         topic: TopicNo,
         #[serde(with = "blob")]
@@ -261,6 +262,11 @@ pub(super) enum Change {
     StartedResumable {
         id: JobId,
         resumable: Resumable,
+    },
+    /// A topic without jobs and dead letters was deleted. Its number is vacant: nobody's until the
+    /// next topic that is made has it.
+    TopicDeleted {
+        topic: TopicNo,
     },
 }
 

@@ -114,17 +114,7 @@ impl State {
         name: &Blob,
         id: Option<JobId>,
     ) -> Result<JobReply, QueueError> {
-        let Some(topic) = self.topic(self.topic_named(name)?) else { return Err(no_topic(name)) };
-        let max = self.config.slice_max;
-        let ids: Vec<JobId> = match id {
-            Some(id) if topic.dead.contains_key(&id) => vec![id],
-            Some(id) => {
-                let what = format!("among the dead letters of {name} by the id {id}");
-                return Err(QueueError::JobNotFound(what));
-            }
-            None => topic.dead.keys().copied().take(max).collect(),
-        };
-        let more = id.is_none() && topic.dead.len() > ids.len();
+        let (ids, more) = self.dead_letters(name, id, self.config.slice_max)?;
         let count = ids.len() as u64;
         for id in ids {
             self.commit(Change::Replayed { id });
@@ -136,5 +126,36 @@ impl State {
             topic.pushed.add(now.steady, count as u32);
         }
         Ok(JobReply::Changed { count, more })
+    }
+
+    pub(super) fn delete_dead(
+        &mut self,
+        name: &Blob,
+        id: Option<JobId>,
+    ) -> Result<JobReply, QueueError> {
+        let (ids, more) = self.dead_letters(name, id, self.config.slice_max)?;
+        let count = ids.len() as u64;
+        ids.into_iter().for_each(|id| self.commit(Change::Evicted { id }));
+        Ok(JobReply::Changed { count, more })
+    }
+
+    /// Returns the dead letter with this id, or up to `max` of the oldest of a topic, and whether
+    /// there are more.
+    pub(super) fn dead_letters(
+        &self,
+        name: &Blob,
+        id: Option<JobId>,
+        max: usize,
+    ) -> Result<(Vec<JobId>, bool), QueueError> {
+        let Some(topic) = self.topic(self.topic_named(name)?) else { return Err(no_topic(name)) };
+        match id {
+            Some(id) if topic.dead.contains_key(&id) => Ok((vec![id], false)),
+            Some(id) => Err(QueueError::NotDead { topic: name.clone(), id }),
+            None => {
+                let ids: Vec<JobId> = topic.dead.keys().copied().take(max).collect();
+                let more = topic.dead.len() > ids.len();
+                Ok((ids, more))
+            }
+        }
     }
 }

@@ -28,8 +28,14 @@ pub(crate) enum QueueError {
     TopicNotFound(Blob),
     #[error("there is no schedule `{0}`; `schedules` lists them")]
     ScheduleNotFound(Blob),
+    #[error("topic {topic} has no dead letter with the id {id}; `job dead` lists those it has")]
+    NotDead { topic: Blob, id: JobId },
     #[error("job {0} is finished; only one that waits or runs can be cancelled")]
     JobFinished(JobId),
+    #[error("job {0} is not finished; cancel it to free its index")]
+    JobUnfinished(JobId),
+    #[error("topic {topic} is in use: {by}; {advice}; nothing was changed")]
+    TopicInUse { topic: Blob, by: String, advice: &'static str },
     #[error("outcomes before number {first} are no longer kept; go on after {}", first - 1)]
     OutcomesGone { first: u64 },
     #[error(
@@ -94,10 +100,14 @@ impl From<QueueError> for Error {
                 (ErrorCode::InvalidArgument, Details::Limit { name, value: max_ms })
             }
             QueueError::Stale(_) => (ErrorCode::StaleReservation, Details::None),
-            QueueError::JobNotFound(_) => (ErrorCode::JobNotFound, Details::None),
+            QueueError::JobNotFound(_) | QueueError::NotDead { .. } => {
+                (ErrorCode::JobNotFound, Details::None)
+            }
             QueueError::TopicNotFound(_) => (ErrorCode::TopicNotFound, Details::None),
             QueueError::ScheduleNotFound(_) => (ErrorCode::ScheduleNotFound, Details::None),
             QueueError::JobFinished(_) => (ErrorCode::JobFinished, Details::None),
+            QueueError::JobUnfinished(_) => (ErrorCode::JobUnfinished, Details::None),
+            QueueError::TopicInUse { .. } => (ErrorCode::TopicInUse, Details::None),
             QueueError::OutcomesGone { first } => {
                 (ErrorCode::Compacted, Details::Resume { revision: first - 1 })
             }

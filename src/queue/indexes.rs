@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Change;
 use super::topic::Taken;
-use super::{State, TopicNo};
+use super::{QueueError, State, TopicNo};
 use crate::config::QueueConfig;
-use crate::model::{Blob, JobId, UnixMillis};
+use crate::model::{Blob, JobId, JobReply, UnixMillis};
 use crate::store::Shares;
 
 /// Until when an index is taken, and by which job.
@@ -45,6 +45,13 @@ impl FinishedIndexes {
         let own = self.topics.remove(&topic).unwrap_or_default();
         self.counts.change(topic, own.len() as u64, 0);
         own.iter().for_each(|until| drop(self.order.remove(until)));
+    }
+
+    /// The one of a topic that is free first.
+    fn first_of(&self, topic: TopicNo) -> Option<(JobId, Blob)> {
+        let until = self.topics.get(&topic)?.first()?;
+        let (_, index) = self.order.get(until).filter(|(of, _)| *of == topic)?;
+        Some((until.1, index.clone()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Until, &(TopicNo, Blob))> {
@@ -88,6 +95,29 @@ impl State {
     /// Whether there are more indexes of finished jobs than stay taken.
     pub(super) fn has_surplus_indexes(&self) -> bool {
         self.finished_indexes.surplus(&self.config).is_some()
+    }
+
+    /// Frees up to `max` indexes of the finished jobs of a topic; returns whether there are more.
+    pub(super) fn free_slice(&mut self, topic: TopicNo, max: usize) -> bool {
+        for _ in 0..max {
+            let Some((id, index)) = self.finished_indexes.first_of(topic) else { return false };
+            self.commit(Change::IndexFreed { topic, index, id });
+        }
+        self.finished_indexes.first_of(topic).is_some()
+    }
+
+    /// Frees the index of a finished job.
+    pub(super) fn free_index(&mut self, name: &Blob, index: &Blob) -> Result<JobReply, QueueError> {
+        let topic = self.topic_named(name)?;
+        let entry = self.topic(topic).and_then(|topic| topic.indexes.get(index)).copied();
+        let Some(entry) = entry.filter(|entry| entry.is_taken(self.aged_utc())) else {
+            return Ok(JobReply::Changed { count: 0, more: false });
+        };
+        if entry.taken == Taken::Yes {
+            return Err(QueueError::JobUnfinished(entry.id));
+        }
+        self.commit(Change::IndexFreed { topic, index: index.clone(), id: entry.id });
+        Ok(JobReply::Changed { count: 1, more: false })
     }
 
     /// The journal need not say so: whoever reads it knows until when it was taken.

@@ -49,7 +49,12 @@ impl State {
 
     /// Cancels what waits in a topic: a slice of it.
     pub(super) fn clear_topic(&mut self, name: &Blob) -> Result<JobReply, QueueError> {
-        let number = self.topic_named(name)?;
+        let (count, more) = self.clear_slice(self.topic_named(name)?);
+        Ok(JobReply::Changed { count: count as u64, more })
+    }
+
+    /// Cancels a slice of what waits in a topic; returns how many, and whether there are more.
+    pub(super) fn clear_slice(&mut self, number: TopicNo) -> (usize, bool) {
         let (mut count, max) = (0, self.config.slice_max);
         // Where one is cancelled that had a place of its order key, the next is ready in its stead.
         while count < max
@@ -63,7 +68,7 @@ impl State {
             count += 1;
         }
         let more = self.topic(number).is_some_and(|it| it.ready_jobs() + it.delayed > 0);
-        Ok(JobReply::Changed { count: count as u64, more })
+        (count, more)
     }
 
     fn clear(&mut self, slot: Slot) {

@@ -1,12 +1,13 @@
 //! Which topics there are. They are made by whoever names them, and there is an end to it: past that
-//! one that has nothing is forgotten for each new one.
+//! one that has nothing is forgotten for each new one. One that was deleted leaves its number vacant,
+//! as jobs and snapshots know topics by number; the next that is made takes it.
 
 use std::collections::BTreeSet;
 
 use super::change::Change;
 use super::topic::Topic;
 use super::{QueueError, State, TopicNo};
-use crate::model::{Blob, TopicSettings};
+use crate::model::{Blob, JobReply, TopicSettings};
 
 impl State {
     /// The topic of this name, which is made if there is none.
@@ -29,18 +30,22 @@ impl State {
     ) -> Result<Vec<Change>, QueueError> {
         let unknown: Vec<&Blob> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
+        let left = self.config.topics_max.saturating_sub(self.names.len()).min(unknown.len());
+        let mut vacant: Vec<TopicNo> = self.vacant.iter().copied().take(left).collect();
         let free = self.config.topics_max.saturating_sub(self.topics.len());
-        let mut forgettable =
-            self.forgettable(names, unknown.len().saturating_sub(free)).into_iter();
+        let missing = unknown.len().saturating_sub(vacant.len() + free);
+        let made = unknown.len() - vacant.len() - missing;
+        vacant.extend(self.forgettable(names, missing));
+        let mut numbers = vacant.into_iter();
         let max = self.config.topics_max as u64;
         let changes = unknown.into_iter().enumerate().map(|(count, name)| {
             let name = name.clone();
-            if count < free {
+            if count < made {
                 return Ok(Change::TopicMade { name });
             }
-            let what = "too many topics are in use; finish or clear one first";
+            let what = "too many topics are in use; finish, clear or delete one first";
             let limit = QueueError::Limit { name: "queue.topics_max", max, what };
-            let topic = forgettable.next().ok_or(limit)?;
+            let topic = numbers.next().ok_or(limit)?;
             Ok(Change::TopicReplaced { topic, name })
         });
         changes.collect()
@@ -78,7 +83,8 @@ impl State {
     /// Whether nobody would miss the topic but for its counts.
     pub(super) fn is_forgettable(&self, number: TopicNo) -> bool {
         let empty = |topic: &Topic| {
-            topic.jobs == 0
+            !topic.name.is_empty()
+                && topic.jobs == 0
                 && topic.dead.is_empty()
                 && topic.indexes.is_empty()
                 && topic.reserves.is_empty()
@@ -89,22 +95,93 @@ impl State {
         self.topic(number).is_some_and(empty) && self.producers.first(Some(number)).is_none()
     }
 
+    /// Deletes a topic, with `force` the jobs that wait and the dead letters in it first, then the
+    /// indexes of its finished jobs: a slice of all that.
+    pub(super) fn delete_topic(
+        &mut self,
+        name: &Blob,
+        force: bool,
+    ) -> Result<JobReply, QueueError> {
+        let topic = self.topic_named(name)?;
+        self.check_unused(name, topic, force)?;
+        let (mut removed, mut more) = (0, false);
+        if force {
+            let (cleared, more_wait) = self.clear_slice(topic);
+            let left = self.config.slice_max.saturating_sub(cleared);
+            let (dead, more_dead) = self.dead_letters(name, None, left)?;
+            (removed, more) = (cleared + dead.len(), more_wait || more_dead);
+            dead.into_iter().for_each(|id| self.commit(Change::Evicted { id }));
+        }
+        more = more || self.free_slice(topic, self.config.slice_max.saturating_sub(removed));
+        if !more {
+            self.commit(Change::TopicDeleted { topic });
+        }
+        Ok(JobReply::Changed { count: removed as u64, more })
+    }
+
+    /// That a topic can be deleted: that it has nothing, but with `force` what waits and what is dead,
+    /// and that nobody who is there would make it again.
+    fn check_unused(&self, name: &Blob, number: TopicNo, force: bool) -> Result<(), QueueError> {
+        let Some(topic) = self.topic(number) else { return Ok(()) };
+        let schedules = self.schedules.all().filter(|set| set.topic == *name).count();
+        let requests = topic.reserves.len() + self.producers.count(Some(number));
+        let users = [
+            counted(topic.reserved, "job runs", "jobs run"),
+            counted(schedules as u64, "schedule pushes to it", "schedules push to it"),
+            counted(requests as u64, "request waits for it", "requests wait for it"),
+        ];
+        let kept = [
+            counted(topic.jobs - topic.reserved, "job waits", "jobs wait"),
+            counted(topic.dead.len() as u64, "dead letter is kept", "dead letters are kept"),
+        ];
+        let in_use = users.iter().any(Option::is_some);
+        let by: Vec<String> =
+            users.into_iter().chain(kept.into_iter().filter(|_| !force)).flatten().collect();
+        if by.is_empty() {
+            return Ok(());
+        }
+        let advice = if in_use {
+            "let its jobs end, remove its schedules and stop its workers first"
+        } else {
+            "clear it and delete its dead letters first, or force it"
+        };
+        Err(QueueError::TopicInUse { topic: name.clone(), by: by.join(", "), advice })
+    }
+
     pub(super) fn make_topic(&mut self, name: Blob) {
         let number = self.topics.len() as TopicNo;
-        self.names.insert(name.clone(), number);
-        self.topics.push(Topic::named(name));
+        self.topics.push(Topic::named(name.clone()));
+        self.name_topic(number, name);
+    }
+
+    /// Gives a number its name; without one it is vacant.
+    fn name_topic(&mut self, number: TopicNo, name: Blob) {
+        if name.is_empty() {
+            self.vacant.insert(number);
+        } else {
+            self.vacant.remove(&number);
+            self.names.insert(name, number);
+        }
         self.note_left(number);
     }
 
+    /// Gives the number of a topic to another, or without a name to nobody.
     pub(super) fn replace_topic(&mut self, number: TopicNo, name: Blob) {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
         let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
         let old = std::mem::replace(topic, new);
         self.names.remove(&old.name);
-        // Those whose time was over, which the journal does not say.
+        // Of one that was forgotten, those whose time was over, which the journal does not say.
         self.finished_indexes.remove_topic(number);
-        self.names.insert(name, number);
+        if let Some(opens) = old.throttled {
+            self.throttled.remove(&(opens, number));
+        }
         self.forgotten = number + 1;
-        self.note_left(number);
+        self.name_topic(number, name);
     }
+}
+
+/// A count and what it is of; `None` for 0.
+fn counted(count: u64, one: &str, many: &str) -> Option<String> {
+    (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
 }

@@ -51,6 +51,11 @@ impl Producers {
         self.opened.first().copied()
     }
 
+    /// How many wait there.
+    pub(super) fn count(&self, place: Place) -> usize {
+        self.waiting.get(&place).map_or(0, BTreeSet::len)
+    }
+
     /// The one that has waited longest.
     pub(super) fn first(&self, place: Place) -> Option<ParkId> {
         self.waiting.get(&place)?.first().copied()

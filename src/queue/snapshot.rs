@@ -167,6 +167,7 @@ impl State {
     fn check_replayed(&self, change: &Change) -> Result<(), String> {
         let fresh = self.next_id == 1 && self.topics.is_empty();
         let topic_of = |topic: &super::TopicNo| match self.topic(*topic) {
+            Some(known) if known.name.is_empty() => Err(format!("topic {topic} was deleted")),
             Some(_) => Ok(()),
             None => Err(format!("topic {topic} was never made")),
         };
@@ -174,11 +175,20 @@ impl State {
             Some(job) => Ok(job),
             None => Err(format!("job {id} is not there")),
         };
+        let unused = |topic: &super::TopicNo| match self.topic(*topic) {
+            Some(old) if old.jobs == 0 && old.dead.is_empty() => Ok(()),
+            _ => Err(format!("topic {topic} is in use, or was never made")),
+        };
         let alive = |id: &JobId| match job_of(id)?.phase {
             Phase::Dead(_) => Err(format!("job {id} is dead")),
             _ => Ok(()),
         };
         match change {
+            Change::TopicMade { name } | Change::TopicReplaced { name, .. } if name.is_empty() => {
+                Err("a topic has no name".to_owned())
+            }
+            // Of a number that is vacant.
+            Change::TopicKept { name, .. } if name.is_empty() => Ok(()),
             Change::TopicMade { name } | Change::TopicKept { name, .. } => {
                 let double = self.names.contains_key(name);
                 if double { Err(format!("topic {name} is made twice")) } else { Ok(()) }
@@ -186,11 +196,9 @@ impl State {
             Change::TopicReplaced { name, .. } if self.names.contains_key(name) => {
                 Err(format!("topic {name} is made twice"))
             }
+            Change::TopicDeleted { topic } => topic_of(topic).and_then(|()| unused(topic)),
             // Indexes whose time is over may still be there.
-            Change::TopicReplaced { topic, .. } => match self.topic(*topic) {
-                Some(old) if old.jobs == 0 && old.dead.is_empty() => Ok(()),
-                _ => Err(format!("topic {topic} is in use, or was never made")),
-            },
+            Change::TopicReplaced { topic, .. } => unused(topic),
             Change::TopicSet { topic, .. }
             | Change::TopicPaused { topic, .. }
             | Change::IndexKept { topic, .. }

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(super) finished_indexes: FinishedIndexes,
     pub(super) schedules: Schedules,
     pub(super) parties: Parties,
+    /// Numbers of topics that were deleted: theirs have no name.
+    pub(super) vacant: BTreeSet<TopicNo>,
     /// Where to look for the next topic that can be forgotten.
     pub(super) forgotten: TopicNo,
     /// Topics that could be forgotten when they were last left by anything. Some may be in use again.
@@ -105,6 +107,7 @@ impl State {
             finished_indexes: FinishedIndexes::default(),
             schedules: Schedules::default(),
             parties: Parties::default(),
+            vacant: BTreeSet::new(),
             forgotten: 0,
             idle: BTreeSet::new(),
             hot: Vec::new(),
@@ -192,9 +195,12 @@ impl State {
                 "only a connection resumes reservations; those of this process end with it",
             ),
             JobRequest::Replay { topic, id } => self.replay_dead(now, &topic, id),
+            JobRequest::DeleteDead { topic, id } => self.delete_dead(&topic, id),
+            JobRequest::FreeIndex { topic, index } => self.free_index(&topic, &index),
             JobRequest::SetTopic { topic, settings } => self.set_topic(now, &topic, &settings),
             JobRequest::PauseTopic { topic, paused } => self.pause_topic(now, &topic, paused),
             JobRequest::ClearTopic(topic) => self.clear_topic(&topic),
+            JobRequest::DeleteTopic { topic, force } => self.delete_topic(&topic, force),
             JobRequest::Topic(topic) => self.tell_topic(now, &topic),
             JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
             JobRequest::SetSchedule(schedule) => self.set_schedule(now, *schedule),

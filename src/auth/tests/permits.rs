@@ -94,7 +94,7 @@ fn txn() -> impl Strategy<Value = (Request, Vec<Touch>)> {
 }
 
 fn job() -> impl Strategy<Value = (JobRequest, Vec<Touch>)> {
-    (key(), key(), 0..23_u32).prop_map(|(topic, other, which)| {
+    (key(), key(), 0..26_u32).prop_map(|(topic, other, which)| {
         let blob = || Blob::from(topic.clone());
         let index = || JobRef::Index { topic: blob(), index: "i".into() };
         let reservation = Reservation { id: 1, epoch: 1 };
@@ -147,6 +147,12 @@ fn job() -> impl Strategy<Value = (JobRequest, Vec<Touch>)> {
             19 => (JobRequest::Topics { after: blob(), limit: 0 }, admin()),
             20 => (JobRequest::RemoveSchedule(blob()), admin()),
             21 => (JobRequest::Resume(vec![reservation]), any(&[Action::Work])),
+            22 => (JobRequest::DeleteDead { topic: blob(), id: Some(1) }, admin()),
+            23 => (JobRequest::DeleteTopic { topic: blob(), force: false }, admin()),
+            24 => {
+                let free = JobRequest::FreeIndex { topic: blob(), index: "i".into() };
+                (free, one(Action::Push))
+            }
             _ => (JobRequest::Schedules, admin()),
         }
     })

@@ -4,7 +4,7 @@ use super::options::Topic;
 use super::replay;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input;
-use crate::cli::output::{Output, notice};
+use crate::cli::output::Output;
 use crate::{JobRequest, Jobs, Operations};
 
 /// Cancel all jobs of a topic that wait
@@ -35,14 +35,7 @@ impl ClearArgs {
         let info = jobs.topic_info(&topic).await?;
         let waiting = info.ready + info.delayed;
         if !self.yes {
-            notice(format_args!("cancels {waiting} jobs of {topic}"));
-            let asked = tokio::task::spawn_blocking(|| input::confirmed("type yes to do so:"));
-            let sure = asked.await.unwrap_or_else(|error| {
-                Err(Failure::io("the question", &std::io::Error::other(error)))
-            })?;
-            if !sure {
-                return Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"));
-            }
+            input::agree(format_args!("cancels {waiting} jobs of {topic}")).await?;
         }
         let request = JobRequest::ClearTopic(topic.clone());
         let changed = replay::all(&request, waiting, jobs, out.json()).await?;

@@ -14,8 +14,8 @@ use crate::{JobInfo, JobState, Operations};
 #[command(after_help = "\
 Prints a line for each: its id, its index if it has one, when it became one, how often it ran, and
 why it is one, with the errors of its last runs below, oldest first. `job get` shows the payload,
-`job replay` makes it ready again. Beyond `queue.dead_max` the oldest are given up, which `topics`
-counts.
+`job replay` makes it ready again, `job delete` is rid of it. Beyond `queue.dead_max` the oldest are
+given up, which `topics` counts.
 
 Examples:
   wakeful job dead resize

@@ -8,7 +8,9 @@ mod cancel;
 mod child;
 mod clear;
 mod dead;
+mod delete;
 mod ended;
+mod free_index;
 mod get;
 mod guard;
 mod guard_process;
@@ -25,7 +27,7 @@ mod progress;
 mod push;
 mod push_lines;
 mod reap;
-mod replay;
+pub(crate) mod replay;
 mod running;
 mod schedule;
 mod settle;
@@ -75,7 +77,9 @@ enum Action {
     Ls(list::ListArgs),
     Dead(dead::DeadArgs),
     Replay(replay::ReplayArgs),
+    Delete(delete::DeleteArgs),
     Cancel(cancel::CancelArgs),
+    FreeIndex(free_index::FreeIndexArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Clear(clear::ClearArgs),
@@ -142,7 +146,9 @@ impl JobArgs {
             Action::Ls(args) => args.run(jobs, out).await,
             Action::Dead(args) => args.run(jobs, out).await,
             Action::Replay(args) => args.run(jobs, out).await,
+            Action::Delete(args) => args.run(jobs, out).await,
             Action::Cancel(args) => args.run(jobs, out).await,
+            Action::FreeIndex(args) => args.run(jobs, out).await,
             Action::Pause(args) => args.run(jobs, out).await,
             Action::Resume(args) => args.run(jobs, out).await,
             Action::Clear(args) => args.run(jobs, out).await,

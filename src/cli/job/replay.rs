@@ -52,9 +52,9 @@ impl ReplayArgs {
 }
 
 /// Does `request` again until there is no more to do, or `most` are changed, as there may be more for
-/// ever; says how far it is. Returns how many were changed, and whether
+/// ever; says how far it is, also if the rest is refused. Returns how many were changed, and whether
 /// there may be more.
-pub(super) async fn all(
+pub(crate) async fn all(
     request: &JobRequest,
     most: u64,
     jobs: &impl Operations,
@@ -62,7 +62,12 @@ pub(super) async fn all(
 ) -> Result<(u64, bool), Failure> {
     let (mut total, mut said) = (0, Instant::now());
     loop {
-        let (count, more) = ask::changed(jobs, request.clone()).await?;
+        let changed = ask::changed(jobs, request.clone()).await;
+        let (count, more) = changed.inspect_err(|_| {
+            if total > 0 && !quiet {
+                notice(format_args!("{total} jobs were changed before this:"));
+            }
+        })?;
         total += count;
         if !more || total >= most {
             return Ok((total, more));
@@ -75,7 +80,7 @@ pub(super) async fn all(
 }
 
 /// Prints how many jobs were changed, and in JSON whether there may be more.
-pub(super) fn show((count, more): (u64, bool), out: &mut Output) {
+pub(crate) fn show((count, more): (u64, bool), out: &mut Output) {
     if out.json() {
         out.reply(&Reply::Job(JobReply::Changed { count, more }));
     } else {

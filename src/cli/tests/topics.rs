@@ -306,3 +306,148 @@ fn what_is_not_said_of_a_topic_stays_as_it_was() {
     "#]],
     );
 }
+
+#[test]
+fn dead_letters_are_deleted_one_by_one_or_all() {
+    let changed = |count, more| job(JobReply::Changed { count, more });
+    let dead = || job(JobReply::Topic(Box::new(TopicInfo { dead: 1030, ..topic() })));
+    check(
+        "job delete resize 17 18",
+        [changed(1, false), changed(1, false)],
+        expect![[r#"
+        > Job(DeleteDead { topic: "resize", id: Some(17) })
+        > Job(DeleteDead { topic: "resize", id: Some(18) })
+        2
+        exit 0
+    "#]],
+    );
+    check(
+        "job delete resize --all --yes",
+        [dead(), changed(1024, true), changed(6, false)],
+        expect![[r#"
+            > Job(Topic("resize"))
+            > Job(DeleteDead { topic: "resize", id: None })
+            > Job(DeleteDead { topic: "resize", id: None })
+            1030
+            exit 0
+        "#]],
+    );
+    // Others die meanwhile, as fast as that.
+    check(
+        "job delete resize --all --yes --json",
+        [dead(), changed(1024, true), changed(1024, true)],
+        expect![[r#"
+            > Job(Topic("resize"))
+            > Job(DeleteDead { topic: "resize", id: None })
+            > Job(DeleteDead { topic: "resize", id: None })
+            {"count":2048,"more":true}
+            exit 0
+        "#]],
+    );
+    check(
+        "job delete resize 17",
+        [refused(ErrorCode::JobNotFound)],
+        expect![[r#"
+        > Job(DeleteDead { topic: "resize", id: Some(17) })
+        error: no, because
+        exit 3
+    "#]],
+    );
+    assert!(parse("job delete resize").is_err() && parse("job delete resize 17 --all").is_err());
+}
+
+#[test]
+fn an_index_is_freed() {
+    let changed = |count| job(JobReply::Changed { count, more: false });
+    check(
+        "job free-index resize photo",
+        [changed(1)],
+        expect![[r#"
+        > Job(FreeIndex { topic: "resize", index: "photo" })
+        freed photo
+        exit 0
+    "#]],
+    );
+    check(
+        "job free-index resize photo --json",
+        [changed(1)],
+        expect![[r#"
+        > Job(FreeIndex { topic: "resize", index: "photo" })
+        {"count":1,"more":false}
+        exit 0
+    "#]],
+    );
+    check(
+        "job free-index resize photo",
+        [changed(0)],
+        expect![[r#"
+        > Job(FreeIndex { topic: "resize", index: "photo" })
+        error: the index `photo` of topic resize is free; nothing was changed
+        exit 3
+    "#]],
+    );
+    check(
+        "job free-index resize photo",
+        [refused(ErrorCode::JobUnfinished)],
+        expect![[r#"
+        > Job(FreeIndex { topic: "resize", index: "photo" })
+        error: no, because
+        exit 1
+    "#]],
+    );
+}
+
+#[test]
+fn a_topic_is_deleted() {
+    let changed = |count, more| job(JobReply::Changed { count, more });
+    check(
+        "topics delete resize",
+        [changed(0, false)],
+        expect![[r#"
+        > Job(DeleteTopic { topic: "resize", force: false })
+        deleted resize
+        exit 0
+    "#]],
+    );
+    check(
+        "topics delete resize --force --yes --json",
+        [changed(1024, true), changed(1024, true), changed(6, false)],
+        expect![[r#"
+            > Job(DeleteTopic { topic: "resize", force: true })
+            > Job(DeleteTopic { topic: "resize", force: true })
+            > Job(DeleteTopic { topic: "resize", force: true })
+            {"count":2054,"more":false}
+            exit 0
+        "#]],
+    );
+    let empty = TopicInfo { ready: 0, delayed: 0, dead: 0, ..topic() };
+    // There is nothing to ask about.
+    check(
+        "topics delete resize --force",
+        [job(JobReply::Topic(Box::new(empty))), changed(0, false)],
+        expect![[r#"
+            > Job(Topic("resize"))
+            > Job(DeleteTopic { topic: "resize", force: true })
+            deleted resize
+            exit 0
+        "#]],
+    );
+    check(
+        "topics delete resize",
+        [refused(ErrorCode::TopicInUse)],
+        expect![[r#"
+        > Job(DeleteTopic { topic: "resize", force: false })
+        error: no, because
+        exit 1
+    "#]],
+    );
+    check(
+        "topics delete resize",
+        [refused(ErrorCode::TopicNotFound)],
+        expect![[r#"
+        > Job(DeleteTopic { topic: "resize", force: false })
+        error: no, because
+        exit 3
+    "#]],
+    );
+}

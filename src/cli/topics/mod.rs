@@ -1,5 +1,6 @@
 //! `wakeful topics`
 
+mod delete;
 mod set;
 mod show;
 
@@ -9,13 +10,14 @@ use super::table::{Kind, Table};
 use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations, OrderRetry, TopicInfo};
 
-/// List topics, show one, or say how one is run
+/// List topics, show or delete one, or say how one is run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wakeful topics                           the same as `wakeful topics list`
   wakeful topics show resize
   wakeful topics set resize --concurrency 8 --rate 100/s
+  wakeful topics delete misspelt
   watch -n 1 wakeful topics")]
 pub(crate) struct TopicsArgs {
     #[command(subcommand)]
@@ -27,6 +29,7 @@ enum Action {
     List(ListArgs),
     Show(show::ShowArgs),
     Set(set::SetArgs),
+    Delete(delete::DeleteArgs),
 }
 
 /// List topics in order of name (the default)
@@ -52,6 +55,7 @@ impl TopicsArgs {
             Action::List(ListArgs {}) => list(jobs, out).await,
             Action::Show(args) => args.run(jobs, out).await,
             Action::Set(args) => args.run(jobs, out).await,
+            Action::Delete(args) => args.run(jobs, out).await,
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::{Backoff, Blob, Jobs, Operations, TopicInfo, TopicSettings};
 Prints one fact a line: whether the topic is paused; its jobs by state, dead letters kept included;
 the bytes of its unfinished jobs; how long the next job has been ready; workers that wait for jobs;
 jobs pushed and finished per second (over the last ten); jobs pushed, done, dead, cancelled, and dead
-letters given up for room or age, ever. Then its settings, under the names that `topics set` has for
-them; `(default)` marks what is not set. With --json the object of `topics list --json`, in which
+letters given up for room or age or deleted, ever. Then its settings, under the names that `topics set`
+has for them; `(default)` marks what is not set. With --json the object of `topics list --json`, in which
 settings that are not set are null. Exits with 3 if there is no such topic.
 
 Examples:

@@ -144,8 +144,9 @@ impl Outcomes {
         self.utc = self.utc.max(now.utc);
         let id = info.id;
         let topic = info.topic.clone();
-        // Records that were changed may have left the next number behind those that are kept.
-        self.next = self.next.max(self.newest + 1);
+        // Records that were changed may have left the next number behind those that are kept, or that
+        // were given up.
+        self.next = self.next.max(self.newest.max(self.forgotten) + 1);
         let place = self.put(info);
         if self.journaled {
             self.unwritten.push_back(Unwritten::Recorded(place));

@@ -147,10 +147,31 @@ impl Pair {
                     Answer::Now(Ok(JobReply::Changed { count: some, .. })) => {
                         assert_eq!(some, count);
                     }
-                    Answer::Now(Err(QueueError::JobNotFound(_))) => assert_eq!(count, 0),
+                    Answer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
                     other => panic!("{other:?}"),
                 }
             }
+            Op::DeleteDead(topic, id) => {
+                let count = self.model.delete_dead(&topic, id);
+                match self.world.ask(1, JobRequest::DeleteDead { topic, id }) {
+                    Answer::Now(Ok(JobReply::Changed { count: some, more: false })) => {
+                        assert_eq!(some, count);
+                    }
+                    Answer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Op::FreeIndex(topic, index) => {
+                let freed = self.model.free_index(&topic, &index);
+                match self.world.ask(1, JobRequest::FreeIndex { topic, index }) {
+                    Answer::Now(Ok(JobReply::Changed { count, more: false })) => {
+                        assert_eq!(freed, Some(count == 1));
+                    }
+                    Answer::Now(Err(QueueError::JobUnfinished(_))) => assert_eq!(freed, None),
+                    other => panic!("{other:?}"),
+                }
+            }
+            Op::DeleteTopic(topic, force) => self.delete_topic(topic, force),
             Op::Set(topic, settings) => {
                 // Those that have a place keep it, whatever the limit becomes.
                 let order_limit = if &*topic == b"a" { None } else { Some(2) };
@@ -163,6 +184,28 @@ impl Pair {
             Op::Pause(topic, paused) => {
                 self.model.pause(&topic, paused);
                 drop(self.world.ask(1, JobRequest::PauseTopic { topic, paused }));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One that is deleted is made again at once, with nothing.
+    fn delete_topic(&mut self, topic: Blob, force: bool) {
+        let (waiting, dead) = (self.model.waiting(&topic), self.model.dead(&topic, None));
+        let has_something = !waiting.is_empty() || !dead.is_empty();
+        let topics = self.world.queue.topics.len();
+        match self.world.ask(1, JobRequest::DeleteTopic { topic: topic.clone(), force }) {
+            Answer::Now(Err(QueueError::TopicInUse { .. })) => {
+                assert!(self.model.is_used(&topic) || has_something && !force);
+            }
+            Answer::Now(Ok(JobReply::Changed { count, more: false })) => {
+                assert!(force || !has_something, "{waiting:?} and {dead:?} are gone");
+                assert_eq!(count, (waiting.len() + dead.len()) as u64);
+                waiting.iter().for_each(|id| assert!(self.model.cancel(*id)));
+                self.model.delete_topic(&topic);
+                assert!(!self.world.queue.names.contains_key(&topic));
+                self.manage(Op::Set(topic, TopicSettings::default()));
+                assert_eq!(self.world.queue.topics.len(), topics, "its number is reused");
             }
             other => panic!("{other:?}"),
         }
@@ -235,9 +278,13 @@ impl Pair {
         self.compare_idle();
         let mut counts: std::collections::BTreeMap<(Blob, JobState), u64> = Default::default();
         for item in &self.model.items {
+            let slot = self.world.queue.ids.get(item.id);
+            if item.gone {
+                assert!(slot.is_none(), "{item:?}");
+                continue;
+            }
             *counts.entry((item.push.topic.clone(), self.model.state_of(item.id))).or_default() +=
                 1;
-            let slot = self.world.queue.ids.get(item.id);
             let live = slot.and_then(|slot| self.world.queue.job(slot));
             match (item.at, live) {
                 (At::Finished(JobState::Done | JobState::Cancelled, _), None) => {}
@@ -257,13 +304,15 @@ impl Pair {
             let count = |state| counts.get(&(topic.clone(), state)).copied().unwrap_or(0);
             let all =
                 counts.iter().filter(|((of, _), _)| *of == topic).map(|(_, it)| it).sum::<u64>();
-            assert_eq!(info.pushed_total, all);
+            assert_eq!(info.pushed_total, all + info.evicted_total);
             assert_eq!(info.ready, count(JobState::Ready));
             assert_eq!(info.delayed, count(JobState::Delayed));
             assert_eq!(info.reserved, count(JobState::Reserved));
             assert_eq!(info.done_total, count(JobState::Done));
             assert_eq!(info.dead, count(JobState::Dead));
             assert_eq!(info.cancelled_total, count(JobState::Cancelled));
+            let gone = self.model.items.iter().filter(|item| item.gone && item.push.topic == topic);
+            assert_eq!(info.evicted_total, gone.count() as u64);
         }
     }
 }

@@ -136,6 +136,7 @@ impl Model {
             started: false,
             blocks: false,
             nameless: false,
+            gone: false,
             since: 0,
             owner: 0,
             deadline: 0,
@@ -354,9 +355,7 @@ impl Model {
 
     /// How many dead letters are ready again.
     pub(super) fn replay(&mut self, topic: &Blob, id: Option<JobId>) -> u64 {
-        let dead = |item: &Item| matches!(item.at, At::Finished(JobState::Dead, _));
-        let fits = |item: &&Item| dead(item) && id.is_none_or(|id| id == item.id);
-        let ids: Vec<JobId> = self.of_topic(topic).filter(fits).map(|item| item.id).collect();
+        let ids = self.dead(topic, id);
         for id in &ids {
             let push = self.item(*id).unwrap().push.clone();
             let nameless = self.holder(&push).is_some_and(|holder| holder.id != *id);
@@ -367,6 +366,47 @@ impl Model {
             (item.started, item.blocks) = (false, false);
         }
         ids.len() as u64
+    }
+
+    /// Dead letters of a topic; with `id`, that one if it is one.
+    pub(super) fn dead(&self, topic: &Blob, id: Option<JobId>) -> Vec<JobId> {
+        let dead = |item: &Item| matches!(item.at, At::Finished(JobState::Dead, _)) && !item.gone;
+        let fits = |item: &&Item| dead(item) && id.is_none_or(|id| id == item.id);
+        self.of_topic(topic).filter(fits).map(|item| item.id).collect()
+    }
+
+    /// J7: how many dead letters are deleted.
+    pub(super) fn delete_dead(&mut self, topic: &Blob, id: Option<JobId>) -> u64 {
+        let ids = self.dead(topic, id);
+        ids.iter().for_each(|id| self.item(*id).unwrap().gone = true);
+        ids.len() as u64
+    }
+
+    /// J8: whether an index was freed; `None` if it is that of an unfinished job.
+    pub(super) fn free_index(&mut self, topic: &Blob, index: &Blob) -> Option<bool> {
+        let mut push = PushRequest::new(topic.clone(), "");
+        push.options.index = Some(index.clone());
+        let Some(holder) = self.holder(&push) else { return Some(false) };
+        let (id, free) = (holder.id, !holder.unfinished());
+        if free {
+            self.item(id).unwrap().nameless = true;
+        }
+        free.then_some(true)
+    }
+
+    /// Whether jobs of a topic run, or somebody waits for it or for room.
+    pub(super) fn is_used(&self, topic: &Blob) -> bool {
+        self.of_topic(topic).any(|item| item.state(0) == JobState::Reserved)
+            || self.askers.values().any(|asker| asker.topic == *topic)
+            || self.pushes_wait()
+    }
+
+    /// A topic is deleted: its jobs are of none any more.
+    pub(super) fn delete_topic(&mut self, topic: &Blob) {
+        for item in self.items.iter_mut().filter(|item| item.push.topic == *topic) {
+            (item.push.topic, item.gone) = (Blob::default(), true);
+        }
+        *self.topics.get_mut(topic).unwrap() = Named::default();
     }
 
     pub(super) fn set(&mut self, topic: &Blob, settings: TopicSettings) {

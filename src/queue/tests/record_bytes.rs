@@ -118,6 +118,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("pushed", Change::Pushed(New { id: 4, ..new(Some(rare())) })),
         ("index freed", Change::IndexFreed { topic: 0, index: "i".into(), id: 4 }),
         ("cleared", Change::Cleared { id: 4 }),
+        ("topic deleted", Change::TopicDeleted { topic: 1 }),
     ]
 }
 
@@ -280,6 +281,8 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 16 00 01 69 04
         cleared
         02 01 fb 2c 01 01 15 04
+        topic deleted
+        02 01 fb 2c 01 01 18 01
         began
         02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
         topic kept

@@ -94,6 +94,9 @@ impl Life {
             }
             Op::Clear(topic) => Some(JobRequest::ClearTopic(topic)),
             Op::Replay(topic, id) => Some(JobRequest::Replay { topic, id }),
+            Op::DeleteDead(topic, id) => Some(JobRequest::DeleteDead { topic, id }),
+            Op::FreeIndex(topic, index) => Some(JobRequest::FreeIndex { topic, index }),
+            Op::DeleteTopic(topic, force) => Some(JobRequest::DeleteTopic { topic, force }),
             Op::Set(topic, settings) => {
                 Some(JobRequest::SetTopic { topic, settings: Box::new(settings) })
             }
@@ -125,9 +128,13 @@ impl Life {
         }
     }
 
-    /// J14, as the topics count.
+    /// J14, as the topics count. Numbers without a topic are known as such.
     pub(super) fn count(&self) {
-        for topic in &self.world.queue.topics {
+        let queue = &self.world.queue;
+        let vacant = (0..).zip(&queue.topics).filter(|(_, topic)| topic.name.is_empty());
+        assert!(vacant.map(|(number, _)| number).eq(queue.vacant.iter().copied()));
+        assert_eq!(queue.names.len() + queue.vacant.len(), queue.topics.len());
+        for topic in &queue.topics {
             let there = topic.ready_jobs() + topic.delayed + topic.reserved;
             assert_eq!(there, topic.jobs, "of {}", topic.name);
             let totals = topic.totals;

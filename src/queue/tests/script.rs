@@ -13,8 +13,17 @@ pub(super) fn some_schedule(number: u8) -> JobRequest {
     if number > 2 {
         return JobRequest::RemoveSchedule(name);
     }
+    schedule(name, "a".into())
+}
+
+/// A schedule that has the name of its topic.
+fn every_second(topic: Blob) -> JobRequest {
+    schedule(topic.clone(), topic)
+}
+
+fn schedule(name: Blob, topic: Blob) -> JobRequest {
     let options = PushOptions { delay: ms(40), ..PushOptions::default() };
-    let push = PushRequest { topic: "a".into(), payload: "cron".into(), options };
+    let push = PushRequest { topic, payload: "cron".into(), options };
     let cron = "* * * * * *".to_owned();
     JobRequest::SetSchedule(Box::new(Schedule { name, cron, timezone: "UTC".to_owned(), push }))
 }
@@ -139,6 +148,13 @@ impl<'a> Words<'a> {
             "cancel" => JobRequest::Cancel(self.job()),
             "clear" => JobRequest::ClearTopic(topic()),
             "replay" => JobRequest::Replay { topic: topic(), id: self.number("id") },
+            "delete" => JobRequest::DeleteDead { topic: topic(), id: self.number("id") },
+            "free" => JobRequest::FreeIndex { topic: topic(), index: self.at(2).into() },
+            "drop" => {
+                JobRequest::DeleteTopic { topic: topic(), force: self.named("force").is_some() }
+            }
+            "schedule" => every_second(topic()),
+            "unschedule" => JobRequest::RemoveSchedule(topic()),
             "set" => JobRequest::SetTopic { topic: topic(), settings: Box::new(self.settings()) },
             "pause" => JobRequest::PauseTopic { topic: topic(), paused: true },
             "resume" => JobRequest::PauseTopic { topic: topic(), paused: false },

@@ -253,7 +253,7 @@ fn j7_a_topic_gives_up_its_own_dead_letters() {
                 > topic mail
                   pushed 4 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 2 + evicted 2 + cancelled 0
                 > replay mail id=3
-                  no job is known among the dead letters of mail by the id 3; it was never pushed, or its outcome is no longer kept
+                  topic mail has no dead letter with the id 3; `job dead` lists those it has
                 > replay mail id=4
                   1 changed
                 > replay post id=1

@@ -57,6 +57,10 @@ pub(crate) enum Op {
     CancelIndex(Blob, Blob),
     Clear(Blob),
     Replay(Blob, Option<u64>),
+    DeleteDead(Blob, Option<u64>),
+    FreeIndex(Blob, Blob),
+    /// With force or without.
+    DeleteTopic(Blob, bool),
     Set(Blob, TopicSettings),
     Pause(Blob, bool),
     Schedule(u8),
@@ -180,6 +184,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => topic().prop_map(Op::Clear),
         3 => (topic(), option::weighted(0.3, 1..30u64))
             .prop_map(|(topic, id)| Op::Replay(topic, id)),
+        1 => (topic(), option::weighted(0.5, 1..30u64))
+            .prop_map(|(topic, id)| Op::DeleteDead(topic, id)),
+        2 => (topic(), select(vec!["i", "j"]))
+            .prop_map(|(topic, index)| Op::FreeIndex(topic, index.into())),
+        1 => (topic(), any::<bool>()).prop_map(|(topic, force)| Op::DeleteTopic(topic, force)),
         3 => (topic(), settings()).prop_map(|(topic, settings)| Op::Set(topic, settings)),
         2 => (topic(), proptest::bool::weighted(0.3))
             .prop_map(|(topic, paused)| Op::Pause(topic, paused)),

@@ -95,7 +95,7 @@ pub(super) fn names_the_store(job: &JobRequest) -> bool {
         }
         JobRequest::Outcomes { after, .. } => after.is_some(),
         JobRequest::List { after, .. } => *after != 0,
-        JobRequest::Replay { id, .. } => id.is_some(),
+        JobRequest::Replay { id, .. } | JobRequest::DeleteDead { id, .. } => id.is_some(),
         _ => false,
     }
 }

@@ -44,7 +44,7 @@ const REQUESTS: [&str; 23] = [
 ];
 
 /// Requests to the queue, which are methods of the same name behind `Job`.
-const JOB_REQUESTS: [&str; 21] = [
+const JOB_REQUESTS: [&str; 24] = [
     "Push",
     "Reserve",
     "Settle",
@@ -66,6 +66,9 @@ const JOB_REQUESTS: [&str; 21] = [
     "RemoveSchedule",
     "Schedules",
     "Resume",
+    "DeleteDead",
+    "DeleteTopic",
+    "FreeIndex",
 ];
 
 /// Methods that are no requests of the native protocol, or other ones in JSON.

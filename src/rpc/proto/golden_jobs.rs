@@ -61,6 +61,10 @@ pub(super) fn job_requests(golden: &mut Golden) {
     ask(golden, "RemoveSchedule", JobRequest::RemoveSchedule("s".into()));
     ask(golden, "Schedules", JobRequest::Schedules);
     ask(golden, "Resume", JobRequest::Resume(vec![RESERVATION]));
+    ask(golden, "DeleteDead", JobRequest::DeleteDead { topic: "t".into(), id: Some(7) });
+    ask(golden, "DeleteTopic", JobRequest::DeleteTopic { topic: "t".into(), force: true });
+    let index = "i".into();
+    ask(golden, "FreeIndex", JobRequest::FreeIndex { topic: "t".into(), index });
 }
 
 pub(super) fn job_replies(golden: &mut Golden) {

@@ -107,6 +107,22 @@ pub(crate) enum WireJobRequest<'a> {
     Resume {
         reservations: Vec<WireReservation>,
     },
+    DeleteDead {
+        #[serde(borrow, with = "serde_bytes")]
+        topic: &'a [u8],
+        id: Option<u64>,
+    },
+    DeleteTopic {
+        #[serde(borrow, with = "serde_bytes")]
+        topic: &'a [u8],
+        force: bool,
+    },
+    FreeIndex {
+        #[serde(borrow, with = "serde_bytes")]
+        topic: &'a [u8],
+        #[serde(borrow, with = "serde_bytes")]
+        index: &'a [u8],
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,6 +217,13 @@ impl From<WireJobRequest<'_>> for JobRequest {
             W::Resume { reservations } => {
                 Self::Resume(reservations.into_iter().map(Reservation::from).collect())
             }
+            W::DeleteDead { topic, id } => Self::DeleteDead { topic: Blob::from(topic), id },
+            W::DeleteTopic { topic, force } => {
+                Self::DeleteTopic { topic: Blob::from(topic), force }
+            }
+            W::FreeIndex { topic, index } => {
+                Self::FreeIndex { topic: Blob::from(topic), index: Blob::from(index) }
+            }
         }
     }
 }
@@ -257,6 +280,9 @@ impl<'a> From<&'a JobRequest> for WireJobRequest<'a> {
             JobRequest::Resume(reservations) => Self::Resume {
                 reservations: reservations.iter().map(WireReservation::from).collect(),
             },
+            JobRequest::DeleteDead { topic, id } => Self::DeleteDead { topic, id: *id },
+            JobRequest::DeleteTopic { topic, force } => Self::DeleteTopic { topic, force: *force },
+            JobRequest::FreeIndex { topic, index } => Self::FreeIndex { topic, index },
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::actor::message::Done;
 use crate::auth::AUDIT;
 use crate::error::Error;
-use crate::model::{Blob, CallReply, JobReply, JobRequest, Reply, Request};
+use crate::model::{CallReply, JobReply, JobRequest, Reply, Request};
 use crate::session::Session;
 
 /// What a request does that is administration, and to what; `None` of any other.
@@ -18,13 +18,28 @@ fn act_of(request: &Request) -> Option<(&'static str, String)> {
             JobRequest::PauseTopic { topic, paused: true } => ("pause topic", topic.to_string()),
             JobRequest::PauseTopic { topic, .. } => ("resume topic", topic.to_string()),
             JobRequest::ClearTopic(topic) => ("clear topic", topic.to_string()),
+            JobRequest::DeleteTopic { topic, .. } => ("delete topic", topic.to_string()),
             JobRequest::Replay { topic, .. } => ("replay dead letters", topic.to_string()),
+            JobRequest::DeleteDead { topic, .. } => ("delete dead letters", topic.to_string()),
             JobRequest::SetSchedule(schedule) => ("set schedule", schedule.name.to_string()),
             JobRequest::RemoveSchedule(name) => ("remove schedule", name.to_string()),
             _ => return None,
         },
         _ => return None,
     })
+}
+
+/// Whether it is one of the requests, one for each slice of jobs, that an act on all jobs of a topic
+/// takes.
+fn is_slice(request: &Request) -> bool {
+    let Request::Job(job) = request else { return false };
+    matches!(
+        job,
+        JobRequest::ClearTopic(_)
+            | JobRequest::DeleteTopic { .. }
+            | JobRequest::Replay { id: None, .. }
+            | JobRequest::DeleteDead { id: None, .. }
+    )
 }
 
 /// Longest name that the log shows whole, bytes.
@@ -35,15 +50,8 @@ const SHOWN_BYTES_MAX: usize = 256;
 pub(super) struct Audit {
     /// The snapshot that was read last, in many requests.
     snapshot: Option<u64>,
-    /// What was done last to all jobs of a topic, until an answer says that none are left.
-    mass: Option<Mass>,
-}
-
-/// What takes as many requests as there are slices of jobs.
-#[derive(Debug, PartialEq, Eq)]
-enum Mass {
-    Clear(Blob),
-    Replay(Blob),
+    /// What was done last to all jobs of a topic, until an answer says that none are left, or refuses.
+    mass: Option<(&'static str, String)>,
 }
 
 impl Audit {
@@ -59,24 +67,14 @@ impl Audit {
         match request {
             // Wherever it begins: who leaves out the first byte has read it, too.
             Request::ReadSnapshot { id, .. } if self.snapshot.replace(*id) == Some(*id) => None,
-            Request::Job(JobRequest::ClearTopic(topic))
-                if self.goes_on(Mass::Clear(topic.clone())) =>
-            {
-                None
-            }
-            Request::Job(JobRequest::Replay { topic, id: None })
-                if self.goes_on(Mass::Replay(topic.clone())) =>
-            {
-                None
+            request if is_slice(request) => {
+                let act = act_of(request);
+                let goes_on = self.mass == act;
+                self.mass.clone_from(&act);
+                act.filter(|_| !goes_on)
             }
             request => act_of(request),
         }
-    }
-
-    fn goes_on(&mut self, mass: Mass) -> bool {
-        let goes_on = self.mass.as_ref() == Some(&mass);
-        self.mass = Some(mass);
-        goes_on
     }
 
     /// Takes note of an answer of the queue: what was done to all jobs of a topic may be at its end.
@@ -84,8 +82,15 @@ impl Audit {
         if self.mass.is_none() {
             return;
         }
-        let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer else { return };
-        if matches!(reply, JobReply::Changed { more: false, .. }) {
+        let goes_on = match answer {
+            Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) => {
+                !matches!(reply, JobReply::Changed { more: false, .. })
+            }
+            Ok(_) => true,
+            // Whatever was refused: rather noted twice than not at all.
+            Err(_) => false,
+        };
+        if !goes_on {
             self.mass = None;
         }
     }
@@ -101,6 +106,7 @@ fn tell(session: &Session, act: &str, about: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
     use crate::model::{GetRequest, SetRequest};
 
     #[test]
@@ -113,6 +119,8 @@ mod tests {
             Request::Job(JobRequest::ClearTopic("mail".into())),
             Request::Job(JobRequest::PauseTopic { topic: "mail".into(), paused: false }),
             Request::Job(JobRequest::RemoveSchedule("nightly".into())),
+            Request::Job(JobRequest::DeleteDead { topic: "mail".into(), id: Some(7) }),
+            Request::Job(JobRequest::DeleteTopic { topic: "mail".into(), force: false }),
         ];
         let told: Vec<String> =
             acts.iter().filter_map(act_of).map(|(act, about)| format!("{act}: {about}")).collect();
@@ -124,6 +132,8 @@ mod tests {
             "clear topic: mail",
             "resume topic: mail",
             "remove schedule: nightly",
+            "delete dead letters: mail",
+            "delete topic: mail",
         ];
         assert_eq!(told, expected);
         let others = [
@@ -156,6 +166,21 @@ mod tests {
         assert!(audit.new_act(&replay(None)).is_some() && audit.new_act(&replay(None)).is_none());
         assert!(audit.new_act(&replay(Some(7))).is_some(), "one job is an act of its own");
         assert!(audit.new_act(&replay(Some(7))).is_some());
+        let delete = |id| Request::Job(JobRequest::DeleteDead { topic: "mail".into(), id });
+        assert!(audit.new_act(&delete(None)).is_some() && audit.new_act(&delete(None)).is_none());
+        assert!(audit.new_act(&delete(Some(7))).is_some());
+        let delete = Request::Job(JobRequest::DeleteTopic { topic: "mail".into(), force: true });
+        assert!(audit.new_act(&delete).is_some() && audit.new_act(&delete).is_none());
+    }
+
+    /// Before: the next act on the topic was taken for more of the one that was refused.
+    #[test]
+    fn a8_an_act_that_was_refused_is_at_its_end() {
+        let mut audit = Audit::default();
+        let clear = Request::Job(JobRequest::ClearTopic("mail".into()));
+        assert!(audit.new_act(&clear).is_some());
+        audit.answered(&Err(Error::new(ErrorCode::TopicNotFound, "no such topic")));
+        assert!(audit.new_act(&clear).is_some());
     }
 
     #[test]

@@ -122,5 +122,8 @@ fn of_job(request: &JobRequest) -> &'static str {
         JobRequest::RemoveSchedule(_) => "RemoveSchedule",
         JobRequest::Schedules => "Schedules",
         JobRequest::Resume(_) => "Resume",
+        JobRequest::DeleteDead { .. } => "DeleteDead",
+        JobRequest::DeleteTopic { .. } => "DeleteTopic",
+        JobRequest::FreeIndex { .. } => "FreeIndex",
     }
 }

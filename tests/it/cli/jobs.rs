@@ -288,6 +288,43 @@ fn a_topic_is_shown_and_one_that_is_not_there_is_not_found() {
     assert!(missing.contains(r#""code":"TopicNotFound""#), "{missing}");
 }
 
+/// Of a server that is killed, nothing comes back.
+#[test]
+fn j2_what_was_deleted_stays_so_across_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let durable = ["--durability", "fsync", "--data-dir", dir.path().to_str().unwrap()];
+    let server = Server::start_with(&durable);
+    for index in ["a", "b", "c"] {
+        server.push(&["mail", "--retry-max", "0", "--index", index, "--unique", "1h"]);
+    }
+    server.worker(&["mail", "--drain", "--", "false"]).finish().ok();
+    assert_eq!(server.topic()["dead"], 3);
+    assert_eq!(server.ok(&["job", "delete", "mail", "1"]), "1\n");
+    assert_eq!(server.run(&["job", "delete", "mail", "1"]).code, Some(3));
+    let asked = server.command(&["job", "delete", "mail", "--all"]);
+    let refused = Running::start_with_input(asked, b"no\n").finish().fails(1);
+    assert!(refused.contains("deletes 2 dead letters of mail"), "{refused}");
+    assert_eq!(server.ok(&["job", "free-index", "mail", "b"]), "freed b\n");
+    assert!(server.run(&["job", "free-index", "mail", "b"]).fails(3).contains("is free"));
+    server.push(&["misspelt"]);
+    assert!(server.run(&["topics", "delete", "misspelt"]).fails(1).contains("1 job waits"));
+    let asked = server.command(&["topics", "delete", "misspelt", "--force"]);
+    let deleted = Running::start_with_input(asked, b"yes\n").finish();
+    assert_eq!((deleted.code, &deleted.stdout[..]), (Some(0), &b"deleted misspelt\n"[..]));
+    assert!(deleted.stderr.contains("misspelt with 1 waiting and 0 dead"), "{}", deleted.stderr);
+    server.signal("KILL");
+    server.finish();
+    let server = Server::start_with(&durable);
+    let topics = server.run(&["topics", "list", "--json"]).json();
+    assert_eq!((&topics["name"], &topics["dead"]), (&json!("mail"), &json!(2)), "{topics}");
+    assert_eq!(server.ok(&["job", "delete", "mail", "--all", "--yes"]), "2\n");
+    let pushed = |index| server.run(&["job", "push", "mail", "--index", index, "--json"]).json();
+    assert_eq!(pushed("a")["existing"], true, "it is taken for an hour");
+    assert_eq!(pushed("b")["existing"], false, "it was freed");
+    assert_eq!(server.ok(&["topics", "delete", "mail", "--force", "--yes"]), "deleted mail\n");
+    assert_eq!(server.ok(&["topics"]), "");
+}
+
 #[test]
 fn settings_and_schedules_are_set_and_listed() {
     let server = Server::start();

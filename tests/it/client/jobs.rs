@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wakeful::{
     Backoff, ErrorCode, JobRef, JobRequest, JobState, Jobs, Operations, PushOptions, PushRequest,
-    Request, ReserveRequest, Schedule, Settlement, TopicSettings, Verdict,
+    Request, ReserveRequest, Schedule, Settlement, TopicSettings, Unique, Verdict,
 };
 
 use super::{connect, near_and_far, within};
@@ -103,6 +103,40 @@ async fn e1_topics_and_schedules_are_run_over_the_wire() {
     within(client.remove_schedule("nightly")).await.unwrap();
     let refusal = within(client.remove_schedule("nightly")).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::ScheduleNotFound);
+}
+
+#[tokio::test]
+async fn j7_j8_j9_what_is_left_over_is_deleted_over_the_wire() {
+    let server = Server::start();
+    let client = connect(server.addr()).await;
+    let unique = Unique::Finished(Duration::from_secs(3_600));
+    let options = || PushOptions {
+        index: Some("i".into()),
+        unique,
+        retry_max: Some(0),
+        ..PushOptions::default()
+    };
+    let push = || client.push("resize", "photo", options());
+    let first = within(push()).await.unwrap().id;
+    let refusal = within(client.free_index("resize", "i")).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::JobUnfinished);
+    let refusal = within(client.delete_topic("resize", false)).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::TopicInUse);
+    let reserved = within(client.reserve(reserve(LONG))).await.unwrap().remove(0);
+    let refusal = within(client.delete_topic("resize", true)).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::TopicInUse);
+    let verdict = Verdict::Fail { error: "no".to_owned() };
+    let failed = vec![Settlement { reservation: reserved.reservation, verdict }];
+    assert_eq!(within(client.settle(failed)).await.unwrap(), [None]);
+    assert_eq!(within(client.delete_dead("resize", Some(first))).await.unwrap(), 1);
+    let refusal = within(client.delete_dead("resize", Some(first))).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::JobNotFound);
+    assert!(within(push()).await.unwrap().existing, "the index stays taken");
+    assert!(within(client.free_index("resize", "i")).await.unwrap());
+    assert!(!within(client.free_index("resize", "i")).await.unwrap());
+    assert!(!within(push()).await.unwrap().existing);
+    assert_eq!(within(client.delete_topic("resize", true)).await.unwrap(), 1);
+    assert!(within(client.topics()).await.unwrap().is_empty());
 }
 
 /// Whether it was given up before or after the job came: the job is the next worker's, at no cost.

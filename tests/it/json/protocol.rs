@@ -187,7 +187,14 @@ fn g6_jobs() {
     let schedules = json.ok("Wakeful.JobSetSchedule", schedule);
     assert_eq!(schedules["schedules"][0]["schedule"]["cron"], "0 3 * * *");
     assert_eq!(json.ok("Wakeful.JobSchedules", "{}")["schedules"].as_array().unwrap().len(), 1);
+    let in_use = json.refused("Wakeful.JobDeleteTopic", r#"{"topic":"t"}"#);
+    assert!(in_use.starts_with("TopicInUse: topic t is in use: 1 schedule"), "{in_use}");
     assert_eq!(json.ok("Wakeful.JobRemoveSchedule", r#"{"name":"s"}"#)["count"], 1);
+    assert_eq!(json.ok("Wakeful.JobDeleteDead", r#"{"topic":"t"}"#)["count"], 0);
+    let free = json.ok("Wakeful.JobFreeIndex", r#"{"topic":"t","index":"i"}"#);
+    assert_eq!(free, json!({"count": 0, "more": false}));
+    let deleted = json.ok("Wakeful.JobDeleteTopic", r#"{"topic":"t","force":true}"#);
+    assert_eq!(deleted, json!({"count": 0, "more": false}));
     let refused = json.refused("Wakeful.JobPush", r#"{"jobs":[],"idempotency":5}"#);
     assert!(refused.starts_with("InvalidArgument: "), "{refused}");
 }

@@ -23,8 +23,10 @@ pub(in crate::queue::tests) struct Item {
     pub(super) started: bool,
     /// Whether it holds up its order key while it waits for its next run.
     pub(super) blocks: bool,
-    /// Whether another job had its index when it was replayed.
+    /// Whether another job had its index when it was replayed, or its index was freed.
     pub(super) nameless: bool,
+    /// Whether it is a dead letter that was deleted, or a job of a topic that was deleted.
+    pub(in crate::queue::tests) gone: bool,
     /// When it was ready for this run.
     pub(super) since: u64,
     /// The connection that holds it; 0 for none that is there.

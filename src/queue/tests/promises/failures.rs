@@ -316,3 +316,65 @@ fn j7_a_replayed_dead_letter_has_full_budgets_and_its_past() {
         "#]],
     );
 }
+
+/// Whoever had looked at a dead letter could replay it or wait for its age, and not be rid of it.
+#[test]
+fn j7_a_deleted_dead_letter_is_gone_and_counted_and_its_outcome_stays() {
+    check(
+        "
+        push mail one retries=0 index=i
+        push mail two retries=0
+        push mail three retries=0
+        reserve mail credits=3
+        retry 1/1 wrong
+        retry 2/1 wrong
+        retry 3/1 wrong
+        delete mail id=2
+        delete mail id=2
+        get 2
+        topic mail
+        replay mail id=2
+        delete mail
+        get mail i
+        push mail one index=i
+        topic mail
+        delete post
+        ",
+        expect![[r#"
+            > push mail one retries=0 index=i
+              1 Ready
+            > push mail two retries=0
+              2 Ready
+            > push mail three retries=0
+              3 Ready
+            > reserve mail credits=3
+              gets 1/1 one, 2/1 two, 3/1 three
+            > retry 1/1 wrong
+              note of 1 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > retry 2/1 wrong
+              note of 2 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > retry 3/1 wrong
+              note of 3 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > delete mail id=2
+              1 changed
+            > delete mail id=2
+              topic mail has no dead letter with the id 2; `job dead` lists those it has
+            > get 2
+              2 Dead, epoch 1, 1 failures, 0 losses, outcome 2, errors ["wrong"]
+            > topic mail
+              pushed 3 = ready 0 + delayed 0 + reserved 0 + done 0 + dead 2 + evicted 1 + cancelled 0
+            > replay mail id=2
+              topic mail has no dead letter with the id 2; `job dead` lists those it has
+            > delete mail
+              2 changed
+            > get mail i
+              1 Dead, epoch 1, 1 failures, 0 losses, outcome 1, errors ["wrong"]
+            > push mail one index=i
+              4 Ready
+            > topic mail
+              pushed 4 = ready 1 + delayed 0 + reserved 0 + done 0 + dead 0 + evicted 3 + cancelled 0
+            > delete post
+              there is no topic `post`; `topics` lists them
+        "#]],
+    );
+}

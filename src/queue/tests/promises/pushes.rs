@@ -401,3 +401,125 @@ fn j10_a_delay_goes_on_while_the_server_is_down() {
         "#]],
     );
 }
+
+/// An index that stays taken after its job could only be waited for.
+#[test]
+fn j8_the_index_of_a_finished_job_can_be_freed() {
+    check(
+        "
+        push mail one index=i unique=1000
+        free mail i
+        reserve mail
+        free mail i
+        done 1/1 sent
+        push mail two index=i unique=1000
+        free mail i
+        free mail i
+        push mail two index=i unique=1000
+        free mail j
+        free post i
+        snapshot
+        restart
+        push mail three index=i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=1000
+              1 Ready
+            > free mail i
+              job 1 is not finished; cancel it to free its index
+            > reserve mail
+              gets 1/1 one
+            > free mail i
+              job 1 is not finished; cancel it to free its index
+            > done 1/1 sent
+              result of 1 Done, epoch 1, output sent
+            > push mail two index=i unique=1000
+              1 Done already
+            > free mail i
+              1 changed
+            > free mail i
+              0 changed
+            > push mail two index=i unique=1000
+              2 Ready
+            > free mail j
+              0 changed
+            > free post i
+              there is no topic `post`; `topics` lists them
+            > snapshot
+            > restart
+            > push mail three index=i
+              2 Ready already
+        "#]],
+    );
+}
+
+/// It is found by its index until another job has that.
+#[test]
+fn j8_a_freed_index_still_names_its_dead_letter() {
+    check(
+        "
+        push mail one index=i unique=1000 retries=0
+        reserve mail
+        retry 1/1 wrong
+        free mail i
+        get mail i
+        push mail two index=i unique=1000
+        get mail i
+        replay mail id=1
+        get mail i
+        cancel 2
+        get mail i
+        ",
+        expect![[r#"
+            > push mail one index=i unique=1000 retries=0
+              1 Ready
+            > reserve mail
+              gets 1/1 one
+            > retry 1/1 wrong
+              note of 1 Dead, epoch 1, 1 failures, 0 losses, errors ["wrong"]
+            > free mail i
+              1 changed
+            > get mail i
+              1 Dead, epoch 1, 1 failures, 0 losses, payload one, errors ["wrong"]
+            > push mail two index=i unique=1000
+              2 Ready
+            > get mail i
+              2 Ready, epoch 0, payload two
+            > replay mail id=1
+              1 changed
+            > get mail i
+              2 Ready, epoch 0, payload two
+            > cancel 2
+              2 Cancelled, epoch 0
+              note of 2 Cancelled, epoch 0
+            > get mail i
+              2 Cancelled, epoch 0, outcome 2
+        "#]],
+    );
+}
+
+/// While a job runs that only had to be alone while it waited, its index is free.
+#[test]
+fn j8_an_index_that_only_names_its_job_is_free() {
+    check(
+        "
+        push mail one index=i unique=waiting
+        free mail i
+        reserve mail
+        free mail i
+        push mail two index=i unique=waiting
+        ",
+        expect![[r#"
+            > push mail one index=i unique=waiting
+              1 Ready
+            > free mail i
+              job 1 is not finished; cancel it to free its index
+            > reserve mail
+              gets 1/1 one
+            > free mail i
+              0 changed
+            > push mail two index=i unique=waiting
+              2 Ready
+        "#]],
+    );
+}

@@ -26,8 +26,10 @@ pub(super) fn is_heavy(call: &Call) -> bool {
 fn is_heavy_job(job: &JobRequest) -> bool {
     match job {
         JobRequest::Reserve(reserve) => reserve.credits > 1,
-        JobRequest::Replay { id, .. } => id.is_none(),
-        JobRequest::ClearTopic(_) | JobRequest::SetSchedule(_) => true,
+        JobRequest::Replay { id, .. } | JobRequest::DeleteDead { id, .. } => id.is_none(),
+        JobRequest::ClearTopic(_) | JobRequest::DeleteTopic { .. } | JobRequest::SetSchedule(_) => {
+            true
+        }
         job => is_large(job),
     }
 }

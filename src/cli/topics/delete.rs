@@ -1,0 +1,60 @@
+//! `wakeful topics delete`
+
+use crate::cli::argument::bytes;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::input;
+use crate::cli::job::replay;
+use crate::cli::output::Output;
+use crate::{Blob, JobRequest, Jobs, Operations};
+
+/// Delete a topic, with its settings and counts
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints `deleted TOPIC`. Exits with 1, and changes nothing, while the topic has unfinished jobs or dead
+letters, a schedule pushes to it, or a request waits for its jobs or for room in it. With --force it
+first cancels the jobs that wait and deletes the dead letters, in parts: it says how many there are,
+and asks. Jobs that run, schedules and waiting requests refuse it nevertheless: they would make the
+topic again. Indexes of its finished jobs are free; what became of its jobs is told as long as outcomes
+are kept. With --json the object counts the jobs that were cleared away.
+
+Examples:
+  wakeful topics delete misspelt
+  wakeful topics delete resize --force
+  wakeful topics delete resize --force --yes")]
+pub(super) struct DeleteArgs {
+    /// The topic
+    #[arg(value_name = "TOPIC", value_parser = bytes())]
+    topic: Blob,
+    /// Cancel its jobs that wait and delete its dead letters first
+    #[arg(long)]
+    force: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl DeleteArgs {
+    pub(super) async fn run(
+        self,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let Self { topic, force, yes } = self;
+        if force && !yes {
+            let info = jobs.topic_info(&topic).await?;
+            let (waiting, dead) = (info.ready + info.delayed, info.dead);
+            if waiting + dead > 0 {
+                let what = format!("deletes {topic} with {waiting} waiting and {dead} dead jobs");
+                input::agree(what).await?;
+            }
+        }
+        let request = JobRequest::DeleteTopic { topic: topic.clone(), force };
+        let cleared = replay::all(&request, u64::MAX, jobs, out.json()).await?;
+        if out.json() {
+            replay::show(cleared, out);
+        } else {
+            out.line(format_args!("deleted {topic}"));
+        }
+        Ok(Exit::Done)
+    }
+}
