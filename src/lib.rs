@@ -29,6 +29,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 mod duration;
+mod environment;
 pub mod error;
 mod failpoint;
 #[cfg(any(test, feature = "fuzzing"))]

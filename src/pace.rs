@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::environment;
+
 thread_local! {
     /// How long this thread has worked since it last looked at its sockets.
     static WORKED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -25,7 +27,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Begins to measure; `max` is what the thread may work in all before it looks at its sockets.
     pub(crate) fn begin(max: Duration) -> Self {
-        Self { began: Instant::now(), max }
+        Self { began: environment::now(), max }
     }
 
     /// Measures from now on, as if the thread had just looked at its sockets.
@@ -37,13 +39,13 @@ impl Turn {
 
     /// Whether the thread has worked long enough.
     pub(crate) fn is_over(&self) -> bool {
-        WORKED.get() + self.began.elapsed() >= self.max
+        WORKED.get() + environment::since(self.began) >= self.max
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        WORKED.set(WORKED.get() + self.began.elapsed());
+        WORKED.set(WORKED.get() + environment::since(self.began));
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Addr, AsyncContext, MailboxError, Recipient};
 use futures_util::FutureExt;
@@ -34,16 +34,17 @@ use crate::actor::{
 };
 use crate::auth::Auth;
 use crate::config::{Config, Durability, RpcConfig};
+use crate::environment;
 use crate::error::{Error, ErrorCode};
-use crate::journal::{self, Disk, RealDisk, warn_if_wide};
+use crate::journal::{self, Disk, Labour, RealDisk, warn_if_wide};
 use crate::local_job::LocalJob;
 use crate::local_watch::WatchInto;
 use crate::methods::Registry;
 use crate::model::{CallReply, JobRequest, WatchRequest};
 use crate::operations::Operations;
 use crate::rooms::Rooms;
+use crate::rpc::server::Server;
 use crate::rpc::server::addresses::Addresses;
-use crate::rpc::server::{Server, next_owner};
 use crate::runtime;
 use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
@@ -145,8 +146,8 @@ impl Wakeful {
     pub fn start(config: Config) -> Result<Self, Error> {
         runtime::require_arbiter("Wakeful::start")?;
         config.check()?;
-        let rooms = Rooms::new(&config, rand::random());
-        Ok(Self::run(config, rooms, Contexts::new(), rand::random(), None))
+        let rooms = Rooms::new(&config, environment::random());
+        Ok(Self::run(config, rooms, Contexts::new(), environment::random(), None))
     }
 
     /// Opens the durable store in the directory `dir`, or makes one there, and starts the actors
@@ -186,22 +187,33 @@ impl Wakeful {
     }
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: Config, dir: &Path) -> Result<Self, Error> {
+        Self::open_by(Labour::Threads, disk, config, dir)
+    }
+
+    /// Opens the store on `disk`; `labour` does the work of its journal.
+    pub(crate) fn open_by(
+        labour: Labour,
+        disk: Arc<dyn Disk>,
+        config: Config,
+        dir: &Path,
+    ) -> Result<Self, Error> {
         runtime::require_arbiter("Wakeful::open")?;
         config.check()?;
-        let mut rooms = Rooms::new(&config, rand::random());
+        let mut rooms = Rooms::new(&config, environment::random());
         let contexts = Contexts::new();
         let report = contexts.report();
         rooms.begin_replay();
-        let (mut records, mut said) = (0_u64, Instant::now());
+        let (mut records, mut said) = (0_u64, environment::now());
         let replay = &mut |_, payload: &[u8]| {
             records += 1;
-            if records.is_multiple_of(SAY_RECORDS) && said.elapsed() >= SAY_EVERY {
-                said = Instant::now();
+            if records.is_multiple_of(SAY_RECORDS) && environment::since(said) >= SAY_EVERY {
+                said = environment::now();
                 tracing::info!(records, "reading the journal");
             }
             rooms.replay(payload)
         };
-        let opened = journal::open(disk, dir, &config.journal, rand::random(), report, replay)?;
+        let (to, id) = (&config.journal, environment::random());
+        let opened = journal::open_by(labour, disk, dir, to, id, report, replay)?;
         rooms.finish_replay();
         rooms.store.check_leases()?;
         if opened.cut_bytes > 0 {
@@ -366,7 +378,7 @@ impl Wakeful {
     /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
     pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
-        let owner = Owned { id: next_owner(), queue };
+        let owner = Owned { id: environment::next_owner(), queue };
         Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::environment::RandomState;
 use actix::Addr;
-use ahash::RandomState;
 use tokio::sync::oneshot;
 
 use super::ledger::Answered;

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::config::QueueConfig;
+use crate::environment;
 use crate::model::UnixMillis;
 use crate::queue::{CLOCK_SET_BACK_MS, Now};
 use crate::store::Micros;
@@ -30,18 +31,18 @@ impl Clock {
     /// Starts the clock of a service whose newest record was written at `last` (0: no record).
     pub(crate) fn new(config: &QueueConfig, last: UnixMillis) -> Self {
         let readings = Readings::new(config.clock_settle, last, time_of_day());
-        Self { started: Instant::now(), readings: Rc::new(RefCell::new(readings)) }
+        Self { started: environment::now(), readings: Rc::new(RefCell::new(readings)) }
     }
 
     /// Reads both clocks.
     pub(crate) fn now(&self) -> Now {
-        self.readings.borrow_mut().read(self.started.elapsed(), time_of_day())
+        self.readings.borrow_mut().read(environment::since(self.started), time_of_day())
     }
 
     /// Reads the steady clock.
     pub(super) fn steady_now(&self) -> Micros {
         let mut readings = self.readings.borrow_mut();
-        let elapsed = self.started.elapsed();
+        let elapsed = environment::since(self.started);
         readings.note_gap(elapsed);
         readings.steady(elapsed)
     }
@@ -175,7 +176,7 @@ fn millis(elapsed: Duration) -> UnixMillis {
 }
 
 fn time_of_day() -> UnixMillis {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+    millis(environment::time_of_day())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, ResponseFuture,
@@ -23,6 +23,7 @@ use super::storage::{JobLedger, give, hand_over};
 use super::turn::Turns;
 use super::vital::Vital;
 use crate::auth::{Access, Action};
+use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
 use crate::journal::{Batch, Progress};
@@ -151,7 +152,7 @@ impl QueueActor {
         user: u64,
         restriction: Option<&Access>,
     ) {
-        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
             self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
             return;
         }

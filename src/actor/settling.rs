@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use slab::Slab;
 
 use super::caller::Caller;

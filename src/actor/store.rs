@@ -27,6 +27,7 @@ use super::vital::Vital;
 use super::withheld::StoreAnswered;
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
+use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
 use crate::model::{CallOptions, CallReply, Reply};
@@ -102,7 +103,7 @@ impl StoreActor {
             epoch: hub.state().time(),
             hub,
             store_id,
-            started: Instant::now(),
+            started: environment::now(),
             clock,
             ledger,
             snapshots: Snapshots::default(),

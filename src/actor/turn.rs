@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
+use crate::environment;
+
 /// When the actor's next turn is, if no message comes before.
 #[derive(Default)]
 pub(super) struct Turns {
@@ -19,7 +21,7 @@ impl Turns {
         turn: fn(&mut A, &mut Context<A>),
     ) {
         let Some(wait) = wait else { return };
-        let at = Instant::now() + wait.min(LOOK_AGAIN);
+        let at = environment::now() + wait.min(LOOK_AGAIN);
         if self.timer.is_some_and(|(_, fires)| fires <= at) {
             return;
         }

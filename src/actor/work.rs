@@ -9,6 +9,7 @@ use super::store::{StoreActor, StoreLedger, WARM_GROUP, start_session};
 use super::withheld::{self, Until};
 use super::{AnswerSink, Outlet};
 use crate::config::Durability;
+use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     CallOptions, CallReply, KeyRange, Reply, Request, StatusReply, TxnOp, TxnRequest, WaitRequest,
@@ -84,7 +85,7 @@ impl StoreActor {
             return (Err(StoreError::Stopping { resume: None }.into()), None);
         }
         // By the clock of this moment: what came before in the same message may have taken long.
-        if work.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
             return (Err(StoreError::DeadlineExceeded.into()), None);
         }
         match work.task {
@@ -184,7 +185,7 @@ impl StoreActor {
         if let Reply::Status(status) = &mut reply {
             status.store_id = self.store_id;
             status.server_version = env!("CARGO_PKG_VERSION").to_owned();
-            status.uptime = self.started.elapsed();
+            status.uptime = environment::since(self.started);
             status.connections = self.connections.load(Ordering::Relaxed);
             status.requests = self.requests;
             if let Some(ledger) = &self.ledger {
@@ -198,7 +199,7 @@ impl StoreActor {
     /// not from others that are known either; nor is one from before a restart by chance that of
     /// somebody else's lease. 53 bits, so that a client of JSON may handle the id as a number.
     pub(super) fn draw_lease_ids(&mut self) {
-        self.hub.state_mut().number_leases_from(rand::random::<u64>() >> 11);
+        self.hub.state_mut().number_leases_from(environment::random::<u64>() >> 11);
     }
 
     fn wait(

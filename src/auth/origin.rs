@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use crate::session::Peer;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::password::PasswordHash;
 use super::token::{self, TokenHash, TokenId};

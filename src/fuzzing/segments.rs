@@ -104,7 +104,10 @@ pub(super) fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), Jou
         Ok(())
     };
     let disk = Arc::new(disk.clone());
-    let opened = journal::open(disk, Path::new(DIR), &config, 1, Arc::new(|_| {}), replay)?;
+    let opened = {
+        let (labour, dir) = (journal::Labour::Threads, Path::new(DIR));
+        journal::open_by(labour, disk, dir, &config, 1, Arc::new(|_| {}), replay)?
+    };
     opened.journal.close()?;
     Ok((records, opened.cut_bytes))
 }

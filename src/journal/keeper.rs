@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::disk::Disk;
 use super::error::Action;
-use super::shared::Shared;
+use super::maker::Maker;
+use super::shared::{Shared, State};
 use super::snapshot::{self, Writing};
 use super::{JournalError, Part, Progress, Report, Seq, SnapshotInfo, segment};
+use crate::environment;
 use crate::failpoint;
 
 /// What the thread is asked to do.
@@ -27,55 +29,100 @@ pub(super) enum Order {
 }
 
 pub(super) struct Keeper {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) dir: PathBuf,
-    pub(super) store_id: u64,
-    pub(super) shared: Arc<Shared>,
-    pub(super) report: Report,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store_id: u64,
+    shared: Arc<Shared>,
+    report: Report,
+    /// The snapshot under way, and since when.
+    writing: Option<Writing>,
+    begun: Instant,
+}
+
+/// What is left of an order.
+pub(super) enum Left {
+    Nothing,
+    /// A part was taken, which is reported after so long a rest.
+    Rest(Duration),
+    /// The snapshot is whole, and must wait for the log before it to be synced.
+    Sync(Writing),
 }
 
 impl Keeper {
+    pub(super) fn new(maker: &Maker, shared: &Arc<Shared>, report: &Report) -> Self {
+        Self {
+            disk: Arc::clone(&maker.disk),
+            dir: maker.dir.clone(),
+            store_id: maker.store_id,
+            shared: Arc::clone(shared),
+            report: Arc::clone(report),
+            writing: None,
+            begun: environment::now(),
+        }
+    }
+
     /// Works until the handle is gone.
-    pub(super) fn run(self, orders: &Receiver<Order>) {
-        let mut writing: Option<Writing> = None;
-        let mut begun = Instant::now();
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
         while let Ok(order) = orders.recv() {
-            failpoint::reached("snapshots");
-            let done = match order {
-                Order::Begin(seq) => {
-                    begun = Instant::now();
-                    // One that was given up goes first: the new one's file may have its name.
-                    writing = None;
-                    Writing::begin(&self.disk, &self.dir, self.store_id, seq)
-                        .map(|begin| writing = Some(begin))
+            match self.take(order) {
+                Left::Nothing => {}
+                Left::Rest(pause) => {
+                    self.rest(pause);
+                    self.taken();
                 }
-                Order::Add(framed, records, pace) => {
-                    let taken = Instant::now();
-                    let added = writing.as_mut().map_or(Ok(()), |it| it.append(&framed, records));
-                    self.rest(pace.saturating_sub(taken.elapsed()));
-                    (self.report)(Progress::SnapshotTaken);
-                    added
+                Left::Sync(writing) => {
+                    self.wait_for_sync(writing.seq);
+                    self.finish(writing);
                 }
-                Order::Finish => match writing.take() {
-                    Some(writing) => self.finish(writing, begun),
-                    None => Ok(()),
-                },
-                Order::Abandon => {
-                    writing = None;
-                    Ok(())
-                }
-                Order::Read(part) => {
-                    self.read(part);
-                    Ok(())
-                }
-            };
-            if let Err(error) = done {
-                // The log is as it was: nothing is lost but the time.
-                writing = None;
-                tracing::warn!(%error, "a snapshot could not be written; another is tried later");
-                (self.report)(Progress::SnapshotFailed(error));
             }
         }
+    }
+
+    /// Does what it is asked for, as far as that can be done at once.
+    pub(super) fn take(&mut self, order: Order) -> Left {
+        failpoint::reached("snapshots");
+        match order {
+            Order::Begin(seq) => {
+                self.begun = environment::now();
+                // One that was given up goes first: the new one's file may have its name.
+                self.writing = None;
+                match Writing::begin(&self.disk, &self.dir, self.store_id, seq) {
+                    Ok(begin) => self.writing = Some(begin),
+                    Err(error) => self.fail(error),
+                }
+            }
+            Order::Add(framed, records, pace) => {
+                let taken = environment::now();
+                let added = self.writing.as_mut().map_or(Ok(()), |it| it.append(&framed, records));
+                if let Err(error) = added {
+                    self.taken();
+                    self.fail(error);
+                    return Left::Nothing;
+                }
+                return Left::Rest(pace.saturating_sub(environment::since(taken)));
+            }
+            Order::Finish => {
+                if let Some(writing) = self.writing.take() {
+                    self.ask_for_sync(writing.seq);
+                    return Left::Sync(writing);
+                }
+            }
+            Order::Abandon => self.writing = None,
+            Order::Read(part) => self.read(part),
+        }
+        Left::Nothing
+    }
+
+    /// Reports that there is room for another part.
+    pub(super) fn taken(&self) {
+        (self.report)(Progress::SnapshotTaken);
+    }
+
+    fn fail(&mut self, error: JournalError) {
+        // The log is as it was: nothing is lost but the time.
+        self.writing = None;
+        tracing::warn!(%error, "a snapshot could not be written; another is tried later");
+        (self.report)(Progress::SnapshotFailed(error));
     }
 
     /// Lets the disk be, unless the journal ends.
@@ -88,19 +135,41 @@ impl Keeper {
         }
     }
 
-    fn finish(&self, writing: Writing, begun: Instant) -> Result<(), JournalError> {
+    /// Asks for the sync that the snapshot of `seq` needs: it must not know what a power cut could
+    /// still take back from the log.
+    fn ask_for_sync(&self, seq: Seq) {
+        let mut state = self.shared.state.lock();
+        if state.stats.synced < seq {
+            (state.sync, state.owed, state.retry) = (true, true, true);
+            self.shared.work.notify_all();
+            self.shared.wanted.notify_all();
+        }
+    }
+
+    fn wait_for_sync(&self, seq: Seq) {
+        let mut state = self.shared.state.lock();
+        while !settled(&state, seq) {
+            self.shared.synced.wait(&mut state);
+        }
+    }
+
+    /// Whether the log up to `seq` is synced, or never will be.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn is_settled(&self, seq: Seq) -> bool {
+        settled(&self.shared.state.lock(), seq)
+    }
+
+    /// Makes the snapshot safe, once its log is settled, and removes what it replaces.
+    pub(super) fn finish(&mut self, writing: Writing) {
+        if let Err(error) = self.make_safe(writing) {
+            self.fail(error);
+        }
+    }
+
+    fn make_safe(&self, writing: Writing) -> Result<(), JournalError> {
         let seq = writing.seq;
-        // It must not know what a power cut could still take back from the log.
         let (segment, first) = {
             let mut state = self.shared.state.lock();
-            if state.stats.synced < seq {
-                (state.sync, state.owed, state.retry) = (true, true, true);
-                self.shared.work.notify_all();
-                self.shared.wanted.notify_all();
-            }
-            while state.stats.synced < seq && state.failed.is_none() && !state.done {
-                self.shared.synced.wait(&mut state);
-            }
             state.owed = false;
             if state.stats.synced < seq {
                 return Err(state.failed.clone().unwrap_or(JournalError::Closed));
@@ -125,7 +194,7 @@ impl Keeper {
         state.retry = true;
         self.shared.wanted.notify_all();
         drop(state);
-        let took_ms = begun.elapsed().as_millis();
+        let took_ms = environment::since(self.begun).as_millis();
         tracing::info!(records = seq, bytes, took_ms, "wrote a snapshot");
         (self.report)(Progress::Snapshot(info));
         Ok(())
@@ -142,6 +211,10 @@ impl Keeper {
         });
         done(read.map_err(|error| JournalError::io(Action::Read, &path, &error)));
     }
+}
+
+fn settled(state: &State, seq: Seq) -> bool {
+    state.stats.synced >= seq || state.failed.is_some() || state.done
 }
 
 /// Removes what the snapshot of `seq` replaces, which is safe.

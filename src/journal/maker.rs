@@ -10,6 +10,8 @@ use super::error::Action;
 use super::format::{SegmentHead, VERSION};
 use super::segment::{self, Segment, TEMPORARY};
 
+use crate::environment;
+
 const ZEROS: usize = 1024 * 1024;
 
 /// Makes segments of one journal.
@@ -30,7 +32,7 @@ impl Maker {
     /// Makes a segment; when it is there under its name it is there whole, and durable.
     pub(super) fn make(&self, number: u64) -> Result<Segment, JournalError> {
         let (store_id, size) = (self.store_id, self.size);
-        let salt = rand::random();
+        let salt = environment::random();
         self.put(SegmentHead { version: VERSION, store_id, number, size, salt }, &[])
     }
 

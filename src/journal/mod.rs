@@ -1,7 +1,7 @@
 //! The journal: numbered records, durable in the order they were handed over.
 //!
 //! It knows nothing of what the records say. `docs/journal.md` has every byte of the format and
-//! the rules of recovery; [`open`] is the way in, [`Journal`] what it gives.
+//! the rules of recovery; [`open_by`] is the way in, [`Journal`] what it gives.
 
 mod batch;
 mod disk;
@@ -22,6 +22,8 @@ mod segment;
 mod shared;
 mod snapshot;
 pub mod specimen;
+#[cfg(any(test, feature = "cli"))]
+mod steps;
 #[cfg(test)]
 pub(crate) mod tests;
 mod thread;
@@ -42,11 +44,14 @@ pub(crate) use recovery::Verified;
 pub(crate) use repair::{Dropped, plan as plan_repair};
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use restore::{Contents, check as check_snapshot, restore};
+#[cfg(any(test, feature = "cli"))]
+pub(crate) use steps::{Hand, Steps, Wake};
 
 use crate::config::JournalConfig;
 use error::Action;
 use exclusive::Exclusive;
 use files::Access;
+use thread::FileJournal;
 
 /// Number of a record: from 1, consecutive for ever.
 pub(crate) type Seq = u64;
@@ -165,13 +170,41 @@ pub(crate) struct Opened {
     pub(crate) log_bytes: u64,
 }
 
+/// Who does the work of an open journal.
+pub(crate) enum Labour {
+    /// Threads of its own.
+    Threads,
+    /// Whoever is given the [`Steps`], told by [`Wake`] when there are some to take.
+    #[cfg(any(test, feature = "cli"))]
+    Steps(Wake, Box<dyn FnOnce(Steps)>),
+}
+
 /// Opens or makes the journal in `dir`, replaying every record in order.
 ///
 /// `report` is called from the journal's thread, `replay` from here.
 ///
 /// # Errors
 /// What is wrong, with file and offset; of what was there nothing has changed.
+#[cfg(test)]
 pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    config: &JournalConfig,
+    new_store_id: u64,
+    report: Report,
+    replay: Replay,
+) -> Result<Opened, JournalError> {
+    open_by(Labour::Threads, disk, dir, config, new_store_id, report, replay)
+}
+
+/// Opens or makes the journal in `dir`, replaying every record in order; `labour` does its work.
+///
+/// `report` is called by whoever does the work, `replay` from here.
+///
+/// # Errors
+/// What is wrong, with file and offset; of what was there nothing has changed.
+pub(crate) fn open_by(
+    labour: Labour,
     disk: Arc<dyn Disk>,
     dir: &Path,
     config: &JournalConfig,
@@ -187,7 +220,15 @@ pub(crate) fn open(
     let maker = maker::Maker::new(disk, dir, store_id, config.segment_bytes);
     let ready = ready::prepare(found, &maker)?;
     let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
-    let journal = thread::FileJournal::start(ready, maker, config, report, exclusive)?;
+    let journal = match labour {
+        Labour::Threads => FileJournal::start(ready, maker, config, report, exclusive)?,
+        #[cfg(any(test, feature = "cli"))]
+        Labour::Steps(wake, take) => {
+            let (journal, steps) = FileJournal::step(ready, maker, config, report, exclusive, wake);
+            take(steps);
+            journal
+        }
+    };
     Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last, log_bytes })
 }
 

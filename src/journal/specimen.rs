@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{Batch, Journal, JournalStats, Progress, RealDisk, Seq, open};
+use super::{Batch, Journal, JournalStats, Labour, Progress, RealDisk, Seq, open_by};
 use crate::config::Config;
 use crate::error::{Error, ErrorCode};
 
@@ -33,7 +33,8 @@ impl Log {
             let _ = report.send(progress);
         });
         let config = Config::new().journal;
-        let opened = open(Arc::new(RealDisk), dir, &config, 1, report, &mut |_, _| Ok(()))?;
+        let (disk, replay) = (Arc::new(RealDisk), &mut |_, _: &[u8]| Ok(()));
+        let opened = open_by(Labour::Threads, disk, dir, &config, 1, report, replay)?;
         Ok(Self { journal: opened.journal, progress, batch: Batch::new() })
     }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,26 +15,48 @@ use super::keeper::{Keeper, Order};
 use super::maker::Maker;
 use super::ready::Ready;
 use super::shared::{Ending, Shared, State};
+#[cfg(any(test, feature = "cli"))]
+use super::steps::{Steps, Wake};
 use super::writer::Writer;
 use super::{Batch, Journal, JournalError, JournalStats, Part, Report, Seq};
 use crate::config::JournalConfig;
 
 /// How long after a segment could not be made it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The handle.
 pub(super) struct FileJournal {
     shared: Arc<Shared>,
     last: Seq,
-    writer: Option<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
     /// `None` once the keeper shall end.
     keeper: Option<Sender<Order>>,
+    work: Work,
     // Goes last, when nothing writes any more.
     _exclusive: Exclusive,
 }
 
+/// Who does the work.
+enum Work {
+    Threads {
+        writer: Option<JoinHandle<()>>,
+        others: Vec<JoinHandle<()>>,
+    },
+    #[cfg(any(test, feature = "cli"))]
+    Steps(Steps),
+}
+
+/// The work of the threads, not begun.
+pub(super) struct Workers {
+    pub(super) shared: Arc<Shared>,
+    pub(super) writer: Writer,
+    pub(super) maker: Maker,
+    pub(super) disk_bytes_max: u64,
+    pub(super) keeper: Keeper,
+    pub(super) orders: Receiver<Order>,
+}
+
 impl FileJournal {
+    /// Has threads do the work.
     pub(super) fn start(
         ready: Ready,
         maker: Maker,
@@ -42,6 +64,60 @@ impl FileJournal {
         report: Report,
         exclusive: Exclusive,
     ) -> Result<Self, JournalError> {
+        let dir = maker.dir.clone();
+        let (mut journal, workers) = Self::assemble(ready, maker, config, report, exclusive);
+        let Workers { shared, writer, maker, disk_bytes_max, keeper, orders } = workers;
+        let watched = Arc::clone(&shared);
+        let start = |thread: &'static str, work: Box<dyn FnOnce() + Send>| {
+            let shared = Arc::clone(&watched);
+            let work = move || {
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                    fail(&shared, JournalError::Panicked { thread });
+                }
+            };
+            let started = Builder::new().name(thread.into()).spawn(work);
+            started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
+        };
+        // Those that run end with `journal` if the next cannot be started.
+        let make = Box::new(move || make_segments(&shared, &maker, disk_bytes_max));
+        journal.add(start("wakeful-segments", make)?);
+        journal.add(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
+        let started = start("wakeful-journal", Box::new(move || writer.run()))?;
+        if let Work::Threads { writer, .. } = &mut journal.work {
+            *writer = Some(started);
+        }
+        Ok(journal)
+    }
+
+    fn add(&mut self, thread: JoinHandle<()>) {
+        if let Work::Threads { others, .. } = &mut self.work {
+            others.push(thread);
+        }
+    }
+
+    /// Has whoever takes the steps do the work.
+    #[cfg(any(test, feature = "cli"))]
+    pub(super) fn step(
+        ready: Ready,
+        maker: Maker,
+        config: &JournalConfig,
+        report: Report,
+        exclusive: Exclusive,
+        wake: Wake,
+    ) -> (Self, Steps) {
+        let (mut journal, workers) = Self::assemble(ready, maker, config, report, exclusive);
+        let steps = Steps::new(workers, wake);
+        journal.work = Work::Steps(steps.clone());
+        (journal, steps)
+    }
+
+    fn assemble(
+        ready: Ready,
+        maker: Maker,
+        config: &JournalConfig,
+        report: Report,
+        exclusive: Exclusive,
+    ) -> (Self, Workers) {
         let stats = JournalStats {
             written: ready.last,
             synced: ready.last,
@@ -71,43 +147,54 @@ impl FileJournal {
             ended: Condvar::new(),
             pending: AtomicUsize::new(0),
         });
-        let dir = maker.dir.clone();
-        let (keeper, orders) = channel();
-        let mut journal = Self {
+        let (keeps, orders) = channel();
+        let journal = Self {
             shared: Arc::clone(&shared),
             last: ready.last,
-            writer: None,
-            others: Vec::new(),
-            keeper: Some(keeper),
+            keeper: Some(keeps),
+            work: Work::Threads { writer: None, others: Vec::new() },
             _exclusive: exclusive,
         };
-        let keeper = Keeper {
-            disk: Arc::clone(&maker.disk),
-            dir: dir.clone(),
-            store_id: maker.store_id,
-            shared: Arc::clone(&shared),
-            report: Arc::clone(&report),
-        };
-        let (making, watched) = (Arc::clone(&shared), Arc::clone(&shared));
-        let size = maker.size;
+        let keeper = Keeper::new(&maker, &shared, &report);
+        let (current, position) = (ready.current, ready.position);
+        let writes = Arc::clone(&shared);
+        let writer = Writer::new(writes, report, config, maker.size, current, position, stats);
         let disk_bytes_max = config.disk_bytes_max;
-        let writer =
-            Writer::new(shared, report, config, size, ready.current, ready.position, stats);
-        let start = |thread: &'static str, work: Box<dyn FnOnce() + Send>| {
-            let shared = Arc::clone(&watched);
-            let work = move || {
-                if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                    fail(&shared, JournalError::Panicked { thread });
+        (journal, Workers { shared, writer, maker, disk_bytes_max, keeper, orders })
+    }
+
+    /// There is something to do.
+    fn wake(&self) {
+        self.shared.work.notify_all();
+        #[cfg(any(test, feature = "cli"))]
+        if let Work::Steps(steps) = &self.work {
+            steps.wake();
+        }
+    }
+
+    /// Waits until the writer has ended.
+    fn end_writer(&mut self) {
+        match &mut self.work {
+            Work::Threads { writer, .. } => {
+                if let Some(writer) = writer.take() {
+                    let _ = writer.join();
                 }
-            };
-            let started = Builder::new().name(thread.into()).spawn(work);
-            started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
-        };
-        let make = Box::new(move || make_segments(&making, &maker, disk_bytes_max));
-        journal.others.push(start("wakeful-segments", make)?);
-        journal.others.push(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
-        journal.writer = Some(start("wakeful-journal", Box::new(move || writer.run()))?);
-        Ok(journal)
+            }
+            #[cfg(any(test, feature = "cli"))]
+            Work::Steps(steps) => steps.write_to_the_end(),
+        }
+    }
+
+    fn end_others(&mut self) {
+        match &mut self.work {
+            Work::Threads { others, .. } => {
+                for thread in others.drain(..) {
+                    let _ = thread.join();
+                }
+            }
+            #[cfg(any(test, feature = "cli"))]
+            Work::Steps(steps) => steps.keep_to_the_end(),
+        }
     }
 
     fn end(&mut self, ending: Ending) {
@@ -117,17 +204,13 @@ impl FileJournal {
             self.shared.work.notify_all();
         }
         // The writer first: until it has ended it may need a segment.
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
+        self.end_writer();
         self.shared.state.lock().done = true;
         self.shared.wanted.notify_all();
         self.shared.synced.notify_all();
         self.shared.ended.notify_all();
         self.keeper = None;
-        for thread in self.others.drain(..) {
-            let _ = thread.join();
-        }
+        self.end_others();
     }
 
     fn order(&self, order: Order) {
@@ -135,6 +218,7 @@ impl FileJournal {
             // bound: the caller's, see `Journal`
             let _ = keeper.send(order);
         }
+        self.wake();
     }
 }
 
@@ -152,17 +236,16 @@ impl Journal for FileJournal {
             } else {
                 state.handed.extend_from_slice(&batch.framed);
             }
-            self.shared.work.notify_all();
         }
         drop(state);
+        self.wake();
         batch.clear();
         self.last
     }
 
     fn sync(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.sync = true;
-        self.shared.work.notify_all();
+        self.shared.state.lock().sync = true;
+        self.wake();
     }
 
     fn begin_snapshot(&mut self) {
@@ -219,37 +302,11 @@ fn fail(shared: &Shared, error: JournalError) {
 /// Makes what the writer wants, until told to end.
 fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
-    loop {
-        if state.done {
-            return;
-        }
-        let Some(number) = state.wanted else {
-            shared.wanted.wait(&mut state);
-            continue;
-        };
-        state.retry = false;
-        let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
-        crate::failpoint::reached("segments");
-        let made = if used_up && !(state.owed && state.spares.is_empty()) {
-            Err(JournalError::Quota { max: disk_bytes_max })
-        } else {
-            MutexGuard::unlocked(&mut state, || maker.make(number))
-        };
-        match made {
-            Ok(segment) => {
-                state.stats.segments += 1;
-                state.stats.disk_bytes += segment.head.size;
-                state.spares.push_back(segment);
-                state.wanted = None;
-                state.no_room = None;
-                shared.work.notify_all();
-            }
-            Err(error) => {
-                if state.no_room.is_none() {
-                    tracing::warn!(%error, "the next segment cannot be made; trying again");
-                }
-                state.no_room = Some(error);
-                shared.work.notify_all();
+    while !state.done {
+        match make_next(shared, maker, disk_bytes_max, &mut state) {
+            Made::Nothing => shared.wanted.wait(&mut state),
+            Made::Segment => {}
+            Made::Failed => {
                 let until = Instant::now() + RETRY;
                 while !state.done && !state.retry {
                     if shared.wanted.wait_until(&mut state, until).timed_out() {
@@ -257,6 +314,52 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What came of a look at what the writer wants.
+pub(super) enum Made {
+    /// It wants nothing.
+    Nothing,
+    Segment,
+    /// Not now: it is tried again after [`RETRY`], or as soon as there may be room.
+    Failed,
+}
+
+/// Makes the segment that the writer wants.
+pub(super) fn make_next(
+    shared: &Shared,
+    maker: &Maker,
+    disk_bytes_max: u64,
+    state: &mut MutexGuard<'_, State>,
+) -> Made {
+    let Some(number) = state.wanted else { return Made::Nothing };
+    state.retry = false;
+    let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
+    crate::failpoint::reached("segments");
+    let made = if used_up && !(state.owed && state.spares.is_empty()) {
+        Err(JournalError::Quota { max: disk_bytes_max })
+    } else {
+        MutexGuard::unlocked(state, || maker.make(number))
+    };
+    match made {
+        Ok(segment) => {
+            state.stats.segments += 1;
+            state.stats.disk_bytes += segment.head.size;
+            state.spares.push_back(segment);
+            state.wanted = None;
+            state.no_room = None;
+            shared.work.notify_all();
+            Made::Segment
+        }
+        Err(error) => {
+            if state.no_room.is_none() {
+                tracing::warn!(%error, "the next segment cannot be made; trying again");
+            }
+            state.no_room = Some(error);
+            shared.work.notify_all();
+            Made::Failed
         }
     }
 }

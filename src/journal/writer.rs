@@ -10,9 +10,10 @@ use super::format::{
     FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask, padded, zero_pieces,
 };
 use super::segment::{Segment, capacity};
-use super::shared::{Ending, Shared, Used};
+use super::shared::{Ending, Shared, State, Used};
 use super::{JournalError, JournalStats, Progress, Report, Seq};
 use crate::config::{Durability, JournalConfig};
+use crate::environment;
 use crate::failpoint;
 
 /// How long it is worth to wait for the next records without sleeping.
@@ -44,8 +45,8 @@ pub(super) struct Writer {
     brisk: bool,
 }
 
-/// What a wait ended with.
-struct Turn {
+/// What there is to do.
+pub(super) struct Turn {
     sync: bool,
     ending: Option<Ending>,
     /// There was something left to write and no segment for it.
@@ -90,94 +91,119 @@ impl Writer {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
         let panicked = || Err(JournalError::Panicked { thread: "wakeful-journal" });
         if let Err(error) = worked.unwrap_or_else(|_| panicked()) {
-            let mut state = self.shared.state.lock();
-            state.failed = Some(error.clone());
-            state.handed = Vec::new();
-            self.shared.synced.notify_all();
-            self.shared.pending.store(0, Ordering::Relaxed);
-            drop(state);
-            tracing::error!(%error, "the journal has failed; nothing more is written");
-            (self.report)(Progress::Failed(error));
+            self.fail(error);
         }
+    }
+
+    /// Nothing more is written.
+    pub(super) fn fail(&self, error: JournalError) {
+        let mut state = self.shared.state.lock();
+        state.failed = Some(error.clone());
+        state.handed = Vec::new();
+        self.shared.synced.notify_all();
+        self.shared.pending.store(0, Ordering::Relaxed);
+        drop(state);
+        tracing::error!(%error, "the journal has failed; nothing more is written");
+        (self.report)(Progress::Failed(error));
     }
 
     fn work(&mut self) -> Result<(), JournalError> {
         self.want();
         loop {
             let turn = self.wait()?;
-            if turn.no_room != self.no_room {
-                self.no_room.clone_from(&turn.no_room);
-                (self.report)(Progress::Space(turn.no_room.clone()));
-            }
-            self.write_taken()?;
-            if turn.sync && !self.taken.is_empty() {
-                // What is left, for which there is no segment yet, was asked for too.
-                self.shared.state.lock().sync = true;
-            }
-            let due = self.dirty.is_some_and(|since| since.elapsed() >= self.sync_interval);
-            if self.dirty.is_some() && (turn.sync || due) {
-                self.sync()?;
-            }
-            if let Some(ending) = turn.ending {
-                if !self.taken.is_empty() {
-                    match turn.no_room {
-                        Some(error) if turn.blocked => return Err(error),
-                        _ => continue,
-                    }
-                }
-                if self.shared.state.lock().handed.is_empty() {
-                    return self.finish(ending);
-                }
+            if self.take(turn)? {
+                return Ok(());
             }
         }
     }
 
+    /// Does what there is to do now; returns whether that was the end.
+    pub(super) fn take(&mut self, turn: Turn) -> Result<bool, JournalError> {
+        if turn.no_room != self.no_room {
+            self.no_room.clone_from(&turn.no_room);
+            (self.report)(Progress::Space(turn.no_room.clone()));
+        }
+        self.write_taken()?;
+        if turn.sync && !self.taken.is_empty() {
+            // What is left, for which there is no segment yet, was asked for too.
+            self.shared.state.lock().sync = true;
+        }
+        let due = self.dirty.is_some_and(|since| environment::since(since) >= self.sync_interval);
+        if self.dirty.is_some() && (turn.sync || due) {
+            self.sync()?;
+        }
+        let Some(ending) = turn.ending else { return Ok(false) };
+        if !self.taken.is_empty() {
+            return match turn.no_room {
+                Some(error) if turn.blocked => Err(error),
+                _ => Ok(false),
+            };
+        }
+        if !self.shared.state.lock().handed.is_empty() {
+            return Ok(false);
+        }
+        self.finish(ending)?;
+        Ok(true)
+    }
+
     /// Waits for something to do; takes what was handed over, unless something taken is left.
     fn wait(&mut self) -> Result<Turn, JournalError> {
-        let idle_since = Instant::now();
+        let idle_since = environment::now();
         if self.brisk {
             self.spin(idle_since);
         }
-        let mut state = self.shared.state.lock();
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
         loop {
-            // Another thread of the journal is gone.
-            if let Some(error) = &state.failed {
-                return Err(error.clone());
+            if let Some(turn) = self.look(&mut state)? {
+                self.brisk = environment::since(idle_since) < SPIN;
+                return Ok(turn);
             }
-            let no_segment = state.spares.is_empty();
-            // Something taken is left only when there is no segment for it. The end waits for one
-            // attempt to make it.
-            let blocked = !self.taken.is_empty() && no_segment;
-            if self.taken.is_empty() && !state.handed.is_empty() {
-                std::mem::swap(&mut self.taken, &mut state.handed);
-            }
-            let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
-            let ready = !self.taken.is_empty() && !blocked;
-            // What is asked for includes what was taken just now.
-            let sync = state.sync && (self.dirty.is_some() || ready);
-            // What cannot be written in this turn was asked for too.
-            let later = blocked || !state.handed.is_empty();
-            let until = self.dirty.map(|since| since + self.sync_interval);
-            let due = until.is_some_and(|until| until <= Instant::now());
-            if ready || sync || due || ending.is_some() || state.no_room != self.no_room {
-                state.sync &= later;
-                self.brisk = idle_since.elapsed() < SPIN;
-                return Ok(Turn { sync, ending, blocked, no_room: state.no_room.clone() });
-            }
-            state.sync &= later;
-            match until {
+            match self.due() {
                 Some(until) => {
-                    self.shared.work.wait_until(&mut state, until);
+                    shared.work.wait_until(&mut state, until);
                 }
-                None => self.shared.work.wait(&mut state),
+                None => shared.work.wait(&mut state),
             }
         }
+    }
+
+    /// Returns when what was written is to be synced, if nobody asks for it before.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.dirty.map(|since| since + self.sync_interval)
+    }
+
+    /// Takes what was handed over, unless something taken is left; returns what there is to do now.
+    pub(super) fn look(&mut self, state: &mut State) -> Result<Option<Turn>, JournalError> {
+        // Another thread of the journal is gone.
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        let no_segment = state.spares.is_empty();
+        // Something taken is left only when there is no segment for it. The end waits for one
+        // attempt to make it.
+        let blocked = !self.taken.is_empty() && no_segment;
+        if self.taken.is_empty() && !state.handed.is_empty() {
+            std::mem::swap(&mut self.taken, &mut state.handed);
+        }
+        let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
+        let ready = !self.taken.is_empty() && !blocked;
+        // What is asked for includes what was taken just now.
+        let sync = state.sync && (self.dirty.is_some() || ready);
+        // What cannot be written in this turn was asked for too.
+        let later = blocked || !state.handed.is_empty();
+        let due = self.due().is_some_and(|until| until <= environment::now());
+        state.sync &= later;
+        if ready || sync || due || ending.is_some() || state.no_room != self.no_room {
+            return Ok(Some(Turn { sync, ending, blocked, no_room: state.no_room.clone() }));
+        }
+        Ok(None)
     }
 
     /// Waits a moment without going to sleep, out of which it takes longer to wake than most
     /// answers take to make their client ask again.
     fn spin(&self, since: Instant) {
-        while self.shared.pending.load(Ordering::Relaxed) == 0 && since.elapsed() < SPIN {
+        while self.shared.pending.load(Ordering::Relaxed) == 0 && environment::since(since) < SPIN {
             std::thread::yield_now();
         }
     }
@@ -255,7 +281,7 @@ impl Writer {
         self.promised |= !no_successor;
         self.position += span;
         self.written += u64::from(records);
-        self.dirty.get_or_insert_with(Instant::now);
+        self.dirty.get_or_insert_with(environment::now);
         let mut state = self.shared.state.lock();
         state.stats.written = self.written;
         state.stats.commits += 1;
@@ -278,11 +304,11 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
-        let start = Instant::now();
+        let start = environment::now();
         self.current.sync()?;
         // A sync of a file without a name succeeds, and keeps nothing.
         self.current.check_linked()?;
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(environment::since(start).as_micros()).unwrap_or(u64::MAX);
         self.dirty = None;
         self.synced = self.written;
         {
@@ -327,7 +353,7 @@ impl Writer {
 
     /// Has a successor made if there is none, or, from the middle of this segment on, if there is
     /// only one: then the next segment has its successor when its turn comes, and no commit waits.
-    fn want(&self) {
+    pub(super) fn want(&self) {
         let mut state = self.shared.state.lock();
         let ahead = if self.position > self.current.head.size / 2 { 2 } else { 1 };
         if state.wanted.is_none() && state.spares.len() < ahead {

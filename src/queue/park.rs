@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::producers::Place;
 use super::{QueueError, Slot, TopicNo};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::change::Totals;
 use super::lane::Lane;

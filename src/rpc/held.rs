@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId, JobReply, JobRequest, Reservation};

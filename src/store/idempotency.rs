@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::shares::Shares;
 use super::{Micros, StoreError};

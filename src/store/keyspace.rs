@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 

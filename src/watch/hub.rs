@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use slab::Slab;
 
 use super::batch::Batch;

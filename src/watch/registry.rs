@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use hashbrown::HashMap;
 
 use super::interval_tree::IntervalTree;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::batch::{Batch, Delivery, News};
 use super::collect::end_error;

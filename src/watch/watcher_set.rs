@@ -1,6 +1,6 @@
 //! [`WatcherSet`]: the watchers of one key, prefix or range.
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use hashbrown::HashSet;
 
 /// The caller's number for a watcher.

@@ -6,6 +6,7 @@ mod jobs;
 mod kill;
 mod load;
 mod power;
+mod simulate;
 mod told;
 
 use std::path::PathBuf;
@@ -26,16 +27,24 @@ jobs. While it lives, connections of workers are cut without a word, and a proce
 killed: what they had in hand must come back at once. The server is killed with SIGKILL at a random
 instant and started again, and what is there is checked against everything its clients were told. At
 the end every job is done or dead. Then simulated power cuts: the same in this process, without
-connections, on a disk in memory that forgets, sector by sector, what was not synced. Exits with 1 and the history at the first promise
-that is broken; the numbers are those of docs/guarantees.md.
+connections, on a disk in memory that forgets, sector by sector, what was not synced.
+
+With --simulate, services, clients and attackers run in this process, in one thread and in simulated
+time: connections are cut, clocks set, disks fill up and fail, processes and power end. Everything
+that happens follows from the seed, so that a seed shows the same again, with the same build.
+
+Exits with 1 and the history at the first promise that is broken; the numbers are those of
+docs/guarantees.md.
 
 Examples:
   wakeful torture --data-dir /tmp/torture --rounds 100
-  wakeful torture --data-dir /tmp/torture --rounds 0 --power-cuts 10000 --seed 7")]
+  wakeful torture --data-dir /tmp/torture --rounds 0 --power-cuts 10000 --seed 7
+  wakeful torture --simulate --seed 7
+  wakeful torture --simulate --seed 1 --for 3m")]
 pub(crate) struct TortureArgs {
     /// Where the servers have their data; must not hold any yet
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "simulate")]
+    data_dir: Option<PathBuf>,
     /// How many times a server is killed
     #[arg(long, value_name = "N", default_value_t = 20)]
     rounds: u64,
@@ -45,6 +54,19 @@ pub(crate) struct TortureArgs {
     /// What the random choices begin with [default: random, and printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Run services, clients and attackers in one thread instead, in simulated time: the same seed, the
+    /// same run
+    #[arg(long, conflicts_with_all = ["data_dir", "rounds", "power_cuts"])]
+    simulate: bool,
+    /// How many seeds are simulated, each the next number [default: 1, or as many as `--for` has time for]
+    #[arg(long, value_name = "N", requires = "simulate")]
+    seeds: Option<u64>,
+    /// How long seeds are simulated
+    #[arg(long = "for", value_name = "DURATION", value_parser = super::argument::parse_duration, requires = "simulate")]
+    duration: Option<Duration>,
+    /// How many events of one seed are simulated before it begins no other life
+    #[arg(long, value_name = "N", default_value_t = 20_000, requires = "simulate")]
+    events: u64,
 }
 
 /// Writers at work at once.
@@ -104,16 +126,17 @@ struct Broken {
 
 impl TortureArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let Some(data_dir) = &self.data_dir else { return self.simulate(out) };
         let seed = self.seed.unwrap_or_else(rand::random);
-        if std::fs::read_dir(&self.data_dir).is_ok_and(|mut entries| entries.next().is_some()) {
-            let dir = self.data_dir.display();
+        if std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_some()) {
+            let dir = data_dir.display();
             return Err(Failure::usage(format!("--data-dir {dir} is not empty; name another")));
         }
         notice(format_args!("seed {seed}"));
         let started = Instant::now();
         let system = actix_rt::System::new();
         let tortured = system.block_on(async {
-            let killed = kill::rounds(&self.data_dir, self.rounds, seed).await?;
+            let killed = kill::rounds(data_dir, self.rounds, seed).await?;
             let cut = power::cuts(self.power_cuts, seed).await?;
             Ok((killed, cut))
         });

@@ -57,28 +57,6 @@ impl FaultyDisk {
         self.inner.state.lock().faults.sync_pause = pause;
     }
 
-    /// Counts a change; an error when the process is to have ended before it.
-    fn changing(state: &mut State) -> io::Result<()> {
-        match Faults::strikes(&mut state.faults.changes_left) {
-            true => Err(FaultyFile::fault("the process has ended")),
-            false => Ok(()),
-        }
-    }
-
-    /// The same disk, without a lock.
-    fn unheld(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), _held: None }
-    }
-
-    fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let found = self.inner.state.lock().names.get(path).copied();
-        let file = found.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(FaultyFile { disk: self.unheld(), file }))
-    }
-}
-
-#[cfg(test)]
-impl FaultyDisk {
     /// After so many more writes, each fails.
     pub(crate) fn fail_writes_after(&self, writes: Option<u64>) {
         self.inner.state.lock().faults.writes_left = writes;
@@ -106,6 +84,40 @@ impl FaultyDisk {
         self.inner.state.lock().faults.space = bytes;
     }
 
+    /// How many bytes all files have together.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.inner.state.lock().bytes()
+    }
+
+    /// All files, with what is seen of them now.
+    pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let state = self.inner.state.lock();
+        let live = |file| state.files.get(file).map(|it| it.live.clone()).unwrap_or_default();
+        state.names.iter().map(|(path, file)| (path.clone(), live(file))).collect()
+    }
+
+    /// Counts a change; an error when the process is to have ended before it.
+    fn changing(state: &mut State) -> io::Result<()> {
+        match Faults::strikes(&mut state.faults.changes_left) {
+            true => Err(FaultyFile::fault("the process has ended")),
+            false => Ok(()),
+        }
+    }
+
+    /// The same disk, without a lock.
+    fn unheld(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), _held: None }
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let found = self.inner.state.lock().names.get(path).copied();
+        let file = found.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(FaultyFile { disk: self.unheld(), file }))
+    }
+}
+
+#[cfg(test)]
+impl FaultyDisk {
     /// Syncs of files wait until released.
     pub(crate) fn hold_syncs(&self, on: bool) {
         self.inner.state.lock().faults.hold_syncs = on;
@@ -115,13 +127,6 @@ impl FaultyDisk {
     /// How many syncs wait now.
     pub(crate) fn syncs_held(&self) -> u64 {
         self.inner.state.lock().faults.syncs_held
-    }
-
-    /// All files, with what is seen of them now.
-    pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let state = self.inner.state.lock();
-        let live = |file| state.files.get(file).map(|it| it.live.clone()).unwrap_or_default();
-        state.names.iter().map(|(path, file)| (path.clone(), live(file))).collect()
     }
 
     /// Puts a whole file there, durable.

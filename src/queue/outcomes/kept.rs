@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::Outcomes;
 use super::journaled::Unwritten;

@@ -8,7 +8,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use slab::Slab;
 
 use self::journaled::{Telling, Unwritten};

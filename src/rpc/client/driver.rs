@@ -15,6 +15,7 @@ use super::handshake::Connection;
 use super::inbound::{Inbound, unreadable};
 use super::reason::closed;
 use super::shared::Shared;
+use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::backoff::Backoff;
 use crate::rpc::frame::{self, Kind};
@@ -52,12 +53,12 @@ async fn drive(shared: &Shared, connection: Connection) {
     let mut backoff = Backoff::new(config.reconnect_backoff_min, config.reconnect_backoff_max);
     let mut connection = Some(connection);
     while let Some(current) = connection.take() {
-        let since = Instant::now();
+        let since = environment::now();
         let Some(error) = serve(shared, current).await else { return };
         tracing::debug!(addr = config.addr, %error, "connection lost");
         shared.lost.send_replace(Some(error.clone()));
         shared.drive(|session, _| session.cut(error));
-        backoff.lost_after(since.elapsed());
+        backoff.lost_after(environment::since(since));
         connection = reconnect(shared, &mut backoff).await;
     }
 }
@@ -65,7 +66,7 @@ async fn drive(shared: &Shared, connection: Connection) {
 /// Waits until a connection is wanted, and has one; `None` when it is over.
 async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection> {
     loop {
-        attend(shared, sleep(backoff.next(rand::random()))).await?;
+        attend(shared, sleep(backoff.next(environment::random()))).await?;
         attend(shared, wanted(shared)).await?;
         match attend(shared, Connection::open(&shared.config, &shared.way)).await? {
             Ok(connection) => {
@@ -140,7 +141,7 @@ async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> 
 async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
     let Connection { mut socket, mut received, .. } = connection;
     let config = &shared.config;
-    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, Instant::now());
+    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, environment::now());
     let mut output = Output::default();
     let mut batch = Vec::new();
     let mut timer = pin!(sleep_until(Tick::from_std(pulse.due())));
@@ -159,6 +160,7 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
         }
         received.reserve(READ_BYTES);
         let moved = tokio::select! {
+            biased;
             moved = socket.exchange(&mut received, output.rest()) => moved,
             () = shared.wake.notified(), if output.is_empty() => continue,
             () = timer.as_mut() => continue,
@@ -172,7 +174,7 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
         }
         match moved.read {
             Some(Ok(0)) => return Some(lost(shared, "the server closed it")),
-            Some(Ok(_)) => pulse.heard(Instant::now()),
+            Some(Ok(_)) => pulse.heard(environment::now()),
             Some(Err(error)) => return Some(lost(shared, &error.to_string())),
             None => {}
         }

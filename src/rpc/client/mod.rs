@@ -30,7 +30,7 @@ mod way;
 
 pub use call::Call;
 pub use watch::{WatchId, WatchMux, WatchStream};
-pub(in crate::rpc) use way::Opener;
+pub(crate) use way::Opener;
 
 use std::fmt;
 use std::sync::Arc;
@@ -125,10 +125,7 @@ impl Client {
     }
 
     /// Connects by way of `opener` instead of to an address.
-    pub(in crate::rpc) async fn over(
-        opener: Arc<dyn Opener>,
-        config: ClientConfig,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn over(opener: Arc<dyn Opener>, config: ClientConfig) -> Result<Self, Error> {
         Self::open(config, Way::Opener(opener)).await
     }
 

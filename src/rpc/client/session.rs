@@ -8,7 +8,7 @@ use std::mem;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 

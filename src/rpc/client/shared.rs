@@ -11,6 +11,7 @@ use super::link::Welcome;
 use super::session::Session;
 use super::way::Way;
 use crate::config::ClientConfig;
+use crate::environment;
 use crate::error::Error;
 
 /// The session behind its lock. The driver has it too, so it says nothing about who still
@@ -58,7 +59,7 @@ impl Shared {
     }
 
     fn step<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> (T, bool) {
-        let now = Instant::now();
+        let now = environment::now();
         let mut session = self.session.lock();
         let value = step(&mut session, now);
         let mut wake = std::mem::take(&mut session.wake);

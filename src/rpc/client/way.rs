@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::rpc::socket::Socket;
 
 /// What opens a connection other than to an address.
-pub(in crate::rpc) trait Opener: Send + Sync + 'static {
+pub(crate) trait Opener: Send + Sync + 'static {
     /// Opens one.
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>>;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::ask::{IdText, no_method, no_service};
 use super::formatter::{append, append_bytes, append_text};

@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 
 use super::authenticate::{Admission, Authenticate, Presented};
 use crate::auth::{Auth, Login};
+use crate::environment;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::next_owner;
 use crate::runtime::require_tokio;
 use crate::session::Peer;
 
@@ -79,7 +79,7 @@ fn refused() -> Error {
 /// Ends when whoever logged in may not dial under `name` any more.
 async fn no_longer(auth: Auth, login: Login, name: String) {
     let changed = Arc::new(Notify::new());
-    let listening = Listening { auth, number: next_owner() };
+    let listening = Listening { auth, number: environment::next_owner() };
     let tell = Arc::clone(&changed);
     listening.auth.listen(listening.number, move || tell.notify_one());
     while may(&listening.auth, &login, &name).is_ok() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use parking_lot::Mutex;
 
 /// How many connections there are from each address, over all doors of a service.

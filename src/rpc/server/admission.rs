@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::addresses::Place;
+use crate::environment;
 use crate::error::{Details, Error, ErrorCode};
 use crate::service::Wakeful;
 
@@ -113,10 +114,10 @@ impl Hindrance {
         }
         self.failures += 1;
         // Not with each attempt: whoever causes it would fill the log as well.
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+        if self.said.is_none_or(|said| environment::since(said) >= SAY_EVERY) {
             let failures = std::mem::take(&mut self.failures);
             tracing::warn!(%error, failures, "connections cannot be accepted; trying again");
-            self.said = Some(Instant::now());
+            self.said = Some(environment::now());
         }
         tokio::time::sleep(PAUSE).await;
     }

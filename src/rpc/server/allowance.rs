@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::environment;
 use crate::error::{Details, Error, ErrorCode};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ impl Allowance {
         if frames == 0 {
             return Ok(());
         }
-        self.spend_at(Instant::now(), frames, per_second)
+        self.spend_at(environment::now(), frames, per_second)
     }
 
     fn spend_at(&mut self, now: Instant, frames: u64, per_second: u64) -> Result<(), Error> {

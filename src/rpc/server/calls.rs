@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::outbox::{Outbox, Outgoing};
 use crate::auth::{Access, Need};

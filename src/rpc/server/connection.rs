@@ -28,6 +28,7 @@ use super::outbox::{Mail, Outbox};
 use super::output::{Output, hear_out};
 use crate::auth::Credentials;
 use crate::config::RpcConfig;
+use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::operations::Operations;
 use crate::pace::{self, Pause, Turn};
@@ -121,7 +122,7 @@ impl Connection {
         service: Wakeful,
         outbox: Arc<Outbox>,
     ) -> Self {
-        let now = Instant::now();
+        let now = environment::now();
         let exchange = Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox));
         let mut inbox = Inbox::new();
         inbox.stranger = exchange.is_strange();
@@ -271,7 +272,7 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Ready(Ok(())) => {}
             }
-            let now = Instant::now();
+            let now = environment::now();
             if buffer.filled().is_empty() {
                 if !self.inbox.is_json() {
                     return Poll::Ready(Err(End::Gone));
@@ -296,7 +297,7 @@ impl Connection {
     async fn process(&mut self) -> Result<(), End> {
         if self.inbox.full && self.inbox.received.is_empty() {
             let _turn = Turn::begin(self.rpc.turn_max);
-            self.inbox.resume(Instant::now(), &self.rpc)?;
+            self.inbox.resume(environment::now(), &self.rpc)?;
         }
         self.exchange.revise().await?;
         let received = self.inbox.take();

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::asked::{About, Asked, Awaits, Interest, Parked};
 use super::calls::Calls;
@@ -26,6 +26,7 @@ use crate::actor::AnswerSink;
 use crate::actor::message::{
     Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, Work,
 };
+use crate::environment;
 use crate::error::Error;
 use crate::model::{CallReply, Reply, Request};
 use crate::rpc::codec::{CodecError, encode_bare};
@@ -88,7 +89,7 @@ impl Exchange {
     pub(super) fn new(service: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
         let name = session.peer().to_string();
         // Of others that come later, or after a restart, too.
-        let share = rand::random::<u64>().max(1);
+        let share = environment::random::<u64>().max(1);
         let owner = Arc::new(Owner { id: session.id(), name, share });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);

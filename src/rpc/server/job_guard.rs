@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::jobs::{Jobs, OWN_ID};
 use crate::actor::AnswerSink;

@@ -1,10 +1,8 @@
 //! [`LinkDoor`]: the door for connections that come over links.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::connection::Connection;
@@ -86,7 +84,7 @@ pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error>
 impl Server {
     /// A door for links, on this arbiter. It closes by itself with the last who can hand something in.
     pub(crate) fn over_links(service: &Wakeful) -> (Self, LinkDoor) {
-        let open: Open = Arc::new(Mutex::new(HashMap::new()));
+        let open: Open = Arc::default();
         let (alive, ended) = mpsc::channel(1);
         let (arrivals, arriving) = mpsc::unbounded_channel();
         let taking = take_all(arriving, service.clone(), Arc::clone(&open), alive.clone());
@@ -118,6 +116,7 @@ async fn take_all(
         actix_rt::spawn(async move {
             let mut run = std::pin::pin!(connection.run());
             tokio::select! {
+                biased;
                 () = &mut run => {}
                 () = left => {
                     gauge.outbox.push(Outgoing::Goodbye);

@@ -30,7 +30,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
@@ -58,6 +58,7 @@ use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use super::socket::Socket;
 use crate::config::RpcConfig;
+use crate::environment;
 use crate::error::Error;
 use crate::service::Wakeful;
 use crate::session::{Peer, Session};
@@ -66,7 +67,7 @@ use crate::session::{Peer, Session};
 const REFUSALS_MAX: usize = 64;
 
 /// The connections of one door, by number.
-type Open = Arc<Mutex<HashMap<u64, Arc<Outbox>>>>;
+type Open = Arc<Mutex<HashMap<u64, Arc<Outbox>, environment::RandomState>>>;
 
 /// One listening socket, or what comes over the links of one place, and its connections.
 pub(crate) struct Server {
@@ -84,7 +85,7 @@ impl Server {
         entrance: Entrance,
     ) -> io::Result<(Self, SocketAddr)> {
         let addr = listener.local_addr()?;
-        let open = Arc::new(Mutex::new(HashMap::new()));
+        let open = Arc::default();
         let (alive, ended) = mpsc::channel(1);
         let tls = entrance.is_tls();
         let accepting = accept_all(listener, service.clone(), entrance, Arc::clone(&open), alive);
@@ -116,6 +117,7 @@ impl Server {
             std::future::pending().await
         };
         tokio::select! {
+            biased;
             () = self.wait(grace) => {}
             never = tell => never,
         }
@@ -160,7 +162,7 @@ async fn accept_all(
             Err(error) => {
                 let entrance = entrance.clone();
                 let arriving = async move {
-                    let entered = entrance.enter(socket, peer, Instant::now() + LINGER).await;
+                    let entered = entrance.enter(socket, peer, environment::now() + LINGER).await;
                     entered.map(|(socket, _)| socket)
                 };
                 refuse_one_more(arriving, error, &refusals, &alive);
@@ -170,7 +172,7 @@ async fn accept_all(
         let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
         let (entrance, service) = (entrance.clone(), service.clone());
         actix_rt::spawn(async move {
-            let accepted = Instant::now();
+            let accepted = environment::now();
             let in_time = accepted + config.handshake_timeout;
             let outbox = Arc::clone(&gauge.outbox);
             let entered = tokio::select! {
@@ -229,14 +231,6 @@ pub(in crate::rpc) async fn refuse(mut socket: Socket, error: Error) -> io::Resu
     hear_out(&mut socket).await
 }
 
-/// Numbers connections over all doors; 0 is this process.
-static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(1);
-
-/// The number of a connection, or of a worker of this process, never given twice.
-pub(crate) fn next_owner() -> u64 {
-    NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed)
-}
-
 /// Counts a connection for as long as it lives.
 struct Gauge {
     id: u64,
@@ -262,7 +256,7 @@ impl Gauge {
         let connections = service.connections();
         connections.fetch_add(1, Ordering::Relaxed);
         let gauge = Self {
-            id: next_owner(),
+            id: environment::next_owner(),
             outbox: Arc::new(Outbox::default()),
             connections: Arc::clone(connections),
             open: Arc::clone(open),

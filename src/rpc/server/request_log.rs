@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 use tracing::Level;
 
 use crate::actor::message::Done;
+use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::{JobRequest, Request};
 use crate::rpc::proto::Call;
@@ -31,7 +32,7 @@ impl RequestLog {
     pub(super) fn asked(&mut self, id: u64, call: &Result<Call, Error>) {
         if tracing::enabled!(target: TARGET, Level::DEBUG) {
             let method = call.as_ref().map_or(Cow::Borrowed("unreadable"), method);
-            self.begun.insert(id, Begun { method, at: Instant::now() });
+            self.begun.insert(id, Begun { method, at: environment::now() });
         }
     }
 
@@ -52,7 +53,7 @@ impl RequestLog {
             return;
         }
         let Some(Begun { method, at }) = self.begun.remove(&id) else { return };
-        let micros = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(environment::since(at).as_micros()).unwrap_or(u64::MAX);
         let outcome = answer.as_ref().err().map(|error| error.code.to_string());
         let outcome = outcome.as_deref().unwrap_or("Ok");
         tracing::debug!(target: TARGET, request = id, %method, outcome, micros);

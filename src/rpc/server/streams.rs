@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ahash::RandomState;
+use crate::environment::RandomState;
 
 use super::asked::{Awaits, Interest};
 use super::push_writer::{PushWriter, Written};

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Connection, End, protocol};
+use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
@@ -18,7 +19,7 @@ impl Connection {
         if !progress && self.blocked.is_some() {
             return;
         }
-        let now = Instant::now();
+        let now = environment::now();
         self.blocked = Some(now);
         // Who takes output is there, although what it says is not read meanwhile.
         (self.heard, self.pinged) = (now, None);
@@ -34,7 +35,7 @@ impl Connection {
 
     /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
     pub(super) fn check_deadlines(&mut self) -> Result<(), End> {
-        let now = Instant::now();
+        let now = environment::now();
         if !self.may_read() || self.room() == 0 || self.exchange.has_answers() {
             // It is this side that does not read: the peer may have said all it should.
             (self.heard, self.pinged) = (now, None);
@@ -92,7 +93,7 @@ impl Connection {
         let steady = match self.pinged {
             _ if !self.inbox.is_open() => self.accepted + config.handshake_timeout,
             Some(at) => at + config.ping_timeout,
-            None if self.inbox.is_json() => Instant::now() + config.ping_interval,
+            None if self.inbox.is_json() => environment::now() + config.ping_interval,
             None => self.heard + config.ping_interval,
         };
         let frame = self.inbox.partial_since.map(|since| since + config.frame_timeout);

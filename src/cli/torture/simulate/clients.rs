@@ -1,0 +1,73 @@
+//! [`bring`]: the clients of a life, each over a connection of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::told::Told;
+use super::super::{WRITERS, jobs, load};
+use super::wire::Network;
+use crate::{Client, ClientConfig};
+
+/// Longest pause of a client that was refused before it tries again, milliseconds.
+const PAUSE_MS_MAX: u64 = 20;
+
+/// Most jobs that a worker takes before it leaves with the last of them.
+const JOBS_MAX: usize = 40;
+
+/// Starts the clients.
+pub(super) fn bring(network: &Network, told: &Arc<Mutex<Told>>, seed: u64) {
+    let mut chance = StdRng::seed_from_u64(seed);
+    for number in 0..WRITERS {
+        let told = told.clone();
+        again(network, "a writer", chance.random(), move |client| {
+            load::write(client, told.clone(), number)
+        });
+    }
+    let leases = told.clone();
+    again(network, "a holder of leases", chance.random(), move |client| {
+        load::lease(client, leases.clone())
+    });
+    let watched = told.clone();
+    again(network, "a watcher", chance.random(), move |client| {
+        // What comes between the end of a watch and the next is not shown.
+        watched.lock().shown.clear();
+        load::watch(client, watched.clone())
+    });
+    for jobs in [usize::MAX, chance.random_range(1..=JOBS_MAX)] {
+        let told = told.clone();
+        again(network, "a pusher", chance.random(), {
+            let told = told.clone();
+            move |client| jobs::push(client, told.clone())
+        });
+        again(network, "a worker", chance.random(), move |client| {
+            let told = told.clone();
+            async move { jobs::work(client, told, jobs, &mut Vec::new()).await }
+        });
+    }
+}
+
+/// Has a client `act` again and again, with a pause in between.
+fn again<F: Future<Output = ()> + 'static>(
+    network: &Network,
+    whose: &'static str,
+    seed: u64,
+    act: impl Fn(Client) -> F + 'static,
+) {
+    let network = network.clone();
+    actix_rt::spawn(async move {
+        let mut chance = StdRng::seed_from_u64(seed);
+        loop {
+            let config =
+                ClientConfig { name: whose.to_owned(), ..ClientConfig::new("simulated:1") };
+            if let Ok(client) = Client::over(network.opener(whose), config).await {
+                act(client).await;
+            }
+            let pause = chance.random_range(1..=PAUSE_MS_MAX);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    });
+}

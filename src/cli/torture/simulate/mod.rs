@@ -1,0 +1,124 @@
+//! `wakeful torture --simulate`: whole services in one thread, in time that a seed decides.
+//!
+//! What is real: the client, the connections of the server, the actors with their mailboxes, the hub, the
+//! queue, the outcomes, and the journal with its recovery. What is not: TCP and TLS, of which there are sockets
+//! in memory; the threads of the journal, whose work is done step by step; the disk, which is the simulated
+//! one; time, which passes when nothing is left to do, and by a little with each look at a clock.
+
+mod clients;
+mod faults;
+mod labour;
+mod life;
+mod run;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::TortureArgs;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{self, Output, notice};
+use run::{Broken, Ran, count_panics, run};
+
+/// How often it is said how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What many seeds came to.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    lives: u64,
+    events: u64,
+    acknowledged: u64,
+    shown: u64,
+    jobs: u64,
+    /// Of the last seed.
+    digest: u64,
+}
+
+impl Sum {
+    fn add(&mut self, ran: &Ran) {
+        let Ran { digest, events, lives, acknowledged, shown, jobs } = ran;
+        self.seeds += 1;
+        self.lives += lives;
+        self.events += events;
+        self.acknowledged += acknowledged;
+        self.shown += shown;
+        self.jobs += jobs;
+        self.digest = *digest;
+    }
+}
+
+impl TortureArgs {
+    pub(super) fn simulate(self, out: &mut Output) -> Result<Exit, Failure> {
+        let first = self.seed.unwrap_or_else(rand::random);
+        let started = Instant::now();
+        let seeds = self.seeds.unwrap_or(if self.duration.is_some() { u64::MAX } else { 1 });
+        let mut said = Instant::now();
+        let mut sum = Sum::default();
+        notice(format_args!("seed {first}"));
+        while sum.seeds < seeds && self.duration.is_none_or(|limit| started.elapsed() < limit) {
+            let seed = first.wrapping_add(sum.seeds);
+            match on_its_own_thread(seed, self.events) {
+                Ok(ran) => sum.add(&ran),
+                Err(broken) => return Err(report_broken(seed, self.events, &broken)),
+            }
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                notice(format_args!("{} seeds, {} events", sum.seeds, sum.events));
+            }
+        }
+        report(first, &sum, started.elapsed(), out);
+        out.flush_blocking()?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Runs a seed on a thread that nothing has run on before.
+fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
+    let broken = |what: &str| Broken { what: what.to_owned(), event: 0, history: String::new() };
+    count_panics();
+    let thread = std::thread::Builder::new().name("simulation".to_owned());
+    let started = thread.spawn(move || run(seed, events)).map_err(|_| broken("no thread"))?;
+    started.join().unwrap_or_else(|_| Err(broken("a panic, which is said above")))
+}
+
+fn report_broken(seed: u64, events: u64, broken: &Broken) -> Failure {
+    let Broken { what, event, history } = broken;
+    // As long as it takes: it may be long, and signals end this process as they are.
+    let _ = output::write_all(std::io::stderr(), history.as_bytes());
+    let message = format!(
+        "seed {seed}, event {event}: {what}; to see it again: wakeful torture --simulate --seed {seed} \
+         --events {events}"
+    );
+    Failure::told(Exit::Failed, "Broken", message)
+}
+
+fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
+    let Sum { seeds, lives, events, acknowledged, shown, jobs, digest } = *sum;
+    if out.json() {
+        out.object(&json!({
+            // Of 64 bits, more than readers whose numbers are doubles keep.
+            "seed": first.to_string(),
+            "seeds": seeds,
+            "lives": lives,
+            "events": events,
+            "acknowledged": acknowledged,
+            "shown": shown,
+            "jobs": jobs,
+            "digest": format!("{digest:016x}"),
+            "seconds": took.as_secs(),
+            "broken": 0,
+        }));
+        return;
+    }
+    out.line(format_args!(
+        "{seeds} seeds from {first} on: {lives} lives of a service, {events} events, {acknowledged} \
+         transactions acknowledged, {shown} events of keys shown, {jobs} jobs pushed, 0 promises broken"
+    ));
+    out.line(format_args!("the last run has the digest {digest:016x}; {} s", took.as_secs()));
+}

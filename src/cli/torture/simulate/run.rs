@@ -1,0 +1,102 @@
+//! [`run`]: what becomes of one seed.
+
+use std::cell::Cell;
+use std::sync::Once;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::told::Told;
+use super::super::{WRITERS, config};
+use super::life::{Plan, live};
+use super::trace::Trace;
+use crate::environment::simulated;
+use crate::journal::FaultyDisk;
+
+thread_local! {
+    /// How often something has panicked on this thread: the tasks of a service are caught.
+    static PANICS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has panics counted, besides what is done about them.
+pub(super) fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            before(panic);
+        }));
+    });
+}
+
+/// Most lives of one run.
+const LIVES_MAX: u64 = 5;
+
+/// Longest time that one look at the clock takes, nanoseconds: so that turns end.
+const READING_NS_MAX: u64 = 20_000;
+
+/// The time of day at which every run begins.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+
+/// What a run came to.
+pub(super) struct Ran {
+    /// Differs between runs that differ.
+    pub(super) digest: u64,
+    pub(super) events: u64,
+    pub(super) lives: u64,
+    pub(super) acknowledged: u64,
+    pub(super) shown: u64,
+    pub(super) jobs: u64,
+}
+
+/// A promise that was broken.
+pub(super) struct Broken {
+    pub(super) what: String,
+    /// The event after which that was seen.
+    pub(super) event: u64,
+    /// What led to it, and what clients were told.
+    pub(super) history: String,
+}
+
+/// Runs `seed`, for at most so many events.
+///
+/// Must be called on a thread of its own: what others left on it would be part of the run.
+pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let _environment = simulated::enter(chance.random(), EPOCH, READING_NS_MAX);
+    let trace = Trace::new();
+    let (mut disk, mut told) = (FaultyDisk::new(), Told::new(WRITERS));
+    let lives = chance.random_range(2..=LIVES_MAX);
+    let mut lived = 0;
+    let mut ended = false;
+    while !ended {
+        lived += 1;
+        ended = lived > lives || trace.events() >= events_max;
+        let plan = if ended { Plan::last(&mut chance) } else { Plan::draw(&mut chance) };
+        let went = config().and_then(|mut config| {
+            // Workers that left keep their jobs: nobody waits for them.
+            config.rpc.shutdown_grace = Duration::from_millis(20);
+            config.rpc.turn_max = Duration::from_micros(chance.random_range(50..=1_000));
+            live(lived, disk, &config, &told, &trace, &plan)
+        });
+        match went {
+            Ok((after, left)) if PANICS.take() == 0 => (disk, told) = (after, left),
+            went => {
+                let panic = "something panicked, as is said above".to_owned();
+                let what = went.err().unwrap_or(panic);
+                let history = format!("{trace}{told}");
+                return Err(Broken { what, event: trace.events(), history });
+            }
+        }
+    }
+    Ok(Ran {
+        digest: trace.digest(),
+        events: trace.events(),
+        lives: lived,
+        acknowledged: told.acknowledged,
+        shown: told.events,
+        jobs: told.jobs.pushed,
+    })
+}

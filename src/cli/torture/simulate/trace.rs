@@ -1,0 +1,168 @@
+//! [`Trace`]: what happened in a run, in order; as a number that tells two runs apart, and the end of it as
+//! text.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use siphasher::sip::SipHasher13;
+
+use crate::environment::simulated;
+use crate::journal::Hand;
+
+/// Events that are kept to be shown.
+const KEPT: usize = 60;
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    /// The process begins to live, for this time.
+    Life {
+        number: u64,
+        kind: String,
+    },
+    Opened {
+        connection: u64,
+        whose: &'static str,
+    },
+    /// So many bytes, with this digest, reached the other end.
+    Bytes {
+        connection: u64,
+        way: Way,
+        bytes: usize,
+        digest: u64,
+    },
+    /// One side of a connection ended.
+    Closed {
+        connection: u64,
+        way: Way,
+    },
+    /// The journal came further.
+    Step(Hand),
+    Fault(String),
+    /// The process is gone; the digest is that of what the disk holds.
+    End {
+        how: String,
+        digest: u64,
+    },
+}
+
+struct Kept {
+    number: u64,
+    life: u64,
+    at: Duration,
+    event: Event,
+}
+
+/// What happened. Clones are the same trace.
+#[derive(Clone)]
+pub(super) struct Trace(Arc<Mutex<State>>);
+
+struct State {
+    hasher: SipHasher13,
+    events: u64,
+    life: u64,
+    last: VecDeque<Kept>,
+}
+
+impl Trace {
+    pub(super) fn new() -> Self {
+        let hasher = SipHasher13::new();
+        let last = VecDeque::with_capacity(KEPT);
+        Self(Arc::new(Mutex::new(State { hasher, events: 0, life: 0, last })))
+    }
+
+    /// Notes what happened now.
+    pub(super) fn note(&self, event: Event) {
+        let at = simulated::elapsed();
+        let mut state = self.0.lock();
+        state.events += 1;
+        state.hasher.write_u128(at.as_nanos());
+        event.digest(&mut state.hasher);
+        if let Event::Life { number, .. } = event {
+            state.life = number;
+        }
+        if state.last.len() == KEPT {
+            state.last.pop_front();
+        }
+        let (number, life) = (state.events, state.life);
+        state.last.push_back(Kept { number, life, at, event });
+    }
+
+    /// Returns how many events there were.
+    pub(super) fn events(&self) -> u64 {
+        self.0.lock().events
+    }
+
+    /// Returns a number that differs between runs that differ.
+    pub(super) fn digest(&self) -> u64 {
+        self.0.lock().hasher.finish()
+    }
+}
+
+impl Event {
+    fn digest(&self, hasher: &mut SipHasher13) {
+        match self {
+            Self::Bytes { connection, way, bytes, digest } => {
+                hasher.write_u64(*connection);
+                hasher.write_u8(*way as u8);
+                hasher.write_usize(*bytes);
+                hasher.write_u64(*digest);
+            }
+            Self::Step(hand) => hasher.write_u8(16 + *hand as u8),
+            // Seldom.
+            other => hasher.write(other.to_string().as_bytes()),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Life { number, kind } => write!(f, "life {number} begins: {kind}"),
+            Self::Opened { connection, whose } => write!(f, "connection {connection} of {whose}"),
+            Self::Bytes { connection, way, bytes, digest } => {
+                let to = if *way == Way::ToServer { "->" } else { "<-" };
+                write!(f, "connection {connection} {to} {bytes} bytes, {digest:016x}")
+            }
+            Self::Closed { connection, way: Way::ToServer } => {
+                write!(f, "connection {connection}: the client sends no more")
+            }
+            Self::Closed { connection, way: Way::ToClient } => {
+                write!(f, "connection {connection}: the server sends no more")
+            }
+            Self::Step(Hand::Writer) => f.write_str("the journal writes"),
+            Self::Step(Hand::Maker) => f.write_str("the journal makes a segment"),
+            Self::Step(Hand::Keeper) => f.write_str("the journal writes a snapshot"),
+            Self::Fault(what) => f.write_str(what),
+            Self::End { how, digest } => write!(f, "{how}; the disk holds {digest:016x}"),
+        }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Kept { number, life, at, event } in &self.0.lock().last {
+            let micros = at.as_micros();
+            writeln!(f, "  {number:>6}  life {life} +{micros:>9} us  {event}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a number that differs between bytes that differ.
+pub(super) fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}

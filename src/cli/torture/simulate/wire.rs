@@ -1,0 +1,184 @@
+//! [`Network`]: sockets in memory, which take time, deliver in pieces, and are cut.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::task::AbortHandle;
+
+use super::trace::{Event, Trace, Way, digest};
+use crate::error::{Error, ErrorCode};
+use crate::journal::FaultyDisk;
+use crate::rpc::client::Opener;
+use crate::rpc::server::{Arrival, DoorKey};
+use crate::rpc::socket::Socket;
+use crate::session::Peer;
+
+/// Longest time on the way, milliseconds, of most bytes and of some.
+const DELAY_MS_MAX: u64 = 2;
+const LONG_DELAY_MS_MAX: u64 = 40;
+
+/// Most bytes that are on the way at once, in one direction.
+const UNDER_WAY_MAX: usize = 8 * 1024;
+
+/// What connects clients with a server. Clones are the same network.
+#[derive(Clone)]
+pub(super) struct Network(Arc<Inner>);
+
+struct Inner {
+    door: DoorKey,
+    disk: FaultyDisk,
+    trace: Trace,
+    state: Mutex<State>,
+}
+
+struct State {
+    chance: StdRng,
+    connections: u64,
+    /// Of every connection that was opened, what carries its bytes.
+    wires: Vec<Wire>,
+}
+
+struct Wire {
+    number: u64,
+    carriers: [AbortHandle; 2],
+}
+
+impl Network {
+    pub(super) fn new(door: DoorKey, disk: FaultyDisk, trace: Trace, seed: u64) -> Self {
+        let chance = StdRng::seed_from_u64(seed);
+        let state = Mutex::new(State { chance, connections: 0, wires: Vec::new() });
+        Self(Arc::new(Inner { door, disk, trace, state }))
+    }
+
+    /// Opens a connection to the server; returns the client's end.
+    pub(super) fn connect(&self, whose: &'static str) -> io::Result<DuplexStream> {
+        let Inner { door, disk, trace, state } = &*self.0;
+        let door = door.door().ok_or(io::ErrorKind::ConnectionRefused)?;
+        let mut state = state.lock();
+        state.connections += 1;
+        let connection = state.connections;
+        trace.note(Event::Opened { connection, whose });
+        let (client, far) = duplex(state.chance.random_range(64..=UNDER_WAY_MAX));
+        let (server, near) = duplex(state.chance.random_range(64..=UNDER_WAY_MAX));
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let peer = Peer::Link { name: whose.to_owned(), addr };
+        let left = Box::pin(std::future::pending());
+        door.enter(Arrival { socket: Socket::Other(Box::new(server)), peer, called: None, left });
+        let ((from_client, to_client), (from_server, to_server)) = (split(far), split(near));
+        let mut carry = |way| {
+            let chance = StdRng::seed_from_u64(state.chance.random());
+            Carrier { connection, way, trace: trace.clone(), disk: disk.clone(), chance }
+        };
+        let (up, down) = (carry(Way::ToServer), carry(Way::ToClient));
+        // Not on the arbiter: a client connects again from a task that cannot start any there.
+        let up = tokio::spawn(up.run(from_client, to_server)).abort_handle();
+        let down = tokio::spawn(down.run(from_server, to_client)).abort_handle();
+        state.wires.push(Wire { number: connection, carriers: [up, down] });
+        Ok(client)
+    }
+
+    /// Cuts a connection that is open, if there is one: both ends see it end in the middle of what is
+    /// on its way.
+    pub(super) fn cut_one(&self) {
+        let mut state = self.0.state.lock();
+        state.wires.retain(|wire| wire.carriers.iter().any(|it| !it.is_finished()));
+        if state.wires.is_empty() {
+            return;
+        }
+        let open = state.wires.len();
+        let at = state.chance.random_range(0..open);
+        let wire = state.wires.swap_remove(at);
+        self.0.trace.note(Event::Fault(format!("connection {} is cut", wire.number)));
+        wire.carriers.iter().for_each(AbortHandle::abort);
+    }
+
+    /// What a client connects by.
+    pub(super) fn opener(&self, whose: &'static str) -> Arc<dyn Opener> {
+        Arc::new(Dial { network: self.clone(), whose })
+    }
+}
+
+/// Connects a client.
+struct Dial {
+    network: Network,
+    whose: &'static str,
+}
+
+impl Opener for Dial {
+    fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
+        let opened = self.network.connect(self.whose).map_err(|error| {
+            Error::new(ErrorCode::Unreachable, format!("the server is stopping: {error}"))
+        });
+        Box::pin(std::future::ready(opened.map(|socket| Socket::Other(Box::new(socket)))))
+    }
+
+    fn is_over(&self) -> bool {
+        self.network.0.door.door().is_none()
+    }
+}
+
+/// Carries the bytes of one direction.
+struct Carrier {
+    connection: u64,
+    way: Way,
+    trace: Trace,
+    disk: FaultyDisk,
+    chance: StdRng,
+}
+
+impl Carrier {
+    async fn run<R, W>(mut self, mut from: R, mut to: W)
+    where
+        R: AsyncRead + Send + Unpin,
+        W: AsyncWrite + Send + Unpin,
+    {
+        // An end that is gone is seen by the other.
+        let _ = self.carry(&mut from, &mut to).await;
+        let Self { connection, way, .. } = self;
+        self.trace.note(Event::Closed { connection, way });
+        let _ = to.shutdown().await;
+    }
+
+    async fn carry<R, W>(&mut self, from: &mut R, to: &mut W) -> io::Result<()>
+    where
+        R: AsyncRead + Send + Unpin,
+        W: AsyncWrite + Send + Unpin,
+    {
+        let Self { connection, way, .. } = *self;
+        let mut buffer = vec![0; UNDER_WAY_MAX];
+        loop {
+            let piece = match self.chance.random_bool(0.2) {
+                true => self.chance.random_range(1..=64),
+                false => UNDER_WAY_MAX,
+            };
+            let read = from.read(buffer.get_mut(..piece).unwrap_or_default()).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let bytes = buffer.get(..read).unwrap_or_default();
+            tokio::time::sleep(self.delay()).await;
+            if self.disk.has_ended() {
+                // The process ended with the disk's last change: nothing that came after it was said.
+                return std::future::pending().await;
+            }
+            let digest = digest(bytes);
+            self.trace.note(Event::Bytes { connection, way, bytes: read, digest });
+            to.write_all(bytes).await?;
+        }
+    }
+
+    fn delay(&mut self) -> Duration {
+        let max = match self.chance.random_bool(0.02) {
+            true => LONG_DELAY_MS_MAX,
+            false => DELAY_MS_MAX,
+        };
+        Duration::from_millis(self.chance.random_range(0..=max))
+    }
+}

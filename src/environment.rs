@@ -1,0 +1,97 @@
+//! Time, randomness and process-wide numbers, as the rooms take them from their environment.
+//!
+//! A simulation gives its thread an environment of its own ([`simulated`]), in which all of them follow
+//! from a seed. Whatever else reads a clock or draws at random where a simulation comes by makes two runs of
+//! one seed differ; so does a `tokio::select!` there that is not `biased`.
+
+#[cfg(any(test, feature = "cli"))]
+pub(crate) mod simulated;
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rand::distr::{Distribution, StandardUniform};
+
+/// Numbers connections and workers of this process; 0 is the process itself.
+static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
+
+/// Returns the time on the steady clock that timers go by.
+pub(crate) fn now() -> Instant {
+    // The clock of tokio, which a simulation pauses; otherwise that of the system.
+    let now = tokio::time::Instant::now().into_std();
+    #[cfg(any(test, feature = "cli"))]
+    if let Some(now) = simulated::now(now) {
+        return now;
+    }
+    now
+}
+
+/// Returns the time that has passed since `earlier`.
+pub(crate) fn since(earlier: Instant) -> Duration {
+    now().saturating_duration_since(earlier)
+}
+
+/// Returns the machine's time of day, as the time since 1970.
+pub(crate) fn time_of_day() -> Duration {
+    #[cfg(any(test, feature = "cli"))]
+    if let Some(time) = simulated::time_of_day() {
+        return time;
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+/// Draws a value at random.
+pub(crate) fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    #[cfg(any(test, feature = "cli"))]
+    if let Some(value) = simulated::random() {
+        return value;
+    }
+    rand::random()
+}
+
+/// Returns the number of a connection, or of a worker of this process, never returned before.
+pub(crate) fn next_owner() -> u64 {
+    #[cfg(any(test, feature = "cli"))]
+    if let Some(number) = simulated::next_owner() {
+        return number;
+    }
+    NEXT_OWNER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Makes the hashers of a table, each with keys of its own that nobody can guess.
+#[derive(Debug, Clone)]
+pub(crate) struct RandomState(ahash::RandomState);
+
+impl RandomState {
+    pub(crate) fn new() -> Self {
+        #[cfg(any(test, feature = "cli"))]
+        if let Some(seed) = simulated::random() {
+            return Self(ahash::RandomState::with_seeds(seed, 1, 2, 3));
+        }
+        Self(ahash::RandomState::new())
+    }
+
+    #[inline]
+    pub(crate) fn hash_one<T: Hash>(&self, value: T) -> u64 {
+        self.0.hash_one(value)
+    }
+}
+
+impl Default for RandomState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BuildHasher for RandomState {
+    type Hasher = ahash::AHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> ahash::AHasher {
+        self.0.build_hasher()
+    }
+}

@@ -1,0 +1,141 @@
+//! [`enter`]: an environment for one thread, in which everything follows from a seed.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use rand::distr::{Distribution, StandardUniform};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+thread_local! {
+    /// Whether this thread has an environment of its own: what a look at the other would cost every time.
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
+    static SIMULATED: RefCell<Option<Simulated>> = const { RefCell::new(None) };
+}
+
+/// What the thread has in place of its environment.
+struct Simulated {
+    chance: StdRng,
+    next_owner: u64,
+    /// The time of day at the start of the life, and how far it was set since.
+    time_of_day: Duration,
+    set_by_ms: i64,
+    /// The latest time of day that was shown.
+    latest: Duration,
+    /// When the life began on the clock of its runtime, and what that clock last showed.
+    begun: Instant,
+    shown: Instant,
+    /// Whether there is a runtime whose clock counts: between lives time stands still.
+    lives: bool,
+    /// What one reading of the clock takes at most, nanoseconds: work takes time, so that turns end.
+    reading_ns_max: u64,
+}
+
+/// Gives this thread an environment that follows from `seed`, until the value is dropped.
+///
+/// One look at the clock takes up to `reading_ns_max` of the time that it shows.
+pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> Entered {
+    let begun = Instant::now();
+    SIMULATED.set(Some(Simulated {
+        chance: StdRng::seed_from_u64(seed),
+        next_owner: 1,
+        time_of_day,
+        set_by_ms: 0,
+        latest: time_of_day,
+        begun,
+        shown: begun,
+        lives: false,
+        reading_ns_max,
+    }));
+    ENTERED.set(true);
+    Entered(())
+}
+
+/// An environment; the thread has that of its process again when the value is dropped.
+pub(crate) struct Entered(());
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(false);
+        SIMULATED.set(None);
+    }
+}
+
+fn with<T>(ask: impl FnOnce(&mut Simulated) -> T) -> Option<T> {
+    if !ENTERED.get() {
+        return None;
+    }
+    SIMULATED.with_borrow_mut(|it| it.as_mut().map(ask))
+}
+
+/// Begins another life, on the paused runtime that is entered now: the time of day goes on.
+pub(crate) fn begin_life() {
+    let now = tokio::time::Instant::now().into_std();
+    with(|it| {
+        it.time_of_day += it.shown.saturating_duration_since(it.begun);
+        (it.begun, it.shown, it.lives) = (now, now, true);
+    });
+}
+
+/// Ends a life, before its runtime is dropped.
+pub(crate) fn end_life() {
+    with(|it| it.lives = false);
+}
+
+/// Sets the machine's time of day, by milliseconds ahead or back.
+pub(crate) fn set_clock_by(millis: i64) {
+    with(|it| it.set_by_ms = it.set_by_ms.saturating_add(millis));
+}
+
+/// Sets the machine's time of day to the latest that it has shown, if it is behind that.
+pub(crate) fn catch_up_clock() {
+    if let Some(now) = time_of_day() {
+        with(|it| {
+            let behind = it.latest.saturating_sub(now).as_millis();
+            it.set_by_ms = it.set_by_ms.saturating_add(i64::try_from(behind).unwrap_or(i64::MAX));
+        });
+    }
+}
+
+/// Returns the time since the life began.
+pub(crate) fn elapsed() -> Duration {
+    with(|it| it.shown.saturating_duration_since(it.begun)).unwrap_or_default()
+}
+
+pub(super) fn now(runtime: Instant) -> Option<Instant> {
+    with(|it| {
+        let took = Duration::from_nanos(it.chance.random_range(0..=it.reading_ns_max));
+        it.shown += took;
+        if it.lives {
+            it.shown = it.shown.max(runtime);
+        }
+        it.shown
+    })
+}
+
+pub(super) fn time_of_day() -> Option<Duration> {
+    with(|it| {
+        let time = it.time_of_day + it.shown.saturating_duration_since(it.begun);
+        let millis = Duration::from_millis(it.set_by_ms.unsigned_abs());
+        let time = match it.set_by_ms < 0 {
+            true => time.saturating_sub(millis),
+            false => time + millis,
+        };
+        it.latest = it.latest.max(time);
+        time
+    })
+}
+
+pub(super) fn random<T>() -> Option<T>
+where
+    StandardUniform: Distribution<T>,
+{
+    with(|it| it.chance.random())
+}
+
+pub(super) fn next_owner() -> Option<u64> {
+    with(|it| {
+        it.next_owner += 1;
+        it.next_owner
+    })
+}
