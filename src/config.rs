@@ -186,8 +186,12 @@ pub struct RpcConfig {
     /// Longest id of a request in JSON, bytes: it is kept until the request is answered. The connection
     /// of who gives a longer one ends.
     pub json_id_bytes_max: usize,
-    /// Bytes of encoded output a connection holds before it stops encoding more.
+    /// Bytes that a connection holds for its peer (answers, batches of streams, encoded output) before
+    /// nothing more is read for it.
     pub output_bytes_max: usize,
+    /// Bytes that all connections hold for their peers before nothing more is read for those that hold
+    /// more than their equal share; larger answers are refused then.
+    pub total_output_bytes_max: usize,
     /// From accept to the whole preface and hello.
     pub handshake_timeout: Duration,
     /// From the first byte of a frame to its last.
@@ -256,6 +260,7 @@ impl Config {
                 json_depth_max: 64,
                 json_id_bytes_max: 256,
                 output_bytes_max: 256 * 1024,
+                total_output_bytes_max: 256 * 1024 * 1024,
                 handshake_timeout: Duration::from_secs(30),
                 frame_timeout: Duration::from_secs(10),
                 write_timeout: Duration::from_secs(30),
@@ -339,6 +344,7 @@ impl Config {
                 connections_max, connections_per_address_max, descriptors_reserved,
                 control_frames_max, frame_bytes_max, login_frame_bytes_max, requests_in_flight_max,
                 heavy_requests_max, turn_max, json_depth_max, json_id_bytes_max, output_bytes_max,
+                total_output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
                 shutdown_grace, tls_handshakes_max, tls_check_interval,
             }

@@ -24,6 +24,7 @@
 pub mod actor;
 mod address;
 pub mod auth;
+mod buffered;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

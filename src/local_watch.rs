@@ -13,6 +13,7 @@ use tokio::sync::watch::Receiver as Stopped;
 use tokio::task::AbortHandle;
 
 use crate::actor::message::{LocalStream, Ready, Watched};
+use crate::buffered::Buffered;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Event, WatchItem};
 use crate::watch::{Batch, Delivery, News, View};
@@ -25,14 +26,14 @@ use crate::watch::{Batch, Delivery, News, View};
 pub struct LocalWatch {
     /// Dropping it closes the stream.
     stream: Option<LocalStream>,
-    batches: UnboundedReceiver<Batch>,
+    batches: UnboundedReceiver<Buffered<Batch>>,
     items: VecDeque<Result<WatchItem, Error>>,
     /// The store has to be told that the last batch is used up.
     owes_ready: bool,
 }
 
 impl LocalWatch {
-    pub(crate) fn new(stream: LocalStream, batches: UnboundedReceiver<Batch>) -> Self {
+    pub(crate) fn new(stream: LocalStream, batches: UnboundedReceiver<Buffered<Batch>>) -> Self {
         Self { stream: Some(stream), batches, items: VecDeque::new(), owes_ready: false }
     }
 }
@@ -51,7 +52,7 @@ impl Stream for LocalWatch {
             let Some(stream) = &self.stream else { return Poll::Ready(None) };
             if self.owes_ready {
                 // bound: one for each batch
-                stream.service.store().do_send(Ready(stream.handle));
+                stream.service.store().do_send(Ready(stream.handle, usize::MAX));
                 self.owes_ready = false;
             }
             match self.batches.poll_recv(cx) {

@@ -7,8 +7,8 @@ use futures_core::Stream;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, GetReply, GetRequest,
-    KeyRange, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply, LeaseReply,
+    Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, GaugeInfo, GetReply,
+    GetRequest, KeyRange, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply, LeaseReply,
     LeaseTimeToLiveReply, LimitInfo, RangeReply, RangeRequest, Reply, Request, Revision, SetReply,
     SetRequest, SnapshotReply, StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest,
     WatchItem, WatchRequest, WatchersReply,
@@ -276,6 +276,20 @@ pub trait Operations: Sync {
         async {
             match self.call(Request::Limits).await? {
                 Reply::Limits(limits) => Ok(limits),
+                other => Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Lists what the server keeps for its clients: `rpc.total_output_bytes`, the bytes that they have not
+    /// taken yet.
+    ///
+    /// # Errors
+    /// `Protocol` if the server is older than this request.
+    fn gauges(&self) -> impl Future<Output = Result<Vec<GaugeInfo>, Error>> + Send {
+        async {
+            match self.call(Request::Gauges).await? {
+                Reply::Gauges(gauges) => Ok(gauges),
                 other => Err(unexpected(&other)),
             }
         }

@@ -33,6 +33,7 @@ use crate::actor::{
     Clock, Ledger, OtherRooms, QueueActor, ServiceFacts, SharedLog, StorageActor, StoreActor, Vital,
 };
 use crate::auth::Auth;
+use crate::buffered::TotalBuffered;
 use crate::config::{Config, Durability, RpcConfig};
 use crate::environment;
 use crate::error::{Error, ErrorCode};
@@ -91,6 +92,8 @@ struct Inner {
     connections: Arc<AtomicU64>,
     /// The same by where they come from.
     addresses: Arc<Addresses>,
+    /// Bytes kept for connections until their peers take them.
+    buffered: Arc<TotalBuffered>,
     house: Mutex<House>,
     /// Services of the application, and the calls of them.
     methods: Registry,
@@ -237,7 +240,7 @@ impl Wakeful {
         opened: Option<journal::Opened>,
     ) -> Self {
         let connections = Arc::new(AtomicU64::new(0));
-        let here = Arc::new(Owner { id: 0, name: "in process".to_owned(), share: 0 });
+        let here = Arc::new(Owner::unlimited(0, "in process".to_owned()));
         let failure = watch::Sender::new(None);
         let durability = opened.is_some().then_some(config.journal.durability);
         let clock = Clock::new(&config.queue, rooms.queue.utc().max(rooms.outcomes.utc()));
@@ -288,6 +291,7 @@ impl Wakeful {
             durability,
             connections,
             addresses: Arc::default(),
+            buffered: Arc::default(),
             house,
             methods: registry,
             runtime: Handle::current(),
@@ -475,6 +479,10 @@ impl Wakeful {
 
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
+    }
+
+    pub(crate) fn buffered(&self) -> &Arc<TotalBuffered> {
+        &self.inner.buffered
     }
 
     pub(crate) fn addresses(&self) -> &Arc<Addresses> {

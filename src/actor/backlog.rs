@@ -8,7 +8,7 @@ use std::vec;
 
 use actix::dev::{MessageResponse, OneshotSender};
 
-use super::message::{Answer, Answers, Requests, Work};
+use super::message::{Answer, Answers, Done, Requests, StreamRef, Task, Work};
 use super::store::StoreActor;
 use super::{AnswerSink, withheld};
 use crate::auth::Access;
@@ -39,6 +39,9 @@ pub(super) struct Batch {
     pub(super) restriction: Option<Arc<Access>>,
     pub(super) answers: Vec<Answer>,
     pub(super) withheld: withheld::Held,
+    /// Bytes that the answers keep, and how many they may.
+    kept: usize,
+    kept_max: usize,
     kind: Kind,
     /// Where its answers are sent, once it had to wait.
     sender: Option<Sender>,
@@ -71,6 +74,8 @@ impl Batch {
     pub(super) fn new(requests: Requests) -> Self {
         let Requests { owner, works, sink, restriction } = requests;
         Self {
+            kept: 0,
+            kept_max: owner.buffered.allowance().bytes,
             owner,
             kind: Kind::of(&works),
             answers: Vec::with_capacity(works.len()),
@@ -79,6 +84,42 @@ impl Batch {
             restriction,
             withheld: withheld::Held::default(),
             sender: None,
+        }
+    }
+
+    /// Adds the answer to the next piece of work, which keeps `bytes`.
+    pub(super) fn note(&mut self, (answer, bytes): (Answer, usize)) {
+        self.answers.push(answer);
+        self.kept += bytes;
+    }
+
+    /// Whether the answers are as much as may be kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept > 0 && self.kept >= self.kept_max
+    }
+
+    /// Takes the work that is left, for another message.
+    pub(super) fn take_rest(&mut self) -> Vec<Work> {
+        if self.works.len() == 0 {
+            return Vec::new();
+        }
+        let mut rest: Vec<Work> = std::mem::take(&mut self.works).collect();
+        for work in &mut rest {
+            if let Task::Watch { stream, .. } | Task::CancelWatch { stream, .. } = &mut work.task {
+                *stream = self.stream_behind(*stream);
+            }
+        }
+        rest
+    }
+
+    /// What a piece of the rest calls a stream that a piece of this message opens.
+    fn stream_behind(&self, stream: StreamRef) -> StreamRef {
+        let StreamRef::OpenedBy(index) = stream else { return stream };
+        match self.answers.get(index) {
+            Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => StreamRef::Open(*handle),
+            // It was not opened, and nothing of the rest opens it.
+            Some(_) => StreamRef::OpenedBy(usize::MAX),
+            None => StreamRef::OpenedBy(index - self.answers.len()),
         }
     }
 

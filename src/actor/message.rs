@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::caller::Caller;
 use super::{AnswerSink, Outlet};
 use crate::auth::Access;
+use crate::buffered::Buffered;
 use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::Progress;
@@ -81,6 +82,8 @@ pub(crate) enum Task {
     },
     OpenStream {
         outlet: Outlet,
+        /// Bytes that the consumer takes.
+        credit: usize,
     },
     Watch {
         stream: StreamRef,
@@ -102,9 +105,12 @@ pub(crate) enum StreamRef {
     OpenedBy(usize),
 }
 
-/// One for each piece of work, in order.
-#[derive(Debug)]
-pub(crate) struct Answers(pub(crate) Vec<Answer>);
+/// One answer for each piece of work that was done, in order.
+pub(crate) struct Answers {
+    pub(crate) done: Vec<Answer>,
+    /// Work that was left, as the answers before it are as much as may be kept.
+    pub(crate) rest: Vec<Work>,
+}
 
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -191,10 +197,15 @@ pub(crate) struct CancelWaits(pub(crate) Vec<Handle>);
 #[rtype(result = "()")]
 pub(crate) struct CloseStream(pub(crate) Handle);
 
-/// The consumer of a stream has taken its batch and wants the next.
+/// The consumer of a stream has taken its batch, and takes so many bytes more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Ready(pub(crate) Handle);
+pub(crate) struct Ready(pub(crate) Handle, pub(crate) usize);
+
+/// There is room again for what is read for a connection.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Room(pub(crate) OwnerId);
 
 /// Ends every wait and watch, and refuses everything from now on.
 #[derive(Message)]
@@ -219,7 +230,7 @@ pub(crate) struct Answered(pub(crate) Result<WaitOutcome, Error>);
 /// What a session's stream is shown.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Show(pub(crate) Handle, pub(crate) Batch);
+pub(crate) struct Show(pub(crate) Handle, pub(crate) Buffered<Batch>);
 
 /// Who asks the queue, and holds jobs: a connection by its number, a worker of this process by one
 /// of the same numbers; 0 for any other caller in this process.

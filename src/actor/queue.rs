@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::job_guard::{hides_job, refuses_job};
 use super::message::{
     CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWork, JobWorks, OwnerGone,
-    OwnerId, Progressed, Record, Recorded, ReviseAwaits, Seek, StillUnfinished, Undelivered,
+    OwnerId, Progressed, Record, Recorded, ReviseAwaits, Room, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
@@ -112,7 +112,14 @@ impl QueueActor {
         match answer {
             Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
             Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
-            Answer::Parked(park) => self.callers.park(park, caller),
+            Answer::Parked(park) => {
+                if let To::Connection(sink) = &caller.to
+                    && let Some(buffered) = sink.buffered()
+                {
+                    self.queue.borrow_mut().count_for(park, buffered);
+                }
+                self.callers.park(park, caller);
+            }
             Answer::Ask(sought) => match self.queue.borrow().check_wait(wait) {
                 Ok(wait) => self.seeks.push(Seek { caller, sought, wait }),
                 Err(error) => self.answers.push((caller, Err(error.into()))),
@@ -367,6 +374,16 @@ impl Handler<CancelJobs> for QueueActor {
             // bound: one for each message
             self.storage.do_send(CancelJobs { owner, ids: elsewhere });
         }
+        self.finish(now, ctx);
+    }
+}
+
+impl Handler<Room> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, Room(owner): Room, ctx: &mut Self::Context) {
+        let now = self.now();
+        self.queue.borrow_mut().note_room(owner);
         self.finish(now, ctx);
     }
 }

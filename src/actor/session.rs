@@ -4,6 +4,7 @@ use actix::{Actor, Context, Handler};
 use tokio::sync::mpsc;
 
 use super::message::{Answered, Show};
+use crate::buffered::Buffered;
 use crate::error::Error;
 use crate::model::WaitOutcome;
 use crate::watch::{Batch, Handle};
@@ -23,7 +24,7 @@ pub(crate) enum Outlet {
     /// Takes the one answer.
     Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),
     /// Takes each batch, and says [`Ready`](super::message::Ready) when it is used up.
-    Stream(Box<dyn FnMut(Handle, Batch) + Send>),
+    Stream(Box<dyn FnMut(Handle, Buffered<Batch>) + Send>),
 }
 
 impl WatchSession {

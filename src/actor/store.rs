@@ -19,7 +19,7 @@ use super::lease_guard::LeaseGuard;
 use super::ledger::Ledger;
 use super::message::{
     CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait, ParkedWait, Progressed,
-    Ready, Requests, Show, Stop, Task, WaitFor, WatchFor, Work,
+    Ready, Requests, Room, Show, Stop, Task, WaitFor, WatchFor, Work,
 };
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
@@ -27,6 +27,7 @@ use super::vital::Vital;
 use super::withheld::StoreAnswered;
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
+use crate::buffered::Buffered;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
@@ -144,10 +145,12 @@ pub(super) fn start_session(outlet: Outlet, alive: mpsc::Sender<()>) -> Addr<Wat
 impl Actor for StoreActor {
     type Context = Context<Self>;
 
-    /// Reads the clock so often that a gap between two readings shows that the process was stopped.
+    /// Reads the clock so often that a gap between two readings shows that the process was stopped, and
+    /// looks for room for streams that wait for what others keep.
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(CLOCK_READ_EVERY, |actor, _| {
+        ctx.run_interval(CLOCK_READ_EVERY, |actor, ctx| {
             actor.clock.now();
+            actor.look_for_room(ctx);
         });
     }
 }
@@ -240,7 +243,7 @@ impl Handler<WatchFor> for StoreActor {
         let here = Arc::clone(&self.here);
         let WatchFor { service, request, outlet } = message;
         let alive = self.vital.alive();
-        let handle = self.hub.open_stream(&here, || start_session(outlet, alive))?;
+        let handle = self.hub.open_stream(&here, usize::MAX, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
         if watching.is_err() {
             self.hub.close_stream(handle, 1);
@@ -279,9 +282,19 @@ impl Handler<CloseStream> for StoreActor {
 impl Handler<Ready> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, Ready(stream): Ready, ctx: &mut Self::Context) {
+    fn handle(&mut self, Ready(stream, credit): Ready, ctx: &mut Self::Context) {
         let turn = self.begin();
-        self.hub.ready(stream);
+        self.hub.ready(stream, credit);
+        self.finish(&turn, ctx);
+    }
+}
+
+impl Handler<Room> for StoreActor {
+    type Result = ();
+
+    fn handle(&mut self, Room(owner): Room, ctx: &mut Self::Context) {
+        let turn = self.begin();
+        self.hub.note_room(owner);
         self.finish(&turn, ctx);
     }
 }
@@ -295,7 +308,7 @@ impl Handler<Stop> for StoreActor {
         for (stream, batch) in self.hub.stop() {
             if let Some(session) = self.hub.party(stream) {
                 // bound: the last batch of this session
-                session.do_send(Show(stream, batch));
+                session.do_send(Show(stream, Buffered::uncounted(batch)));
             }
         }
         self.finish(&turn, ctx);

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::ledger::Answered;
 use super::message::Done;
+use crate::buffered::BufferedBytes;
 use crate::error::Error;
 use crate::journal::Seq;
 use crate::model::CallReply;
@@ -27,6 +28,11 @@ pub(crate) type Answers = Vec<(u64, Result<Done, Error>)>;
 /// come in order.
 pub(crate) trait AnswerSink: Send + Sync {
     fn take(&self, answers: Answers);
+
+    /// Counts what is kept for who asked; `None` where that has no limit.
+    fn buffered(&self) -> Option<&Arc<BufferedBytes>> {
+        None
+    }
 }
 
 /// Answers in the order of the records they wait for.

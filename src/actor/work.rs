@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::kept::{admit, answer_bytes, refusal};
 use super::message::{Answer, Done, Later, StreamRef, Task, Work};
 use super::store::{StoreActor, StoreLedger, WARM_GROUP, start_session};
 use super::withheld::{self, Until};
@@ -19,7 +20,7 @@ use crate::watch::{Handle, Owner, WaitStart};
 
 impl StoreActor {
     /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
-    /// is put with those to be withheld.
+    /// is put with those to be withheld. Returns as well what the answer keeps, in bytes.
     pub(super) fn answer(
         &mut self,
         now: Micros,
@@ -28,7 +29,7 @@ impl StoreActor {
         before: &[Answer],
         sink: &Arc<dyn AnswerSink>,
         withheld: &mut withheld::Held,
-    ) -> Answer {
+    ) -> (Answer, usize) {
         let id = work.id;
         if let Task::Store { request, .. } = &work.task
             && is_of_disk(request)
@@ -38,14 +39,26 @@ impl StoreActor {
                 sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
             });
             return match self.do_on_disk(request, later) {
-                Ok(()) => Answer::Withheld,
-                Err(error) => Answer::Now(Err(error)),
+                Ok(()) => (Answer::Withheld, 0),
+                Err(error) => (Answer::Now(Err(error)), 0),
             };
         }
-        let (answer, until) = self.work(now, owner, work, before);
-        let Some(until) = until else { return Answer::Now(answer) };
+        let writes = match work.task.writes() {
+            Some(true) if owner.buffered.allowance().refuses(1) => {
+                let what = "the server keeps as many answers as it may for clients that do not take \
+                            them; write without asking for what was before, or try again later";
+                return (Answer::Now(Err(refusal(&owner.buffered, what))), 0);
+            }
+            writes => writes.is_some(),
+        };
+        let (mut answer, until) = self.work(now, owner, work, before);
+        let bytes = match writes {
+            true => answer_bytes(&answer),
+            false => admit(&owner.buffered, &mut answer),
+        };
+        let Some(until) = until else { return (Answer::Now(answer), bytes) };
         withheld.push(until, id, answer);
-        Answer::Withheld
+        (Answer::Withheld, bytes)
     }
 
     /// Has what concerns the files done; `later` gives the answer.
@@ -119,9 +132,10 @@ impl StoreActor {
                     WaitStart::Parked(handle, revision) => Done::Parked(handle, revision),
                 }
             }
-            Task::OpenStream { outlet } => {
+            Task::OpenStream { outlet, credit } => {
                 let alive = self.vital.alive();
-                Done::StreamOpened(self.hub.open_stream(owner, || start_session(outlet, alive))?)
+                let session = || start_session(outlet, alive);
+                Done::StreamOpened(self.hub.open_stream(owner, credit, session)?)
             }
             Task::Watch { stream, watch_id, request } => {
                 let stream = resolve(stream, before)?;
@@ -264,6 +278,24 @@ fn grows(request: &Request) -> bool {
 }
 
 impl Task {
+    /// Whether the answer holds values, of one that changes something; `None` of any other.
+    fn writes(&self) -> Option<bool> {
+        let Self::Store { request, .. } = self else { return None };
+        match request {
+            Request::Set(set) => Some(set.return_previous),
+            Request::Delete(delete) => Some(delete.return_previous),
+            Request::Txn(txn) => {
+                let holds = |op: &TxnOp| match op {
+                    TxnOp::Set(set) => set.return_previous,
+                    TxnOp::Delete(delete) => delete.return_previous,
+                    TxnOp::Get(_) | TxnOp::Range(_) => true,
+                };
+                Some(txn.success.iter().chain(&txn.failure).any(holds))
+            }
+            request => request.is_write().then_some(false),
+        }
+    }
+
     /// Whether it may take much longer than a look-up.
     pub(super) fn is_heavy(&self) -> bool {
         match self {

@@ -42,6 +42,7 @@ impl Access {
             Request::LeaseList { .. }
             | Request::Compact(_)
             | Request::Status
+            | Request::Gauges
             | Request::Watchers { .. }
             | Request::EndWatcher(_)
             | Request::Snapshot

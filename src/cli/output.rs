@@ -69,6 +69,18 @@ impl Output {
         self.buffer.push(b'\n');
     }
 
+    /// Prints a reply, and `numbers` behind its fields.
+    pub(crate) fn reply_and(&mut self, reply: &Reply, numbers: &[(&str, u64)]) {
+        let _ = append_reply(&mut self.buffer, reply, None);
+        if !numbers.is_empty() && self.buffer.pop_if(|last| *last == b'}').is_some() {
+            for (name, number) in numbers {
+                self.buffer.extend_from_slice(format!(",\"{name}\":{number}").as_bytes());
+            }
+            self.buffer.push(b'}');
+        }
+        self.buffer.push(b'\n');
+    }
+
     /// Prints the reply to a write, and how durable that is.
     pub(crate) fn written(&mut self, done: &CallReply) {
         let _ = append_reply(&mut self.buffer, &done.reply, Some(done.durability));

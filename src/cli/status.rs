@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use crate::{Operations, Reply, StatusReply};
+use crate::{ErrorCode, Operations, Reply, StatusReply};
 
 /// Print what the server holds
 #[derive(Debug, clap::Args)]
@@ -23,13 +23,33 @@ impl StatusArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let status = store.status().await?;
+        let kept = kept(store).await?;
         if out.json() {
-            out.reply(&Reply::Status(status.into()));
+            let kept = kept.map(|it| [("output_bytes", it.bytes), ("output_bytes_max", it.max)]);
+            out.reply_and(&Reply::Status(status.into()), kept.as_ref().map_or(&[], |it| &it[..]));
         } else {
-            text(&status, out);
+            text(&status, kept, out);
         }
         Ok(Exit::Done)
     }
+}
+
+/// What the server keeps for clients that have not taken it, and how much it may.
+struct Kept {
+    bytes: u64,
+    max: u64,
+}
+
+/// Asks for it; a server that is older than the question has no answer.
+async fn kept(store: &impl Operations) -> Result<Option<Kept>, Failure> {
+    let gauges = match store.gauges().await {
+        Err(error) if error.code == ErrorCode::Protocol => return Ok(None),
+        gauges => gauges?,
+    };
+    let limits = store.limits().await?;
+    let bytes = gauges.into_iter().find(|gauge| gauge.name == "rpc.total_output_bytes");
+    let max = limits.into_iter().find(|limit| limit.name == "rpc.total_output_bytes_max");
+    Ok(bytes.zip(max).map(|(bytes, max)| Kept { bytes: bytes.value, max: max.value }))
 }
 
 fn journal(status: &StatusReply) -> String {
@@ -52,7 +72,7 @@ fn snapshot(status: &StatusReply) -> String {
     }
 }
 
-fn text(status: &StatusReply, out: &mut Output) {
+fn text(status: &StatusReply, kept: Option<Kept>, out: &mut Output) {
     let mut fact = |name: &str, value: String| out.line(format_args!("{name:<12} {value}"));
     fact("revision", format!("{} (oldest {})", status.revision, status.oldest));
     fact("keys", format!("{} ({} bytes)", status.keys, status.bytes));
@@ -62,6 +82,9 @@ fn text(status: &StatusReply, out: &mut Output) {
     fact("watches", format!("{} (on {} streams)", status.watches, status.streams));
     fact("connections", status.connections.to_string());
     fact("requests", status.requests.to_string());
+    if let Some(Kept { bytes, max }) = kept {
+        fact("output", format!("{bytes} bytes not taken by clients (of {max})"));
+    }
     fact("journal", journal(status));
     if status.journal_bytes > 0 {
         fact("durable", format!("up to revision {}", status.durable_revision));

@@ -54,9 +54,12 @@ impl Config {
         if rpc.json_id_bytes_max < JSON_ID_BYTES_MIN {
             return refuse(format!("rpc.json_id_bytes_max must be at least {JSON_ID_BYTES_MIN}"));
         }
-        if rpc.output_bytes_max == 0 || rpc.control_frames_max == 0 {
+        let least = [rpc.output_bytes_max, rpc.total_output_bytes_max];
+        if least.contains(&0) || rpc.control_frames_max == 0 {
             return refuse(
-                "rpc.output_bytes_max and rpc.control_frames_max must be at least 1".into(),
+                "rpc.output_bytes_max, rpc.total_output_bytes_max and rpc.control_frames_max must be \
+                 at least 1"
+                    .into(),
             );
         }
         if rpc.tls_handshakes_max == 0 {

@@ -29,7 +29,7 @@ pub use key_range::KeyRange;
 pub(crate) use key_range::after_prefix;
 pub use key_value::{Event, EventKind, KeyValue};
 pub use reply::{
-    CompactReply, DeleteReply, GetReply, LeaseKeysReply, LeaseListReply, LeaseReply,
+    CompactReply, DeleteReply, GaugeInfo, GetReply, LeaseKeysReply, LeaseListReply, LeaseReply,
     LeaseTimeToLiveReply, LimitInfo, RangeReply, Reply, SetReply, SnapshotReply, StatusReply,
     TxnReply, WatcherInfo, WatcherKind, WatchersReply,
 };

@@ -31,6 +31,7 @@ pub enum Reply {
     Invoke(Payload),
     Services(Vec<ServiceInfo>),
     Limits(Vec<LimitInfo>),
+    Gauges(Vec<GaugeInfo>),
 }
 
 /// A limit of a service, and its value.
@@ -39,6 +40,15 @@ pub struct LimitInfo {
     /// Its dotted name, as refusals have it ([`Details::Limit`](crate::Details::Limit)).
     pub name: String,
     /// Its value: bytes, a count, or milliseconds.
+    pub value: u64,
+}
+
+/// A figure of a service beside its [`StatusReply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GaugeInfo {
+    /// Its dotted name: that of the limit which holds for it, without `_max`.
+    pub name: String,
+    /// Its value now.
     pub value: u64,
 }
 

@@ -78,6 +78,8 @@ pub enum Request {
     Services,
     /// Lists the limits that requests are refused by.
     Limits,
+    /// Lists what the server keeps for its clients.
+    Gauges,
 }
 
 impl Request {

@@ -238,7 +238,7 @@ impl State {
             oldest: Duration::from_millis(oldest.unwrap_or(0)),
             pushed_recent: topic.pushed.recent(now.steady),
             finished_recent: topic.finished.recent(now.steady),
-            waiting_workers: topic.reserves.len() as u64,
+            waiting_workers: (topic.reserves.len() + topic.held_back.len()) as u64,
         }
     }
 }

@@ -83,15 +83,21 @@ impl State {
     fn dispatch_topic(&mut self, now: Now, number: TopicNo, budget: &mut usize) {
         let mut round: VecDeque<Taker> = VecDeque::new();
         let mut full: Vec<Taker> = Vec::new();
-        while let Some(slot) = self.next_ready(now, number, !round.is_empty(), *budget) {
+        loop {
+            self.put_full_aside(number, budget);
+            let slot = self.next_ready(now, number, !round.is_empty(), *budget);
+            let Some(slot) = slot else { break };
             *budget -= 1;
             let Some(mut taker) = self.next_taker(number).or_else(|| round.pop_front()) else {
                 break;
             };
             let Some(job) = self.start(now, slot, &taker) else { break };
-            taker.bytes += job.payload.len();
+            let bytes = job.payload.len();
+            taker.bytes += bytes;
             taker.jobs.push(job);
-            let done = taker.jobs.len() >= taker.ask.credits as usize
+            let keeps_all_it_may = self.note_handed(taker.owner, bytes);
+            let done = keeps_all_it_may
+                || taker.jobs.len() >= taker.ask.credits as usize
                 || taker.bytes >= self.config.push_bytes_max;
             if done { full.push(taker) } else { round.push_back(taker) }
         }
@@ -202,6 +208,7 @@ impl State {
             What::Reserve(ask) => {
                 if let Some(it) = self.topics.get_mut(ask.topic as usize) {
                     it.reserves.remove(&park);
+                    it.held_back.remove(&park);
                 }
                 self.note_left(ask.topic);
             }

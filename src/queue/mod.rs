@@ -21,6 +21,7 @@ mod live;
 mod meter;
 mod names;
 mod outcomes;
+mod owner_room;
 mod park;
 mod producers;
 mod push;

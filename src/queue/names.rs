@@ -88,6 +88,7 @@ impl State {
                 && topic.dead.is_empty()
                 && topic.indexes.is_empty()
                 && topic.reserves.is_empty()
+                && topic.held_back.is_empty()
                 && topic.throttled.is_none()
                 && !topic.paused
                 && topic.settings == TopicSettings::default()

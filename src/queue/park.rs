@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::environment::RandomState;
 
+use super::owner_room::OwnerRoom;
 use super::producers::Place;
 use super::{QueueError, Slot, TopicNo};
+use crate::buffered::Charge;
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
 use crate::store::Micros;
 
@@ -48,6 +50,7 @@ pub(super) enum What {
         jobs: Vec<PushRequest>,
         bytes: usize,
         blocked: Place,
+        charge: Option<Charge>,
     },
     Revoked,
 }
@@ -75,6 +78,7 @@ pub(super) struct Owner {
     pub(super) resumes: Option<u64>,
     /// It has ended for good, and resumes nothing.
     pub(super) parted: bool,
+    pub(super) room: OwnerRoom,
 }
 
 /// Everyone who waits.
@@ -87,6 +91,8 @@ pub(super) struct Parties {
     pub(super) gone: BTreeSet<u64>,
     /// Bytes of all pushes that wait for room.
     pub(super) push_bytes: usize,
+    /// Owners that were handed jobs in this turn, where what they may keep is limited.
+    pub(super) handed: Vec<u64>,
     next: ParkId,
 }
 
@@ -113,6 +119,7 @@ impl Parties {
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);
             owner.asks.remove(&id);
+            owner.room.held_back.remove(&id);
         }
         self.tidy(parked.owner);
         Some(parked)

@@ -92,7 +92,7 @@ impl State {
     ) -> Result<ParkId, QueueError> {
         let wait = self.check_wait(Some(wait))?;
         self.check_parked()?;
-        let bytes = jobs.iter().map(bytes_of).sum();
+        let bytes = jobs.iter().map(parked_bytes_of).sum();
         let (max, what) = (self.config.parked_bytes_max, "pushes that wait for room take too much");
         QueueError::limit(
             "queue.parked_bytes_max",
@@ -100,7 +100,7 @@ impl State {
             self.parties.push_bytes.saturating_add(bytes),
             what,
         )?;
-        let what = What::Push { jobs, bytes, blocked };
+        let what = What::Push { jobs, bytes, blocked, charge: None };
         let park = self.parties.park(owner, dispatch::deadline(now, wait), what);
         self.producers.wait(blocked, park);
         Ok(park)
@@ -353,4 +353,9 @@ pub(super) fn rare_of(options: &PushOptions) -> Option<Rare> {
 fn bytes_of(push: &PushRequest) -> usize {
     let names = [&push.options.index, &push.options.order_key].into_iter().flatten();
     push.payload.len() + names.map(|name| name.len()).sum::<usize>()
+}
+
+/// Returns the bytes that a push keeps while it waits.
+fn parked_bytes_of(push: &PushRequest) -> usize {
+    size_of::<PushRequest>() + push.topic.len() + bytes_of(push)
 }

@@ -213,6 +213,7 @@ impl State {
     /// Lets what happened since the last call have its effects: hands jobs out, lets pushes in,
     /// gives up what is late. To be called at the end of each turn.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<Effect> {
+        self.forget_handed();
         self.advance(now);
         self.admit_pushes(self.config.slice_max);
         self.dispatch(now);

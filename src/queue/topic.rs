@@ -32,6 +32,8 @@ pub(super) struct Topic {
     pub(super) totals: Totals,
     /// Reserves that wait for a job, the longest first.
     pub(super) reserves: BTreeSet<ParkId>,
+    /// Those of them whose owners do not take what they were handed.
+    pub(super) held_back: BTreeSet<ParkId>,
     pub(super) bucket: Bucket,
     /// When its rate allows the next job, as it stands among those that wait for it.
     pub(super) throttled: Option<u64>,

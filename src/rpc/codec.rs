@@ -102,9 +102,41 @@ pub fn encode_headed<T: Serialize>(
     Ok(bytes)
 }
 
+/// Hands `out` the pieces of a whole frame with `body`, the byte strings of the body as the slices that
+/// they are; returns the bytes of the body.
+///
+/// # Errors
+/// As [`encode_headed`]; `out` was handed nothing.
+pub(crate) fn encode_pieces<T: Serialize>(
+    header: Header,
+    body: &T,
+    body_bytes_max: usize,
+    mut out: impl FnMut(&[u8]),
+) -> Result<usize, CodecError> {
+    let malformed = |error: EncodeError| CodecError::Malformed(error.to_string());
+    let mut bytes = 0;
+    let count = Pieces(|piece: &[u8]| bytes += piece.len());
+    bincode::serde::encode_into_writer(body, count, CONFIG).map_err(malformed)?;
+    if bytes > body_bytes_max {
+        return Err(CodecError::TooLarge { bytes, max: body_bytes_max });
+    }
+    out(&Header { body_bytes: bytes as u32, ..header }.encode());
+    bincode::serde::encode_into_writer(body, Pieces(out), CONFIG).map_err(malformed)?;
+    Ok(bytes)
+}
+
 /// Appends a frame without a body to `out`.
 pub fn encode_bare(out: &mut Vec<u8>, kind: Kind, id: u64) {
     out.extend_from_slice(&Header::bare(kind, id).encode());
+}
+
+struct Pieces<F>(F);
+
+impl<F: FnMut(&[u8])> Writer for Pieces<F> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        (self.0)(bytes);
+        Ok(())
+    }
 }
 
 struct Appender<'a>(&'a mut Vec<u8>);

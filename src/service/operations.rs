@@ -9,7 +9,8 @@ use crate::config::{Config, RpcConfig};
 use crate::error::Error;
 use crate::local_watch::LocalWatch;
 use crate::model::{
-    CallOptions, CallReply, LimitInfo, Reply, Request, WaitOutcome, WaitRequest, WatchRequest,
+    CallOptions, CallReply, GaugeInfo, LimitInfo, Reply, Request, WaitOutcome, WaitRequest,
+    WatchRequest,
 };
 use crate::operations::Operations;
 
@@ -18,6 +19,12 @@ impl Wakeful {
     pub(crate) fn limits(&self) -> Vec<LimitInfo> {
         let rpc = RpcConfig::clone(&self.rpc());
         Config { rpc, ..self.config().clone() }.limits()
+    }
+
+    /// What is kept for connections.
+    pub(crate) fn gauges(&self) -> Vec<GaugeInfo> {
+        let name = "rpc.total_output_bytes".to_owned();
+        vec![GaugeInfo { name, value: self.buffered().bytes() as u64 }]
     }
 }
 
@@ -40,6 +47,10 @@ impl Operations for Wakeful {
             }
             Request::Services => {
                 let reply = Reply::Services(self.inner.methods.services());
+                return Ok(CallReply { reply, durability: None });
+            }
+            Request::Gauges => {
+                let reply = Reply::Gauges(self.gauges());
                 return Ok(CallReply { reply, durability: None });
             }
             Request::Limits => {

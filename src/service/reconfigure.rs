@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// What can change: all that each connection looks up anew, when it is accepted or at the stop. What
 /// is not here is laid down in the rooms of the service when it starts.
-const LIVE: [&str; 17] = [
+const LIVE: [&str; 18] = [
     "rpc.connections_max",
     "rpc.connections_per_address_max",
     "rpc.descriptors_reserved",
@@ -21,6 +21,7 @@ const LIVE: [&str; 17] = [
     "rpc.requests_in_flight_max",
     "rpc.heavy_requests_max",
     "rpc.output_bytes_max",
+    "rpc.total_output_bytes_max",
     "rpc.handshake_timeout",
     "rpc.frame_timeout",
     "rpc.write_timeout",

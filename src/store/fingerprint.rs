@@ -64,7 +64,8 @@ impl Print {
             | Request::Job(_)
             | Request::Invoke(_)
             | Request::Services
-            | Request::Limits => {
+            | Request::Limits
+            | Request::Gauges => {
                 self.tag(0);
             }
         }

@@ -31,6 +31,7 @@ pub(crate) use fingerprint::share_of;
 pub(crate) use history::{Entry, Seq};
 pub(crate) use idempotency::{Once, ShareId};
 pub(crate) use journaled::Mark;
+pub(crate) use read::PageRoom;
 pub(crate) use shares::Shares;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use state::State;

@@ -23,7 +23,7 @@ pub(crate) struct Look<'a> {
 
 /// What is left of the room for the pages of one reply.
 #[derive(Debug)]
-pub(super) struct PageRoom {
+pub(crate) struct PageRoom {
     keys: usize,
     bytes: usize,
     /// Nothing was taken yet: the first key has room however large it is.
@@ -33,6 +33,11 @@ pub(super) struct PageRoom {
 }
 
 impl PageRoom {
+    /// Makes room for a page of a snapshot, no key of which is larger than `largest`.
+    pub(crate) fn of_snapshot(keys: usize, bytes: usize, largest: usize) -> Self {
+        Self { keys, bytes, whole: true, largest }
+    }
+
     pub(super) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.bytes || (self.whole && bytes <= self.largest)
     }
@@ -309,18 +314,17 @@ fn is_after(end: &Bound<Blob>, key: &Blob) -> bool {
 }
 
 impl State {
-    /// A page of a snapshot: the keys of `range` after `revision`, from after `after` on, as far as
-    /// the steps reach.
+    /// Returns a page of a snapshot: the keys of `range` after `revision`, from after `after` on, as far
+    /// as room and steps reach.
     pub(crate) fn snapshot_page(
         &self,
         range: &KeyRange,
         revision: Revision,
         after: Option<Blob>,
-        bytes_max: usize,
+        mut room: PageRoom,
         steps: &mut Steps,
     ) -> Result<RangeReply, StoreError> {
         let page = RangeRequest { revision, after, ..RangeRequest::new(range.clone()) };
-        let mut room = PageRoom { bytes: bytes_max, ..self.page_room() };
         self.range(&page, &mut room, steps)
     }
 }

@@ -170,7 +170,8 @@ impl State {
             | Request::ReadSnapshot { .. }
             | Request::Invoke(_)
             | Request::Services
-            | Request::Limits => {
+            | Request::Limits
+            | Request::Gauges => {
                 Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
             }
         }

@@ -55,6 +55,16 @@ impl Batch {
         Self { events: Vec::new(), deliveries: watch_ids.iter().map(end).collect() }
     }
 
+    /// Returns the bytes that it keeps in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let events: usize = self.events.iter().map(event_bytes).sum();
+        let snapshots = self.deliveries.iter().filter_map(|delivery| match &delivery.news {
+            News::Snapshot { kvs, .. } => Some(page_bytes(kvs)),
+            _ => None,
+        });
+        events + snapshots.sum::<usize>() + size_of_val(&*self.deliveries)
+    }
+
     /// The events of one delivery.
     pub(crate) fn events_of(&self, first: u32, count: u32) -> &[Event] {
         let first = first as usize;
@@ -70,7 +80,10 @@ impl Batch {
             && *as_many as usize == count
             && let Some(shared) = self.events.get(*before as usize..*before as usize + count)
             && self.events.get(first..).is_some_and(|new| {
-                shared.iter().zip(new).all(|(shared, new)| Arc::ptr_eq(&shared.kv, &new.kv))
+                shared.iter().zip(new).all(|(shared, new)| {
+                    Arc::ptr_eq(&shared.kv, &new.kv)
+                        && shared.previous.is_some() == new.previous.is_some()
+                })
             })
         {
             let before = *before;
@@ -79,4 +92,18 @@ impl Batch {
         }
         (first as u32, count as u32)
     }
+}
+
+/// Returns the bytes that an event of a batch keeps in memory.
+pub(super) fn event_bytes(event: &Event) -> usize {
+    kept_bytes(&event.kv) + event.previous.as_deref().map_or(0, kept_bytes)
+}
+
+/// Returns the bytes that a page of a snapshot keeps in memory.
+pub(super) fn page_bytes(kvs: &[Arc<KeyValue>]) -> usize {
+    kvs.iter().map(|kv| kept_bytes(kv)).sum()
+}
+
+fn kept_bytes(kv: &KeyValue) -> usize {
+    kv.bytes() + size_of::<KeyValue>()
 }

@@ -1,11 +1,14 @@
 //! What a stream of [`Hub`] has to show, read from history and the present state when its
 //! consumer is ready for it.
 
-use super::batch::{Batch, Delivery, News};
+use std::sync::Arc;
+
+use super::batch::{Batch, Delivery, News, event_bytes, page_bytes};
 use super::hub::Hub;
-use super::watcher::{Handle, Role, Snapshot, Watch, WatchOptions, Watcher};
-use crate::model::{EventKind, KeyRange, Revision};
-use crate::store::{Entry, Seq, State, Steps, StoreError};
+use super::watcher::{Handle, Role, Snapshot, View, Watch, WatchOptions, Watcher};
+use crate::buffered::Allowance;
+use crate::model::{Event, EventKind, KeyRange, Revision};
+use crate::store::{Entry, PageRoom, Seq, State, Steps, StoreError};
 
 /// Events read from history for one batch, in units of `batch_events_max`.
 const SCAN_FACTOR: usize = 8;
@@ -15,6 +18,27 @@ struct Budget {
     events: usize,
     bytes: usize,
     scan: usize,
+    /// Nothing larger than this is read.
+    item_max: usize,
+    /// Something was not read for that reason.
+    held_back: bool,
+}
+
+impl Budget {
+    /// Whether an event of `bytes` is too large to be read now, or is not `whole` its revision, the
+    /// rest of which may be.
+    fn must_hold_back(&mut self, bytes: usize, whole: bool) -> bool {
+        self.held_back |= bytes > self.item_max || (self.item_max < usize::MAX && !whole);
+        self.held_back
+    }
+}
+
+impl View {
+    /// Returns what is to be kept of an event until it is shown.
+    fn kept_of(self, event: &Event) -> Event {
+        let previous = event.previous.as_ref().filter(|_| self.previous);
+        Event { kv: Arc::clone(&event.kv), previous: previous.cloned() }
+    }
 }
 
 /// How a watch stands after a piece of it was collected.
@@ -25,16 +49,22 @@ enum Rest {
 }
 
 impl<P> Hub<P> {
-    /// Reads from history what a stream has to show.
-    pub(super) fn collect(&mut self, handle: Handle) -> Batch {
+    /// Reads from history what a stream has to show, as far as its consumer takes it and `allowance`
+    /// goes; returns as well whether there is more that is to wait for a larger one.
+    pub(super) fn collect(&mut self, handle: Handle, allowance: Allowance) -> (Batch, bool) {
         let mut batch = Batch::default();
         let scan = self.config.batch_events_max.saturating_mul(SCAN_FACTOR);
+        let credit = self.stream(handle).map_or(0, |stream| stream.credit);
+        let strict = allowance.is_strict;
         let mut budget = Budget {
-            events: self.config.batch_events_max,
-            bytes: self.config.batch_bytes_max,
+            // One at a time where none may be too large.
+            events: if strict { 1 } else { self.config.batch_events_max },
+            bytes: self.config.batch_bytes_max.min(credit),
             scan,
+            item_max: if strict { allowance.bytes } else { usize::MAX },
+            held_back: false,
         };
-        while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 {
+        while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 && !budget.held_back {
             let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
             let Some(index) = next else { break };
             // What stands in the queue may have ended, and its index been given to another watch.
@@ -49,7 +79,7 @@ impl<P> Hub<P> {
             }
         }
         self.state.count_steps(scan - budget.scan);
-        batch
+        (batch, budget.held_back)
     }
 
     fn requeue(&mut self, handle: Handle, index: u32) {
@@ -105,20 +135,25 @@ impl<P> Hub<P> {
             }
             let Some(entry) = history.get(cursor) else { break true };
             let event = &entry.event;
+            let whole = single || history.ends_revision(cursor);
             if watch.options.shows(event) && (single || watcher.range.contains(&event.kv.key)) {
                 if watch.options.latest
                     && superseded(&self.state, entry, &watch.options, &mut budget.scan)
                 {
                     watch.skipped += 1;
                 } else {
+                    let event = watch.options.view.kept_of(event);
+                    let bytes = event_bytes(&event);
+                    if budget.must_hold_back(bytes, whole) {
+                        break false;
+                    }
                     budget.events = budget.events.saturating_sub(1);
-                    budget.bytes = budget.bytes.saturating_sub(event.kv.bytes());
-                    batch.events.push(event.clone());
+                    budget.bytes = budget.bytes.saturating_sub(bytes);
+                    batch.events.push(event);
                 }
             }
             budget.scan = budget.scan.saturating_sub(1);
-            shown = event.revision();
-            let whole = single || history.ends_revision(cursor);
+            shown = entry.event.revision();
             cursor = if single { entry.next } else { cursor + 1 };
             let used_up = budget.events == 0 || budget.bytes == 0 || budget.scan == 0;
             if used_up && whole && cursor != 0 && cursor < history.end() {
@@ -159,15 +194,16 @@ fn collect_snapshot(
     let Some(mut snapshot) = watch.snapshot.take() else { return Rest::Nothing };
     let revision = snapshot.revision;
     let mut steps = Steps::new(budget.scan);
-    let page = state.snapshot_page(range, revision, snapshot.after, budget.bytes, &mut steps);
+    let room = PageRoom::of_snapshot(budget.events, budget.bytes, budget.item_max);
+    let page = state.snapshot_page(range, revision, snapshot.after, room, &mut steps);
     budget.scan = budget.scan.saturating_sub(steps.taken());
     let Ok(page) = page else {
         show(News::Ended(StoreError::Overtaken { resume: state.history().oldest() }));
         return Rest::Over;
     };
     budget.events = budget.events.saturating_sub(page.kvs.len());
-    let bytes: usize = page.kvs.iter().map(|kv| kv.bytes()).sum();
-    budget.bytes = budget.bytes.saturating_sub(bytes);
+    budget.bytes = budget.bytes.saturating_sub(page_bytes(&page.kvs));
+    budget.held_back |= page.more && page.kvs.is_empty() && !steps.are_used_up();
     snapshot.after = page.next;
     if !page.kvs.is_empty() {
         show(News::Snapshot { revision, kvs: page.kvs });

@@ -7,15 +7,18 @@
 //! registration and the next write, because both happen here, one after the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::environment::RandomState;
 use slab::Slab;
 
 use super::batch::Batch;
+use super::paused::PausedStreams;
 use super::places::Places;
 use super::registry::Registry;
 use super::stream::Stream;
 use super::watcher::{Handle, Owner, Role, Watcher};
+use crate::buffered::{Buffered, Charge};
 use crate::config::WatchConfig;
 use crate::journal::Batch as Records;
 use crate::model::{
@@ -44,6 +47,7 @@ pub(crate) struct Hub<P> {
     pub(super) search_turn: u32,
     /// Streams that have something to show and a consumer who is ready for it.
     pub(super) touched: VecDeque<Handle>,
+    pub(super) paused: PausedStreams,
     pub(super) answers: Vec<Answer<P>>,
     /// Watchers of the event at hand; kept for its room.
     scratch: Vec<u32>,
@@ -74,6 +78,7 @@ impl<P> Hub<P> {
             searching: BTreeSet::new(),
             search_turn: 0,
             touched: VecDeque::new(),
+            paused: PausedStreams::default(),
             answers: Vec::new(),
             scratch: Vec::new(),
             records: Records::new(),
@@ -190,6 +195,7 @@ impl<P> Hub<P> {
         self.state.must_reclaim()
             || !self.searching.is_empty()
             || !self.touched.is_empty()
+            || self.paused.may_go_on()
             || self.next_deadline().is_some_and(|deadline| deadline <= now)
     }
 
@@ -206,7 +212,7 @@ impl<P> Hub<P> {
 
     /// Whether [`next_batch`](Self::next_batch) has something to look at.
     pub(crate) fn has_batch(&self) -> bool {
-        !self.touched.is_empty()
+        !self.touched.is_empty() || self.paused.may_go_on()
     }
 
     /// What the next ready stream has to show. Its consumer is not ready again until
@@ -215,16 +221,31 @@ impl<P> Hub<P> {
     /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
     /// now, `Again` when it read some and found nothing to show.
     pub(crate) fn next_batch(&mut self) -> NextBatch {
+        if self.touched.is_empty() {
+            self.resume_paused();
+        }
         while let Some(handle) = self.touched.pop_front() {
-            if !self.stream_mut(handle).is_ok_and(|stream| stream.touched) {
+            let Ok(stream) = self.stream(handle) else { continue };
+            if !stream.touched {
                 continue;
             }
-            let batch = self.collect(handle);
+            let owner = Arc::clone(&stream.owner);
+            let allowance = owner.buffered.allowance();
+            if allowance.bytes == 0 {
+                self.pause(&owner, handle);
+                return NextBatch::Again;
+            }
+            let (batch, held_back) = self.collect(handle, allowance);
             let Ok(stream) = self.stream_mut(handle) else { continue };
+            if batch.deliveries.is_empty() && held_back {
+                self.pause(&owner, handle);
+                return NextBatch::Again;
+            }
             stream.touched = false;
             if !batch.deliveries.is_empty() {
-                stream.ready = false;
-                return NextBatch::Batch(handle, batch);
+                stream.credit = 0;
+                let charge = Charge::new(&owner.buffered, batch.bytes());
+                return NextBatch::Batch(handle, Buffered::new(batch, charge));
             }
             if !stream.queue.is_empty() {
                 stream.touched = true;
@@ -232,7 +253,7 @@ impl<P> Hub<P> {
             }
             return NextBatch::Again;
         }
-        NextBatch::Idle
+        if self.paused.may_go_on() { NextBatch::Again } else { NextBatch::Idle }
     }
 
     /// Tells everyone who watches the keys of the events from `before` on.
@@ -442,7 +463,7 @@ impl<P> Hub<P> {
 /// What [`Hub::next_batch`] found.
 pub(crate) enum NextBatch {
     /// The stream is shown this.
-    Batch(Handle, Batch),
+    Batch(Handle, Buffered<Batch>),
     /// A turn later there may be more.
     Again,
     /// Nothing to show.

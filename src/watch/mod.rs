@@ -8,6 +8,7 @@ mod batch;
 mod collect;
 mod hub;
 mod interval_tree;
+mod paused;
 mod places;
 mod registry;
 mod search;

@@ -28,8 +28,8 @@ impl Core {
     /// None, unless `config` allows no stream.
     pub fn new(config: Config) -> Result<Self, Error> {
         let mut hub = Hub::new(State::new(config.store), config.watch);
-        let owner = Arc::new(Owner { id: 0, name: String::new(), share: 0 });
-        let stream = hub.open_stream(&owner, || ())?;
+        let owner = Arc::new(Owner::unlimited(0, String::new()));
+        let stream = hub.open_stream(&owner, usize::MAX, || ())?;
         Ok(Self { hub, owner, stream, watches: 0 })
     }
 
@@ -67,7 +67,7 @@ impl Core {
             match self.hub.next_batch() {
                 NextBatch::Batch(stream, batch) => {
                     deliveries += batch.deliveries.len();
-                    self.hub.ready(stream);
+                    self.hub.ready(stream, usize::MAX);
                 }
                 NextBatch::Again => {}
                 NextBatch::Idle => return deliveries,

@@ -20,9 +20,9 @@ pub(super) struct Stream<P> {
     pub(super) generation: u32,
     pub(super) party: P,
     pub(super) owner: Arc<Owner>,
-    /// The consumer has read the last batch.
-    pub(super) ready: bool,
-    /// It stands in the hub's list of streams with something to show.
+    /// Bytes that its consumer takes now; 0 until it has read the last batch and takes another.
+    pub(super) credit: usize,
+    /// It stands in the hub's list of streams with something to show, or among those paused.
     pub(super) touched: bool,
     /// Watches with something to show.
     pub(super) queue: VecDeque<u32>,
@@ -30,10 +30,11 @@ pub(super) struct Stream<P> {
 }
 
 impl<P> Hub<P> {
-    /// Opens a stream, whose consumer is ready.
+    /// Opens a stream, whose consumer takes `credit` bytes.
     pub(crate) fn open_stream(
         &mut self,
         owner: &Arc<Owner>,
+        credit: usize,
         party: impl FnOnce() -> P,
     ) -> Result<Handle, StoreError> {
         let max = self.config.streams_max;
@@ -46,7 +47,7 @@ impl<P> Hub<P> {
             generation,
             party: party(),
             owner: Arc::clone(owner),
-            ready: true,
+            credit,
             touched: false,
             queue: VecDeque::new(),
             ids: HashMap::default(),
@@ -64,10 +65,13 @@ impl<P> Hub<P> {
         }
         match self.stream(handle) {
             Ok(stream) if !stream.ids.is_empty() => false,
-            _ => {
+            Ok(stream) => {
+                let owner = stream.owner.id;
+                self.paused.remove(&(owner, handle));
                 self.streams.try_remove(handle.index as usize);
                 true
             }
+            Err(_) => true,
         }
     }
 
@@ -132,10 +136,10 @@ impl<P> Hub<P> {
         Ok(())
     }
 
-    /// The consumer has read the last batch.
-    pub(crate) fn ready(&mut self, handle: Handle) {
+    /// Notes that the consumer has read the last batch, and takes `credit` bytes.
+    pub(crate) fn ready(&mut self, handle: Handle, credit: usize) {
         let Ok(stream) = self.stream_mut(handle) else { return };
-        stream.ready = true;
+        stream.credit = credit;
         self.touch(handle);
     }
 
@@ -221,7 +225,7 @@ impl<P> Hub<P> {
     /// Lists a stream as having something to show to a ready consumer, if so.
     fn touch(&mut self, handle: Handle) {
         let Ok(stream) = self.stream_mut(handle) else { return };
-        if stream.ready && !stream.touched && !stream.queue.is_empty() {
+        if stream.credit > 0 && !stream.touched && !stream.queue.is_empty() {
             stream.touched = true;
             self.touched.push_back(handle);
         }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::buffered::BufferedBytes;
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
 use crate::store::{Micros, Seq, ShareId};
 
 /// Who waits: one per connection, and one for this process.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Owner {
     /// Number of the connection; 0 for this process, which has no limit of its own.
     pub(crate) id: u64,
@@ -14,6 +15,15 @@ pub(crate) struct Owner {
     pub(crate) name: String,
     /// Whose room the replies take that are remembered for it.
     pub(crate) share: ShareId,
+    /// Counts what is kept until it is taken.
+    pub(crate) buffered: Arc<BufferedBytes>,
+}
+
+impl Owner {
+    /// Makes an owner for whom any number of bytes may be kept.
+    pub(crate) fn unlimited(id: u64, name: String) -> Self {
+        Self { id, name, share: id, buffered: Arc::new(BufferedBytes::unlimited()) }
+    }
 }
 
 /// Names a watcher or a stream; never used again.
@@ -24,6 +34,9 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    pub(super) const FIRST: Self = Self { index: 0, generation: 0 };
+    pub(super) const LAST: Self = Self { index: u32::MAX, generation: u32::MAX };
+
     /// In the order of places, in which watchers are listed.
     pub(crate) fn to_u64(self) -> u64 {
         u64::from(self.index) << 32 | u64::from(self.generation)

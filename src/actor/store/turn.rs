@@ -88,6 +88,12 @@ impl StoreActor {
         }
     }
 
+    /// Has a turn look whether there is room for what streams wait for.
+    pub(super) fn look_for_room(&mut self, ctx: &mut Context<Self>) {
+        self.hub.look_for_room();
+        self.arm(ctx);
+    }
+
     /// Schedules the next turn, if something is due or left over. Called after every message, as timers
     /// starve while messages come.
     fn arm(&mut self, ctx: &mut Context<Self>) {
@@ -181,7 +187,7 @@ impl StoreActor {
     }
 
     /// Does what a message asks for until the turn is over, one request at least; returns whether
-    /// that was all.
+    /// that was all, or as much as may be answered at once.
     pub(super) fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
         let now = self.now();
         let mut since_clock = 0;
@@ -191,6 +197,9 @@ impl StoreActor {
                 let Some(work) = batch.works.next() else { break };
                 since_clock += if work.task.is_heavy() { CLOCK_GROUP } else { 1 };
                 self.do_one(now, batch, work);
+                if batch.is_full() {
+                    return true;
+                }
                 if since_clock >= CLOCK_GROUP {
                     since_clock = 0;
                     if batch.works.len() > 0 && turn.is_over() {
@@ -207,18 +216,19 @@ impl StoreActor {
     fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
         let access = batch.restriction.as_ref();
         let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
-            Some(error) => Answer::Now(Err(error)),
+            Some(error) => (Answer::Now(Err(error)), 0),
             None => {
                 let Batch { owner, answers, sink, withheld, .. } = batch;
                 self.answer(now, owner, work, answers, sink, withheld)
             }
         };
         self.leases.done(batch.restriction.as_ref(), self.hub.state());
-        batch.answers.push(answer);
+        batch.note(answer);
     }
 
     /// The answers to a message that is done; those that show what is not durable yet are withheld.
-    pub(super) fn conclude(&mut self, batch: Batch) -> Answers {
+    pub(super) fn conclude(&mut self, mut batch: Batch) -> Answers {
+        let rest = batch.take_rest();
         let Batch { sink, answers, withheld, .. } = batch;
         if let Some(ledger) = &mut self.ledger {
             let failed = ledger.failed();
@@ -232,7 +242,7 @@ impl StoreActor {
                 }
             }
         }
-        Answers(answers)
+        Answers { done: answers, rest }
     }
 
     /// Shows what has become durable until the turn is over; returns up to which record answers may be

@@ -22,11 +22,11 @@ fn message(connection: u64, requests: Vec<Request>) -> Requests {
         let task = Task::Store { options: CallOptions::default(), request };
         Work { id: 1, deadline: None, task }
     });
-    let owner = Arc::new(Owner { id: connection, name: String::new(), share: connection });
+    let owner = Arc::new(Owner::unlimited(connection, String::new()));
     Requests { owner, works: works.collect(), sink: Arc::new(Nowhere), restriction: None }
 }
 
-fn is_answered(Answers(answers): &Answers, requests: usize) -> bool {
+fn is_answered(Answers { done: answers, .. }: &Answers, requests: usize) -> bool {
     let done = |answer: &Answer| matches!(answer, Answer::Now(Ok(_)));
     answers.len() == requests && answers.iter().all(done)
 }
@@ -75,7 +75,7 @@ async fn s10_a_message_that_takes_several_turns_is_answered_when_all_of_it_is_du
     requests.extend((0..40).map(|_| get("b")));
     let mut message = message(1, requests);
     message.sink = Arc::new(Told(sender));
-    let Answers(answers) = within(wakeful.store().send(message)).await.unwrap();
+    let Answers { done: answers, .. } = within(wakeful.store().send(message)).await.unwrap();
     let withheld = answers.iter().filter(|answer| matches!(answer, Answer::Withheld)).count();
     assert_eq!((answers.len(), withheld), (41, 1));
     assert_eq!(within(answered.recv()).await, Some(1));

@@ -159,7 +159,7 @@ fn job() -> impl Strategy<Value = (JobRequest, Vec<Touch>)> {
 }
 
 fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
-    (key(), 0..17_u32).prop_map(|(key, which)| {
+    (key(), 0..18_u32).prop_map(|(key, which)| {
         let admin = |request| (request, vec![Touch::Admin]);
         let leases = vec![Touch::Any(&[Action::Write])];
         match which {
@@ -177,6 +177,7 @@ fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
             5 => admin(Request::LeaseList { after: 0, limit: 0 }),
             6 => admin(Request::Compact(1)),
             7 => admin(Request::Status),
+            16 => admin(Request::Gauges),
             8 => admin(Request::Watchers { after: 0, limit: 0 }),
             9 => admin(Request::EndWatcher(1)),
             10 => admin(Request::Snapshot),

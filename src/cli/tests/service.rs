@@ -1,6 +1,7 @@
 //! Leases, and what operators ask.
 
 use super::*;
+use crate::{GaugeInfo, LimitInfo};
 
 #[test]
 fn lease() {
@@ -201,20 +202,32 @@ fn compact_and_status() {
     "#]],
     );
     let status = || {
-        [Answer::Reply(Reply::Status(Box::new(StatusReply {
-            revision: 9,
-            oldest: 5,
-            store_id: 0xabcdef,
-            server_version: "0.1.0".into(),
-            uptime: Duration::from_millis(12_345),
-            ..StatusReply::default()
-        })))]
+        [
+            Answer::Reply(Reply::Status(Box::new(StatusReply {
+                revision: 9,
+                oldest: 5,
+                store_id: 0xabcdef,
+                server_version: "0.1.0".into(),
+                uptime: Duration::from_millis(12_345),
+                ..StatusReply::default()
+            }))),
+            Answer::Reply(Reply::Gauges(vec![GaugeInfo {
+                name: "rpc.total_output_bytes".into(),
+                value: 100,
+            }])),
+            Answer::Reply(Reply::Limits(vec![LimitInfo {
+                name: "rpc.total_output_bytes_max".into(),
+                value: 1_000,
+            }])),
+        ]
     };
     check(
         "status",
         status(),
         expect![[r#"
             > Status
+            > Gauges
+            > Limits
             revision     9 (oldest 5)
             keys         0 (0 bytes)
             history      0 events (0 bytes)
@@ -223,6 +236,7 @@ fn compact_and_status() {
             watches      0 (on 0 streams)
             connections  0
             requests     0
+            output       100 bytes not taken by clients (of 1000)
             journal      none: in memory
             store        0000000000abcdef
             version      0.1.0
@@ -235,7 +249,9 @@ fn compact_and_status() {
         status(),
         expect![[r#"
             > Status
-            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0}
+            > Gauges
+            > Limits
+            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0,"output_bytes":100,"output_bytes_max":1000}
             exit 0
         "#]],
     );

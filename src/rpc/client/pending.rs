@@ -228,7 +228,7 @@ fn names_the_store(request: &Request) -> bool {
         Request::Watchers { after, .. } => *after != 0,
         // The id of a lease to grant is the caller's choice.
         Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
-        Request::Invoke(_) | Request::Services | Request::Limits => false,
+        Request::Invoke(_) | Request::Services | Request::Limits | Request::Gauges => false,
     }
 }
 
@@ -268,6 +268,7 @@ fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
             | Request::ReadSnapshot { .. }
             | Request::Services
             | Request::Limits
+            | Request::Gauges
     )
 }
 
@@ -288,6 +289,6 @@ pub(super) fn revision_of(reply: &Reply) -> Revision {
         Reply::Watchers(reply) => reply.revision,
         Reply::Snapshot(reply) => reply.revision,
         Reply::EndWatcher | Reply::ReadSnapshot(_) | Reply::Job(_) => 0,
-        Reply::Invoke(_) | Reply::Services(_) | Reply::Limits(_) => 0,
+        Reply::Invoke(_) | Reply::Services(_) | Reply::Limits(_) | Reply::Gauges(_) => 0,
     }
 }

@@ -17,7 +17,7 @@ use crate::model::WatchRequest;
 use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are methods of the same name.
-const REQUESTS: [&str; 23] = [
+const REQUESTS: [&str; 24] = [
     "Set",
     "Get",
     "Range",
@@ -40,6 +40,7 @@ const REQUESTS: [&str; 23] = [
     "Login",
     "LeaseKeys",
     "Limits",
+    "Gauges",
     "Job",
 ];
 

@@ -230,6 +230,7 @@ fn requests(golden: &mut Golden) {
     golden.request("Services", Request::Services);
     golden.request("LeaseKeys", Request::LeaseKeys { id: 5, after: "a".into(), limit: 100 });
     golden.request("Limits", Request::Limits);
+    golden.request("Gauges", Request::Gauges);
     golden.call("Login with a password", &Call::Login(Credentials::password("me", "secret")));
     golden.call("Login with a token", &Call::Login(Credentials::token("wakeful_1")));
 }
@@ -353,6 +354,8 @@ fn replies(golden: &mut Golden) {
     golden.reply("LeaseKeys", &Reply::LeaseKeys(page));
     let limit = LimitInfo { name: "store.keys_max".to_owned(), value: 10 };
     golden.reply("Limits", &Reply::Limits(vec![limit]));
+    let gauge = GaugeInfo { name: "rpc.total_output_bytes".to_owned(), value: 10 };
+    golden.reply("Gauges", &Reply::Gauges(vec![gauge]));
     let identity = Identity { name: "me".to_owned(), via: Via::Token };
     golden.wire_reply("Login", &WireReply::Login((&identity).into()));
     let event = Some(Event { kv: kv(), previous: None });

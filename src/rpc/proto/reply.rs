@@ -12,9 +12,9 @@ use super::key_reply::{
 use super::login::WireIdentity;
 use super::{WireEvent, WireKeyRange, millis};
 use crate::model::{
-    Blob, CompactReply, LeaseKeysReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
-    LimitInfo, Reply, SnapshotReply, StatusReply, TxnReply, WaitOutcome, WatcherInfo, WatcherKind,
-    WatchersReply,
+    Blob, CompactReply, GaugeInfo, LeaseKeysReply, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, LimitInfo, Reply, SnapshotReply, StatusReply, TxnReply, WaitOutcome,
+    WatcherInfo, WatcherKind, WatchersReply,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,7 @@ pub(crate) enum WireReply<'a> {
         more: bool,
     },
     Limits(#[serde(borrow)] Vec<WireLimit<'a>>),
+    Gauges(#[serde(borrow)] Vec<WireGauge<'a>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,6 +131,13 @@ pub(crate) struct WireStatus<'a> {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireLimit<'a> {
+    #[serde(borrow)]
+    name: &'a str,
+    value: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WireGauge<'a> {
     #[serde(borrow)]
     name: &'a str,
     value: u64,
@@ -213,6 +221,11 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
                     |limit: &'a LimitInfo| WireLimit { name: &limit.name, value: limit.value };
                 Self::Limits(limits.iter().map(wire).collect())
             }
+            Reply::Gauges(gauges) => {
+                let wire =
+                    |gauge: &'a GaugeInfo| WireGauge { name: &gauge.name, value: gauge.value };
+                Self::Gauges(gauges.iter().map(wire).collect())
+            }
         }
     }
 }
@@ -287,6 +300,13 @@ impl WireReply<'_> {
                     value: wire.value,
                 };
                 Reply::Limits(limits.into_iter().map(info).collect())
+            }
+            Self::Gauges(gauges) => {
+                let info = |wire: WireGauge<'_>| GaugeInfo {
+                    name: wire.name.to_owned(),
+                    value: wire.value,
+                };
+                Reply::Gauges(gauges.into_iter().map(info).collect())
             }
             Self::Wait { .. }
             | Self::StreamOpen

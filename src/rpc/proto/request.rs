@@ -108,6 +108,7 @@ pub(crate) enum WireRequest<'a> {
         limit: u32,
     },
     Limits,
+    Gauges,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,6 +253,7 @@ impl From<WireCall<'_>> for Call {
                 Request::LeaseKeys { id, after: Blob::from(after), limit: limit as usize }
             }
             WireRequest::Limits => Request::Limits,
+            WireRequest::Gauges => Request::Gauges,
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -335,6 +337,7 @@ impl<'a> From<&'a Request> for WireRequest<'a> {
                 Self::LeaseKeys { id: *id, after, limit: saturate(*limit) }
             }
             Request::Limits => Self::Limits,
+            Request::Gauges => Self::Gauges,
         }
     }
 }

@@ -27,6 +27,7 @@ use super::links::check_name;
 use super::outbox::{Mail, Outbox};
 use super::output::{Output, hear_out};
 use crate::auth::Credentials;
+use crate::buffered::Charge;
 use crate::config::RpcConfig;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
@@ -70,6 +71,8 @@ pub(super) struct Connection {
     inbox: Inbox,
     outbox: Arc<Outbox>,
     output: Output,
+    /// What of the output and of the answers is not taken yet.
+    kept: Charge,
     exchange: Exchange,
     allowance: Allowance,
     pause: Pause,
@@ -87,6 +90,8 @@ pub(super) struct Connection {
 enum Event {
     /// There is something in the inbox.
     Received,
+    /// The store may go on with what it has left.
+    Rest,
     /// Output has room again, or a session left something.
     Room,
     /// What is known of users has changed.
@@ -138,6 +143,7 @@ impl Connection {
             service,
             called: None,
             rpc,
+            kept: Charge::new(&outbox.buffered, 0),
             outbox,
             output: Output::default(),
             timer: Box::pin(tokio::time::sleep_until(first_deadline.into())),
@@ -189,7 +195,7 @@ impl Connection {
             // requests from being read and answered.
             let push_room = room.saturating_sub(self.config().output_bytes_max / 2);
             let before = self.output.pending();
-            let filled = self.exchange.fill(self.output.buffer(), room, push_room);
+            let filled = self.exchange.fill(&mut self.output, room, push_room);
             self.output.settle();
             let encoded = self.output.pending().saturating_sub(before);
             pace::note(Duration::from_nanos(encoded as u64 * ENCODED_NANOS));
@@ -205,6 +211,7 @@ impl Connection {
             };
             let went_on = match event {
                 Event::Received => self.process().await,
+                Event::Rest => self.exchange.hand_over().await,
                 Event::Room => Ok(()),
                 Event::Revise => self.exchange.revise().await,
                 Event::Timer => self.check_deadlines(),
@@ -224,6 +231,12 @@ impl Connection {
         self.config().output_bytes_max.saturating_sub(self.output.pending())
     }
 
+    /// Counts what the peer has not taken yet.
+    fn note_kept(&mut self) {
+        self.kept.set(self.output.pending() + self.exchange.answer_bytes());
+        self.exchange.tell_room();
+    }
+
     /// Waits for whatever comes first.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
         let had_room = self.room() > 0;
@@ -241,13 +254,20 @@ impl Connection {
                 Poll::Ready(Ok(())) => self.blocked = None,
                 Poll::Pending => self.note_blocked(wrote > 0),
             }
+            self.note_kept();
             let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
             more = go_on && self.room() > 0 && wrote > 0;
         }
         let open = self.hung_up.is_none();
-        let reads = open && self.may_read() && self.room() > 0 && !self.exchange.has_answers();
+        let rests = self.exchange.has_rest();
+        let room = self.room() > 0;
+        let reads = open && self.may_read() && room && !self.exchange.has_answers() && !rests;
+        let goes_on = room && self.exchange.may_go_on();
         // Not more than the thread has time for, before it looks at the others' sockets.
-        if reads && self.pause.poll(self.rpc.turn_max, cx).is_ready() {
+        if (reads || goes_on) && self.pause.poll(self.rpc.turn_max, cx).is_ready() {
+            if goes_on {
+                return Poll::Ready(Ok(Event::Rest));
+            }
             if self.inbox.full {
                 return Poll::Ready(Ok(Event::Received));
             }

@@ -1,12 +1,14 @@
 //! [`Encoder`]: turns answers into frames.
 
 use super::connection::End;
+use super::large_values::large_values;
+use super::output::Output;
 use super::request_log::RequestLog;
 use crate::actor::message::Done;
 use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
-use crate::model::CallReply;
-use crate::rpc::codec::{CodecError, encode_frame, encode_headed};
+use crate::model::{Blob, CallReply};
+use crate::rpc::codec::{CodecError, encode_frame};
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::json::Replies;
 use crate::rpc::proto::{WireError, WirePush, WireReply, durability_byte};
@@ -33,49 +35,51 @@ impl Encoder {
     /// Appends the answer to the request `id`, in one frame.
     pub(super) fn answer(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         id: u64,
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
         self.log.answered(id, &answer);
         if let Some(json) = &mut self.json {
-            json.answer(out, id, answer, self.durability);
+            json.answer(out.buffer(), id, answer, self.durability);
             return Ok(());
         }
+        let values = answer.as_ref().map(large_values).unwrap_or_default();
         match answer {
             Ok(Done::Reply(CallReply { reply, durability })) => {
-                self.reply(out, id, durability, &WireReply::from(&reply))
+                self.reply(out, id, durability, &WireReply::from(&reply), &values)
             }
             Ok(Done::Waited(outcome)) => {
                 let durability = self.durability;
-                self.reply(out, id, durability, &WireReply::from(&outcome))
+                self.reply(out, id, durability, &WireReply::from(&outcome), &values)
             }
             Ok(Done::Parked(_, revision)) => {
                 let parked = WirePush::Parked { revision };
-                framed(encode_frame(out, Kind::Push, id, 0, &parked, self.frame_bytes_max))
+                framed(encode_frame(out.buffer(), Kind::Push, id, 0, &parked, self.frame_bytes_max))
             }
-            Ok(Done::StreamOpened(_)) => self.reply(out, id, None, &WireReply::StreamOpen),
+            Ok(Done::StreamOpened(_)) => self.reply(out, id, None, &WireReply::StreamOpen, &[]),
             Ok(Done::Watching(revision)) => {
-                self.reply(out, id, None, &WireReply::WatchAdd { revision })
+                self.reply(out, id, None, &WireReply::WatchAdd { revision }, &[])
             }
             Ok(Done::LoggedIn(identity)) => {
-                self.reply(out, id, None, &WireReply::Login((&identity).into()))
+                self.reply(out, id, None, &WireReply::Login((&identity).into()), &[])
             }
-            Ok(Done::WatchCancelled) => self.reply(out, id, None, &WireReply::WatchCancel),
-            Err(error) => self.error(out, id, &error),
+            Ok(Done::WatchCancelled) => self.reply(out, id, None, &WireReply::WatchCancel, &[]),
+            Err(error) => self.error(out.buffer(), id, &error),
         }
     }
 
     fn reply(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         id: u64,
         durability: Option<Durability>,
         reply: &WireReply<'_>,
+        values: &[Blob],
     ) -> Result<(), End> {
         let durability = durability_byte(durability);
         let header = Header { durability, ..Header::bare(Kind::Reply, id) };
-        match encode_headed(out, header, reply, self.frame_bytes_max) {
+        match out.frame(header, reply, self.frame_bytes_max, values) {
             Err(CodecError::TooLarge { bytes, max }) => {
                 // The limits of the store are checked to make this impossible.
                 tracing::error!(bytes, max, "a reply does not fit in a frame");
@@ -83,7 +87,7 @@ impl Encoder {
                 let name = "rpc.frame_bytes_max".to_owned();
                 let details = Details::Limit { name, value: max as u64 };
                 let error = Error::new(ErrorCode::Internal, message).with_details(details);
-                self.error(out, id, &error)
+                self.error(out.buffer(), id, &error)
             }
             encoded => framed(encoded),
         }

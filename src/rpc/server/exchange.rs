@@ -20,12 +20,13 @@ use super::gate::Gate;
 use super::inbox::Fatal;
 use super::jobs::Jobs;
 use super::outbox::{Outbox, Outgoing};
+use super::output::Output;
 use super::streams::Streams;
 use super::withheld::Withheld;
-use crate::actor::AnswerSink;
 use crate::actor::message::{
-    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, Work,
+    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, Room, Work,
 };
+use crate::actor::{AnswerSink, answer_bytes};
 use crate::environment;
 use crate::error::Error;
 use crate::model::{CallReply, Reply, Request};
@@ -35,7 +36,7 @@ use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::session::Session;
 use crate::store::StoreError;
-use crate::watch::{Handle, Owner};
+use crate::watch::Owner;
 
 pub(super) struct Exchange {
     service: Wakeful,
@@ -82,7 +83,8 @@ fn in_flight(id: u64) -> End {
 /// Whether a request is not for the store.
 fn goes_elsewhere(call: &Call) -> bool {
     let Call::Store { request, .. } = call else { return false };
-    matches!(request, Request::Job(_) | Request::Invoke(_) | Request::Services | Request::Limits)
+    use Request as R;
+    matches!(request, R::Job(_) | R::Invoke(_) | R::Services | R::Limits | R::Gauges)
 }
 
 impl Exchange {
@@ -90,7 +92,8 @@ impl Exchange {
         let name = session.peer().to_string();
         // Of others that come later, or after a restart, too.
         let share = environment::random::<u64>().max(1);
-        let owner = Arc::new(Owner { id: session.id(), name, share });
+        let buffered = Arc::clone(&outbox.buffered);
+        let owner = Arc::new(Owner { id: session.id(), name, share, buffered });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
         let mut jobs = Jobs::new(owner.id, gate.is_guarded());
@@ -133,6 +136,7 @@ impl Exchange {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
+            && self.works.is_empty()
             && self.withheld.is_empty()
             && (self.jobs.is_done() || self.hung_up && self.jobs.is_answered())
             && self.calls.len() == 0
@@ -150,6 +154,18 @@ impl Exchange {
 
     pub(super) fn has_answers(&self) -> bool {
         !self.answers.is_empty()
+    }
+
+    /// Whether a part of what was asked for is still to be handed over.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.works.is_empty() || self.jobs.has_rest()
+    }
+
+    /// Whether it may be handed over now: the answers to what came before are encoded.
+    pub(super) fn may_go_on(&self) -> bool {
+        let store = !self.works.is_empty() && self.withheld.is_empty();
+        let queue = self.works.is_empty() && self.jobs.may_go_on();
+        (store || queue) && !self.has_answers()
     }
 
     /// Whether there is something to encode as soon as there is room.
@@ -240,6 +256,9 @@ impl Exchange {
             Request::Limits if !once => {
                 self.reply_here(id, Reply::Limits(self.service.limits()));
             }
+            Request::Gauges if !once => {
+                self.reply_here(id, Reply::Gauges(self.service.gauges()));
+            }
             request => return Some(Call::Store { options, request }),
         }
         None
@@ -274,7 +293,8 @@ impl Exchange {
     }
 
     /// Hands everything asked for to the store and to the queue, as one message each, takes the
-    /// answers of the store, and starts the methods that are called.
+    /// answers of the store, and starts the methods that are called. What the store leaves for want of
+    /// room is handed over by another call, and all else with it.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         self.check_ids()?;
         if !self.works.is_empty() {
@@ -285,9 +305,10 @@ impl Exchange {
             let (owner, restriction) = (Arc::clone(&self.owner), self.gate.restriction());
             let requests = Requests { owner, works, sink, restriction };
             let answers = self.service.store().send(requests).await;
-            let Answers(answers) = answers.map_err(|_| End::Gone)?;
-            self.answers.reserve(answers.len());
-            for (asked, answer) in std::mem::take(&mut self.asked).into_iter().zip(answers) {
+            let Answers { done, rest } = answers.map_err(|_| End::Gone)?;
+            self.answers.reserve(done.len());
+            let mut all = std::mem::take(&mut self.asked).into_iter();
+            for (answer, asked) in done.into_iter().zip(all.by_ref()) {
                 match answer {
                     Answer::Now(answer) => {
                         let id = asked.id;
@@ -299,6 +320,11 @@ impl Exchange {
                         self.withheld.begin(asked.id, large);
                     }
                 }
+            }
+            if !rest.is_empty() {
+                // It goes on when the peer has taken the answers.
+                (self.works, self.asked) = (rest, all.collect());
+                return Ok(());
             }
         }
         // After the store: what a job or a call is about is set before a worker or a method has it.
@@ -356,40 +382,65 @@ impl Exchange {
 
     /// The peer has consumed pushes of a stream.
     pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
-        self.streams.add_credit(id, bytes);
+        let ready = self.streams.add_credit(id, bytes);
+        self.tell_ready(ready);
+    }
+
+    /// Has the store fill the next batch of a stream that takes more.
+    pub(super) fn tell_ready(&self, ready: Option<Ready>) {
+        if let Some(ready) = ready {
+            // bound: one for each batch
+            self.service.store().do_send(ready);
+        }
+    }
+
+    /// Has the store, once there is room again, go on with what it left unread.
+    pub(super) fn tell_room(&self) {
+        if self.owner.buffered.take_paused() {
+            // bound: one for each time that something was left unread
+            self.service.store().do_send(Room(self.owner.id));
+            self.service.queue().do_send(Room(self.owner.id));
+        }
+    }
+
+    /// Returns the bytes of the answers that are not encoded yet.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.answers.iter().map(|(_, answer)| answer_bytes(answer)).sum()
     }
 
     /// Encodes what there is to say, about `room` bytes of it, of pushes about `push_room`.
     pub(super) fn fill(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         room: usize,
         push_room: usize,
     ) -> Result<(), End> {
-        let full = out.len().saturating_add(room);
-        let push_full = out.len().saturating_add(push_room);
-        while out.len() < full
-            && let Some((id, answer)) = self.answers.pop_front()
-        {
-            self.encoder.answer(out, id, answer)?;
-        }
+        let full = out.pending().saturating_add(room);
+        let push_full = out.pending().saturating_add(push_room);
+        self.encode_answers(out, full)?;
         if room > 0 && self.answers.is_empty() {
             for item in self.outbox.take() {
                 self.encode_outgoing(out, item)?;
             }
-            while out.len() < full
-                && let Some((id, answer)) = self.answers.pop_front()
-            {
-                self.encoder.answer(out, id, answer)?;
-            }
+            self.encode_answers(out, full)?;
         }
-        while out.len() < push_full && self.streams.have_more() {
+        while out.pending() < push_full && self.streams.have_more() {
             self.write_push(out)?;
+        }
+        self.tell_room();
+        Ok(())
+    }
+
+    fn encode_answers(&mut self, out: &mut Output, full: usize) -> Result<(), End> {
+        while out.pending() < full
+            && let Some((id, answer)) = self.answers.pop_front()
+        {
+            self.encoder.answer(out, id, answer)?;
         }
         Ok(())
     }
 
-    fn encode_outgoing(&mut self, out: &mut Vec<u8>, item: Outgoing) -> Result<(), End> {
+    fn encode_outgoing(&mut self, out: &mut Output, item: Outgoing) -> Result<(), End> {
         match item {
             Outgoing::Answer(id, outcome) => {
                 // A wait that was cancelled meanwhile has its answer already.
@@ -426,7 +477,7 @@ impl Exchange {
             Outgoing::Goodbye => {
                 self.leaving = true;
                 if !self.is_json() {
-                    encode_bare(out, Kind::Goodbye, 0);
+                    encode_bare(out.buffer(), Kind::Goodbye, 0);
                 }
             }
             Outgoing::Drained => self.jobs.drained(),
@@ -435,26 +486,23 @@ impl Exchange {
     }
 
     /// Writes one frame of a stream's batch.
-    fn write_push(&mut self, out: &mut Vec<u8>) -> Result<(), End> {
+    fn write_push(&mut self, out: &mut Output) -> Result<(), End> {
         if self.is_json() {
-            return self.write_news(out);
+            return self.write_news(out.buffer());
         }
         let max = self.encoder.frame_bytes_max;
         let written = self.streams.write(|stream, writer| writer.write(out, stream, max));
         self.note_written(written)
     }
 
-    /// Has the store fill the next batch of a stream that has used up one.
-    fn note_written(&mut self, written: Result<Option<Handle>, CodecError>) -> Result<(), End> {
-        let used_up = written.map_err(|error| {
+    /// Has the store fill the next batch of a stream that has used up one and takes more.
+    fn note_written(&mut self, written: Result<Option<Ready>, CodecError>) -> Result<(), End> {
+        let ready = written.map_err(|error| {
             tracing::error!(%error, "a push could not be encoded");
             End::Gone
         })?;
         self.pushes += 1;
-        if let Some(stream) = used_up {
-            // bound: one for each batch
-            self.service.store().do_send(Ready(stream));
-        }
+        self.tell_ready(ready);
         Ok(())
     }
 }

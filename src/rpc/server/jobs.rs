@@ -1,6 +1,6 @@
 //! [`Jobs`]: what a connection has asked of the queue, and the jobs it holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::environment::RandomState;
@@ -37,8 +37,10 @@ pub(super) struct Jobs {
     pub(super) user: u64,
     /// The peer has ended in order, or may not come back: it resumes nothing.
     pub(super) parted: bool,
-    /// For the next message to the queue.
-    works: Vec<JobWork>,
+    /// For the queue. One that has a large answer goes to it when the one before is answered.
+    works: VecDeque<JobWork>,
+    /// How many with large answers the queue has.
+    large_asked: usize,
     /// The queue has heard of this connection, and not of its end.
     known: bool,
     /// Nothing is handed out any more, to anybody.
@@ -47,6 +49,8 @@ pub(super) struct Jobs {
 
 struct Pending {
     parks: bool,
+    /// The queue has it, and its answer is large.
+    keeps_others: bool,
     large: bool,
     concern: Concern,
 }
@@ -63,7 +67,8 @@ impl Jobs {
             guard: JobGuard::new(guarded),
             user: 0,
             parted: false,
-            works: Vec::new(),
+            works: VecDeque::new(),
+            large_asked: 0,
             known: false,
             drained: false,
         }
@@ -79,8 +84,18 @@ impl Jobs {
             self.large += usize::from(large);
         }
         self.guard.ask(work.id, request);
-        self.pending.insert(work.id, Pending { parks, large, concern });
-        self.works.push(work);
+        self.pending.insert(work.id, Pending { parks, keeps_others: false, large, concern });
+        self.works.push_back(work);
+    }
+
+    /// Whether something is left that waits until a large answer is encoded.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.works.is_empty()
+    }
+
+    /// Whether the queue has no request any more that has a large answer.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.has_rest() && self.large_asked == 0
     }
 
     /// Whether the request `id` has no answer yet.
@@ -88,7 +103,8 @@ impl Jobs {
         !self.pending.is_empty() && self.pending.contains_key(&id)
     }
 
-    /// Hands everything asked for to the queue, as one message.
+    /// Hands what was asked for to the queue, as one message: up to the first that is to wait for a large
+    /// answer before its own.
     pub(super) fn hand_over(
         &mut self,
         service: &Wakeful,
@@ -99,7 +115,23 @@ impl Jobs {
             return;
         }
         self.known = true;
-        let works = std::mem::take(&mut self.works);
+        let mut works = Vec::with_capacity(self.works.len());
+        while let Some(work) = self.works.pop_front() {
+            if has_large_answer(&work.request) {
+                if self.large_asked > 0 {
+                    self.works.push_front(work);
+                    break;
+                }
+                self.large_asked += 1;
+                if let Some(pending) = self.pending.get_mut(&work.id) {
+                    pending.keeps_others = true;
+                }
+            }
+            works.push(work);
+        }
+        if works.is_empty() {
+            return;
+        }
         // bound: one for each read, and requests in flight are limited
         let (owner, user) = (self.owner, self.user);
         service.queue().do_send(JobWorks { owner, works, sink, restriction, user });
@@ -126,6 +158,7 @@ impl Jobs {
             self.counted -= 1;
             self.large -= usize::from(pending.large);
         }
+        self.large_asked -= usize::from(pending.keeps_others);
         if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
             self.held.note(&pending.concern, reply);
         }
@@ -171,6 +204,8 @@ impl Jobs {
             service.queue().do_send(OwnerGone { owner, may_return });
         }
         self.pending = HashMap::default();
+        self.works.clear();
+        self.large_asked = 0;
         self.held.clear();
         self.guard.clear();
         (self.counted, self.large) = (0, 0);
@@ -187,6 +222,11 @@ pub(super) fn is_large(request: &JobRequest) -> bool {
             | JobRequest::Topics { .. }
             | JobRequest::Schedules
     )
+}
+
+/// Whether its answer may be large and does not wait, so that many could be made at once.
+fn has_large_answer(request: &JobRequest) -> bool {
+    !request.parks() && (is_large(request) || matches!(request, JobRequest::Get(_)))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod gate;
 mod inbox;
 mod job_guard;
 mod jobs;
+mod large_values;
 mod links;
 mod outbox;
 mod output;
@@ -57,6 +58,7 @@ use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use super::socket::Socket;
+use crate::buffered::BufferedBytes;
 use crate::config::RpcConfig;
 use crate::environment;
 use crate::error::Error;
@@ -254,10 +256,13 @@ impl Gauge {
     ) -> Result<Self, Error> {
         let place = admit(service, peer)?;
         let connections = service.connections();
+        let rpc = service.rpc();
+        let (own_max, total_max) = (rpc.output_bytes_max, rpc.total_output_bytes_max);
+        let buffered = BufferedBytes::new(service.buffered(), own_max, total_max);
         connections.fetch_add(1, Ordering::Relaxed);
         let gauge = Self {
             id: environment::next_owner(),
-            outbox: Arc::new(Outbox::default()),
+            outbox: Arc::new(Outbox::new(buffered)),
             connections: Arc::clone(connections),
             open: Arc::clone(open),
             _alive: alive.clone(),

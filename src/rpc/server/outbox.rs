@@ -1,12 +1,14 @@
 //! [`Outbox`]: where sessions leave what a connection is to send.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use crate::actor::AnswerSink;
 use crate::actor::message::Done;
+use crate::actor::{AnswerSink, admit_later, outcome_bytes, refusal};
+use crate::buffered::{Buffered, BufferedBytes, Charge};
 use crate::error::Error;
 use crate::model::{Payload, WaitOutcome};
 use crate::watch::{Batch, Handle};
@@ -15,14 +17,18 @@ use crate::watch::{Batch, Handle};
 ///
 /// Bounded by those who fill it: one answer for each wait and withheld request of the connection,
 /// one batch for each of its streams.
-#[derive(Default)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
+    /// Counts what is kept for the connection, here and elsewhere.
+    pub(super) buffered: Arc<BufferedBytes>,
 }
 
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Outgoing>,
+    /// What the items keep.
+    kept: usize,
+    charge: Option<Charge>,
     closed: bool,
     /// What is known of users has changed.
     revise: bool,
@@ -47,22 +53,71 @@ pub(crate) enum Outgoing {
     Returned(u64, u64, Result<Payload, Error>),
     /// What the stream with this request id is shown. The handle tells it from an earlier stream
     /// with the same id.
-    Show(u64, Handle, Batch),
+    Show(u64, Handle, Buffered<Batch>),
     /// Take no new requests; end when those in flight have.
     Goodbye,
     /// No job is handed out any more, to anybody.
     Drained,
 }
 
+impl Outgoing {
+    /// Refuses what is too large to be kept now and may be refused; returns the bytes that are kept.
+    fn admit(&mut self, buffered: &BufferedBytes) -> usize {
+        match self {
+            Self::Answer(_, outcome) => {
+                let bytes = outcome.as_ref().map_or(0, outcome_bytes);
+                if buffered.allowance().refuses(bytes) {
+                    let what = "the event that was waited for is not kept: the server keeps as many \
+                                answers as it may for clients that do not take them; wait again";
+                    *outcome = Err(refusal(buffered, what));
+                    return 0;
+                }
+                bytes
+            }
+            Self::Withheld(answers) => {
+                answers.iter_mut().map(|(_, it)| admit_later(buffered, it)).sum()
+            }
+            Self::Returned(_, _, result) => {
+                let bytes = result.as_ref().map_or(0, |output| output.bytes().len());
+                if buffered.allowance().refuses(bytes) {
+                    let what = "the method has run, but its result is not kept: the server keeps as \
+                                many answers as it may for clients that do not take them";
+                    *result = Err(refusal(buffered, what));
+                    return 0;
+                }
+                bytes
+            }
+            // A batch has a charge of its own.
+            Self::Show(..) | Self::Goodbye | Self::Drained => 0,
+        }
+    }
+}
+
 impl AnswerSink for Outbox {
     fn take(&self, answers: Vec<(u64, Result<Done, Error>)>) {
         self.push(Outgoing::Withheld(answers));
     }
+
+    fn buffered(&self) -> Option<&Arc<BufferedBytes>> {
+        Some(&self.buffered)
+    }
 }
 
 impl Outbox {
-    pub(crate) fn push(&self, item: Outgoing) {
-        self.change(|queue| queue.items.push_back(item));
+    pub(super) fn new(buffered: BufferedBytes) -> Self {
+        Self { queue: Mutex::default(), buffered: Arc::new(buffered) }
+    }
+
+    pub(crate) fn push(&self, mut item: Outgoing) {
+        let bytes = item.admit(&self.buffered);
+        self.change(|queue| {
+            queue.items.push_back(item);
+            if bytes > 0 {
+                queue.kept += bytes;
+                let charge = || Charge::new(&self.buffered, 0);
+                queue.charge.get_or_insert_with(charge).set(queue.kept);
+            }
+        });
     }
 
     /// Ends the connection, even one whose peer takes no output.
@@ -88,7 +143,10 @@ impl Outbox {
 
     /// Everything there is.
     pub(super) fn take(&self) -> VecDeque<Outgoing> {
-        std::mem::take(&mut self.queue.lock().items)
+        let mut queue = self.queue.lock();
+        // What is taken is counted by the connection.
+        (queue.kept, queue.charge) = (0, None);
+        std::mem::take(&mut queue.items)
     }
 
     /// Ready when it is closed or to be revised, or there is something and `room` for it.

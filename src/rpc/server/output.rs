@@ -1,12 +1,17 @@
 //! [`Output`]: encoded bytes on their way to the socket.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::model::Blob;
+use crate::rpc::codec::{CodecError, encode_headed, encode_pieces};
+use crate::rpc::frame::Header;
 use crate::rpc::socket::Socket;
 
 /// Buffers kept for the next connection that has something to say.
@@ -24,10 +29,29 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Encoded bytes on their way to the socket. Large values among them are written from where they are.
 #[derive(Default)]
 pub(super) struct Output {
+    /// What comes before `bytes`.
+    pieces: VecDeque<Piece>,
+    piece_bytes: usize,
     bytes: Vec<u8>,
+    /// Bytes of the first piece, or of `bytes` without one, that the socket has.
     written: usize,
+}
+
+enum Piece {
+    Own(Vec<u8>),
+    Shared(Blob),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(blob) => blob,
+        }
+    }
 }
 
 impl Output {
@@ -39,9 +63,45 @@ impl Output {
         &mut self.bytes
     }
 
+    /// Appends a value without a copy.
+    fn share(&mut self, blob: &Blob) {
+        if !self.bytes.is_empty() {
+            // What was encoded in small pieces may have room for more than it will ever hold.
+            self.bytes.shrink_to(2 * self.bytes.len());
+            let bytes = std::mem::take(&mut self.bytes);
+            self.piece_bytes += bytes.len();
+            self.pieces.push_back(Piece::Own(bytes));
+        }
+        self.piece_bytes += blob.len();
+        self.pieces.push_back(Piece::Shared(blob.clone()));
+    }
+
+    /// Appends a frame, and `values` that its body holds without a copy; returns the bytes of its body.
+    ///
+    /// # Errors
+    /// As [`encode_pieces`]; nothing was appended.
+    pub(super) fn frame<T: Serialize>(
+        &mut self,
+        header: Header,
+        body: &T,
+        body_bytes_max: usize,
+        values: &[Blob],
+    ) -> Result<usize, CodecError> {
+        if values.is_empty() {
+            return encode_headed(self.buffer(), header, body, body_bytes_max);
+        }
+        encode_pieces(header, body, body_bytes_max, |piece| {
+            let same = |value: &&Blob| std::ptr::eq(&***value, piece);
+            match values.iter().find(same) {
+                Some(value) => self.share(value),
+                None => self.buffer().extend_from_slice(piece),
+            }
+        })
+    }
+
     /// Bytes that the socket has not taken yet.
     pub(super) fn pending(&self) -> usize {
-        self.bytes.len() - self.written
+        self.piece_bytes + self.bytes.len() - self.written
     }
 
     /// Writes as much as the socket takes. Ready when nothing is left; tells how much it wrote.
@@ -52,9 +112,13 @@ impl Output {
     ) -> (usize, Poll<io::Result<()>>) {
         let (wrote, written) = self.write_some(socket, cx);
         // For a peer that is always a little behind, this never becomes empty.
-        if self.written >= COMPACT_BYTES.max(self.pending()) {
+        if self.pieces.is_empty() && self.written >= COMPACT_BYTES.max(self.pending()) {
             self.bytes.drain(..self.written);
             self.written = 0;
+        }
+        if written.is_pending() && self.bytes.capacity() > SPARE_BYTES_MAX {
+            // One who does not read keeps no more than what it is sent.
+            self.bytes.shrink_to(2 * self.bytes.len());
         }
         (wrote, written)
     }
@@ -65,7 +129,17 @@ impl Output {
         cx: &mut Context<'_>,
     ) -> (usize, Poll<io::Result<()>>) {
         let mut wrote = 0;
-        while let Some(rest) = self.bytes.get(self.written..).filter(|rest| !rest.is_empty()) {
+        loop {
+            let first = self.pieces.front().map_or(&*self.bytes, Piece::bytes);
+            let rest = first.get(self.written..).unwrap_or_default();
+            if rest.is_empty() {
+                match self.pieces.pop_front() {
+                    Some(piece) => self.piece_bytes -= piece.bytes().len(),
+                    None => break,
+                }
+                self.written = 0;
+                continue;
+            }
             match Pin::new(&mut *socket).poll_write(cx, rest) {
                 Poll::Pending => return (wrote, Poll::Pending),
                 Poll::Ready(Ok(0)) => {
@@ -90,12 +164,12 @@ impl Output {
     }
 
     fn give_back(&mut self) {
+        self.written = 0;
         if self.bytes.capacity() == 0 {
             return;
         }
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        self.written = 0;
         if bytes.capacity() <= SPARE_BYTES_MAX {
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < SPARE_BUFFERS {
@@ -121,16 +195,13 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::rpc::frame::Kind;
 
     /// A peer that reads all the time, but never everything.
     #[actix_rt::test]
     async fn w9_a_peer_that_is_always_behind_costs_no_more_than_that() {
         const BEHIND: usize = 256 * 1024;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (peer, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (mut peer, (socket, _)) = (peer.unwrap(), accepted.unwrap());
-        let mut socket = Socket::from(socket);
+        let (mut peer, mut socket) = pair().await;
         let mut output = Output::default();
         let (mut sent, mut received) = (0_usize, 0);
         let mut buffer = vec![0; 32 * 1024];
@@ -153,6 +224,64 @@ mod tests {
             let held = output.bytes.capacity();
             assert!(held <= 4 * BEHIND, "{held} bytes for {BEHIND}");
         }
+    }
+
+    async fn pair() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (peer, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        (peer.unwrap(), Socket::from(accepted.unwrap().0))
+    }
+
+    /// Frames of small and large values, some of them shared, are the bytes that they are without.
+    #[actix_rt::test]
+    async fn s10_a_large_value_is_written_from_where_it_is() {
+        let (mut peer, mut socket) = pair().await;
+        let value = |size: usize| Blob::from((0..size).map(|n| (n / 3) as u8).collect::<Vec<_>>());
+        let values = [10, 1_000_000, 0, 16 * 1024, 3_000_000].map(value);
+        let (mut output, mut expected) = (Output::default(), Vec::new());
+        for (id, shares) in (1..).zip([2, 0, 5]) {
+            let body: Vec<_> = values.iter().map(|it| serde_bytes::Bytes::new(it)).collect();
+            let header = Header::bare(Kind::Push, id);
+            let shared = &values[..shares];
+            let bytes = output.frame(header, &body, usize::MAX, shared).unwrap();
+            assert_eq!(encode_headed(&mut expected, header, &body, usize::MAX), Ok(bytes));
+            let refused = output.frame(header, &body, 1000, shared);
+            assert!(matches!(refused, Err(CodecError::TooLarge { .. })));
+        }
+        assert_eq!(output.pending(), expected.len());
+        let own = output.pieces.iter().filter(|piece| matches!(piece, Piece::Own(_)));
+        let own: usize = own.map(|piece| piece.bytes().len()).sum();
+        let not_shared: usize = expected.len() - values.iter().map(|it| it.len()).sum::<usize>();
+        assert!(own + output.bytes.len() < not_shared, "{own} bytes are copied");
+        let mut received = vec![0; expected.len()];
+        let writes = std::future::poll_fn(|cx| output.poll_write(&mut socket, cx).1);
+        let (read, written) = tokio::join!(peer.read_exact(&mut received), writes);
+        written.unwrap();
+        read.unwrap();
+        assert!(received == expected);
+        assert_eq!((output.pending(), output.bytes.capacity()), (0, 0));
+    }
+
+    /// What a peer that does not read costs beyond the value itself, which others may have too.
+    #[actix_rt::test]
+    async fn s10_a_value_that_is_not_read_is_not_copied() {
+        let (peer, mut socket) = pair().await;
+        let value = Blob::from(vec![7; 64 * 1024 * 1024]);
+        let mut output = Output::default();
+        let header = Header::bare(Kind::Reply, 1);
+        let body = serde_bytes::Bytes::new(&value);
+        let values = std::slice::from_ref(&value);
+        output.frame(header, &body, usize::MAX, values).unwrap();
+        let (_, written) =
+            std::future::poll_fn(|cx| Poll::Ready(output.poll_write(&mut socket, cx))).await;
+        assert!(written.is_pending() && output.pending() > 0, "it does not read");
+        let copied = output.pieces.iter().filter_map(|piece| match piece {
+            Piece::Own(bytes) => Some(bytes.capacity()),
+            Piece::Shared(_) => None,
+        });
+        assert!(copied.sum::<usize>() + output.bytes.capacity() < 1024);
+        drop(peer);
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! [`PushWriter`]: turns a batch into push frames, one at a time.
 
+use super::large_values::large_values_of;
+use super::output::Output;
+use crate::buffered::Buffered;
 use crate::config::PUSH_BYTES;
 use crate::error::Error;
-use crate::model::Event;
-use crate::rpc::codec::{CodecError, encode_frame};
-use crate::rpc::frame::Kind;
+use crate::model::{Blob, Event};
+use crate::rpc::codec::CodecError;
+use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::{WireDelivery, WireError, WireEvent, WireKeyValue, WirePush};
 use crate::watch::{Batch, Delivery, News, View};
 
+/// Events of a frame among which large values are looked for: as many small ones fill it.
+const FRAME_EVENTS: usize = 1024;
+
 /// A batch and how far it is written.
 pub(super) struct PushWriter {
-    batch: Batch,
+    batch: Buffered<Batch>,
     delivery: usize,
     /// Events of that delivery already written.
     event: usize,
@@ -26,13 +32,18 @@ pub(super) struct Written {
 }
 
 impl PushWriter {
-    pub(super) fn new(batch: Batch) -> Self {
+    pub(super) fn new(batch: Buffered<Batch>) -> Self {
         Self { batch, delivery: 0, event: 0, own: false }
     }
 
     /// One that the store does not wait for.
     pub(super) fn own(batch: Batch) -> Self {
-        Self { own: true, ..Self::new(batch) }
+        Self { own: true, ..Self::new(Buffered::uncounted(batch)) }
+    }
+
+    /// Notes whether what is left of it waits for credit.
+    pub(super) fn set_uncredited(&mut self, is_uncredited: bool) {
+        self.batch.set_uncredited(is_uncredited);
     }
 
     pub(super) fn is_own(&self) -> bool {
@@ -60,11 +71,27 @@ impl PushWriter {
     /// Appends the next frame to `out`.
     pub(super) fn write(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         stream: u64,
         body_bytes_max: usize,
     ) -> Result<Written, CodecError> {
-        self.write_by(|push| encode_frame(out, Kind::Push, stream, 0, push, body_bytes_max))
+        let (header, values) = (Header::bare(Kind::Push, stream), self.large_values());
+        self.write_by(|push| out.frame(header, push, body_bytes_max, &values))
+    }
+
+    /// The values of the next frame, and maybe of others, that are too large to be copied.
+    fn large_values(&self) -> Vec<Blob> {
+        match self.batch.deliveries.get(self.delivery).map(|delivery| &delivery.news) {
+            Some(News::Events { first, .. }) => {
+                let next = self.batch.events.iter().skip(*first as usize + self.event);
+                let kvs = next.take(FRAME_EVENTS).flat_map(|event| {
+                    std::iter::once(&event.kv).chain(&event.previous).map(|kv| &**kv)
+                });
+                large_values_of(kvs)
+            }
+            Some(News::Snapshot { kvs, .. }) => large_values_of(kvs.iter().map(|kv| &**kv)),
+            _ => Vec::new(),
+        }
     }
 
     /// Has `write` write the next push, and tell its length.

@@ -94,6 +94,7 @@ fn of_request(request: &Request) -> Cow<'static, str> {
         Request::ReadSnapshot { .. } => "ReadSnapshot",
         Request::Services => "Services",
         Request::Limits => "Limits",
+        Request::Gauges => "Gauges",
         // Whatever a client says is a name of a method is escaped.
         Request::Invoke(invocation) => return invocation.method.escape_debug().to_string().into(),
         Request::Job(request) => of_job(request),

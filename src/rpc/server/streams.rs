@@ -6,7 +6,9 @@ use crate::environment::RandomState;
 
 use super::asked::{Awaits, Interest};
 use super::push_writer::{PushWriter, Written};
+use crate::actor::message::Ready;
 use crate::auth::Access;
+use crate::buffered::Buffered;
 use crate::rpc::codec::CodecError;
 use crate::store::StoreError;
 use crate::watch::{Batch, Handle};
@@ -24,6 +26,8 @@ struct Stream {
     handle: Handle,
     /// Bytes of pushes that the client will still take.
     credit: i64,
+    /// The store knows that the client takes more, or has filled a batch that is not used up.
+    asked: bool,
     /// Watches that have not ended.
     watches: usize,
     /// What they are about, where there are users.
@@ -37,6 +41,14 @@ struct Stream {
 }
 
 impl Stream {
+    /// What the store is told if the client takes more, and it does not know.
+    fn ask(&mut self) -> Option<Ready> {
+        let credit = usize::try_from(self.credit).unwrap_or(0);
+        let asks = credit > 0 && !self.asked;
+        self.asked |= asks;
+        asks.then_some(Ready(self.handle, credit))
+    }
+
     fn end(&mut self, watch_id: u64) {
         self.watches = self.watches.saturating_sub(1);
         self.interests.remove(&watch_id);
@@ -49,6 +61,7 @@ impl Streams {
         let stream = Stream {
             handle,
             credit,
+            asked: credit > 0,
             watches: 0,
             interests: HashMap::default(),
             cut: false,
@@ -120,24 +133,26 @@ impl Streams {
         self.open.values().all(|stream| stream.watches == 0)
     }
 
-    /// The peer has consumed pushes of a stream.
-    pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
+    /// The peer has consumed pushes of a stream. Returns what the store is to be told.
+    pub(super) fn add_credit(&mut self, id: u64, bytes: u32) -> Option<Ready> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = stream.credit.saturating_add(i64::from(bytes));
         }
         self.list(id);
+        self.open.get_mut(&id)?.ask()
     }
 
-    /// The peer asks for one push of a stream, however long.
-    pub(super) fn allow_one(&mut self, id: u64) {
+    /// The peer asks for one push of a stream, however long. Returns what the store is to be told.
+    pub(super) fn allow_one(&mut self, id: u64) -> Option<Ready> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = 1;
         }
         self.list(id);
+        self.open.get_mut(&id)?.ask()
     }
 
     /// Takes what a stream is to show. The handle tells it from an earlier one with the same id.
-    pub(super) fn show(&mut self, id: u64, handle: Handle, batch: Batch) {
+    pub(super) fn show(&mut self, id: u64, handle: Handle, batch: Buffered<Batch>) {
         if let Some(stream) = self.open.get_mut(&id)
             && stream.handle == handle
         {
@@ -155,12 +170,12 @@ impl Streams {
         !self.sendable.is_empty()
     }
 
-    /// Has `write` write one push of the stream whose turn it is; the stream, if that used up its
-    /// batch.
+    /// Has `write` write one push of the stream whose turn it is; returns what the store is told if
+    /// that used up its batch and the client takes more.
     pub(super) fn write(
         &mut self,
         write: impl FnOnce(u64, &mut PushWriter) -> Result<Written, CodecError>,
-    ) -> Result<Option<Handle>, CodecError> {
+    ) -> Result<Option<Ready>, CodecError> {
         let Some(id) = self.sendable.pop_front() else { return Ok(None) };
         let Some(stream) = self.open.get_mut(&id) else { return Ok(None) };
         stream.listed = false;
@@ -174,19 +189,21 @@ impl Streams {
         if done {
             stream.batches.pop_front();
         }
-        let used_up = (done && !own).then_some(stream.handle);
+        stream.asked &= !done || own;
+        let ready = stream.ask();
         self.list(id);
-        Ok(used_up)
+        Ok(ready)
     }
 
     /// Lists a stream as sendable if it is.
     fn list(&mut self, id: u64) {
         if let Some(stream) = self.open.get_mut(&id)
-            && !stream.batches.is_empty()
-            && stream.credit > 0
-            && !std::mem::replace(&mut stream.listed, true)
+            && let Some(batch) = stream.batches.front_mut()
         {
-            self.sendable.push_back(id);
+            batch.set_uncredited(stream.credit <= 0);
+            if stream.credit > 0 && !std::mem::replace(&mut stream.listed, true) {
+                self.sendable.push_back(id);
+            }
         }
     }
 }

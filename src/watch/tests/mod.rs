@@ -1,6 +1,7 @@
 //! The hub against a model of its promises, the promises one by one, and what once went wrong.
 
 mod against_the_model;
+mod buffered;
 mod journaled;
 mod promises;
 mod regressions;
@@ -14,6 +15,7 @@ use super::batch::{Batch, News};
 use super::hub::{Answer, Hub, NextBatch};
 use super::wait::WaitStart;
 use super::watcher::{Handle, Owner, Role};
+use crate::buffered::{Buffered, BufferedBytes};
 use crate::config::{Config, StoreConfig, WatchConfig};
 use crate::model::{
     DeleteRequest, Event, EventKind, KeyRange, LeaseGrantRequest, Reply, Request, Revision,
@@ -38,7 +40,7 @@ fn hub_with(change: impl FnOnce(&mut StoreConfig, &mut WatchConfig)) -> TestHub 
 }
 
 fn owner(id: u64) -> Arc<Owner> {
-    Arc::new(Owner { id, name: format!("owner {id}"), share: id })
+    Arc::new(Owner::unlimited(id, format!("owner {id}")))
 }
 
 fn prefix(prefix: &str) -> KeyRange {
@@ -74,7 +76,7 @@ impl TestHub {
     }
 
     fn stream_of(&mut self, party: u32) -> Handle {
-        self.open_stream(&owner(1), || party).unwrap()
+        self.open_stream(&owner(1), usize::MAX, || party).unwrap()
     }
 
     fn parked(&mut self, party: u32, request: WaitRequest) -> Handle {
@@ -101,7 +103,7 @@ impl TestHub {
     }
 
     /// What the next ready stream is shown; `None` when there is nothing.
-    fn batch(&mut self) -> Option<(Handle, Batch)> {
+    fn batch(&mut self) -> Option<(Handle, Buffered<Batch>)> {
         loop {
             match self.next_batch() {
                 NextBatch::Batch(handle, batch) => return Some((handle, batch)),
@@ -116,7 +118,7 @@ impl TestHub {
         let mut shown = Vec::new();
         while let Some((handle, batch)) = self.batch() {
             shown.extend(batch_text(&batch));
-            self.ready(handle);
+            self.ready(handle, usize::MAX);
         }
         shown
     }
@@ -138,7 +140,7 @@ impl TestHub {
         assert_eq!((self.watchers.len(), self.streams.len(), self.waits), (0, 0, 0));
         assert_eq!(self.registry.len(), 0);
         assert!(self.owners.is_empty() && self.deadlines.is_empty());
-        assert!(self.searching.is_empty() && self.touched.is_empty());
+        assert!(self.searching.is_empty() && self.touched.is_empty() && self.paused.is_empty());
     }
 }
 

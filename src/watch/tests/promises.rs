@@ -39,7 +39,7 @@ fn w2_w3_every_event_once_however_batches_fall() {
                     let list = if delivery.watch_id == 1 { &mut seen.0 } else { &mut seen.1 };
                     list.extend(batch.events_of(first, count).iter().map(event_text));
                 }
-                hub.ready(handle);
+                hub.ready(handle, usize::MAX);
             }
         }
         hub.shown();
@@ -105,7 +105,7 @@ fn w6_progress_marks_say_how_far_it_is_complete() {
     hub.advance(3 * SECOND);
     hub.advance(4 * SECOND);
     assert!(hub.batch().is_none(), "the consumer is not ready");
-    hub.ready(stream);
+    hub.ready(stream, usize::MAX);
     assert_eq!(hub.shown(), ["1: nothing up to 4"], "once, however many were due");
 }
 
@@ -124,7 +124,7 @@ fn w7_a_snapshot_then_changes_without_gap_or_repeat() {
         let (_, batch) = hub.batch().expect("a page between any two writes");
         shown.extend(batch_text(&batch));
         hub.txn(&[write]);
-        hub.ready(stream);
+        hub.ready(stream, usize::MAX);
     }
     shown.extend(hub.shown());
     let expected = [
@@ -191,7 +191,7 @@ fn w9_a_consumer_that_is_never_ready_costs_no_memory() {
         while let Some((handle, batch)) = hub.batch() {
             read += usize::from(handle == other) * batch.events.len();
             if handle == other {
-                hub.ready(handle);
+                hub.ready(handle, usize::MAX);
             }
         }
         hub.set_to("a", "v");
@@ -202,7 +202,7 @@ fn w9_a_consumer_that_is_never_ready_costs_no_memory() {
     assert_eq!(read, 100_001 - 1, "the other stream saw them all");
     assert_eq!(hub.state().history().len(), 1_000);
 
-    hub.ready(stuck);
+    hub.ready(stuck, usize::MAX);
     let ended = hub.shown();
     assert_eq!(ended.len(), 9, "{ended:?}");
     assert!(ended.iter().all(|end| end.ends_with(": Overtaken { resume: 99003 }")), "{ended:?}");
@@ -244,7 +244,7 @@ fn latest_shows_the_newest_of_each_key_and_counts_the_rest() {
     }
     hub.set_to("c", "v");
     hub.delete_in(KeyRange::key("b"));
-    hub.ready(stream);
+    hub.ready(stream, usize::MAX);
     assert_eq!(hub.shown(), ["1: 11a 13c 14-b up to 14, 9 skipped"]);
 }
 

@@ -85,8 +85,8 @@ fn s10_a_page_of_a_snapshot_looks_at_no_more_than_a_batch_may() {
         match next {
             NextBatch::Batch(handle, batch) => {
                 assert_eq!(handle, stream);
-                shown.extend(batch.deliveries.into_iter().map(|delivery| delivery.news));
-                hub.ready(handle);
+                shown.extend(batch.deliveries.iter().map(|delivery| delivery.news.clone()));
+                hub.ready(handle, usize::MAX);
             }
             NextBatch::Again => {}
             NextBatch::Idle => break,
@@ -163,7 +163,7 @@ fn s10_watches_that_are_behind_cost_a_set_nothing() {
     }
     let steps = hub.state().steps_taken() - before;
     assert!(steps <= 2 * 100, "{steps} steps");
-    hub.ready(stream);
+    hub.ready(stream, usize::MAX);
     let shown = hub.shown();
     let up_to = format!(" up to {}", hub.state().revision());
     let up_to_date = shown.iter().filter(|text| text.ends_with(&up_to));

@@ -22,6 +22,20 @@ pub(super) struct World {
     /// Streams, by party.
     streams: BTreeMap<u32, Showing>,
     parties: u32,
+    /// What each owner may keep is little, so that streams often wait for room.
+    owners: [Arc<Owner>; 3],
+}
+
+fn owners() -> [Arc<Owner>; 3] {
+    let total = Arc::default();
+    let of = |id| match id {
+        0 => owner(0),
+        _ => {
+            let buffered = Arc::new(BufferedBytes::new(&total, 300, 500));
+            Arc::new(Owner { id, name: format!("owner {id}"), share: id, buffered })
+        }
+    };
+    [0, 1, 2].map(of)
 }
 
 struct Waiting {
@@ -38,6 +52,8 @@ struct Showing {
     handle: Handle,
     owner: u64,
     ready: bool,
+    /// What it was shown last, until it is ready again.
+    kept: Option<Buffered<Batch>>,
     watches: BTreeMap<u64, Watching>,
 }
 
@@ -61,6 +77,7 @@ impl World {
             waits: BTreeMap::new(),
             streams: BTreeMap::new(),
             parties: 0,
+            owners: owners(),
         }
     }
 
@@ -191,8 +208,10 @@ impl World {
         loop {
             for (handle, showing) in handles.iter().zip(self.streams.values_mut()) {
                 showing.ready = true;
-                self.hub.ready(*handle);
+                showing.kept = None;
+                self.hub.ready(*handle, usize::MAX);
             }
+            self.hub.look_for_room();
             let showed = self.show();
             if self.hub.must_advance(self.now) {
                 self.advance();

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 1, 6, 7, 8, 9 | bytes that are wrong | `framing` |
 //! | 2, 3, 4, 10, 16 | peers that are slow, silent or gone | `slow` |
+//! | 10 | what is kept for those who do not take it | `memory` |
 //! | 5, 11, 12, 13, 14, 15 | too much of something | `floods` |
 //! | 17, 18, 19 | clients that die, ask again, or no longer wait | `clients` |
 //! | 20, 21, 22, 23, 24, 25 | faults of the server, its disk, its power; its stop | `faults` |
@@ -28,6 +29,7 @@ mod framing;
 mod json;
 mod links;
 mod logs;
+mod memory;
 mod slow;
 mod victim;
 

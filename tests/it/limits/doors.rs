@@ -6,7 +6,7 @@ use wakeful::{Error, ErrorCode, MethodContext, Methods, Service, Wakeful};
 
 use super::{Row, refusal, typed};
 use crate::support::body::{self, Body};
-use crate::support::raw::{PONG, Raw, frame, request};
+use crate::support::raw::{ERROR, PONG, Raw, frame, request};
 
 /// Opens a second connection, which is refused.
 fn second(addr: SocketAddr) -> Error {
@@ -54,6 +54,17 @@ fn frames() -> Vec<Row> {
             let mut raw = Raw::open(addr);
             raw.send(&frame(PONG, 0, 9, b"").repeat(6));
             typed(raw.refused())
+        }),
+        Row::over_tcp("rpc.total_output_bytes_max", "64KiB", 64 << 10, |addr| {
+            let (mut raw, mut deaf) = (Raw::open(addr), Raw::open(addr));
+            raw.set(b"big", &vec![b'x'; 1 << 20]);
+            deaf.send(&(1..=60).flat_map(|id| request(id, body::get(b"big"))).collect::<Vec<_>>());
+            loop {
+                let frame = raw.call(body::get(b"big"));
+                if frame.kind == ERROR {
+                    return typed(frame.refusal());
+                }
+            }
         }),
         Row::over_tcp("rpc.frame_bytes_max", "9MiB", 9 << 20, |addr| {
             let mut raw = Raw::open(addr);

@@ -16,7 +16,7 @@ pub(super) const QUIET: &[(&str, &str)] = &[
     ("rpc.turn_max", "the next turn goes on"),
     ("rpc.json_depth_max", "the connection closes: JSON that is not read has no id to answer to"),
     ("rpc.json_id_bytes_max", "the connection closes: there is no id to answer to"),
-    ("rpc.output_bytes_max", "what comes after waits in the socket"),
+    ("rpc.output_bytes_max", "what comes after waits in the socket, or is not read from history"),
     ("rpc.handshake_timeout", "a time: the connection closes with a Protocol error that names it"),
     ("rpc.frame_timeout", "a time: the connection closes with a Protocol error that names it"),
     ("rpc.write_timeout", "a time: the connection of a peer that reads nothing closes"),

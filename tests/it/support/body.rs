@@ -88,6 +88,10 @@ pub(crate) fn txn_of_sets(sets: &[(&[u8], &[u8])]) -> Body {
     body.u64(0)
 }
 
+pub(crate) fn delete(range: Body) -> Body {
+    Body::request(3).then(range).u8(0)
+}
+
 pub(crate) fn compact(revision: u64) -> Body {
     Body::request(10).u64(revision)
 }

@@ -11,8 +11,13 @@ fn job(variant: u32) -> Body {
 
 /// One job, as the topic has it.
 pub(crate) fn push(topic: &[u8], payload: &[u8]) -> Body {
+    push_or_wait(topic, payload, 0)
+}
+
+/// The same, which waits for room.
+pub(crate) fn push_or_wait(topic: &[u8], payload: &[u8], wait_ms: u64) -> Body {
     let fields = Body::new().bytes(topic).bytes(payload).u8(0).u32(1).u8(0).u8(0).u64(0);
-    job(0).u64(1).then(fields).u8(0).u8(0).u8(0).u64(0)
+    job(0).u64(1).then(fields).u8(0).u8(0).u8(0).u64(wait_ms)
 }
 
 pub(crate) fn reserve(topic: &[u8], credits: u32, wait_ms: u64) -> Body {

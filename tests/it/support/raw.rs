@@ -171,6 +171,16 @@ impl Raw {
         body::read_status(&self.call(body::status()).body)
     }
 
+    /// Returns how many bytes the server keeps for clients that have not taken them.
+    pub(crate) fn kept(&mut self) -> u64 {
+        let frame = self.call(Body::request(27));
+        let mut reader = frame.reply(27);
+        let gauges = reader.list(|reader| (reader.text(), reader.u64()));
+        reader.end();
+        let kept = gauges.into_iter().find(|(name, _)| name == "rpc.total_output_bytes");
+        kept.expect("it is counted").1
+    }
+
     /// Opens a stream of watches; tells its id.
     pub(crate) fn open_stream(&mut self, window_bytes: u32) -> u64 {
         let frame = self.call(body::stream_open(window_bytes));

@@ -192,6 +192,7 @@ async fn what_names_things_of_a_store_is_not_sent_to_another() {
         Request::LeaseGrant(LeaseGrantRequest { id: 5, ttl: Duration::from_secs(1) }),
         Request::Status,
         Request::Limits,
+        Request::Gauges,
     ];
     let server = Server::start().await;
     let (client, peer) = server.connect().await;

@@ -36,7 +36,8 @@ impl Connection {
     /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
     pub(super) fn check_deadlines(&mut self) -> Result<(), End> {
         let now = environment::now();
-        if !self.may_read() || self.room() == 0 || self.exchange.has_answers() {
+        let waits = self.exchange.has_answers() || self.exchange.has_rest();
+        if !self.may_read() || self.room() == 0 || waits {
             // It is this side that does not read: the peer may have said all it should.
             (self.heard, self.pinged) = (now, None);
             self.inbox.partial_since = self.inbox.partial_since.map(|_| now);

@@ -13,7 +13,6 @@ use crate::rpc::proto::Call;
 use crate::rpc::server::gate::{Revised, login_over};
 use crate::rpc::server::jobs::OWN_ID;
 use crate::store::{StoreError, share_of};
-use crate::watch::Owner;
 
 impl Exchange {
     /// Whether the peer has to log in, and has not.
@@ -41,7 +40,7 @@ impl Exchange {
             self.jobs.user = self.gate.user();
             let name = format!("{} as {}", self.owner.name, identity.name);
             let share = share_of(&identity.name);
-            self.owner = Arc::new(Owner { id: self.owner.id, name, share });
+            self.rename_owner(name, share);
         }
         self.answers.push_back((id, answer.map(Done::LoggedIn)));
         Ok(())
@@ -74,10 +73,27 @@ impl Exchange {
                 Err(End::Fatal(Fatal::Error(login_over())))
             }
             Revised::Changed(access) => {
+                self.refuse_denied_rest(&access);
                 self.end_denied_waits(&access);
                 self.end_denied_calls(&access);
                 self.jobs.revise(&self.service, &access, Arc::clone(&self.outbox) as _);
                 self.end_denied_watches(&access).await
+            }
+        }
+    }
+
+    /// Refuses what is not permitted any more of what the store has left.
+    fn refuse_denied_rest(&mut self, access: &Access) {
+        for work in &mut self.works {
+            let permit = match &work.task {
+                Task::Store { request, .. } => access.permits(request),
+                Task::Wait { request, .. } => access.permits_wait(request),
+                Task::OpenStream { .. } => access.permits_stream(),
+                Task::Watch { request, .. } => access.permits_watch(request),
+                Task::CancelWatch { .. } | Task::Refused(_) => Ok(()),
+            };
+            if let Err(need) = permit {
+                work.task = Task::Refused(need.into());
             }
         }
     }

@@ -151,7 +151,8 @@ impl Exchange {
             refuse(out, &id, why);
             return;
         }
-        self.streams.allow_one(watch);
+        let ready = self.streams.allow_one(watch);
+        self.tell_ready(ready);
     }
 
     /// Answers with one push of the watch whose turn it is, if its news are still asked for.

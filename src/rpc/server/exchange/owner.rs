@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Exchange;
-use crate::store::share_of;
+use crate::store::{ShareId, share_of};
 use crate::watch::Owner;
 
 impl Exchange {
@@ -23,7 +23,12 @@ impl Exchange {
             name += &format!(" as {}", identity.name);
             share = share_of(&identity.name);
         }
-        self.owner = Arc::new(Owner { id: self.owner.id, name, share });
+        self.rename_owner(name, share);
+    }
+
+    pub(super) fn rename_owner(&mut self, name: String, share: ShareId) {
+        let buffered = Arc::clone(&self.owner.buffered);
+        self.owner = Arc::new(Owner { id: self.owner.id, name, share, buffered });
     }
 
     /// Whether the peer has not begun yet.

@@ -44,7 +44,8 @@ impl Exchange {
                 let outbox = Arc::clone(&self.outbox);
                 let show = move |stream, batch| outbox.push(Outgoing::Show(id, stream, batch));
                 let outlet = Outlet::Stream(Box::new(show));
-                (About::Open { window_bytes }, Task::OpenStream { outlet })
+                let credit = window_bytes as usize;
+                (About::Open { window_bytes }, Task::OpenStream { outlet, credit })
             }
             Ok(Call::WatchAdd { stream: id, watch_id, watch: request }) => {
                 let task = match self.stream_ref(id) {

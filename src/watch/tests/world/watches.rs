@@ -11,11 +11,19 @@ impl World {
         self.parties += 1;
         let party = self.parties;
         let full = self.streams.len() >= self.config.watch.streams_max;
-        match self.hub.open_stream(&owner(owner_id), || party) {
+        match self
+            .hub
+            .open_stream(&Arc::clone(&self.owners[owner_id as usize]), usize::MAX, || party)
+        {
             Ok(handle) => {
                 assert!(!full);
-                let showing =
-                    Showing { handle, owner: owner_id, ready: true, watches: BTreeMap::new() };
+                let showing = Showing {
+                    handle,
+                    owner: owner_id,
+                    ready: true,
+                    kept: None,
+                    watches: BTreeMap::new(),
+                };
                 self.streams.insert(party, showing);
             }
             Err(error) => assert!(full && reason(&error) == "watch.streams_max"),
@@ -75,7 +83,9 @@ impl World {
         let Some(party) = self.nth_stream(n) else { return };
         let showing = self.streams.get_mut(&party).unwrap();
         showing.ready = true;
-        self.hub.ready(showing.handle);
+        showing.kept = None;
+        self.hub.ready(showing.handle, usize::MAX);
+        self.hub.note_room(showing.owner);
     }
 
     /// Takes what the next stream is shown; tells whether there was a turn to take.
@@ -85,11 +95,15 @@ impl World {
             NextBatch::Again => return true,
             NextBatch::Idle => return false,
         };
-        self.take_batch(handle, &batch);
+        let party = self.take_batch(handle, &batch);
+        if let Some(showing) = self.streams.get_mut(&party) {
+            showing.kept = Some(batch);
+        }
         true
     }
 
-    pub(super) fn take_batch(&mut self, handle: Handle, batch: &Batch) {
+    /// Checks what a stream is shown; returns its party.
+    pub(super) fn take_batch(&mut self, handle: Handle, batch: &Batch) -> u32 {
         let party = *self.hub.party(handle).expect("a stream that is there");
         let showing = self.streams.get_mut(&party).expect("a stream that is open");
         assert!(std::mem::take(&mut showing.ready), "at most one batch ahead of its consumer");
@@ -105,6 +119,7 @@ impl World {
                 showing.watches.remove(&id);
             }
         }
+        party
     }
 
     fn reasons_against_watch(&self, request: &WatchRequest) -> Reasons {
@@ -187,7 +202,11 @@ impl Watching {
                 everything.into_iter().rev().filter(|event| seen.insert(&event.kv.key)).collect();
             expected.retain(|event| newest.contains(event));
         }
-        assert_eq!(events.iter().collect::<Vec<_>>(), expected);
+        let shown = expected.iter().map(|event| Event {
+            kv: Arc::clone(&event.kv),
+            previous: event.previous.clone().filter(|_| self.request.previous),
+        });
+        assert_eq!(events, shown.collect::<Vec<_>>());
         assert_eq!(skipped as usize, all - expected.len());
         self.shown = revision;
     }

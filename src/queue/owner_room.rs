@@ -1,0 +1,112 @@
+//! What is kept for those who wait: reserves that get no jobs while their owner does not take its
+//! answers, and the bytes of pushes that wait for room.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::park::What;
+use super::{ParkId, State, TopicNo};
+use crate::buffered::{BufferedBytes, Charge};
+
+/// Reserves that go on at once.
+const GROUP: usize = 64;
+
+/// What an owner may keep, where that is limited.
+#[derive(Debug, Default)]
+pub(super) struct OwnerRoom {
+    buffered: Option<Arc<BufferedBytes>>,
+    /// Bytes of the jobs that it was handed in this turn, which are not counted yet.
+    handed: usize,
+    /// Its reserves that wait until it has taken what it was handed.
+    pub(super) held_back: BTreeSet<ParkId>,
+}
+
+impl OwnerRoom {
+    /// Whether it may be handed no more jobs now.
+    fn is_full(&self) -> bool {
+        let full = |buffered: &Arc<BufferedBytes>| self.handed >= buffered.allowance().bytes;
+        self.buffered.as_ref().is_some_and(full)
+    }
+}
+
+impl State {
+    /// Counts what is kept for a request that waits.
+    pub(crate) fn count_for(&mut self, park: ParkId, buffered: &Arc<BufferedBytes>) {
+        let Some(parked) = self.parties.parked.get_mut(&park) else { return };
+        match &mut parked.what {
+            What::Push { bytes, charge, .. } => {
+                let mut counted = Charge::new(buffered, *bytes);
+                // The peer cannot take it, so it is not to hold up what it can.
+                counted.set_uncredited(true);
+                *charge = Some(counted);
+            }
+            What::Reserve(_) => {
+                if let Some(owner) = self.parties.owners.get_mut(&parked.owner) {
+                    owner.room.buffered.get_or_insert_with(|| Arc::clone(buffered));
+                }
+            }
+            What::Revoked => {}
+        }
+    }
+
+    /// Puts aside the first reserves of a topic whose owners may be handed no more jobs; takes them off
+    /// `budget`.
+    pub(super) fn put_full_aside(&mut self, number: TopicNo, budget: &mut usize) {
+        while *budget > 0
+            && let Some(topic) = self.topics.get_mut(number as usize)
+            && let Some(park) = topic.reserves.first().copied()
+            && let Some(parked) = self.parties.parked.get(&park)
+            && let Some(owner) = self.parties.owners.get_mut(&parked.owner)
+            && owner.room.is_full()
+        {
+            *budget -= 1;
+            topic.reserves.remove(&park);
+            topic.held_back.insert(park);
+            owner.room.held_back.insert(park);
+            owner.room.buffered.iter().for_each(|buffered| buffered.note_paused());
+        }
+    }
+
+    /// Notes that an owner was handed a job; returns whether it may be handed no more.
+    pub(super) fn note_handed(&mut self, owner: u64, bytes: usize) -> bool {
+        let Some(it) = self.parties.owners.get_mut(&owner) else { return false };
+        if it.room.buffered.is_none() {
+            return false;
+        }
+        if it.room.handed == 0 {
+            self.parties.handed.push(owner);
+        }
+        it.room.handed += bytes;
+        it.room.is_full()
+    }
+
+    /// Forgets what was handed out in the turns before, which is counted by now.
+    pub(super) fn forget_handed(&mut self) {
+        for owner in std::mem::take(&mut self.parties.handed) {
+            if let Some(it) = self.parties.owners.get_mut(&owner) {
+                it.room.handed = 0;
+            }
+        }
+    }
+
+    /// Goes on with some reserves of an owner that has room again.
+    pub(crate) fn note_room(&mut self, owner: u64) {
+        for _ in 0..GROUP {
+            let Some(it) = self.parties.owners.get_mut(&owner) else { return };
+            let Some(park) = it.room.held_back.pop_first() else { return };
+            let parked = self.parties.parked.get(&park);
+            let Some(What::Reserve(ask)) = parked.map(|parked| &parked.what) else { continue };
+            let topic = ask.topic;
+            if let Some(it) = self.topics.get_mut(topic as usize) {
+                it.held_back.remove(&park);
+                it.reserves.insert(park);
+            }
+            self.heat(topic);
+        }
+        if let Some(it) = self.parties.owners.get(&owner)
+            && !it.room.held_back.is_empty()
+        {
+            it.room.buffered.iter().for_each(|buffered| buffered.note_paused());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! [`PausedStreams`]: streams that are read for when there is room for what they show.
+
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use super::hub::Hub;
+use super::watcher::{Handle, Owner};
+
+/// Streams that go on at once.
+const GROUP: usize = 16;
+
+/// Owners that are looked at when it is not known for whom there is room.
+const OWNERS: usize = 64;
+
+/// Streams whose owners keep as much as they may, by owner.
+#[derive(Debug, Default)]
+pub(super) struct PausedStreams {
+    streams: BTreeSet<(u64, Handle)>,
+    /// Owners for whom there may be room.
+    roomy: BTreeSet<u64>,
+    /// The last owner that was looked at.
+    turn: u64,
+}
+
+impl PausedStreams {
+    pub(super) fn remove(&mut self, stream: &(u64, Handle)) {
+        self.streams.remove(stream);
+    }
+
+    pub(super) fn may_go_on(&self) -> bool {
+        !self.roomy.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.roomy.is_empty()
+    }
+
+    /// Returns the first paused streams of `owner`.
+    fn first_of(&self, owner: u64, count: usize) -> Vec<Handle> {
+        let own = self.streams.range((owner, Handle::FIRST)..=(owner, Handle::LAST));
+        own.take(count).map(|(_, handle)| *handle).collect()
+    }
+
+    /// Returns the next owner after the last, the first after all.
+    fn next_owner(&mut self) -> Option<u64> {
+        let after = (Excluded((self.turn, Handle::LAST)), Unbounded);
+        let next = self.streams.range(after).next().or_else(|| self.streams.first());
+        self.turn = next?.0;
+        Some(self.turn)
+    }
+}
+
+impl<P> Hub<P> {
+    /// Keeps a stream from being read for until its owner has room.
+    pub(super) fn pause(&mut self, owner: &Arc<Owner>, handle: Handle) {
+        owner.buffered.note_paused();
+        self.paused.streams.insert((owner.id, handle));
+    }
+
+    /// Notes that there may be room for what is read for `owner`.
+    pub(crate) fn note_room(&mut self, owner: u64) {
+        if !self.paused.first_of(owner, 1).is_empty() {
+            self.paused.roomy.insert(owner);
+        }
+    }
+
+    /// Looks whether there is room for some of those who are paused: what others keep tells nobody.
+    pub(crate) fn look_for_room(&mut self) {
+        for _ in 0..OWNERS {
+            let Some(owner) = self.paused.next_owner() else { break };
+            if !self.paused.roomy.insert(owner) {
+                break;
+            }
+        }
+    }
+
+    /// Lists some paused streams for whom there is room.
+    pub(super) fn resume_paused(&mut self) {
+        while let Some(owner) = self.paused.roomy.first().copied() {
+            let some = self.paused.first_of(owner, GROUP);
+            let first = some.first().and_then(|handle| self.stream(*handle).ok());
+            let buffered = first.map(|stream| Arc::clone(&stream.owner.buffered));
+            if let Some(buffered) = &buffered
+                && buffered.allowance().bytes == 0
+            {
+                buffered.note_paused();
+                self.paused.roomy.remove(&owner);
+                continue;
+            }
+            if some.len() < GROUP {
+                self.paused.roomy.remove(&owner);
+            }
+            for handle in some {
+                self.paused.remove(&(owner, handle));
+                self.touched.push_back(handle);
+            }
+            if !self.touched.is_empty() {
+                return;
+            }
+        }
+    }
+}
