@@ -5,7 +5,9 @@ import struct
 
 PREFACE = b"WAKEFUL\x01"
 REQUEST, REPLY, ERROR, PING, PONG = 3, 4, 5, 9, 10
-SET, RANGE, DELETE, TXN, LEASE_GRANT, LEASE_TIME_TO_LIVE, COMPACT = 0, 2, 3, 4, 5, 8, 10
+SET, GET, RANGE, DELETE, TXN, LEASE_GRANT, LEASE_TIME_TO_LIVE, COMPACT = 0, 1, 2, 3, 4, 5, 8, 10
+WAIT, STREAM_OPEN, WATCH_ADD, JOB = 14, 15, 16, 20
+JOB_PUSH, JOB_RESERVE, JOB_SET_TOPIC = 0, 1, 12
 
 
 def u32(number):
@@ -37,6 +39,42 @@ def set_key(key, value, lease=0):
     return request(SET, blob(key) + blob(value) + u64(lease) + u64(0) + b"\x00\x00")
 
 
+def get_key(key):
+    return request(GET, blob(key) + u64(0))
+
+
+def one_key(key):
+    return u32(0) + blob(key)
+
+
+def open_stream(window_bytes):
+    return request(STREAM_OPEN, u32(window_bytes))
+
+
+def watch_key(stream, key):
+    """Shows puts and deletes of a key from now on."""
+    options = b"\x01\x01\x00\x00" + u64(0) + b"\x00"
+    return request(WATCH_ADD, u64(stream) + u64(1) + one_key(key) + u32(0) + options)
+
+
+def wait_changed(key, timeout_ms):
+    return request(WAIT, one_key(key) + u32(0) + b"\x00\x01" + u64(timeout_ms))
+
+
+def push_job(topic, payload, wait_ms=0):
+    job = blob(topic) + blob(payload) + b"\x00" + u32(1) + b"\x00\x00" + u64(0)
+    return request(JOB, u32(JOB_PUSH) + u64(1) + job + b"\x00\x00\x00" + u64(wait_ms))
+
+
+def reserve_job(topic, wait_ms):
+    return request(JOB, u32(JOB_RESERVE) + blob(topic) + u32(1) + b"\x01" + u64(wait_ms) + b"\x00")
+
+
+def set_topic_jobs_max(topic, jobs_max):
+    settings = b"\x00\x00\x01" + u64(jobs_max) + bytes(6)
+    return request(JOB, u32(JOB_SET_TOPIC) + blob(topic) + settings)
+
+
 def read_range(*fields, **named):
     return request(RANGE, range_fields(*fields, **named))
 
@@ -53,9 +91,14 @@ def txn_of_ranges(count, *fields, **named):
 class Connection:
     """One connection; requests go out as bytes, answers are counted."""
 
-    def __init__(self, addr):
+    def __init__(self, addr, receive_bytes=None):
         host, port = addr.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=120)
+        self.socket = socket.socket()
+        if receive_bytes:
+            # Before it connects, so that the kernel announces no more.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(120)
+        self.socket.connect((host, int(port)))
         self.input = self.socket.makefile("rb", 1 << 20)
         self.last = 0
         hello = blob(b"bench") + blob(b"")

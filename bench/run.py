@@ -17,6 +17,7 @@ import login
 import memory
 import start
 import turns
+import unread
 from results import Run
 from servers import Missing, say
 
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "json": jsonrpc,
     "login": login,
     "turns": turns,
+    "unread": unread,
 }
 OPEN_FILES = 65_536
 

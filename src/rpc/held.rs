@@ -1,18 +1,51 @@
 //! [`Held`]: the jobs that came over a connection, as either end of it knows.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use crate::environment::RandomState;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId, JobReply, JobRequest, Reservation};
 
-/// Jobs that came over a connection and are not known to have left it, each with its epoch and topic.
+/// As many jobs are held before those whose time is over are looked for.
+const MANY: usize = 1024;
+
+/// How long after its time a job may still be held, as the queue takes it back a turn later.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Jobs that came over a connection and are not known to have left it.
 ///
-/// One that is settled by others, or whose time is over, is let go when something is asked of it.
-#[derive(Debug, Default)]
+/// One that is settled by others is let go when something is asked of it, or when many are held and its
+/// time is long over: so a worker that settles nothing costs no more than the jobs that it holds.
+#[derive(Debug)]
 pub(super) struct Held {
-    jobs: HashMap<JobId, (u32, Blob), RandomState>,
+    jobs: HashMap<JobId, Hold, RandomState>,
+    /// How long a job is held where its worker does not say.
+    visibility: Duration,
+    /// At as many, those whose time is over are looked for.
+    many: usize,
+}
+
+#[derive(Debug)]
+struct Hold {
+    epoch: u32,
+    topic: Blob,
+    visibility: Duration,
+    /// When its time is over; `None` for never.
+    until: Option<Instant>,
+}
+
+impl Hold {
+    fn new(epoch: u32, topic: Blob, visibility: Duration, now: Instant) -> Self {
+        Self { epoch, topic, visibility, until: now.checked_add(visibility) }
+    }
+
+    /// Its time begins anew.
+    fn touch(&mut self, visibility: Option<Duration>, now: Instant) {
+        self.visibility = visibility.unwrap_or(self.visibility);
+        self.until = now.checked_add(self.visibility);
+    }
 }
 
 /// Which jobs a request asks something of.
@@ -21,6 +54,8 @@ pub(super) struct Concern {
     reservations: Vec<Reservation>,
     /// Whether those are held no more when it is done.
     settles: bool,
+    /// How long those that it gives, or touches, are held, if it says so.
+    visibility: Option<Duration>,
 }
 
 impl Concern {
@@ -28,16 +63,20 @@ impl Concern {
         match request {
             JobRequest::Settle(settlements) => {
                 let reservations = settlements.iter().map(|settlement| settlement.reservation);
-                Self { reservations: reservations.collect(), settles: true }
+                Self { reservations: reservations.collect(), settles: true, visibility: None }
             }
-            JobRequest::Touch { reservations, .. } => {
-                Self { reservations: reservations.clone(), settles: false }
+            JobRequest::Touch { reservations, visibility } => {
+                let (reservations, visibility) = (reservations.clone(), *visibility);
+                Self { reservations, settles: false, visibility }
             }
             JobRequest::Progress { reservation, .. } => {
-                Self { reservations: vec![*reservation], settles: false }
+                Self { reservations: vec![*reservation], ..Self::default() }
             }
             JobRequest::Resume(reservations) => {
-                Self { reservations: reservations.clone(), settles: false }
+                Self { reservations: reservations.clone(), ..Self::default() }
+            }
+            JobRequest::Reserve(reserve) => {
+                Self { visibility: reserve.visibility, ..Self::default() }
             }
             _ => Self::default(),
         }
@@ -53,28 +92,63 @@ impl Concern {
 }
 
 impl Held {
+    /// `visibility` is how long a job is held where its worker does not say.
+    pub(super) fn new(visibility: Duration) -> Self {
+        Self { jobs: HashMap::default(), visibility, many: MANY }
+    }
+
     /// Notes what the answer to a request says.
-    pub(super) fn note(&mut self, concern: &Concern, reply: &JobReply) {
+    pub(super) fn note(
+        &mut self,
+        concern: &Concern,
+        reply: &JobReply,
+        now: impl FnOnce() -> Instant,
+    ) {
         match reply {
-            JobReply::Reserved(jobs) => {
-                let jobs = jobs.iter().map(|job| (job.reservation, job.topic.clone()));
-                self.jobs.extend(jobs.map(|(it, topic)| (it.id, (it.epoch, topic))));
+            JobReply::Reserved(jobs) if !jobs.is_empty() => {
+                let (now, visibility) = (now(), concern.visibility.unwrap_or(self.visibility));
+                for job in jobs {
+                    let Reservation { id, epoch } = job.reservation;
+                    self.jobs.insert(id, Hold::new(epoch, job.topic.clone(), visibility, now));
+                }
+                self.forget_late(now);
             }
             JobReply::Settled(answers) => {
-                let each = concern.reservations.iter().zip(answers);
-                each.filter(|(_, answer)| concern.ends(answer)).for_each(|(it, _)| self.let_go(it));
+                let now = now();
+                for (reservation, answer) in concern.reservations.iter().zip(answers) {
+                    if concern.ends(answer) {
+                        self.let_go(reservation);
+                    } else if answer.is_none() && self.contains(reservation) {
+                        let hold = self.jobs.get_mut(&reservation.id);
+                        hold.into_iter().for_each(|hold| hold.touch(concern.visibility, now));
+                    }
+                }
             }
             JobReply::Revoked(lost) => lost.iter().for_each(|it| self.let_go(it)),
             JobReply::Resumed(topics) => {
+                let (now, visibility) = (now(), self.visibility);
                 for (it, topic) in concern.reservations.iter().zip(topics) {
                     match topic {
-                        Some(topic) => drop(self.jobs.insert(it.id, (it.epoch, topic.clone()))),
+                        Some(topic) => {
+                            let hold = Hold::new(it.epoch, topic.clone(), visibility, now);
+                            self.jobs.insert(it.id, hold);
+                        }
                         None => self.let_go(it),
                     }
                 }
             }
             _ => {}
         }
+    }
+
+    /// Lets go the jobs whose time is long over, if many are held.
+    fn forget_late(&mut self, now: Instant) {
+        if self.jobs.len() < self.many {
+            return;
+        }
+        let is_late = |until: Instant| now.saturating_duration_since(until) > GRACE;
+        self.jobs.retain(|_, hold| !hold.until.is_some_and(is_late));
+        self.many = MANY.max(2 * self.jobs.len());
     }
 
     /// By another epoch than the last it was another hand-out, which ends nothing.
@@ -85,7 +159,7 @@ impl Held {
     }
 
     pub(super) fn contains(&self, reservation: &Reservation) -> bool {
-        self.jobs.get(&reservation.id).is_some_and(|(epoch, _)| *epoch == reservation.epoch)
+        self.jobs.get(&reservation.id).is_some_and(|hold| hold.epoch == reservation.epoch)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -93,16 +167,64 @@ impl Held {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Reservation> {
-        self.jobs.iter().map(|(id, (epoch, _))| Reservation { id: *id, epoch: *epoch })
+        self.jobs.iter().map(|(id, hold)| Reservation { id: *id, epoch: hold.epoch })
     }
 
     /// Takes out those of some topics.
     pub(super) fn take_of(&mut self, mut of: impl FnMut(&Blob) -> bool) -> Vec<Reservation> {
-        let taken = self.jobs.extract_if(|_, (_, topic)| of(topic));
-        taken.map(|(id, (epoch, _))| Reservation { id, epoch }).collect()
+        let taken = self.jobs.extract_if(|_, hold| of(&hold.topic));
+        taken.map(|(id, hold)| Reservation { id, epoch: hold.epoch }).collect()
     }
 
     pub(super) fn clear(&mut self) {
         self.jobs = HashMap::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ReserveRequest, ReservedJob};
+
+    fn given(id: JobId) -> JobReply {
+        JobReply::Reserved(vec![ReservedJob {
+            reservation: Reservation { id, epoch: 1 },
+            topic: "t".into(),
+            payload: "p".into(),
+            index: None,
+            order_key: None,
+            failures: 0,
+            losses: 0,
+            pushed: 0,
+        }])
+    }
+
+    #[test]
+    fn s10_a_worker_that_settles_nothing_costs_no_more_than_the_jobs_it_holds() {
+        let begun = Instant::now();
+        let mut held = Held::new(Duration::from_secs(30));
+        let long = ReserveRequest {
+            visibility: Some(Duration::from_secs(3_600)),
+            ..ReserveRequest::new("t")
+        };
+        let long = Concern::of(&JobRequest::Reserve(long));
+        let touched = Reservation { id: 1, epoch: 1 };
+        let touch = JobRequest::Touch { reservations: vec![touched], visibility: None };
+        let touch = Concern::of(&touch);
+        held.note(&Concern::default(), &given(1), || begun);
+        held.note(&long, &given(2), || begun);
+        for second in 0..3_500_u64 {
+            let now = begun + Duration::from_secs(second);
+            held.note(&touch, &JobReply::Settled(vec![None]), || now);
+            for n in 0..20 {
+                held.note(&Concern::default(), &given(3 + second * 20 + n), || now);
+            }
+            // Those of 90 s at 20 a second are not known to be over.
+            assert!(held.jobs.len() <= 2 * (91 * 20 + 2) + 20, "{} jobs", held.jobs.len());
+            let last = Reservation { id: 22 + second * 20, epoch: 1 };
+            assert!(
+                [touched, Reservation { id: 2, epoch: 1 }, last].iter().all(|it| held.contains(it))
+            );
+        }
     }
 }

@@ -256,7 +256,7 @@ impl Session {
     /// is not left before they are settled.
     pub(super) fn note_jobs(&mut self, call: &Call, outcome: &Outcome) {
         if let (Some(request), Some(reply)) = (job_of(call), job_reply(outcome)) {
-            self.held.note(&Concern::of(request), reply);
+            self.held.note(&Concern::of(request), reply, Instant::now);
         }
     }
 

@@ -107,7 +107,8 @@ impl Session {
             requests_in_flight_max: 0,
             store_id: welcome.store_id,
             revision: 0,
-            held: Held::default(),
+            // How long the server lets jobs be held is not known here.
+            held: Held::new(Duration::MAX),
             resuming: Resuming::default(),
             config,
         };

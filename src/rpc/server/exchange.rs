@@ -96,7 +96,8 @@ impl Exchange {
         let owner = Arc::new(Owner { id: session.id(), name, share, buffered });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
-        let mut jobs = Jobs::new(owner.id, gate.is_guarded());
+        let mut jobs =
+            Jobs::new(owner.id, gate.is_guarded(), service.config().queue.visibility_default);
         jobs.user = gate.user();
         let calls = Calls::new(gate.is_guarded());
         Self {

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::environment::RandomState;
+use crate::environment::{self, RandomState};
 
 use super::job_guard::JobGuard;
 use crate::actor::AnswerSink;
@@ -56,14 +57,15 @@ struct Pending {
 }
 
 impl Jobs {
-    /// `guarded` where there are users, and what they may do can change.
-    pub(super) fn new(owner: OwnerId, guarded: bool) -> Self {
+    /// `guarded` where there are users, and what they may do can change; `visibility` is how long a job is
+    /// held where its worker does not say.
+    pub(super) fn new(owner: OwnerId, guarded: bool, visibility: Duration) -> Self {
         Self {
             owner,
             pending: HashMap::default(),
             counted: 0,
             large: 0,
-            held: Held::default(),
+            held: Held::new(visibility),
             guard: JobGuard::new(guarded),
             user: 0,
             parted: false,
@@ -160,7 +162,7 @@ impl Jobs {
         }
         self.large_asked -= usize::from(pending.keeps_others);
         if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
-            self.held.note(&pending.concern, reply);
+            self.held.note(&pending.concern, reply, environment::now);
         }
         true
     }
@@ -231,8 +233,6 @@ fn has_large_answer(request: &JobRequest) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::error::ErrorCode;
     use crate::model::{JobReply, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn r1_only_requests_that_do_not_park_take_the_place_of_others() {
-        let mut jobs = Jobs::new(5, false);
+        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         ask(&mut jobs, 2, reserve(Duration::from_secs(1)));
         ask(&mut jobs, 3, JobRequest::Schedules);
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn r5_a_worker_is_done_when_its_jobs_are_settled() {
-        let mut jobs = Jobs::new(5, false);
+        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]));
         assert!(!jobs.is_done());
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_that_others_settled_is_let_go_when_it_is_touched() {
-        let mut jobs = Jobs::new(5, false);
+        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]));
         let reservations = vec![FIRST, OTHER];
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_whose_settlement_is_refused_is_held_until_nothing_is_handed_out() {
-        let mut jobs = Jobs::new(5, false);
+        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST]));
         ask(&mut jobs, 2, settle(FIRST));
