@@ -95,3 +95,72 @@ impl BuildHasher for RandomState {
         self.0.build_hasher()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// Where a simulation comes by.
+    const ROOMS: [&str; 9] = [
+        "actor",
+        "journal",
+        "model",
+        "queue",
+        "rpc/client",
+        "rpc/server",
+        "store",
+        "watch",
+        "service",
+    ];
+
+    /// What is not the same in two runs of one seed.
+    const OUTSIDE: [&str; 6] = [
+        "Instant::now()",
+        "SystemTime::now()",
+        ".elapsed()",
+        "rand::random",
+        "ahash::",
+        "HashMap::new()",
+    ];
+
+    /// What only threads do, of which a simulation has none, and timers of tokio, whose clock is paused.
+    const ALLOWED: [(&str, &str); 2] = [
+        ("journal/thread.rs", "let until = Instant::now() + RETRY;"),
+        ("", "tokio::time::Instant::now()"),
+    ];
+
+    fn look(at: &Path, found: &mut Vec<String>) {
+        if at.is_dir() {
+            if at.ends_with("tests") {
+                return;
+            }
+            for entry in fs::read_dir(at).unwrap() {
+                look(&entry.unwrap().path(), found);
+            }
+            return;
+        }
+        let text = fs::read_to_string(at).unwrap();
+        // Tests are at the end of their file.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for line in code.lines() {
+            let allowed = |(file, what): &(&str, &str)| {
+                line.contains(what) && at.to_string_lossy().ends_with(file)
+            };
+            let outside = OUTSIDE.iter().any(|it| line.contains(it));
+            if outside && !line.trim_start().starts_with("//") && !ALLOWED.iter().any(allowed) {
+                found.push(format!("{}: {}", at.display(), line.trim()));
+            }
+        }
+    }
+
+    #[test]
+    fn rooms_take_time_and_randomness_from_the_environment() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = Vec::new();
+        ROOMS.iter().for_each(|room| look(&source.join(room), &mut found));
+        look(&source.join("pace.rs"), &mut found);
+        look(&source.join("service.rs"), &mut found);
+        assert!(found.is_empty(), "two runs of one seed would differ by {found:#?}");
+    }
+}

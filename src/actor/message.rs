@@ -366,3 +366,9 @@ pub(crate) struct EndJobs;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct HaltQueue;
+
+/// Asks the queue whether every job is in exactly one place.
+#[cfg(any(test, feature = "cli"))]
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), String>")]
+pub(crate) struct Audit;

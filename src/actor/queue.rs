@@ -497,3 +497,12 @@ impl Handler<EndJobs> for QueueActor {
         ctx.stop();
     }
 }
+
+#[cfg(any(test, feature = "cli"))]
+impl Handler<super::message::Audit> for QueueActor {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, _: super::message::Audit, _: &mut Self::Context) -> Self::Result {
+        self.queue.borrow().audit()
+    }
+}

@@ -29,6 +29,18 @@ struct Simulated {
     lives: bool,
     /// What one reading of the clock takes at most, nanoseconds: work takes time, so that turns end.
     reading_ns_max: u64,
+    /// Turns of the store since they were last taken, and what it had counted at the end of the last.
+    turns: Vec<Turn>,
+    counted: Turn,
+}
+
+/// What a turn of the store took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Turn {
+    /// Keys and events that it looked at.
+    pub(crate) steps: u64,
+    /// Requests that it did.
+    pub(crate) requests: u64,
 }
 
 /// Gives this thread an environment that follows from `seed`, until the value is dropped.
@@ -46,6 +58,8 @@ pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> En
         shown: begun,
         lives: false,
         reading_ns_max,
+        turns: Vec::new(),
+        counted: Turn::default(),
     }));
     ENTERED.set(true);
     Entered(())
@@ -74,12 +88,29 @@ pub(crate) fn begin_life() {
     with(|it| {
         it.time_of_day += it.shown.saturating_duration_since(it.begun);
         (it.begun, it.shown, it.lives) = (now, now, true);
+        (it.turns, it.counted) = (Vec::new(), Turn::default());
     });
 }
 
 /// Ends a life, before its runtime is dropped.
 pub(crate) fn end_life() {
     with(|it| it.lives = false);
+}
+
+/// Notes that a turn of the store ends, which has taken so many steps and requests so far in its life.
+pub(crate) fn note_turn(steps: u64, requests: u64) {
+    with(|it| {
+        let before = std::mem::replace(&mut it.counted, Turn { steps, requests });
+        it.turns.push(Turn {
+            steps: steps.saturating_sub(before.steps),
+            requests: requests.saturating_sub(before.requests),
+        });
+    });
+}
+
+/// Returns the turns of the store since this was last asked for.
+pub(crate) fn take_turns() -> Vec<Turn> {
+    with(|it| std::mem::take(&mut it.turns)).unwrap_or_default()
 }
 
 /// Sets the machine's time of day, by milliseconds ahead or back.

@@ -6,6 +6,8 @@
 //! and when it is read back.
 
 mod apply;
+#[cfg(any(test, feature = "cli"))]
+mod audit;
 mod calendar;
 mod change;
 mod check;

@@ -58,7 +58,7 @@ impl State {
     }
 
     /// Keys and events that all requests so far have looked at.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "cli"))]
     pub(crate) fn steps_taken(&self) -> u64 {
         self.steps_taken.get()
     }

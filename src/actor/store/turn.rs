@@ -46,6 +46,8 @@ impl StoreActor {
 
     /// [`finish`](Self::finish), with `batches_min` batches however little time there is.
     fn finish_with(&mut self, turn: &Turn, batches_min: usize, ctx: &mut Context<Self>) {
+        #[cfg(any(test, feature = "cli"))]
+        crate::environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
         self.hand_over();
         self.send_answers();
         let mut looks = 0;

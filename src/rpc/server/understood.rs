@@ -1,7 +1,5 @@
 //! What an inbox makes of bytes, however they come; for tests and fuzzers.
 
-use std::time::Instant;
-
 use super::inbox::{Fatal, Inbox, Received};
 use crate::config::RpcConfig;
 use crate::rpc::json::{Ask, What};
@@ -15,7 +13,7 @@ pub(crate) fn understood<'a>(
     config: &RpcConfig,
 ) -> Vec<String> {
     let (mut inbox, mut told) = (Inbox::new(), Vec::new());
-    let now = Instant::now();
+    let now = crate::environment::now();
     for piece in pieces {
         let mut taken_in = inbox.push(piece, now, config);
         loop {

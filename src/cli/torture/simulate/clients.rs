@@ -9,8 +9,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::told::Told;
 use super::super::{WRITERS, jobs, load};
+use super::attack::attack;
+use super::owner::{Owner, attend, own};
 use super::wire::Network;
-use crate::{Client, ClientConfig};
+use crate::{Client, ClientConfig, Revision};
 
 /// Longest pause of a client that was refused before it tries again, milliseconds.
 const PAUSE_MS_MAX: u64 = 20;
@@ -18,9 +20,26 @@ const PAUSE_MS_MAX: u64 = 20;
 /// Most jobs that a worker takes before it leaves with the last of them.
 const JOBS_MAX: usize = 40;
 
-/// Starts the clients.
-pub(super) fn bring(network: &Network, told: &Arc<Mutex<Told>>, seed: u64) {
+/// What clients know.
+pub(super) struct Known {
+    pub(super) told: Arc<Mutex<Told>>,
+    pub(super) owners: Vec<Arc<Mutex<Owner>>>,
+}
+
+/// Starts the clients of a life that goes on with the revision `next`.
+pub(super) fn bring(network: &Network, known: Known, next: Revision, attackers: usize, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
+    let Known { told, owners } = known;
+    for owner in owners {
+        let (owned, seed) = (owner.clone(), chance.random());
+        again(network, "an owner", chance.random(), move |client| own(client, owned.clone(), seed));
+        again(network, "a watcher of an owner", chance.random(), move |client| {
+            attend(client, owner.clone(), next)
+        });
+    }
+    for _ in 0..attackers {
+        actix_rt::spawn(attack(network.clone(), chance.random()));
+    }
     for number in 0..WRITERS {
         let told = told.clone();
         again(network, "a writer", chance.random(), move |client| {

@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_rt::System;
@@ -14,15 +15,17 @@ use siphasher::sip::SipHasher13;
 use tokio::runtime::Builder;
 
 use super::super::told::Told;
-use super::super::{check, jobs};
-use super::clients;
+use super::super::{WRITERS, check, jobs};
+use super::clients::{self, Known};
 use super::faults::{Fault, Faults};
+use super::judge::{Found, Verdict, judge};
 use super::labour::labour;
+use super::owner::Owner;
 use super::trace::{Event, Trace};
 use super::wire::Network;
 use crate::environment::simulated;
 use crate::journal::FaultyDisk;
-use crate::{Config, Wakeful};
+use crate::{Config, Durability, Operations, Wakeful};
 
 /// Longest life, milliseconds.
 const LIFE_MS_MAX: u64 = 400;
@@ -44,9 +47,27 @@ enum End {
     Stop,
 }
 
+/// Clients that own keys.
+const OWNERS: u64 = 3;
+
+/// What clients know at the end of a life, against which the next is checked.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) told: Told,
+    owners: Vec<Owner>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self { told: Told::new(WRITERS), owners: (0..OWNERS).map(Owner::new).collect() }
+    }
+}
+
 /// What happens in a life.
 pub(super) struct Plan {
     end: End,
+    durability: Durability,
+    attackers: usize,
     lasts: Duration,
     /// The change of the disk with which it ends, if that comes first.
     changes: Option<u64>,
@@ -66,8 +87,12 @@ impl Plan {
             _ => End::Cut,
         };
         let sudden = end != End::Stop && chance.random_bool(0.5);
+        // What a power cut leaves is a promise of the other one.
+        let lax = end != End::Cut && chance.random_bool(0.3);
         Self {
             end,
+            durability: if lax { Durability::Interval } else { Durability::Fsync },
+            attackers: if chance.random_bool(0.5) { chance.random_range(1..=3) } else { 0 },
             lasts: Duration::from_millis(chance.random_range(1..=LIFE_MS_MAX)),
             changes: sudden.then(|| chance.random_range(1..=CHANGES_MAX)),
             faults: Faults::draw(chance, end != End::Stop),
@@ -80,6 +105,8 @@ impl Plan {
     pub(super) fn last(chance: &mut StdRng) -> Self {
         Self {
             end: End::Stop,
+            durability: Durability::Fsync,
+            attackers: 0,
             lasts: Duration::ZERO,
             changes: None,
             faults: Faults::none(),
@@ -89,8 +116,8 @@ impl Plan {
     }
 }
 
-/// Has a service live on `disk`, and checks what it finds there against `told`; returns what is on the
-/// disk when it has ended, and what was told by then.
+/// Has a service live on `disk`, and checks what it finds there against `world`; returns what is on the
+/// disk when it has ended, and what clients know by then.
 ///
 /// # Errors
 /// A sentence that says which promise was broken, and how.
@@ -98,26 +125,32 @@ pub(super) fn live(
     number: u64,
     disk: FaultyDisk,
     config: &Config,
-    told: &Told,
+    world: &World,
     trace: &Trace,
     plan: &Plan,
-) -> Result<(FaultyDisk, Told), String> {
+    found: &mut Found,
+) -> Result<(FaultyDisk, World), String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let system = System::with_tokio_rt(|| runtime);
     let lived = system.block_on(async {
         simulated::begin_life();
-        let kind = format!("{:?} after {:?} or {:?} changes", plan.end, plan.lasts, plan.changes);
+        let Plan { end, durability, attackers, lasts, changes, .. } = plan;
+        let kind = format!(
+            "{durability:?}, {attackers} attackers, {end:?} after {lasts:?} or {changes:?} changes"
+        );
         trace.note(Event::Life { number, kind });
         let life = Life { disk, trace, chance: StdRng::seed_from_u64(plan.seed), failed: false };
-        life.run(config.clone(), plan, told).await
+        let mut config = config.clone();
+        config.journal.durability = plan.durability;
+        life.run(config, plan, world, found).await
     });
     simulated::end_life();
     drop(system);
-    let (disk, told) = lived?;
+    let (disk, world) = lived?;
     let how = format!("the process has ended: {:?}", plan.end);
     trace.note(Event::End { how, digest: digest_of(&disk) });
-    Ok((disk, told))
+    Ok((disk, world))
 }
 
 struct Life<'a> {
@@ -133,8 +166,9 @@ impl Life<'_> {
         mut self,
         config: Config,
         plan: &Plan,
-        told: &Told,
-    ) -> Result<(FaultyDisk, Told), String> {
+        world: &World,
+        found: &mut Found,
+    ) -> Result<(FaultyDisk, World), String> {
         let disk = self.disk.clone();
         if plan.finishes {
             // Jobs are due by the time of day, however wrong it was.
@@ -142,18 +176,23 @@ impl Life<'_> {
         }
         let (labour, hired) = labour();
         let on = Arc::new(disk.clone());
-        let wakeful = Wakeful::open_by(labour, on, config, Path::new("/data"))
+        let wakeful = Wakeful::open_by(labour, on, config.clone(), Path::new("/data"))
             .map_err(|error| format!("a store that was cut off does not open: {error}"))?;
         actix_rt::spawn(hired.work(disk.clone(), self.trace.clone(), self.chance.random()));
-        let mut found = told.clone();
-        in_time("the check of a service that is back", check::check(&wakeful, &mut found))
-            .await??;
-        let told = Arc::new(Mutex::new(found));
+        let mut known = world.clone();
+        in_time("the check of a service that is back", check_all(&wakeful, &mut known)).await??;
+        let verdict = Verdict::default();
+        let happened = self.trace.happened();
+        actix_rt::spawn(judge(wakeful.clone(), config, happened, verdict.clone()));
+        let World { told, owners } = known;
+        let told = Arc::new(Mutex::new(told));
+        let owners: Vec<_> = owners.into_iter().map(|it| Arc::new(Mutex::new(it))).collect();
         if plan.finishes {
             in_time("the last jobs", jobs::finish(&wakeful, &told)).await??;
         } else {
             disk.end_after(plan.changes);
-            self.load(&wakeful, plan, &told).await?;
+            let known = Known { told: told.clone(), owners: owners.clone() };
+            self.load(&wakeful, plan, known, &verdict).await?;
         }
         let after = match plan.end {
             End::Kill => disk.kill(),
@@ -164,7 +203,11 @@ impl Life<'_> {
             }
         };
         let told = told.lock().clone();
-        Ok((after, told))
+        let mut owners: Vec<_> = owners.iter().map(|owner| owner.lock().clone()).collect();
+        owners.iter_mut().for_each(Owner::end_life);
+        found.add(&verdict.found());
+        let broken = verdict.broken().or_else(|| owners.iter().find_map(|it| it.broken.clone()));
+        broken.map_or(Ok((after, World { told, owners })), Err)
     }
 
     /// Has clients come, lets time pass and things go wrong, until the end.
@@ -172,13 +215,15 @@ impl Life<'_> {
         &mut self,
         wakeful: &Wakeful,
         plan: &Plan,
-        told: &Arc<Mutex<Told>>,
+        known: Known,
+        verdict: &Verdict,
     ) -> Result<(), String> {
+        let revision = wakeful.status().await.map_err(|error| error.to_string())?.revision;
         let door = wakeful.link_door().await.map_err(|error| error.to_string())?;
         let seed = self.chance.random();
         let network = Network::new(door.key(), self.disk.clone(), self.trace.clone(), seed);
         drop(door);
-        clients::bring(&network, told, self.chance.random());
+        clients::bring(&network, known, revision + 1, plan.attackers, self.chance.random());
         while simulated::elapsed() < plan.lasts && !self.disk.has_ended() {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(1..=4))).await;
             if let Some(error) = wakeful.failed().now_or_never() {
@@ -187,9 +232,16 @@ impl Life<'_> {
                 }
                 return Err(format!("the service failed without a reason: {error}"));
             }
+            if let Some(what) = verdict.broken() {
+                return Err(what);
+            }
             if let Some(fault) = plan.faults.next(&mut self.chance) {
                 self.strike(fault, &network);
             }
+        }
+        if plan.end == End::Stop {
+            network.cut_all();
+            in_time("the end of every connection", all_freed(wakeful)).await??;
         }
         Ok(())
     }
@@ -212,6 +264,25 @@ impl Life<'_> {
             }
         }
     }
+}
+
+/// Waits until every connection has ended; nothing is kept for them then.
+async fn all_freed(wakeful: &Wakeful) -> Result<(), String> {
+    while wakeful.connections().load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    match wakeful.buffered().bytes() {
+        0 => Ok(()),
+        kept => Err(format!("S10: {kept} bytes are kept, and no connection is open")),
+    }
+}
+
+async fn check_all(wakeful: &Wakeful, world: &mut World) -> Result<(), String> {
+    check::check(wakeful, &mut world.told).await?;
+    for owner in &mut world.owners {
+        owner.check(wakeful).await?;
+    }
+    Ok(())
 }
 
 async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {

@@ -5,10 +5,13 @@
 //! in memory; the threads of the journal, whose work is done step by step; the disk, which is the simulated
 //! one; time, which passes when nothing is left to do, and by a little with each look at a clock.
 
+mod attack;
 mod clients;
 mod faults;
+mod judge;
 mod labour;
 mod life;
+mod owner;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -36,19 +39,24 @@ struct Sum {
     acknowledged: u64,
     shown: u64,
     jobs: u64,
+    /// The most steps of one turn of the store, and the most bytes kept for clients at once.
+    steps_most: u64,
+    kept_most: u64,
     /// Of the last seed.
     digest: u64,
 }
 
 impl Sum {
     fn add(&mut self, ran: &Ran) {
-        let Ran { digest, events, lives, acknowledged, shown, jobs } = ran;
+        let Ran { digest, events, lives, acknowledged, shown, jobs, .. } = ran;
         self.seeds += 1;
         self.lives += lives;
         self.events += events;
         self.acknowledged += acknowledged;
         self.shown += shown;
         self.jobs += jobs;
+        self.steps_most = self.steps_most.max(ran.steps_most);
+        self.kept_most = self.kept_most.max(ran.kept_most);
         self.digest = *digest;
     }
 }
@@ -99,7 +107,8 @@ fn report_broken(seed: u64, events: u64, broken: &Broken) -> Failure {
 }
 
 fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
-    let Sum { seeds, lives, events, acknowledged, shown, jobs, digest } = *sum;
+    let Sum { seeds, lives, events, acknowledged, shown, jobs, .. } = *sum;
+    let Sum { steps_most, kept_most, digest, .. } = *sum;
     if out.json() {
         out.object(&json!({
             // Of 64 bits, more than readers whose numbers are doubles keep.
@@ -110,6 +119,8 @@ fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
             "acknowledged": acknowledged,
             "shown": shown,
             "jobs": jobs,
+            "steps_most": steps_most,
+            "kept_most": kept_most,
             "digest": format!("{digest:016x}"),
             "seconds": took.as_secs(),
             "broken": 0,
@@ -119,6 +130,9 @@ fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
     out.line(format_args!(
         "{seeds} seeds from {first} on: {lives} lives of a service, {events} events, {acknowledged} \
          transactions acknowledged, {shown} events of keys shown, {jobs} jobs pushed, 0 promises broken"
+    ));
+    out.line(format_args!(
+        "at most {steps_most} steps in a turn of the store, {kept_most} bytes kept for clients"
     ));
     out.line(format_args!("the last run has the digest {digest:016x}; {} s", took.as_secs()));
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::told::Told;
-use super::super::{WRITERS, config};
-use super::life::{Plan, live};
+use super::super::config;
+use super::judge::Found;
+use super::life::{Plan, World, live};
 use super::trace::Trace;
 use crate::environment::simulated;
 use crate::journal::FaultyDisk;
@@ -49,6 +49,8 @@ pub(super) struct Ran {
     pub(super) acknowledged: u64,
     pub(super) shown: u64,
     pub(super) jobs: u64,
+    pub(super) steps_most: u64,
+    pub(super) kept_most: u64,
 }
 
 /// A promise that was broken.
@@ -67,9 +69,12 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
     let mut chance = StdRng::seed_from_u64(seed);
     let _environment = simulated::enter(chance.random(), EPOCH, READING_NS_MAX);
     let trace = Trace::new();
-    let (mut disk, mut told) = (FaultyDisk::new(), Told::new(WRITERS));
+    let (mut disk, mut world) = (FaultyDisk::new(), World::new());
+    // Less is kept for all connections than some of them may keep.
+    let scarce = chance.random_bool(0.3);
     let lives = chance.random_range(2..=LIVES_MAX);
     let mut lived = 0;
+    let mut found = Found::default();
     let mut ended = false;
     while !ended {
         lived += 1;
@@ -78,15 +83,25 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
         let went = config().and_then(|mut config| {
             // Workers that left keep their jobs: nobody waits for them.
             config.rpc.shutdown_grace = Duration::from_millis(20);
+            config.store.steps_max = 512;
+            config.store.slice_max = 64;
+            config.store.idempotency_keys_max = 64;
+            config.queue.parked_max = 64;
+            config.watch.streams_max = 64;
+            config.watch.batch_bytes_max = 8 * 1024;
+            config.rpc.output_bytes_max = 16 * 1024;
+            if scarce {
+                config.rpc.total_output_bytes_max = 48 * 1024;
+            }
             config.rpc.turn_max = Duration::from_micros(chance.random_range(50..=1_000));
-            live(lived, disk, &config, &told, &trace, &plan)
+            live(lived, disk, &config, &world, &trace, &plan, &mut found)
         });
         match went {
-            Ok((after, left)) if PANICS.take() == 0 => (disk, told) = (after, left),
+            Ok((after, left)) if PANICS.take() == 0 => (disk, world) = (after, left),
             went => {
                 let panic = "something panicked, as is said above".to_owned();
                 let what = went.err().unwrap_or(panic);
-                let history = format!("{trace}{told}");
+                let history = format!("{trace}{}", world.told);
                 return Err(Broken { what, event: trace.events(), history });
             }
         }
@@ -95,8 +110,10 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
         digest: trace.digest(),
         events: trace.events(),
         lives: lived,
-        acknowledged: told.acknowledged,
-        shown: told.events,
-        jobs: told.jobs.pushed,
+        acknowledged: world.told.acknowledged,
+        shown: world.told.events,
+        jobs: world.told.jobs.pushed,
+        steps_most: found.steps_most,
+        kept_most: found.kept_most,
     })
 }

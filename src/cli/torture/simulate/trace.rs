@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use siphasher::sip::SipHasher13;
+use tokio::sync::Notify;
 
 use crate::environment::simulated;
 use crate::journal::Hand;
@@ -73,13 +74,20 @@ struct State {
     events: u64,
     life: u64,
     last: VecDeque<Kept>,
+    happened: Arc<Notify>,
 }
 
 impl Trace {
     pub(super) fn new() -> Self {
         let hasher = SipHasher13::new();
         let last = VecDeque::with_capacity(KEPT);
-        Self(Arc::new(Mutex::new(State { hasher, events: 0, life: 0, last })))
+        Self(Arc::new(Mutex::new(State {
+            hasher,
+            events: 0,
+            life: 0,
+            last,
+            happened: Arc::default(),
+        })))
     }
 
     /// Notes what happened now.
@@ -97,6 +105,12 @@ impl Trace {
         }
         let (number, life) = (state.events, state.life);
         state.last.push_back(Kept { number, life, at, event });
+        state.happened.notify_one();
+    }
+
+    /// Returns what is told of every event.
+    pub(super) fn happened(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.lock().happened)
     }
 
     /// Returns how many events there were.

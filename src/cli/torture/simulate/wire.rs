@@ -43,6 +43,7 @@ struct State {
     connections: u64,
     /// Of every connection that was opened, what carries its bytes.
     wires: Vec<Wire>,
+    closed: bool,
 }
 
 struct Wire {
@@ -53,7 +54,7 @@ struct Wire {
 impl Network {
     pub(super) fn new(door: DoorKey, disk: FaultyDisk, trace: Trace, seed: u64) -> Self {
         let chance = StdRng::seed_from_u64(seed);
-        let state = Mutex::new(State { chance, connections: 0, wires: Vec::new() });
+        let state = Mutex::new(State { chance, connections: 0, wires: Vec::new(), closed: false });
         Self(Arc::new(Inner { door, disk, trace, state }))
     }
 
@@ -62,6 +63,9 @@ impl Network {
         let Inner { door, disk, trace, state } = &*self.0;
         let door = door.door().ok_or(io::ErrorKind::ConnectionRefused)?;
         let mut state = state.lock();
+        if state.closed {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         state.connections += 1;
         let connection = state.connections;
         trace.note(Event::Opened { connection, whose });
@@ -97,6 +101,15 @@ impl Network {
         let wire = state.wires.swap_remove(at);
         self.0.trace.note(Event::Fault(format!("connection {} is cut", wire.number)));
         wire.carriers.iter().for_each(AbortHandle::abort);
+    }
+
+    /// Cuts every connection, and opens none any more.
+    pub(super) fn cut_all(&self) {
+        let mut state = self.0.state.lock();
+        state.closed = true;
+        for wire in state.wires.drain(..) {
+            wire.carriers.iter().for_each(AbortHandle::abort);
+        }
     }
 
     /// What a client connects by.

@@ -1,0 +1,101 @@
+//! [`judge`]: what must be true after every event of a life, whatever its clients did.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::actor::message::Audit;
+use crate::environment::simulated;
+use crate::{Config, Wakeful};
+
+/// Steps that a turn takes for itself beside those of its requests, as many as so many requests.
+const OWN_REQUESTS: u64 = 2;
+
+/// Most ranges in one transaction of a client, each of which is a page of the answer.
+pub(super) const RANGES_MAX: usize = 16;
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    pub(super) broken: Option<String>,
+    /// The most steps that one turn of the store took.
+    pub(super) steps_most: u64,
+    /// The most bytes that were kept at once for clients that had not taken them.
+    pub(super) kept_most: u64,
+}
+
+impl Found {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.steps_most = self.steps_most.max(more.steps_most);
+        self.kept_most = self.kept_most.max(more.kept_most);
+    }
+}
+
+/// What was found so far. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Verdict(Arc<Mutex<Found>>);
+
+impl Verdict {
+    pub(super) fn broken(&self) -> Option<String> {
+        self.0.lock().broken.clone()
+    }
+
+    pub(super) fn found(&self) -> Found {
+        self.0.lock().clone()
+    }
+}
+
+/// Judges whenever something has happened, until something is wrong.
+pub(super) async fn judge(
+    wakeful: Wakeful,
+    config: Config,
+    happened: Arc<Notify>,
+    verdict: Verdict,
+) {
+    loop {
+        happened.notified().await;
+        let audited = wakeful.queue().send(Audit).await;
+        // An error: the queue is gone, which others notice.
+        let audited = audited.unwrap_or(Ok(())).map_err(|what| format!("J14: {what}"));
+        let found = &mut *verdict.0.lock();
+        let judged = audited
+            .and_then(|()| judge_steps(&config, found))
+            .and_then(|()| judge_bytes(&wakeful, &config, found));
+        if let Err(what) = judged {
+            found.broken = Some(what);
+            return;
+        }
+    }
+}
+
+/// No turn looks at more than its requests may.
+fn judge_steps(config: &Config, found: &mut Found) -> Result<(), String> {
+    let steps_max = config.store.steps_max as u64;
+    for simulated::Turn { steps, requests } in simulated::take_turns() {
+        found.steps_most = found.steps_most.max(steps);
+        if steps > (requests + OWN_REQUESTS).saturating_mul(steps_max) {
+            return Err(format!(
+                "S10: a turn of {requests} requests took {steps} steps; {steps_max} are for one"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// No connection keeps more than its limit and one answer or batch beyond it.
+fn judge_bytes(wakeful: &Wakeful, config: &Config, found: &mut Found) -> Result<(), String> {
+    let kept = wakeful.buffered().bytes();
+    found.kept_most = found.kept_most.max(kept as u64);
+    let connections = wakeful.connections().load(Ordering::Relaxed) as usize;
+    let batch = config.watch.batch_bytes_max + config.store.revision_bytes_max;
+    let answer = RANGES_MAX * (config.store.range_bytes_max + config.store.value_bytes_max);
+    let one = config.rpc.output_bytes_max + batch.max(answer);
+    if kept > connections * one {
+        return Err(format!(
+            "S10: {kept} bytes are kept for {connections} connections; {one} are for one"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! [`State::audit`]: checks that every job is in exactly one place, and counted there and nowhere else.
+//!
+//! For simulations and tests: it looks at every job.
+
+use super::job::{Job, Phase};
+use super::topic::Topic;
+use super::{Slot, State};
+
+/// What the jobs of a topic add up to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Sums {
+    ready: u64,
+    waiting: u64,
+    delayed: u64,
+    reserved: u64,
+    dead: u64,
+    jobs: u64,
+    bytes: u64,
+}
+
+impl Sums {
+    fn add(&mut self, job: &Job) {
+        match job.phase {
+            Phase::Ready => self.ready += 1,
+            Phase::Waiting => self.waiting += 1,
+            Phase::Delayed(_) => self.delayed += 1,
+            Phase::Reserved(_) | Phase::Recording => self.reserved += 1,
+            Phase::Dead(_) => {
+                self.dead += 1;
+                return;
+            }
+        }
+        self.jobs += 1;
+        self.bytes += job.bytes();
+    }
+
+    fn of(topic: &Topic) -> Self {
+        Self {
+            ready: topic.ready.len() as u64,
+            waiting: topic.waiting,
+            delayed: topic.delayed,
+            reserved: topic.reserved,
+            dead: topic.dead.len() as u64,
+            jobs: topic.jobs,
+            bytes: topic.bytes,
+        }
+    }
+}
+
+impl State {
+    /// Checks that every job is in exactly one place, and that what is counted adds up.
+    ///
+    /// # Errors
+    /// A sentence that says what is not so.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let mut sums = vec![Sums::default(); self.topics.len()];
+        for (slot, job) in &self.jobs {
+            let slot = Slot::try_from(slot).map_err(|_| "a job has no slot".to_owned())?;
+            let number = job.topic as usize;
+            let (Some(topic), Some(sum)) = (self.topics.get(number), sums.get_mut(number)) else {
+                return Err(format!("job {} is of topic {number}, which is not there", job.id));
+            };
+            sum.add(job);
+            self.audit_job(slot, job, topic)?;
+        }
+        for (topic, expected) in self.topics.iter().zip(&sums) {
+            let counted = Sums::of(topic);
+            if counted != *expected {
+                let name = &topic.name;
+                return Err(format!("topic {name} counts {counted:?}, and has {expected:?}"));
+            }
+            let totals = &topic.totals;
+            let finished = totals.done + totals.dead + totals.cancelled;
+            if totals.pushed != topic.jobs + finished {
+                let name = &topic.name;
+                return Err(format!("topic {name} has {} jobs, and {totals:?}", topic.jobs));
+            }
+        }
+        let sum = |of: fn(&Sums) -> u64| sums.iter().map(of).sum::<u64>();
+        let expected = (sum(|it| it.jobs), sum(|it| it.bytes), sum(|it| it.delayed));
+        let counted = (self.unfinished as u64, self.bytes, self.delayed.len() as u64);
+        if counted != expected {
+            return Err(format!(
+                "jobs, bytes and delayed jobs are counted as {counted:?}, and are {expected:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn audit_job(&self, slot: Slot, job: &Job, topic: &Topic) -> Result<(), String> {
+        let waits = job.order_key().and_then(|key| topic.lanes.get(key));
+        let places = [
+            topic.ready.contains(&(job.rank, job.turn, slot)),
+            waits.is_some_and(|lane| lane.waiting.contains(&(job.id, slot))),
+            matches!(job.phase, Phase::Delayed(due) if self.delayed.contains(&(due, job.id, slot))),
+            matches!(job.phase, Phase::Reserved(until) if self.deadlines.contains(&(until, slot))),
+            topic.dead.get(&job.id) == Some(&slot),
+        ];
+        let expected = [
+            job.phase == Phase::Ready,
+            job.phase == Phase::Waiting,
+            matches!(job.phase, Phase::Delayed(_)),
+            matches!(job.phase, Phase::Reserved(_)),
+            matches!(job.phase, Phase::Dead(_)),
+        ];
+        if places != expected {
+            let (id, phase) = (job.id, job.phase);
+            return Err(format!(
+                "job {id} is {phase:?}; among the ready, waiting, delayed, reserved, dead: {places:?}"
+            ));
+        }
+        Ok(())
+    }
+}
