@@ -32,9 +32,7 @@ impl Rooms {
         if queue::State::owns(payload) {
             self.queue.replay(payload)
         } else if Outcomes::owns(payload) {
-            self.outcomes.replay(payload)?;
-            self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
-            Ok(())
+            self.outcomes.replay(payload, |of, state| self.queue.heard(of, state))
         } else {
             self.store.replay(payload)
         }

@@ -306,6 +306,8 @@ pub(crate) struct OwnerGone {
 #[rtype(result = "()")]
 pub(crate) struct Record {
     pub(crate) finished: Vec<Finished>,
+    /// How many results the queue has confirmed since the last message.
+    pub(crate) confirmed: usize,
     /// What is to be answered once they are.
     pub(crate) answers: Vec<(Caller, JobReply)>,
 }
@@ -320,10 +322,15 @@ pub(crate) enum Finished {
     Cleared(Box<JobInfo>),
 }
 
-/// Results are recorded, or why not.
+/// What the outcomes have recorded.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Recorded(pub(crate) Vec<(Reservation, Result<(), String>)>);
+pub(crate) struct Recorded {
+    /// Results, or why they are not recorded.
+    pub(crate) results: Vec<(Reservation, Result<(), String>)>,
+    /// How many jobs that died or were cancelled, in the order in which they did.
+    pub(crate) noted: usize,
+}
 
 /// Seeks what became of jobs.
 #[derive(Message)]

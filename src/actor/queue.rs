@@ -48,6 +48,8 @@ pub(crate) struct QueueActor {
     answers: Vec<(Caller, Result<JobReply, Error>)>,
     /// Jobs that finished in this turn, for the storage.
     finished: Vec<Finished>,
+    /// How many results are confirmed since the storage was last told.
+    confirmed: usize,
     /// Answers that the storage gives when it has recorded those outcomes.
     finishing: Vec<(Caller, JobReply)>,
     /// What the storage is asked in this turn.
@@ -79,6 +81,7 @@ impl QueueActor {
             settling: Settling::default(),
             answers: Vec::new(),
             finished: Vec::new(),
+            confirmed: 0,
             finishing: Vec::new(),
             seeks: Vec::new(),
             turns: Turns::default(),
@@ -246,8 +249,9 @@ impl QueueActor {
         if !self.finished.is_empty() || !self.finishing.is_empty() {
             let finished = std::mem::take(&mut self.finished);
             let answers = std::mem::take(&mut self.finishing);
+            let confirmed = std::mem::take(&mut self.confirmed);
             // bound: one for each turn
-            self.storage.do_send(Record { finished, answers });
+            self.storage.do_send(Record { finished, confirmed, answers });
         }
         for seek in seeking {
             // bound: one for each request
@@ -411,9 +415,11 @@ impl Handler<OwnerGone> for QueueActor {
 impl Handler<Recorded> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Recorded(recorded): Recorded, ctx: &mut Self::Context) {
+    fn handle(&mut self, Recorded { results, noted }: Recorded, ctx: &mut Self::Context) {
         let now = self.now();
-        for (reservation, recorded) in recorded {
+        self.queue.borrow_mut().notes_recorded(noted);
+        self.confirmed += results.iter().filter(|(_, result)| result.is_ok()).count();
+        for (reservation, recorded) in results {
             let error = recorded.clone().err().map(QueueError::NotRecorded);
             self.queue.borrow_mut().recorded(now, reservation, recorded);
             self.answers.extend(self.settling.end(reservation, error.map(Error::from)));

@@ -158,30 +158,34 @@ impl Actor for StorageActor {
 impl Handler<Record> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Record { finished, answers }: Record, ctx: &mut Self::Context) {
+    fn handle(&mut self, Record { finished, confirmed, answers }: Record, ctx: &mut Self::Context) {
         failpoint::reached("storage");
         // Only measured: there is one message for each turn of the queue.
         let _turn = Turn::begin(Duration::MAX);
         let now = self.now();
-        let mut recorded = Vec::new();
+        let (mut results, mut noted) = (Vec::new(), 0);
         {
             let mut room = self.outcomes.borrow_mut();
+            room.confirmed(confirmed);
             for finished in finished {
                 match finished {
                     Finished::Done(reservation, info) => {
-                        recorded.push((reservation, Ok(())));
+                        results.push((reservation, Ok(())));
                         room.record(now, info);
                     }
-                    Finished::Noted(info) => room.record(now, info),
+                    Finished::Noted(info) => {
+                        noted += 1;
+                        room.record(now, info);
+                    }
                     Finished::Cleared(info) => room.tell_cleared(&info),
                 }
             }
         }
         self.answers.extend(answers.into_iter().map(|(caller, reply)| (caller, Ok(reply))));
         self.finish(now, ctx);
-        if !recorded.is_empty() {
+        if !results.is_empty() || noted > 0 {
             // bound: one for each message that was recorded
-            self.queue.do_send(Recorded(recorded));
+            self.queue.do_send(Recorded { results, noted });
         }
     }
 }

@@ -45,9 +45,7 @@ impl Jobs {
     fn replay(&mut self, record: &[u8]) -> Result<(), String> {
         match queue::State::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record).map(|()| {
-                self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
-            }),
+            false => self.outcomes.replay(record, |of, state| self.queue.heard(of, state)),
         }
     }
 
@@ -127,9 +125,13 @@ impl Jobs {
                 Effect::Record(info) => {
                     let reservation = Reservation { id: info.id, epoch: info.epoch };
                     self.outcomes.record(self.now, info);
+                    self.outcomes.confirmed(1);
                     self.queue.recorded(self.now, reservation, Ok(()));
                 }
-                Effect::Note(info) => self.outcomes.record(self.now, info),
+                Effect::Note(info) => {
+                    self.outcomes.record(self.now, info);
+                    self.queue.notes_recorded(1);
+                }
                 Effect::Cleared(info) => self.outcomes.tell_cleared(&info),
                 _ => {}
             }

@@ -4,7 +4,7 @@ use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare, Resumable};
 use super::job::{Extra, Job, Phase};
 use super::topic::{Index, Taken};
 use super::{Slot, State, TopicNo, millis};
-use crate::model::{Backoff, Blob, JobId, JobState, OrderRetry, Unique, UnixMillis};
+use crate::model::{Backoff, Blob, JobId, JobInfo, JobState, OrderRetry, Unique, UnixMillis};
 
 impl State {
     pub(super) fn apply(&mut self, at: UnixMillis, change: &Change) {
@@ -76,10 +76,13 @@ impl State {
                     (it.settings, it.paused, it.totals) = (settings.into(), *paused, *totals);
                 }
             }
-            Change::ClockSetBack { by } => self.apply_clock_set_back(*by),
+            Change::ClockSetBack { by } => self.apply_clock_set_back(at, *by),
             Change::JobKept(kept) => self.apply_kept(kept),
             Change::IndexKept { topic, index, id, state, until } => {
                 self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));
+            }
+            Change::Unheard(outcome) => {
+                self.unheard.push(Box::new(JobInfo::from((**outcome).clone())));
             }
             Change::IndexFreed { topic, index, id } => self.apply_index_freed(*topic, index, *id),
         }
@@ -146,7 +149,7 @@ impl State {
             KeptState::ReservedResumable(resumable) => self.hold(slot, Some(resumable)),
             KeptState::Dead => {
                 self.leave(slot);
-                self.bury(new.due, slot);
+                self.put_dead(new.due, slot);
             }
         }
         self.next_id = self.next_id.max(id + 1);
@@ -370,9 +373,9 @@ impl State {
                 self.parties.disown(owner, slot);
                 self.heat(number);
             }
-            Phase::Dead(since) => {
+            Phase::Dead(_) => {
                 topic.dead.remove(&job.id);
-                self.dead.remove(job.topic, since, slot, job.bytes_dead());
+                self.dead.remove(job.topic, (job.turn, slot), job.bytes_dead());
                 let number = job.topic;
                 self.note_left(number);
             }

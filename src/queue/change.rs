@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TopicNo;
-use super::record::{StoredBackoff, StoredSettings, StoredUnique, blob, blobs};
+use super::record::{StoredBackoff, StoredOutcome, StoredSettings, StoredUnique, blob, blobs};
 use crate::model::{Blob, JobId, JobState, UnixMillis};
 
 /// What a run that ended without a result has cost its job.
@@ -216,7 +216,7 @@ pub(super) enum Change {
     /// A snapshot begins: topics, jobs and schedules follow.
     Began {
         next_id: JobId,
-        /// The last turn given to a job that became ready.
+        /// The last turn given to a job that became ready, or died.
         line: u64,
     },
     TopicKept {
@@ -268,6 +268,8 @@ pub(super) enum Change {
     TopicDeleted {
         topic: TopicNo,
     },
+    /// In a snapshot: a job was dead or cancelled, and the outcomes had not recorded it yet.
+    Unheard(Box<StoredOutcome>),
 }
 
 impl Rare {
@@ -308,6 +310,7 @@ impl Change {
             }
             Self::ScheduleCame { name, .. } => name.len(),
             Self::JobKept(kept) => kept.bytes(),
+            Self::Unheard(outcome) => outcome.bytes(),
             Self::TopicKept { name, settings, .. } => name.len() + settings.bytes(),
             Self::IndexKept { index, .. } | Self::IndexFreed { index, .. } => index.len(),
             _ => 0,

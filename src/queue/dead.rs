@@ -10,39 +10,43 @@ use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
 use crate::store::Shares;
 
-/// All dead letters, the oldest first, and those of each topic.
+/// The place of a dead letter: its turn, which is given by the same line as those of ready jobs.
+type Place = (u64, Slot);
+
+/// All dead letters, in the order in which they died, and those of each topic.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
-    order: BTreeSet<(UnixMillis, Slot)>,
+    /// With the time since which each is dead, which never falls along the line.
+    order: BTreeMap<Place, UnixMillis>,
     bytes: u64,
     topics: BTreeMap<TopicNo, Graveyard>,
     counts: Shares<TopicNo>,
     sizes: Shares<TopicNo>,
 }
 
-/// The dead letters of one topic, the oldest first.
+/// The dead letters of one topic, in the order in which they died.
 #[derive(Debug, Default)]
 struct Graveyard {
-    order: BTreeSet<(UnixMillis, Slot)>,
+    order: BTreeSet<Place>,
     bytes: u64,
 }
 
 impl DeadLetters {
-    fn insert(&mut self, topic: TopicNo, since: UnixMillis, slot: Slot, bytes: u64) {
-        if self.order.insert((since, slot)) {
+    fn insert(&mut self, topic: TopicNo, place: Place, since: UnixMillis, bytes: u64) {
+        if self.order.insert(place, since).is_none() {
             self.bytes = self.bytes.saturating_add(bytes);
             self.change(topic, |own| {
-                own.order.insert((since, slot));
+                own.order.insert(place);
                 own.bytes = own.bytes.saturating_add(bytes);
             });
         }
     }
 
-    pub(super) fn remove(&mut self, topic: TopicNo, since: UnixMillis, slot: Slot, bytes: u64) {
-        if self.order.remove(&(since, slot)) {
+    pub(super) fn remove(&mut self, topic: TopicNo, place: Place, bytes: u64) {
+        if self.order.remove(&place).is_some() {
             self.bytes = self.bytes.saturating_sub(bytes);
             self.change(topic, |own| {
-                own.order.remove(&(since, slot));
+                own.order.remove(&place);
                 own.bytes = own.bytes.saturating_sub(bytes);
             });
         }
@@ -60,14 +64,20 @@ impl DeadLetters {
         }
     }
 
-    /// The last ones, the newest first.
-    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = Slot> {
-        self.order.iter().rev().map(|(_, slot)| *slot).take(count)
+    /// Sets those that died later than `at` to have died then; returns their slots.
+    fn set_back(&mut self, at: UnixMillis) -> Vec<Slot> {
+        let ahead = self.order.iter_mut().filter(|(_, since)| **since > at);
+        ahead
+            .map(|((_, slot), since)| {
+                *since = at;
+                *slot
+            })
+            .collect()
     }
 
     /// When the oldest is too old.
     pub(super) fn next_age(&self, config: &QueueConfig) -> Option<UnixMillis> {
-        let (since, _) = self.order.first()?;
+        let (_, since) = self.order.first_key_value()?;
         Some(since.saturating_add(millis(config.dead_age_max)))
     }
 
@@ -83,19 +93,39 @@ impl DeadLetters {
         if self.bytes > config.dead_bytes_max || largest > config.topic_dead_bytes_max {
             return oldest_of(large);
         }
-        let (_, slot) = self.order.first().copied()?;
-        self.next_age(config).is_some_and(|at| at <= utc).then_some(slot)
+        let ((_, slot), _) = self.order.first_key_value()?;
+        self.next_age(config).is_some_and(|at| at <= utc).then_some(*slot)
     }
 }
 
 impl State {
-    /// A finished job is a dead letter now.
+    /// A finished job is a dead letter now, the last in the line.
     pub(super) fn bury(&mut self, at: UnixMillis, slot: Slot) {
+        self.line = self.line.saturating_add(1);
+        if let Some(job) = self.jobs.get_mut(slot as usize) {
+            job.turn = self.line;
+        }
+        self.put_dead(at, slot);
+    }
+
+    /// Takes a dead letter to where its turn says.
+    pub(super) fn put_dead(&mut self, at: UnixMillis, slot: Slot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.phase = Phase::Dead(at);
-        self.dead.insert(job.topic, at, slot, job.bytes_dead());
+        self.dead.insert(job.topic, (job.turn, slot), at, job.bytes_dead());
         if let Some(topic) = self.topics.get_mut(job.topic as usize) {
             topic.dead.insert(job.id, slot);
+        }
+    }
+
+    /// Takes those that died by a clock that ran ahead as dead since `at`: they are kept as long as
+    /// others, and those behind them in the line are not kept for them.
+    pub(super) fn set_dead_back(&mut self, at: UnixMillis) {
+        for slot in self.dead.set_back(at) {
+            self.keep_frozen(slot);
+            if let Some(job) = self.jobs.get_mut(slot as usize) {
+                job.phase = Phase::Dead(at);
+            }
         }
     }
 

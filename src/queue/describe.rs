@@ -161,21 +161,6 @@ impl State {
         }
     }
 
-    /// What finished last, for those who may not have heard of it: what was cancelled, and of the
-    /// dead letters the newest, as many as one turn allows.
-    pub(super) fn unheard(&mut self) -> Vec<JobInfo> {
-        let mut unheard = std::mem::take(&mut self.cancelled);
-        let newest = self.dead.newest(self.config.slice_max);
-        unheard.extend(newest.filter_map(|slot| self.job(slot)).map(|job| self.info(job, false)));
-        unheard.sort_by_key(|info| (info.finished, info.id));
-        unheard
-    }
-
-    /// Forgets what was cancelled as far as it is known elsewhere.
-    pub(crate) fn heard(&mut self, is_known: impl Fn(&JobInfo) -> bool) {
-        self.cancelled.retain(|info| !is_known(info));
-    }
-
     /// What became of a job.
     pub(super) fn outcome(
         &self,

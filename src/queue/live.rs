@@ -33,7 +33,7 @@ impl State {
             Some((id, _)) => {
                 let outcome = self.end_slot(slot);
                 self.commit(Change::Cancelled { id });
-                self.effects.push(Effect::Note(outcome.clone()));
+                self.note(outcome.clone());
                 Answer::Now(Ok(JobReply::Job(outcome)))
             }
             None => Answer::Now(Err(QueueError::not_found(job))),

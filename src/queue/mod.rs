@@ -39,6 +39,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topic;
+mod unheard;
 
 pub(crate) use error::QueueError;
 pub(crate) use outcomes::{Found, Outcomes, Sought, Told};

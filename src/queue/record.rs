@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::Change;
+use super::change::{Change, Finish};
+use super::describe::no_info;
 use super::millis;
-use crate::model::{Backoff, OrderRetry, Rate, TopicSettings, Unique, UnixMillis};
+use crate::model::{
+    Backoff, Blob, JobId, JobInfo, JobState, OrderRetry, Rate, Reservation, TopicSettings, Unique,
+    UnixMillis,
+};
 use crate::record::encode;
 
 /// The first bytes of a record's payload: the room whose record it is, and the version.
@@ -189,6 +193,92 @@ impl From<&StoredSettings> for TopicSettings {
             backoff: settings.backoff.as_ref().map(Backoff::from),
             order_limit: settings.order_limit,
             order_retry: if settings.skip { OrderRetry::Skip } else { OrderRetry::Block },
+        }
+    }
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredOutcome {
+    id: JobId,
+    #[serde(with = "blob")]
+    pub(super) topic: Blob,
+    state: Finish,
+    #[serde(with = "blobs")]
+    index: Option<Blob>,
+    #[serde(with = "blobs")]
+    order_key: Option<Blob>,
+    priority: u8,
+    epoch: u32,
+    failures: u32,
+    losses: u32,
+    retry_max: u32,
+    pushed: UnixMillis,
+    started: Option<UnixMillis>,
+    finished: UnixMillis,
+    errors: Vec<String>,
+    #[serde(with = "blobs")]
+    output: Option<Blob>,
+}
+
+impl StoredOutcome {
+    pub(super) fn reservation(&self) -> Reservation {
+        Reservation { id: self.id, epoch: self.epoch }
+    }
+
+    pub(super) fn state(&self) -> JobState {
+        self.state.into()
+    }
+
+    /// About how many bytes it is encoded in.
+    pub(super) fn bytes(&self) -> usize {
+        let blobs = [&self.index, &self.order_key, &self.output].into_iter().flatten();
+        let errors: usize = self.errors.iter().map(|error| error.len() + 8).sum();
+        64 + self.topic.len() + blobs.map(|blob| blob.len()).sum::<usize>() + errors
+    }
+}
+
+impl From<&JobInfo> for StoredOutcome {
+    fn from(info: &JobInfo) -> Self {
+        Self {
+            id: info.id,
+            topic: info.topic.clone(),
+            state: info.state.into(),
+            index: info.index.clone(),
+            order_key: info.order_key.clone(),
+            priority: info.priority,
+            epoch: info.epoch,
+            failures: info.failures,
+            losses: info.losses,
+            retry_max: info.retry_max,
+            pushed: info.pushed,
+            started: info.started,
+            finished: info.finished.unwrap_or(0),
+            errors: info.errors.clone(),
+            output: info.output.clone(),
+        }
+    }
+}
+
+impl From<StoredOutcome> for JobInfo {
+    fn from(stored: StoredOutcome) -> Self {
+        Self {
+            id: stored.id,
+            topic: stored.topic,
+            state: stored.state.into(),
+            index: stored.index,
+            order_key: stored.order_key,
+            priority: stored.priority,
+            epoch: stored.epoch,
+            failures: stored.failures,
+            losses: stored.losses,
+            retry_max: stored.retry_max,
+            pushed: stored.pushed,
+            started: stored.started,
+            finished: Some(stored.finished),
+            output: stored.output,
+            errors: stored.errors,
+            ..no_info()
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::calendar::{days_in, next_time};
 use super::change::{Change, Set};
 use super::{CLOCK_SET_BACK_MS, Now, State};
+use crate::model::UnixMillis;
 
 impl State {
     /// Goes by the time of day again, if the last record is ahead of it by more than
@@ -28,7 +29,8 @@ impl State {
     }
 
     /// Moves the ranks of all jobs back, which keeps their order.
-    pub(super) fn apply_clock_set_back(&mut self, by: u64) {
+    pub(super) fn apply_clock_set_back(&mut self, at: UnixMillis, by: u64) {
+        self.set_dead_back(at);
         let by = i64::try_from(by).unwrap_or(i64::MAX);
         for (_, job) in &mut self.jobs {
             job.rank = job.rank.saturating_sub(by);

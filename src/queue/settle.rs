@@ -156,7 +156,7 @@ impl State {
         self.meter_finished(slot);
         self.commit(Change::Dead { id, cost, error });
         let outcome = self.outcome(slot, JobState::Dead, None);
-        self.effects.push(super::Effect::Note(outcome));
+        self.note(outcome);
     }
 
     /// Cut off where it is too long, between characters.
@@ -314,21 +314,24 @@ impl State {
         self.set_clock_back(now);
         outcomes.set_utc(now.utc);
         self.tick(now);
-        let unheard = self.unheard();
-        // Before anything is recorded: that may give up outcomes that are looked for here.
         let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
-        for slot in held {
-            match self.job(slot).map(|job| job.reservation()) {
-                Some(held) if outcomes.is_done(held) => self.commit(Change::Done { id: held.id }),
-                Some(_) if self.may_await_resume(slot) => self.restart_grace(slot),
-                // What dies of it is told by the first turn.
-                Some(_) => self.lose(slot, "the server ended while it ran"),
-                None => {}
-            }
+        let (done, held): (Vec<Slot>, Vec<Slot>) = held.into_iter().partition(|slot| {
+            let reservation = self.job(*slot).map(|job| job.reservation());
+            reservation.is_some_and(|it| self.unheard.take_result(it))
+        });
+        // Before anything more is lost, which the first turn has recorded.
+        for info in self.unheard.take_notes() {
+            outcomes.record(now, info);
         }
-        for info in unheard {
-            if !outcomes.knows_of(&info) {
-                outcomes.record(now, Box::new(info));
+        for slot in done {
+            let Some(id) = self.job(slot).map(|job| job.id) else { continue };
+            self.commit(Change::Done { id });
+        }
+        for slot in held {
+            if self.may_await_resume(slot) {
+                self.restart_grace(slot);
+            } else {
+                self.lose(slot, "the server ended while it ran");
             }
         }
     }

@@ -70,6 +70,7 @@ impl State {
             }
         }
         head.extend(self.schedules.all().cloned().map(Change::ScheduleSet));
+        head.extend(self.unheard.notes().map(|note| Change::Unheard(Box::new(note.into()))));
         head
     }
 
@@ -149,18 +150,30 @@ impl State {
             let (change, after) = decode::<Change>(rest)?;
             rest = after;
             self.check_replayed(&change)?;
-            if let Change::Cancelled { id } = &change
-                && let Some(slot) = self.ids.get(*id)
-            {
-                let outcome = self.outcome(slot, JobState::Cancelled, None);
-                self.cancelled.push(*outcome);
-            }
-            self.apply(head.at, &change);
+            self.replay_change(head.at, &change);
         }
         if !rest.is_empty() {
             return Err(format!("{} bytes follow the changes", rest.len()));
         }
         Ok(())
+    }
+
+    fn replay_change(&mut self, at: UnixMillis, change: &Change) {
+        if let Change::Cancelled { id } = change
+            && let Some(slot) = self.ids.get(*id)
+        {
+            self.replay_note(slot, JobState::Cancelled);
+        }
+        self.apply(at, change);
+        match change {
+            Change::Dead { id, .. } => {
+                if let Some(slot) = self.ids.get(*id) {
+                    self.replay_note(slot, JobState::Dead);
+                }
+            }
+            Change::Done { id } => self.unheard.forget_result(*id),
+            _ => {}
+        }
     }
 
     /// That a change can have happened to what there is.
@@ -245,6 +258,7 @@ impl State {
             | Change::ScheduleSet(_)
             | Change::ScheduleRemoved { .. }
             | Change::ScheduleCame { .. }
+            | Change::Unheard(_)
             | Change::ClockSetBack { .. } => Ok(()),
         }
     }

@@ -17,10 +17,11 @@ use super::retry::Draw;
 use super::schedule::Schedules;
 use super::snapshot::Frozen;
 use super::topic::Topic;
+use super::unheard::Unheard;
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
-use crate::model::{Blob, JobId, JobInfo, JobReply, JobRequest, UnixMillis};
+use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
 use crate::store::Micros;
 
 /// The pure state machine of jobs: requests in; answers, effects and records out.
@@ -31,7 +32,7 @@ pub(crate) struct State {
     /// Unfinished jobs and dead letters.
     pub(super) ids: Ids,
     pub(super) next_id: JobId,
-    /// The last turn given to a job that became ready; no id is higher.
+    /// The last turn given to a job that became ready, or died; no id is higher.
     pub(super) line: u64,
     pub(super) topics: Vec<Topic>,
     pub(super) names: BTreeMap<Blob, TopicNo>,
@@ -71,8 +72,7 @@ pub(crate) struct State {
     changes: VecDeque<Change>,
     /// When they happened.
     changes_at: UnixMillis,
-    /// What the records say was cancelled, and not yet what became of it.
-    pub(super) cancelled: Vec<JobInfo>,
+    pub(super) unheard: Unheard,
     pub(super) effects: Vec<Effect>,
     pub(super) frozen: Option<Frozen>,
 }
@@ -121,7 +121,7 @@ impl State {
             journaled: false,
             changes: VecDeque::new(),
             changes_at: 0,
-            cancelled: Vec::new(),
+            unheard: Unheard::default(),
             effects: Vec::new(),
             frozen: None,
         }
@@ -147,6 +147,10 @@ impl State {
     /// Whether what happens is told as records.
     pub(crate) fn set_journaled(&mut self, journaled: bool) {
         self.journaled = journaled;
+    }
+
+    pub(super) fn is_journaled(&self) -> bool {
+        self.journaled
     }
 
     /// The time of day at the last change that was read back.

@@ -6,10 +6,8 @@ use super::Outcomes;
 use super::kept::{Place, Topic};
 use crate::config::record::job_record_bytes;
 use crate::journal::Batch;
-use crate::model::{Blob, JobId, JobInfo, OutcomeSeq, UnixMillis};
-use crate::queue::change::Finish;
-use crate::queue::describe::no_info;
-use crate::queue::record::{Head, OUTCOME_RECORD, TIME_LIMIT, blob, blobs};
+use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
+use crate::queue::record::{Head, OUTCOME_RECORD, StoredOutcome, TIME_LIMIT, blob};
 use crate::record::{decode, encode};
 
 /// No outcome has a higher number.
@@ -117,10 +115,15 @@ impl Outcomes {
         payload.starts_with(&OUTCOME_RECORD)
     }
 
-    /// Does again what a record says was done.
+    /// Does again what a record says was done; `heard` gets each hand-out whose end it tells, and how
+    /// it ended.
     ///
     /// Errors: a sentence, if it is no record of this version or does not follow on the last.
-    pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
+    pub(crate) fn replay(
+        &mut self,
+        payload: &[u8],
+        mut heard: impl FnMut(Reservation, JobState),
+    ) -> Result<(), String> {
         let Some(rest) = payload.strip_prefix(&OUTCOME_RECORD) else {
             return Err("not a record of outcomes, or of another version".to_owned());
         };
@@ -132,6 +135,13 @@ impl Outcomes {
         for _ in 0..head.changes {
             let (change, after) = decode::<StoredChange>(rest)?;
             rest = after;
+            match &change {
+                StoredChange::Recorded(outcome) => heard(outcome.reservation(), outcome.state()),
+                StoredChange::Unconfirmed { id, epoch } => {
+                    heard(Reservation { id: *id, epoch: *epoch }, JobState::Done);
+                }
+                _ => {}
+            }
             self.replay_change(change)?;
         }
         if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow", rest.len())) }
@@ -161,6 +171,7 @@ impl Outcomes {
             StoredChange::Dropped { topic, through } if through < NUMBER_LIMIT => {
                 self.replay_dropped(&topic, through);
             }
+            StoredChange::Unconfirmed { .. } => {}
             StoredChange::Numbered { next: number }
             | StoredChange::Dropped { through: number, .. } => {
                 return Err(format!("{number} is no number of an outcome"));
@@ -190,6 +201,7 @@ impl Outcomes {
     /// Begins a snapshot of what there is now. Outcomes do not change; those given up meanwhile
     /// are not in it.
     pub(crate) fn begin_snapshot(&mut self) {
+        self.unconfirmed_untold = self.unconfirmed.iter().copied().collect();
         self.telling = Some(Telling {
             end: self.next,
             begun: false,
@@ -202,6 +214,7 @@ impl Outcomes {
 
     pub(crate) fn end_snapshot(&mut self) {
         self.telling = None;
+        self.unconfirmed_untold = Vec::new();
     }
 
     /// Appends the next records of the snapshot, about `slice` outcomes; false when there are no
@@ -213,11 +226,16 @@ impl Outcomes {
             changes.push(&StoredChange::Began { first: telling.next });
         }
         let max = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
+        while changes.encoded.len() < max
+            && let Some(Reservation { id, epoch }) = self.unconfirmed_untold.pop()
+        {
+            changes.push(&StoredChange::Unconfirmed { id, epoch });
+        }
         let mut steps = 0;
         while telling.topic < telling.topics && steps < slice && changes.encoded.len() < max {
             steps += 1 + self.tell_topic(&mut telling, slice - steps, max, &mut changes);
         }
-        let more = telling.topic < telling.topics;
+        let more = telling.topic < telling.topics || !self.unconfirmed_untold.is_empty();
         if !more {
             changes.push_number(&mut telling.next, telling.end);
         }
@@ -273,72 +291,10 @@ enum StoredChange {
         topic: Blob,
         through: OutcomeSeq,
     },
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredOutcome {
-    id: JobId,
-    #[serde(with = "blob")]
-    topic: Blob,
-    state: Finish,
-    #[serde(with = "blobs")]
-    index: Option<Blob>,
-    #[serde(with = "blobs")]
-    order_key: Option<Blob>,
-    priority: u8,
-    epoch: u32,
-    failures: u32,
-    losses: u32,
-    retry_max: u32,
-    pushed: UnixMillis,
-    started: Option<UnixMillis>,
-    finished: UnixMillis,
-    errors: Vec<String>,
-    #[serde(with = "blobs")]
-    output: Option<Blob>,
-}
-
-impl From<&JobInfo> for StoredOutcome {
-    fn from(info: &JobInfo) -> Self {
-        Self {
-            id: info.id,
-            topic: info.topic.clone(),
-            state: info.state.into(),
-            index: info.index.clone(),
-            order_key: info.order_key.clone(),
-            priority: info.priority,
-            epoch: info.epoch,
-            failures: info.failures,
-            losses: info.losses,
-            retry_max: info.retry_max,
-            pushed: info.pushed,
-            started: info.started,
-            finished: info.finished.unwrap_or(0),
-            errors: info.errors.clone(),
-            output: info.output.clone(),
-        }
-    }
-}
-
-impl From<StoredOutcome> for JobInfo {
-    fn from(stored: StoredOutcome) -> Self {
-        Self {
-            id: stored.id,
-            topic: stored.topic,
-            state: stored.state.into(),
-            index: stored.index,
-            order_key: stored.order_key,
-            priority: stored.priority,
-            epoch: stored.epoch,
-            failures: stored.failures,
-            losses: stored.losses,
-            retry_max: stored.retry_max,
-            pushed: stored.pushed,
-            started: stored.started,
-            finished: Some(stored.finished),
-            output: stored.output,
-            errors: stored.errors,
-            ..no_info()
-        }
-    }
+    /// In a snapshot: the result of this hand-out was recorded, and may have been given up since, while
+    /// the queue may not have it that its job is done.
+    Unconfirmed {
+        id: JobId,
+        epoch: u32,
+    },
 }

@@ -59,7 +59,6 @@ impl Outcomes {
         };
         let place = Place { topic: number, seq };
         let (size, done) = (bytes_of(&info) as u64, u64::from(info.state == JobState::Done));
-        self.last_finished = self.last_finished.max(info.finished.unwrap_or(0));
         self.by_id.insert(info.id, place);
         self.count += 1;
         self.bytes += size;

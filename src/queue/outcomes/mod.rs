@@ -55,8 +55,10 @@ pub(crate) struct Outcomes {
     utc: UnixMillis,
     /// How much of it passed in jumps of the clock, which age nothing.
     unaged: UnixMillis,
-    /// When the last of those recorded had finished.
-    last_finished: UnixMillis,
+    /// Results that were recorded, in this order, until the queue has it that they are.
+    unconfirmed: VecDeque<Reservation>,
+    /// Of them, those that the snapshot under way still has to tell.
+    unconfirmed_untold: Vec<Reservation>,
     parked: HashMap<ParkId, Parked, RandomState>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
@@ -88,7 +90,8 @@ impl Outcomes {
             journaled: false,
             utc: 0,
             unaged: 0,
-            last_finished: 0,
+            unconfirmed: VecDeque::new(),
+            unconfirmed_untold: Vec::new(),
             parked: HashMap::default(),
             deadlines: BTreeSet::new(),
             finishes: HashMap::default(),
@@ -126,17 +129,10 @@ impl Outcomes {
         self.topics.get(*self.names.get(topic)? as usize)
     }
 
-    /// Whether the result of this hand-out is recorded.
-    pub(crate) fn is_done(&self, reservation: Reservation) -> bool {
-        let found = self.by_id(reservation.id);
-        found.is_some_and(|it| it.state == JobState::Done && it.epoch == reservation.epoch)
-    }
-
-    /// Whether what became of a job is known here. Those older than what is kept count as known.
-    pub(crate) fn knows_of(&self, finished: &JobInfo) -> bool {
-        // One of an earlier life says nothing of this one.
-        finished.finished.unwrap_or(0) < self.last_finished
-            || self.by_id(finished.id).is_some_and(|known| known.epoch >= finished.epoch)
+    /// Notes that the queue has it that the next `count` results are recorded.
+    pub(crate) fn confirmed(&mut self, count: usize) {
+        let count = count.min(self.unconfirmed.len());
+        self.unconfirmed.drain(..count);
     }
 
     /// Records what became of a job; whoever waits for it is told.
@@ -144,6 +140,9 @@ impl Outcomes {
         self.utc = self.utc.max(now.utc);
         let id = info.id;
         let topic = info.topic.clone();
+        if self.journaled && info.state == JobState::Done {
+            self.unconfirmed.push_back(Reservation { id, epoch: info.epoch });
+        }
         // Records that were changed may have left the next number behind those that are kept, or that
         // were given up.
         self.next = self.next.max(self.newest.max(self.forgotten) + 1);

@@ -13,6 +13,7 @@ mod script;
 mod shares;
 mod slices;
 mod strategy;
+mod told_once;
 mod topics;
 mod world;
 

@@ -9,7 +9,7 @@ use crate::journal::Batch;
 use crate::queue::change::{
     Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Resumable, Set, Totals,
 };
-use crate::queue::record::{StoredBackoff, StoredUnique, encode_record};
+use crate::queue::record::{StoredBackoff, StoredOutcome, StoredUnique, encode_record};
 use crate::record::decode;
 
 fn new(rare: Option<Rare>) -> New {
@@ -133,6 +133,7 @@ fn changes_of_snapshots() -> Vec<(&'static str, Change)> {
         ("index kept", Change::IndexKept { topic: 0, index, id: 9, state, until: 300 }),
         ("job kept", kept(1, KeptState::Reserved)),
         ("job kept resumable", kept(2, KeptState::ReservedResumable(RESUMABLE))),
+        ("unheard", Change::Unheard(Box::new(StoredOutcome::from(&dead_outcome())))),
     ]
 }
 
@@ -152,6 +153,10 @@ fn outcome() -> JobInfo {
     info
 }
 
+fn dead_outcome() -> JobInfo {
+    JobInfo { state: JobState::Dead, output: None, ..outcome() }
+}
+
 fn snapshot_of(outcomes: &mut Outcomes) -> Vec<Vec<u8>> {
     let mut batch = Batch::new();
     outcomes.begin_snapshot();
@@ -167,14 +172,15 @@ pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
     outcomes.set_journaled(true);
     let now = Now { steady: 0, utc: 300 };
     let mut records = snapshot_of(&mut outcomes);
-    let dead = JobInfo { state: JobState::Dead, output: None, ..outcome() };
-    for info in [outcome(), dead] {
+    for info in [outcome(), dead_outcome()] {
         outcomes.record(now, Box::new(info));
         let mut record = Vec::new();
         while outcomes.take_record(&mut record) {
             records.push(std::mem::take(&mut record));
         }
     }
+    records.extend(snapshot_of(&mut outcomes));
+    outcomes.confirmed(1);
     records.extend(snapshot_of(&mut outcomes));
     records
 }
@@ -210,16 +216,17 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         }
     }
     let mut outcomes = Outcomes::new(Config::new().queue);
-    let names = ["outcomes began", "done", "dead", "dropped", "snapshot of outcomes"];
+    let snapshots = ["unconfirmed in a snapshot of outcomes", "snapshot of outcomes"];
+    let names = ["outcomes began", "done", "dead", "dropped"].into_iter().chain(snapshots);
     let records = outcome_records();
-    assert_eq!(records.len(), names.len());
-    for (name, record) in names.iter().zip(records) {
+    assert_eq!(records.len(), 6);
+    for (name, record) in names.zip(records) {
         writeln!(out, "{name}").unwrap();
         out.push_str(&hex(&record));
-        if *name == "snapshot of outcomes" {
+        if snapshots.contains(&name) {
             outcomes = Outcomes::new(Config::new().queue);
         }
-        outcomes.replay(&record).unwrap();
+        outcomes.replay(&record, |_, _| {}).unwrap();
     }
     expect![[r#"
         topic made
@@ -298,6 +305,9 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 11 02 00 03 6a 6f 62 fb 2c 01 02 01 03 00 01 01 01 69 02 fb fb 00 01 03 6b 65
         79 01 01 01 00 3c 00 00 fc 00 e1 f5 05 05 fb 30 75 fd 00 00 00 00 00 01 00 00 04 02 01 fb f4 01
         07 f0 fb 2b 01 01 01 01 01 05 77 72 6f 6e 67
+        unheard
+        02 01 fb 2c 01 01 19 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0 01 fb 2b 01
+        fb 2c 01 01 05 77 72 6f 6e 67 00
         outcomes began
         03 01 00 01 00 01
         done
@@ -308,6 +318,9 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         fb 2c 01 01 05 77 72 6f 6e 67 00
         dropped
         03 01 fb 2c 01 01 03 04 6d 61 69 6c 01
+        unconfirmed in a snapshot of outcomes
+        03 01 fb 2c 01 05 00 01 04 01 04 02 02 01 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02
+        00 03 f0 01 fb 2b 01 fb 2c 01 01 05 77 72 6f 6e 67 00 03 04 6d 61 69 6c 01
         snapshot of outcomes
         03 01 fb 2c 01 04 00 01 02 02 01 01 04 6d 61 69 6c 01 01 01 69 01 03 6b 65 79 02 04 02 00 03 f0
         01 fb 2b 01 fb 2c 01 01 05 77 72 6f 6e 67 00 03 04 6d 61 69 6c 01

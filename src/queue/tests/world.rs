@@ -89,15 +89,20 @@ impl World {
     pub(super) fn turn(&mut self) -> Vec<Effect> {
         let effects = self.queue.finish_turn(self.now);
         self.take_queue_records();
+        let mut noted = 0;
         for effect in &effects {
             match effect {
                 Effect::Record(info) => self.to_record.push((**info).clone()),
-                Effect::Note(info) => self.outcomes.record(self.now, info.clone()),
+                Effect::Note(info) => {
+                    self.outcomes.record(self.now, info.clone());
+                    noted += 1;
+                }
                 Effect::Cleared(info) => self.outcomes.tell_cleared(info),
                 _ => {}
             }
         }
         self.end_outcomes();
+        self.queue.notes_recorded(noted);
         self.compare();
         effects
     }
@@ -154,6 +159,7 @@ impl World {
                 Err("no room".to_owned())
             };
             self.end_outcomes();
+            self.outcomes.confirmed(usize::from(result.is_ok()));
             self.queue.recorded(self.now, reservation, result);
         }
         self.turn()
@@ -249,9 +255,7 @@ impl Follower {
     fn replay(&mut self, record: &[u8]) {
         let replayed = match State::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record).map(|()| {
-                self.queue.heard(|cancelled| self.outcomes.knows_of(cancelled));
-            }),
+            false => self.outcomes.replay(record, |of, state| self.queue.heard(of, state)),
         };
         replayed.expect("a record that was written can be read");
     }

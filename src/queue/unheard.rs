@@ -1,0 +1,85 @@
+//! What finished and may not be with the outcomes: they get it after the queue's own record of it, and a
+//! crash may come in between. No clock decides what they have: records name the hand-outs that they end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::job::Phase;
+use super::{Effect, Slot, State};
+use crate::model::{JobId, JobInfo, JobState, Reservation};
+
+/// What finished, and is on its way between the queue and the outcomes.
+#[derive(Debug, Default)]
+pub(super) struct Unheard {
+    /// Jobs that died or were cancelled, in that order, which the outcomes have not recorded yet.
+    notes: VecDeque<Box<JobInfo>>,
+    /// The epochs of hand-outs whose result the outcomes have recorded, while records are read back: their
+    /// jobs are not done yet.
+    results: BTreeMap<JobId, u32>,
+}
+
+impl Unheard {
+    pub(super) fn push(&mut self, outcome: Box<JobInfo>) {
+        self.notes.push_back(outcome);
+    }
+
+    pub(super) fn notes(&self) -> impl Iterator<Item = &JobInfo> {
+        self.notes.iter().map(|note| &**note)
+    }
+
+    /// A job is done, so its result is no longer only recorded.
+    pub(super) fn forget_result(&mut self, id: JobId) {
+        self.results.remove(&id);
+    }
+
+    /// Takes whether the result of this hand-out is recorded.
+    pub(super) fn take_result(&mut self, of: Reservation) -> bool {
+        self.results.remove(&of.id) == Some(of.epoch)
+    }
+
+    pub(super) fn take_notes(&mut self) -> VecDeque<Box<JobInfo>> {
+        self.results.clear();
+        std::mem::take(&mut self.notes)
+    }
+}
+
+impl State {
+    /// Has the outcomes record what became of a job that is dead or cancelled.
+    pub(super) fn note(&mut self, outcome: Box<JobInfo>) {
+        if self.is_journaled() {
+            self.unheard.push(outcome.clone());
+        }
+        self.effects.push(Effect::Note(outcome));
+    }
+
+    /// As [`note`](Self::note), while records are read back.
+    pub(super) fn replay_note(&mut self, slot: Slot, state: JobState) {
+        let outcome = self.outcome(slot, state, None);
+        self.unheard.push(outcome);
+    }
+
+    /// Notes that the outcomes have recorded the first `count` of what was to be noted.
+    pub(crate) fn notes_recorded(&mut self, count: usize) {
+        let count = count.min(self.unheard.notes.len());
+        self.unheard.notes.drain(..count);
+    }
+
+    /// Notes what a record says that is read back: the outcomes have how this hand-out ended.
+    pub(crate) fn heard(&mut self, of: Reservation, state: JobState) {
+        let Reservation { id, epoch } = of;
+        if state == JobState::Done {
+            let held = |slot: Slot| {
+                self.job(slot)
+                    .is_some_and(|it| it.epoch == epoch && matches!(it.phase, Phase::Reserved(_)))
+            };
+            if self.ids.get(id).is_some_and(held) {
+                self.unheard.results.insert(id, epoch);
+            }
+            return;
+        }
+        // They come in the order in which they finished.
+        let is_it = |it: &JobInfo| (it.id, it.epoch, it.state) == (id, epoch, state);
+        if let Some(at) = self.unheard.notes.iter().position(|it| is_it(it)) {
+            self.unheard.notes.remove(at);
+        }
+    }
+}
