@@ -52,6 +52,7 @@ mod record;
 mod rooms;
 pub mod rpc;
 mod runtime;
+mod secret_file;
 mod service;
 mod session;
 mod store;

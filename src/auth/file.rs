@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use super::Book;
 use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
+use crate::secret_file;
 
 /// The file of users.
 ///
-/// Only its owner may write it, and others than its owner and group may not read it: a file that
-/// others can is refused. It is replaced whole, by renaming, so a reader never sees half of it; the new
-/// one has its owner, group and mode, and a symbolic link to it stays one.
+/// A file that others than its owner can read or write is refused, unless it is root's and its group may
+/// read it. It is replaced whole, by renaming, so a reader never sees half of it; the new one has its
+/// owner, group and mode, and a symbolic link to it stays one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthFile {
     path: PathBuf,
@@ -82,7 +83,7 @@ impl AuthFile {
     /// Reads it.
     ///
     /// # Errors
-    /// `InvalidArgument`: it is not there, not readable, readable by everybody, or not what it should
+    /// `InvalidArgument`: it is not there, not readable, readable by others, or not what it should
     /// be; the message names it, and the line.
     pub fn read(&self, config: &AuthConfig) -> Result<Book, Error> {
         self.read_stamped(config).book
@@ -172,18 +173,7 @@ impl AuthFile {
         if !metadata.is_file() {
             return Err(self.refuse("it is no file".to_owned()));
         }
-        #[cfg(unix)]
-        {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-            if mode & 0o027 != 0 {
-                return Err(self.refuse(format!(
-                    "everybody can read or write it, or its group can write it (mode {:03o}); \
-                     chmod 600 it",
-                    mode & 0o777
-                )));
-            }
-        }
-        Ok(())
+        secret_file::check(&self.path, metadata).map_err(|error| self.refuse(error.to_string()))
     }
 
     fn dir(&self) -> &Path {

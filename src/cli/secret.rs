@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::failure::Failure;
+use crate::secret_file;
 
 /// Longest secret, bytes.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;
@@ -17,7 +18,7 @@ pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
         return first_line(io::stdin().lock(), "standard input");
     }
     let what = path.display().to_string();
-    let file = File::open(path).map_err(|error| Failure::io(&what, &error))?;
+    let file = secret_file::open(path).map_err(|error| Failure::io(&what, &error))?;
     first_line(io::BufReader::new(file), &what)
 }
 

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
+use crate::secret_file;
 use crate::session::{Identity, Via};
 
 /// Shortest token that a [`SharedToken`] takes, bytes: one that can be guessed guards nothing.
@@ -126,9 +127,10 @@ impl SharedToken {
     /// The token in the file `path`.
     ///
     /// # Errors
-    /// `InvalidArgument` if it cannot be read, or as [`new`](Self::new).
+    /// `InvalidArgument` if it cannot be read, if others than its owner can, or as [`new`](Self::new).
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let read = secret_file::open(path).and_then(std::io::read_to_string);
+        let text = read.map_err(|error| {
             let message = format!("cannot read the token in {}: {error}", path.display());
             Error::new(ErrorCode::InvalidArgument, message)
         })?;

@@ -38,10 +38,11 @@ struct Files {
 
 impl Files {
     fn read(config: &TlsConfig) -> Self {
-        let read = |path: &Path| pem::read(path).map_err(|error| error.message);
+        let said = |error: Error| error.message;
+        let read = |path: &Path| pem::read(path).map_err(said);
         Self {
             cert: read(&config.cert),
-            key: read(&config.key),
+            key: pem::read_key(&config.key).map_err(said),
             client_ca: config.client_ca.as_deref().map(read),
         }
     }
@@ -179,7 +180,8 @@ fn has_passed(end: DateTime) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -203,6 +205,7 @@ mod tests {
             (made("old", false), made("new", false), made("expired", true));
         for (path, content) in [(&cert, &old), (&key, &old_key), (&client_ca, &old)] {
             fs::write(path, content).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
         }
         let mut config = TlsConfig::new(&cert, &key);
         config.client_ca = Some(client_ca.clone());

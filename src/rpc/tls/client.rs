@@ -100,7 +100,7 @@ pub(crate) fn read(tls: &ClientTls) -> Result<rustls::ClientConfig, Error> {
     let mut config = match &tls.certificate {
         Some(ClientCertificate { cert, key }) => {
             let chain = pem::chain(cert, &pem::read(cert)?)?;
-            let of = pem::key(key, &pem::read(key)?)?;
+            let of = pem::key(key, &pem::read_key(key)?)?;
             let built = builder.with_client_auth_cert(chain, of);
             built.map_err(|error| pem::unusable(cert, error))?
         }

@@ -1,7 +1,7 @@
 //! Files of certificates and keys.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -9,14 +9,24 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Error, ErrorCode};
+use crate::secret_file;
 
 /// Largest file that is read, bytes: far beyond any chain, or any list of CAs.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The content of a file, which is of use in an error only by its name.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    read_opened(path, File::open(path))
+}
+
+/// The content of a file that holds a key.
+pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
+    read_opened(path, secret_file::open(path))
+}
+
+fn read_opened(path: &Path, opened: io::Result<File>) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    File::open(path)
+    opened
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| unusable(path, error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

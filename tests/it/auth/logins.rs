@@ -7,6 +7,7 @@ use super::{LOGIN_FAILED, NOT_LOGGED_IN, PASSWORD, Users, login_password, login_
 use crate::process::{Server, run, until};
 use crate::support::body::{self, Body, Details};
 use crate::support::raw::{PING, PONG, frame, request};
+use crate::support::write_secret;
 
 const FRAME_TOO_LARGE: u16 = ErrorCode::FrameTooLarge as u16;
 
@@ -125,7 +126,7 @@ fn a3_commands_log_in_by_file_and_environment() {
     let password = [("WAKEFUL_USER", "app"), ("WAKEFUL_PASSWORD", PASSWORD)];
     assert_eq!(by(&password, &["get", "a"]).ok(), "1\n");
     let file = users.dir.path().join("password");
-    std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    write_secret(&file, format!("{PASSWORD}\n"));
     let file = ["--user", "app", "--password-file", file.to_str().unwrap()];
     assert_eq!(server.ok(&[&["get", "a"], &file[..]].concat()), "1\n");
     let input = server.command(&["get", "a", "--user", "app", "--password-file", "-"]);
@@ -144,7 +145,7 @@ fn a3_what_is_typed_goes_before_the_environment() {
     users.set_password("root");
     let server = users.serve();
     let password = users.dir.path().join("password");
-    std::fs::write(&password, PASSWORD).unwrap();
+    write_secret(&password, PASSWORD);
     let [password, root, app] = [password, users.token_file("root"), users.token_file("app")]
         .map(|path| path.to_str().unwrap().to_owned());
     // Only root may ask for the status.

@@ -23,6 +23,7 @@ use crate::json::Json;
 use crate::process::{Ran, Running, Server, wakeful};
 use crate::support::body::Body;
 use crate::support::raw::{Frame, Raw};
+use crate::support::write_secret;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -57,7 +58,7 @@ impl Users {
     /// A user with the role and a token of its name, which is in a file of its own.
     fn add(&self, name: &str) {
         let token = NewToken::draw();
-        std::fs::write(self.token_file(name), token.secret()).unwrap();
+        write_secret(&self.token_file(name), token.secret());
         self.change(|book| {
             book.add_user(name, None).unwrap();
             book.give_role(name, name).unwrap();

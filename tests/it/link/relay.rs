@@ -12,7 +12,7 @@ use wakeful::{
 
 use super::{Dialing, Double, Relay, TOKEN, client_config, dialing};
 use crate::process::{PATIENCE, Running, Server};
-use crate::support::{until, within};
+use crate::support::{until, within, write_secret};
 
 #[test]
 fn l5_clients_reach_servers_by_their_names() {
@@ -185,7 +185,7 @@ fn l3_a_relay_asks_who_may_dial_before_it_starts() {
     assert!(said.contains("--accept-token-file") && said.contains("--accept-anyone"), "{said}");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
-    std::fs::write(&file, "short").unwrap();
+    write_secret(&file, "short");
     let path = file.to_str().unwrap();
     let fixed = ["relay", "--listen", "127.0.0.1:0", "--accept", "127.0.0.1:0"];
     let refused = crate::process::run(&[&fixed[..], &["--accept-token-file", path]].concat());

@@ -1,5 +1,6 @@
-//! O12, O13: what a server needs of files, and who can read those it makes.
+//! O12 to O14: what a server needs of files, who can read those it makes, and those with secrets.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +33,10 @@ fn run(command: Command) -> Ran {
     Running::start(command).finish()
 }
 
+fn set_mode(path: &str, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -43,6 +48,80 @@ fn assert_closed(path: &Path) {
     }
     assert_eq!(mode(path), 0o700, "{}", path.display());
     std::fs::read_dir(path).unwrap().for_each(|entry| assert_closed(&entry.unwrap().path()));
+}
+
+#[test]
+fn o14_a_file_with_secrets_is_refused_when_others_can_read_it() {
+    let folder = Folder::new();
+    let [users, token, key, cert] = ["users", "token", "key", "cert"].map(|name| {
+        let path = folder.path(name);
+        path.to_str().unwrap().to_owned()
+    });
+    run(wakeful(&["role", "add", "ops", "--admin", "--auth", &users])).ok();
+    std::fs::write(&token, "0123456789abcdef").unwrap();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let free = "127.0.0.1:0";
+    let serve = ["serve", "--listen", free];
+    let tls = ["--tls-cert", &cert, "--tls-key", &key];
+    let relay = ["relay", "--listen", free, "--accept", free, "--accept-token-file", &token];
+    let starts: [(&str, Vec<&str>); 4] = [
+        (&users, [&serve[..], &["--auth", &users]].concat()),
+        (&key, [&serve[..], &["--tls"], &tls].concat()),
+        (&token, [&serve[..], &["--dial", "127.0.0.1:1", "--dial-token-file", &token]].concat()),
+        (&token, relay.to_vec()),
+    ];
+    for (file, arguments) in &starts {
+        set_mode(file, 0o644);
+        let said = run(wakeful(arguments)).fails(2);
+        let mend = format!("`chmod 600 {file}`");
+        for told in [*file, "(mode 0644)", &mend] {
+            assert!(said.contains(told), "{told}: {said}");
+        }
+        set_mode(file, 0o600);
+        let mut process = Running::start(wakeful(arguments));
+        let line = process.line();
+        assert!(line.contains("listening on"), "{line}");
+        process.signal("TERM");
+        assert_eq!(process.finish().code, Some(0));
+    }
+    // What a command reads.
+    set_mode(&token, 0o644);
+    let silent = std::net::TcpListener::bind(free).unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let get = ["--addr", &addr, "get", "a"];
+    let with_key = ["--tls", "--tls-cert", &cert, "--tls-key", &key];
+    set_mode(&key, 0o604);
+    for (file, arguments) in [
+        (&token, vec!["--token", &token]),
+        (&token, vec!["--user", "ann", "--password-file", &token]),
+        (&key, with_key.to_vec()),
+    ] {
+        let ran = run(wakeful(&[&get[..], &arguments].concat()));
+        assert!(matches!(ran.code, Some(1 | 2)), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("`chmod 600 {file}`")), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn o14_a_reload_refuses_what_others_can_read_and_keeps_what_it_has() {
+    let folder = Folder::new();
+    let users = folder.path("users").to_str().unwrap().to_owned();
+    run(wakeful(&["role", "add", "ops", "--admin", "--auth", &users])).ok();
+    run(wakeful(&["user", "add", "ann", "--no-password", "--role", "ops", "--auth", &users])).ok();
+    let token = folder.path("token").to_str().unwrap().to_owned();
+    let drawn = ["user", "token", "ann", "--label", "t", "--out", &token, "--auth", &users];
+    run(wakeful(&drawn)).ok();
+    let server = Served::start(&["--auth", &users]);
+    let ask = || server.ask(&["get", "a", "--token", &token]);
+    ask().fails(3);
+    set_mode(&users, 0o644);
+    server.process.signal("HUP");
+    let said = server.process.said("chmod 600");
+    assert!(said.contains(&users) && said.contains("mode 0644"), "{said}");
+    ask().fails(3);
+    server.stop();
 }
 
 #[test]

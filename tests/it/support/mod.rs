@@ -6,13 +6,22 @@ pub(crate) mod jobs;
 pub(crate) mod raw;
 pub(crate) mod server;
 
+use std::fs::Permissions;
 use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// After this, what was waited for does not come: generous, as builds and other tests share the
 /// machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Writes a file with a secret, which only its owner can read.
+pub(crate) fn write_secret(path: &Path, secret: impl AsRef<[u8]>) {
+    std::fs::write(path, secret).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
 
 /// Waits until `holds`, and says `what` did not come about if it never does.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

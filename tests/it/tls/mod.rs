@@ -23,7 +23,7 @@ use rustls::{ClientConnection, RootCertStore, StreamOwned};
 use wakeful::{Client, ClientCertificate, ClientConfig, ClientTls, Error};
 
 use crate::process::{Ran, Running, wakeful};
-use crate::support::{PATIENCE, within};
+use crate::support::{PATIENCE, within, write_secret};
 
 /// What a stranger's socket sends that begins a handshake and does not go on.
 const HALF_A_HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
@@ -84,7 +84,7 @@ impl Authority {
         let at = |kind: &str| self.dir.path().join(format!("{file}.{kind}"));
         let pair = Pair { cert: at("pem"), key: at("key") };
         fs::write(&pair.cert, cert.pem()).unwrap();
-        fs::write(&pair.key, key.serialize_pem()).unwrap();
+        write_secret(&pair.key, key.serialize_pem());
         pair
     }
 

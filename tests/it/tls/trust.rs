@@ -5,7 +5,7 @@ use std::fs;
 use wakeful::{ErrorCode, Operations, SetRequest};
 
 use super::{Authority, Pair, Server, connect, refused, text};
-use crate::support::{until, within};
+use crate::support::{until, within, write_secret};
 
 #[actix_rt::test]
 async fn tls2_a_server_that_is_not_trusted_is_told_nothing() {
@@ -44,7 +44,7 @@ async fn tls2_a_server_that_is_not_trusted_is_told_nothing() {
 async fn tls2_the_certificate_of_a_ca_is_refused_with_what_to_make_instead() {
     let authority = Authority::new();
     let key = authority.dir.path().join("ca.key");
-    fs::write(&key, authority.issuer.key().serialize_pem()).unwrap();
+    write_secret(&key, authority.issuer.key().serialize_pem());
     let server = Server::start(&Pair { cert: authority.ca(), key }, &[]);
     let error = refused(server.addr, Some(authority.trusted())).await;
     assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
