@@ -1,6 +1,7 @@
 //! [`Exchange`]: the requests of one connection and what becomes of them.
 
 mod end;
+mod fill;
 mod guarded;
 mod json;
 mod owner;
@@ -20,18 +21,15 @@ use super::gate::Gate;
 use super::inbox::Fatal;
 use super::jobs::Jobs;
 use super::outbox::{Outbox, Outgoing};
-use super::output::Output;
 use super::streams::Streams;
 use super::withheld::Withheld;
+use crate::actor::AnswerSink;
 use crate::actor::message::{
-    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Ready, Requests, Room, Work,
+    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Requests, Work,
 };
-use crate::actor::{AnswerSink, answer_bytes};
 use crate::environment;
 use crate::error::Error;
 use crate::model::{CallReply, Reply, Request};
-use crate::rpc::codec::{CodecError, encode_bare};
-use crate::rpc::frame::Kind;
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::session::Session;
@@ -334,6 +332,10 @@ impl Exchange {
         let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
         self.jobs.hand_over(&self.service, sink, self.gate.restriction());
         self.do_cancel();
+        if self.jobs.has_rest() {
+            // What is cancelled may be among that.
+            return Ok(());
+        }
         // What is left is the queue's, or has ended by itself.
         self.jobs.cancel(&self.service, std::mem::take(&mut self.cancelled));
         Ok(())
@@ -385,125 +387,5 @@ impl Exchange {
     pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
         let ready = self.streams.add_credit(id, bytes);
         self.tell_ready(ready);
-    }
-
-    /// Has the store fill the next batch of a stream that takes more.
-    pub(super) fn tell_ready(&self, ready: Option<Ready>) {
-        if let Some(ready) = ready {
-            // bound: one for each batch
-            self.service.store().do_send(ready);
-        }
-    }
-
-    /// Has the store, once there is room again, go on with what it left unread.
-    pub(super) fn tell_room(&self) {
-        if self.owner.buffered.take_paused() {
-            // bound: one for each time that something was left unread
-            self.service.store().do_send(Room(self.owner.id));
-            self.service.queue().do_send(Room(self.owner.id));
-        }
-    }
-
-    /// Returns the bytes of the answers that are not encoded yet.
-    pub(super) fn answer_bytes(&self) -> usize {
-        self.answers.iter().map(|(_, answer)| answer_bytes(answer)).sum()
-    }
-
-    /// Encodes what there is to say, about `room` bytes of it, of pushes about `push_room`.
-    pub(super) fn fill(
-        &mut self,
-        out: &mut Output,
-        room: usize,
-        push_room: usize,
-    ) -> Result<(), End> {
-        let full = out.pending().saturating_add(room);
-        let push_full = out.pending().saturating_add(push_room);
-        self.encode_answers(out, full)?;
-        if room > 0 && self.answers.is_empty() {
-            for item in self.outbox.take() {
-                self.encode_outgoing(out, item)?;
-            }
-            self.encode_answers(out, full)?;
-        }
-        while out.pending() < push_full && self.streams.have_more() {
-            self.write_push(out)?;
-        }
-        self.tell_room();
-        Ok(())
-    }
-
-    fn encode_answers(&mut self, out: &mut Output, full: usize) -> Result<(), End> {
-        while out.pending() < full
-            && let Some((id, answer)) = self.answers.pop_front()
-        {
-            self.encoder.answer(out, id, answer)?;
-        }
-        Ok(())
-    }
-
-    fn encode_outgoing(&mut self, out: &mut Output, item: Outgoing) -> Result<(), End> {
-        match item {
-            Outgoing::Answer(id, outcome) => {
-                // A wait that was cancelled meanwhile has its answer already.
-                if self.waits.remove(&id).is_some() {
-                    self.answers.push_back((id, outcome.map(Done::Waited)));
-                }
-            }
-            Outgoing::Withheld(mut answers) => {
-                self.screen(&mut answers);
-                for (id, answer) in &answers {
-                    if self.jobs.answered(*id, answer) {
-                        self.gate.answered(answer);
-                    } else {
-                        self.withheld.end(*id);
-                    }
-                }
-                self.answers.extend(answers);
-            }
-            Outgoing::Returned(id, serial, result) => {
-                // A call that was cancelled meanwhile has its answer already.
-                if self.calls.answered(id, serial) {
-                    let reply = result.map(Reply::Invoke);
-                    let reply = reply.map(|reply| CallReply { reply, durability: None });
-                    self.answers.push_back((id, reply.map(Done::Reply)));
-                }
-            }
-            Outgoing::Show(id, handle, batch) => {
-                self.streams.show(id, handle, batch);
-            }
-            Outgoing::Goodbye if !self.open => {
-                let error = Error::from(StoreError::Stopping { resume: None });
-                return Err(End::Fatal(Fatal::Error(error)));
-            }
-            Outgoing::Goodbye => {
-                self.leaving = true;
-                if !self.is_json() {
-                    encode_bare(out.buffer(), Kind::Goodbye, 0);
-                }
-            }
-            Outgoing::Drained => self.jobs.drained(),
-        }
-        Ok(())
-    }
-
-    /// Writes one frame of a stream's batch.
-    fn write_push(&mut self, out: &mut Output) -> Result<(), End> {
-        if self.is_json() {
-            return self.write_news(out.buffer());
-        }
-        let max = self.encoder.frame_bytes_max;
-        let written = self.streams.write(|stream, writer| writer.write(out, stream, max));
-        self.note_written(written)
-    }
-
-    /// Has the store fill the next batch of a stream that has used up one and takes more.
-    fn note_written(&mut self, written: Result<Option<Ready>, CodecError>) -> Result<(), End> {
-        let ready = written.map_err(|error| {
-            tracing::error!(%error, "a push could not be encoded");
-            End::Gone
-        })?;
-        self.pushes += 1;
-        self.tell_ready(ready);
-        Ok(())
     }
 }

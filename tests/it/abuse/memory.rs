@@ -227,6 +227,28 @@ fn abuse_10_a_worker_that_does_not_read_is_handed_no_more_jobs() {
 }
 
 #[test]
+fn abuse_10_large_answers_of_the_queue_are_made_one_after_the_other() {
+    let victim = limited();
+    let mut witness = Raw::open(victim.addr());
+    let id = witness.push_job(b"t", &large());
+    let mut raw = victim.attack();
+    let mut parts: Vec<Vec<u8>> = (1..=40).map(|it| request(it, jobs::get(id))).collect();
+    parts.push(request(41, jobs::reserve(b"none", 1, 600_000)));
+    parts.push(frame(CANCEL, 0, 41, b""));
+    raw.send(&parts.concat());
+    eventually("it is not read from", || witness.kept() > 0);
+    assert!(witness.kept() <= 2 * ONE, "{} bytes", witness.kept());
+    for id in 1..=40 {
+        let answer = raw.next();
+        assert_eq!((answer.kind, answer.id), (REPLY, id));
+        assert!(answer.body.len() as u64 > MIB);
+    }
+    let cancelled = raw.next();
+    assert_eq!((cancelled.kind, cancelled.id), (ERROR, 41), "what waits behind them is cancelled");
+    eventually("nothing is kept", || witness.kept() == 0);
+}
+
+#[test]
 fn abuse_10_pushes_that_wait_for_room_are_counted() {
     let victim = Victim::with(&["queue.topic_jobs_max=1"]);
     let mut witness = Raw::open(victim.addr());
