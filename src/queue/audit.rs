@@ -112,3 +112,37 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::model::{JobRequest, PushRequest};
+    use crate::queue::{Now, State};
+
+    fn with_a_job() -> State {
+        let mut state = State::new(Config::new().queue, 1);
+        let jobs = vec![PushRequest::new("t", "x")];
+        let request = JobRequest::Push { jobs, wait: std::time::Duration::ZERO };
+        state.request(Now { steady: 1, utc: 1 }, 1, request);
+        assert_eq!((state.jobs.len(), state.audit()), (1, Ok(())));
+        state
+    }
+
+    #[test]
+    fn j14_a_job_counted_twice_or_nowhere_is_found() {
+        let tampered: [fn(&mut State); 5] = [
+            |state| state.topics[0].reserved += 1,
+            |state| state.topics[0].ready.clear(),
+            |state| state.topics[0].totals.done += 1,
+            |state| state.unfinished += 1,
+            |state| {
+                state.delayed.insert((1, 1, 0));
+            },
+        ];
+        for (number, tamper) in tampered.into_iter().enumerate() {
+            let mut state = with_a_job();
+            tamper(&mut state);
+            assert!(state.audit().is_err(), "{number}");
+        }
+    }
+}

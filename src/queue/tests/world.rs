@@ -235,6 +235,7 @@ impl World {
     /// Whoever follows is what this is.
     fn compare(&mut self) {
         let utc = self.queue.utc().max(self.now.utc);
+        self.queue.audit().unwrap();
         let live = describe(&self.queue, utc);
         let topics: Vec<Blob> = self.queue.names.keys().cloned().collect();
         let told = describe_outcomes(&mut self.outcomes, &topics, self.now);

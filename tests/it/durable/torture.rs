@@ -18,3 +18,16 @@ fn d2_j17_j21_torture_finds_nothing_lost() {
         assert!(told[name].as_u64().unwrap() > 0, "{name} of {told}");
     }
 }
+
+#[test]
+fn one_seed_of_a_simulation_is_one_run_in_every_process() {
+    let simulate = || {
+        let ran = run(&["torture", "--simulate", "--seed", "3", "--seeds", "2", "--json"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let mut told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        told["seconds"].take();
+        assert!(told["acknowledged"].as_u64().unwrap() > 0, "{told}");
+        told
+    };
+    assert_eq!(simulate(), simulate());
+}
