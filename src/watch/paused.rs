@@ -56,6 +56,8 @@ impl<P> Hub<P> {
     /// Keeps a stream from being read for until its owner has room.
     pub(super) fn pause(&mut self, owner: &Arc<Owner>, handle: Handle) {
         owner.buffered.note_paused();
+        // There is not room enough: whoever has as many streams as go on at once would be looked at for ever.
+        self.paused.roomy.remove(&owner.id);
         self.paused.streams.insert((owner.id, handle));
     }
 

@@ -177,3 +177,28 @@ fn w10_a_stream_that_is_closed_while_it_waits_for_room_leaves_nothing() {
     while !hub.close_stream(stream, 1) {}
     hub.assert_empty();
 }
+
+/// As many as go on at once, and more: found by `wakeful torture --simulate --seed 776`.
+#[test]
+fn s10_streams_for_whom_there_is_too_little_room_are_not_looked_at_for_ever() {
+    let mut hub = roomy();
+    let total = Arc::default();
+    let (owner, other) = (limited(1, &total, 10_000, 1_000), limited(2, &total, 10_000, 1_000));
+    let kept = crate::buffered::Charge::new(&other.buffered, 1_000);
+    for _ in 0..40 {
+        watching(&mut hub, &owner, 10_000, WatchRequest::new(prefix("")));
+    }
+    hub.set_to("a", &"x".repeat(900));
+    assert!(owner.buffered.allowance().bytes > 0, "there is room, and too little");
+    for _ in 0..3 {
+        hub.note_room(1);
+        let mut looks = 0;
+        while !matches!(hub.next_batch(), NextBatch::Idle) {
+            looks += 1;
+            assert!(looks <= 100, "a look for each stream is enough");
+        }
+    }
+    drop(kept);
+    hub.note_room(1);
+    assert!(hub.batch().is_some());
+}

@@ -18,6 +18,7 @@ mod tests;
 mod trace;
 mod wire;
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -26,6 +27,9 @@ use super::TortureArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, Output, notice};
 use run::{Broken, Ran, count_panics, run};
+
+/// How long one seed may take; most take a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often it is said how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -91,8 +95,20 @@ fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
     let broken = |what: &str| Broken { what: what.to_owned(), event: 0, history: String::new() };
     count_panics();
     let thread = std::thread::Builder::new().name("simulation".to_owned());
-    let started = thread.spawn(move || run(seed, events)).map_err(|_| broken("no thread"))?;
-    started.join().unwrap_or_else(|_| Err(broken("a panic, which is said above")))
+    let (ended, ends) = mpsc::channel();
+    let work = move || {
+        // Whoever waited has given it up.
+        let _ = ended.send(run(seed, events));
+    };
+    thread.spawn(work).map_err(|_| broken("no thread"))?;
+    ends.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        Err(broken(match error {
+            RecvTimeoutError::Timeout => {
+                "it does not end: something works on and on while no time passes"
+            }
+            RecvTimeoutError::Disconnected => "a panic, which is said above",
+        }))
+    })
 }
 
 fn report_broken(seed: u64, events: u64, broken: &Broken) -> Failure {
