@@ -57,7 +57,7 @@ async fn d3_the_store_is_the_same_store_and_keys_keep_their_past() {
     let server = home.server();
     assert_eq!(server.run(&["status", "--json"]).json()["store_id"].clone(), store_id);
     assert_eq!((server.status("revision"), server.status("keys")), (5, 1));
-    let kv = server.run(&["get", "a", "--json"]).json();
+    let kv = server.run(&["get", "a", "--json"]).json()["kv"].clone();
     assert_eq!((kv["version"].as_u64(), kv["create_revision"].as_u64()), (Some(2), Some(2)));
 }
 
