@@ -83,15 +83,19 @@ impl FileJournal {
         journal.add(start("wakeful-segments", make)?);
         journal.add(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
         let started = start("wakeful-journal", Box::new(move || writer.run()))?;
-        if let Work::Threads { writer, .. } = &mut journal.work {
-            *writer = Some(started);
+        match &mut journal.work {
+            Work::Threads { writer, .. } => *writer = Some(started),
+            #[cfg(any(test, feature = "cli"))]
+            Work::Steps(_) => {}
         }
         Ok(journal)
     }
 
     fn add(&mut self, thread: JoinHandle<()>) {
-        if let Work::Threads { others, .. } = &mut self.work {
-            others.push(thread);
+        match &mut self.work {
+            Work::Threads { others, .. } => others.push(thread),
+            #[cfg(any(test, feature = "cli"))]
+            Work::Steps(_) => {}
         }
     }
 
