@@ -1,37 +1,46 @@
-//! What the queue judges of a request that names jobs by their ids.
+//! [`JobSight`]: which jobs a request may be about, where there are users.
 
-use crate::auth::{Access, Action, Need};
-use crate::error::Error;
-use crate::model::{JobId, JobRef, JobRequest};
-use crate::queue::{self, QueueError};
+use std::sync::Arc;
+
+use crate::auth::{Access, Action};
+use crate::model::{Blob, JobId, JobRequest};
+use crate::queue;
 
 /// Whether a job may not be looked at. One that is unknown here may.
 pub(super) fn hides_job(queue: &queue::State, access: &Access, id: JobId) -> bool {
     queue.topic_of(id).is_some_and(|topic| !access.sees_topic(topic))
 }
 
-/// Why the queue refuses a request that names jobs by their ids, if it does. A job that is unknown
-/// here is refused by others, or its answer is.
-pub(super) fn refuses_job(
-    queue: &queue::State,
-    access: Option<&Access>,
-    request: &JobRequest,
-) -> Option<Error> {
-    let access = access?;
-    let works = |id: JobId| queue.topic_of(id).is_none_or(|topic| access.has(Action::Work, topic));
-    let permitted = match request {
-        JobRequest::Settle(settlements) => settlements.iter().all(|it| works(it.reservation.id)),
-        JobRequest::Touch { reservations, .. } => reservations.iter().all(|it| works(it.id)),
-        JobRequest::Progress { reservation, .. } => works(reservation.id),
-        JobRequest::Get(JobRef::Id(id)) | JobRequest::Await { job: JobRef::Id(id), .. } => {
-            let hidden = hides_job(queue, access, *id);
-            return hidden.then(|| QueueError::not_found(&JobRef::Id(*id)).into());
-        }
-        JobRequest::Cancel(JobRef::Id(id)) => {
-            let owned = queue.topic_of(*id).is_none_or(|topic| access.has(Action::Push, topic));
-            return (!owned).then(|| QueueError::not_found(&JobRef::Id(*id)).into());
-        }
-        _ => true,
-    };
-    (!permitted).then(|| Need::On(Action::Work).into())
+/// The jobs that a request may name by their ids, by their topics. Any other is for the request as if it
+/// had never been pushed: what is answered, and when, does not depend on it.
+#[derive(Default)]
+pub(crate) struct JobSight(Option<(Arc<Access>, Needed)>);
+
+/// What is needed of the topic of a job.
+#[derive(Clone, Copy)]
+enum Needed {
+    Push,
+    Work,
+    Either,
+}
+
+impl JobSight {
+    /// Returns the sight of whoever has `access`; `None` for everything.
+    pub(super) fn of(access: Option<&Arc<Access>>, request: &JobRequest) -> Self {
+        let needed = match request {
+            JobRequest::Cancel(_) => Needed::Push,
+            JobRequest::Get(_) | JobRequest::Await { .. } => Needed::Either,
+            _ => Needed::Work,
+        };
+        Self(access.map(|access| (Arc::clone(access), needed)))
+    }
+
+    /// Whether jobs of this topic are there.
+    pub(super) fn has(&self, topic: &Blob) -> bool {
+        self.0.as_ref().is_none_or(|(access, needed)| match needed {
+            Needed::Push => access.has(Action::Push, topic),
+            Needed::Work => access.has(Action::Work, topic),
+            Needed::Either => access.sees_topic(topic),
+        })
+    }
 }

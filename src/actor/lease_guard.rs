@@ -8,9 +8,8 @@ use crate::environment::RandomState;
 use super::message::Task;
 use crate::auth::{Access, Action};
 use crate::config::auth::{JUDGED_KEYS_MAX, VERDICTS_MAX};
-use crate::error::Error;
 use crate::model::{Blob, LeaseId, Request, TxnOp};
-use crate::store::{State, StoreError};
+use crate::store::State;
 
 /// Judges what requests do with leases: one is whoever's its keys are. So nobody ends, keeps alive or
 /// binds to others' keys what he may not write, nor lists what he may not read; for him it is not
@@ -41,16 +40,15 @@ enum Found {
 }
 
 impl LeaseGuard {
-    /// Why a piece of work is refused, if it is.
-    pub(super) fn refuses(
+    /// Returns those of the leases that a piece of work names which are not there for it.
+    pub(super) fn hidden(
         &mut self,
         access: Option<&Arc<Access>>,
         state: &State,
         task: &Task,
-    ) -> Option<Error> {
-        let access = access?;
-        let Task::Store { request, .. } = task else { return None };
-        let mut denied = |id: &LeaseId| !self.is_writable(access, state, *id);
+    ) -> Vec<LeaseId> {
+        let (Some(access), Task::Store { request, .. }) = (access, task) else { return Vec::new() };
+        let denied = |id: &LeaseId| !self.is_writable(access, state, *id);
         let lease = match request {
             Request::LeaseTimeToLive(id) | Request::LeaseKeys { id, .. } => {
                 let may = |key: &Blob| access.has(Action::Read, key);
@@ -68,11 +66,12 @@ impl LeaseGuard {
                 let mut leases: Vec<LeaseId> = leases.filter(|lease| *lease != 0).collect();
                 leases.sort_unstable();
                 leases.dedup();
-                leases.into_iter().find(|id| denied(id))
+                leases.retain(denied);
+                return leases;
             }
             _ => None,
         };
-        lease.map(|id| StoreError::LeaseNotFound(id).into())
+        lease.into_iter().collect()
     }
 
     /// The request was done. What it bound it was permitted to write, and nobody else did meanwhile.

@@ -11,6 +11,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use super::caller::Caller;
+use super::job_guard::JobSight;
 use super::{AnswerSink, Outlet};
 use crate::auth::Access;
 use crate::buffered::Buffered;
@@ -338,6 +339,8 @@ pub(crate) struct Recorded {
 pub(crate) struct Seek {
     pub(crate) caller: Caller,
     pub(crate) sought: Sought,
+    /// Which jobs there are for whoever asks.
+    pub(crate) sight: JobSight,
     pub(crate) wait: Duration,
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use super::StorageActor;
 use super::caller::{Caller, Callers, To};
 use super::clock::Clock;
-use super::job_guard::{hides_job, refuses_job};
+use super::job_guard::{JobSight, hides_job};
 use super::message::{
     CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWork, JobWorks, OwnerGone,
     OwnerId, Progressed, Record, Recorded, ReviseAwaits, Room, Seek, StillUnfinished, Undelivered,
@@ -22,7 +23,7 @@ use super::settling::Settling;
 use super::storage::{JobLedger, give, hand_over};
 use super::turn::Turns;
 use super::vital::Vital;
-use crate::auth::{Access, Action};
+use crate::auth::Access;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
@@ -97,7 +98,7 @@ impl QueueActor {
         now
     }
 
-    fn ask(&mut self, now: Now, caller: Caller, request: JobRequest) {
+    fn ask(&mut self, now: Now, caller: Caller, request: JobRequest, sight: JobSight) {
         if let Err(error) = self.check(&request) {
             self.answers.push((caller, Err(error)));
             return;
@@ -107,11 +108,12 @@ impl QueueActor {
             _ => Some(Duration::ZERO),
         };
         if let JobRequest::Settle(settlements) = request {
-            self.settle(now, caller, settlements);
+            self.settle(now, caller, settlements, &sight);
             return;
         }
         let finishes = matches!(request, JobRequest::Cancel(_));
-        let answer = self.queue.borrow_mut().request(now, caller.owner, request);
+        let may = |topic: &Blob| sight.has(topic);
+        let answer = self.queue.borrow_mut().request_within(now, caller.owner, request, &may);
         match answer {
             Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
             Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
@@ -124,7 +126,7 @@ impl QueueActor {
                 self.callers.park(park, caller);
             }
             Answer::Ask(sought) => match self.queue.borrow().check_wait(wait) {
-                Ok(wait) => self.seeks.push(Seek { caller, sought, wait }),
+                Ok(wait) => self.seeks.push(Seek { caller, sought, sight, wait }),
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
         }
@@ -141,7 +143,7 @@ impl QueueActor {
         for work in works.by_ref() {
             let to = To::Connection(sink.clone());
             let caller = Caller { owner, id: work.id, asked: work.durability, to };
-            self.do_one(now, caller, work, user, restriction.as_deref());
+            self.do_one(now, caller, work, user, restriction.as_ref());
             if turn.is_over() {
                 break;
             }
@@ -160,19 +162,18 @@ impl QueueActor {
         caller: Caller,
         work: JobWork,
         user: u64,
-        restriction: Option<&Access>,
+        restriction: Option<&Arc<Access>>,
     ) {
         if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
             self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
             return;
         }
-        let refusal = refuses_job(&self.queue.borrow(), restriction, &work.request);
-        match (refusal, work.request) {
-            (Some(error), _) => self.answers.push((caller, Err(error))),
-            (None, JobRequest::Resume(reservations)) => {
-                self.resume(now, caller, user, &reservations, restriction);
+        let sight = JobSight::of(restriction, &work.request);
+        match work.request {
+            JobRequest::Resume(reservations) => {
+                self.resume(now, caller, user, &reservations, &sight);
             }
-            (None, request) => self.ask(now, caller, request),
+            request => self.ask(now, caller, request, sight),
         }
     }
 
@@ -183,15 +184,14 @@ impl QueueActor {
         caller: Caller,
         user: u64,
         reservations: &[Reservation],
-        restriction: Option<&Access>,
+        sight: &JobSight,
     ) {
         let failed = self.ledger.as_ref().and_then(|ledger| ledger.log.get().failed().cloned());
         if let Some(error) = failed {
             self.answers.push((caller, Err(error)));
             return;
         }
-        let may_work =
-            |topic: &Blob| restriction.is_none_or(|access| access.has(Action::Work, topic));
+        let may_work = |topic: &Blob| sight.has(topic);
         let mut queue = self.queue.borrow_mut();
         let resumed = queue.resume(now, caller.owner, user, reservations, may_work);
         self.answers.push((caller, resumed.map_err(Error::from)));
@@ -214,15 +214,17 @@ impl QueueActor {
         log.check(grows)
     }
 
-    fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>) {
+    fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>, sight: &JobSight) {
         let mut queue = self.queue.borrow_mut();
         if let Err(error) = queue.check_count(settlements.len()) {
             self.answers.push((caller, Err(error.into())));
             return;
         }
+        let may = |topic: &Blob| sight.has(topic);
         let settled = settlements.into_iter().map(|settlement| {
             let reservation = settlement.reservation;
-            (reservation, queue.settle(now, settlement).map_err(Error::from))
+            let settled = queue.settle_within(now, settlement, &may);
+            (reservation, settled.map_err(Error::from))
         });
         let settled: Vec<(Reservation, Result<Settled, Error>)> = settled.collect();
         self.answers.extend(self.settling.begin(caller, settled));
@@ -341,7 +343,7 @@ impl Handler<ExecuteJob> for QueueActor {
         }
         let now = self.now();
         let to = To::Local(answer, ctx.address());
-        self.ask(now, Caller { owner, id, asked: durability, to }, request);
+        self.ask(now, Caller { owner, id, asked: durability, to }, request, JobSight::default());
         self.finish(now, ctx);
     }
 }
@@ -433,7 +435,7 @@ impl Handler<StillUnfinished> for QueueActor {
 
     fn handle(&mut self, StillUnfinished { id, caller }: StillUnfinished, ctx: &mut Self::Context) {
         let now = self.now();
-        self.ask(now, caller, JobRequest::Get(JobRef::Id(id)));
+        self.ask(now, caller, JobRequest::Get(JobRef::Id(id)), JobSight::default());
         self.finish(now, ctx);
     }
 }

@@ -19,7 +19,7 @@ use super::vital::Vital;
 use crate::error::Error;
 use crate::failpoint;
 use crate::journal::Batch;
-use crate::model::JobReply;
+use crate::model::{Blob, JobReply};
 use crate::pace::Turn;
 use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
 
@@ -193,10 +193,11 @@ impl Handler<Record> for StorageActor {
 impl Handler<Seek> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Seek { caller, sought, wait }: Seek, ctx: &mut Self::Context) {
+    fn handle(&mut self, Seek { caller, sought, sight, wait }: Seek, ctx: &mut Self::Context) {
         let now = self.now();
         let wait = if self.stopping { Duration::ZERO } else { wait };
-        let found = self.outcomes.borrow_mut().seek(now, sought, wait);
+        let may = |topic: &Blob| sight.has(topic);
+        let found = self.outcomes.borrow_mut().seek(now, sought, wait, &may);
         match found {
             Found::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
             Found::Parked(park) => self.callers.park(park, caller),

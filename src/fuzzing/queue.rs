@@ -98,7 +98,7 @@ impl Jobs {
         ];
         for request in requests {
             if let Answer::Ask(sought) = self.queue.request(self.now, 1, request) {
-                let _ = self.outcomes.seek(self.now, sought, Duration::ZERO);
+                let _ = self.outcomes.seek(self.now, sought, Duration::ZERO, &|_| true);
             }
             self.turn();
         }

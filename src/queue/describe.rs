@@ -14,9 +14,12 @@ use crate::model::{
 };
 
 impl State {
-    pub(super) fn find(&self, job: &JobRef) -> Option<Slot> {
+    /// Returns the place of a job: by its id only if `may` permits its topic.
+    pub(super) fn find(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Option<Slot> {
         let id = match job {
-            JobRef::Id(id) => *id,
+            JobRef::Id(id) => {
+                return self.ids.get(*id).filter(|_| self.topic_of(*id).is_some_and(may));
+            }
             JobRef::Index { topic, index } => {
                 let topic = self.topic(*self.names.get(topic)?)?;
                 topic.indexes.get(index)?.id
@@ -31,8 +34,8 @@ impl State {
         self.topic(job.topic).map(|topic| &topic.name)
     }
 
-    pub(super) fn get(&self, job: &JobRef) -> Answer {
-        match self.find(job).and_then(|slot| self.job(slot)) {
+    pub(super) fn get(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+        match self.find(job, may).and_then(|slot| self.job(slot)) {
             Some(found) => Answer::Now(Ok(JobReply::Job(Box::new(self.info(found, true))))),
             None => self.not_here(job, false),
         }
@@ -43,8 +46,8 @@ impl State {
         Answer::Ask(Sought::Job { job: job.clone(), to_cancel })
     }
 
-    pub(super) fn await_finished(&self, job: &JobRef) -> Answer {
-        let found = self.find(job).and_then(|slot| self.job(slot));
+    pub(super) fn await_finished(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+        let found = self.find(job, may).and_then(|slot| self.job(slot));
         match found {
             Some(dead) if dead.state() == JobState::Dead => {
                 Answer::Now(Ok(JobReply::Job(Box::new(self.info(dead, false)))))
@@ -96,11 +99,12 @@ impl State {
         let page = match self.topic(number) {
             Some(topic) if state == JobState::Dead => {
                 let dead = topic.dead.range(from).map(|(id, slot)| (*id, *slot));
-                self.page(dead, |_| true, limit)
+                self.page(after, dead, |_| true, limit)
             }
             _ => {
                 let all = self.ids.after(after);
-                self.page(all, |job| job.topic == number && job.state() == state, limit)
+                let fits = |job: &Job| job.topic == number && job.state() == state;
+                self.page(after, all, fits, limit)
             }
         };
         Answer::Now(Ok(JobReply::Jobs(page)))
@@ -108,21 +112,25 @@ impl State {
 
     fn page(
         &self,
+        after: JobId,
         slots: impl Iterator<Item = (JobId, Slot)>,
         fits: impl Fn(&Job) -> bool,
         limit: usize,
     ) -> JobPage {
-        let (mut page, mut bytes) = (JobPage::default(), 0);
-        let mut looked = 0;
+        let (mut page, mut bytes) = (JobPage { after, ..JobPage::default() }, 0);
+        let (mut looked, mut before) = (0, after);
         for (id, slot) in slots {
             looked += 1;
             let full = page.jobs.len() >= limit || bytes >= self.config.list_bytes_max;
             if full || looked > self.config.list_looked_at_max {
                 page.more = true;
+                page.after = if full { page.after } else { before };
                 break;
             }
-            page.after = id;
+            before = id;
             if let Some(job) = self.job(slot).filter(|job| fits(job)) {
+                // Not the ids of others: they are of topics that the caller may not know.
+                page.after = id;
                 let info = self.info(job, false);
                 bytes += bytes_of(&info);
                 page.jobs.push(info);

@@ -24,8 +24,8 @@ impl State {
         }
     }
 
-    pub(super) fn cancel(&mut self, job: &JobRef) -> Answer {
-        let Some(slot) = self.find(job) else { return self.not_here(job, true) };
+    pub(super) fn cancel(&mut self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+        let Some(slot) = self.find(job, may) else { return self.not_here(job, true) };
         match self.job(slot).map(|job| (job.id, job.phase)) {
             Some((id, Phase::Dead(_) | Phase::Recording)) => {
                 Answer::Now(Err(QueueError::JobFinished(id)))

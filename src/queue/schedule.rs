@@ -247,7 +247,7 @@ mod tests {
             state.finish_turn(Now { steady, utc: state.schedules.next().unwrap() });
             counts.extend(state.schedules.all().map(|set| (set.pushed, set.missed)));
             if steady == 3 {
-                drop(state.cancel(&crate::model::JobRef::Id(1)));
+                drop(state.cancel(&crate::model::JobRef::Id(1), &|_| true));
             }
         }
         assert_eq!(counts, [(1, 0), (1, 1), (2, 1)]);

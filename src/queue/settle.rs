@@ -24,9 +24,20 @@ impl State {
         now: Now,
         settlement: Settlement,
     ) -> Result<Settled, QueueError> {
+        self.settle_within(now, settlement, &|_| true)
+    }
+
+    /// Settles one job for whom those are there whose topics `may` permits, as by
+    /// [`request_within`](Self::request_within).
+    pub(crate) fn settle_within(
+        &mut self,
+        now: Now,
+        settlement: Settlement,
+        may: &dyn Fn(&Blob) -> bool,
+    ) -> Result<Settled, QueueError> {
         self.tick(now);
         let Settlement { reservation, verdict } = settlement;
-        let slot = self.held(reservation)?;
+        let slot = self.held_within(reservation, may)?;
         match verdict {
             Verdict::Done { output } => {
                 let max = self.config.output_bytes_max;
@@ -92,6 +103,19 @@ impl State {
             })
         };
         slot.filter(held).ok_or(QueueError::Stale(reservation))
+    }
+
+    /// Returns the place of a job that is held, and of a topic that `may` permits.
+    fn held_within(
+        &self,
+        reservation: Reservation,
+        may: &dyn Fn(&Blob) -> bool,
+    ) -> Result<Slot, QueueError> {
+        let slot = self.held(reservation)?;
+        match self.job(slot).and_then(|job| self.topic(job.topic)) {
+            Some(topic) if may(&topic.name) => Ok(slot),
+            _ => Err(QueueError::Stale(reservation)),
+        }
     }
 
     fn begin_recording(&mut self, slot: Slot, output: Blob) {
@@ -170,11 +194,12 @@ impl State {
         now: Now,
         reservations: &[Reservation],
         visibility: Option<Duration>,
+        may: &dyn Fn(&Blob) -> bool,
     ) -> Result<JobReply, QueueError> {
         self.check_count(reservations.len())?;
         let visibility = visibility.map(|it| self.check_visibility(it)).transpose()?;
         let touched = reservations.iter().map(|reservation| {
-            let slot = self.held(*reservation)?;
+            let slot = self.held_within(*reservation, may)?;
             self.hold_until(slot, now, visibility);
             Ok(())
         });
@@ -204,11 +229,12 @@ impl State {
         &mut self,
         reservation: Reservation,
         progress: Blob,
+        may: &dyn Fn(&Blob) -> bool,
     ) -> Result<JobReply, QueueError> {
         let max = self.config.progress_bytes_max;
         let what = "the progress note is too long";
         QueueError::limit("queue.progress_bytes_max", max, progress.len(), what)?;
-        let answer = match self.held(reservation) {
+        let answer = match self.held_within(reservation, may) {
             Ok(slot) => {
                 if let Some(job) = self.jobs.get_mut(slot as usize) {
                     job.extra().progress = Some(progress);

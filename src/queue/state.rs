@@ -174,27 +174,41 @@ impl State {
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
+        self.request_within(now, owner, request, &|_| true)
+    }
+
+    /// Does what `owner` asks for, to whom jobs that a request names by their ids are there only if
+    /// `may` permits their topics: any other is answered as one that was never pushed.
+    pub(crate) fn request_within(
+        &mut self,
+        now: Now,
+        owner: u64,
+        request: JobRequest,
+        may: &dyn Fn(&Blob) -> bool,
+    ) -> Answer {
         self.tick(now);
         let done = match request {
             JobRequest::Push { jobs, wait } => return self.push_or_park(now, owner, jobs, wait),
             JobRequest::Reserve(reserve) => return self.reserve(now, owner, &reserve),
             JobRequest::Revoked { wait } => return self.ask_revoked(now, owner, wait),
-            JobRequest::Get(job) => return self.get(&job),
-            JobRequest::Await { job, .. } => return self.await_finished(&job),
+            JobRequest::Get(job) => return self.get(&job, may),
+            JobRequest::Await { job, .. } => return self.await_finished(&job, may),
             JobRequest::Outcomes { topic, after, limit, .. } => {
                 return self.ask_outcomes(topic, after, limit);
             }
             JobRequest::List { topic, state, after, limit } => {
                 return self.list(&topic, state, after, limit);
             }
-            JobRequest::Cancel(job) => return self.cancel(&job),
+            JobRequest::Cancel(job) => return self.cancel(&job, may),
             JobRequest::Settle(_) => {
                 QueueError::invalid("settlements are settled one by one, not here")
             }
             JobRequest::Touch { reservations, visibility } => {
-                self.touch(now, &reservations, visibility)
+                self.touch(now, &reservations, visibility, may)
             }
-            JobRequest::Progress { reservation, progress } => self.progress(reservation, progress),
+            JobRequest::Progress { reservation, progress } => {
+                self.progress(reservation, progress, may)
+            }
             JobRequest::Resume(_) => QueueError::invalid(
                 "only a connection resumes reservations; those of this process end with it",
             ),

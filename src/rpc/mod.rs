@@ -14,5 +14,7 @@ pub(crate) mod server;
 pub(crate) mod socket;
 #[doc(hidden)]
 pub mod specimen;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -205,9 +205,21 @@ impl Leases {
 
 /// What requests do with leases.
 impl State {
+    /// Makes the leases with these ids, and no others, ones that are not there for requests which name
+    /// them.
+    pub(crate) fn hide_leases(&mut self, ids: Vec<LeaseId>) {
+        self.hidden_leases = ids;
+    }
+
+    /// Returns a lease that a request names.
+    fn lease(&self, id: LeaseId) -> Result<&Lease, StoreError> {
+        let lease = self.leases.get(id).filter(|_| !self.hidden_leases.contains(&id));
+        lease.ok_or(StoreError::LeaseNotFound(id))
+    }
+
     /// That the lease exists, and that a private one is the key's own.
     pub(super) fn check_attach(&self, request: &SetRequest, id: LeaseId) -> Result<(), StoreError> {
-        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let lease = self.lease(id)?;
         if lease.private && !self.is_bound(&request.key, id) {
             let message = format!("lease {id} is the private one of another key; grant one");
             return Err(StoreError::InvalidArgument(message));
@@ -307,14 +319,14 @@ impl State {
         now: Micros,
         id: LeaseId,
     ) -> Result<LeaseReply, StoreError> {
-        let ttl = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?.ttl;
+        let ttl = self.lease(id)?.ttl;
         self.leases.renew(id, now, ttl);
         self.note(|| Change::LeaseRenewed { id, ttl });
         Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
     }
 
     pub(super) fn lease_revoke(&mut self, id: LeaseId) -> Result<DeleteReply, StoreError> {
-        self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        self.lease(id)?;
         let deleted = self.end_lease(id) as u64;
         Ok(DeleteReply { revision: self.revision, deleted, previous: Vec::new() })
     }
@@ -325,7 +337,7 @@ impl State {
         id: LeaseId,
         steps: &mut Steps,
     ) -> Result<LeaseTimeToLiveReply, StoreError> {
-        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let lease = self.lease(id)?;
         let keys = self.lease_keys_page(id, &Blob::default(), 0, steps)?.keys;
         Ok(LeaseTimeToLiveReply {
             revision: self.revision,
@@ -345,7 +357,7 @@ impl State {
         steps: &mut Steps,
     ) -> Result<LeaseKeysReply, StoreError> {
         let limit = self.page_limit(limit)?;
-        let lease = self.leases.get(id).ok_or(StoreError::LeaseNotFound(id))?;
+        let lease = self.lease(id)?;
         let (mut keys, mut room, mut more) = (Vec::new(), self.page_room(), false);
         for slot in lease.keys.after(after, &self.keys) {
             let Some(record) = self.keys.record(slot) else { continue };

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(super) keys: Keyspace,
     pub(super) history: History,
     pub(super) leases: Leases,
+    /// Those that are not there for the request at hand, see [`hide_leases`](Self::hide_leases).
+    pub(super) hidden_leases: Vec<LeaseId>,
     pub(super) remembered: Remembered,
     spare: Spare,
     /// Changes are told, and shown when they are durable.
@@ -54,6 +56,7 @@ impl State {
             keys: Keyspace::default(),
             history: History::new(1),
             leases: Leases::new(),
+            hidden_leases: Vec::new(),
             remembered: Remembered::default(),
             spare: Spare::default(),
             journaled: false,

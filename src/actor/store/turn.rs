@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use super::{StoreActor, WARM_GROUP};
 use crate::actor::backlog::{Batch, Kind};
 use crate::actor::ledger::Answered as _;
-use crate::actor::message::{Answer, Answered, Answers, Show, Work};
+use crate::actor::message::{Answered, Answers, Show, Work};
 use crate::actor::withheld::StoreAnswered;
 use crate::error::Error;
 use crate::journal::Seq as RecordSeq;
@@ -217,13 +217,16 @@ impl StoreActor {
     #[inline(always)]
     fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
         let access = batch.restriction.as_ref();
-        let answer = match self.leases.refuses(access, self.hub.state(), &work.task) {
-            Some(error) => (Answer::Now(Err(error)), 0),
-            None => {
-                let Batch { owner, answers, sink, withheld, .. } = batch;
-                self.answer(now, owner, work, answers, sink, withheld)
-            }
-        };
+        let hidden = self.leases.hidden(access, self.hub.state(), &work.task);
+        let hides = !hidden.is_empty();
+        if hides {
+            self.hub.state_mut().hide_leases(hidden);
+        }
+        let Batch { owner, answers, sink, withheld, .. } = batch;
+        let answer = self.answer(now, owner, work, answers, sink, withheld);
+        if hides {
+            self.hub.state_mut().hide_leases(Vec::new());
+        }
         self.leases.done(batch.restriction.as_ref(), self.hub.state());
         batch.note(answer);
     }

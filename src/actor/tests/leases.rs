@@ -115,7 +115,7 @@ impl Model {
         }
     }
 
-    /// Does what is not refused, and says whether all of it should have been.
+    /// Does what no lease is hidden from, and checks that none should have been.
     fn ask(
         &mut self,
         who: usize,
@@ -128,9 +128,9 @@ impl Model {
             keys.all(|key| access.has(Action::Write, key))
         });
         let task = Task::Store { options: Default::default(), request: request.clone() };
-        let refused = self.guard.refuses(access.as_ref(), &self.state, &task);
-        prop_assert_eq!(refused.is_none(), permitted, "{} asks {:?}", who, request);
-        if refused.is_none() {
+        let hidden = self.guard.hidden(access.as_ref(), &self.state, &task);
+        prop_assert_eq!(hidden.is_empty(), permitted, "{} asks {:?}", who, request);
+        if hidden.is_empty() {
             self.apply(request);
         }
         self.guard.done(access.as_ref(), &self.state);

@@ -82,15 +82,22 @@ enum Waits {
 }
 
 impl Outcomes {
-    /// Answers, or parks until `wait` is over.
-    pub(crate) fn seek(&mut self, now: Now, sought: Sought, wait: Duration) -> Found {
+    /// Answers, or parks until `wait` is over. Jobs that are named by their ids are there only if `may`
+    /// permits their topics.
+    pub(crate) fn seek(
+        &mut self,
+        now: Now,
+        sought: Sought,
+        wait: Duration,
+        may: &dyn Fn(&Blob) -> bool,
+    ) -> Found {
         match sought {
-            Sought::Job { job, to_cancel } => Found::Now(match self.find(&job) {
+            Sought::Job { job, to_cancel } => Found::Now(match self.find(&job, may) {
                 Some(info) if to_cancel => Err(QueueError::JobFinished(info.id)),
                 Some(info) => Ok(JobReply::Job(Box::new(info.clone()))),
                 None => Err(QueueError::not_found(&job)),
             }),
-            Sought::Finish { job, live } => self.seek_finish(now, &job, live, wait),
+            Sought::Finish { job, live } => self.seek_finish(now, &job, live, wait, may),
             Sought::List { topic: Topical { name, known, limit }, state, after } => {
                 if let Err(error) = self.check_topic(&name, known) {
                     return Found::Now(Err(error));
@@ -149,13 +156,14 @@ impl Outcomes {
         job: &JobRef,
         live: Option<Reservation>,
         wait: Duration,
+        may: &dyn Fn(&Blob) -> bool,
     ) -> Found {
         let found = match live {
             // Of an earlier life, before it was replayed, or of an earlier job of its index.
             Some(live) => self
                 .by_id(live.id)
                 .filter(|it| it.epoch >= live.epoch && it.state != JobState::Dead),
-            None => self.find(job),
+            None => self.find(job, may),
         };
         if let Some(info) = found {
             return Found::Now(Ok(JobReply::Job(Box::new(info.clone()))));
@@ -173,9 +181,9 @@ impl Outcomes {
         }
     }
 
-    fn find(&self, job: &JobRef) -> Option<&JobInfo> {
+    fn find(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Option<&JobInfo> {
         match job {
-            JobRef::Id(id) => self.by_id(*id),
+            JobRef::Id(id) => self.by_id(*id).filter(|info| may(&info.topic)),
             JobRef::Index { topic, index } => {
                 let topic = self.named(topic)?;
                 topic.get(*topic.indexes.get(index)?)

@@ -9,6 +9,7 @@ use crate::support::jobs;
 use crate::support::raw::Raw;
 
 const LEASE_NOT_FOUND: u16 = wakeful::ErrorCode::LeaseNotFound as u16;
+const STALE_RESERVATION: u16 = wakeful::ErrorCode::StaleReservation as u16;
 const JOB_NOT_FOUND: u16 = wakeful::ErrorCode::JobNotFound as u16;
 
 fn denied(raw: &mut Raw, body: Body) -> String {
@@ -137,11 +138,14 @@ fn a2_jobs_of_other_topics_are_out_of_reach() {
         assert_eq!(there.message.replace(&secret.to_string(), "999"), nothing.message);
     }
     let held = root.reserve_one(b"secret").reservation;
-    denied(&mut app, jobs::done(held, b"stolen"));
-    denied(&mut app, jobs::touch(held));
+    for body in [jobs::done(held, b"stolen"), jobs::touch(held)] {
+        let settled = app.call(body).settled();
+        assert_eq!(settled[0].as_ref().unwrap().code, STALE_RESERVATION);
+    }
     assert_eq!(root.call(jobs::done(held, b"right")).settled(), [None]);
     // Finished, it is out of reach as well.
     assert_eq!(app.call(jobs::get(secret)).refusal().code, JOB_NOT_FOUND);
+    assert_eq!(app.call(jobs::cancel(secret)).refusal().code, JOB_NOT_FOUND);
     let held = app.reserve_one(b"orders").reservation;
     assert_eq!(app.call(jobs::done(held, b"")).settled(), [None]);
 }

@@ -1,0 +1,393 @@
+//! [`Probe`]: a request about a thing, and who may be told of it.
+
+use std::time::Duration;
+
+use super::world::{LEASE, STATES, config};
+use crate::auth::{Action, Credentials};
+use crate::model::*;
+use crate::rpc::proto::Call;
+
+/// Gives each request its name, and [`NAMES`] all of them: a request that is not among them does not
+/// compile.
+macro_rules! names {
+    ($($name:literal: $request:pat,)+) => {
+        pub(super) const NAMES: &[&str] = &[$($name),+];
+
+        pub(super) fn name_of(call: &Call) -> &'static str {
+            match call {
+                $($request => $name,)+
+            }
+        }
+    };
+}
+
+use Call::Store;
+use JobRequest as J;
+use Request::Job;
+
+names! {
+    "Set": Store { request: Request::Set(_), .. },
+    "Get": Store { request: Request::Get(_), .. },
+    "Range": Store { request: Request::Range(_), .. },
+    "Scan": Store { request: Request::Scan(_), .. },
+    "Delete": Store { request: Request::Delete(_), .. },
+    "Txn": Store { request: Request::Txn(_), .. },
+    "LeaseGrant": Store { request: Request::LeaseGrant(_), .. },
+    "LeaseKeepAlive": Store { request: Request::LeaseKeepAlive(_), .. },
+    "LeaseRevoke": Store { request: Request::LeaseRevoke(_), .. },
+    "LeaseTimeToLive": Store { request: Request::LeaseTimeToLive(_), .. },
+    "LeaseList": Store { request: Request::LeaseList { .. }, .. },
+    "LeaseKeys": Store { request: Request::LeaseKeys { .. }, .. },
+    "Compact": Store { request: Request::Compact(_), .. },
+    "Status": Store { request: Request::Status, .. },
+    "Watchers": Store { request: Request::Watchers { .. }, .. },
+    "EndWatcher": Store { request: Request::EndWatcher(_), .. },
+    "Snapshot": Store { request: Request::Snapshot, .. },
+    "ReadSnapshot": Store { request: Request::ReadSnapshot { .. }, .. },
+    "Invoke": Store { request: Request::Invoke(_), .. },
+    "Services": Store { request: Request::Services, .. },
+    "Limits": Store { request: Request::Limits, .. },
+    "Gauges": Store { request: Request::Gauges, .. },
+    "Wait": Call::Wait(_),
+    "StreamOpen": Call::StreamOpen { .. },
+    "WatchAdd": Call::WatchAdd { .. },
+    "WatchCancel": Call::WatchCancel { .. },
+    "Login": Call::Login(_),
+    "JobPush": Store { request: Job(J::Push { .. }), .. },
+    "JobReserve": Store { request: Job(J::Reserve(_)), .. },
+    "JobSettle": Store { request: Job(J::Settle(_)), .. },
+    "JobTouch": Store { request: Job(J::Touch { .. }), .. },
+    "JobProgress": Store { request: Job(J::Progress { .. }), .. },
+    "JobResume": Store { request: Job(J::Resume(_)), .. },
+    "JobRevoked": Store { request: Job(J::Revoked { .. }), .. },
+    "JobGet": Store { request: Job(J::Get(_)), .. },
+    "JobAwait": Store { request: Job(J::Await { .. }), .. },
+    "JobOutcomes": Store { request: Job(J::Outcomes { .. }), .. },
+    "JobList": Store { request: Job(J::List { .. }), .. },
+    "JobCancel": Store { request: Job(J::Cancel(_)), .. },
+    "JobReplay": Store { request: Job(J::Replay { .. }), .. },
+    "JobDeleteDead": Store { request: Job(J::DeleteDead { .. }), .. },
+    "JobFreeIndex": Store { request: Job(J::FreeIndex { .. }), .. },
+    "JobDeleteTopic": Store { request: Job(J::DeleteTopic { .. }), .. },
+    "JobSetTopic": Store { request: Job(J::SetTopic { .. }), .. },
+    "JobPauseTopic": Store { request: Job(J::PauseTopic { .. }), .. },
+    "JobClearTopic": Store { request: Job(J::ClearTopic(_)), .. },
+    "JobTopic": Store { request: Job(J::Topic(_)), .. },
+    "JobTopics": Store { request: Job(J::Topics { .. }), .. },
+    "JobSetSchedule": Store { request: Job(J::SetSchedule(_)), .. },
+    "JobRemoveSchedule": Store { request: Job(J::RemoveSchedule(_)), .. },
+    "JobSchedules": Store { request: Job(J::Schedules), .. },
+}
+
+/// Requests that name nothing which may be there or not, or whose answers to an admin differ anyway.
+pub(super) const NAMES_NOTHING: &[&str] = &[
+    "Compact",
+    "Status",
+    "EndWatcher",
+    "Watchers",
+    "Snapshot",
+    "ReadSnapshot",
+    "Limits",
+    "Gauges",
+    "StreamOpen",
+    "WatchAdd",
+    "WatchCancel",
+    "Login",
+    "JobRevoked",
+    // To whom nothing is there to resume: the jobs are held by another user.
+    "JobResume",
+    // Sets the same, whatever was there.
+    "JobSetSchedule",
+];
+
+/// A request about what is there or not.
+pub(super) struct Probe {
+    pub(super) call: Call,
+    told: Told,
+}
+
+/// Whom the answer tells whether the thing is there.
+#[derive(Clone, Copy)]
+enum Told {
+    /// Admins.
+    Admins,
+    /// Whoever is granted one of these on the thing.
+    Granted(&'static [Action]),
+    /// Whoever is granted this on anything: the id that somebody chooses for a lease must be free.
+    Anybody(Action),
+}
+
+const READ: Told = Told::Granted(&[Action::Read]);
+const WRITE: Told = Told::Granted(&[Action::Write]);
+const WATCH: Told = Told::Granted(&[Action::Watch]);
+const CALL: Told = Told::Granted(&[Action::Call]);
+const PUSH: Told = Told::Granted(&[Action::Push]);
+const WORK: Told = Told::Granted(&[Action::Work]);
+const SEE: Told = Told::Granted(&[Action::Push, Action::Work]);
+
+impl Probe {
+    /// Whether these grants, each on what is asked about or on one's own, tell what is there.
+    pub(super) fn is_told(&self, grants: &[(Action, bool)]) -> bool {
+        grants.iter().any(|(action, asked_about)| match self.told {
+            Told::Admins => false,
+            Told::Granted(actions) => *asked_about && actions.contains(action),
+            Told::Anybody(any) => *action == any,
+        })
+    }
+
+    /// Whether its answer may be a long time coming where the thing is there.
+    pub(super) fn parks(&self) -> bool {
+        matches!(&self.call, Call::Store { request: Job(job), .. } if job.parks())
+    }
+}
+
+/// What is sent beside each probe: its answer comes before or after that of the probe.
+pub(super) fn beside() -> Call {
+    job(J::List { topic: "mine".into(), state: JobState::Delayed, after: 0, limit: 0 })
+}
+
+fn job(request: JobRequest) -> Call {
+    Call::from(Job(request))
+}
+
+/// All probes, about the jobs with these ids and leases with those.
+pub(super) fn probes(jobs: [JobId; 6], leases: [LeaseId; 2]) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    let mut add = |told: Told, call: Call| probes.push(Probe { call, told });
+    keys(&mut add);
+    leases.iter().for_each(|lease| of_lease(&mut add, *lease));
+    lease_ids(&mut add);
+    watches(&mut add);
+    services(&mut add);
+    for (id, state) in jobs.into_iter().zip(STATES) {
+        of_job(&mut add, id, state);
+    }
+    topics(&mut add);
+    admins(&mut add);
+    probes
+}
+
+fn keys(add: &mut impl FnMut(Told, Call)) {
+    let set = || SetRequest::new("taken/k", "w");
+    let mut store = |told, request: Request| add(told, request.into());
+    store(WRITE, Request::Set(set()));
+    store(WRITE, Request::Set(SetRequest { return_previous: true, ..set() }));
+    store(
+        WRITE,
+        Request::Set(SetRequest { only_if_changed: true, ..SetRequest::new("taken/k", "v") }),
+    );
+    store(READ, Request::Get(GetRequest { key: "taken/k".into(), revision: 0 }));
+    store(READ, Request::Get(GetRequest { key: "taken/k".into(), revision: 1 }));
+    for range in [KeyRange::prefix("taken/"), KeyRange::key("taken/k"), KeyRange::prefix("")] {
+        let counted = RangeRequest { count_only: true, ..RangeRequest::new(range.clone()) };
+        store(READ, Request::Range(counted.clone()));
+        store(READ, Request::Scan(Box::new(counted)));
+        store(READ, Request::Range(RangeRequest::new(range.clone())));
+        store(
+            WRITE,
+            Request::Delete(DeleteRequest { return_previous: true, range: range.clone() }),
+        );
+        store(WRITE, Request::Delete(DeleteRequest::new(range.clone())));
+        let compare = Compare {
+            range: range.clone(),
+            op: CompareOp::Greater,
+            target: CompareTarget::Version(0),
+        };
+        let txn = TxnRequest { compares: vec![compare], ..TxnRequest::default() };
+        store(READ, Request::Txn(txn));
+        let delete = TxnOp::Delete(DeleteRequest::new(range));
+        store(WRITE, Request::Txn(TxnRequest { failure: vec![delete], ..TxnRequest::default() }));
+    }
+    // Of one's own, which others' are beside.
+    store(Told::Admins, Request::Range(RangeRequest::new(KeyRange::prefix("mine/"))));
+}
+
+fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
+    let set = || SetRequest { lease: id, ..SetRequest::new("mine/k", "w") };
+    let mut store = |told, request: Request| add(told, request.into());
+    // What else is wrong with a request is said of either.
+    let too_long = vec![b'v'; config().store.value_bytes_max + 1];
+    let ttl = Some(Duration::from_secs(60));
+    for set in [
+        set(),
+        SetRequest { value: too_long.into(), ..set() },
+        SetRequest { ttl, ..set() },
+        SetRequest { key: "".into(), ..set() },
+    ] {
+        store(WRITE, Request::Set(set.clone()));
+        let once = TxnRequest { success: vec![TxnOp::Set(set.clone())], ..TxnRequest::default() };
+        store(WRITE, Request::Txn(once));
+        let ops = vec![TxnOp::Set(SetRequest::new("mine/k", "w")), TxnOp::Set(set)];
+        store(WRITE, Request::Txn(TxnRequest { failure: ops, ..TxnRequest::default() }));
+    }
+    store(WRITE, Request::LeaseKeepAlive(id));
+    store(WRITE, Request::LeaseRevoke(id));
+    store(READ, Request::LeaseTimeToLive(id));
+    for limit in [0, usize::MAX] {
+        store(READ, Request::LeaseKeys { id, after: Blob::default(), limit });
+    }
+    let options = CallOptions { idempotency: Some(7), ..CallOptions::default() };
+    add(WRITE, Call::Store { options, request: Request::Set(set()) });
+    let keep_alive = Request::LeaseKeepAlive(id);
+    add(WRITE, Call::Store { options, request: keep_alive });
+}
+
+fn lease_ids(add: &mut impl FnMut(Told, Call)) {
+    let grant = |id, ttl| Request::LeaseGrant(LeaseGrantRequest { id, ttl });
+    add(Told::Admins, grant(LEASE, Duration::ZERO).into());
+    add(Told::Anybody(Action::Write), grant(LEASE, Duration::from_secs(60)).into());
+}
+
+fn watches(add: &mut impl FnMut(Told, Call)) {
+    let timeout = Some(Duration::ZERO);
+    for condition in [WaitCondition::Exists, WaitCondition::Absent, WaitCondition::Changed] {
+        let range = KeyRange::key("taken/k");
+        let after = None;
+        add(WATCH, Call::Wait(WaitRequest { range, condition, after, timeout }));
+    }
+    add(Told::Admins, Call::StreamOpen { window_bytes: 1_000 });
+    for from in [WatchFrom::Now, WatchFrom::Snapshot, WatchFrom::Revision(2)] {
+        let watch = WatchRequest { from, ..WatchRequest::new(KeyRange::prefix("taken/")) };
+        add(WATCH, Call::WatchAdd { stream: u64::MAX, watch_id: 1, watch });
+    }
+    add(Told::Admins, Call::WatchCancel { stream: u64::MAX, watch_id: 1 });
+}
+
+fn services(add: &mut impl FnMut(Told, Call)) {
+    for method in ["taken.Do", "taken.Other"] {
+        let argument = Payload::Bincode(Blob::default());
+        let invocation = Invocation { method: method.to_owned(), argument };
+        add(CALL, Request::Invoke(invocation).into());
+    }
+    add(CALL, Request::Services.into());
+    add(Told::Admins, Request::Limits.into());
+    // Of others a login says nothing.
+    let wrong = Credentials::password("taken", "another password");
+    add(Told::Admins, Call::Login(wrong));
+}
+
+fn of_job(add: &mut impl FnMut(Told, Call), id: JobId, index: &str) {
+    let named = JobRef::Index { topic: "taken".into(), index: index.into() };
+    let long = Duration::from_secs(60);
+    for job_ref in [JobRef::Id(id), named] {
+        add(SEE, job(J::Get(job_ref.clone())));
+        for wait in [Some(Duration::ZERO), Some(long), Some(long * 60 * 24 * 365), None] {
+            add(SEE, job(J::Await { job: job_ref.clone(), wait }));
+        }
+        add(PUSH, job(J::Cancel(job_ref)));
+    }
+    let reservation = Reservation { id, epoch: 1 };
+    let config = config().queue;
+    let error = || "why".to_owned();
+    let too_large = Blob::from(vec![b'o'; config.output_bytes_max + 1]);
+    let too_late = config.delay_max + long;
+    for verdict in [
+        Verdict::Done { output: too_large },
+        Verdict::Snooze { after: too_late },
+        Verdict::Retry { after: Some(too_late), error: error() },
+        Verdict::Retry { after: None, error: error() },
+        Verdict::Snooze { after: long },
+        Verdict::Release,
+        Verdict::Fail { error: error() },
+        Verdict::Done { output: "o".into() },
+    ] {
+        let settlement = Settlement { reservation, verdict };
+        add(WORK, job(J::Settle(vec![settlement.clone()])));
+        let others =
+            Settlement { reservation: Reservation { id: 999, epoch: 1 }, ..settlement.clone() };
+        add(WORK, job(J::Settle(vec![others, settlement])));
+    }
+    let settlement = Settlement { reservation, verdict: Verdict::Release };
+    add(WORK, job(J::Settle(vec![settlement; config.push_jobs_max + 1])));
+    for visibility in [None, Some(config.visibility_max * 2)] {
+        add(WORK, job(J::Touch { reservations: vec![reservation], visibility }));
+    }
+    for bytes in [1, config.progress_bytes_max + 1] {
+        add(WORK, job(J::Progress { reservation, progress: vec![b'p'; bytes].into() }));
+    }
+    add(WORK, job(J::Resume(vec![reservation])));
+}
+
+fn topics(add: &mut impl FnMut(Told, Call)) {
+    let topic = || Blob::from("taken");
+    let push = |topic: &str| {
+        let options = PushOptions { index: Some("waits".into()), ..PushOptions::default() };
+        PushRequest { topic: topic.into(), payload: "p".into(), options }
+    };
+    let wait = Some(Duration::ZERO);
+    let long = Duration::from_secs(60);
+    for wait in [Duration::ZERO, long] {
+        add(PUSH, job(J::Push { jobs: vec![push("taken")], wait }));
+        add(PUSH, job(J::Push { jobs: vec![push("mine"), push("taken")], wait }));
+    }
+    for wait in [Duration::ZERO, long] {
+        let reserve = ReserveRequest { wait: Some(wait), ..ReserveRequest::new("taken") };
+        add(WORK, job(J::Reserve(reserve)));
+    }
+    add(Told::Admins, job(J::Revoked { wait }));
+    let states = [
+        JobState::Ready,
+        JobState::Delayed,
+        JobState::Reserved,
+        JobState::Done,
+        JobState::Dead,
+        JobState::Cancelled,
+    ];
+    for state in states {
+        add(SEE, job(J::List { topic: topic(), state, after: 0, limit: 0 }));
+        if state != JobState::Ready {
+            // Of one's own, which has none: others' are beside it.
+            let topic = "mine".into();
+            add(Told::Admins, job(J::List { topic, state, after: 0, limit: 0 }));
+        }
+    }
+    for after in [None, Some(0), Some(1_000)] {
+        for topic in [topic(), "mine".into()] {
+            let told = if topic == "mine" { Told::Admins } else { SEE };
+            add(told, job(J::Outcomes { topic, after, limit: 0, wait }));
+        }
+    }
+    add(SEE, job(J::Topic(topic())));
+    for index in STATES.into_iter().chain(["none"]) {
+        add(PUSH, job(J::FreeIndex { topic: topic(), index: index.into() }));
+    }
+}
+
+fn admins(add: &mut impl FnMut(Told, Call)) {
+    let topic = || Blob::from("taken");
+    let schedule = Schedule {
+        name: topic(),
+        cron: "0 0 2 2 *".to_owned(),
+        timezone: "UTC".to_owned(),
+        push: PushRequest::new("taken", "p"),
+    };
+    for request in [
+        J::Replay { topic: topic(), id: None },
+        J::Replay { topic: topic(), id: Some(2) },
+        J::PauseTopic { topic: topic(), paused: true },
+        J::SetTopic { topic: topic(), settings: Box::default() },
+        J::Topics { after: Blob::default(), limit: 0 },
+        J::Schedules,
+        J::SetSchedule(Box::new(schedule)),
+        J::RemoveSchedule(topic()),
+        J::DeleteDead { topic: topic(), id: None },
+        J::DeleteDead { topic: topic(), id: Some(2) },
+        J::ClearTopic(topic()),
+        J::DeleteTopic { topic: topic(), force: false },
+        J::DeleteTopic { topic: topic(), force: true },
+    ] {
+        add(Told::Admins, job(request));
+    }
+    for request in [
+        Request::LeaseList { after: 0, limit: 0 },
+        Request::Compact(1),
+        Request::Status,
+        Request::Gauges,
+        Request::Watchers { after: 0, limit: 0 },
+        Request::EndWatcher(1),
+        Request::Snapshot,
+        Request::ReadSnapshot { id: 1, offset: 0, limit: 0 },
+    ] {
+        add(Told::Admins, request.into());
+    }
+}
