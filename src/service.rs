@@ -94,6 +94,8 @@ struct Inner {
     addresses: Arc<Addresses>,
     /// Bytes kept for connections until their peers take them.
     buffered: Arc<TotalBuffered>,
+    /// Counts the lines of the log that were dropped, if anybody does.
+    lines_dropped: OnceLock<fn() -> u64>,
     house: Mutex<House>,
     /// Services of the application, and the calls of them.
     methods: Registry,
@@ -292,6 +294,7 @@ impl Wakeful {
             connections,
             addresses: Arc::default(),
             buffered: Arc::default(),
+            lines_dropped: OnceLock::new(),
             house,
             methods: registry,
             runtime: Handle::current(),

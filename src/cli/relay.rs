@@ -87,6 +87,9 @@ pub(crate) struct RelayArgs {
     accept_client_ca: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Print every limit as NAME=VALUE and exit
+    #[arg(long = "limits")]
+    prints_limits: bool,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -96,7 +99,7 @@ impl RelayArgs {
     pub(crate) fn run(self, common: &Common, out: &mut Output) -> Result<Exit, Failure> {
         let mut config = Config::new();
         self.limits.apply(&mut config).map_err(Failure::usage)?;
-        if self.limits.limits {
+        if self.prints_limits {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }

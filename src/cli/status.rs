@@ -23,33 +23,48 @@ impl StatusArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let status = store.status().await?;
-        let kept = kept(store).await?;
+        let gauges = Gauges::ask(store).await?;
         if out.json() {
-            let kept = kept.map(|it| [("output_bytes", it.bytes), ("output_bytes_max", it.max)]);
-            out.reply_and(&Reply::Status(status.into()), kept.as_ref().map_or(&[], |it| &it[..]));
+            out.reply_and(&Reply::Status(status.into()), &gauges.fields());
         } else {
-            text(&status, kept, out);
+            text(&status, &gauges, out);
         }
         Ok(Exit::Done)
     }
 }
 
-/// What the server keeps for clients that have not taken it, and how much it may.
-struct Kept {
-    bytes: u64,
-    max: u64,
+/// Figures beside the status, as far as the server reports them.
+#[derive(Default)]
+struct Gauges {
+    /// What the server keeps for clients that have not taken it, and how much it may, bytes.
+    output: Option<(u64, u64)>,
+    /// Lines of its log that were dropped.
+    lines_dropped: Option<u64>,
 }
 
-/// Asks for it; a server that is older than the question has no answer.
-async fn kept(store: &impl Operations) -> Result<Option<Kept>, Failure> {
-    let gauges = match store.gauges().await {
-        Err(error) if error.code == ErrorCode::Protocol => return Ok(None),
-        gauges => gauges?,
-    };
-    let limits = store.limits().await?;
-    let bytes = gauges.into_iter().find(|gauge| gauge.name == "rpc.total_output_bytes");
-    let max = limits.into_iter().find(|limit| limit.name == "rpc.total_output_bytes_max");
-    Ok(bytes.zip(max).map(|(bytes, max)| Kept { bytes: bytes.value, max: max.value }))
+impl Gauges {
+    /// Asks for them; a server that is older than the question has no answer.
+    async fn ask(store: &impl Operations) -> Result<Self, Failure> {
+        let gauges = match store.gauges().await {
+            Err(error) if error.code == ErrorCode::Protocol => return Ok(Self::default()),
+            gauges => gauges?,
+        };
+        let limits = store.limits().await?;
+        let gauge = |name: &str| gauges.iter().find(|it| it.name == name).map(|it| it.value);
+        let max = limits.into_iter().find(|limit| limit.name == "rpc.total_output_bytes_max");
+        Ok(Self {
+            output: gauge("rpc.total_output_bytes").zip(max.map(|max| max.value)),
+            lines_dropped: gauge("log.lines_dropped"),
+        })
+    }
+
+    /// Returns them as fields of JSON.
+    fn fields(&self) -> Vec<(&'static str, u64)> {
+        let output =
+            self.output.map(|(bytes, max)| [("output_bytes", bytes), ("output_bytes_max", max)]);
+        let dropped = self.lines_dropped.map(|lines| ("log_lines_dropped", lines));
+        output.into_iter().flatten().chain(dropped).collect()
+    }
 }
 
 fn journal(status: &StatusReply) -> String {
@@ -72,7 +87,7 @@ fn snapshot(status: &StatusReply) -> String {
     }
 }
 
-fn text(status: &StatusReply, kept: Option<Kept>, out: &mut Output) {
+fn text(status: &StatusReply, gauges: &Gauges, out: &mut Output) {
     let mut fact = |name: &str, value: String| out.line(format_args!("{name:<12} {value}"));
     fact("revision", format!("{} (oldest {})", status.revision, status.oldest));
     fact("keys", format!("{} ({} bytes)", status.keys, status.bytes));
@@ -82,8 +97,11 @@ fn text(status: &StatusReply, kept: Option<Kept>, out: &mut Output) {
     fact("watches", format!("{} (on {} streams)", status.watches, status.streams));
     fact("connections", status.connections.to_string());
     fact("requests", status.requests.to_string());
-    if let Some(Kept { bytes, max }) = kept {
+    if let Some((bytes, max)) = gauges.output {
         fact("output", format!("{bytes} bytes not taken by clients (of {max})"));
+    }
+    if let Some(lines) = gauges.lines_dropped {
+        fact("log", format!("{lines} lines dropped"));
     }
     fact("journal", journal(status));
     if status.journal_bytes > 0 {

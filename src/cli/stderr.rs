@@ -31,6 +31,11 @@ pub(crate) fn write(bytes: &[u8]) {
     STDERR.push(bytes);
 }
 
+/// Returns the number of lines dropped since the start.
+pub(crate) fn lines_dropped() -> u64 {
+    STDERR.0.state.lock().dropped
+}
+
 /// Reports dropped lines through the log from now on, so that they have its format.
 pub(crate) fn report_to_log() {
     STDERR.0.state.lock().report = |lines_dropped| {

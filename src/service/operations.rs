@@ -21,10 +21,19 @@ impl Wakeful {
         Config { rpc, ..self.config().clone() }.limits()
     }
 
-    /// What is kept for connections.
+    /// What is kept for connections, and how much of the log was dropped.
     pub(crate) fn gauges(&self) -> Vec<GaugeInfo> {
-        let name = "rpc.total_output_bytes".to_owned();
-        vec![GaugeInfo { name, value: self.buffered().bytes() as u64 }]
+        let gauge = |name: &str, value| GaugeInfo { name: name.to_owned(), value };
+        let dropped = self.inner.lines_dropped.get();
+        let dropped = dropped.map(|lines| gauge("log.lines_dropped", lines()));
+        let kept = gauge("rpc.total_output_bytes", self.buffered().bytes() as u64);
+        [kept].into_iter().chain(dropped).collect()
+    }
+
+    /// Has the gauges report what counts the lines of the log that were dropped, once.
+    #[cfg(feature = "cli")]
+    pub(crate) fn report_lines_dropped(&self, count: fn() -> u64) {
+        let _ = self.inner.lines_dropped.set(count);
     }
 }
 

@@ -12,9 +12,6 @@ pub(crate) struct LimitArgs {
     /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limit: Vec<String>,
-    /// Print every limit as NAME=VALUE and exit
-    #[arg(long)]
-    pub(crate) limits: bool,
 }
 
 impl LimitArgs {
@@ -54,7 +51,7 @@ mod tests {
     fn config(limit: &[&str]) -> Result<Config, String> {
         let limit = limit.iter().map(ToString::to_string).collect();
         let mut config = Config::new();
-        LimitArgs { limit, limits: false }.apply(&mut config).map(|()| config)
+        LimitArgs { limit }.apply(&mut config).map(|()| config)
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub(crate) struct ServeArgs {
     dial: DialArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Print every limit as NAME=VALUE and exit
+    #[arg(long = "limits")]
+    prints_limits: bool,
     #[command(flatten)]
     log: LogArgs,
     #[cfg(feature = "tls")]
@@ -109,7 +112,7 @@ impl ServeArgs {
     ) -> Result<Exit, Failure> {
         let mut config = self.config().map_err(Failure::usage)?;
         config.check()?;
-        if self.limits.limits {
+        if self.prints_limits {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }

@@ -43,6 +43,7 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
         Level::Memory => Wakeful::start(config)?,
         Level::Fsync | Level::Interval => Wakeful::open(config, &args.data_dir)?,
     };
+    wakeful.report_lines_dropped(stderr::lines_dropped);
     orders.serving();
     let opened = match open(&wakeful, auth.clone(), bound, links, out).await {
         Ok(opened) => opened,

@@ -8,7 +8,7 @@ mod limits;
 mod options;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -22,7 +22,7 @@ use self::file::{Entry, Fault};
 use self::limits::Limits;
 pub(crate) use self::limits::check_name as check_limit_name;
 pub(crate) use self::options::with_environment;
-use self::options::{COMMANDS, CONFIG, ServerOption};
+use self::options::{COMMANDS, CONFIG, PARTLY, ServerOption};
 pub(crate) use self::report::Report;
 use super::failure::Failure;
 use crate::nearest::hint;
@@ -64,8 +64,8 @@ pub(crate) struct Resolved {
     limits: BTreeMap<String, Source>,
 }
 
-/// Adds to the arguments of a server what the environment and the file say of options that are not
-/// among them. Arguments of other commands, and such as ask for help, stay as they are.
+/// Adds to the arguments of a server, or of a command that takes a part of its options, what the
+/// environment and the file say of options that are not among them. Arguments of other commands, and such as ask for help, stay as they are.
 ///
 /// # Errors
 /// What is wrong with the file or the environment, and where. Whether the arguments are right is
@@ -77,7 +77,14 @@ pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved,
     let Ok(matches) = lenient.try_get_matches_from(given) else { return Ok(as_given) };
     match matches.subcommand() {
         Some((name, matches)) if COMMANDS.contains(&name) => {
-            Resolver::new(command, matches, as_given).resolve(matches)
+            Resolver::new(command, None, matches, as_given).resolve(matches)
+        }
+        Some((name, matches)) if PARTLY.contains(&name) => {
+            let Some((action, matches)) = matches.subcommand() else { return Ok(as_given) };
+            let action = command.find_subcommand(name).and_then(|it| it.find_subcommand(action));
+            // That which prints help has no options.
+            let Some(action) = action else { return Ok(as_given) };
+            Resolver::new(command, Some(action), matches, as_given).resolve(matches)
         }
         _ => Ok(as_given),
     }
@@ -86,15 +93,28 @@ pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved,
 struct Resolver<'a> {
     command: &'a Command,
     options: Vec<ServerOption>,
+    /// The options that are taken, by their names; `None` for all.
+    taken: Option<BTreeSet<&'a str>>,
     limits: Limits,
     resolved: Resolved,
     added: Vec<OsString>,
 }
 
 impl<'a> Resolver<'a> {
-    fn new(command: &'a Command, matches: &ArgMatches, mut resolved: Resolved) -> Self {
+    /// `action` takes those of the server's options that it has itself; `None` takes all.
+    fn new(
+        command: &'a Command,
+        action: Option<&'a Command>,
+        matches: &ArgMatches,
+        mut resolved: Resolved,
+    ) -> Self {
         let options = ServerOption::all(command);
-        for option in &options {
+        let longs = |action: &'a Command| action.get_arguments().filter_map(|arg| arg.get_long());
+        let taken = action.map(|action| longs(action).collect::<BTreeSet<_>>());
+        let is_taken = |option: &&ServerOption| {
+            taken.as_ref().is_none_or(|taken| taken.contains(&*option.long))
+        };
+        for option in options.iter().filter(is_taken) {
             if let Some(source) = option.source(matches) {
                 resolved.options.insert(option.long.clone(), source);
             }
@@ -105,7 +125,7 @@ impl<'a> Resolver<'a> {
                 resolved.limits.insert(name.to_owned(), Source::Flag);
             }
         }
-        Self { command, options, limits, resolved, added: Vec::new() }
+        Self { command, options, taken, limits, resolved, added: Vec::new() }
     }
 
     fn resolve(mut self, matches: &ArgMatches) -> Result<Resolved, Failure> {
@@ -216,7 +236,9 @@ impl<'a> Resolver<'a> {
     fn add(&mut self, long: &str, source: Source, arguments: impl IntoIterator<Item = OsString>) {
         if !self.resolved.options.contains_key(long) {
             self.resolved.options.insert(long.to_owned(), source);
-            self.added.extend(arguments);
+            if self.taken.as_ref().is_none_or(|taken| taken.contains(long)) {
+                self.added.extend(arguments);
+            }
         }
     }
 

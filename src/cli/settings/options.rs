@@ -12,6 +12,9 @@ use super::file::Value;
 /// The commands that take the server's options.
 pub(super) const COMMANDS: [&str; 2] = ["serve", "config"];
 
+/// The commands whose actions take a part of the server's options.
+pub(super) const PARTLY: [&str; 2] = ["user", "role"];
+
 /// Set by names of their own: each limit has its variable.
 const LIMIT: &str = "limit";
 

@@ -211,10 +211,11 @@ fn compact_and_status() {
                 uptime: Duration::from_millis(12_345),
                 ..StatusReply::default()
             }))),
-            Answer::Reply(Reply::Gauges(vec![GaugeInfo {
-                name: "rpc.total_output_bytes".into(),
-                value: 100,
-            }])),
+            Answer::Reply(Reply::Gauges(
+                [("rpc.total_output_bytes", 100), ("log.lines_dropped", 7)]
+                    .map(|(name, value)| GaugeInfo { name: name.into(), value })
+                    .into(),
+            )),
             Answer::Reply(Reply::Limits(vec![LimitInfo {
                 name: "rpc.total_output_bytes_max".into(),
                 value: 1_000,
@@ -237,6 +238,7 @@ fn compact_and_status() {
             connections  0
             requests     0
             output       100 bytes not taken by clients (of 1000)
+            log          7 lines dropped
             journal      none: in memory
             store        0000000000abcdef
             version      0.1.0
@@ -251,7 +253,7 @@ fn compact_and_status() {
             > Status
             > Gauges
             > Limits
-            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0,"output_bytes":100,"output_bytes_max":1000}
+            {"revision":9,"oldest":5,"store_id":"0000000000abcdef","server_version":"0.1.0","uptime_ms":12345,"keys":0,"bytes":0,"history_events":0,"history_bytes":0,"leases":0,"waits":0,"watches":0,"streams":0,"connections":0,"requests":0,"journal_records":0,"journal_commits":0,"journal_bytes":0,"journal_sync_us":0,"durable_revision":0,"snapshot_bytes":0,"log_bytes":0,"output_bytes":100,"output_bytes_max":1000,"log_lines_dropped":7}
             exit 0
         "#]],
     );

@@ -6,20 +6,21 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::auth::{AuthFile, Book};
 use crate::cli::failure::Failure;
-use crate::config::AuthConfig;
+use crate::cli::serve::limits::LimitArgs;
+use crate::config::{AuthConfig, Config};
 use crate::{Error, ErrorCode};
 
-/// Which file.
+/// Which file, and what it may hold: as a server with the same settings has it.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct BookArgs {
     /// The file of users
     #[arg(long, value_name = "FILE", env = "WAKEFUL_AUTH", value_parser = book_file())]
     auth: PathBuf,
-}
-
-/// The limits of a file that a command writes: those that a server has by default.
-pub(in crate::cli) fn config() -> AuthConfig {
-    AuthConfig::new()
+    /// Read --auth and limits from the TOML file that the server reads its options from
+    #[arg(long, value_name = "FILE", env = "WAKEFUL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// A file that is read and replaced, which standard input and output cannot be.
@@ -35,13 +36,21 @@ fn refusal(why: String) -> Error {
 }
 
 impl BookArgs {
+    /// Returns the limits that a server with the same settings goes by.
+    pub(in crate::cli) fn config(&self) -> Result<AuthConfig, Failure> {
+        let mut config = Config::new();
+        self.limits.apply(&mut config).map_err(Failure::usage)?;
+        config.check()?;
+        Ok(config.auth)
+    }
+
     /// What is in it; nobody, if it is not there.
     pub(in crate::cli) fn read(&self) -> Result<Book, Failure> {
         let file = AuthFile::new(&self.auth);
         if !self.auth.exists() {
             return Ok(Book::new());
         }
-        Ok(file.read(&config())?)
+        Ok(file.read(&self.config()?)?)
     }
 
     /// Changes it.
@@ -50,7 +59,7 @@ impl BookArgs {
         change: impl FnOnce(&mut Book) -> Result<T, String>,
     ) -> Result<T, Failure> {
         let file = AuthFile::new(&self.auth);
-        Ok(file.update(&config(), |book| change(book).map_err(refusal))?)
+        Ok(file.update(&self.config()?, |book| change(book).map_err(refusal))?)
     }
 
     /// That a change would be taken, now.

@@ -24,6 +24,9 @@ are gone. What users may do is said by their roles: see `wakeful role --help`.
 The server has to be able to read the file: give it to the user that it runs as, or to a group of
 that user with mode 640. Whoever changes it later, it keeps owner, group and mode.
 
+Limits of names, passwords and numbers are those of the server if it has the same settings: --limit, the
+variables of the environment, and the file of --config, which may name the file of users as well.
+
 Passwords are typed, twice, or read from standard input; they are kept as Argon2id hashes. A token is
 for a program: it is shown once, when it is made, and kept as a hash too.
 
@@ -196,7 +199,7 @@ impl AddArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
         // Before a password is typed for nothing.
         self.book.check(|book| self.add(book, None))?;
-        let hash = if self.no_password { None } else { Some(new_hash(&self.name)?) };
+        let hash = if self.no_password { None } else { Some(new_hash(&self.name, &self.book)?) };
         self.book.update(|book| self.add(book, hash.as_deref()))?;
         told(out, "added", &self.name);
         Ok(())
@@ -211,16 +214,17 @@ impl AddArgs {
 impl PasswdArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
         self.book.check(|book| book.user(&self.name).map(drop))?;
-        let hash = if self.none { None } else { Some(new_hash(&self.name)?) };
+        let hash = if self.none { None } else { Some(new_hash(&self.name, &self.book)?) };
         self.book.update(|book| book.set_password(&self.name, hash.as_deref()))?;
         told(out, "changed", &self.name);
         Ok(())
     }
 }
 
-fn new_hash(user: &str) -> Result<String, Failure> {
+fn new_hash(user: &str, book: &BookArgs) -> Result<String, Failure> {
+    let config = book.config()?;
     let password = secret::new_password(user)?;
-    hash_password(&password, &book_args::config()).map_err(Failure::usage)
+    hash_password(&password, &config).map_err(Failure::usage)
 }
 
 /// A new token in JSON.

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind, PREFACE};
 use crate::rpc::proto::{WireHello, WireWelcome};
-use crate::rpc::socket::Socket;
+use crate::rpc::socket::{Socket, distrust};
 
 /// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
@@ -195,16 +195,4 @@ pub(super) async fn read_more(
         },
     };
     Err(Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}")))
-}
-
-/// Why the server ended a TLS connection: it looks at a client's certificate when the client has
-/// already begun to speak.
-#[cfg(feature = "tls")]
-fn distrust(addr: &str, error: &io::Error) -> Option<Error> {
-    crate::rpc::tls::lost(addr, error)
-}
-
-#[cfg(not(feature = "tls"))]
-fn distrust(_: &str, _: &io::Error) -> Option<Error> {
-    None
 }

@@ -12,7 +12,7 @@ use crate::rpc::codec::{self, CodecError, decode, encode_frame};
 use crate::rpc::frame::{self, Kind};
 use crate::rpc::http;
 use crate::rpc::proto::{WireCredentials, WireError};
-use crate::rpc::socket::Socket;
+use crate::rpc::socket::{Socket, distrust};
 
 /// What either end of a link sends first: its name and its version.
 pub(crate) const PREFACE: [u8; 8] = *b"WAKELNK\x01";
@@ -165,16 +165,18 @@ fn not_a_link(start: &[u8]) -> &'static str {
 /// Says hello at `addr` and hears the answer; nothing of what follows it.
 ///
 /// # Errors
-/// `Unreachable` where the other end went, `UnsupportedVersion` where it is no listener of links,
-/// and what the listener refuses with.
+/// `Unreachable` where the other end went, `TlsFailed` where it did not trust this one,
+/// `UnsupportedVersion` where it is no listener of links, and what the listener refuses with.
 pub(super) async fn greet(
     socket: &mut Socket,
     hello: &Hello,
     addr: &str,
 ) -> Result<Welcome, Error> {
     let gone = |error: io::Error| {
-        let message = format!("no link to {addr}: {error}");
-        Error::new(ErrorCode::Unreachable, message)
+        distrust(addr, &error).unwrap_or_else(|| {
+            let message = format!("no link to {addr}: {error}");
+            Error::new(ErrorCode::Unreachable, message)
+        })
     };
     // A listener that refuses may close before it has read this: its reason counts, not the error.
     let sent = socket.write_all(&encode_hello(hello)?).await;

@@ -12,6 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::TlsAcceptor;
 use x509_cert::Certificate;
 use x509_cert::der::{DateTime, Decode};
+use x509_cert::ext::pkix::BasicConstraints;
 
 use super::{ClientCertificates, TlsConfig, pem, provider};
 use crate::error::{Error, ErrorCode};
@@ -70,6 +71,7 @@ impl Certificates {
             Some(end) => tracing::info!(%cert, not_after = %end, "TLS certificate"),
             None => tracing::info!(%cert, "TLS certificate"),
         }
+        warn_of_ca(&config.cert, &files);
         let state = Mutex::new(State { current, seen: files.fingerprint() });
         Ok(Self { config, state })
     }
@@ -112,6 +114,7 @@ impl Certificates {
                 state.current = built;
                 let not_after = not_after.map(|end| end.to_string());
                 tracing::info!(%cert, not_after, "TLS certificates reloaded");
+                warn_of_ca(&self.config.cert, files);
                 Ok(())
             }
             Err(error) => {
@@ -172,6 +175,26 @@ fn build(
 fn not_after(certificate: &CertificateDer<'_>) -> Option<DateTime> {
     let certificate = Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_date_time())
+}
+
+/// Logs it if the server's own certificate is one that clients refuse, because it is that of a CA.
+fn warn_of_ca(path: &Path, files: &Files) {
+    let chain = files.cert.as_ref().ok().and_then(|cert| pem::chain(path, cert).ok());
+    if chain.is_some_and(|chain| chain.first().is_some_and(is_of_ca)) {
+        tracing::warn!(
+            cert = %path.display(),
+            "the TLS certificate is that of a CA (basicConstraints CA:TRUE), which clients refuse; \
+             make one for the server (`openssl req -x509` makes a CA's unless it is given -addext \
+             basicConstraints=critical,CA:FALSE)"
+        );
+    }
+}
+
+/// Whether a certificate is that of a CA; `false` where that cannot be read.
+fn is_of_ca(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let constraints = certificate.tbs_certificate().get_extension::<BasicConstraints>();
+    matches!(constraints, Ok(Some((_, constraints))) if constraints.ca)
 }
 
 fn has_passed(end: DateTime) -> bool {

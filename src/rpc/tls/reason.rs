@@ -13,8 +13,8 @@ pub(super) fn explain(addr: &str, error: &io::Error) -> Option<Error> {
         Tls::InvalidMessage(_) => Error::new(
             ErrorCode::UnsupportedVersion,
             format!(
-                "{addr} speaks no TLS: connect without it (leave out --tls), or to the server's TLS \
-                 port"
+                "{addr} speaks no TLS: connect without it (leave out --tls; for a link, --dial-tls), or \
+                 to the server's TLS port"
             ),
         ),
         tls => Error::new(ErrorCode::TlsFailed, format!("no TLS with {addr}: {}", reason(tls))),

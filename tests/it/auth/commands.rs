@@ -58,6 +58,44 @@ fn a6_users_and_roles_are_made_by_commands() {
 }
 
 #[test]
+fn a6_commands_go_by_the_limits_that_the_server_goes_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, file) = (dir.path().join("users.toml"), dir.path().join("wakeful.toml"));
+    let auth = path.to_str().unwrap();
+    // With what is the server's alone.
+    let settings = format!("auth = {auth:?}\ndata-dir = \"d\"\n[limits]\nauth.users_max = 1\n");
+    std::fs::write(&file, settings).unwrap();
+    let file = file.to_str().unwrap();
+    run(&["user", "add", "ann", "--no-password", "--config", file]).ok();
+    assert!(run(&["user", "ls", "--auth", auth]).ok().contains("ann"));
+    let flags = ["--auth", auth, "--limit", "auth.users_max=1"];
+    for (name, arguments, variable) in [
+        ("a flag", &flags[..], None),
+        ("the environment", &flags[..2], Some(("WAKEFUL_LIMIT_AUTH_USERS_MAX", "1"))),
+        ("the file", &["--config", file], None),
+        ("the file that the environment names", &[], Some(("WAKEFUL_CONFIG", file))),
+    ] {
+        let add = [&["user", "add", "bob", "--no-password"], arguments].concat();
+        let mut command = wakeful(&add);
+        command.envs(variable);
+        let ran = Running::start(command).finish();
+        assert_ne!(ran.code, Some(0), "by {name}");
+        assert!(ran.stderr.contains("auth.users_max"), "by {name}: {}", ran.stderr);
+    }
+    // A flag goes before the file, for roles too.
+    let raised = ["--config", file, "--limit", "auth.users_max=2"];
+    run(&[&["user", "add", "bob", "--no-password"], &raised[..]].concat()).ok();
+    let role = ["role", "add", "ops", "--admin", "--config", file];
+    assert!(run(&role).stderr.contains("auth.users_max"));
+    run(&[&role[..4], &raised[..]].concat()).ok();
+    // What may be a password.
+    let add = ["user", "add", "eve", "--auth", auth, "--limit", "auth.password_bytes_min=5"];
+    assert_eq!(with_input(&add, "short\n").ok(), "added eve\n");
+    let slip = run(&["user", "ls", "--auth", auth, "--limit", "auth.user_max=2"]).fails(2);
+    assert!(slip.contains("auth.users_max"), "{slip}");
+}
+
+#[test]
 fn a6_what_makes_no_sense_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.toml");

@@ -173,11 +173,15 @@ impl Raw {
 
     /// Returns how many bytes the server keeps for clients that have not taken them.
     pub(crate) fn kept(&mut self) -> u64 {
+        self.gauge("rpc.total_output_bytes")
+    }
+
+    pub(crate) fn gauge(&mut self, name: &str) -> u64 {
         let frame = self.call(Body::request(27));
         let mut reader = frame.reply(27);
         let gauges = reader.list(|reader| (reader.text(), reader.u64()));
         reader.end();
-        let kept = gauges.into_iter().find(|(name, _)| name == "rpc.total_output_bytes");
+        let kept = gauges.into_iter().find(|(it, _)| it == name);
         kept.expect("it is counted").1
     }
 

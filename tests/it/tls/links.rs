@@ -66,7 +66,8 @@ fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() 
     let other = Authority::new();
     let ca = other.ca();
     let wary = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
-    wary.said("no link");
+    let refused = wary.said("no link");
+    assert!(refused.contains("not trusted here: name its CA (--tls-ca)"), "{refused}");
     assert_eq!(relay.run(&["get", "a"]).ok(), "1\n", "the link is as it was");
     for process in [server, relay.relay.process] {
         process.signal("TERM");
@@ -101,7 +102,11 @@ fn tls7_a_certificate_is_the_user_that_dials() {
     };
     dial(&authority.client("stranger")).said("no role of the user grants `dial` on it");
     let nobody = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
-    nobody.said("no link");
+    let refused = nobody.said("no link");
+    assert!(refused.contains("asks for a client certificate: give one (--tls-cert"), "{refused}");
+    // One of another CA.
+    let refused = dial(&Authority::new().client("edge")).said("no link");
+    assert!(refused.contains("does not trust the client certificate"), "{refused}");
     let _edge = dial(&authority.client("edge"));
     relay.until_there();
 }

@@ -45,12 +45,25 @@ async fn tls2_the_certificate_of_a_ca_is_refused_with_what_to_make_instead() {
     let authority = Authority::new();
     let key = authority.dir.path().join("ca.key");
     write_secret(&key, authority.issuer.key().serialize_pem());
-    let server = Server::start(&Pair { cert: authority.ca(), key }, &[]);
+    let server = Server::start(&Pair { cert: authority.ca(), key: key.clone() }, &[]);
+    server.process.said("the TLS certificate is that of a CA");
     let error = refused(server.addr, Some(authority.trusted())).await;
     assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
     assert!(error.message.contains("is that of a CA"), "{error}");
     assert!(error.message.contains("basicConstraints=critical,CA:FALSE"), "{error}");
     server.process.said("the client does not accept this server's certificate");
+
+    // Nor is it said of another, before it is replaced by a CA's.
+    let pair = authority.server("127.0.0.1");
+    let server = Server::start(&pair, &["--limit", "rpc.tls_check_interval=1h"]);
+    connect(server.addr, Some(authority.trusted())).await.unwrap();
+    fs::copy(authority.ca(), &pair.cert).unwrap();
+    fs::copy(&key, &pair.key).unwrap();
+    server.process.signal("HUP");
+    let reloaded = server.process.said("TLS certificate");
+    assert!(!reloaded.contains("that of a CA"), "{reloaded}");
+    server.process.said("the TLS certificate is that of a CA");
+    server.stop();
 }
 
 #[actix_rt::test]
