@@ -29,7 +29,7 @@ mod work;
 pub use store::StoreActor;
 
 pub(crate) use clock::Clock;
-pub(crate) use kept::{admit_later, answer_bytes, each_blob, outcome_bytes, refusal};
+pub(crate) use kept::{admit_later, answer_bytes, done_bytes, each_blob, outcome_bytes, refusal};
 pub(crate) use ledger::Ledger;
 pub(crate) use log::SharedLog;
 pub(crate) use queue::QueueActor;

@@ -1,7 +1,7 @@
 //! Values that are too large to be copied into the output.
 
-use crate::actor::each_blob;
 use crate::actor::message::Done;
+use crate::actor::{done_bytes, each_blob};
 use crate::model::{Blob, KeyValue};
 
 /// Values of as many bytes are written from where they are.
@@ -10,6 +10,9 @@ const SHARED_BYTES_MIN: usize = 16 * 1024;
 /// Returns the large values of an answer.
 pub(super) fn large_values(done: &Done) -> Vec<Blob> {
     let mut values = Vec::new();
+    if done_bytes(done) < SHARED_BYTES_MIN {
+        return values;
+    }
     each_blob(done, &mut |blob| take_large(blob, &mut values));
     values
 }
