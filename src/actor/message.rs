@@ -198,7 +198,7 @@ pub(crate) struct CancelWaits(pub(crate) Vec<Handle>);
 #[rtype(result = "()")]
 pub(crate) struct CloseStream(pub(crate) Handle);
 
-/// The consumer of a stream has taken its batch, and takes so many bytes more.
+/// The consumer of a stream has taken its batch, and takes up to this many bytes more.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ready(pub(crate) Handle, pub(crate) usize);

@@ -1,7 +1,7 @@
 //! `wakeful job clear`
 
 use super::options::Topic;
-use super::replay;
+use super::slices;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input;
 use crate::cli::output::Output;
@@ -38,8 +38,8 @@ impl ClearArgs {
             input::agree(format_args!("cancels {waiting} jobs of {topic}")).await?;
         }
         let request = JobRequest::ClearTopic(topic.clone());
-        let changed = replay::all(&request, waiting, jobs, out.json()).await?;
-        replay::show(changed, out);
+        let changed = slices::all(&request, waiting, jobs, out.json()).await?;
+        slices::show(changed, out);
         Ok(Exit::Done)
     }
 }

@@ -1,7 +1,7 @@
 //! `wakeful job free-index`
 
 use super::options::Topic;
-use super::replay;
+use super::slices;
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
@@ -36,7 +36,7 @@ impl FreeIndexArgs {
             return Err(Failure::not_found(free));
         }
         if out.json() {
-            replay::show((1, false), out);
+            slices::show((1, false), out);
         } else {
             out.line(format_args!("freed {index}"));
         }

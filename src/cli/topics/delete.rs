@@ -3,7 +3,7 @@
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input;
-use crate::cli::job::replay;
+use crate::cli::job::slices;
 use crate::cli::output::Output;
 use crate::{Blob, JobRequest, Jobs, Operations};
 
@@ -12,10 +12,10 @@ use crate::{Blob, JobRequest, Jobs, Operations};
 #[command(after_help = "\
 Prints `deleted TOPIC`. Exits with 1, and changes nothing, while the topic has unfinished jobs or dead
 letters, a schedule pushes to it, or a request waits for its jobs or for room in it. With --force it
-first cancels the jobs that wait and deletes the dead letters, in parts: it says how many there are,
-and asks. Jobs that run, schedules and waiting requests refuse it nevertheless: they would make the
-topic again. Indexes of its finished jobs are free; what became of its jobs is told as long as outcomes
-are kept. With --json the object counts the jobs that were cleared away.
+first cancels the jobs that wait and deletes the dead letters, in parts: it prints how many there are,
+and asks. It is refused all the same while jobs run, a schedule pushes or a request waits: those would
+make the topic again. Indexes of its finished jobs become free; `job get` still shows how its jobs ended
+for as long as their outcomes are kept. With --json the object counts the jobs that were deleted.
 
 Examples:
   wakeful topics delete misspelt
@@ -49,9 +49,9 @@ impl DeleteArgs {
             }
         }
         let request = JobRequest::DeleteTopic { topic: topic.clone(), force };
-        let cleared = replay::all(&request, u64::MAX, jobs, out.json()).await?;
+        let cleared = slices::all(&request, u64::MAX, jobs, out.json()).await?;
         if out.json() {
-            replay::show(cleared, out);
+            slices::show(cleared, out);
         } else {
             out.line(format_args!("deleted {topic}"));
         }

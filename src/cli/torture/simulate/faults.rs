@@ -18,15 +18,15 @@ pub(super) enum Fault {
     Cut,
     /// The machine's time of day is set.
     Clock { millis: i64 },
-    /// The disk has room for so many bytes more.
+    /// The disk has room for up to `room` bytes more.
     Full { room: u64 },
     /// The disk has room again.
     Room,
     /// Writes of more than a sector stop short, or do so no more.
     Short(bool),
-    /// Writes fail, after so many more.
+    /// Writes fail after the next `after` of them.
     Write { after: u64 },
-    /// Syncs fail, after so many more.
+    /// Syncs fail after the next `after` of them.
     Sync { after: u64 },
 }
 

@@ -1,0 +1,47 @@
+//! [`DeadLetters`]: the dead letters of a topic that a command is about.
+
+use super::options::Topic;
+use super::{ask, slices};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::input;
+use crate::cli::output::Output;
+use crate::{Blob, JobId, JobRequest, Jobs, Operations};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadLetters {
+    #[command(flatten)]
+    topic: Topic,
+    /// These
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<JobId>,
+    /// As many as there are now, the oldest first
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+impl DeadLetters {
+    /// Makes `request` for each, or for all of them, and prints how many were changed. Before it is made
+    /// for all, asks whether to do what `deed` says of their number and topic.
+    pub(super) async fn change(
+        self,
+        deed: Option<fn(u64, &Blob) -> String>,
+        request: impl Fn(Blob, Option<JobId>) -> JobRequest,
+        jobs: &impl Operations,
+        out: &mut Output,
+    ) -> Result<Exit, Failure> {
+        let topic = self.topic.topic;
+        let mut changed = (0, false);
+        if self.all {
+            let dead = jobs.topic_info(&topic).await?.dead;
+            if let Some(deed) = deed {
+                input::agree(deed(dead, &topic)).await?;
+            }
+            changed = slices::all(&request(topic.clone(), None), dead, jobs, out.json()).await?;
+        }
+        for id in self.ids {
+            changed.0 += ask::changed(jobs, request(topic.clone(), Some(id))).await?.0;
+        }
+        slices::show(changed, out);
+        Ok(Exit::Done)
+    }
+}
