@@ -6,6 +6,7 @@ use super::password::PasswordHash;
 use super::token::{self, TokenHash, TokenId};
 use super::{Access, Action, NewToken, Pattern, layout};
 use crate::config::AuthConfig;
+use crate::error::{Details, Error, ErrorCode};
 
 /// Characters of names besides letters and digits: none that would need an escape in a log or a
 /// shell's word.
@@ -96,8 +97,9 @@ impl Book {
     /// Reads a book as it stands in a file.
     ///
     /// # Errors
-    /// A sentence that names the line, and never what is secret in it.
-    pub fn from_toml(text: &str, config: &AuthConfig) -> Result<Self, String> {
+    /// `InvalidArgument`: a sentence that names the line, and never what is secret in it; or as
+    /// [`check`](Self::check).
+    pub fn from_toml(text: &str, config: &AuthConfig) -> Result<Self, Error> {
         let book = layout::read(text, config)?;
         book.check(config)?;
         Ok(book)
@@ -108,40 +110,40 @@ impl Book {
         layout::write(self)
     }
 
-    /// That it is within its limits, and every role that is given is there.
+    /// Checks that the book is within its limits, and that every role that is given exists.
     ///
     /// # Errors
-    /// A sentence that names the limit.
-    pub fn check(&self, config: &AuthConfig) -> Result<(), String> {
+    /// `InvalidArgument`, with the limit that the book is over as its details.
+    pub fn check(&self, config: &AuthConfig) -> Result<(), Error> {
         let limit = |name: &str, max: usize, count: usize, what: &str| {
             if count <= max {
                 return Ok(());
             }
-            Err(format!("{what}: {count}, but the limit auth.{name} is {max}"))
+            Err(over(name, max as u64, format!("{what}: {count}, but the limit {name} is {max}")))
         };
-        limit("users_max", config.users_max, self.users.len(), "users")?;
-        limit("roles_max", config.roles_max, self.roles.len(), "roles")?;
+        limit("auth.users_max", config.users_max, self.users.len(), "users")?;
+        limit("auth.roles_max", config.roles_max, self.roles.len(), "roles")?;
         for (name, role) in &self.roles {
-            check_name("role", name, config.name_bytes_max)?;
+            check_length("role", name, config.name_bytes_max)?;
             let what = format!("patterns of role {name}");
-            limit("role_patterns_max", config.role_patterns_max, role.count(), &what)?;
+            limit("auth.role_patterns_max", config.role_patterns_max, role.count(), &what)?;
         }
         for (name, user) in &self.users {
-            check_name("user", name, config.name_bytes_max)?;
-            let what = format!("tokens of user {name}");
-            limit("tokens_per_user_max", config.tokens_per_user_max, user.tokens.len(), &what)?;
+            check_length("user", name, config.name_bytes_max)?;
+            let (max, what) = (config.tokens_per_user_max, format!("tokens of user {name}"));
+            limit("auth.tokens_per_user_max", max, user.tokens.len(), &what)?;
             for token in user.tokens.values().filter(|token| !token.label.is_empty()) {
-                check_name("token", &token.label, config.name_bytes_max)?;
+                check_length("token", &token.label, config.name_bytes_max)?;
             }
             for role in &user.roles {
-                self.role(role)?;
+                self.role(role).map_err(invalid)?;
             }
         }
         let mut ids: Vec<&TokenId> = self.users.values().flat_map(|it| it.tokens.keys()).collect();
         let tokens = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        if ids.len() == tokens { Ok(()) } else { Err("two tokens have the same id".to_owned()) }
+        if ids.len() == tokens { Ok(()) } else { Err(invalid("two tokens have the same id")) }
     }
 
     /// All roles by name.
@@ -183,7 +185,7 @@ impl Book {
     /// # Errors
     /// It is there already, or the name is none.
     pub fn add_role(&mut self, name: &str) -> Result<(), String> {
-        check_name("role", name, usize::MAX)?;
+        check_name("role", name)?;
         if self.roles.contains_key(name) {
             return Err(format!("there is a role {name} already"));
         }
@@ -238,7 +240,7 @@ impl Book {
     /// # Errors
     /// There is one already, the name is none, or the hash is none.
     pub fn add_user(&mut self, name: &str, password: Option<&str>) -> Result<(), String> {
-        check_name("user", name, usize::MAX)?;
+        check_name("user", name)?;
         if self.users.contains_key(name) {
             return Err(format!("there is a user {name} already"));
         }
@@ -291,7 +293,7 @@ impl Book {
     /// There is no such user, or the label is no name.
     pub fn add_token(&mut self, user: &str, label: &str, token: &NewToken) -> Result<(), String> {
         if !label.is_empty() {
-            check_name("token", label, usize::MAX)?;
+            check_name("token", label)?;
         }
         let id = token::unhex(&token.id()).ok_or("the token has no id")?;
         let kept = Token { label: label.to_owned(), hash: token.hash() };
@@ -338,7 +340,7 @@ fn read_hash(text: &str) -> Result<PasswordHash, String> {
         hash_passes_max: u32::MAX,
         ..AuthConfig::new()
     };
-    PasswordHash::parse(text, &config)
+    PasswordHash::parse(text, &config).map_err(|error| error.message)
 }
 
 pub(super) fn is_name(name: &str) -> bool {
@@ -346,19 +348,35 @@ pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(fits)
 }
 
-fn check_name(what: &str, name: &str, bytes_max: usize) -> Result<(), String> {
-    if !is_name(name) {
-        let shown: String = name.chars().take(64).collect();
-        let shown = shown.escape_debug();
-        return Err(format!(
-            "`{shown}` is no name of a {what}: letters, digits and {NAME_SIGNS} make one"
-        ));
+fn check_name(what: &str, name: &str) -> Result<(), String> {
+    if is_name(name) {
+        return Ok(());
     }
-    if name.len() > bytes_max {
-        return Err(format!(
-            "the name of a {what} has {} bytes; auth.name_bytes_max is {bytes_max}",
-            name.len()
-        ));
+    let shown: String = name.chars().take(64).collect();
+    let shown = shown.escape_debug();
+    Err(format!("`{shown}` is no name of a {what}: letters, digits and {NAME_SIGNS} make one"))
+}
+
+/// As [`check_name`], and that the name is not too long.
+fn check_length(what: &str, name: &str, max: usize) -> Result<(), Error> {
+    check_name(what, name).map_err(invalid)?;
+    if name.len() <= max {
+        return Ok(());
     }
-    Ok(())
+    let (limit, bytes) = ("auth.name_bytes_max", name.len());
+    Err(over(
+        limit,
+        max as u64,
+        format!("the name of a {what} has {bytes} bytes; {limit} is {max}"),
+    ))
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::InvalidArgument, message)
+}
+
+/// Returns the refusal of what is over, or under, a limit.
+pub(super) fn over(name: &str, value: u64, message: impl Into<String>) -> Error {
+    let details = Details::Limit { name: name.to_owned(), value };
+    invalid(message).with_details(details)
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Book;
+use super::book::over;
 use crate::config::AuthConfig;
-use crate::error::{Details, Error, ErrorCode};
+use crate::error::{Error, ErrorCode};
 use crate::secret_file;
 
 /// The file of users.
@@ -115,7 +116,7 @@ impl AuthFile {
         if text.len() > max {
             return Err(self.too_long("it is", max));
         }
-        Book::from_toml(&text, config).map_err(|why| self.refuse(why))
+        Book::from_toml(&text, config).map_err(|error| self.refuse_by(error))
     }
 
     /// What it is told by, without reading it; `None` if it is not there.
@@ -140,7 +141,7 @@ impl AuthFile {
         let old = std::fs::metadata(&file.path).ok();
         let mut book = if old.is_some() { file.read(config)? } else { Book::new() };
         let changed = change(&mut book)?;
-        book.check(config).map_err(|why| self.refuse(why))?;
+        book.check(config).map_err(|error| self.refuse_by(error))?;
         let text = book.to_toml();
         if text.len() > config.file_bytes_max {
             return Err(self.too_long("it would be", config.file_bytes_max));
@@ -160,13 +161,17 @@ impl AuthFile {
 
     fn too_long(&self, what: &str, max: usize) -> Error {
         let name = "auth.file_bytes_max";
-        let error = self.refuse(format!("{what} too long: {name} is {max}"));
-        error.with_details(Details::Limit { name: name.to_owned(), value: max as u64 })
+        self.refuse_by(over(name, max as u64, format!("{what} too long: {name} is {max}")))
     }
 
     fn refuse(&self, why: String) -> Error {
-        let message = format!("the file of users {}: {why}", self.path.display());
-        Error::new(ErrorCode::InvalidArgument, message)
+        self.refuse_by(Error::new(ErrorCode::InvalidArgument, why))
+    }
+
+    /// Has an error say that it is about this file.
+    fn refuse_by(&self, mut error: Error) -> Error {
+        error.message = format!("the file of users {}: {}", self.path.display(), error.message);
+        error
     }
 
     fn check_mode(&self, metadata: &Metadata) -> Result<(), Error> {

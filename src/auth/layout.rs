@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::book::Token;
+use super::book::{Token, invalid};
 use super::password::PasswordHash;
 use super::token::{hex, unhex};
 use super::{Action, Book, Pattern, Role, User};
 use crate::config::AuthConfig;
+use crate::error::Error;
 
 /// The layout that this version reads and writes.
 const VERSION: u32 = 1;
@@ -88,23 +89,25 @@ impl RoleText {
     }
 }
 
-pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, String> {
-    let Versioned { version } = parse(text)?;
+pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, Error> {
+    let Versioned { version } = parse(text).map_err(invalid)?;
     if version != VERSION {
-        return Err(format!(
+        return Err(invalid(format!(
             "its version is {version}, but this program reads version {VERSION}: another version \
              of Wakeful wrote it"
-        ));
+        )));
     }
-    let Text { roles, users, .. } = parse(text)?;
+    let Text { roles, users, .. } = parse(text).map_err(invalid)?;
     let roles = roles.into_iter().map(|(name, role)| Ok((name, read_role(role)?)));
-    let roles = roles.collect::<Result<_, String>>()?;
+    let roles = roles.collect::<Result<_, String>>().map_err(invalid)?;
     let users = users.into_iter().map(|(name, user)| {
-        let told = |why: String| format!("user {}: {why}", name.escape_debug());
-        let user = read_user(user, config).map_err(told)?;
+        let user = read_user(user, config).map_err(|mut error| {
+            error.message = format!("user {}: {}", name.escape_debug(), error.message);
+            error
+        })?;
         Ok((name, user))
     });
-    Ok(Book { roles, users: users.collect::<Result<_, String>>()? })
+    Ok(Book { roles, users: users.collect::<Result<_, Error>>()? })
 }
 
 /// The message names the line, but does not show it: there may be a hash in it.
@@ -125,7 +128,7 @@ fn read_role(mut text: RoleText) -> Result<Role, String> {
     Ok(role)
 }
 
-fn read_user(text: UserText, config: &AuthConfig) -> Result<User, String> {
+fn read_user(text: UserText, config: &AuthConfig) -> Result<User, Error> {
     let password = text.password.map(|hash| PasswordHash::parse(&hash, config)).transpose()?;
     let tokens = text.tokens.into_iter().map(|(id, token)| {
         let id = unhex(&id).ok_or("a token's id has 16 hexadecimal digits, in lower case")?;
@@ -133,7 +136,7 @@ fn read_user(text: UserText, config: &AuthConfig) -> Result<User, String> {
         let hash = hash.ok_or("a token's sha256 has 64 hexadecimal digits, in lower case")?;
         Ok((id, Token { label: token.label, hash }))
     });
-    let tokens = tokens.collect::<Result<_, String>>()?;
+    let tokens = tokens.collect::<Result<_, String>>().map_err(invalid)?;
     Ok(User { password, roles: BTreeSet::from_iter(text.roles), tokens })
 }
 

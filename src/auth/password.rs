@@ -6,7 +6,12 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
+use super::book::{invalid, over};
 use crate::config::AuthConfig;
+use crate::error::Error;
+
+/// Most lanes of a hash: each is computed by the thread that checks it.
+const LANES_MAX: u32 = 16;
 
 /// Bytes of salt, drawn for each password.
 const SALT_BYTES: usize = 16;
@@ -18,20 +23,23 @@ pub(super) struct PasswordHash {
     parsed: Arc<Phc>,
 }
 
-/// Hashes a password, which takes some 20 ms, as `config` says; for the file of users.
+/// Hashes a password as `config` says, which takes about 20 ms; for the file of users.
 ///
 /// # Errors
-/// A sentence: it is shorter than `auth.password_bytes_min` or longer than
-/// `auth.password_bytes_max`, or the parameters are not Argon2's.
-pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, String> {
+/// `InvalidArgument`: the password is shorter than `auth.password_bytes_min` or longer than
+/// `auth.password_bytes_max`, which is then in the details; or the parameters are not Argon2's.
+pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, Error> {
+    let refuse = |name: &str, value: usize, what: &str| {
+        Err(over(name, value as u64, format!("the password is too {what}: {name} is {value}")))
+    };
     let (min, max) = (config.password_bytes_min, config.password_bytes_max);
     if password.len() < min {
-        return Err(format!("the password is too short: auth.password_bytes_min is {min}"));
+        return refuse("auth.password_bytes_min", min, "short");
     }
     if password.len() > max {
-        return Err(format!("the password is too long: auth.password_bytes_max is {max}"));
+        return refuse("auth.password_bytes_max", max, "long");
     }
-    hash(password, config)
+    hash(password, config).map_err(invalid)
 }
 
 fn hash(password: &str, config: &AuthConfig) -> Result<String, String> {
@@ -61,26 +69,33 @@ impl PasswordHash {
     /// Reads a hash from the file.
     ///
     /// # Errors
-    /// A sentence, without the hash: it is none of Argon2id, or checking it takes more than this
-    /// configuration allows.
-    pub(super) fn parse(text: &str, config: &AuthConfig) -> Result<Self, String> {
-        let bad = || "the password is not an Argon2id hash in PHC form".to_owned();
+    /// `InvalidArgument`, without the hash: it is none of Argon2id, or checking it takes more than this
+    /// configuration allows, with the limit in the details.
+    pub(super) fn parse(text: &str, config: &AuthConfig) -> Result<Self, Error> {
+        let bad = || invalid("the password is not an Argon2id hash in PHC form");
         let parsed = Phc::new(text).map_err(|_| bad())?;
         if parsed.algorithm.as_str() != "argon2id" || parsed.salt.is_none() || parsed.hash.is_none()
         {
-            return Err("the password is not an Argon2id hash with salt and output".to_owned());
+            return Err(invalid("the password is not an Argon2id hash with salt and output"));
         }
         let params = Params::try_from(&parsed).map_err(|_| bad())?;
-        let bytes = u64::from(params.m_cost()) * 1024;
+        let limit = |name: &str, max: u64, takes: u64, what: &str| {
+            if takes <= max {
+                return Ok(());
+            }
+            let message =
+                format!("the password takes {takes} {what} to check, but {name} is {max}");
+            Err(over(name, max, message))
+        };
         let (memory, passes) = (config.hash_memory_bytes_max as u64, config.hash_passes_max);
-        if bytes > memory || params.t_cost() > passes || params.p_cost() > 16 {
-            return Err(format!(
-                "the password takes {bytes} bytes, {} passes and {} lanes to check, but \
-                 auth.hash_memory_bytes_max is {memory}, auth.hash_passes_max is {passes}, and \
-                 there are at most 16 lanes",
-                params.t_cost(),
-                params.p_cost(),
-            ));
+        let bytes = u64::from(params.m_cost()) * 1024;
+        limit("auth.hash_memory_bytes_max", memory, bytes, "bytes")?;
+        limit("auth.hash_passes_max", passes.into(), params.t_cost().into(), "passes")?;
+        if params.p_cost() > LANES_MAX {
+            let lanes = params.p_cost();
+            let message =
+                format!("the password takes {lanes} lanes to check; there are at most {LANES_MAX}");
+            return Err(invalid(message));
         }
         Ok(Self { text: text.into(), parsed: Arc::new(parsed) })
     }
@@ -144,12 +159,19 @@ pub(super) mod tests {
             &format!("$argon2id$v=19$m=19456,t=200,p=1{tail}"),
             &format!("$argon2id$v=19$m=19456,t=2,p=100{tail}"),
         ] {
-            let refusal = PasswordHash::parse(text, &config).unwrap_err();
+            let refusal = PasswordHash::parse(text, &config).unwrap_err().message;
             assert!(!refusal.contains("c2FsdHN"), "{refusal}");
         }
         PasswordHash::parse(&format!("$argon2id$v=19$m=19456,t=2,p=1{tail}"), &config).unwrap();
-        assert!(hash_password("short", &config).unwrap_err().contains("auth.password_bytes_min"));
+        assert!(
+            hash_password("short", &config)
+                .unwrap_err()
+                .message
+                .contains("auth.password_bytes_min")
+        );
         let long = "x".repeat(5_000);
-        assert!(hash_password(&long, &config).unwrap_err().contains("auth.password_bytes_max"));
+        assert!(
+            hash_password(&long, &config).unwrap_err().message.contains("auth.password_bytes_max")
+        );
     }
 }

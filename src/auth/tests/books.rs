@@ -49,14 +49,14 @@ fn a6_a_file_that_is_not_right_is_refused_and_not_shown() {
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{what}");
-        let refusal = Book::from_toml(&bad, &config).unwrap_err();
+        let refusal = Book::from_toml(&bad, &config).unwrap_err().message;
         let hash = secret.split('"').nth(1).unwrap();
         assert!(!refusal.contains(hash) && !refusal.contains("$argon2"), "{what}: {refusal}");
     }
     let later = good.replacen("version = 1", "version = 2\nnews = 1", 1);
-    assert!(Book::from_toml(&later, &config).unwrap_err().contains("version is 2"));
+    assert!(Book::from_toml(&later, &config).unwrap_err().message.contains("version is 2"));
     let unknown = good.replacen("admin = true", "admn = true", 1);
-    let refusal = Book::from_toml(&unknown, &config).unwrap_err();
+    let refusal = Book::from_toml(&unknown, &config).unwrap_err().message;
     assert!(refusal.contains("line ") && refusal.contains("admn"), "{refusal}");
 }
 
@@ -64,19 +64,28 @@ fn a6_a_file_that_is_not_right_is_refused_and_not_shown() {
 fn a6_each_limit_has_a_name() {
     let book = book();
     type Change = fn(&mut AuthConfig);
-    let limits: [(&str, Change); 5] = [
-        ("auth.users_max", |config| config.users_max = 1),
-        ("auth.roles_max", |config| config.roles_max = 1),
-        ("auth.role_patterns_max", |config| config.role_patterns_max = 6),
-        ("auth.tokens_per_user_max", |config| config.tokens_per_user_max = 1),
-        ("auth.name_bytes_max", |config| config.name_bytes_max = 4),
+    let limits: [(&str, u64, Change); 5] = [
+        ("auth.users_max", 1, |config| config.users_max = 1),
+        ("auth.roles_max", 1, |config| config.roles_max = 1),
+        ("auth.role_patterns_max", 6, |config| config.role_patterns_max = 6),
+        ("auth.tokens_per_user_max", 1, |config| config.tokens_per_user_max = 1),
+        ("auth.name_bytes_max", 4, |config| config.name_bytes_max = 4),
     ];
     book.check(&AuthConfig::new()).unwrap();
-    for (name, change) in limits {
+    for (name, value, change) in limits {
         let mut config = AuthConfig::new();
         change(&mut config);
         let refusal = book.check(&config).unwrap_err();
-        assert!(refusal.contains(name), "{name}: {refusal}");
+        assert!(refusal.message.contains(name), "{name}: {refusal}");
+        assert_eq!(refusal.details, Details::Limit { name: name.to_owned(), value });
+    }
+    let passwords =
+        [("auth.password_bytes_min", 8, "short"), ("auth.password_bytes_max", 8, "far too long")];
+    for (name, value, password) in passwords {
+        let mut config = AuthConfig::new();
+        (config.password_bytes_min, config.password_bytes_max) = (8, 8);
+        let refusal = hash_password(password, &config).unwrap_err();
+        assert_eq!(refusal.details, Details::Limit { name: name.to_owned(), value });
     }
 }
 

@@ -224,7 +224,7 @@ impl PasswdArgs {
 fn new_hash(user: &str, book: &BookArgs) -> Result<String, Failure> {
     let config = book.config()?;
     let password = secret::new_password(user)?;
-    hash_password(&password, &config).map_err(Failure::usage)
+    hash_password(&password, &config).map_err(|error| Failure::usage(error.message))
 }
 
 /// A new token in JSON.

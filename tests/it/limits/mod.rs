@@ -33,7 +33,7 @@ struct Row {
     value: u64,
     settings: Vec<(&'static str, &'static str)>,
     code: ErrorCode,
-    /// Whether name and value are in the message alone: files of users are refused to operators.
+    /// Whether the message must have name and value, too: operators see nothing else of it.
     in_words: bool,
     act: Act,
 }
@@ -92,7 +92,7 @@ impl Row {
         Self { code, ..self }
     }
 
-    /// Expects `InvalidArgument` with name and value in its message alone.
+    /// Expects `InvalidArgument` with name and value in its message, too.
     fn in_words(self) -> Self {
         Self { in_words: true, ..self.code(ErrorCode::InvalidArgument) }
     }
@@ -111,11 +111,10 @@ impl Row {
             let rest = message.split_once(&format!("{limit} is {value}")).map(|(_, rest)| rest);
             let whole = rest.is_some_and(|rest| !rest.starts_with(|it: char| it.is_ascii_digit()));
             assert!(whole, "{limit} is {value}: {message}");
-        } else {
-            let expected = Details::Limit { name: limit.to_owned(), value };
-            assert_eq!(*details, expected, "{message}");
-            assert!(message.contains(limit), "{limit}: {message}");
         }
+        let expected = Details::Limit { name: limit.to_owned(), value };
+        assert_eq!(*details, expected, "{message}");
+        assert!(message.contains(limit), "{limit}: {message}");
     }
 }
 
