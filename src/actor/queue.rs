@@ -1,14 +1,13 @@
 //! [`QueueActor`]: the owner of the jobs.
 
+mod turn;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt as _, Addr, AsyncContext, Context, Handler, ResponseFuture,
-    WrapFuture as _,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
 
 use super::StorageActor;
@@ -17,10 +16,10 @@ use super::clock::Clock;
 use super::job_guard::{JobSight, hides_job};
 use super::message::{
     CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWork, JobWorks, OwnerGone,
-    OwnerId, Progressed, Record, Recorded, ReviseAwaits, Room, Seek, StillUnfinished, Undelivered,
+    OwnerId, Progressed, Recorded, ReviseAwaits, Room, Seek, StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
-use super::storage::{JobLedger, give, hand_over};
+use super::storage::JobLedger;
 use super::turn::Turns;
 use super::vital::Vital;
 use crate::auth::Access;
@@ -29,8 +28,7 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::journal::{Batch, Progress};
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
-use crate::pace::{self, Turn};
-use crate::queue::{Answer, Effect, Now, ParkId, QueueError, Settled, State};
+use crate::queue::{Answer, Now, ParkId, QueueError, Settled, State};
 
 /// The queue, which a snapshot tells too.
 pub(crate) type SharedQueue = Rc<RefCell<State>>;
@@ -132,30 +130,6 @@ impl QueueActor {
         }
     }
 
-    /// Does what a message asks for until the turn is over, one request at least. The rest is done in
-    /// the next turns, before any other message: a connection's requests are done in order, and none
-    /// after it is gone.
-    fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
-        let turn = Turn::begin(self.turn_max);
-        let now = self.now();
-        let JobWorks { owner, works, sink, restriction, user } = works;
-        let mut works = works.into_iter();
-        for work in works.by_ref() {
-            let to = To::Connection(sink.clone());
-            let caller = Caller { owner, id: work.id, asked: work.durability, to };
-            self.do_one(now, caller, work, user, restriction.as_ref());
-            if turn.is_over() {
-                break;
-            }
-        }
-        self.finish(now, ctx);
-        if works.len() > 0 {
-            let rest = JobWorks { owner, works: works.collect(), sink, restriction, user };
-            let next = pace::next().into_actor(self);
-            ctx.wait(next.map(|(), actor, ctx| actor.work_off(rest, ctx)));
-        }
-    }
-
     fn do_one(
         &mut self,
         now: Now,
@@ -230,52 +204,6 @@ impl QueueActor {
         self.answers.extend(self.settling.begin(caller, settled));
     }
 
-    /// Ends a turn: jobs are handed out, what happened is handed to the journal, then answers go
-    /// out as far as they may.
-    fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
-        let effects = self.queue.borrow_mut().finish_turn(now);
-        for effect in effects {
-            self.take_effect(effect);
-        }
-        hand_over(&mut self.ledger, &mut self.records, |out| {
-            self.queue.borrow_mut().take_record(out)
-        });
-        // Whoever waits for a job that was not finished when it asked may be told of it now; the
-        // others find what finished in this turn.
-        let (waiting, seeking): (Vec<_>, Vec<_>) =
-            self.seeks.drain(..).partition(|seek| seek.sought.is_of_unfinished());
-        for seek in waiting {
-            // bound: one for each request
-            self.storage.do_send(seek);
-        }
-        if !self.finished.is_empty() || !self.finishing.is_empty() {
-            let finished = std::mem::take(&mut self.finished);
-            let answers = std::mem::take(&mut self.finishing);
-            let confirmed = std::mem::take(&mut self.confirmed);
-            // bound: one for each turn
-            self.storage.do_send(Record { finished, confirmed, answers });
-        }
-        for seek in seeking {
-            // bound: one for each request
-            self.storage.do_send(seek);
-        }
-        give(&mut self.ledger, &mut self.answers);
-        let queue = self.queue.borrow();
-        if !self.drained.is_empty() && !queue.has_reserved() {
-            // Whoever asked may have stopped waiting.
-            for drained in self.drained.drain(..) {
-                let _ = drained.send(());
-            }
-        }
-        let due = queue.next_due(now);
-        drop(queue);
-        self.turns.arm(ctx, due, |actor, ctx| {
-            actor.turns.fired();
-            let now = actor.now();
-            actor.finish(now, ctx);
-        });
-    }
-
     /// What was handed out to an owner that was not told of it yet.
     fn withheld_jobs(&self, owner: OwnerId) -> Vec<Reservation> {
         let withheld = self.ledger.iter().flat_map(|ledger| ledger.withheld());
@@ -285,31 +213,6 @@ impl QueueActor {
             _ => None,
         });
         jobs.flatten().map(|job| job.reservation).collect()
-    }
-
-    fn take_effect(&mut self, effect: Effect) {
-        let (park, result) = match effect {
-            Effect::Reserved(park, jobs) => (park, Ok(JobReply::Reserved(jobs))),
-            Effect::Pushed(park, pushed) => (park, pushed.map(JobReply::Pushed)),
-            Effect::Revoked(park, reservations) => (park, Ok(JobReply::Revoked(reservations))),
-            Effect::Refused(park, error) => (park, Err(error)),
-            Effect::Record(info) => {
-                let reservation = Reservation { id: info.id, epoch: info.epoch };
-                self.finished.push(Finished::Done(reservation, info));
-                return;
-            }
-            Effect::Note(info) => {
-                self.finished.push(Finished::Noted(info));
-                return;
-            }
-            Effect::Cleared(info) => {
-                self.finished.push(Finished::Cleared(info));
-                return;
-            }
-        };
-        if let Some(caller) = self.callers.take(park) {
-            self.answers.push((caller, result.map_err(Error::from)));
-        }
     }
 }
 

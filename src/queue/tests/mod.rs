@@ -2,6 +2,7 @@
 //! by one, and what once went wrong.
 
 mod against_the_model;
+mod deleted_topics;
 mod description;
 mod model;
 mod outcomes;

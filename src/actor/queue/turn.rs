@@ -1,0 +1,109 @@
+//! A turn of [`QueueActor`]: what it does of a message until `rpc.turn_max` is over, and how it ends.
+
+use actix::{ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
+
+use super::QueueActor;
+use crate::actor::caller::{Caller, To};
+use crate::actor::message::{Finished, JobWorks, Record};
+use crate::actor::storage::{give, hand_over};
+use crate::error::Error;
+use crate::model::{JobReply, Reservation};
+use crate::pace::{self, Turn};
+use crate::queue::{Effect, Now};
+
+impl QueueActor {
+    /// Does what a message asks for until the turn is over, one request at least. The rest is done in
+    /// the next turns, before any other message: a connection's requests are done in order, and none
+    /// after it is gone.
+    pub(super) fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
+        let turn = Turn::begin(self.turn_max);
+        let now = self.now();
+        let JobWorks { owner, works, sink, restriction, user } = works;
+        let mut works = works.into_iter();
+        for work in works.by_ref() {
+            let to = To::Connection(sink.clone());
+            let caller = Caller { owner, id: work.id, asked: work.durability, to };
+            self.do_one(now, caller, work, user, restriction.as_ref());
+            if turn.is_over() {
+                break;
+            }
+        }
+        self.finish(now, ctx);
+        if works.len() > 0 {
+            let rest = JobWorks { owner, works: works.collect(), sink, restriction, user };
+            let next = pace::next().into_actor(self);
+            ctx.wait(next.map(|(), actor, ctx| actor.work_off(rest, ctx)));
+        }
+    }
+
+    /// Ends a turn: jobs are handed out, what happened is handed to the journal, then answers go
+    /// out as far as they may.
+    pub(super) fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
+        let effects = self.queue.borrow_mut().finish_turn(now);
+        for effect in effects {
+            self.take_effect(effect);
+        }
+        hand_over(&mut self.ledger, &mut self.records, |out| {
+            self.queue.borrow_mut().take_record(out)
+        });
+        // Whoever waits for a job that was not finished when it asked may be told of it now; the
+        // others find what finished in this turn.
+        let (waiting, seeking): (Vec<_>, Vec<_>) =
+            self.seeks.drain(..).partition(|seek| seek.sought.is_of_unfinished());
+        for seek in waiting {
+            // bound: one for each request
+            self.storage.do_send(seek);
+        }
+        if !self.finished.is_empty() || !self.finishing.is_empty() {
+            let finished = std::mem::take(&mut self.finished);
+            let answers = std::mem::take(&mut self.finishing);
+            let confirmed = std::mem::take(&mut self.confirmed);
+            // bound: one for each turn
+            self.storage.do_send(Record { finished, confirmed, answers });
+        }
+        for seek in seeking {
+            // bound: one for each request
+            self.storage.do_send(seek);
+        }
+        give(&mut self.ledger, &mut self.answers);
+        let queue = self.queue.borrow();
+        if !self.drained.is_empty() && !queue.has_reserved() {
+            // Whoever asked may have stopped waiting.
+            for drained in self.drained.drain(..) {
+                let _ = drained.send(());
+            }
+        }
+        let due = queue.next_due(now);
+        drop(queue);
+        self.turns.arm(ctx, due, |actor, ctx| {
+            actor.turns.fired();
+            let now = actor.now();
+            actor.finish(now, ctx);
+        });
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        let (park, result) = match effect {
+            Effect::Reserved(park, jobs) => (park, Ok(JobReply::Reserved(jobs))),
+            Effect::Pushed(park, pushed) => (park, pushed.map(JobReply::Pushed)),
+            Effect::Revoked(park, reservations) => (park, Ok(JobReply::Revoked(reservations))),
+            Effect::Refused(park, error) => (park, Err(error)),
+            Effect::Record(info) => {
+                let reservation = Reservation { id: info.id, epoch: info.epoch };
+                self.finished.push(Finished::Done(reservation, info));
+                return;
+            }
+            Effect::Note(info) => {
+                self.finished.push(Finished::Noted(info));
+                return;
+            }
+            Effect::Cleared(info) => {
+                self.finished.push(Finished::Cleared(info));
+                return;
+            }
+        };
+        if let Some(caller) = self.callers.take(park) {
+            self.answers.push((caller, result.map_err(Error::from)));
+        }
+    }
+}
