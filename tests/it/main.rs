@@ -9,6 +9,7 @@
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod abuse;
+mod architecture;
 #[cfg(all(feature = "cli", unix))]
 mod auth;
 #[cfg(feature = "cli")]

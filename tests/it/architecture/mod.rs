@@ -1,0 +1,220 @@
+//! The map of the source: which module may use which, and what must not be found where.
+//!
+//! [`exceptions`] has what is not yet as it must be. Each list is compared in both directions, so an
+//! exception that is no longer needed must be removed.
+
+mod exceptions;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use source::{LIBRARY, Module, root};
+
+/// The map itself.
+const MODULES: &str = include_str!("modules.txt");
+
+/// The modules whose own modules the map lists one by one.
+const SPLIT: [&str; 1] = ["rpc"];
+
+/// The pure cores, and the crates each is made of. None of these crates gives a clock, randomness, threads or I/O
+/// (`jiff` and `croner` are built without their clocks).
+const CORES: [(&str, &[&str]); 4] = [
+    ("model", &[]),
+    ("store", &["hashbrown", "serde", "serde_bytes", "siphasher", "slab", "smallvec", "thiserror"]),
+    ("watch", &["hashbrown", "slab", "smallvec"]),
+    ("queue", &["croner", "jiff", "serde", "serde_bytes", "siphasher", "slab", "thiserror"]),
+];
+
+/// What else in the crate a core may use: whole modules, or one type of a module that is not pure.
+const BELOW_CORES: [&str; 9] = [
+    "buffered",
+    "config",
+    "environment::RandomState",
+    "error",
+    "journal::Batch",
+    "model",
+    "record",
+    "store",
+    "watch",
+];
+
+/// What of the standard library has a clock, threads, processes or I/O.
+const IMPURE: [&str; 8] = ["env", "fs", "io", "net", "os", "process", "thread", "time"];
+
+/// Lines of a file, tests included.
+const FILE_LINES_MAX: usize = 520;
+
+/// Compares `found` with `listed`, which is sorted.
+fn compare(what: &str, found: BTreeSet<String>, listed: &[impl Display]) {
+    let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    assert!(listed.is_sorted(), "sort the exceptions for: {what}");
+    let listed: BTreeSet<String> = listed.into_iter().collect();
+    let new: Vec<_> = found.difference(&listed).collect();
+    assert!(new.is_empty(), "{what}: {new:#?}");
+    let stale: Vec<_> = listed.difference(&found).collect();
+    assert!(stale.is_empty(), "{what}: no longer so, remove from exceptions.rs: {stale:#?}");
+}
+
+/// Returns the name in the map of the module that `path` leads into.
+fn name_of(path: &[String]) -> Option<String> {
+    LIBRARY.name_of(path, &SPLIT)
+}
+
+/// The modules that each module of the map uses, and a file for each that does so.
+fn uses() -> BTreeMap<String, BTreeMap<String, &'static str>> {
+    let mut uses: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
+    for module in LIBRARY.modules.iter().filter(|module| !module.path.is_empty()) {
+        let from = name_of(&module.path).unwrap();
+        let used = uses.entry(from.clone()).or_default();
+        for to in module.internal.iter().filter_map(|path| name_of(path)) {
+            if to != from {
+                used.insert(to, &module.file);
+            }
+        }
+    }
+    uses
+}
+
+/// The lines of the map: each module with those that it may use, as they are written.
+fn map() -> Vec<(&'static str, Vec<&'static str>)> {
+    let lines = MODULES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            let name = words.next().and_then(|name| name.strip_suffix(':')).expect(line);
+            (name, words.collect())
+        })
+        .collect()
+}
+
+/// The map is exactly what is so, and apart from what it marks, every arrow goes down: so there is
+/// no circle either.
+#[test]
+fn every_use_between_modules_is_on_the_map_and_goes_down() {
+    let map = map();
+    let mut uses = uses();
+    let rank: BTreeMap<&str, usize> =
+        map.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
+    assert_eq!(rank.len(), map.len(), "a module is on the map twice");
+    let mut wrong = Vec::new();
+    for (at, (name, listed)) in map.iter().enumerate() {
+        let Some(used) = uses.remove(*name) else {
+            wrong.push(format!("{name}: there is no such module"));
+            continue;
+        };
+        let goes_up = |to: &str| rank.get(to).is_some_and(|to| *to < at);
+        let is: Vec<String> =
+            used.keys().map(|to| if goes_up(to) { format!("!{to}") } else { to.clone() }).collect();
+        if is == *listed {
+            continue;
+        }
+        let mark = |name: &str| name.trim_start_matches('!').to_owned();
+        let added: Vec<String> = is
+            .iter()
+            .filter(|to| !listed.contains(&to.as_str()))
+            .map(|to| format!("{to} ({})", used[&mark(to)]))
+            .collect();
+        wrong.push(format!(
+            "not on the map: {added:?}; it would have to say\n{name}: {}",
+            is.join(" ")
+        ));
+    }
+    wrong.extend(uses.keys().map(|name| format!("{name}: missing on the map")));
+    assert!(
+        wrong.is_empty(),
+        "tests/it/architecture/modules.txt, where `!` marks an arrow up, which needs a good reason:\n{}",
+        wrong.join("\n")
+    );
+}
+
+fn below(core: &str) -> impl Iterator<Item = &'static Module> {
+    LIBRARY
+        .modules
+        .iter()
+        .filter(move |module| module.path.first().is_some_and(|name| name == core))
+}
+
+#[test]
+fn the_cores_know_no_actor_no_runtime_no_clock_no_randomness_and_no_io() {
+    for (core, crates) in CORES {
+        let mut used = BTreeSet::new();
+        let mut impure = Vec::new();
+        for module in below(core) {
+            for path in &module.external {
+                let of_std = ["std", "core", "alloc"].contains(&path[0].as_str());
+                if !of_std {
+                    used.insert(path[0].clone());
+                } else if IMPURE.contains(&path[1].as_str())
+                    && !path.join("::").starts_with("std::time::Duration")
+                {
+                    impure.push(format!("{}: {}", module.file, path.join("::")));
+                }
+            }
+            for path in &module.internal {
+                let Some(to) = name_of(path) else { continue };
+                let allowed = |it: &&str| path.join("::").starts_with(*it) || *it == to;
+                if to != core && !BELOW_CORES.iter().any(|it| allowed(&it)) {
+                    impure.push(format!("{}: {}", module.file, path.join("::")));
+                }
+            }
+            let asks = module.paths().filter(|path| path.last().is_some_and(|last| last == "now"));
+            impure.extend(asks.map(|path| format!("{}: {}", module.file, path.join("::"))));
+        }
+        assert!(impure.is_empty(), "{core} is pure: {impure:#?}");
+        compare(&format!("crates that {core} is made of (CORES)"), used, crates);
+    }
+}
+
+#[test]
+fn wire_types_stay_in_the_wire() {
+    let mut outside = BTreeSet::new();
+    for module in
+        LIBRARY.modules.iter().filter(|module| module.path.first().is_some_and(|it| it != "rpc"))
+    {
+        if module.internal.iter().filter_map(|path| name_of(path)).any(|name| name == "rpc::proto")
+        {
+            outside.insert(module.file.clone());
+        }
+    }
+    compare("files outside `rpc` that use its wire types", outside, exceptions::WIRE_TYPES);
+}
+
+#[test]
+fn every_type_has_a_name_of_its_own() {
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in LIBRARY.modules.iter().flat_map(|module| &module.types) {
+        *names.entry(name).or_default() += 1;
+    }
+    names.retain(|_, count| *count > 1);
+    let found = names.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    compare("type names that are defined more than once, and how often", found, exceptions::NAMES);
+}
+
+#[test]
+fn a_file_holds_one_noun() {
+    let mut long = BTreeSet::new();
+    let mut dirs: Vec<_> = ["src", "tests", "benches", "examples", "fuzz/fuzz_targets"]
+        .map(|dir| root().join(dir))
+        .into();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                if lines > FILE_LINES_MAX {
+                    long.insert(relative(&path));
+                }
+            }
+        }
+    }
+    compare(&format!("files above {FILE_LINES_MAX} lines"), long, exceptions::LONG_FILES);
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
