@@ -1,0 +1,109 @@
+//! What ARCHITECTURE.md claims about the source.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use super::source::{LIBRARY, root};
+use super::{files, map, name_of, relative};
+
+/// Crates whose types are kept to the modules beside them.
+const KEPT: [(&str, &[&str]); 9] = [
+    ("actix", &["actor", "local_job", "local_watch", "service", "work"]),
+    ("argon2", &["auth"]),
+    ("bincode", &["record", "rpc::codec", "work"]),
+    ("clap", &["cli"]),
+    ("croner", &["queue"]),
+    ("jiff", &["cli", "duration", "queue"]),
+    ("tokio_rustls", &["rpc::tls"]),
+    ("x509_cert", &["rpc::tls"]),
+    ("yamux", &["rpc::link"]),
+];
+
+/// The one file with `unsafe` blocks.
+const UNSAFE: &str = "src/cli/job/guard.rs";
+
+/// How many lines above a message its comment `# bound:` may begin.
+const BOUND_LINES: usize = 6;
+
+fn architecture() -> String {
+    fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
+}
+
+/// The words between backticks of `text`.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn crates_are_kept_to_their_modules() {
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for module in &LIBRARY.modules {
+        for path in &module.external {
+            used.entry(&path[0]).or_default().extend(name_of(&module.path));
+        }
+    }
+    for (name, modules) in KEPT {
+        let modules = modules.iter().map(|module| (*module).to_owned()).collect();
+        assert_eq!(
+            used[name], modules,
+            "the modules that use {name}, and on the right those listed"
+        );
+    }
+}
+
+/// Tests are exempt, as are words in comments.
+#[test]
+fn there_is_one_unsafe_block_and_every_message_states_its_bound() {
+    for path in files("src") {
+        let name = relative(&path);
+        if name.contains("/tests") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut blocks = 0;
+        for (at, line) in
+            lines.iter().enumerate().filter(|(_, line)| !line.trim().starts_with("//"))
+        {
+            blocks += usize::from(line.contains("unsafe {") || line.contains("unsafe fn"));
+            if line.contains(".do_send(") {
+                let above = &lines[at.saturating_sub(BOUND_LINES)..=at];
+                let states = above.iter().any(|line| line.contains("bound:"));
+                assert!(states, "{name}:{}: `# bound:` is missing", at + 1);
+            }
+        }
+        assert_eq!(blocks, usize::from(name == UNSAFE), "blocks of unsafe in {name}");
+    }
+}
+
+/// The table has each module of the map, and names nothing that is not there.
+#[test]
+fn the_table_of_modules_is_whole() {
+    let text = architecture();
+    let (_, section) = text.split_once("\n## The modules\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+    let named: Vec<&str> = cells.flat_map(quoted).collect();
+    for name in &named {
+        assert!(root().join("src").join(name).exists(), "there is no src/{name}");
+    }
+    for (module, _) in map() {
+        let dir = module.replace("::", "/");
+        let listed = named.iter().any(|name| name.trim_end_matches(".rs") == dir);
+        assert!(listed, "the table of ARCHITECTURE.md does not have {module}");
+    }
+}
+
+#[test]
+fn the_files_that_the_text_names_exist() {
+    let mut all = Vec::new();
+    for dir in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+        all.extend(files(dir).iter().map(|path| format!("/{}", relative(path))));
+    }
+    let text = architecture();
+    for name in quoted(&text).filter(|word| word.ends_with(".rs") && !word.contains(' ')) {
+        let is_there = all.iter().any(|path| path.ends_with(&format!("/{name}")));
+        assert!(is_there, "ARCHITECTURE.md names {name}, which does not exist");
+    }
+}
