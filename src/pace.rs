@@ -17,17 +17,27 @@ thread_local! {
     static WORKED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
+/// The clock is read once for this many steps: reading it costs a tenth of one of them.
+const CLOCK_STEPS: usize = 16;
+
 /// A piece of work that is measured, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     began: Instant,
     max: Duration,
+    /// The steps since the clock was read.
+    steps: Cell<usize>,
 }
 
 impl Turn {
     /// Begins to measure; `max` is what the thread may work in all before it looks at its sockets.
     pub(crate) fn begin(max: Duration) -> Self {
-        Self { began: environment::now(), max }
+        Self { began: environment::now(), max, steps: Cell::new(0) }
+    }
+
+    /// Returns when it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Measures from now on, as if the thread had just looked at its sockets.
@@ -35,6 +45,15 @@ impl Turn {
         let max = self.max;
         drop(self);
         Self::begin(max.saturating_add(WORKED.get()))
+    }
+
+    /// Notes `steps` of about a microsecond each, and returns whether the thread has worked long enough.
+    /// Reads the clock once for [`CLOCK_STEPS`] of them.
+    pub(crate) fn is_over_after(&self, steps: usize) -> bool {
+        let steps = self.steps.get().saturating_add(steps);
+        let looks = steps >= CLOCK_STEPS;
+        self.steps.set(if looks { 0 } else { steps });
+        looks && self.is_over()
     }
 
     /// Whether the thread has worked long enough.

@@ -39,10 +39,10 @@ impl Clock {
         self.readings.borrow_mut().read(environment::since(self.started), time_of_day())
     }
 
-    /// Reads the steady clock.
-    pub(super) fn steady_now(&self) -> Micros {
+    /// Returns the steady time of a reading of the clock that was just made.
+    pub(super) fn steady_of(&self, reading: Instant) -> Micros {
         let mut readings = self.readings.borrow_mut();
-        let elapsed = environment::since(self.started);
+        let elapsed = reading.saturating_duration_since(self.started);
         readings.note_gap(elapsed);
         readings.steady(elapsed)
     }

@@ -25,6 +25,10 @@ pub(crate) fn done_bytes(done: &Done) -> usize {
     let kv = match reply {
         Reply::Get(get) => &get.kv,
         Reply::Set(set) => &set.previous,
+        Reply::Job(JobReply::Pushed(_) | JobReply::Settled(_)) => return 0,
+        Reply::Job(JobReply::Reserved(jobs)) => {
+            return jobs.iter().map(|job| job.payload.len()).sum();
+        }
         _ => return sum_blobs(done),
     };
     kv.as_ref().map_or(0, |kv| kv.bytes())

@@ -8,7 +8,7 @@ use super::park::What;
 use super::producers::Place;
 use super::record::StoredBackoff;
 use super::state::Answer;
-use super::topic::{Taken, Topic};
+use super::topic::Taken;
 use super::{Effect, Now, ParkId, QueueError, State, dispatch, millis};
 use crate::config::QueueConfig;
 use crate::model::{
@@ -127,7 +127,8 @@ impl State {
         }
         // Nothing is known to be in its way, and nothing has opened since it was looked at.
         let topic = place.and_then(|number| self.topic(number));
-        let [jobs_max, _] = topic.map_or(self.limits(), |topic| self.limits_of(place, topic));
+        let [jobs_max, _] =
+            topic.map_or(self.limits(), |topic| self.limits_of(place, Some(&topic.settings)));
         self.full(jobs_max)
     }
 
@@ -140,8 +141,9 @@ impl State {
     }
 
     /// The limits of jobs and bytes of a topic: its own, or those of topics without.
-    fn limits_of(&self, place: Place, topic: &Topic) -> [Limit; 2] {
-        let TopicSettings { jobs_max, bytes_max, .. } = topic.settings;
+    fn limits_of(&self, place: Place, settings: Option<&TopicSettings>) -> [Limit; 2] {
+        let jobs_max = settings.and_then(|settings| settings.jobs_max);
+        let bytes_max = settings.and_then(|settings| settings.bytes_max);
         let limit = |own: Option<u64>, of_own, default: u64, of_default| match own {
             Some(max) => Limit { place, name: of_own, max },
             None => Limit { place, name: of_default, max: default },
@@ -207,23 +209,29 @@ impl State {
             total += size;
         }
         let mut room = Ok(());
-        for (name, (jobs, bytes)) in more {
-            let number = self.names.get(name).copied();
-            let none = Topic::default();
-            let topic = number.and_then(|number| self.topic(number)).unwrap_or(&none);
-            let [jobs_max, bytes_max] = self.limits_of(number, topic);
-            let what = "that many never fit in the topic";
-            room = room.and(jobs_max.fits(topic.jobs, jobs, what)?).and(bytes_max.fits(
-                topic.bytes,
-                bytes,
-                what,
-            )?);
+        for (name, more) in more {
+            room = room.and(self.check_topic_room(name, more)?);
         }
         let [jobs_max, bytes_max] = self.limits();
         let what = "that many never fit in the queue";
         room.and(jobs_max.fits(self.unfinished as u64, count, what)?)
             .and(bytes_max.fits(self.bytes, total, what)?)
             .map_err(Unfit::Room)
+    }
+
+    /// Checks whether a topic has room for `jobs` more of `bytes` in all.
+    fn check_topic_room(
+        &self,
+        name: &Blob,
+        (jobs, bytes): (u64, u64),
+    ) -> Result<Result<(), Limit>, QueueError> {
+        let number = self.names.get(name).copied();
+        let topic = number.and_then(|number| self.topic(number));
+        let [jobs_max, bytes_max] = self.limits_of(number, topic.map(|topic| &topic.settings));
+        let (has_jobs, has_bytes) = topic.map_or((0, 0), |topic| (topic.jobs, topic.bytes));
+        let what = "that many never fit in the topic";
+        let room = jobs_max.fits(has_jobs, jobs, what)?;
+        Ok(room.and(bytes_max.fits(has_bytes, bytes, what)?))
     }
 
     /// The job that has the index of this push, and its state.

@@ -7,7 +7,7 @@ use crate::actor::caller::{Caller, To};
 use crate::actor::message::{Finished, JobWorks, Record};
 use crate::actor::storage::{give, hand_over};
 use crate::error::Error;
-use crate::model::{JobReply, Reservation};
+use crate::model::{JobReply, JobRequest, Reservation};
 use crate::pace::{self, Turn};
 use crate::queue::{Effect, Now};
 
@@ -23,8 +23,9 @@ impl QueueActor {
         for work in works.by_ref() {
             let to = To::Connection(sink.clone());
             let caller = Caller { owner, id: work.id, asked: work.durability, to };
+            let steps = steps_of(&work.request);
             self.do_one(now, caller, work, user, restriction.as_ref());
-            if turn.is_over() {
+            if turn.is_over_after(steps) {
                 break;
             }
         }
@@ -105,5 +106,18 @@ impl QueueActor {
         if let Some(caller) = self.callers.take(park) {
             self.answers.push((caller, result.map_err(Error::from)));
         }
+    }
+}
+
+/// Returns the jobs that a request moves, for [`Turn::is_over_after`]; requests that may look at any
+/// number of jobs count as a whole turn of steps.
+fn steps_of(request: &JobRequest) -> usize {
+    match request {
+        JobRequest::Push { jobs, .. } => jobs.len(),
+        JobRequest::Settle(settlements) => settlements.len(),
+        JobRequest::Reserve(reserve) => reserve.credits as usize,
+        JobRequest::Touch { reservations, .. } => reservations.len(),
+        JobRequest::Get(_) | JobRequest::Progress { .. } => 1,
+        _ => usize::MAX,
     }
 }

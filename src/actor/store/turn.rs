@@ -1,6 +1,6 @@
 //! A turn of [`StoreActor`]: what it does until `rpc.turn_max` is over, and what it leaves to the next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
@@ -9,14 +9,12 @@ use crate::actor::backlog::{Batch, Kind};
 use crate::actor::ledger::Answered as _;
 use crate::actor::message::{Answered, Answers, Show, Work};
 use crate::actor::withheld::StoreAnswered;
+use crate::environment;
 use crate::error::Error;
 use crate::journal::Seq as RecordSeq;
 use crate::pace::{self, Turn};
 use crate::store::{Mark, Micros};
 use crate::watch::NextBatch;
-
-/// Light requests between two looks at the clock: a look costs a tenth of one of them.
-const CLOCK_GROUP: usize = 16;
 
 /// Revisions that are shown between two looks at the clock.
 const SHOWN_GROUP: usize = 64;
@@ -31,7 +29,12 @@ pub(super) struct Showing {
 
 impl StoreActor {
     pub(super) fn now(&self) -> Micros {
-        self.epoch.saturating_add(self.clock.steady_now())
+        self.time_of(environment::now())
+    }
+
+    /// Returns the time of a reading of the clock that was just made.
+    fn time_of(&self, reading: Instant) -> Micros {
+        self.epoch.saturating_add(self.clock.steady_of(reading))
     }
 
     pub(super) fn begin(&self) -> Turn {
@@ -47,7 +50,7 @@ impl StoreActor {
     /// [`finish`](Self::finish), with `batches_min` batches however little time there is.
     fn finish_with(&mut self, turn: &Turn, batches_min: usize, ctx: &mut Context<Self>) {
         #[cfg(any(test, feature = "cli"))]
-        crate::environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
+        environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
         self.hand_over();
         self.send_answers();
         let mut looks = 0;
@@ -191,22 +194,19 @@ impl StoreActor {
     /// Does what a message asks for until the turn is over, one request at least; returns whether
     /// that was all, or as much as may be answered at once.
     pub(super) fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
-        let now = self.now();
-        let mut since_clock = 0;
+        // A turn is short: a second reading would cost a lone request more than it says.
+        let now = self.time_of(turn.began());
         while batch.works.len() > 0 {
             self.warm(batch.works.as_slice());
             for _ in 0..WARM_GROUP {
                 let Some(work) = batch.works.next() else { break };
-                since_clock += if work.task.is_heavy() { CLOCK_GROUP } else { 1 };
+                let steps = if work.task.is_heavy() { usize::MAX } else { 1 };
                 self.do_one(now, batch, work);
                 if batch.is_full() {
                     return true;
                 }
-                if since_clock >= CLOCK_GROUP {
-                    since_clock = 0;
-                    if batch.works.len() > 0 && turn.is_over() {
-                        return false;
-                    }
+                if batch.works.len() > 0 && turn.is_over_after(steps) {
+                    return false;
                 }
             }
         }

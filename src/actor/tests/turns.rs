@@ -105,7 +105,7 @@ fn job_message(
 
 #[actix_rt::test]
 async fn s10_the_store_has_its_turn_between_the_requests_of_one_message_to_the_queue() {
-    const PUSHES: usize = 500;
+    const PUSHES: usize = 2_000;
     let mut config = Config::new();
     config.rpc.turn_max = Duration::ZERO;
     let wakeful = Wakeful::start(config).unwrap();

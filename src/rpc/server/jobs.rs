@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::environment::{self, RandomState};
+use crate::environment::RandomState;
 
 use super::job_guard::JobGuard;
 use crate::actor::AnswerSink;
@@ -151,7 +151,12 @@ impl Jobs {
     }
 
     /// Notes the answer to `id`; whether that is a request to the queue.
-    pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        id: u64,
+        answer: &Result<Done, Error>,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
         if self.pending.is_empty() {
             return false;
         }
@@ -162,7 +167,7 @@ impl Jobs {
         }
         self.large_asked -= usize::from(pending.keeps_others);
         if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
-            self.held.note(&pending.concern, reply, environment::now);
+            self.held.note(&pending.concern, reply, now);
         }
         true
     }
@@ -279,13 +284,13 @@ mod tests {
         ask(&mut jobs, 3, JobRequest::Schedules);
         assert_eq!((jobs.counted(), jobs.has_large()), (2, true));
         assert!(jobs.contains(2) && !jobs.contains(4));
-        assert!(jobs.answered(3, &reply(JobReply::Schedules(Vec::new()))));
+        assert!(jobs.answered(3, &reply(JobReply::Schedules(Vec::new())), Instant::now));
         assert_eq!((jobs.counted(), jobs.has_large()), (1, false));
-        assert!(!jobs.answered(3, &given(&[])), "once");
-        assert!(jobs.answered(1, &given(&[])));
+        assert!(!jobs.answered(3, &given(&[]), Instant::now), "once");
+        assert!(jobs.answered(1, &given(&[]), Instant::now));
         assert!(jobs.counted() == 0 && !jobs.is_done(), "one is parked");
         let refused = Err(Error::new(ErrorCode::Cancelled, "cancelled"));
-        assert!(jobs.answered(2, &refused));
+        assert!(jobs.answered(2, &refused, Instant::now));
         assert!(jobs.is_done());
     }
 
@@ -293,23 +298,23 @@ mod tests {
     fn r5_a_worker_is_done_when_its_jobs_are_settled() {
         let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
-        jobs.answered(1, &given(&[FIRST, OTHER]));
+        jobs.answered(1, &given(&[FIRST, OTHER]), Instant::now);
         assert!(!jobs.is_done());
         ask(&mut jobs, 2, settle(FIRST));
         let failed = Err(Error::new(ErrorCode::JournalFailed, "no"));
-        jobs.answered(2, &failed);
+        jobs.answered(2, &failed, Instant::now);
         ask(&mut jobs, 3, settle(OTHER));
-        jobs.answered(3, &reply(JobReply::Settled(vec![None])));
+        jobs.answered(3, &reply(JobReply::Settled(vec![None])), Instant::now);
         assert!(!jobs.is_done(), "the first is not settled");
         // It was not touched in time, and came again.
         ask(&mut jobs, 4, reserve(Duration::ZERO));
-        jobs.answered(4, &given(&[AGAIN]));
+        jobs.answered(4, &given(&[AGAIN]), Instant::now);
         ask(&mut jobs, 5, settle(FIRST));
         let stale = Error::new(ErrorCode::StaleReservation, "stale");
-        jobs.answered(5, &reply(JobReply::Settled(vec![Some(stale)])));
+        jobs.answered(5, &reply(JobReply::Settled(vec![Some(stale)])), Instant::now);
         assert!(!jobs.is_done(), "a settlement of an old epoch settles nothing");
         ask(&mut jobs, 6, JobRequest::Revoked { wait: Some(Duration::ZERO) });
-        jobs.answered(6, &reply(JobReply::Revoked(vec![AGAIN])));
+        jobs.answered(6, &reply(JobReply::Revoked(vec![AGAIN])), Instant::now);
         assert!(jobs.is_done());
     }
 
@@ -317,15 +322,15 @@ mod tests {
     fn r5_a_job_that_others_settled_is_let_go_when_it_is_touched() {
         let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
-        jobs.answered(1, &given(&[FIRST, OTHER]));
+        jobs.answered(1, &given(&[FIRST, OTHER]), Instant::now);
         let reservations = vec![FIRST, OTHER];
         ask(&mut jobs, 2, JobRequest::Touch { reservations, visibility: None });
         let stale = || Some(Error::new(ErrorCode::StaleReservation, "stale"));
-        jobs.answered(2, &reply(JobReply::Settled(vec![stale(), None])));
+        jobs.answered(2, &reply(JobReply::Settled(vec![stale(), None])), Instant::now);
         assert!(!jobs.is_done(), "the other is held on to");
         let reservation = OTHER;
         ask(&mut jobs, 3, JobRequest::Progress { reservation, progress: "half".into() });
-        jobs.answered(3, &reply(JobReply::Settled(vec![stale()])));
+        jobs.answered(3, &reply(JobReply::Settled(vec![stale()])), Instant::now);
         assert!(jobs.is_done());
     }
 
@@ -333,10 +338,10 @@ mod tests {
     fn r5_a_job_whose_settlement_is_refused_is_held_until_nothing_is_handed_out() {
         let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
-        jobs.answered(1, &given(&[FIRST]));
+        jobs.answered(1, &given(&[FIRST]), Instant::now);
         ask(&mut jobs, 2, settle(FIRST));
         let too_long = Error::new(ErrorCode::LimitExceeded, "too long");
-        jobs.answered(2, &reply(JobReply::Settled(vec![Some(too_long)])));
+        jobs.answered(2, &reply(JobReply::Settled(vec![Some(too_long)])), Instant::now);
         assert!(!jobs.is_done());
         jobs.drained();
         assert!(jobs.is_done());

@@ -1,8 +1,11 @@
 //! What an [`Exchange`] says: its answers and pushes are encoded as far as there is room.
 
+use std::cell::LazyCell;
+
 use super::{End, Exchange, Fatal, Outgoing};
 use crate::actor::answer_bytes;
 use crate::actor::message::{Done, Ready, Room};
+use crate::environment;
 use crate::error::Error;
 use crate::model::{CallReply, Reply};
 use crate::rpc::codec::{CodecError, encode_bare};
@@ -75,8 +78,9 @@ impl Exchange {
             }
             Outgoing::Withheld(mut answers) => {
                 self.screen(&mut answers);
+                let now = LazyCell::new(environment::now);
                 for (id, answer) in &answers {
-                    if self.jobs.answered(*id, answer) {
+                    if self.jobs.answered(*id, answer, || *now) {
                         self.gate.answered(answer);
                     } else {
                         self.withheld.end(*id);
