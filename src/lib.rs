@@ -1,4 +1,4 @@
-//! Wakeful: a key-value store whose changes can be awaited, and a job queue whose handlers retry.
+//! Wakeful: a key-value store whose changes can be awaited, and a job queue with retries.
 //!
 //! Two ways in, with the same methods ([`Operations`] for keys, [`Jobs`] for the queue):
 //!
@@ -83,7 +83,15 @@ pub use session::{Identity, Peer, Session, Via};
 pub use watch::specimen;
 pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};
 
-/// The README's examples compile.
+/// Compiles the Rust examples of the documents.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/jobs.md")]
+    struct Jobs;
+
+    #[doc = include_str!("../docs/users.md")]
+    struct Users;
+}

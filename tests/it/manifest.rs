@@ -132,10 +132,11 @@ fn the_table_of_dependencies_is_true_and_whole() {
     assert!(missing.is_empty(), "ARCHITECTURE.md does not say why {missing:?}");
 }
 
-/// Files that commands of README.md write are not taken for the repository's.
+/// Git ignores the files that commands of README.md and of `docs` write.
 #[test]
 fn what_the_readme_makes_is_ignored() {
-    let text = file("README.md");
+    let documents = ["README.md", "docs/links.md", "docs/tls.md", "docs/users.md"];
+    let text: String = documents.iter().map(|name| file(name)).collect();
     let mut made = BTreeSet::from(["wakeful-data"]);
     for line in text.lines().filter(|line| line.starts_with("wakeful ") || line.contains(" > ")) {
         let words: Vec<&str> = line.split_whitespace().take_while(|word| *word != "#").collect();
@@ -151,7 +152,7 @@ fn what_the_readme_makes_is_ignored() {
         }
     }
     for name in ["monday.wakeful", "guarded", "users.toml", "web-1.token", "token", "server.key"] {
-        assert!(made.contains(name), "{name} is not found in README.md: {made:?}");
+        assert!(made.contains(name), "{name} is not found in {documents:?}: {made:?}");
     }
     for name in made {
         let mut git = Command::new("git");

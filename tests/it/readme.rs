@@ -1,9 +1,9 @@
-//! What README.md shows first must be true: its commands are run, in order, each in a shell of its
-//! own, against the binary under test.
+//! Runs the commands of README.md and of `docs`, in order, each in a shell of its own, against the
+//! binary under test, and compares the table of limits with the configuration.
 //!
 //! A block marked `sh` holds commands, one a line; in one with prompts (`$ `), the other lines are
-//! what the command above them prints. Only `wakeful` and `cargo run --release --` are run. `serve`
-//! gets a free port. What a `watch` prints must stand in the text.
+//! the output of the command above them. Only `wakeful` and `cargo run --release --` are run. `serve`
+//! gets a free port. The text must contain what a `watch` prints.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,17 +13,33 @@ use wakeful::Config;
 
 use crate::process::{BINARY, Running, run, until};
 
-/// What fits on a first screen.
+/// Lines of README.md that fit on a first screen.
 const LINES: usize = 60;
+
+/// Lines that README.md may have; more belongs in `docs`.
+const LINES_MAX: usize = 250;
+
+/// Returns the text of a document, by its path in the repository.
+pub(crate) fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Returns the section of README.md with this heading.
+fn section(heading: &str) -> String {
+    let text = document("README.md");
+    let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap();
+    section.split_once("\n## ").map_or(section, |(section, _)| section).to_owned()
+}
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Step {
     pub(crate) command: String,
-    /// What it is said to print; empty if nothing is said.
+    /// The output that the text shows; empty if it shows none.
     output: String,
 }
 
-/// The commands of the blocks marked `sh`.
+/// Returns the commands of the blocks marked `sh`.
 pub(crate) fn steps(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = text.lines();
@@ -43,7 +59,7 @@ pub(crate) fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-/// Runs the commands; gives every line that a watch printed.
+/// Runs the commands; returns every line that a watch printed.
 fn follow(steps: Vec<Step>) -> Vec<String> {
     let bin = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(BINARY, bin.path().join("wakeful")).unwrap();
@@ -57,7 +73,7 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("exec {command}{at}")]);
         shell.env("PATH", &path).env("WAKEFUL_ADDR", &addr).env_remove("RUST_LOG");
-        // Where nothing is yet, as for a newcomer.
+        // An empty directory, as for a newcomer.
         shell.current_dir(bin.path());
         let mut running = Running::start(shell);
         match &*name {
@@ -75,7 +91,7 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
                 });
                 watches.push((running, output));
             }
-            // It says its seed where errors go.
+            // Its seed is printed to standard error.
             "torture" => assert_eq!(running.finish().code, Some(0), "{command}"),
             _ => {
                 let printed = running.finish().ok();
@@ -94,8 +110,7 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
 
 #[test]
 fn the_first_screen_is_true() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = document("README.md");
     let screen: String = text.lines().take(LINES).map(|line| format!("{line}\n")).collect();
     let steps = steps(&screen);
     for name in ["serve", "watch", "set"] {
@@ -112,56 +127,73 @@ fn the_first_screen_is_true() {
 }
 
 #[test]
-fn the_commands_about_data_are_true() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, data) = text.split_once("## Data").unwrap();
-    let (data, _) = data.split_once("\n## ").unwrap();
-    let about_data = steps(data);
-    for name in ["backup", "restore", "journal", "torture"] {
+fn the_readme_is_short() {
+    let lines = document("README.md").lines().count();
+    assert!(lines <= LINES_MAX, "README.md has {lines} lines; move what is too much to docs");
+}
+
+/// Runs the commands of a text against a server of its own, `names` among them.
+fn follow_with_server(text: &str, names: &[&str]) {
+    let commands = steps(text);
+    for name in names {
         let begins = format!("wakeful {name}");
-        assert!(about_data.iter().any(|step| step.command.starts_with(&begins)), "{name}");
+        assert!(commands.iter().any(|step| step.command.starts_with(&begins)), "{name}");
     }
     let server = steps("```sh\n$ wakeful serve\n$ wakeful set greeting hello\n```\n");
-    follow(server.into_iter().chain(about_data).collect());
+    follow(server.into_iter().chain(commands).collect());
+}
+
+#[test]
+fn the_commands_about_data_are_true() {
+    follow_with_server(&section("Data"), &["backup", "restore", "journal", "torture"]);
 }
 
 #[test]
 fn the_commands_about_jobs_are_true() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, jobs) = text.split_once("\n## Jobs").unwrap();
-    let (jobs, _) = jobs.split_once("\n## ").unwrap();
-    let about_jobs = steps(jobs);
-    for name in ["push", "work", "wait"] {
-        let begins = format!("wakeful job {name}");
-        assert!(about_jobs.iter().any(|step| step.command.starts_with(&begins)), "{name}");
-    }
-    let server = steps("```sh\n$ wakeful serve\n```\n");
-    follow(server.into_iter().chain(about_jobs).collect());
+    let names = ["job push", "job work", "job wait"];
+    follow_with_server(&section("Jobs"), &names);
+    let more = [&names[..], &["job replay", "job cancel"]].concat();
+    follow_with_server(&document("docs/jobs.md"), &more);
 }
 
-/// In both directions: every limit is in the table with its default, and nothing else is.
+#[test]
+fn the_commands_about_users_are_true() {
+    let commands = steps(&document("docs/users.md"));
+    for name in ["role add", "user add", "user token", "serve --auth", "set"] {
+        let begins = format!("wakeful {name}");
+        assert!(commands.iter().any(|step| step.command.starts_with(&begins)), "{name}");
+    }
+    follow(commands);
+}
+
+/// In both directions: the table has every limit with its default, and nothing else.
 #[test]
 fn the_table_of_limits_is_true_and_whole() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let (_, limits) = text.split_once("\n## Limits").unwrap();
-    let (limits, _) = limits.split_once("\n## ").unwrap();
-    let rows = limits.lines().filter_map(|line| line.strip_prefix("| `"));
-    let mut told = Config::new();
+    let text = document("docs/limits.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut documented = Config::new();
     let mut named = Vec::new();
     for row in rows {
         let (name, rest) = row.split_once("` | ").expect(row);
-        let (default, why) = rest.split_once(" | ").expect(row);
-        told.set(name, default).unwrap_or_else(|refusal| panic!("README.md: {refusal}"));
-        assert!(why.len() > 3, "README.md does not say what {name} is");
-        named.push(name);
+        let [default, audience, meaning] =
+            rest.splitn(3, " | ").collect::<Vec<_>>().try_into().expect(row);
+        documented.set(name, default).unwrap_or_else(|refusal| panic!("docs/limits.md: {refusal}"));
+        assert!(["operators", "internal"].contains(&audience), "docs/limits.md: {row}");
+        assert!(meaning.len() > 3, "docs/limits.md does not explain {name}");
+        named.push((name, audience));
     }
-    for ((name, told), (_, default)) in told.entries().into_iter().zip(Config::new().entries()) {
-        assert_eq!(told, default, "README.md is wrong about the default of {name}");
-        let count = named.iter().filter(|it| **it == name).count();
-        assert_eq!(count, 1, "{name} must be once in the table of limits in README.md");
+    let defaults = Config::new().entries();
+    for ((name, documented), (_, default)) in documented.entries().into_iter().zip(defaults) {
+        assert_eq!(documented, default, "docs/limits.md is wrong about the default of {name}");
+        let count = named.iter().filter(|(it, _)| *it == name).count();
+        assert_eq!(count, 1, "{name} must be in docs/limits.md once");
+    }
+    // What an operator is advised to choose is marked as such.
+    for advice in ["dist/wakeful.toml", "README.md"] {
+        let advice = if advice == "README.md" { section("Limits") } else { document(advice) };
+        for (name, audience) in &named {
+            assert!(*audience == "operators" || !advice.contains(name), "{name} is `internal`");
+        }
     }
 }
 

@@ -1,23 +1,18 @@
-//! What README.md says about TLS is run: every command of its section, in order, where the files
-//! that it names are.
+//! Runs every command of `docs/tls.md`, in order, in a directory with the files that they name.
 
-use std::fs;
 use std::process::Command;
 
 use super::{Authority, Pair, Server, text};
 use crate::process::{Running, wakeful};
-use crate::readme::steps;
+use crate::readme::{document, steps};
 
-/// Where clients of README.md find the server.
+/// The host that clients in `docs/tls.md` connect to.
 const HOST: &str = "db.example";
 
 #[test]
 fn the_commands_about_tls_are_true() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let (_, section) = readme.split_once("\n## TLS").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let commands: Vec<_> = steps(section).into_iter().map(|step| step.command).collect();
+    let commands = steps(&document("docs/tls.md")).into_iter().map(|step| step.command);
+    let commands: Vec<_> = commands.collect();
     for option in ["--tls-listen", "--tls ", "--tls-ca", "--tls-client-ca", "--tls-cert ann.pem"] {
         assert!(commands.iter().any(|command| command.contains(option)), "{option} is not shown");
     }
@@ -67,12 +62,11 @@ fn the_commands_about_tls_are_true() {
     }
 }
 
-/// The certificate that README.md has openssl make is one that a server may show.
+/// A server can use the certificate that the `openssl` command of `docs/tls.md` creates.
 #[test]
 fn the_certificate_that_is_made_works() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let making = readme.lines().find(|line| line.starts_with("openssl req ")).unwrap();
+    let shown = document("docs/tls.md");
+    let making = shown.lines().find(|line| line.starts_with("openssl req ")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let made = Command::new("bash").args(["-c", making]).current_dir(dir.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -84,8 +78,8 @@ fn the_certificate_that_is_made_works() {
     server.stop();
 }
 
-/// A command where the files are, of a system that trusts the authority, and in which the test's
-/// server is the one that README.md names.
+/// Returns a command that runs in the directory of the files, on a system that trusts the authority,
+/// and that takes the test's server for the host of `docs/tls.md`.
 fn at(authority: &Authority, arguments: &[&str]) -> Command {
     let mut command = wakeful(arguments);
     command.current_dir(authority.dir.path());
