@@ -1,4 +1,15 @@
-//! [`BufferedBytes`]: bytes that are kept for a connection until its peer takes them.
+//! [`BufferedBytes`]: the bytes that are kept for a connection until its peer takes them, counted
+//! per connection and in total.
+//!
+//! A [`Charge`] counts bytes until it is dropped. The hub charges each batch when it reads it from
+//! history, the outbox charges what actors leave in it, the queue a parked push, the connection its
+//! answers and encoded output; small answers that the socket takes at once are never charged.
+//!
+//! When an account is full, nothing more is read for its owner: the hub pauses its streams, the
+//! store returns the rest of a message, which the connection hands over again when the earlier
+//! answers are written, and the queue skips its reserves. A connection that has room again
+//! announces it if something was left unread. At the limit of all connections, each has an equal
+//! share: a connection below its share is not held up, and a larger read is refused.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

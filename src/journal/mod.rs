@@ -1,7 +1,37 @@
-//! The journal: numbered records, durable in the order they were handed over.
+//! The journal: numbered records, durable in the order in which they were handed over.
 //!
-//! It knows nothing of what the records say. `docs/journal.md` has every byte of the format and
-//! the rules of recovery; [`open_by`] is the way in, [`Journal`] what it gives.
+//! The journal does not interpret records. `docs/journal.md` specifies the format byte by byte, and
+//! the rules of recovery. [`open_by`] opens a journal and returns a [`Journal`].
+//!
+//! # Design
+//!
+//! - **Effects, not requests.** A record contains what a request changed, so that a replay
+//!   decides nothing again, under other limits or by another version. One request to the store is
+//!   one record; one turn of the queue is one group of records (`groups`). So a transaction or a
+//!   push is present completely or not at all.
+//! - **Applied and visible.** The store applies changes at once, and shows them up to the last
+//!   mark that the journal reported durable: events, waits, snapshots of watches and range reads
+//!   use the visible revision. A read whose keys have a pending write waits; every other read is
+//!   answered at once. Automatic compaction never compacts what is not visible yet.
+//! - **Group commit.** One thread writes and syncs; what arrives meanwhile is the next commit.
+//!   Another thread fills segments with zeros in advance, so that a sync has no metadata to
+//!   write.
+//! - **A tear is not damage.** A power cut leaves zeros in unsynced sectors. Each commit states
+//!   what was durable when it was written, so a hole before a later witness is damage, and
+//!   refused.
+//! - **Snapshots** (`keeper`): the store writes itself in slices, one per turn, as records in the
+//!   log's own encoding, which the same state machine replays. Nothing is copied: the history
+//!   already has earlier versions of keys, so only its oldest events must be kept meanwhile; a
+//!   lease that changes before it is written is copied. A thread of its own writes, syncs and
+//!   renames the snapshot, and then removes the files that it replaces.
+//! - **One process** (`exclusive`): the lock is on the directory, as an open file that cannot be
+//!   removed. Files are opened relative to it, so a directory that is moved does not mix with
+//!   another in its place.
+//! - `Disk` is the interface to the operating system. Its second implementation, `FaultyDisk`,
+//!   forgets unsynced sectors and names, tears writes, fails, and fills up; `wakeful torture`
+//!   runs whole services on it.
+//! - **Steps** (`steps`): the journal's threads work one step at a time, so that a simulation
+//!   runs the same code step by step, in the order that its seed determines.
 
 mod batch;
 mod disk;

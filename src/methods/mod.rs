@@ -1,7 +1,18 @@
-//! Services of one's own: methods that an application registers, and that clients call by name.
+//! Services of an application: methods that it registers, and that clients call by name.
 //!
-//! Owns: which methods there are, and the calls of them that are under way. Never does: know how a
-//! call came; the doors and [`Wakeful`](crate::Wakeful) start calls here and take the answers.
+//! Owns the registered methods and the calls in progress. It does not know how a call arrived: the
+//! front ends and [`Wakeful`](crate::Wakeful) start calls here and take the answers.
+//!
+//! # Design
+//!
+//! A method is a function from `Payload` to `Payload`; [`Service::method`] puts serde around it, in
+//! the encoding of the caller. `Registry::start` finds the method, wraps it in the interceptors, a
+//! deadline, a cancellation and `catch_unwind`, and spawns it on the one thread of all methods, so
+//! that their computation does not delay the arbiter of the store.
+//!
+//! A connection keeps its calls and starts them when the store has everything that came before
+//! them. The answer arrives through its outbox, with a serial number, so that the late answer of a
+//! cancelled call is not taken for that of another call with the same id.
 
 mod call;
 mod context;

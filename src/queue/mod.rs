@@ -1,9 +1,45 @@
-//! Jobs: a pure state machine of topics, jobs and those who wait for them.
+//! The job queue: a pure state machine of topics, jobs, schedules and parked requests.
 //!
-//! No actix, no clock, no randomness, no I/O: the time comes in as [`Now`], what is to be told
-//! comes out as [`Effect`]s, what is to be written as the records of [`State::take_record`]. What
-//! happens to a job is one [`change::Change`], which is applied in the same way when it happens
-//! and when it is read back.
+//! Nothing here uses actix, a clock, randomness or I/O. Time comes in as [`Now`]; answers and other
+//! effects go out as [`Effect`]s, and records to write with [`State::take_record`]. Everything that
+//! happens to a job is a [`change::Change`], applied identically live and on replay.
+//!
+//! # Design
+//!
+//! - **Changes have one path.** `apply` is the only place that moves jobs. Requests decide and
+//!   commit changes; replay applies the same changes. `apply` decides nothing that depends on a
+//!   clock or on chance.
+//! - A job is in exactly one place: the ready set of its topic (ordered by rank), the lane of its
+//!   order key, the delayed jobs, the reserved jobs, or the dead letters. `detach` removes it
+//!   from any of them.
+//! - **Rank** is the time at which the job became ready, less `queue.priority_step` for each step
+//!   of priority. So one ordered set gives order, priority and freedom from starvation. A job
+//!   that returns to the head keeps its rank.
+//! - **Lanes** (`lane`): a job with an order key needs one of the places of its key to be ready;
+//!   the others wait in the order of their pushes. A free place goes to the next job of the key
+//!   *behind* all ready jobs, so keys take turns.
+//! - **Every loop ends within a turn:** jobs handed out, taken back from a lost worker, freed,
+//!   cleared or evicted are limited to `queue.slice_max` each, and the next turn follows at once
+//!   (`State::is_behind`). `producers` records where pushes wait for room, and where there may be
+//!   room, so that a finished job costs the same however many topics and pushes there are.
+//! - A request that names a topic creates it. Beyond `queue.topics_max`, a new topic takes the
+//!   number of an empty one (`names`). Jobs and snapshots refer to topics by number, so the
+//!   number of a deleted topic stays vacant, without a name, until a new topic takes it.
+//! - Limits count unfinished jobs, including running ones. So a retry already has its place, and
+//!   a full queue cannot block a worker.
+//! - **Retention is shared** (`shares`): outcomes, dead letters and the indexes of finished jobs
+//!   share one budget each, and the topic that uses the most of it loses the excess. Evictions
+//!   are recorded in the journal, so a replay under other limits keeps the same outcomes.
+//! - **Resumable reservations** (`resume`): a job whose worker may return stays reserved, without
+//!   an owner, until its deadline. The journal records with the hand-out that the job is
+//!   resumable, by which user (a fingerprint) and for how long; epochs follow from the hand-outs.
+//!   So nothing more is written when connections come and go.
+//! - The journal does not contain which connection holds a job and until when, progress, and the
+//!   waking of a delayed job without an order key (its rank is its due time, whenever it wakes).
+//! - A snapshot copies a job that changes before the snapshot has written it (`snapshot`).
+//! - Two clocks come in as one argument ([`Now`]): deadlines use the monotonic clock, due times
+//!   the time of day, which the actor's clock never lets go back.
+//! - `ids` finds recent jobs by id without the tree of all jobs.
 
 mod apply;
 #[cfg(any(test, feature = "cli"))]

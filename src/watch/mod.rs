@@ -1,8 +1,20 @@
-//! Waits and watches: who waits for which keys, and what they are shown.
+//! Waits and watches: which waits and watches a key concerns, and what they are shown.
 //!
-//! [`Hub`] is the store together with its watchers, pure as the store is: requests, waits and
-//! time come in; replies, answers and batches go out. [`Registry`] tells whom a changed key
-//! concerns.
+//! [`Hub`] combines the store with its watchers, and is as pure as the store: requests, waits and
+//! time come in; replies, answers and batches go out. [`Registry`] finds the watchers that a
+//! changed key concerns.
+//!
+//! # Design
+//!
+//! - `Registry` finds exact keys by hash, prefixes by hash per distinct length, and other ranges
+//!   in an interval tree (AVL, CLRS 14.3). An event costs the same whatever other keys are
+//!   watched.
+//! - A wait is a `Watcher` with a condition and a deadline. A stream has any number of watch ids,
+//!   each a `Watcher` with a cursor. Both share one slab, one registry and one set of deadlines.
+//! - A cursor is enough: there is no queue of events per watcher. A stream reads a batch from the
+//!   history when its consumer has credit.
+//! - A snapshot is read page by page *at its revision*, while writes continue; then the watch
+//!   continues as a cursor from the next event. No copy, no lock, no gap.
 
 mod batch;
 mod collect;

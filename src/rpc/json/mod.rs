@@ -1,8 +1,21 @@
-//! The JSON dialect: Go's `net/rpc/jsonrpc`, and the native protocol by names.
+//! The JSON dialect: Go's `net/rpc/jsonrpc`, and the native protocol with names.
 //!
-//! Pure: bytes in, [`Ask`]s of the house out, answers back to bytes. A connection that speaks it is
-//! the same `Connection` with the same `Exchange` behind it; only its inbox and its
-//! encoder differ. `docs/protocol.md` has all of it.
+//! Pure: bytes in, [`Ask`]s out, answers back to bytes. A connection that speaks JSON is the same
+//! `Connection` with the same `Exchange`; only its inbox, its encoder and the polling of watches
+//! differ (one stream for each watch, with credit for one push). `docs/protocol.md` specifies the
+//! dialect.
+//!
+//! # Design
+//!
+//! - **The splitter** knows brackets and strings, and examines each byte once; serde_json decides
+//!   whether the result is JSON. A property test compares both with serde_json's own stream,
+//!   split anywhere.
+//! - **The calls of the tutorial are fast:** the envelope borrows from the input, Get and Set are
+//!   read without a tree, and replies are written directly into the output.
+//! - **Everything else reuses the wire types:** `Reading` is a serde deserializer over a JSON
+//!   tree that fills the fields of the wire types by name, and `WireFormatter` writes them. So a
+//!   new request is available in JSON as soon as `methods` has its name. The tree is bounded: 64
+//!   bytes per value, `rpc.frame_bytes_max` in total.
 
 mod ask;
 mod envelope;

@@ -1,15 +1,31 @@
-//! Links: one TCP connection that carries any number of connections of the protocol, opened by
+//! Links: TCP connections that each carry any number of connections of the protocol, opened by
 //! either end, so that a server behind a firewall can dial out and serve.
 //!
-//! Owns: the handshake of a link, who may have which name, and what is carried. Never does: look
-//! into what it carries, apart from the hello by which a [`Relay`] learns whom it is for.
+//! Owns the handshake of a link, the names of links, and the transport of connections. It does not
+//! interpret what a link carries, except for the hello from which a [`Relay`] learns the name of
+//! the server.
 //!
 //! # Layout
-//! `hello` is the handshake, `authenticate` who may dial, `users` by a
-//! file of users; `carrier` runs yamux over the socket and
-//! is held by a `Link`, `pulse` says over it that both ends are there. `dial` keeps a link for
-//! ever; `accept` takes links in, `registry` knows their names; `listener` makes clients of them
-//! and `relay` a gateway.
+//!
+//! `hello` is the handshake; `authenticate` decides who may dial, `users` by a user file. `carrier`
+//! runs yamux over the socket, and a `Link` is its handle; `pulse` checks that both ends are alive.
+//! `dial` keeps a link for ever; `accept` accepts links, and `registry` has their names; `listener`
+//! makes clients of them, and `relay` a gateway.
+//!
+//! # Design
+//!
+//! - **A connection is a connection.** A connection over a link uses the same `Connection` as one
+//!   over TCP, and a client over a link runs the same driver; only the socket differs. So
+//!   watches, workers, logins and limits are implemented once.
+//! - A `Carrier` is the only task that polls yamux; a `Link` asks it for streams. The phase of a
+//!   link only advances, and any task may wait for it.
+//! - Connections are handed to the arbiter of the service that serves them, through a channel
+//!   that its permits bound. When the service stops, the channel closes, which ends the links.
+//! - yamux cannot check whether an idle link is alive, and has no goodbye; the control stream
+//!   does both. (Two ends that are at the limit of their sockets and owe each other a pong at the
+//!   same time would wait for ever; the silence of the control stream ends that too.)
+//! - A relay reads a hello and only forwards bytes after that. It holds no buffer for a silent
+//!   peer.
 
 mod accept;
 mod authenticate;

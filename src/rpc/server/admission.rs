@@ -1,4 +1,7 @@
-//! [`admit`]: who may come in; [`Hindrance`]: what is done while nobody can.
+//! Admission of connections.
+//!
+//! [`admit`] applies the limits of connections in total, per address, and of the file descriptors
+//! of the process; [`Hindrance`] pauses the accept loop while none can be accepted.
 
 use std::io;
 use std::net::IpAddr;

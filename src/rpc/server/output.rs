@@ -1,4 +1,7 @@
 //! [`Output`]: encoded bytes on their way to the socket.
+//!
+//! A list of pieces: encoded bytes, and `Blob`s of 16 KiB and more, which the codec recognizes by
+//! their address ([`Output::frame`]), so that large values are not copied.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

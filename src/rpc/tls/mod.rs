@@ -1,14 +1,34 @@
-//! TLS on both sides, by rustls with ring: what makes a [`Socket`](super::socket::Socket) of a TCP
-//! socket whose peer has shown who it is.
+//! TLS for both sides, with rustls and ring: makes a [`Socket`](super::socket::Socket) of a TCP
+//! socket whose peer has proved its identity. It does not decide what a name may do.
 //!
 //! # Layout
-//! `config` and `client` are what users set; `pem` reads the files they name. Of the server:
-//! `certificates` (what it shows and whom it trusts, replaced while it runs), `door` (what happens
-//! between accept and connection), `handshakes` (the thread on which that is computed), `name` (what
-//! a client's certificate calls it). `stream` carries the bytes of both; `reason` says in words what
-//! went wrong.
 //!
-//! Never does: decide what a name may do.
+//! `config` and `client` are the settings; `pem` reads the files that they name. On the server:
+//! `certificates` (what it presents and whom it trusts, replaced while it runs), `door` (between
+//! accept and connection), `handshakes` (the thread that computes them), `name` (the name in a
+//! client's certificate). `stream` carries the bytes of both sides; `reason` describes failures in
+//! words.
+//!
+//! # Design
+//!
+//! - **Between accept and connection** (`door`): the port peeks at the first byte, to answer a
+//!   peer without TLS in its own protocol, and runs the handshake. What is left of
+//!   `rpc.handshake_timeout` applies to the connection. A peer counts as a connection from the
+//!   accept on.
+//! - **Handshakes run elsewhere** (`handshakes`): the future is polled on a thread of the port's
+//!   own, while the socket stays with the runtime that accepted it. Signatures and key exchange
+//!   take as long as hundreds of requests; the encryption that follows does not, and stays with
+//!   the connection.
+//! - **Nothing is held back** (`stream`): tokio-rustls reports bytes as written when they are
+//!   encrypted, and needs a flush. This stream reports them when the socket has them, so that the
+//!   limit and the deadline of the output mean the peer. A read takes all available records, so
+//!   that a batch stays a batch.
+//! - **Certificates** (`certificates`) are one `Arc`, which a connection takes at its start and a
+//!   reload replaces. Files are compared by content every few seconds: a file system watch misses
+//!   files that are linked or mounted again, which is how they change in practice.
+//! - **No resumption:** connections are long, and a resumed one would bypass the current trust.
+//! - A client trusts the roots of the system, not a compiled-in list, which would age with the
+//!   binary. If a CA file is named, only its CAs are trusted.
 
 mod certificates;
 mod client;
