@@ -2,8 +2,8 @@
 //!
 //! Debug builds only: in a release build there is nothing here, and no environment variable is read.
 
-/// Does what `WAKEFUL_FAILPOINT` says of this place: `PLACE=panic@FILE` or `PLACE=kill@FILE`, as
-/// soon as FILE is there, so that the test chooses the moment.
+/// Does what `WAKEFUL_FAILPOINT` says of this place: `PLACE=panic@FILE`, `PLACE=kill@FILE` or
+/// `PLACE=hang@FILE` (until FILE is gone), as soon as FILE is there, so that the test chooses the moment.
 #[cfg(debug_assertions)]
 pub(crate) fn reached(place: &str) {
     armed::reached(place);
@@ -19,9 +19,16 @@ mod armed {
     use std::path::PathBuf;
     use std::sync::OnceLock;
 
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum FailpointAction {
+        Panic,
+        Kill,
+        Hang,
+    }
+
     struct Failpoint {
         place: String,
-        kill: bool,
+        action: FailpointAction,
         file: PathBuf,
     }
 
@@ -29,12 +36,13 @@ mod armed {
         fn parse(text: &str) -> Option<Self> {
             let (place, rest) = text.split_once('=')?;
             let (action, file) = rest.split_once('@')?;
-            let kill = match action {
-                "kill" => true,
-                "panic" => false,
+            let action = match action {
+                "kill" => FailpointAction::Kill,
+                "panic" => FailpointAction::Panic,
+                "hang" => FailpointAction::Hang,
                 _ => return None,
             };
-            Some(Self { place: place.to_owned(), kill, file: file.into() })
+            Some(Self { place: place.to_owned(), action, file: file.into() })
         }
     }
 
@@ -46,8 +54,14 @@ mod armed {
         let Some(it) = armed.as_ref().filter(|it| it.place == place && it.file.exists()) else {
             return;
         };
+        if it.action == FailpointAction::Hang {
+            while it.file.exists() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            return;
+        }
         #[cfg(unix)]
-        if it.kill {
+        if it.action == FailpointAction::Kill {
             // There is no way back from it; an error would be that this process may not.
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),
@@ -64,8 +78,18 @@ mod armed {
         #[test]
         fn a_failpoint_has_a_place_an_action_and_a_moment() {
             let it = Failpoint::parse("store=panic@/tmp/now").unwrap();
-            assert_eq!((&*it.place, it.kill, it.file), ("store", false, "/tmp/now".into()));
-            assert!(Failpoint::parse("store=kill@/tmp/now").unwrap().kill);
+            assert_eq!(
+                (&*it.place, it.action, it.file),
+                ("store", FailpointAction::Panic, "/tmp/now".into())
+            );
+            assert_eq!(
+                Failpoint::parse("store=kill@/tmp/now").unwrap().action,
+                FailpointAction::Kill
+            );
+            assert_eq!(
+                Failpoint::parse("store=hang@/tmp/now").unwrap().action,
+                FailpointAction::Hang
+            );
             for wrong in ["", "store", "store=panic", "store=stop@/tmp/now"] {
                 assert!(Failpoint::parse(wrong).is_none(), "{wrong}");
             }

@@ -122,6 +122,9 @@ struct House {
     alive: Option<mpsc::Sender<()>>,
 }
 
+/// How long the last sync may take when the grace of a stop is over: with what ends after it, a second.
+const LAST_SYNC: Duration = Duration::from_millis(700);
+
 /// How often it is said how far the journal is read, and after how many records it is looked at
 /// the clock for that.
 const SAY_EVERY: Duration = Duration::from_secs(2);
@@ -455,7 +458,8 @@ impl Wakeful {
         self.inner.workers.ended().await;
         self.inner.stopped.send_replace(true);
         let _ = self.inner.queue.send(HaltQueue).await;
-        let halted = self.inner.store.send(Halt).await.is_ok();
+        let left = over.saturating_duration_since(tokio::time::Instant::now());
+        let halted = self.inner.store.send(Halt { within: left + LAST_SYNC }).await.is_ok();
         let _ = self.inner.queue.send(EndJobs).await;
         let _ = self.inner.storage.send(EndJobs).await;
         if halted {

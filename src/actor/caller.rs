@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::environment::RandomState;
 use actix::Addr;
@@ -23,6 +24,8 @@ pub(crate) struct Caller {
     pub(super) id: u64,
     /// How durable the answer is to be.
     pub(super) asked: Option<Durability>,
+    /// Until when the answer is wanted.
+    pub(super) deadline: Option<Instant>,
     pub(super) to: To,
 }
 
@@ -43,6 +46,17 @@ pub(crate) struct JobAnswered {
 impl Answered for JobAnswered {
     fn fail(&mut self, error: &Error) {
         self.result = Err(error.clone());
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.caller.deadline
+    }
+
+    fn split_expired(self, now: Instant) -> (Option<Self>, Option<Self>) {
+        match self.caller.deadline.is_some_and(|deadline| deadline <= now) {
+            true => (None, Some(self)),
+            false => (Some(self), None),
+        }
     }
 
     /// Those in a row that go to one connection go together.

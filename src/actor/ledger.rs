@@ -1,9 +1,10 @@
 //! [`Ledger`]: what an actor handed to the journal, and what waits for it to be durable.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::log::SharedLog;
-use super::withheld::{Until, Withheld};
+use super::withheld::{Until, Withheld, sooner};
 use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::{Batch, JournalError, Progress, Seq};
@@ -28,6 +29,12 @@ pub(crate) struct Ledger<M, A> {
 pub(crate) trait Answered {
     /// It shows what will never be durable, as far as is known.
     fn fail(&mut self, error: &Error);
+    /// Until when it is wanted, or the first of several.
+    fn deadline(&self) -> Option<Instant>;
+    /// Splits it into what is wanted later than `now` and what is not.
+    fn split_expired(self, now: Instant) -> (Option<Self>, Option<Self>)
+    where
+        Self: Sized;
     /// Gives them to whoever asked.
     fn give_all(answers: impl Iterator<Item = Self>)
     where
@@ -98,6 +105,18 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
                 self.log.get_mut().sync();
             }
         }
+    }
+
+    /// Until when an answer is to be given at the latest, whatever the disk does.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        sooner(self.withheld.next_deadline(), self.unsynced.next_deadline())
+    }
+
+    /// Takes out the answers whose deadline is over.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
+        let mut expired = self.withheld.take_expired(now);
+        expired.append(&mut self.unsynced.take_expired(now));
+        expired
     }
 
     /// Answers that were not given yet.

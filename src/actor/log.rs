@@ -10,10 +10,14 @@ use super::message::Later;
 use crate::config::{Durability, JournalConfig};
 use crate::error::{Details, Error, ErrorCode};
 use crate::journal::{
-    Batch, Journal, JournalError, JournalStats, Opened, Part, PartDone, Seq, SnapshotInfo,
+    Batch, FreeSpace, Journal, JournalError, JournalStats, Opened, Part, PartDone, Seq,
+    SnapshotInfo, snapshot_bytes_max,
 };
 use crate::model::Reply;
 use crate::store::StoreError;
+
+/// The room on the disk is compared again after at most so many bytes of log.
+const COMPARE_EVERY: u64 = 4 * 1024 * 1024;
 
 /// Most bytes of a snapshot's file in one answer: they wait in memory for a peer that does not read.
 const PART_BYTES_MAX: usize = 64 * 1024;
@@ -35,6 +39,12 @@ pub(crate) struct Log {
     failure: watch::Sender<Option<Error>>,
     /// Why there is no room for what grows.
     no_room: Option<JournalError>,
+    /// Up to so many bytes of log there is known to be room beside the next snapshot.
+    ample_until: u64,
+    /// Something was refused for want of that room, and nothing admitted since.
+    lacks_room: bool,
+    /// Bytes admitted in this turn, and not handed over yet.
+    admitted: u64,
     /// Bytes of records behind the newest snapshot.
     log_bytes: u64,
     /// Of them, those before the snapshot under way.
@@ -56,6 +66,9 @@ impl SharedLog {
             failed: None,
             failure,
             no_room: None,
+            ample_until: 0,
+            lacks_room: false,
+            admitted: 0,
             log_bytes: opened.log_bytes,
             log_bytes_covered: 0,
         })))
@@ -86,8 +99,9 @@ impl SharedLog {
 }
 
 impl Log {
-    /// That something more can be written; `grows`, if it may make what is kept larger.
-    pub(super) fn check(&self, grows: bool) -> Result<(), Error> {
+    /// Checks that something more can be written; `grows` is about how many bytes of log it takes if it
+    /// may make what is kept larger.
+    pub(super) fn check(&mut self, grows: Option<u64>) -> Result<(), Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -96,7 +110,78 @@ impl Log {
             let what = "the disk does not keep up with what is written; try again later";
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
-        self.no_room.as_ref().filter(|_| grows).map_or(Ok(()), |why| Err(no_room(why)))
+        let Some(bytes) = grows else { return self.check_room_to_shrink() };
+        if let Some(why) = &self.no_room {
+            return Err(no_room(why));
+        }
+        let admitted = self.admitted.saturating_add(bytes);
+        if self.log_bytes.saturating_add(admitted) > self.ample_until {
+            self.check_room_to_grow(admitted)?;
+        }
+        self.admitted = admitted;
+        Ok(())
+    }
+
+    /// Checks that there is room for so many bytes more, and beside them for the snapshot which gives
+    /// room back when things are deleted, and for a segment in which that is written.
+    fn check_room_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
+        if !self.has_ample_room(bytes) {
+            return Err(self.lack(bytes));
+        }
+        self.lacks_room = false;
+        Ok(())
+    }
+
+    /// Checks that what makes things smaller fits in the segments that are there, or that another can be
+    /// made without the room of the snapshot.
+    fn check_room_to_shrink(&mut self) -> Result<(), Error> {
+        if self.no_room.is_none() && (self.log_bytes < self.ample_until || self.has_ample_room(0)) {
+            return Ok(());
+        }
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let segment = self.config.segment_bytes;
+        let FreeSpace { segments, has_resort, .. } = journal.room();
+        let segments = segments.saturating_add_unsigned(if has_resort { segment } else { 0 });
+        if u64::try_from(segments).is_ok_and(|segments| segments >= segment / 8) {
+            return Ok(());
+        }
+        let why = self.no_room.as_ref().map(no_room);
+        Err(why.unwrap_or_else(|| self.lack(0)))
+    }
+
+    /// Compares the room with what the next snapshot takes when the log has so many bytes more.
+    fn has_ample_room(&mut self, bytes: u64) -> bool {
+        let snapshot = self.snapshot_bytes_max(bytes);
+        let Some(journal) = &self.journal else { return true };
+        let log_bytes = self.log_bytes.saturating_add(bytes);
+        let FreeSpace { segments, disk: Some(disk), .. } = journal.room() else {
+            self.ample_until = log_bytes.saturating_add(COMPARE_EVERY);
+            return true;
+        };
+        let segments = segments.saturating_sub_unsigned(bytes);
+        let segment = i64::try_from(self.config.segment_bytes).unwrap_or(i64::MAX);
+        let kept = snapshot.saturating_add(self.config.segment_bytes);
+        let Some(left) = disk.saturating_add_signed(segments.min(segment)).checked_sub(kept) else {
+            return false;
+        };
+        // Each byte of log is one of a segment and up to two of the snapshot.
+        self.ample_until = log_bytes.saturating_add((left / 4).min(COMPARE_EVERY));
+        true
+    }
+
+    /// Has a snapshot made, as the disk has no room but for that; returns the refusal of so many bytes.
+    fn lack(&mut self, bytes: u64) -> Error {
+        let snapshot = self.snapshot_bytes_max(bytes);
+        self.lacks_room = true;
+        self.look_for_room();
+        refusal(&format!("on the disk, beside {snapshot} bytes for a snapshot,"), "make room")
+    }
+
+    /// Returns how many bytes the next snapshot takes at most when the log has `more`.
+    fn snapshot_bytes_max(&self, more: u64) -> u64 {
+        let before = self.snapshot.map_or(0, |it| it.bytes);
+        let log_bytes = self.log_bytes.saturating_add(more);
+        snapshot_bytes_max(before, log_bytes, self.config.segment_bytes)
     }
 
     /// Why nothing is written any more.
@@ -119,12 +204,30 @@ impl Log {
 
     /// Hands records over; tells whether there were any.
     pub(super) fn append(&mut self, records: &mut Batch) -> bool {
+        self.admitted = 0;
         let Some(journal) = self.journal.as_mut().filter(|_| !records.is_empty()) else {
             return false;
         };
         self.log_bytes += records.bytes() as u64;
         self.appended = journal.append(records);
+        self.reserve();
         true
+    }
+
+    /// Has room kept for the next snapshot.
+    fn reserve(&mut self) {
+        let bytes = self.snapshot_bytes_max(0);
+        if let Some(journal) = &mut self.journal {
+            journal.reserve(bytes);
+        }
+    }
+
+    /// Has the room on the disk read again: others fill it and empty it too.
+    pub(super) fn look_for_room(&mut self) {
+        self.ample_until = 0;
+        if let Some(journal) = &mut self.journal {
+            journal.look_for_room();
+        }
     }
 
     /// Asks for a sync, now.
@@ -140,7 +243,7 @@ impl Log {
 
     /// Whether there is room for what grows.
     pub(super) fn has_room(&self) -> bool {
-        self.no_room.is_none()
+        self.no_room.is_none() && !self.lacks_room
     }
 
     /// Nothing is written any more; told once to the service, however many learn of it.
@@ -207,6 +310,8 @@ impl Log {
     pub(super) fn note_snapshot(&mut self, info: SnapshotInfo) {
         self.snapshot = Some(info);
         self.log_bytes -= std::mem::take(&mut self.log_bytes_covered);
+        self.ample_until = 0;
+        self.reserve();
     }
 
     pub(super) fn snapshot_failed(&mut self) {
@@ -240,19 +345,31 @@ impl Log {
     }
 }
 
-/// The refusal of what grows while no segment can be made for it.
+/// Returns the refusal of what grows while no segment can be made for it.
 fn no_room(why: &JournalError) -> Error {
-    let refuse = |place: &str, remedy: &str| {
-        let message = format!(
-            "there is no room {place} for the next segment of the journal; delete and compact, or \
-             {remedy}; nothing was changed"
-        );
-        Error::new(ErrorCode::NoSpace, message)
-    };
-    let JournalError::Quota { max } = *why else { return refuse("on the disk", "make room") };
-    let name = "journal.disk_bytes_max".to_owned();
-    refuse(&format!("within {name}, which is {max},"), "raise it")
-        .with_details(Details::Limit { name, value: max })
+    match why {
+        JournalError::Quota { max } => {
+            let name = "journal.disk_bytes_max".to_owned();
+            refusal(&format!("within {name}, which is {max},"), "raise it")
+                .with_details(Details::Limit { name, value: *max })
+        }
+        JournalError::NoSpace { .. } => refusal("on the disk", "make room"),
+        other => {
+            let message = format!(
+                "the next segment of the journal cannot be made: {other}; it is tried again every \
+                 second; nothing was changed"
+            );
+            Error::new(ErrorCode::Unavailable, message)
+        }
+    }
+}
+
+fn refusal(place: &str, remedy: &str) -> Error {
+    let message = format!(
+        "there is no room {place} for the next segment of the journal; delete and compact, or \
+         {remedy}; nothing was changed"
+    );
+    Error::new(ErrorCode::NoSpace, message)
 }
 
 impl From<JournalError> for Error {

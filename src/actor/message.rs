@@ -221,7 +221,10 @@ pub(crate) struct Progressed(pub(crate) Progress);
 /// Ends the actor, and with it every session.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Halt;
+pub(crate) struct Halt {
+    /// How long the disk has at most for what is not written yet.
+    pub(crate) within: Duration,
+}
 
 /// The answer to a session's wait.
 #[derive(Message)]

@@ -32,6 +32,7 @@
 //!   state after a panic, and [`Wakeful::failed`](crate::Wakeful::failed) completes. The
 //!   journal's threads do the same.
 
+mod awaited;
 mod backlog;
 mod caller;
 mod clock;
@@ -48,7 +49,7 @@ mod snapshot;
 mod storage;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 mod vital;
 mod withheld;

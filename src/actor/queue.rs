@@ -134,13 +134,21 @@ impl QueueActor {
         &mut self,
         now: Now,
         caller: Caller,
-        work: JobWork,
+        mut work: JobWork,
         user: u64,
         restriction: Option<&Arc<Access>>,
     ) {
-        if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
-            self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
-            return;
+        if let Some(deadline) = work.deadline {
+            let left = deadline.saturating_duration_since(environment::now());
+            if left.is_zero() {
+                self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
+                return;
+            }
+            if work.request.parks()
+                && let Ok(default) = self.queue.borrow().check_wait(None)
+            {
+                work.request.wait_at_most(left, default);
+            }
         }
         let sight = JobSight::of(restriction, &work.request);
         match work.request {
@@ -177,15 +185,11 @@ impl QueueActor {
         let Some(ledger) = self.ledger.as_ref().filter(|_| !request.only_reads()) else {
             return Ok(());
         };
-        let log = ledger.log.get();
+        let mut log = ledger.log.get_mut();
         if request.concludes() {
             return log.failed().cloned().map_or(Ok(()), Err);
         }
-        let grows = matches!(
-            request,
-            JobRequest::Push { .. } | JobRequest::SetTopic { .. } | JobRequest::SetSchedule(_)
-        );
-        log.check(grows)
+        log.check(request.log_bytes())
     }
 
     fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>, sight: &JobSight) {
@@ -246,7 +250,8 @@ impl Handler<ExecuteJob> for QueueActor {
         }
         let now = self.now();
         let to = To::Local(answer, ctx.address());
-        self.ask(now, Caller { owner, id, asked: durability, to }, request, JobSight::default());
+        let caller = Caller { owner, id, asked: durability, deadline: None, to };
+        self.ask(now, caller, request, JobSight::default());
         self.finish(now, ctx);
     }
 }

@@ -95,6 +95,13 @@ impl Snapshots {
         self.failed(state, rooms, log, "more was written meanwhile than history may hold");
     }
 
+    /// Returns when one begins that makes room, if there is something that it would replace.
+    pub(super) fn next_due(&self, state: &State, log: &Log) -> Option<Micros> {
+        let wanted = !log.has_room() && log.failed().is_none() && matches!(self.step, Step::Idle);
+        let replaces = || log.log_bytes() > 0 || state.keeps_last_revision();
+        (wanted && replaces()).then_some(self.rested)
+    }
+
     /// Begins one if it is time. The journal has been handed everything.
     pub(super) fn begin(
         &mut self,
@@ -124,6 +131,9 @@ impl Snapshots {
         self.rested = now.saturating_add(REST);
         if !log.begin_snapshot() {
             return;
+        }
+        if !log.has_room() {
+            tracing::warn!("writes that grow are refused: a snapshot is written to make room");
         }
         self.waiting = std::mem::take(&mut self.asked);
         rooms.queue.borrow_mut().begin_snapshot();

@@ -16,6 +16,8 @@ use super::message::{
 };
 use super::turn::Turns;
 use super::vital::Vital;
+use super::withheld::late;
+use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
 use crate::journal::Batch;
@@ -73,6 +75,7 @@ impl StorageActor {
 
     /// Ends a turn: what happened is handed to the journal, then answers go out as far as they may.
     fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
+        give_late(take_expired(&mut self.ledger));
         let told = self.outcomes.borrow_mut().finish_turn(now);
         for (park, told) in told {
             let Some(caller) = self.callers.take(park) else { continue };
@@ -86,7 +89,7 @@ impl StorageActor {
             self.outcomes.borrow_mut().take_record(out)
         });
         give(&mut self.ledger, &mut self.answers);
-        let due = self.outcomes.borrow().next_due(now);
+        let due = sooner_due(self.outcomes.borrow().next_due(now), &self.ledger);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
@@ -114,6 +117,29 @@ pub(super) fn hand_over(
     let Some(ledger) = ledger else { return };
     records.push_group(take);
     ledger.hand_over(records, ());
+}
+
+/// When something is due, or an answer that is withheld is to be given whatever the disk does.
+pub(super) fn sooner_due(due: Option<Duration>, ledger: &Option<JobLedger>) -> Option<Duration> {
+    let deadline = ledger.as_ref().and_then(JobLedger::next_deadline);
+    let left = deadline.map(|at| at.saturating_duration_since(environment::now()));
+    due.into_iter().chain(left).min()
+}
+
+/// Takes out the answers whose deadline is over.
+pub(super) fn take_expired(ledger: &mut Option<JobLedger>) -> Vec<JobAnswered> {
+    match ledger {
+        Some(ledger) if ledger.next_deadline().is_some() => ledger.take_expired(environment::now()),
+        _ => Vec::new(),
+    }
+}
+
+/// Answers those whose deadline is over that the disk has not taken it in time.
+pub(super) fn give_late(expired: Vec<JobAnswered>) {
+    JobAnswered::give_all(expired.into_iter().map(|mut answered| {
+        answered.fail(&late());
+        answered
+    }));
 }
 
 /// Gives answers, or keeps them until they are as durable as they need to be.

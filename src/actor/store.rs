@@ -13,6 +13,7 @@ use actix::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::turn::Showing;
+use super::awaited::Awaited;
 use super::backlog::{Answering, Backlog, Batch};
 use super::clock::{CLOCK_READ_EVERY, Clock};
 use super::lease_guard::LeaseGuard;
@@ -55,6 +56,8 @@ pub struct StoreActor {
     /// `None` when nothing is durable.
     pub(super) ledger: Option<StoreLedger>,
     pub(super) snapshots: Snapshots,
+    /// Who waits for the thread of the snapshots.
+    pub(super) awaited: Awaited,
     /// What a snapshot tells besides the store.
     pub(super) rooms: OtherRooms,
     /// Who asks when it is this process.
@@ -108,6 +111,7 @@ impl StoreActor {
             clock,
             ledger,
             snapshots: Snapshots::default(),
+            awaited: Awaited::default(),
             rooms,
             here,
             connections,
@@ -146,10 +150,13 @@ impl Actor for StoreActor {
     type Context = Context<Self>;
 
     /// Reads the clock so often that a gap between two readings shows that the process was stopped, and
-    /// looks for room for streams that wait for what others keep.
+    /// looks for room on the disk, and for streams that wait for what others keep.
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(CLOCK_READ_EVERY, |actor, ctx| {
             actor.clock.now();
+            if let Some(ledger) = &actor.ledger {
+                ledger.log.get_mut().look_for_room();
+            }
             actor.look_for_room(ctx);
         });
     }
@@ -186,7 +193,7 @@ impl Handler<Execute> for StoreActor {
             let later = Box::new(move |reply: Result<Reply, Error>| {
                 drop(caller.send(reply.map(on_disk)));
             });
-            if let Err(error) = self.do_on_disk(&request, later) {
+            if let Err(error) = self.do_on_disk(&request, deadline, later) {
                 return Box::pin(std::future::ready(Err(error)));
             }
             self.finish(&turn, ctx);
@@ -204,7 +211,7 @@ impl Handler<Execute> for StoreActor {
         match (until, &mut self.ledger) {
             (Some(until), Some(ledger)) => {
                 let (caller, answered) = oneshot::channel();
-                ledger.withhold(until, StoreAnswered::Local(caller, reply));
+                ledger.withhold(until, StoreAnswered::Local(caller, reply, deadline));
                 Box::pin(answer_of(answered))
             }
             _ => Box::pin(std::future::ready(reply)),
@@ -337,12 +344,12 @@ impl Handler<Progressed> for StoreActor {
 impl Handler<Halt> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+    fn handle(&mut self, Halt { within }: Halt, ctx: &mut Self::Context) {
         if let Some(ledger) = &mut self.ledger {
             // Not while the log is borrowed: the journal reports to whoever has it.
             let journal = ledger.log.get_mut().take_journal();
             if let Some(journal) = journal {
-                ledger.closed(&journal.close());
+                ledger.closed(&journal.close_within(within));
             }
         }
         self.vital.end();

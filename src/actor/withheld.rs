@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::ledger::Answered;
 use super::message::Done;
 use crate::buffered::BufferedBytes;
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::journal::Seq;
 use crate::model::CallReply;
 
@@ -19,6 +20,18 @@ pub(crate) enum Until {
     Shown,
     /// The disk has what it shows, which its request asked for.
     Synced,
+}
+
+/// Returns the sooner of two times, if there are any.
+pub(super) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+/// Returns what is answered in place of what the disk has not taken before the deadline.
+pub(super) fn late() -> Error {
+    let message =
+        "the disk did not take in time what the answer shows; the outcome of a write is unknown";
+    Error::new(ErrorCode::DeadlineExceeded, message)
 }
 
 /// Answers, each with the id of its request.
@@ -40,35 +53,51 @@ pub(crate) trait AnswerSink: Send + Sync {
 /// Bounded by those who ask: each has only so many requests in flight.
 pub(super) struct Withheld<A> {
     queue: VecDeque<(Seq, A)>,
+    /// No answer has to be given before.
+    earliest: Option<Instant>,
 }
 
 impl<A> Default for Withheld<A> {
     fn default() -> Self {
-        Self { queue: VecDeque::new() }
+        Self { queue: VecDeque::new(), earliest: None }
     }
 }
 
 /// Answers of the store, and who is to have them.
 pub(crate) enum StoreAnswered {
-    /// Of one message of a connection.
-    Connection(Arc<dyn AnswerSink>, Answers),
-    /// Of a caller in this process.
-    Local(oneshot::Sender<Result<CallReply, Error>>, Result<CallReply, Error>),
+    /// Of one message of a connection, and until when which of its requests want theirs.
+    Connection(Arc<dyn AnswerSink>, Answers, Vec<(Instant, u64)>),
+    /// Of a caller in this process, who may want it until then.
+    Local(oneshot::Sender<Result<CallReply, Error>>, Result<CallReply, Error>, Option<Instant>),
 }
 
 /// Answers of one message of a connection that are to be withheld.
 #[derive(Default)]
 pub(super) struct Held {
-    shown: Answers,
-    synced: Answers,
+    shown: HeldAnswers,
+    synced: HeldAnswers,
+}
+
+#[derive(Default)]
+struct HeldAnswers {
+    answers: Answers,
+    deadlines: Vec<(Instant, u64)>,
 }
 
 impl Held {
-    pub(super) fn push(&mut self, until: Until, id: u64, answer: Result<Done, Error>) {
-        match until {
-            Until::Shown => self.shown.push((id, answer)),
-            Until::Synced => self.synced.push((id, answer)),
-        }
+    pub(super) fn push(
+        &mut self,
+        until: Until,
+        id: u64,
+        deadline: Option<Instant>,
+        answer: Result<Done, Error>,
+    ) {
+        let group = match until {
+            Until::Shown => &mut self.shown,
+            Until::Synced => &mut self.synced,
+        };
+        group.answers.push((id, answer));
+        group.deadlines.extend(deadline.map(|deadline| (deadline, id)));
     }
 
     /// What there is, for `sink`.
@@ -78,15 +107,41 @@ impl Held {
     ) -> impl Iterator<Item = (Until, StoreAnswered)> {
         [(Until::Shown, self.shown), (Until::Synced, self.synced)]
             .into_iter()
-            .filter(|(_, answers)| !answers.is_empty())
-            .map(|(until, answers)| (until, StoreAnswered::Connection(Arc::clone(sink), answers)))
+            .filter(|(_, group)| !group.answers.is_empty())
+            .map(|(until, HeldAnswers { answers, deadlines })| {
+                (until, StoreAnswered::Connection(Arc::clone(sink), answers, deadlines))
+            })
     }
 }
 
 impl<A: Answered> Withheld<A> {
     /// Keeps answers until the record `until` is durable.
     pub(super) fn push(&mut self, until: Seq, answered: A) {
+        let earliest = self.earliest.filter(|_| !self.queue.is_empty());
+        self.earliest = sooner(earliest, answered.deadline());
         self.queue.push_back((until, answered));
+    }
+
+    /// Until when an answer is to be given at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.earliest.filter(|_| !self.queue.is_empty())
+    }
+
+    /// Takes out the answers whose deadline is over.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return Vec::new();
+        }
+        let (mut expired, mut left) = (Vec::new(), Self::default());
+        for (until, answered) in self.queue.drain(..) {
+            let (stays, late) = answered.split_expired(now);
+            expired.extend(late);
+            if let Some(stays) = stays {
+                left.push(until, stays);
+            }
+        }
+        *self = left;
+        expired
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &A> {
@@ -116,20 +171,48 @@ impl<A: Answered> Withheld<A> {
 impl Answered for StoreAnswered {
     fn fail(&mut self, error: &Error) {
         match self {
-            Self::Connection(_, answers) => {
+            Self::Connection(_, answers, _) => {
                 for (_, answer) in answers {
                     *answer = Err(error.clone());
                 }
             }
-            Self::Local(_, answer) => *answer = Err(error.clone()),
+            Self::Local(_, answer, _) => *answer = Err(error.clone()),
         }
     }
 
     fn give_all(answers: impl Iterator<Item = Self>) {
         answers.for_each(|answered| match answered {
-            Self::Connection(sink, answers) => sink.take(answers),
+            Self::Connection(sink, answers, _) => sink.take(answers),
             // Whoever asked may have stopped waiting.
-            Self::Local(caller, answer) => drop(caller.send(answer)),
+            Self::Local(caller, answer, _) => drop(caller.send(answer)),
         });
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Connection(_, _, deadlines) => deadlines.iter().map(|(at, _)| *at).min(),
+            Self::Local(_, _, deadline) => *deadline,
+        }
+    }
+
+    fn split_expired(self, now: Instant) -> (Option<Self>, Option<Self>) {
+        match self {
+            Self::Connection(sink, answers, deadlines) => {
+                let (over, left): (Vec<_>, Vec<_>) =
+                    deadlines.into_iter().partition(|it| it.0 <= now);
+                let is_over = |id: u64| over.iter().any(|(_, late)| *late == id);
+                let (late, stays): (Answers, Answers) =
+                    answers.into_iter().partition(|(id, _)| is_over(*id));
+                let of = |answers: Answers, left| {
+                    let sink = Arc::clone(&sink);
+                    (!answers.is_empty()).then(|| Self::Connection(sink, answers, left))
+                };
+                (of(stays, left), of(late, Vec::new()))
+            }
+            local if local.deadline().is_some_and(|deadline| deadline <= now) => {
+                (None, Some(local))
+            }
+            local => (Some(local), None),
+        }
     }
 }

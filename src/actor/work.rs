@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::kept::{admit, answer_bytes, refusal};
+use super::log::Log;
 use super::message::{Answer, Done, Later, StreamRef, Task, Work};
 use super::store::{StoreActor, StoreLedger, WARM_GROUP, start_session};
 use super::withheld::{self, Until};
@@ -13,10 +14,14 @@ use crate::config::Durability;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CallOptions, CallReply, KeyRange, Reply, Request, StatusReply, TxnOp, TxnRequest, WaitRequest,
+    CallOptions, CallReply, KeyRange, Reply, Request, SetRequest, StatusReply, TxnOp, TxnRequest,
+    WaitRequest,
 };
-use crate::store::{Micros, Once, StoreError};
+use crate::store::{Micros, Once, State, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
+
+/// Bytes of log that a change takes beside its key and value, roughly.
+const CHANGE_BYTES: u64 = 64;
 
 impl StoreActor {
     /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
@@ -38,7 +43,7 @@ impl StoreActor {
             let later = Box::new(move |reply: Result<Reply, Error>| {
                 sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
             });
-            return match self.do_on_disk(request, later) {
+            return match self.do_on_disk(request, work.deadline, later) {
                 Ok(()) => (Answer::Withheld, 0),
                 Err(error) => (Answer::Now(Err(error)), 0),
             };
@@ -51,18 +56,24 @@ impl StoreActor {
             }
             writes => writes.is_some(),
         };
+        let deadline = work.deadline;
         let (mut answer, until) = self.work(now, owner, work, before);
         let bytes = match writes {
             true => answer_bytes(&answer),
             false => admit(&owner.buffered, &mut answer),
         };
         let Some(until) = until else { return (Answer::Now(answer), bytes) };
-        withheld.push(until, id, answer);
+        withheld.push(until, id, deadline, answer);
         (Answer::Withheld, bytes)
     }
 
     /// Has what concerns the files done; `later` gives the answer.
-    pub(super) fn do_on_disk(&mut self, request: &Request, later: Later) -> Result<(), Error> {
+    pub(super) fn do_on_disk(
+        &mut self,
+        request: &Request,
+        deadline: Option<Instant>,
+        later: Later,
+    ) -> Result<(), Error> {
         self.requests += 1;
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
@@ -75,6 +86,10 @@ impl StoreActor {
         if let Some(error) = ledger.failed() {
             return Err(error);
         }
+        if deadline.is_some_and(|deadline| deadline <= environment::now()) {
+            return Err(StoreError::DeadlineExceeded.into());
+        }
+        let later = self.awaited.add(deadline, later);
         match request {
             Request::ReadSnapshot { id, offset, limit } => {
                 ledger.log.get_mut().read_snapshot(*id, *offset, *limit, later);
@@ -162,7 +177,7 @@ impl StoreActor {
             return (reply.map(|reply| CallReply { reply, durability: None }), None);
         };
         if changes(&request)
-            && let Err(error) = ledger.log.get().check(grows(&request))
+            && let Err(error) = check_room(&mut ledger.log.get_mut(), self.hub.state(), &request)
         {
             return (Err(error), None);
         }
@@ -265,13 +280,44 @@ fn changes(request: &Request) -> bool {
     request.is_write() || matches!(request, Request::LeaseKeepAlive(_) | Request::Compact(_))
 }
 
-/// Whether a request may make the store larger.
-fn grows(request: &Request) -> bool {
-    let sets = |op: &TxnOp| matches!(op, TxnOp::Set(_));
+/// Checks that what a request changes can be written. Keys are looked up only where it is refused as one
+/// that grows.
+fn check_room(log: &mut Log, state: &State, request: &Request) -> Result<(), Error> {
+    let checked = log.check(bytes_set(request));
+    match checked {
+        Err(_) if !grows(state, request) => log.check(None),
+        checked => checked,
+    }
+}
+
+/// Returns about how many bytes of log a request takes that may make the store larger.
+fn bytes_set(request: &Request) -> Option<u64> {
+    let bytes = |set: &SetRequest| CHANGE_BYTES + (set.key.len() + set.value.len()) as u64;
     match request {
-        Request::Set(_) | Request::LeaseGrant(_) => true,
+        Request::Set(set) => Some(bytes(set)),
+        Request::LeaseGrant(_) => Some(CHANGE_BYTES),
         Request::Txn(TxnRequest { success, failure, .. }) => {
-            success.iter().chain(failure).any(sets)
+            let sets = success.iter().chain(failure).filter_map(|op| match op {
+                TxnOp::Set(set) => Some(bytes(set)),
+                _ => None,
+            });
+            sets.reduce(|one, other| one + other)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether a request may make the store larger. A set of a key that is there and larger does not.
+fn grows(state: &State, request: &Request) -> bool {
+    let grows = |set: &SetRequest| {
+        let before = state.key_bytes(&set.key);
+        before.is_none_or(|before| set.key.len() + set.value.len() >= before)
+    };
+    match request {
+        Request::Set(set) => grows(set),
+        Request::LeaseGrant(_) => true,
+        Request::Txn(TxnRequest { success, failure, .. }) => {
+            success.iter().chain(failure).any(|op| matches!(op, TxnOp::Set(set) if grows(set)))
         }
         _ => false,
     }

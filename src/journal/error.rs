@@ -79,6 +79,12 @@ pub(crate) enum JournalError {
         /// The limit.
         max: u64,
     },
+    /// A write or a sync does not end.
+    #[error(
+        "the disk has not ended a write or a sync in time; what was acknowledged is kept, whether the \
+         writes under way were done shows when the store is opened again"
+    )]
+    Hangs,
     /// What a repair would drop is needed.
     #[error(
         "{0} stands for {seq} records, and the log would end before them; nothing was changed; \

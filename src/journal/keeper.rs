@@ -107,7 +107,10 @@ impl Keeper {
                     return Left::Sync(writing);
                 }
             }
-            Order::Abandon => self.writing = None,
+            Order::Abandon => {
+                self.writing = None;
+                self.look();
+            }
             Order::Read(part) => self.read(part),
         }
         Left::Nothing
@@ -121,8 +124,15 @@ impl Keeper {
     fn fail(&mut self, error: JournalError) {
         // The log is as it was: nothing is lost but the time.
         self.writing = None;
+        self.look();
         tracing::warn!(%error, "a snapshot could not be written; another is tried later");
         (self.report)(Progress::SnapshotFailed(error));
+    }
+
+    /// Reads how much room the disk has, after files were made or removed.
+    fn look(&self) {
+        let free = self.disk.free_bytes(&self.dir).unwrap_or_default();
+        self.shared.state.lock().free = free;
     }
 
     /// Lets the disk be, unless the journal ends.
@@ -140,7 +150,7 @@ impl Keeper {
     fn ask_for_sync(&self, seq: Seq) {
         let mut state = self.shared.state.lock();
         if state.stats.synced < seq {
-            (state.sync, state.owed, state.retry) = (true, true, true);
+            (state.sync, state.owed, state.retry, state.stuck) = (true, true, true, false);
             self.shared.work.notify_all();
             self.shared.wanted.notify_all();
         }
@@ -153,7 +163,7 @@ impl Keeper {
         }
     }
 
-    /// Whether the log up to `seq` is synced, or never will be.
+    /// Whether the log up to `seq` is synced, or will not be for now.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn is_settled(&self, seq: Seq) -> bool {
         settled(&self.shared.state.lock(), seq)
@@ -172,7 +182,8 @@ impl Keeper {
             let mut state = self.shared.state.lock();
             state.owed = false;
             if state.stats.synced < seq {
-                return Err(state.failed.clone().unwrap_or(JournalError::Closed));
+                let why = state.failed.clone().or_else(|| state.no_room.clone());
+                return Err(why.unwrap_or(JournalError::Closed));
             }
             let holds_next = state.used.iter().rev().find(|used| used.first <= seq + 1);
             holds_next.map_or((1, 1), |used| (used.number, used.first))
@@ -180,6 +191,7 @@ impl Keeper {
         let bytes = writing.finish(segment, first)?;
         failpoint::reached("snapshot-made");
         remove_replaced(&*self.disk, &self.dir, seq, segment)?;
+        self.look();
         let mut state = self.shared.state.lock();
         let before = state.stats.snapshot.map_or(0, |it| it.bytes);
         while let Some(used) = state.used.front().filter(|it| it.number < segment).copied() {
@@ -214,7 +226,7 @@ impl Keeper {
 }
 
 fn settled(state: &State, seq: Seq) -> bool {
-    state.stats.synced >= seq || state.failed.is_some() || state.done
+    state.stats.synced >= seq || state.failed.is_some() || state.done || state.stuck
 }
 
 /// Removes what the snapshot of `seq` replaces, which is safe.

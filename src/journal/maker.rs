@@ -36,6 +36,11 @@ impl Maker {
         self.put(SegmentHead { version: VERSION, store_id, number, size, salt }, &[])
     }
 
+    /// Returns how many bytes new files may take; `None` where the disk does not report them.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        self.disk.free_bytes(&self.dir).unwrap_or_default()
+    }
+
     /// Puts a segment with this header, and behind it these bytes, in the place of any that is
     /// there: before that one goes, or not at all.
     pub(super) fn put(&self, head: SegmentHead, commits: &[u8]) -> Result<Segment, JournalError> {

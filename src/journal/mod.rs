@@ -159,8 +159,39 @@ pub(crate) trait Journal: Send {
     fn pending_bytes(&self) -> usize;
     /// How it is going.
     fn stats(&self) -> JournalStats;
-    /// Writes and syncs everything, marks the log as closed, ends the thread; blocks.
-    fn close(self: Box<Self>) -> Result<(), JournalError>;
+    /// Returns the room for records, as last read from the disk.
+    fn room(&self) -> FreeSpace;
+    /// Keeps so many bytes of the disk for the next snapshot: segments are made beside them, unless
+    /// something that was handed over has nowhere else to go.
+    fn reserve(&mut self, bytes: u64);
+    /// Has the room on the disk read again.
+    fn look_for_room(&mut self);
+    /// Writes and syncs everything, marks the log as closed, ends the threads; blocks, but no longer
+    /// than `within`.
+    fn close_within(self: Box<Self>, within: Duration) -> Result<(), JournalError>;
+    /// As [`close_within`](Self::close_within), with all the time that a disk needs.
+    fn close(self: Box<Self>) -> Result<(), JournalError> {
+        self.close_within(Duration::from_secs(60))
+    }
+}
+
+/// Returns how many bytes the next snapshot takes at most: what the last one has, twice what the log
+/// since adds (a small key or a job takes more in a snapshot than in the log), and some for what has a
+/// size of its own.
+pub(crate) fn snapshot_bytes_max(before: u64, log_bytes: u64, segment_bytes: u64) -> u64 {
+    before.saturating_add(log_bytes.saturating_mul(2)).saturating_add(segment_bytes / 8)
+}
+
+/// The room a journal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FreeSpace {
+    /// Bytes for records in the segments that are there, negative if more was handed over already.
+    pub(crate) segments: i64,
+    /// Another segment is made for what has nowhere else to go, even where all the room is used that the
+    /// journal may have: so much can be deleted behind a snapshot.
+    pub(crate) has_resort: bool,
+    /// Bytes that new files may take; `None` where the disk does not report them.
+    pub(crate) disk: Option<u64>,
 }
 
 /// How a journal is going.

@@ -1,7 +1,8 @@
 //! What the caller, the writing thread and the thread that makes segments share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -21,6 +22,21 @@ pub(super) struct Shared {
     pub(super) ended: Condvar,
     /// Bytes handed over and not yet written.
     pub(super) pending: AtomicUsize,
+    /// Bytes of the disk that are kept for the next snapshot.
+    pub(super) reserved: AtomicU64,
+}
+
+impl Shared {
+    /// Waits until `ended` holds, or until `by`; returns whether it does.
+    pub(super) fn wait_for_end(&self, by: Instant, ended: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.state.lock();
+        while !ended(&state) {
+            if self.ended.wait_until(&mut state, by).timed_out() {
+                return ended(&state);
+            }
+        }
+        true
+    }
 }
 
 /// How a journal ends.
@@ -52,6 +68,20 @@ pub(super) struct State {
     pub(super) owed: bool,
     /// Retry now.
     pub(super) retry: bool,
+    /// What was taken has no segment to go to.
+    pub(super) blocked: bool,
+    /// Nor could one be made for the snapshot that waits for it: that is given up.
+    pub(super) stuck: bool,
+    /// Bytes that the current segment has left.
+    pub(super) left: u64,
+    /// Bytes that new files may take, as last read from the disk; `None` where the disk does not report
+    /// them.
+    pub(super) free: Option<u64>,
+    /// The maker shall read `free` again.
+    pub(super) look: bool,
+    /// Threads that have not ended: the writer, and all.
+    pub(super) writing: bool,
+    pub(super) running: usize,
     /// The maker shall end.
     pub(super) done: bool,
     pub(super) stats: JournalStats,

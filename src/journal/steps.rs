@@ -127,7 +127,7 @@ impl State {
         let Workers { shared, maker, disk_bytes_max, .. } = &self.workers;
         let mut state = shared.state.lock();
         let rests = self.retry_at.is_some_and(|until| environment::now() < until);
-        if state.done || (rests && !state.retry) {
+        if state.done || (rests && !state.retry && !state.look) {
             return false;
         }
         self.retry_at = None;

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,15 +14,25 @@ use super::exclusive::Exclusive;
 use super::keeper::{Keeper, Order};
 use super::maker::Maker;
 use super::ready::Ready;
+use super::segment::capacity;
 use super::shared::{Ending, Shared, State};
 #[cfg(any(test, feature = "cli"))]
 use super::steps::{Steps, Wake};
 use super::writer::Writer;
-use super::{Batch, Journal, JournalError, JournalStats, Part, Report, Seq};
+use super::{
+    Batch, FreeSpace, Journal, JournalError, JournalStats, Part, Report, Seq, snapshot_bytes_max,
+};
 use crate::config::JournalConfig;
+use crate::environment;
 
 /// How long after a segment could not be made it is tried again.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a handle that is dropped waits for the disk at most.
+const DROP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the other threads have to end when the writer has.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// The handle.
 pub(super) struct FileJournal {
@@ -31,8 +41,8 @@ pub(super) struct FileJournal {
     /// `None` once the keeper shall end.
     keeper: Option<Sender<Order>>,
     work: Work,
-    // Goes last, when nothing writes any more.
-    _exclusive: Exclusive,
+    // Goes last, when nothing writes any more. What hangs keeps it until the process ends.
+    exclusive: Option<Exclusive>,
 }
 
 /// Who does the work.
@@ -70,19 +80,36 @@ impl FileJournal {
         let watched = Arc::clone(&shared);
         let start = |thread: &'static str, work: Box<dyn FnOnce() + Send>| {
             let shared = Arc::clone(&watched);
+            shared.state.lock().running += 1;
             let work = move || {
                 if catch_unwind(AssertUnwindSafe(work)).is_err() {
                     fail(&shared, JournalError::Panicked { thread });
                 }
+                shared.state.lock().running -= 1;
+                shared.ended.notify_all();
             };
             let started = Builder::new().name(thread.into()).spawn(work);
+            if started.is_err() {
+                watched.state.lock().running -= 1;
+            }
             started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
         };
         // Those that run end with `journal` if the next cannot be started.
         let make = Box::new(move || make_segments(&shared, &maker, disk_bytes_max));
         journal.add(start("wakeful-segments", make)?);
         journal.add(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
-        let started = start("wakeful-journal", Box::new(move || writer.run()))?;
+        let writes = Arc::clone(&watched);
+        watched.state.lock().writing = true;
+        let write = move || {
+            // Also where it panics.
+            let _ends = WriterEnds(&writes);
+            writer.run();
+        };
+        let started = start("wakeful-journal", Box::new(write));
+        if started.is_err() {
+            watched.state.lock().writing = false;
+        }
+        let started = started?;
         match &mut journal.work {
             Work::Threads { writer, .. } => *writer = Some(started),
             #[cfg(any(test, feature = "cli"))]
@@ -130,6 +157,8 @@ impl FileJournal {
             snapshot: ready.snapshot,
             ..JournalStats::default()
         };
+        let before = ready.snapshot.map_or(0, |it| it.bytes);
+        let reserved = snapshot_bytes_max(before, ready.log_bytes, maker.size);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 handed: Vec::new(),
@@ -142,6 +171,13 @@ impl FileJournal {
                 no_room: None,
                 owed: false,
                 retry: false,
+                blocked: false,
+                stuck: false,
+                left: ready.current.head.size.saturating_sub(ready.position),
+                free: maker.free_bytes(),
+                look: false,
+                writing: false,
+                running: 0,
                 done: false,
                 stats,
             }),
@@ -150,6 +186,7 @@ impl FileJournal {
             synced: Condvar::new(),
             ended: Condvar::new(),
             pending: AtomicUsize::new(0),
+            reserved: AtomicU64::new(reserved),
         });
         let (keeps, orders) = channel();
         let journal = Self {
@@ -157,7 +194,7 @@ impl FileJournal {
             last: ready.last,
             keeper: Some(keeps),
             work: Work::Threads { writer: None, others: Vec::new() },
-            _exclusive: exclusive,
+            exclusive: Some(exclusive),
         };
         let keeper = Keeper::new(&maker, &shared, &report);
         let (current, position) = (ready.current, ready.position);
@@ -176,45 +213,69 @@ impl FileJournal {
         }
     }
 
-    /// Waits until the writer has ended.
-    fn end_writer(&mut self) {
+    /// Waits until the writer has ended, or until `by`; returns whether it has.
+    fn end_writer(&mut self, by: Instant) -> bool {
         match &mut self.work {
             Work::Threads { writer, .. } => {
-                if let Some(writer) = writer.take() {
+                let ended = self.shared.wait_for_end(by, |state| !state.writing);
+                if let Some(writer) = writer.take().filter(|_| ended) {
                     let _ = writer.join();
                 }
+                ended
             }
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(steps) => steps.write_to_the_end(),
+            Work::Steps(steps) => {
+                steps.write_to_the_end();
+                true
+            }
         }
     }
 
-    fn end_others(&mut self) {
+    fn end_others(&mut self, by: Instant) -> bool {
         match &mut self.work {
             Work::Threads { others, .. } => {
-                for thread in others.drain(..) {
+                let ended = self.shared.wait_for_end(by, |state| state.running == 0);
+                for thread in others.drain(..).filter(|_| ended) {
                     let _ = thread.join();
                 }
+                ended
             }
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(steps) => steps.keep_to_the_end(),
+            Work::Steps(steps) => {
+                steps.keep_to_the_end();
+                true
+            }
         }
     }
 
-    fn end(&mut self, ending: Ending) {
+    /// WriterEnds the threads. One that hangs is left behind, with the lock of the directory: the process that
+    /// waited for it could not end before the disk answers.
+    fn end(&mut self, ending: Ending, by: Instant) {
         {
             let mut state = self.shared.state.lock();
             state.ending.get_or_insert(ending);
             self.shared.work.notify_all();
         }
         // The writer first: until it has ended it may need a segment.
-        self.end_writer();
-        self.shared.state.lock().done = true;
+        let mut ended = self.end_writer(by);
+        {
+            let mut state = self.shared.state.lock();
+            state.done = true;
+            if !ended {
+                state.failed.get_or_insert(JournalError::Hangs);
+            }
+        }
         self.shared.wanted.notify_all();
         self.shared.synced.notify_all();
         self.shared.ended.notify_all();
         self.keeper = None;
-        self.end_others();
+        ended &= self.end_others(by.max(environment::now() + LAST_WORD));
+        if !ended {
+            tracing::error!(
+                "the disk has not ended a write or a sync in time; it is not waited for"
+            );
+            std::mem::forget(self.exclusive.take());
+        }
     }
 
     fn order(&self, order: Order) {
@@ -283,8 +344,31 @@ impl Journal for FileJournal {
         self.shared.state.lock().stats
     }
 
-    fn close(mut self: Box<Self>) -> Result<(), JournalError> {
-        self.end(Ending::Closed);
+    fn room(&self) -> FreeSpace {
+        let state = self.shared.state.lock();
+        let spares: u64 = state.spares.iter().map(|spare| capacity(spare.head.size)).sum();
+        let segments = signed(state.left + spares) - signed(self.pending_bytes() as u64);
+        let has_resort = state.spares.is_empty() && state.used.len() <= 1;
+        FreeSpace { segments, has_resort, disk: state.free }
+    }
+
+    fn reserve(&mut self, bytes: u64) {
+        if self.shared.reserved.swap(bytes, Ordering::Relaxed) > bytes {
+            // A segment that had no room beside what was kept may have it now.
+            self.shared.state.lock().retry = true;
+            self.shared.wanted.notify_all();
+            self.wake();
+        }
+    }
+
+    fn look_for_room(&mut self) {
+        self.shared.state.lock().look = true;
+        self.shared.wanted.notify_all();
+        self.wake();
+    }
+
+    fn close_within(mut self: Box<Self>, within: Duration) -> Result<(), JournalError> {
+        self.end(Ending::Closed, environment::now() + within);
         let failed = self.shared.state.lock().failed.clone();
         failed.map_or(Ok(()), Err)
     }
@@ -292,7 +376,24 @@ impl Journal for FileJournal {
 
 impl Drop for FileJournal {
     fn drop(&mut self) {
-        self.end(Ending::Dropped);
+        if self.exclusive.is_some() {
+            self.end(Ending::Dropped, environment::now() + DROP_WITHIN);
+        }
+    }
+}
+
+/// Returns a number of bytes that a journal has, which is far from the limit.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Notes, when dropped, that the writer has ended.
+struct WriterEnds<'a>(&'a Shared);
+
+impl Drop for WriterEnds<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().writing = false;
+        self.0.ended.notify_all();
     }
 }
 
@@ -308,11 +409,13 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
     while !state.done {
         match make_next(shared, maker, disk_bytes_max, &mut state) {
+            // The lock was free while room was looked for.
+            Made::Nothing if state.look || state.done => {}
             Made::Nothing => shared.wanted.wait(&mut state),
             Made::Segment => {}
             Made::Failed => {
                 let until = Instant::now() + RETRY;
-                while !state.done && !state.retry {
+                while !state.done && !state.retry && !state.look {
                     if shared.wanted.wait_until(&mut state, until).timed_out() {
                         break;
                     }
@@ -338,14 +441,35 @@ pub(super) fn make_next(
     disk_bytes_max: u64,
     state: &mut MutexGuard<'_, State>,
 ) -> Made {
+    let look = |state: &mut MutexGuard<'_, State>| {
+        // Before the look: it may be asked for again meanwhile.
+        state.look = false;
+        state.free = MutexGuard::unlocked(state, || maker.free_bytes());
+    };
+    if state.look || state.wanted.is_some() {
+        look(state);
+    }
     let Some(number) = state.wanted else { return Made::Nothing };
     state.retry = false;
     let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
     crate::failpoint::reached("segments");
-    let made = if used_up && !(state.owed && state.spares.is_empty()) {
+    // Without it nothing goes on: neither what was handed over, nor a snapshot that waits for that.
+    let last = state.spares.is_empty();
+    let reserved = shared.reserved.load(Ordering::Relaxed);
+    let beside = maker.size..maker.size.saturating_add(reserved);
+    let is_reserved = state.free.is_some_and(|free| beside.contains(&free));
+    let made = if used_up && !(last && (state.owed || (state.blocked && state.used.len() <= 1))) {
         Err(JournalError::Quota { max: disk_bytes_max })
+    } else if is_reserved && !(last && (state.owed || state.blocked)) {
+        // No failure: whoever hands records over knows what is kept, and refuses in time.
+        if state.no_room.take().is_some() {
+            shared.work.notify_all();
+        }
+        return Made::Failed;
     } else {
-        MutexGuard::unlocked(state, || maker.make(number))
+        let (made, free) = MutexGuard::unlocked(state, || (maker.make(number), maker.free_bytes()));
+        state.free = free;
+        made
     };
     match made {
         Ok(segment) => {
@@ -362,6 +486,10 @@ pub(super) fn make_next(
                 tracing::warn!(%error, "the next segment cannot be made; trying again");
             }
             state.no_room = Some(error);
+            if state.owed && state.blocked {
+                state.stuck = true;
+                shared.synced.notify_all();
+            }
             shared.work.notify_all();
             Made::Failed
         }

@@ -183,6 +183,12 @@ impl Writer {
         // Something taken is left only when there is no segment for it. The end waits for one
         // attempt to make it.
         let blocked = !self.taken.is_empty() && no_segment;
+        if blocked && !state.blocked {
+            // At once: what is kept for a snapshot may be taken for this.
+            state.retry = true;
+            self.shared.wanted.notify_all();
+        }
+        state.blocked = blocked;
         if self.taken.is_empty() && !state.handed.is_empty() {
             std::mem::swap(&mut self.taken, &mut state.handed);
         }
@@ -287,6 +293,7 @@ impl Writer {
         state.stats.commits += 1;
         state.stats.records += u64::from(records);
         state.stats.bytes += span;
+        state.left = self.current.head.size.saturating_sub(self.position);
         Ok(())
     }
 
@@ -345,7 +352,9 @@ impl Writer {
             self.promised = false;
             let SegmentHead { number, size: bytes, .. } = self.current.head;
             let used = Used { number, first: self.written + 1, bytes };
-            self.shared.state.lock().used.push_back(used);
+            let mut state = self.shared.state.lock();
+            state.left = bytes.saturating_sub(self.position);
+            state.used.push_back(used);
         }
         self.want();
         Ok(true)

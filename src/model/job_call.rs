@@ -237,6 +237,16 @@ impl ReserveRequest {
     }
 }
 
+/// Bytes of log that a job takes beside its topic and payload, roughly.
+const OTHER_BYTES: u64 = 256;
+
+impl PushRequest {
+    /// Returns about how many bytes of log it takes.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        OTHER_BYTES + (self.topic.len() + self.payload.len()) as u64
+    }
+}
+
 impl JobRequest {
     /// Whether its answer may take as long as the caller allows.
     pub fn parks(&self) -> bool {
@@ -257,6 +267,28 @@ impl JobRequest {
             self,
             Self::Settle(_) | Self::Touch { .. } | Self::Progress { .. } | Self::Resume(_)
         )
+    }
+
+    /// Returns about how many bytes of log it takes, if it may make what is kept larger.
+    pub(crate) fn log_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Push { jobs, .. } => Some(jobs.iter().map(PushRequest::log_bytes).sum()),
+            Self::SetTopic { .. } => Some(OTHER_BYTES),
+            Self::SetSchedule(schedule) => Some(schedule.push.log_bytes()),
+            _ => None,
+        }
+    }
+
+    /// Has its answer wait for `left` at most; `default` is how long it waits if it does not say.
+    pub(crate) fn wait_at_most(&mut self, left: Duration, default: Duration) {
+        match self {
+            Self::Push { wait, .. } => *wait = left.min(*wait),
+            Self::Reserve(ReserveRequest { wait, .. })
+            | Self::Revoked { wait }
+            | Self::Await { wait, .. }
+            | Self::Outcomes { wait, .. } => *wait = Some(left.min(wait.unwrap_or(default))),
+            _ => {}
+        }
     }
 
     /// Whether it changes nothing: it may be sent again.

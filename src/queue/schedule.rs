@@ -135,6 +135,18 @@ impl State {
         JobReply::Schedules(self.schedules.all().map(info_of).collect())
     }
 
+    /// Returns about how many bytes of log the push takes that is due now, if there is one.
+    pub(crate) fn due_push_bytes(&self, now: Now) -> Option<u64> {
+        let (due, name) = self.schedules.due.first()?;
+        let set = self.schedules.by_name.get(name).filter(|_| *due <= now.utc)?;
+        Some(push_of(set).log_bytes())
+    }
+
+    /// Has schedules push nothing, or push again.
+    pub(crate) fn set_disk_full(&mut self, disk_full: bool) {
+        self.disk_full = disk_full;
+    }
+
     /// Pushes what is due: a slice of it. Times that passed while nobody looked come once.
     pub(super) fn fire_schedules(&mut self) {
         if self.draining {
@@ -152,7 +164,7 @@ impl State {
             // Its delay counts from when it was to come.
             let late = Duration::from_millis(self.utc - due);
             push.options.delay = push.options.delay.saturating_sub(late);
-            let missed = !self.push_scheduled(push);
+            let missed = self.disk_full || !self.push_scheduled(push);
             self.commit(Change::ScheduleCame { name, next, missed });
         }
     }
@@ -251,6 +263,22 @@ mod tests {
             }
         }
         assert_eq!(counts, [(1, 0), (1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn d8_while_the_disk_is_full_schedules_push_nothing() {
+        let mut state = State::new(crate::Config::new().queue, 1);
+        state.set_schedule(Now { steady: 1, utc: 1 }, daily("a", 1)).unwrap();
+        let mut counts = Vec::new();
+        for (steady, disk_full) in [(2, true), (3, false)] {
+            let now = Now { steady, utc: state.schedules.next().unwrap() };
+            assert!(state.due_push_bytes(now).is_some());
+            state.set_disk_full(disk_full);
+            state.finish_turn(now);
+            assert_eq!(state.due_push_bytes(now), None);
+            counts.extend(state.schedules.all().map(|set| (set.pushed, set.missed)));
+        }
+        assert_eq!(counts, [(0, 1), (1, 1)]);
     }
 
     #[test]

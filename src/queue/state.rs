@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
+    /// The journal has no room for what grows.
+    pub(super) disk_full: bool,
     /// The newest time of day seen: it goes back at a start alone.
     pub(super) utc: UnixMillis,
     /// How much of it passed in jumps of the clock, which age nothing.
@@ -115,6 +117,7 @@ impl State {
             producers: Producers::default(),
             draw: Draw::new(seed),
             draining: false,
+            disk_full: false,
             utc: 0,
             unaged: 0,
             steady: 0,

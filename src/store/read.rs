@@ -175,9 +175,20 @@ impl State {
         }
     }
 
+    /// The oldest revision that can be read: the current one can, even if its events are given up.
+    pub(super) fn oldest_readable(&self) -> Revision {
+        self.history.oldest().min(self.visible)
+    }
+
+    /// The size of the key that is there now.
+    pub(crate) fn key_bytes(&self, key: &Blob) -> Option<usize> {
+        let record = self.keys.find(key).and_then(|slot| self.keys.record(slot))?;
+        record.current.as_ref().map(|kv| kv.key.len() + kv.value.len())
+    }
+
     /// That `revision` is neither compacted nor in the future.
     pub(crate) fn check_readable(&self, revision: Revision) -> Result<(), StoreError> {
-        let (oldest, current) = (self.history.oldest(), self.visible);
+        let (oldest, current) = (self.oldest_readable(), self.visible);
         if revision < oldest {
             return Err(StoreError::Compacted { asked: revision, oldest, current });
         }

@@ -73,6 +73,22 @@ impl State {
         }
     }
 
+    /// Returns whether history has the events of the last revision, and of no other.
+    pub(crate) fn keeps_last_revision(&self) -> bool {
+        self.history.oldest() == self.revision && self.visible == self.revision
+    }
+
+    /// Gives up the events of the last revision too, if history has no other: what was compacted up to
+    /// there takes no room then. The revision itself stays readable.
+    pub(crate) fn give_up_last_revision(&mut self) {
+        if self.keeps_last_revision() {
+            let revision = self.revision;
+            self.history.compact(revision + 1);
+            // The newest snapshot has those events: only behind another record is a new one made.
+            self.note(|| Change::Compacted { revision });
+        }
+    }
+
     /// Lets go of the past.
     pub(crate) fn end_snapshot(&mut self) {
         self.history.pin(None);

@@ -361,7 +361,7 @@ impl State {
         self.history.compact(revision);
         self.note(|| Change::Compacted { revision });
         self.reclaim(self.config.slice_max);
-        Ok(CompactReply { revision: self.revision, oldest: self.history.oldest() })
+        Ok(CompactReply { revision: self.revision, oldest: self.oldest_readable() })
     }
 
     /// Gives back the room of at most `slice` compacted events.
@@ -386,7 +386,7 @@ impl State {
     pub(crate) fn status(&self) -> StatusReply {
         StatusReply {
             revision: self.visible,
-            oldest: self.history.oldest(),
+            oldest: self.oldest_readable(),
             keys: self.keys.len() as u64,
             bytes: self.keys.bytes(),
             history_events: self.history.len() as u64,

@@ -147,6 +147,12 @@ impl<P> Hub<P> {
         self.search(slice);
     }
 
+    /// Gives up the events of the last revision, if history has no other.
+    pub(crate) fn give_up_last_revision(&mut self, now: Micros) {
+        self.state.give_up_last_revision();
+        self.record(now);
+    }
+
     pub(crate) fn state_mut(&mut self) -> &mut State {
         &mut self.state
     }

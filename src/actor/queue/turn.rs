@@ -4,9 +4,9 @@ use actix::{ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 
 use super::QueueActor;
 use crate::actor::caller::{Caller, To};
-use crate::actor::message::{Finished, JobWorks, Record};
-use crate::actor::storage::{give, hand_over};
-use crate::error::Error;
+use crate::actor::message::{Finished, JobWork, JobWorks, Record};
+use crate::actor::storage::{give, give_late, hand_over, sooner_due, take_expired};
+use crate::error::{Error, ErrorCode};
 use crate::model::{JobReply, JobRequest, Reservation};
 use crate::pace::{self, Turn};
 use crate::queue::{Effect, Now};
@@ -22,7 +22,8 @@ impl QueueActor {
         let mut works = works.into_iter();
         for work in works.by_ref() {
             let to = To::Connection(sink.clone());
-            let caller = Caller { owner, id: work.id, asked: work.durability, to };
+            let JobWork { id, deadline, durability: asked, .. } = work;
+            let caller = Caller { owner, id, asked, deadline, to };
             let steps = steps_of(&work.request);
             self.do_one(now, caller, work, user, restriction.as_ref());
             if turn.is_over_after(steps) {
@@ -40,6 +41,8 @@ impl QueueActor {
     /// Ends a turn: jobs are handed out, what happened is handed to the journal, then answers go
     /// out as far as they may.
     pub(super) fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
+        self.expire(now);
+        self.look_for_room(now);
         let effects = self.queue.borrow_mut().finish_turn(now);
         for effect in effects {
             self.take_effect(effect);
@@ -74,13 +77,37 @@ impl QueueActor {
                 let _ = drained.send(());
             }
         }
-        let due = queue.next_due(now);
+        let due = sooner_due(queue.next_due(now), &self.ledger);
         drop(queue);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
             actor.finish(now, ctx);
         });
+    }
+
+    /// Answers those whose deadline is over before the disk has what they are shown. Jobs that were
+    /// handed out to them go back.
+    fn expire(&mut self, now: Now) {
+        let expired = take_expired(&mut self.ledger);
+        let jobs = expired.iter().filter_map(|answered| match &answered.result {
+            Ok(JobReply::Reserved(jobs)) => Some(jobs),
+            _ => None,
+        });
+        let unseen: Vec<Reservation> = jobs.flatten().map(|job| job.reservation).collect();
+        if !unseen.is_empty() {
+            self.queue.borrow_mut().undeliver(now, unseen);
+        }
+        give_late(expired);
+    }
+
+    /// Looks whether the disk has room for what a schedule is about to push, as nobody is refused for it.
+    fn look_for_room(&mut self, now: Now) {
+        let Some(ledger) = &self.ledger else { return };
+        let mut queue = self.queue.borrow_mut();
+        let Some(bytes) = queue.due_push_bytes(now) else { return };
+        let checked = ledger.log.get_mut().check(Some(bytes));
+        queue.set_disk_full(checked.is_err_and(|error| error.code == ErrorCode::NoSpace));
     }
 
     fn take_effect(&mut self, effect: Effect) {

@@ -8,7 +8,7 @@ use super::{StoreActor, WARM_GROUP};
 use crate::actor::backlog::{Batch, Kind};
 use crate::actor::ledger::Answered as _;
 use crate::actor::message::{Answered, Answers, Show, Work};
-use crate::actor::withheld::StoreAnswered;
+use crate::actor::withheld::{StoreAnswered, late, sooner};
 use crate::environment;
 use crate::error::Error;
 use crate::journal::Seq as RecordSeq;
@@ -86,6 +86,11 @@ impl StoreActor {
         }
         let now = self.now();
         if let Some(ledger) = &mut self.ledger {
+            let due = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
+            if due.is_some_and(|due| due <= now) {
+                // A snapshot would begin with what it deleted.
+                self.hub.give_up_last_revision(now);
+            }
             let mark = self.hub.state().mark();
             ledger.hand_over(self.hub.records(), mark);
             let rooms = &mut self.rooms;
@@ -107,7 +112,13 @@ impl StoreActor {
             || !self.backlog.is_empty()
             || self.showing.is_some()
             || self.snapshots.must_tell();
-        let deadline = self.hub.next_deadline();
+        let mut deadline = self.hub.next_deadline();
+        if let Some(ledger) = &self.ledger {
+            let answers = sooner(ledger.next_deadline(), self.awaited.next_deadline());
+            let answers = answers.map(|at| self.micros(at));
+            let room = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
+            deadline = deadline.into_iter().chain(answers).chain(room).min();
+        }
         // The clock is looked at only where something goes by it.
         let now = if deadline.is_some() { self.now() } else { 0 };
         if more || self.hub.must_advance(now) {
@@ -149,6 +160,7 @@ impl StoreActor {
         self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
+        self.expire();
         let shown = self.show(&turn);
         if let Some(ledger) = &mut self.ledger {
             let rooms = &mut self.rooms;
@@ -170,6 +182,23 @@ impl StoreActor {
             // What a message wrote in an earlier turn may be durable already.
             ledger.release_due();
         }
+    }
+
+    /// Answers those whose deadline is over before the disk has what they are shown, or has done what they
+    /// asked for.
+    fn expire(&mut self) {
+        if self.awaited.next_deadline().is_some() {
+            self.awaited.expire(environment::now());
+        }
+        let Some(ledger) = &mut self.ledger else { return };
+        if ledger.next_deadline().is_none() {
+            return;
+        }
+        let expired = ledger.take_expired(environment::now());
+        StoreAnswered::give_all(expired.into_iter().map(|mut answered| {
+            answered.fail(&late());
+            answered
+        }));
     }
 
     /// Goes on with messages that wait: those with nothing heavy first, and of each kind one request

@@ -1,6 +1,7 @@
 //! The actors on a journal whose disk does as it is told.
 
 mod asked;
+mod hangs;
 mod jobs;
 mod leases;
 mod poison;
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// A configuration with small limits, whose journal syncs only when it is asked to.
-fn config(durability: Durability) -> Config {
+pub(crate) fn config(durability: Durability) -> Config {
     let mut config = Config::new();
     for (name, value) in [
         ("store.key_bytes_max", "256"),
@@ -44,7 +45,7 @@ fn config(durability: Durability) -> Config {
     config
 }
 
-fn open_with(disk: &FaultyDisk, config: Config) -> Wakeful {
+pub(crate) fn open_with(disk: &FaultyDisk, config: Config) -> Wakeful {
     Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data")).unwrap()
 }
 

@@ -118,6 +118,16 @@ impl FaultyDisk {
 
 #[cfg(test)]
 impl FaultyDisk {
+    /// How many bytes all files may have together, if that is limited.
+    pub(crate) fn space(&self) -> Option<u64> {
+        self.inner.state.lock().faults.space
+    }
+
+    /// Whether no file can be made.
+    pub(crate) fn fail_creates(&self, on: bool) {
+        self.inner.state.lock().faults.fail_creates = on;
+    }
+
     /// Syncs of files wait until released.
     pub(crate) fn hold_syncs(&self, on: bool) {
         self.inner.state.lock().faults.hold_syncs = on;
@@ -161,6 +171,9 @@ impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.inner.state.lock();
         Self::changing(&mut state)?;
+        if state.faults.fail_creates {
+            return Err(FaultyFile::fault("a file that is made"));
+        }
         state.add(path, Content::default());
         drop(state);
         self.file(path)
@@ -191,6 +204,11 @@ impl Disk for FaultyDisk {
         Self::changing(&mut state)?;
         state.sync_dir(dir);
         Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<Option<u64>> {
+        let state = self.inner.state.lock();
+        Ok(state.faults.space.map(|space| space.saturating_sub(state.bytes())))
     }
 
     fn hold(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>> {

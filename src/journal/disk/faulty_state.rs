@@ -148,6 +148,7 @@ pub(super) struct Faults {
     pub(super) changes_left: Option<u64>,
     pub(super) space: Option<u64>,
     pub(super) sync_pause: std::time::Duration,
+    pub(super) fail_creates: bool,
     pub(super) hold_syncs: bool,
     pub(super) syncs_held: u64,
 }

@@ -33,6 +33,8 @@ pub(crate) trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Returns how many bytes new files in a directory may take; `None` where the disk does not report them.
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>>;
     /// Locks a directory until the last clone of the disk that it gives goes, which finds what is
     /// in it whatever becomes of its name; `None` when somebody has it.
     fn hold(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>>;

@@ -74,6 +74,10 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        Ok(Some(free_of(&rustix::fs::statvfs(dir)?)))
+    }
+
     fn hold(&self, path: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
         let dir = File::open(path)?;
         match dir.try_lock() {
@@ -106,6 +110,11 @@ pub(crate) fn warn_if_wide(dir: &Path) {
             );
         }
     }
+}
+
+/// Returns the bytes that users other than root may still write.
+fn free_of(of: &rustix::fs::StatVfs) -> u64 {
+    of.f_bavail.saturating_mul(of.f_frsize)
 }
 
 impl HeldDir {
@@ -150,6 +159,10 @@ impl Disk for HeldDir {
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         self.dir.sync_all()
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<Option<u64>> {
+        Ok(Some(free_of(&rustix::fs::fstatvfs(&self.dir)?)))
     }
 
     fn hold(&self, _: &Path) -> io::Result<Option<Arc<dyn Disk>>> {

@@ -316,7 +316,7 @@ mod tests {
         early.write_all(&open).await.unwrap();
         let mut welcome = [0; PREFACE.len() + 20];
         early.read_exact(&mut welcome).await.unwrap();
-        wakeful.store().send(Halt).await.unwrap();
+        wakeful.store().send(Halt { within: Duration::from_secs(20) }).await.unwrap();
         let mut late = TcpStream::connect(addr).await.unwrap();
         late.write_all(&open).await.unwrap();
         for socket in [&mut early, &mut late] {

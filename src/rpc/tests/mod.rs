@@ -2,6 +2,7 @@
 //! to two servers. On one the things are there that it names, on the other there are as many others; all
 //! numbers are alike, so that the bytes of the answers are compared as they are.
 
+mod disk;
 mod peer;
 mod probes;
 mod world;

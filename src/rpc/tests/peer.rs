@@ -28,7 +28,7 @@ impl Peer {
         let mut peer = Self { socket, received: BytesMut::new(), next_id: 1 };
         let mut out = PREFACE.to_vec();
         let hello = WireHello { client_name: "", server: "" };
-        append(&mut out, Kind::Hello, 0, &hello);
+        append(&mut out, Kind::Hello, 0, 0, &hello);
         peer.socket.write_all(&out).await.unwrap();
         while peer.received.len() < PREFACE.len() {
             peer.more().await;
@@ -45,13 +45,24 @@ impl Peer {
     /// Sends requests with one write; returns the frames up to the last answer, in their order, each
     /// with the place of its request.
     pub(super) async fn ask(&mut self, calls: &[Call]) -> Vec<String> {
+        self.ask_within(0, calls).await
+    }
+
+    /// Sends requests, without waiting for their answers; returns the id of the first.
+    pub(super) async fn send(&mut self, deadline_ms: u32, calls: &[Call]) -> u64 {
         let first = self.next_id;
         let mut out = Vec::new();
         for call in calls {
-            append(&mut out, Kind::Request, self.next_id, &WireCall::from(call));
+            append(&mut out, Kind::Request, self.next_id, deadline_ms, &WireCall::from(call));
             self.next_id += 1;
         }
         self.socket.write_all(&out).await.unwrap();
+        first
+    }
+
+    /// [`ask`](Self::ask), with a deadline unless it is 0.
+    pub(super) async fn ask_within(&mut self, deadline_ms: u32, calls: &[Call]) -> Vec<String> {
+        let first = self.send(deadline_ms, calls).await;
         let (mut frames, mut answered) = (Vec::new(), 0);
         while answered < calls.len() {
             let (header, body) = self.frame().await;
@@ -82,6 +93,6 @@ impl Peer {
     }
 }
 
-fn append<T: Serialize>(out: &mut Vec<u8>, kind: Kind, id: u64, body: &T) {
-    codec::encode_frame(out, kind, id, 0, body, FRAME_BYTES_MAX).unwrap();
+fn append<T: Serialize>(out: &mut Vec<u8>, kind: Kind, id: u64, deadline_ms: u32, body: &T) {
+    codec::encode_frame(out, kind, id, deadline_ms, body, FRAME_BYTES_MAX).unwrap();
 }

@@ -5,10 +5,12 @@ mod backup;
 pub(crate) mod damage;
 pub(crate) mod failure;
 mod formats;
+mod hangs;
 pub(crate) mod kills;
 mod lock;
 mod removed;
 mod restarts;
+mod small_disk;
 mod torture;
 
 use std::future::Future;

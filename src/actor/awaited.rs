@@ -1,0 +1,93 @@
+//! [`Awaited`]: the deadlines of requests that the thread of the snapshots answers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::message::Later;
+use super::withheld::late;
+
+/// Requests about files that want an answer by a deadline, whatever the disk does.
+///
+/// Bounded by those who ask: each has only so many requests in flight.
+#[derive(Default)]
+pub(super) struct Awaited {
+    requests: BTreeMap<(Instant, u64), Weak<Mutex<Option<Later>>>>,
+    /// Number of the next one.
+    next: u64,
+}
+
+impl Awaited {
+    /// Returns what gives the answer, unless [`expire`](Self::expire) has given one before.
+    pub(super) fn add(&mut self, deadline: Option<Instant>, later: Later) -> Later {
+        let Some(deadline) = deadline else { return later };
+        let waiting = Arc::new(Mutex::new(Some(later)));
+        self.requests.insert((deadline, self.next), Arc::downgrade(&waiting));
+        self.next += 1;
+        Box::new(move |reply| {
+            let later = waiting.lock().take();
+            if let Some(later) = later {
+                later(reply);
+            }
+        })
+    }
+
+    /// Returns when the next answer is to be given at the latest.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        while let Some(first) = self.requests.first_entry() {
+            if first.get().strong_count() > 0 {
+                return Some(first.key().0);
+            }
+            first.remove();
+        }
+        None
+    }
+
+    /// Answers those whose deadline is over that the disk did not do it in time.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let Some((_, waiting)) = self.requests.pop_first() else { return };
+            let later = waiting.upgrade().and_then(|waiting| waiting.lock().take());
+            if let Some(later) = later {
+                later(Err(late()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::model::Reply;
+
+    #[test]
+    fn each_has_one_answer_by_its_deadline() {
+        let now = Instant::now();
+        let at = |seconds| Some(now + Duration::from_secs(seconds));
+        let mut awaited = Awaited::default();
+        let (answers, answered) = channel();
+        let mut add = |deadline| {
+            let answers = answers.clone();
+            awaited.add(deadline, Box::new(move |reply| answers.send(reply).unwrap()))
+        };
+        let (late, done, later, never) = (add(at(1)), add(at(2)), add(at(3)), add(None));
+        done(Ok(Reply::EndWatcher));
+        answered.try_recv().unwrap().unwrap();
+        awaited.expire(now + Duration::from_millis(2_500));
+        let refused = answered.try_recv().unwrap().unwrap_err();
+        assert_eq!(refused.code, ErrorCode::DeadlineExceeded);
+        late(Ok(Reply::EndWatcher));
+        assert!(answered.try_recv().is_err());
+        assert_eq!(awaited.next_deadline(), at(3));
+        drop(later);
+        assert_eq!(awaited.next_deadline(), None);
+        never(Ok(Reply::EndWatcher));
+        answered.try_recv().unwrap().unwrap();
+    }
+}
