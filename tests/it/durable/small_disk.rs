@@ -10,7 +10,7 @@ use crate::support::raw::{REPLY, Raw};
 
 const NO_SPACE: u16 = 22;
 
-/// The size of a segment.
+/// The size of a segment, see [`serve_in`].
 const SEGMENT_MIB: usize = 16;
 
 /// A file system of its own, unmounted when dropped.
@@ -47,8 +47,7 @@ impl Drop for Mounted {
 }
 
 fn serve(data: &Path) -> Server {
-    let segment = format!("journal.segment_bytes={SEGMENT_MIB}MiB");
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "error", "--limit", &segment];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
     Server::run_by(wakeful(&[&serve[..], &serve_in(data)].concat()))
 }
 
