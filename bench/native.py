@@ -51,10 +51,10 @@ def open_stream(window_bytes):
     return request(STREAM_OPEN, u32(window_bytes))
 
 
-def watch_key(stream, key):
+def watch_key(stream, key, watch_id=1):
     """Shows puts and deletes of a key from now on."""
     options = b"\x01\x01\x00\x00" + u64(0) + b"\x00"
-    return request(WATCH_ADD, u64(stream) + u64(1) + one_key(key) + u32(0) + options)
+    return request(WATCH_ADD, u64(stream) + u64(watch_id) + one_key(key) + u32(0) + options)
 
 
 def wait_changed(key, timeout_ms):

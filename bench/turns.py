@@ -1,6 +1,7 @@
 """The longest wait of a bystander's get while one connection sends what it may."""
 
 import json
+import socket
 import threading
 import time
 
@@ -9,6 +10,7 @@ from results import median
 from servers import Wakeful, say
 
 LEASE = 7
+WATCH_IDS = 100_000
 
 
 def add_arguments(parser):
@@ -23,16 +25,24 @@ def run(run, options):
         past = fill(server, options.keys)
         loads = {
             "nobody": None,
-            "count_only of all keys": (native.read_range(b"k", count_only=True), 256),
-            "pages of 10,000 keys": (native.read_range(b"k"), 16),
-            "ranges of the past, all keys deleted since": (native.read_range(b"gone", past, 1), 256),
-            "transactions of 1,024 such ranges": (native.txn_of_ranges(1024, b"gone", past, 1), 16),
-            "LeaseTimeToLive of 100,000 keys": (
-                native.request(native.LEASE_TIME_TO_LIVE, native.u64(LEASE)),
-                64,
+            "count_only of all keys": flood(native.read_range(b"k", count_only=True), 256),
+            "pages of 10,000 keys": flood(native.read_range(b"k"), 16),
+            "ranges of the past, all keys deleted since": flood(
+                native.read_range(b"gone", past, 1), 256
             ),
-            "sets of one key": (native.set_key(b"k0000001", b"x" * 64), 4096),
+            "transactions of 1,024 such ranges": flood(
+                native.txn_of_ranges(1024, b"gone", past, 1), 16
+            ),
+            "LeaseTimeToLive of 100,000 keys": flood(
+                native.request(native.LEASE_TIME_TO_LIVE, native.u64(LEASE)), 64
+            ),
+            "sets of one key": flood(native.set_key(b"k0000001", b"x" * 64), 4096),
+            "100,000 sets, then a delete of them in one revision": delete_many,
+            f"sets of a key with {2 * WATCH_IDS:,} watch ids": flood(
+                native.set_key(b"watched", b"x" * 64), 1
+            ),
         }
+        audience = [watch_many(server) for _ in range(2)]
         measured = {name: {"p50": [], "p99": [], "max": []} for name in loads}
         for round_ in range(options.rounds):
             names = list(loads) if round_ % 2 == 0 else list(loads)[::-1]
@@ -41,6 +51,8 @@ def run(run, options):
                 report = beside(run, server, name, loads[name], options)
                 for figure, of in measured[name].items():
                     of.append(report[f"{figure}_us"] / 1000)
+        for peer in audience:
+            peer.socket.shutdown(socket.SHUT_RDWR)
     run.write(
         f"Latency of get, milliseconds, of one connection at {options.rate} gets a second, from when "
         f"each was due, beside one connection that always has as many requests under way as told; "
@@ -75,15 +87,50 @@ def fill(server, keys):
     return revision
 
 
+def flood(body, pipeline):
+    return lambda peer, is_over: peer.flood(body, pipeline, is_over)
+
+
+def delete_many(peer, is_over):
+    """Sets as many keys as one revision may delete, and deletes them, until it is over."""
+    answered = 0
+    while not is_over():
+        for first in range(0, 100_000, 1000):
+            keys = range(first, first + 1000)
+            answered += len(peer.ask(native.set_key(b"mass%06d" % key, b"") for key in keys))
+        answered += len(peer.ask([native.delete(b"mass")]))
+    peer.socket.close()
+    return answered
+
+
+def watch_many(server):
+    """A connection with one stream of very many watch ids of one key, which reads what comes."""
+    peer = native.Connection(server.addr)
+    peer.ask([native.open_stream(0xFFFF_FFFF)])
+    stream = peer.last
+    for first in range(0, WATCH_IDS, 1000):
+        ids = range(first + 1, first + 1001)
+        peer.ask(native.watch_key(stream, b"watched", watch_id) for watch_id in ids)
+    peer.socket.settimeout(None)
+
+    def read():
+        try:
+            while True:
+                peer.answer()
+        except (OSError, native.struct.error):
+            pass  # The connection was closed.
+
+    threading.Thread(target=read, daemon=True).start()
+    return peer
+
+
 def beside(run, server, name, load, options):
     """What the bystander saw."""
     over = threading.Event()
     answered = []
 
     def attack():
-        body, pipeline = load
-        peer = native.Connection(server.addr)
-        answered.append(peer.flood(body, pipeline, over.is_set))
+        answered.append(load(native.Connection(server.addr), over.is_set))
 
     attacker = threading.Thread(target=attack) if load else None
     if attacker:

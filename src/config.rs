@@ -102,7 +102,7 @@ pub struct StoreConfig {
     /// Most operations in one transaction, and most compares.
     pub txn_ops_max: usize,
     /// Most events one revision may hold, and most keys one lease may: what a range delete, a
-    /// transaction or an expiry changes at once, and so the longest that one write holds up others.
+    /// transaction or an expiry changes at once; more than `store.slice_max` of them take several turns.
     pub revision_events_max: usize,
     /// Most bytes one revision may change (keys, values set, and up to 64 bytes for each), and most
     /// that the end of one lease may: one record of the journal, which must fit in a segment.
@@ -112,7 +112,7 @@ pub struct StoreConfig {
     /// Bytes after which a page of a range ends early (with `more` set).
     pub range_bytes_max: usize,
     /// Most keys and events that one request looks at, whether they are there or not: a page ends
-    /// early there, a transaction is refused.
+    /// early there, a transaction is refused, a wait goes on in later turns.
     pub steps_max: usize,
     /// Most leases that exist at once, those made by `set` with a `ttl` included.
     pub leases_max: usize,

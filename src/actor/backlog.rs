@@ -4,14 +4,19 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 use std::vec;
 
 use actix::dev::{MessageResponse, OneshotSender};
 
+use super::kept::answer_bytes;
 use super::message::{Answer, Answers, Done, Requests, StreamRef, Task, Work};
 use super::store::StoreActor;
+use super::withheld::Until;
 use super::{AnswerSink, withheld};
 use crate::auth::Access;
+use crate::config::Durability;
+use crate::error::Error;
 use crate::watch::Owner;
 
 type Sender = Rc<Cell<Option<OneshotSender<Answers>>>>;
@@ -31,6 +36,14 @@ impl Kind {
     }
 }
 
+/// A large write that is not complete: the id of its request, until when its answer is wanted, and the
+/// durability of that.
+pub(super) struct BegunWrite {
+    pub(super) id: u64,
+    pub(super) deadline: Option<Instant>,
+    pub(super) level: Option<Durability>,
+}
+
 /// A message of a connection, as far as it is done.
 pub(super) struct Batch {
     pub(super) owner: Arc<Owner>,
@@ -38,6 +51,8 @@ pub(super) struct Batch {
     pub(super) sink: Arc<dyn AnswerSink>,
     pub(super) restriction: Option<Arc<Access>>,
     pub(super) answers: Vec<Answer>,
+    /// The last request, if it is a large write that is not complete.
+    pub(super) begun: Option<BegunWrite>,
     pub(super) withheld: withheld::Held,
     /// Bytes that the answers keep, and how many they may.
     kept: usize,
@@ -80,6 +95,7 @@ impl Batch {
             kind: Kind::of(&works),
             answers: Vec::with_capacity(works.len()),
             works: works.into_iter(),
+            begun: None,
             sink,
             restriction,
             withheld: withheld::Held::default(),
@@ -91,6 +107,21 @@ impl Batch {
     pub(super) fn note(&mut self, (answer, bytes): (Answer, usize)) {
         self.answers.push(answer);
         self.kept += bytes;
+    }
+
+    /// Adds the answer to the last request, a large write, in the place that was kept for it.
+    pub(super) fn note_begun(
+        &mut self,
+        BegunWrite { id, deadline, .. }: BegunWrite,
+        until: Option<Until>,
+        answer: Result<Done, Error>,
+    ) {
+        self.kept += answer_bytes(&answer);
+        match (until, self.answers.last_mut()) {
+            (None, Some(place)) => *place = Answer::Now(answer),
+            (None, None) => {}
+            (Some(until), _) => self.withheld.push(until, id, deadline, answer),
+        }
     }
 
     /// Whether the answers are as much as may be kept.
@@ -123,6 +154,11 @@ impl Batch {
         }
     }
 
+    /// Returns where its answers are sent from now on.
+    pub(super) fn later(&mut self) -> Later {
+        Later(Rc::clone(self.sender.get_or_insert_default()))
+    }
+
     /// Takes what sends the answers of a message that had to wait.
     pub(super) fn take_sender(&mut self) -> Option<OneshotSender<Answers>> {
         self.sender.take()?.take()
@@ -146,11 +182,38 @@ impl Batch {
 pub(super) struct Backlog {
     light: VecDeque<Batch>,
     heavy: VecDeque<Batch>,
+    /// Messages whose next request waits for the end of a large write, or until all watchers are notified
+    /// of it.
+    held: VecDeque<Batch>,
 }
 
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty()
+        self.light.is_empty() && self.heavy.is_empty() && self.held.is_empty()
+    }
+
+    /// Whether messages wait for the end of a large write, or until all watchers are notified of it.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Makes a message the next of its kind.
+    pub(super) fn push_front(&mut self, batch: Batch) {
+        self.queue(batch.kind).push_front(batch);
+    }
+
+    /// Keeps a message until the end of a large write, and until all watchers are notified of it.
+    pub(super) fn hold(&mut self, mut batch: Batch) -> Later {
+        let later = batch.later();
+        self.held.push_back(batch);
+        later
+    }
+
+    /// Makes the messages that waited for a large write the next of their kinds.
+    pub(super) fn release(&mut self) {
+        while let Some(batch) = self.held.pop_back() {
+            self.push_front(batch);
+        }
     }
 
     /// Whether a new message may be done at once: no other of its kind waits.
@@ -160,7 +223,7 @@ impl Backlog {
 
     /// Has a message wait for its next turn.
     pub(super) fn push(&mut self, mut batch: Batch) -> Later {
-        let later = Later(Rc::clone(batch.sender.get_or_insert_default()));
+        let later = batch.later();
         self.queue(batch.kind).push_back(batch);
         later
     }

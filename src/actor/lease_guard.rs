@@ -7,7 +7,7 @@ use crate::environment::RandomState;
 
 use super::message::Task;
 use crate::auth::{Access, Action};
-use crate::config::auth::{JUDGED_KEYS_MAX, VERDICTS_MAX};
+use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX, VERDICTS_MAX};
 use crate::model::{Blob, LeaseId, Request, TxnOp};
 use crate::store::State;
 
@@ -16,13 +16,20 @@ use crate::store::State;
 /// there.
 ///
 /// A lease may have very many keys. So what came of looking at them is remembered: to look again and
-/// again at the same costs nothing.
+/// again at the same costs nothing. They are judged in slices, see [`judge_some`](Self::judge_some).
 #[derive(Default)]
 pub(super) struct LeaseGuard {
-    /// By the lease, and the address of the access.
-    verdicts: HashMap<(LeaseId, usize), Verdict, RandomState>,
+    verdicts: HashMap<Judged, Verdict, RandomState>,
     /// Those of the request that is being done that were found to be writable.
     passed: Vec<LeaseId>,
+}
+
+/// What is judged: a lease, for an access (by its address) and for reads or writes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Judged {
+    lease: LeaseId,
+    access: usize,
+    writes: bool,
 }
 
 /// What was found of a lease with many keys.
@@ -33,9 +40,11 @@ struct Verdict {
 }
 
 enum Found {
-    /// All keys could be written when this was the last to be bound.
-    Writable(u64),
-    /// This one cannot.
+    /// All keys were permitted when this binding was the last.
+    Permitted(u64),
+    /// The keys up to this one were permitted when that binding was the last.
+    PermittedUpTo(Blob, u64),
+    /// This key is not permitted.
     Denied(Blob),
 }
 
@@ -47,75 +56,132 @@ impl LeaseGuard {
         state: &State,
         task: &Task,
     ) -> Vec<LeaseId> {
-        let (Some(access), Task::Store { request, .. }) = (access, task) else { return Vec::new() };
-        let denied = |id: &LeaseId| !self.is_writable(access, state, *id);
-        let lease = match request {
-            Request::LeaseTimeToLive(id) | Request::LeaseKeys { id, .. } => {
-                let may = |key: &Blob| access.has(Action::Read, key);
-                let readable = access.has_all(Action::Read) || state.lease_keys(*id).all(may);
-                (!readable).then_some(*id)
-            }
-            Request::LeaseKeepAlive(id) | Request::LeaseRevoke(id) => Some(*id).filter(denied),
-            Request::Set(it) if it.lease != 0 => Some(it.lease).filter(denied),
-            Request::Txn(txn) => {
-                let of = |op: &TxnOp| match op {
-                    TxnOp::Set(set) => set.lease,
-                    _ => 0,
-                };
-                let leases = txn.success.iter().chain(&txn.failure).map(of);
-                let mut leases: Vec<LeaseId> = leases.filter(|lease| *lease != 0).collect();
-                leases.sort_unstable();
-                leases.dedup();
-                leases.retain(denied);
-                return leases;
-            }
-            _ => None,
-        };
-        lease.into_iter().collect()
+        let Some(access) = access else { return Vec::new() };
+        let (writes, mut leases) = named(task);
+        leases.retain(|id| !self.is_permitted(access, state, *id, writes));
+        leases
+    }
+
+    /// Judges up to [`JUDGED_AT_ONCE`] keys of the leases that a piece of work names; returns whether the
+    /// verdict on all of them is known.
+    pub(super) fn judge_some(
+        &mut self,
+        access: Option<&Arc<Access>>,
+        state: &State,
+        task: &Task,
+    ) -> bool {
+        let Some(access) = access else { return true };
+        let (writes, leases) = named(task);
+        let mut slice = JUDGED_AT_ONCE;
+        leases.into_iter().all(|id| self.judge(access, state, id, writes, &mut slice).is_some())
     }
 
     /// The request was done. What it bound it was permitted to write, and nobody else did meanwhile.
     pub(super) fn done(&mut self, access: Option<&Arc<Access>>, state: &State) {
         let Some(access) = access else { return };
         for id in self.passed.drain(..) {
-            if let Some(verdict) = self.verdicts.get_mut(&(id, Arc::as_ptr(access).addr()))
+            if let Some(verdict) = self.verdicts.get_mut(&Judged::new(id, access, true))
                 && let Some((_, last_bound)) = state.lease_extent(id)
             {
-                verdict.found = Found::Writable(last_bound);
+                verdict.found = Found::Permitted(last_bound);
             }
         }
     }
 
-    /// Whether all keys of a lease may be written; those of one that is not there may.
-    fn is_writable(&mut self, access: &Arc<Access>, state: &State, id: LeaseId) -> bool {
-        if access.has_all(Action::Write) {
-            return true;
-        }
-        let Some((keys, last_bound)) = state.lease_extent(id) else { return true };
-        let denied = |key: &&Blob| !access.has(Action::Write, key);
-        if keys <= JUDGED_KEYS_MAX {
-            return !state.lease_keys(id).any(|key| denied(&key));
-        }
-        let of = (id, Arc::as_ptr(access).addr());
-        let writable = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
-            Some(Found::Writable(then)) if *then == last_bound => true,
-            Some(Found::Denied(key)) if state.is_bound(key, id) => false,
-            _ => {
-                let found = match state.lease_keys(id).find(denied) {
-                    Some(key) => Found::Denied(key.clone()),
-                    None => Found::Writable(last_bound),
-                };
-                let writable = matches!(found, Found::Writable(_));
-                if self.verdicts.len() >= VERDICTS_MAX {
-                    self.verdicts.clear();
-                }
-                self.verdicts.insert(of, Verdict { _access: Arc::clone(access), found });
-                writable
-            }
-        };
-        if writable {
+    /// Whether all keys of a lease are permitted; those of a lease that does not exist are.
+    fn is_permitted(
+        &mut self,
+        access: &Arc<Access>,
+        state: &State,
+        id: LeaseId,
+        writes: bool,
+    ) -> bool {
+        let permitted = self.judge(access, state, id, writes, &mut { usize::MAX }) == Some(true);
+        let many = state.lease_extent(id).is_some_and(|(keys, _)| keys > JUDGED_KEYS_MAX);
+        if permitted && writes && many {
             self.passed.push(id);
         }
-        writable
+        permitted
+    }
+
+    /// Judges up to `slice` keys of a lease, and subtracts them from `slice`; returns whether all keys of
+    /// the lease are permitted, if that is known then.
+    fn judge(
+        &mut self,
+        access: &Arc<Access>,
+        state: &State,
+        id: LeaseId,
+        writes: bool,
+        slice: &mut usize,
+    ) -> Option<bool> {
+        let action = if writes { Action::Write } else { Action::Read };
+        if access.has_all(action) {
+            return Some(true);
+        }
+        let Some((keys, last_bound)) = state.lease_extent(id) else { return Some(true) };
+        let denied = |key: &&Blob| !access.has(action, key);
+        if keys <= JUDGED_KEYS_MAX {
+            return Some(!state.lease_keys_after(id, &Blob::default()).any(|key| denied(&key)));
+        }
+        let of = Judged::new(id, access, writes);
+        let after = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
+            Some(Found::Permitted(then)) if *then == last_bound => return Some(true),
+            Some(Found::Denied(key)) if state.is_bound(key, id) => return Some(false),
+            Some(Found::PermittedUpTo(key, then)) if *then == last_bound => key.clone(),
+            _ => Blob::default(),
+        };
+        let mut last = None;
+        let mut found = Found::Permitted(last_bound);
+        for key in state.lease_keys_after(id, &after) {
+            if let (0, Some(last)) = (*slice, last) {
+                found = Found::PermittedUpTo(Blob::clone(last), last_bound);
+                break;
+            }
+            *slice = slice.saturating_sub(1);
+            state.count_steps(1);
+            if denied(&key) {
+                found = Found::Denied(key.clone());
+                break;
+            }
+            last = Some(key);
+        }
+        let known = match found {
+            Found::Permitted(_) => Some(true),
+            Found::Denied(_) => Some(false),
+            Found::PermittedUpTo(..) => None,
+        };
+        if self.verdicts.len() >= VERDICTS_MAX {
+            self.verdicts.clear();
+        }
+        self.verdicts.insert(of, Verdict { _access: Arc::clone(access), found });
+        known
+    }
+}
+
+impl Judged {
+    fn new(lease: LeaseId, access: &Arc<Access>, writes: bool) -> Self {
+        Self { lease, access: Arc::as_ptr(access).addr(), writes }
+    }
+}
+
+/// Returns the leases whose keys decide about a piece of work, and whether it writes them.
+fn named(task: &Task) -> (bool, Vec<LeaseId>) {
+    let Task::Store { request, .. } = task else { return (false, Vec::new()) };
+    match request {
+        Request::LeaseTimeToLive(id) | Request::LeaseKeys { id, .. } => (false, vec![*id]),
+        Request::LeaseKeepAlive(id) | Request::LeaseRevoke(id) => (true, vec![*id]),
+        Request::Set(it) if it.lease != 0 => (true, vec![it.lease]),
+        Request::Txn(txn) => {
+            let of = |op: &TxnOp| match op {
+                TxnOp::Set(set) => set.lease,
+                _ => 0,
+            };
+            let leases = txn.success.iter().chain(&txn.failure).map(of);
+            let mut leases: Vec<LeaseId> = leases.filter(|lease| *lease != 0).collect();
+            leases.sort_unstable();
+            leases.dedup();
+            (true, leases)
+        }
+        _ => (false, Vec::new()),
     }
 }

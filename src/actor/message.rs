@@ -128,8 +128,9 @@ pub(crate) enum Done {
     Reply(CallReply),
     /// The wait was answered at once.
     Waited(WaitOutcome),
-    /// The wait's outlet will have its answer.
-    Parked(Handle, Revision),
+    /// The wait's outlet will have its answer. Everything after the revision counts; `None` while the
+    /// wait examines the state.
+    Parked(Handle, Option<Revision>),
     StreamOpened(Handle),
     Watching(Revision),
     WatchCancelled,

@@ -111,7 +111,8 @@ impl Snapshots {
         log: &mut Log,
     ) {
         self.give_up(state, rooms, log);
-        if !matches!(self.step, Step::Idle) || log.failed().is_some() {
+        // While a large write is applied, the state contains a part of it.
+        if !matches!(self.step, Step::Idle) || log.failed().is_some() || state.is_open() {
             return;
         }
         let asked = !self.asked.is_empty();

@@ -12,7 +12,7 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use self::turn::Showing;
+use self::turn::{BegunFor, Showing};
 use super::awaited::Awaited;
 use super::backlog::{Answering, Backlog, Batch};
 use super::clock::{CLOCK_READ_EVERY, Clock};
@@ -29,6 +29,7 @@ use super::withheld::StoreAnswered;
 use super::work::{is_of_disk, on_disk};
 use super::{Outlet, WatchSession};
 use crate::buffered::Buffered;
+use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
@@ -79,6 +80,10 @@ pub struct StoreActor {
     backlog: Backlog,
     /// What is durable and not shown yet, as a turn was too short for all of it.
     showing: Option<Showing>,
+    /// The durability of the answer to the large write that the current request has begun.
+    pub(super) begun: Option<Option<Durability>>,
+    /// The caller of the large write that is being applied; `None` if it is the expiry of a lease.
+    begun_for: Option<BegunFor>,
     turn_max: Duration,
 }
 
@@ -125,6 +130,8 @@ impl StoreActor {
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
             showing: None,
+            begun: None,
+            begun_for: None,
             turn_max,
         };
         actor.draw_lease_ids();
@@ -174,7 +181,7 @@ impl Handler<Requests> for StoreActor {
             self.finish(&turn, ctx);
             return Answering::Now(self.conclude(batch));
         }
-        let later = self.backlog.push(batch);
+        let later = self.put_off(batch);
         self.finish(&turn, ctx);
         Answering::Later(later)
     }
@@ -202,7 +209,19 @@ impl Handler<Execute> for StoreActor {
         let here = Arc::clone(&self.here);
         let options = CallOptions { idempotency, durability };
         let task = Task::Store { options, request };
-        let (done, until) = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
+        if let Task::Store { request, .. } = &task
+            && !self.hub.may_pass(request)
+        {
+            self.finish_write(now);
+        }
+        let worked = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
+        let Some((done, until)) = worked else {
+            let (caller, answered) = oneshot::channel();
+            let level = self.begun.take().flatten();
+            self.begun_for = Some(BegunFor::Local(caller, level, deadline));
+            self.finish(&turn, ctx);
+            return Box::pin(answer_of(answered));
+        };
         self.finish(&turn, ctx);
         let reply = done.and_then(|done| match done {
             Done::Reply(reply) => Ok(reply),
@@ -228,8 +247,9 @@ impl Handler<WaitFor> for StoreActor {
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
         let work = Work { id: 0, deadline: None, task: Task::Wait { request, outlet } };
-        let (done, _) = self.work(now, &here, work, &[]);
+        let worked = self.work(now, &here, work, &[]);
         self.finish(&turn, ctx);
+        let (done, _) = worked.ok_or(StoreError::Cancelled)?;
         match done? {
             Done::Waited(outcome) => Ok(LocalWait::Answered(outcome)),
             Done::Parked(handle, _) => Ok(LocalWait::Parked(ParkedWait { service, handle })),
@@ -311,6 +331,7 @@ impl Handler<Stop> for StoreActor {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         let turn = self.begin();
+        self.finish_write(self.now());
         self.stopping = true;
         for (stream, batch) in self.hub.stop() {
             if let Some(session) = self.hub.party(stream) {

@@ -57,7 +57,10 @@ impl StoreActor {
             writes => writes.is_some(),
         };
         let deadline = work.deadline;
-        let (mut answer, until) = self.work(now, owner, work, before);
+        // The answer to a large write follows at its end, see `deliver`.
+        let Some((mut answer, until)) = self.work(now, owner, work, before) else {
+            return (Answer::Withheld, 0);
+        };
         let bytes = match writes {
             true => answer_bytes(&answer),
             false => admit(&owner.buffered, &mut answer),
@@ -100,28 +103,28 @@ impl StoreActor {
     }
 
     /// Does one piece of work, and tells what its answer waits for; `before` are the answers to
-    /// those before it in the same message.
+    /// those before it in the same message. `None` if it is a large write that is only begun.
     pub(super) fn work(
         &mut self,
         now: Micros,
         owner: &Arc<Owner>,
         work: Work,
         before: &[Answer],
-    ) -> (Result<Done, Error>, Option<Until>) {
+    ) -> Option<(Result<Done, Error>, Option<Until>)> {
         self.requests += 1;
         if self.stopping {
-            return (Err(StoreError::Stopping { resume: None }.into()), None);
+            return Some((Err(StoreError::Stopping { resume: None }.into()), None));
         }
         // By the clock of this moment: what came before in the same message may have taken long.
         if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
-            return (Err(StoreError::DeadlineExceeded.into()), None);
+            return Some((Err(StoreError::DeadlineExceeded.into()), None));
         }
         match work.task {
             Task::Store { options, request } => {
-                let (reply, until) = self.apply(now, owner, options, request);
-                (reply.map(Done::Reply), until)
+                let (reply, until) = self.apply(now, owner, options, request)?;
+                Some((reply.map(Done::Reply), until))
             }
-            task => (self.attend(now, owner, work.deadline, task, before), None),
+            task => Some((self.attend(now, owner, work.deadline, task, before), None)),
         }
     }
 
@@ -170,30 +173,36 @@ impl StoreActor {
         owner: &Owner,
         options: CallOptions,
         request: Request,
-    ) -> (Result<CallReply, Error>, Option<Until>) {
+    ) -> Option<(Result<CallReply, Error>, Option<Until>)> {
         let once = options.idempotency.map(|key| Once { key, share: owner.share });
         let Some(ledger) = &self.ledger else {
-            let reply = self.apply_to_hub(now, once, request);
-            return (reply.map(|reply| CallReply { reply, durability: None }), None);
+            let Some(reply) = self.apply_to_hub(now, once, request) else {
+                self.begun = Some(None);
+                return None;
+            };
+            return Some((reply.map(|reply| CallReply { reply, durability: None }), None));
         };
         if changes(&request)
             && let Err(error) = check_room(&mut ledger.log.get_mut(), self.hub.state(), &request)
         {
-            return (Err(error), None);
+            return Some((Err(error), None));
         }
         let level = ledger.level(options.durability);
         let touches_pending = self.hub.state().touches_pending(&request);
         if let (Some(_), Some(error)) = (ledger.until(level, touches_pending), ledger.failed()) {
-            return (Err(error), None);
+            return Some((Err(error), None));
         }
         let records = self.hub.records().records();
-        let mut reply = self.apply_to_hub(now, once, request);
+        let Some(mut reply) = self.apply_to_hub(now, once, request) else {
+            self.begun = Some(Some(level));
+            return None;
+        };
         let shows_pending = touches_pending || self.hub.records().records() > records;
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
         }
         let until = self.ledger.as_ref().and_then(|it| it.until(level, shows_pending));
-        (reply.map(|reply| CallReply { reply, durability: Some(level) }), until)
+        Some((reply.map(|reply| CallReply { reply, durability: Some(level) }), until))
     }
 
     fn apply_to_hub(
@@ -201,17 +210,16 @@ impl StoreActor {
         now: Micros,
         once: Option<Once>,
         request: Request,
-    ) -> Result<Reply, Error> {
+    ) -> Option<Result<Reply, Error>> {
         let grants = matches!(request, Request::LeaseGrant(_));
         if grants {
             self.draw_lease_ids();
         }
-        let reply = self.hub.apply(now, once, request);
+        let mut reply = self.hub.begin(now, once, request)?;
         if grants {
             self.draw_lease_ids();
         }
-        let mut reply = reply?;
-        if let Reply::Status(status) = &mut reply {
+        if let Ok(Reply::Status(status)) = &mut reply {
             status.store_id = self.store_id;
             status.server_version = env!("CARGO_PKG_VERSION").to_owned();
             status.uptime = environment::since(self.started);
@@ -221,7 +229,7 @@ impl StoreActor {
                 describe(ledger, status);
             }
         }
-        Ok(reply)
+        Some(reply.map_err(Error::from))
     }
 
     /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,

@@ -132,6 +132,9 @@ impl Default for AuthConfig {
 /// A lease with no more keys than this is looked at anew each time somebody uses it.
 pub(crate) const JUDGED_KEYS_MAX: usize = 64;
 
+/// Keys of a larger lease that are judged in one turn.
+pub(crate) const JUDGED_AT_ONCE: usize = 2_048;
+
 /// Most of the others of which it is remembered what somebody may do with them.
 pub(crate) const VERDICTS_MAX: usize = 4_096;
 

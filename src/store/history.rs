@@ -116,7 +116,7 @@ impl History {
     }
 
     /// The number that the next event will get.
-    pub(super) fn applied_end(&self) -> Seq {
+    pub(crate) fn applied_end(&self) -> Seq {
         self.base + self.entries.len() as u64
     }
 
@@ -287,7 +287,7 @@ impl History {
     }
 
     /// The event with this number, shown or not, as long as it takes room.
-    pub(super) fn entry(&self, seq: Seq) -> Option<&Entry> {
+    pub(crate) fn entry(&self, seq: Seq) -> Option<&Entry> {
         self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 

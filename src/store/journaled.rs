@@ -20,6 +20,22 @@ pub(crate) struct Mark {
     pub(crate) revision: Revision,
 }
 
+/// The first changes of a record that is made in slices, encoded.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    pub(super) changes: u32,
+    of_lease: bool,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Encoded {
+    pub(super) fn add(&mut self, change: &Change) {
+        self.changes += 1;
+        self.of_lease |= change.is_of_lease();
+        change.encode(&mut self.bytes);
+    }
+}
+
 impl State {
     /// Whether changes are told, and shown only when [`settle`](Self::settle) says that they are
     /// durable. Otherwise they are shown at once.
@@ -68,20 +84,30 @@ impl State {
 
     /// Appends the record of what the last request changed to `out`; false if it changed nothing.
     pub(crate) fn take_record(&mut self, now: Micros, out: &mut Vec<u8>) -> bool {
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.encoded.changes == 0 {
             return false;
         }
         self.records += 1;
-        if self.changes.iter().any(Change::is_of_lease) {
+        if self.encoded.of_lease || self.changes.iter().any(Change::is_of_lease) {
             self.leases_changed = self.records;
         }
         out.extend_from_slice(&STORE_RECORD);
-        let changes = self.changes.len() as u32;
+        let changes = self.encoded.changes + self.changes.len() as u32;
         record::encode(&Head { time: now, revision: self.revision, changes }, out);
+        if self.encoded.changes > 0 {
+            out.extend_from_slice(&std::mem::take(&mut self.encoded).bytes);
+        }
         for change in self.changes.drain(..) {
             change.encode(out);
         }
         true
+    }
+
+    /// Encodes what a large write has changed so far, so that not all of it is left to its end.
+    pub(super) fn encode_changes(&mut self) {
+        for change in self.changes.drain(..) {
+            self.encoded.add(&change);
+        }
     }
 
     /// Whether the answer to `request` may show something that is not durable yet.
@@ -114,7 +140,14 @@ impl State {
 
     fn is_key_pending(&self, key: &[u8]) -> bool {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
-        record.is_some_and(|record| self.history.is_pending(&record.trail))
+        record.is_some_and(|record| {
+            if !self.is_open() {
+                return self.history.is_pending(&record.trail);
+            }
+            // Events of the large write are not visible to any read.
+            let (first, _) = self.history.first_after(&record.trail, self.visible);
+            self.history.entry(first).is_some_and(|it| it.event.revision() <= self.revision)
+        })
     }
 
     fn is_page_pending(&self, page: &RangeRequest) -> bool {

@@ -5,13 +5,15 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use super::change::Change;
+use super::idempotency::Once;
+use super::large::WriteRest;
 use super::lease_keys::LeaseKeys;
 use super::room::Demand;
 use super::{Micros, State, Steps, StoreError};
 use crate::config::record::DELETE_BYTES;
 use crate::model::{
     Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
-    LeaseReply, LeaseTimeToLiveReply, SetRequest,
+    LeaseReply, LeaseTimeToLiveReply, Reply, SetRequest,
 };
 
 #[derive(Debug)]
@@ -325,10 +327,18 @@ impl State {
         Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
     }
 
-    pub(super) fn lease_revoke(&mut self, id: LeaseId) -> Result<DeleteReply, StoreError> {
+    /// Begins to end a lease; returns the reply if that is done.
+    pub(super) fn lease_revoke(
+        &mut self,
+        now: Micros,
+        once: Option<(Once, u64)>,
+        id: LeaseId,
+    ) -> Result<Option<Reply>, StoreError> {
         self.lease(id)?;
-        let deleted = self.end_lease(id) as u64;
-        Ok(DeleteReply { revision: self.revision, deleted, previous: Vec::new() })
+        let deleted = self.end_lease(now, once, id).map(|deleted| deleted as u64);
+        let revision = self.revision;
+        let reply = |deleted| DeleteReply { revision, deleted, previous: Vec::new() };
+        Ok(deleted.map(|deleted| Reply::LeaseRevoke(reply(deleted))))
     }
 
     pub(super) fn lease_time_to_live(
@@ -373,8 +383,18 @@ impl State {
     }
 
     /// The keys of a lease, in order; none of one that does not exist.
+    #[cfg(test)]
     pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
-        let slots = self.leases.get(id).map(|lease| lease.keys.in_order(&self.keys));
+        self.lease_keys_after(id, &Blob::default())
+    }
+
+    /// The keys of a lease above `after`, in order; none of one that does not exist.
+    pub(crate) fn lease_keys_after(
+        &self,
+        id: LeaseId,
+        after: &Blob,
+    ) -> impl Iterator<Item = &Blob> + use<'_> {
+        let slots = self.leases.get(id).map(|lease| lease.keys.after(after, &self.keys));
         let keys = slots.into_iter().flatten();
         keys.filter_map(|slot| self.keys.record(slot).map(|record| &record.key))
     }
@@ -402,25 +422,42 @@ impl State {
         Ok(LeaseListReply { revision: self.revision, leases, more })
     }
 
-    /// Deletes the keys of a lease in one revision, and the lease; tells how many keys.
-    fn end_lease(&mut self, id: LeaseId) -> usize {
-        let Some(lease) = self.leases.remove(id) else { return 0 };
+    /// Deletes the keys of a lease in one revision, and the lease. Returns how many keys, or `None` if the
+    /// write is large and only begun.
+    fn end_lease(&mut self, now: Micros, once: Option<(Once, u64)>, id: LeaseId) -> Option<usize> {
+        let Some(lease) = self.leases.remove(id) else { return Some(0) };
         self.note(|| Change::LeaseEnded { id });
+        if self.is_long(lease.keys.len()) {
+            self.open(now, once, WriteRest::Lease { keys: lease.keys, deleted: 0 });
+            return None;
+        }
         let slots: Vec<u32> = lease.keys.in_order(&self.keys).collect();
         let deleted = self.write(|state, revision| {
             Ok(slots.iter().filter_map(|slot| state.delete_slot(revision, *slot)).count())
         });
-        deleted.unwrap_or(0)
+        Some(deleted.unwrap_or(0))
     }
 
-    /// Ends one lease whose time is over, in one revision; tells how many keys that deleted.
-    /// `None` when no lease is due.
-    pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
+    /// Ends one lease whose time is over, in one revision. Returns how many keys that deleted, 0 if the
+    /// write is large and only begun. `None` when no lease is due.
+    pub(crate) fn begin_to_expire(&mut self, now: Micros) -> Option<usize> {
         let id = self.leases.due(now)?;
-        Some(self.end_lease(id))
+        Some(self.end_lease(now, None, id).unwrap_or(0))
     }
 
-    /// When [`expire_one`](Self::expire_one) has something to do next.
+    /// [`begin_to_expire`](Self::begin_to_expire), to its end.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
+        let mut deleted = self.begin_to_expire(now)?;
+        while self.is_open() {
+            if let Some(Ok(Reply::LeaseRevoke(reply))) = self.go_on(self.config.slice_max) {
+                deleted = reply.deleted as usize;
+            }
+        }
+        Some(deleted)
+    }
+
+    /// When [`begin_to_expire`](Self::begin_to_expire) has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
         self.leases.next_deadline()
     }

@@ -64,6 +64,17 @@ impl LeaseKeys {
         }
     }
 
+    /// Removes and returns the first `count` slots in the order of their keys; all, if they are few.
+    pub(super) fn take_first(&mut self, count: usize, keys: &Keyspace) -> Vec<u32> {
+        match self {
+            Self::Few(_) => std::mem::take(self).in_order(keys).collect(),
+            Self::Many(slots) => {
+                let first = std::iter::from_fn(|| slots.pop_first());
+                first.take(count).map(|(_, slot)| slot).collect()
+            }
+        }
+    }
+
     /// The slots, in the order of their keys.
     pub(super) fn in_order(&self, keys: &Keyspace) -> impl Iterator<Item = u32> {
         self.after(&Blob::default(), keys)

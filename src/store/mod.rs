@@ -21,6 +21,8 @@
 //!   version before it, so compaction never has to keep a version.
 //! - `warm` looks up the keys of one batch side by side, because each look-up alone is a chain of
 //!   cache misses. `spare` keeps a few recently freed versions for sets to reuse.
+//! - A write of more than `store.slice_max` events is applied in slices (`large`). Its events are
+//!   applied and not visible, as those that wait for the journal are, until the last one is there.
 //! - Anything that could take long is sliced (`store.slice_max`): mass expiry, freeing compacted
 //!   memory, searching the history for a wait, freeing a stream. The store offers slices and
 //!   steps, and the actor measures turns and yields between them (`pace`).
@@ -36,6 +38,7 @@ mod history;
 mod idempotency;
 mod journaled;
 mod keyspace;
+mod large;
 mod lease;
 mod lease_keys;
 mod order;

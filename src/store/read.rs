@@ -8,8 +8,7 @@ use super::order::{Bounds, Found};
 use super::{Seq, State, Steps, StoreError};
 use crate::config::record::key_value_bytes_max;
 use crate::model::{
-    Blob, EventKind, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply,
-    RangeRequest, Revision,
+    Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };
 
 /// A key that a walk looks at.
@@ -76,12 +75,16 @@ impl State {
         }
         self.check_key(request.key.len())?;
         let record = self.keys.find(&request.key).and_then(|slot| self.keys.record(slot));
-        let kv = if request.revision == 0 {
+        let kv = if request.revision == 0 && !self.is_open() {
             record.and_then(|record| record.current.as_ref())
         } else {
-            self.check_readable(request.revision)?;
+            if request.revision != 0 {
+                self.check_readable(request.revision)?;
+            }
+            // A large write becomes visible as a whole.
+            let revision = if request.revision == 0 { self.revision } else { request.revision };
             record.and_then(|record| {
-                let (kv, taken) = self.at(record, request.revision);
+                let (kv, taken) = self.at(record, revision);
                 steps.take(taken);
                 kv
             })
@@ -254,23 +257,11 @@ impl State {
         self.shown_in(self.keys.find(key)?).0
     }
 
-    /// How many keys of `range` are shown to exist; `None` if more than `steps` pending events would
-    /// have to be looked at.
-    pub(crate) fn count_visible(&self, range: &KeyRange, steps: &mut Steps) -> Option<usize> {
-        let pending = self.history.pending();
-        steps.take(pending.len());
-        if steps.are_used_up() {
-            return None;
-        }
-        let (live, taken) = self.keys.count_live(&range.bounds());
-        steps.take(taken);
-        let (mut deleted, mut created) = (0, 0);
-        for event in pending.filter(|event| range.contains(&event.kv.key)) {
-            deleted += usize::from(event.kind() == EventKind::Delete);
-            created += usize::from(event.is_creation());
-        }
-        let live = usize::try_from(live).unwrap_or(usize::MAX);
-        Some(live.saturating_add(deleted).saturating_sub(created))
+    /// Counts the keys of `range` that exist, shown or not.
+    pub(crate) fn count_applied(&self, range: &KeyRange) -> u64 {
+        let (count, steps) = self.keys.count_live(&range.bounds());
+        self.count_steps(steps);
+        count
     }
 
     /// The key as it is now.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{State, Steps, StoreError};
 use crate::config::StoreConfig;
 use crate::config::record::{DELETE_BYTES, PUT_BYTES};
-use crate::model::{DeleteRequest, LeaseId, RangeRequest, SetRequest, TxnOp};
+use crate::model::{DeleteRequest, KeyRange, LeaseId, RangeRequest, SetRequest, TxnOp};
 
 /// What a write and its reply need room for.
 #[derive(Debug, Default)]
@@ -129,14 +129,25 @@ impl State {
     /// Counts no further than to one key too many.
     pub(super) fn demand_of_delete(&self, request: &DeleteRequest) -> Demand {
         let mut demand = Demand::default();
-        for slot in self.slots_in(&request.range).take(self.config.revision_events_max + 1) {
-            let record = self.keys.record(slot);
+        // Records are read only if the reply has room for them: a walk over the keys alone is cheaper.
+        let replied = if request.return_previous { self.config.range_keys_max + 1 } else { 0 };
+        let mut add = |key_bytes: usize, slot: u32| {
             demand.events += 1;
-            demand.record_bytes += DELETE_BYTES + record.map_or(0, |record| record.key.len());
-            if request.return_previous {
-                let kv = record.and_then(|record| record.current.as_ref());
+            demand.record_bytes += DELETE_BYTES + key_bytes;
+            if demand.reply_keys < replied {
+                let kv = self.keys.record(slot).and_then(|record| record.current.as_ref());
                 demand.reply_keys += 1;
                 demand.reply_bytes += kv.map_or(0, |kv| kv.bytes());
+            }
+        };
+        match &request.range {
+            KeyRange::Key(key) => {
+                self.slots_in(&request.range).for_each(|slot| add(key.len(), slot));
+            }
+            range => {
+                let found = self.keys.live_within(range.bounds());
+                let found = found.take(self.config.revision_events_max + 1);
+                found.for_each(|found| add(found.key.len(), found.slot));
             }
         }
         demand

@@ -8,7 +8,7 @@
 use super::change::{Change, Head, STORE_RECORD};
 use super::history::{History, Seq};
 use super::idempotency::{Once, Place};
-use super::journaled::change_of;
+use super::journaled::{Encoded, change_of};
 use super::{Micros, State};
 use crate::journal::Batch;
 use crate::model::Revision;
@@ -40,6 +40,8 @@ pub(crate) struct Snapshot {
     phase: Phase,
     /// The end of history in it.
     history_end: Seq,
+    /// The events so far of a revision that takes several slices: each revision is one record.
+    events: Encoded,
     /// Replies with a higher number were remembered later.
     last_reply: u64,
 }
@@ -69,6 +71,7 @@ impl State {
             oldest: self.history.oldest(),
             phase: Phase::Begin,
             history_end: self.history.applied_end(),
+            events: Encoded::default(),
             last_reply: self.remembered.last(),
         }
     }
@@ -163,10 +166,10 @@ impl State {
         if at < end { Phase::Keys(at) } else { Phase::History(self.history.pinned()) }
     }
 
-    /// Whole revisions, each a record as the log has it.
+    /// Appends revisions, each as one record like that of the log. A large one takes several slices.
     fn tell_history(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         from: Seq,
         slice: usize,
         out: &mut Batch,
@@ -174,19 +177,18 @@ impl State {
         let (mut at, mut bytes) = (from, 0);
         let stop = from + slice as Seq;
         while at < snapshot.history_end && at < stop && bytes < SLICE_BYTES_MAX {
-            let Some(revision) = self.history.entry(at).map(|it| it.event.revision()) else {
-                break;
-            };
-            let mut changes = Vec::new();
-            while at < snapshot.history_end
-                && let Some(entry) = self.history.entry(at)
-                && entry.event.revision() == revision
-            {
-                bytes += entry.event.kv.bytes();
-                changes.push(change_of(&entry.event));
-                at += 1;
+            let Some(entry) = self.history.entry(at) else { break };
+            let revision = entry.event.revision();
+            bytes += entry.event.kv.bytes();
+            snapshot.events.add(&change_of(&entry.event));
+            at += 1;
+            let next = self.history.entry(at).filter(|_| at < snapshot.history_end);
+            if next.is_none_or(|next| next.event.revision() != revision) {
+                let Encoded { changes, bytes, .. } = std::mem::take(&mut snapshot.events);
+                push(out, Head { time: snapshot.time, revision, changes }, |out| {
+                    out.extend_from_slice(&bytes);
+                });
             }
-            snapshot.push(out, revision, &changes);
         }
         if at < snapshot.history_end && at > from {
             self.history.pin(Some(at));
@@ -215,7 +217,8 @@ impl State {
                 let (fingerprint, reply) = (kept.fingerprint, kept.reply.clone());
                 let once = Once { key, share: kept.share };
                 let change = Change::Remembered { once, fingerprint, reply };
-                Snapshot { time: place.0, ..*snapshot }.push(out, snapshot.revision, &[change]);
+                let head = Head { time: place.0, revision: snapshot.revision, changes: 1 };
+                push(out, head, |out| change.encode(out));
             }
         }
         Phase::Done
@@ -260,11 +263,16 @@ impl Snapshot {
     }
 
     fn push(&self, out: &mut Batch, revision: Revision, changes: &[Change]) {
-        out.push_if(|out| {
-            out.extend_from_slice(&STORE_RECORD);
-            record::encode(&Head { time: self.time, revision, changes: changes.len() as u32 }, out);
-            changes.iter().for_each(|change| change.encode(out));
-            true
-        });
+        let head = Head { time: self.time, revision, changes: changes.len() as u32 };
+        push(out, head, |out| changes.iter().for_each(|change| change.encode(out)));
     }
+}
+
+fn push(out: &mut Batch, head: Head, encode: impl FnOnce(&mut Vec<u8>)) {
+    out.push_if(|out| {
+        out.extend_from_slice(&STORE_RECORD);
+        record::encode(&head, out);
+        encode(out);
+        true
+    });
 }

@@ -7,8 +7,9 @@ use super::change::Change;
 use super::fingerprint::fingerprint;
 use super::history::History;
 use super::idempotency::{Once, Remembered};
-use super::journaled::change_of;
+use super::journaled::{Encoded, change_of};
 use super::keyspace::Keyspace;
+use super::large::{Deleting, LargeWrite, WriteRest};
 use super::lease::{Leases, micros};
 use super::spare::Spare;
 use super::{Micros, Seq, Steps, StoreError};
@@ -32,8 +33,11 @@ pub(crate) struct State {
     spare: Spare,
     /// Changes are told, and shown when they are durable.
     pub(super) journaled: bool,
-    /// What the request at hand has changed.
+    /// What the current request has changed, and what of it is encoded already.
     pub(super) changes: Vec<Change>,
+    pub(super) encoded: Encoded,
+    /// The write that is being applied in slices.
+    pub(super) open: Option<Box<LargeWrite>>,
     /// Records taken, and how many of them are shown.
     pub(super) records: u64,
     pub(super) settled: u64,
@@ -61,6 +65,8 @@ impl State {
             spare: Spare::default(),
             journaled: false,
             changes: Vec::new(),
+            encoded: Encoded::default(),
+            open: None,
             records: 0,
             settled: 0,
             leases_changed: 0,
@@ -88,13 +94,33 @@ impl State {
     }
 
     /// Does `request`, at most once under one idempotency key. New events are in the history.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn apply(
         &mut self,
         now: Micros,
         once: Option<Once>,
         request: Request,
     ) -> Result<Reply, StoreError> {
-        let Some(once) = once else { return self.apply_anew(now, request) };
+        if let Some(reply) = self.begin(now, once, request)? {
+            return Ok(reply);
+        }
+        loop {
+            if let Some(reply) = self.go_on(self.config.slice_max) {
+                return reply;
+            }
+        }
+    }
+
+    /// Executes `request`, at most once under one idempotency key. A write of very many events is only
+    /// begun, without a reply, for [`go_on`](Self::go_on); until its end, the only request allowed is a
+    /// [`Get`](Request::Get).
+    pub(crate) fn begin(
+        &mut self,
+        now: Micros,
+        once: Option<Once>,
+        request: Request,
+    ) -> Result<Option<Reply>, StoreError> {
+        let Some(once) = once else { return self.begin_anew(now, None, request) };
         if !request.is_write() {
             let message = "only writes take an idempotency key; send this request without one";
             return Err(StoreError::InvalidArgument(message.to_owned()));
@@ -102,18 +128,29 @@ impl State {
         self.remembered.forget(now, &self.config);
         let fingerprint = fingerprint(&request);
         if let Some(reply) = self.remembered.recall(once.key, fingerprint)? {
-            return Ok(reply);
+            return Ok(Some(reply));
         }
-        let reply = self.apply_anew(now, request)?;
-        self.note(|| Change::Remembered { once, fingerprint, reply: reply.clone() });
-        self.remembered.remember(now, once, fingerprint, reply.clone());
-        self.remembered.forget(now, &self.config);
+        let reply = self.begin_anew(now, Some((once, fingerprint)), request)?;
+        if let Some(reply) = &reply {
+            self.remember(now, once, fingerprint, reply);
+        }
         Ok(reply)
     }
 
-    fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, StoreError> {
+    pub(super) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: &Reply) {
+        self.note(|| Change::Remembered { once, fingerprint, reply: reply.clone() });
+        self.remembered.remember(now, once, fingerprint, reply.clone());
+        self.remembered.forget(now, &self.config);
+    }
+
+    fn begin_anew(
+        &mut self,
+        now: Micros,
+        once: Option<(Once, u64)>,
+        request: Request,
+    ) -> Result<Option<Reply>, StoreError> {
         let mut steps = self.steps();
-        let reply = self.do_anew(now, request, &mut steps);
+        let reply = self.do_anew(now, once, request, &mut steps);
         self.count_steps(steps.taken());
         reply
     }
@@ -121,10 +158,11 @@ impl State {
     fn do_anew(
         &mut self,
         now: Micros,
+        once: Option<(Once, u64)>,
         request: Request,
         steps: &mut Steps,
-    ) -> Result<Reply, StoreError> {
-        match request {
+    ) -> Result<Option<Reply>, StoreError> {
+        let reply = match request {
             Request::Job(_) => {
                 let message = "a request to the queue came to the store";
                 Err(StoreError::InvalidArgument(message.to_owned()))
@@ -146,16 +184,20 @@ impl State {
             }
             Request::Delete(request) => {
                 self.check_delete(&request)?;
-                self.check_room(&self.demand_of_delete(&request))?;
-                self.write(|state, revision| Ok(state.delete(revision, &request)))
-                    .map(Reply::Delete)
+                let demand = self.demand_of_delete(&request);
+                self.check_room(&demand)?;
+                if self.is_long(demand.events) {
+                    self.open(now, once, WriteRest::Delete(Deleting::new(request)));
+                    return Ok(None);
+                }
+                self.write(|state, revision| Ok(state.delete(revision, request))).map(Reply::Delete)
             }
-            Request::Txn(request) => self.txn(now, request, steps).map(Reply::Txn),
+            Request::Txn(request) => return self.txn(now, once, request, steps),
             Request::LeaseGrant(request) => self.lease_grant(now, &request).map(Reply::LeaseGrant),
             Request::LeaseKeepAlive(id) => {
                 self.lease_keep_alive(now, id).map(Reply::LeaseKeepAlive)
             }
-            Request::LeaseRevoke(id) => self.lease_revoke(id).map(Reply::LeaseRevoke),
+            Request::LeaseRevoke(id) => return self.lease_revoke(now, once, id),
             Request::LeaseTimeToLive(id) => {
                 self.lease_time_to_live(now, id, steps).map(Reply::LeaseTimeToLive)
             }
@@ -177,7 +219,8 @@ impl State {
             | Request::Gauges => {
                 Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
             }
-        }
+        };
+        reply.map(Some)
     }
 
     /// Runs `change` at the next revision, which becomes the current one if it made an event.
@@ -188,15 +231,20 @@ impl State {
         let (revision, before) = (self.revision + 1, self.history.applied_end());
         let result = change(self, revision);
         if self.history.applied_end() > before {
-            self.revision = revision;
-            if !self.journaled {
-                self.visible = revision;
-                self.history.show(revision);
-            }
-            self.keep_history_short();
-            self.reclaim(self.config.slice_max);
+            self.close(revision);
         }
         result
+    }
+
+    /// Makes `revision` the current one, with all of its events.
+    pub(super) fn close(&mut self, revision: Revision) {
+        self.revision = revision;
+        if !self.journaled {
+            self.visible = revision;
+            self.history.show(revision);
+        }
+        self.keep_history_short();
+        self.reclaim(self.config.slice_max);
     }
 
     /// Gives up what the limits leave no room for; nothing that is not shown yet.
@@ -308,20 +356,11 @@ impl State {
     }
 
     /// Deletes the keys of a range that was checked, at `revision`.
-    pub(super) fn delete(&mut self, revision: Revision, request: &DeleteRequest) -> DeleteReply {
+    pub(super) fn delete(&mut self, revision: Revision, request: DeleteRequest) -> DeleteReply {
         let before = self.history.applied_end();
-        let slots: Vec<u32> = self.slots_in(&request.range).collect();
-        let mut reply = DeleteReply { revision, deleted: 0, previous: Vec::new() };
-        for slot in slots {
-            if let Some(kv) = self.delete_slot(revision, slot) {
-                reply.deleted += 1;
-                if request.return_previous {
-                    reply.previous.push(kv);
-                }
-            }
-        }
-        reply.revision = self.shown_revision(revision, before);
-        reply
+        let mut deleting = Deleting::new(request);
+        self.delete_some(revision, &mut deleting, &mut { usize::MAX });
+        deleting.into_reply(self.shown_revision(revision, before))
     }
 
     pub(super) fn delete_slot(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {

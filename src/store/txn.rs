@@ -3,31 +3,35 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use super::idempotency::Once;
+use super::large::{Ops, WriteRest};
 use super::read::PageRoom;
 use super::{Micros, State, Steps, StoreError};
 use crate::model::{
-    Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
-    TxnRequest,
+    Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnRequest,
 };
 
 impl State {
     pub(super) fn txn(
         &mut self,
         now: Micros,
+        once: Option<(Once, u64)>,
         request: TxnRequest,
         steps: &mut Steps,
-    ) -> Result<TxnReply, StoreError> {
+    ) -> Result<Option<Reply>, StoreError> {
         self.check_txn(&request)?;
         let succeeded = self.holds(&request.compares, steps)?;
         let ops = if succeeded { request.success } else { request.failure };
         let demand = self.check_ops_room(&ops, steps)?;
         let mut room = self.txn_page_room();
         room.take(demand.reply_keys, demand.reply_bytes);
-        let mut results: Vec<Reply> = self.write(|state, revision| {
-            ops.into_iter().map(|op| state.run_op(now, revision, op, &mut room)).collect()
-        })?;
-        show_revision(&mut results, self.revision);
-        Ok(TxnReply { revision: self.revision, succeeded, results })
+        let mut ops = Ops::new(succeeded, ops, room);
+        if self.is_long(demand.events) {
+            self.open(now, once, WriteRest::Txn(ops));
+            return Ok(None);
+        }
+        self.write(|state, revision| state.run_ops(now, revision, &mut ops, &mut { usize::MAX }))?;
+        Ok(Some(Reply::Txn(ops.into_reply(self.revision))))
     }
 
     /// Everything about a transaction that does not depend on the room left; both lists.
@@ -62,7 +66,7 @@ impl State {
         }
     }
 
-    fn run_op(
+    pub(super) fn run_op(
         &mut self,
         now: Micros,
         revision: Revision,
@@ -76,7 +80,7 @@ impl State {
                 let slot = self.keys.find(&set.key);
                 self.set(now, revision, set, slot).map(Reply::Set)
             }
-            TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, &delete))),
+            TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, delete))),
             TxnOp::Get(get) => self.get(&get, &mut steps).map(Reply::Get),
             TxnOp::Range(range) => self.range(&range, room, &mut steps).map(Reply::Range),
         }
@@ -152,17 +156,4 @@ fn check_once(ops: &[TxnOp]) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// Every result of one transaction shows the revision it made.
-fn show_revision(results: &mut [Reply], revision: Revision) {
-    for result in results {
-        match result {
-            Reply::Set(reply) => reply.revision = revision,
-            Reply::Get(reply) => reply.revision = revision,
-            Reply::Range(reply) => reply.revision = revision,
-            Reply::Delete(reply) => reply.revision = revision,
-            _ => {}
-        }
-    }
 }

@@ -13,18 +13,17 @@ use crate::environment::RandomState;
 use slab::Slab;
 
 use super::batch::Batch;
+use super::notices::Notices;
 use super::paused::PausedStreams;
 use super::places::Places;
 use super::registry::Registry;
 use super::stream::Stream;
-use super::watcher::{Handle, Owner, Role, Watcher};
+use super::watcher::{Count, Events, Handle, Owner, Role, Search, Watcher};
 use crate::buffered::{Buffered, Charge};
 use crate::config::WatchConfig;
 use crate::journal::Batch as Records;
-use crate::model::{
-    Reply, Request, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply,
-};
-use crate::store::{Mark, Micros, Once, Seq, State, StoreError};
+use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
+use crate::store::{Mark, Micros, Seq, State, StoreError};
 
 /// The store and its watchers; `P` is whatever the caller reaches a waiting party by.
 #[derive(Debug)]
@@ -45,12 +44,18 @@ pub(crate) struct Hub<P> {
     /// Waits that still search the history, and whose turn it is: the first from there on.
     pub(super) searching: BTreeSet<u32>,
     pub(super) search_turn: u32,
+    /// Keys and events that a wait examines before it is parked.
+    pub(super) looks_max: usize,
     /// Streams that have something to show and a consumer who is ready for it.
     pub(super) touched: VecDeque<Handle>,
     pub(super) paused: PausedStreams,
     pub(super) answers: Vec<Answer<P>>,
-    /// Watchers of the event at hand; kept for its room.
-    scratch: Vec<u32>,
+    /// Events of which not all watchers are notified yet.
+    pub(super) notices: Notices,
+    /// Replies to writes that were begun and are complete.
+    pub(super) finished: VecDeque<Result<Reply, StoreError>>,
+    /// The write being applied is the expiry of a lease, which has no caller.
+    pub(super) expiring: bool,
     /// What was changed and is not yet handed to the journal; nothing without one.
     records: Records,
 }
@@ -64,6 +69,7 @@ pub(crate) struct Answer<P> {
 
 impl<P> Hub<P> {
     pub(crate) fn new(state: State, config: WatchConfig) -> Self {
+        let looks_max = state.config().steps_max;
         Self {
             state,
             config,
@@ -77,10 +83,13 @@ impl<P> Hub<P> {
             owners: HashMap::default(),
             searching: BTreeSet::new(),
             search_turn: 0,
+            looks_max,
             touched: VecDeque::new(),
             paused: PausedStreams::default(),
             answers: Vec::new(),
-            scratch: Vec::new(),
+            notices: Notices::default(),
+            finished: VecDeque::new(),
+            expiring: false,
             records: Records::new(),
         }
     }
@@ -99,41 +108,30 @@ impl<P> Hub<P> {
         self.state.warm(keys, writes);
     }
 
-    /// Does `request`; whoever waits for what it changed has it in the answers or batches.
-    pub(crate) fn apply(
-        &mut self,
-        now: Micros,
-        once: Option<Once>,
-        request: Request,
-    ) -> Result<Reply, StoreError> {
-        match (once, request) {
-            (None, Request::Status) => Ok(Reply::Status(Box::new(self.status()))),
-            (None, Request::Watchers { after, limit }) => {
-                self.list(after, limit).map(Reply::Watchers)
-            }
-            (None, Request::EndWatcher(id)) => self.end(id).map(|()| Reply::EndWatcher),
-            // With a key, the state refuses whatever is no write.
-            (once, request) => {
-                let before = self.state.history().end();
-                let reply = self.state.apply(now, once, request);
-                self.record(now);
-                self.notify(before);
-                reply
-            }
-        }
-    }
-
     /// Does what is due, at most about `slice_max` pieces of it.
     pub(crate) fn advance(&mut self, now: Micros) {
         let slice = self.state.config().slice_max;
-        let mut work = 0;
+        self.state.reclaim(slice);
+        let (mut work, mut watchers) = (0, slice);
+        if self.state.is_open() {
+            self.go_on(now, slice);
+            work = slice;
+        }
         // One lease at a time: with a short history, the next might compact what the last did.
-        while work < slice {
+        while work < slice && self.notify_within(&mut watchers) {
             let before = self.state.history().end();
-            let Some(deleted) = self.state.expire_one(now) else { break };
+            let Some(deleted) = self.state.begin_to_expire(now) else { break };
+            if self.state.is_open() {
+                self.expiring = true;
+                break;
+            }
             self.record(now);
-            self.notify(before);
+            self.begin_to_notify(before);
             work += 1 + deleted;
+        }
+        // Deadlines and searches claim to have considered everything up to the visible revision.
+        if !self.notify_within(&mut watchers) {
+            return;
         }
         for _ in 0..slice {
             let Some((deadline, index)) = self.deadlines.first().copied() else { break };
@@ -143,7 +141,6 @@ impl<P> Hub<P> {
             self.deadlines.pop_first();
             self.due(now, index);
         }
-        self.state.reclaim(slice);
         self.search(slice);
     }
 
@@ -162,20 +159,24 @@ impl<P> Hub<P> {
         &mut self.records
     }
 
-    /// Shows what was changed up to `mark`, which is durable now, at most `slice` revisions of it;
-    /// returns whether that was all. Revision by revision, so that a condition is judged by the state
-    /// that each of them made.
+    /// Shows what was changed up to `mark`, which is durable now, at most `slice` revisions of it, and
+    /// notifies about `slice_max` watchers; returns whether that was all. Revision by revision, so
+    /// that a condition is judged by the state that each of them made.
     pub(crate) fn show_some(&mut self, mark: Mark, slice: usize) -> bool {
+        let mut watchers = self.state.config().slice_max;
         for _ in 0..slice {
+            if !self.notify_within(&mut watchers) {
+                return false;
+            }
             let next = self.state.visible() + 1;
             if next > mark.revision {
                 break;
             }
             let before = self.state.history().end();
             self.state.show(next);
-            self.notify(before);
+            self.begin_to_notify(before);
         }
-        let all = self.state.visible() >= mark.revision;
+        let all = self.notify_within(&mut watchers) && self.state.visible() >= mark.revision;
         if all {
             self.state.settle(mark);
         }
@@ -188,8 +189,9 @@ impl<P> Hub<P> {
         while !self.show_some(mark, 1) {}
     }
 
-    fn record(&mut self, now: Micros) {
-        if !self.state.is_journaled() {
+    pub(super) fn record(&mut self, now: Micros) {
+        // A large write is one record, at its end.
+        if !self.state.is_journaled() || self.state.is_open() {
             return;
         }
         let state = &mut self.state;
@@ -200,6 +202,7 @@ impl<P> Hub<P> {
     pub(crate) fn must_advance(&self, now: Micros) -> bool {
         self.state.must_reclaim()
             || !self.searching.is_empty()
+            || self.is_busy()
             || !self.touched.is_empty()
             || self.paused.may_go_on()
             || self.next_deadline().is_some_and(|deadline| deadline <= now)
@@ -218,15 +221,20 @@ impl<P> Hub<P> {
 
     /// Whether [`next_batch`](Self::next_batch) has something to look at.
     pub(crate) fn has_batch(&self) -> bool {
-        !self.touched.is_empty() || self.paused.may_go_on()
+        self.is_notifying() || !self.touched.is_empty() || self.paused.may_go_on()
     }
 
     /// What the next ready stream has to show. Its consumer is not ready again until
     /// [`ready`](Self::ready) says so.
     ///
     /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
-    /// now, `Again` when it read some and found nothing to show.
+    /// now, `Again` when it read some and found nothing to show, or notified some watchers of the newest
+    /// events: nothing is shown before all of them are.
     pub(crate) fn next_batch(&mut self) -> NextBatch {
+        if self.is_notifying() {
+            self.notify_some(self.state.config().slice_max);
+            return NextBatch::Again;
+        }
         if self.touched.is_empty() {
             self.resume_paused();
         }
@@ -260,32 +268,6 @@ impl<P> Hub<P> {
             return NextBatch::Again;
         }
         if self.paused.may_go_on() { NextBatch::Again } else { NextBatch::Idle }
-    }
-
-    /// Tells everyone who watches the keys of the events from `before` on.
-    fn notify(&mut self, before: Seq) {
-        if self.watchers.is_empty() {
-            return;
-        }
-        for seq in before..self.state.history().end() {
-            let Some(entry) = self.state.history().get(seq) else { continue };
-            let mut scratch = std::mem::take(&mut self.scratch);
-            self.registry.for_each(&entry.event.kv.key, |watcher| scratch.push(watcher));
-            if scratch.is_empty() {
-                self.scratch = scratch;
-                continue;
-            }
-            let event = entry.event.clone();
-            self.state.count_steps(scratch.len());
-            for index in scratch.drain(..) {
-                match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-                    Some(Role::Wait(_)) => self.notify_wait(index, seq, &event),
-                    Some(Role::Watch(_)) => self.notify_watch(index, seq, &event),
-                    None => {}
-                }
-            }
-            self.scratch = scratch;
-        }
     }
 
     /// A deadline of `index` has passed: a wait's timeout, or a progress mark.
@@ -366,7 +348,7 @@ impl<P> Hub<P> {
             .filter(|watcher| watcher.generation == handle.generation)
     }
 
-    fn status(&self) -> StatusReply {
+    pub(super) fn status(&self) -> StatusReply {
         StatusReply {
             waits: self.waits as u64,
             watches: (self.watchers.len() - self.waits) as u64,
@@ -375,7 +357,7 @@ impl<P> Hub<P> {
         }
     }
 
-    fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
+    pub(super) fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
         let limit = self.state.page_limit(limit)?;
         // From the place of the last one listed on, which another may have taken since.
         let found = self
@@ -401,10 +383,11 @@ impl<P> Hub<P> {
             Role::Wait(wait) => (
                 WatcherKind::Wait,
                 Some(&wait.owner),
-                wait.search
-                    .as_ref()
-                    .filter(|search| !search.is_over())
-                    .map_or(0, |search| self.behind(search.cursor)),
+                wait.search.as_ref().map_or(0, |search| match **search {
+                    Search::Events(Events { cursor, .. }) if cursor != 0 => self.behind(cursor),
+                    Search::Count(Count { first, .. }) => self.behind(first),
+                    Search::Events(_) | Search::Keys { .. } => 0,
+                }),
             ),
             Role::Watch(watch) => {
                 let behind = match &watch.snapshot {
@@ -437,12 +420,16 @@ impl<P> Hub<P> {
         self.state.visible() + 1 - revision
     }
 
-    fn end(&mut self, id: u64) -> Result<(), StoreError> {
+    pub(super) fn end(&mut self, id: u64) -> Result<(), StoreError> {
         let handle = Handle::from_u64(id);
         let watcher = self.find(handle).ok_or(StoreError::WatchNotFound(id))?;
         match &watcher.role {
             Role::Wait(_) => {
-                self.end_wait(handle.index, |resume| StoreError::EndedByOperator { resume });
+                let unfinished = self.unfinished();
+                self.end_wait(handle.index, |resume| match resume {
+                    Some(resume) => StoreError::EndedByOperator { resume },
+                    None => unfinished,
+                });
             }
             Role::Watch(_) => {
                 self.end_watch(handle.index);
@@ -453,6 +440,7 @@ impl<P> Hub<P> {
 
     /// Ends every wait and watch, as the service stops.
     pub(crate) fn stop(&mut self) -> Vec<(Handle, Batch)> {
+        self.finish_notifying();
         let waits: Vec<u32> = self
             .watchers
             .iter()
@@ -460,7 +448,7 @@ impl<P> Hub<P> {
             .map(|(index, _)| index as u32)
             .collect();
         for index in waits {
-            self.end_wait(index, |resume| StoreError::Stopping { resume: Some(resume) });
+            self.end_wait(index, |resume| StoreError::Stopping { resume });
         }
         self.end_streams()
     }

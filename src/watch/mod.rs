@@ -9,6 +9,12 @@
 //! - `Registry` finds exact keys by hash, prefixes by hash per distinct length, and other ranges
 //!   in an interval tree (AVL, CLRS 14.3). An event costs the same whatever other keys are
 //!   watched.
+//! - Watchers are notified of an event in slices (`notices`). Until all of them are, no watch is shown
+//!   anything, no wait times out, and none is added, so the number of slices is visible to nobody.
+//! - A wait examines its state in slices (`search`): keys as they are visible, or the history. How
+//!   many keys existed at a revision is counted back from those that exist, by the events since.
+//! - While a large write is applied, or its watchers are notified, the hub lets only reads pass
+//!   (`ask`); the actor keeps other messages in its backlog.
 //! - A wait is a `Watcher` with a condition and a deadline. A stream has any number of watch ids,
 //!   each a `Watcher` with a cursor. Both share one slab, one registry and one set of deadlines.
 //! - A cursor is enough: there is no queue of events per watcher. A stream reads a batch from the
@@ -16,10 +22,12 @@
 //! - A snapshot is read page by page *at its revision*, while writes continue; then the watch
 //!   continues as a cursor from the next event. No copy, no lock, no gap.
 
+mod ask;
 mod batch;
 mod collect;
 mod hub;
 mod interval_tree;
+mod notices;
 mod paused;
 mod places;
 mod registry;

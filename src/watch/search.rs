@@ -1,24 +1,25 @@
-//! Searches of history by waits of [`Hub`]: the event a wait asks for may be in the past.
+//! Searches by waits of [`Hub`]: the event that meets a condition may be in the past, and a key that
+//! meets it may exist already.
 //!
-//! A search goes a slice at a time. While it lasts, new events do not answer its wait: it comes
-//! to them in its turn.
+//! A search examines a slice at a time, of visible keys or of history. While it examines history, new
+//! events do not answer its wait: they follow in the search. While it examines keys, each new event is
+//! judged at once, together with the version before it, which the search may not have reached.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use super::hub::Hub;
-use super::wait::condition_meets;
-use super::watcher::{Role, Search, Wait};
-use crate::model::{Event, EventKind, KeyRange, Revision, WaitCondition, WaitOutcome, WaitRequest};
-use crate::store::StoreError;
-
-/// Why a wait is refused that has to look at too much before it can begin.
-pub(super) const TOO_MANY_KEYS: &str =
-    "the wait looks at too many keys; wait for a smaller range, or after a revision";
+use super::wait::{condition_meets, state_meets};
+use super::watcher::{Count, Events, Role, Search, Wait};
+use crate::model::{
+    Blob, Event, EventKind, KeyRange, Revision, WaitCondition, WaitOutcome, WaitRequest,
+};
+use crate::store::{Seq, StoreError};
 
 /// What a piece of a search found.
 pub(super) enum Found {
-    /// The event asked for.
-    Met(Event),
+    /// The answer.
+    Met(WaitOutcome),
     /// Nothing up to the end of history: live from now on.
     End(Search),
     /// Nothing yet.
@@ -42,36 +43,26 @@ impl<P> Hub<P> {
         if after + 1 < oldest {
             return Err(StoreError::Compacted { asked: after + 1, oldest, current });
         }
+        if request.counts() {
+            return Ok(self.count_after(&request.range, after, false));
+        }
         let cursor = match &request.range {
             KeyRange::Key(key) => self.state.first_event_after(key, after),
             _ => self.state.history().first_of(after + 1),
         };
-        let live = if request.counts() { self.count_at(&request.range, after)? } else { 0 };
-        Ok(Search { cursor, seen: 0, live, deleted: 0 })
+        Ok(Search::Events(Events { cursor, ..Events::OVER }))
     }
 
-    /// How many keys of `range` existed after revision `after`, all of whose later events history
-    /// has.
-    pub(super) fn count_at(&self, range: &KeyRange, after: Revision) -> Result<usize, StoreError> {
-        let mut steps = self.state.steps();
-        let mut live = 0;
-        if after == 0 {
-            // Before the first revision there was nothing; to a walk it stands for now.
-            return Ok(0);
-        }
-        let more = self.state.walk(&range.bounds(), after, false, |look| {
-            if steps.are_used_up() {
-                return ControlFlow::Break(());
-            }
-            steps.take(look.steps);
-            live += usize::from(look.kv.is_some());
-            ControlFlow::Continue(())
-        });
-        self.state.count_steps(steps.taken());
-        if more { Err(steps.refusal(TOO_MANY_KEYS)) } else { Ok(live) }
+    /// Returns the count of the keys of `range` that existed after revision `at`, whose later events are
+    /// all in history.
+    pub(super) fn count_after(&self, range: &KeyRange, at: Revision, is_state: bool) -> Search {
+        let history = self.state.history();
+        let first = history.first_of(at + 1);
+        let live = i64::try_from(self.state.count_applied(range)).unwrap_or(i64::MAX);
+        Search::Count(Count { at, is_state, first, next: first, end: history.applied_end(), live })
     }
 
-    /// Goes on with the searches, each in its turn, about `slice` events in all.
+    /// Goes on with the searches, each in its turn, about `slice` keys and events in all.
     pub(super) fn search(&mut self, mut slice: usize) {
         while slice > 0 {
             let next = self.searching.range(self.search_turn..).next();
@@ -83,16 +74,16 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Goes on with the search of a wait, at most `slice` events of it.
+    /// Continues the search of a wait by up to `slice` keys and events.
     pub(super) fn search_on(&mut self, index: u32, slice: &mut usize) {
+        let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
+        let Role::Wait(wait) = &mut watcher.role else { return };
+        let Some(from) = wait.search.take() else { return };
         let Some(watcher) = self.watchers.get(index as usize) else { return };
-        let Role::Wait(Wait { search: Some(from), condition, .. }) = &watcher.role else {
-            return;
-        };
-        match self.search_some(&watcher.range, condition, **from, slice) {
-            Found::Met(event) => self.answer(index, Ok(met(event))),
-            Found::End(search) => self.set_search(index, search),
-            Found::More(search) => self.set_search(index, search),
+        let Role::Wait(Wait { condition, .. }) = &watcher.role else { return };
+        match self.search_some(&watcher.range, condition, *from, slice) {
+            Found::Met(outcome) => self.answer(index, Ok(outcome)),
+            Found::End(search) | Found::More(search) => self.set_search(index, search),
             Found::Overtaken => self.answer(index, Err(self.overtaken())),
         }
     }
@@ -109,7 +100,7 @@ impl<P> Hub<P> {
         wait.search = search.kept(&watcher.range, &wait.condition).map(Box::new);
     }
 
-    /// Searches history from `from`, at most `slice` events of it, which it takes off `slice`.
+    /// Examines up to `slice` keys and events from `from` on, and subtracts them from `slice`.
     pub(super) fn search_some(
         &self,
         range: &KeyRange,
@@ -118,16 +109,84 @@ impl<P> Hub<P> {
         slice: &mut usize,
     ) -> Found {
         let before = *slice;
-        let found = self.search_events(range, condition, from, slice);
+        let found = match from {
+            Search::Keys { last, first } => self.search_keys(range, condition, last, first, slice),
+            Search::Count(count) => self.search_count(range, condition, count, slice),
+            Search::Events(from) => self.search_events(range, condition, from, slice),
+        };
         self.state.count_steps(before - *slice);
         found
+    }
+
+    /// Searches the visible keys for one that meets a condition. If a key changes before the search
+    /// reaches it, the event is judged instead.
+    fn search_keys(
+        &self,
+        range: &KeyRange,
+        condition: &WaitCondition,
+        last: Option<Blob>,
+        first: Seq,
+        slice: &mut usize,
+    ) -> Found {
+        let (start, end) = range.bounds();
+        let bounds = (last.clone().map_or(start, Bound::Excluded), end);
+        let revision = self.state.visible();
+        let (mut at, mut found) = (None, None);
+        let more = self.state.walk(&bounds, revision, false, |look| {
+            if *slice == 0 {
+                return ControlFlow::Break(());
+            }
+            *slice = slice.saturating_sub(look.steps.max(1));
+            at = Some(look.key);
+            found = look.kv.filter(|kv| state_meets(condition, Some(kv)));
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Some(kv) = found {
+            let event = Event { kv: Arc::clone(kv), previous: None };
+            return Found::Met(WaitOutcome::Met { revision, event: Some(event) });
+        }
+        if more {
+            return Found::More(Search::Keys { last: at.cloned().or(last), first });
+        }
+        self.search_events(range, condition, Events { cursor: first, ..Events::OVER }, slice)
+    }
+
+    /// Counts the keys at a revision, then searches the events after it.
+    fn search_count(
+        &self,
+        range: &KeyRange,
+        condition: &WaitCondition,
+        mut count: Count,
+        slice: &mut usize,
+    ) -> Found {
+        while count.next < count.end {
+            if *slice == 0 {
+                return Found::More(Search::Count(count));
+            }
+            *slice -= 1;
+            // Events that are not visible yet are among them: the keys that exist include theirs.
+            let Some(entry) = self.state.history().entry(count.next) else {
+                return Found::Overtaken;
+            };
+            count.next += 1;
+            if range.contains(&entry.event.kv.key) {
+                count.live += i64::from(entry.event.kind() == EventKind::Delete);
+                count.live -= i64::from(entry.event.is_creation());
+            }
+        }
+        if count.is_state && count.live == 0 {
+            return Found::Met(WaitOutcome::Met { revision: count.at, event: None });
+        }
+        let live = usize::try_from(count.live).unwrap_or(0);
+        let events = Events { cursor: count.first, live, ..Events::OVER };
+        self.search_events(range, condition, events, slice)
     }
 
     fn search_events(
         &self,
         range: &KeyRange,
         condition: &WaitCondition,
-        from: Search,
+        from: Events,
         slice: &mut usize,
     ) -> Found {
         let history = self.state.history();
@@ -136,10 +195,11 @@ impl<P> Hub<P> {
         loop {
             // First of all: a cursor past the end of its key would never see what comes next.
             if at.cursor == 0 || at.cursor >= history.end() {
-                return Found::End(Search { cursor: 0, seen: history.end(), ..at });
+                let over = Events { cursor: 0, seen: history.end(), ..at };
+                return Found::End(Search::Events(over));
             }
             if *slice == 0 {
-                return Found::More(at);
+                return Found::More(Search::Events(at));
             }
             *slice -= 1;
             let Some(entry) = history.get(at.cursor) else { return Found::Overtaken };
@@ -153,7 +213,7 @@ impl<P> Hub<P> {
                 let seq = if at.deleted == 0 { at.cursor } else { at.deleted };
                 return history
                     .get(seq)
-                    .map_or(Found::Overtaken, |it| Found::Met(it.event.clone()));
+                    .map_or(Found::Overtaken, |it| Found::Met(met(it.event.clone())));
             }
             at.cursor = if single { entry.next } else { at.cursor + 1 };
         }
@@ -161,7 +221,7 @@ impl<P> Hub<P> {
 
     /// Whether the revision that `event` ends left no key of the range where there was one: by
     /// its first delete of them, `at.deleted`.
-    fn emptied(&self, range: &KeyRange, at: &mut Search, event: &Event) -> bool {
+    fn emptied(&self, range: &KeyRange, at: &mut Events, event: &Event) -> bool {
         if range.contains(&event.kv.key) {
             at.live += usize::from(event.is_creation());
             if event.kind() == EventKind::Delete {
@@ -179,26 +239,48 @@ impl<P> Hub<P> {
         false
     }
 
-    /// The revision up to which a wait has considered everything.
-    pub(super) fn considered(&self, search: Option<Search>) -> Result<Revision, StoreError> {
-        match search.filter(|search| !search.is_over()) {
-            None => Ok(self.state.visible()),
-            Some(search) => match self.state.history().get(search.cursor) {
-                Some(entry) => Ok(entry.event.revision() - 1),
-                None => Err(self.overtaken()),
-            },
+    /// Returns the revision up to which a wait has considered everything; `None` while it examines the
+    /// state.
+    pub(super) fn considered(
+        &self,
+        search: Option<&Search>,
+    ) -> Result<Option<Revision>, StoreError> {
+        let history = self.state.history();
+        match search {
+            Some(Search::Keys { .. } | Search::Count(Count { is_state: true, .. })) => Ok(None),
+            Some(Search::Count(count)) if count.at + 1 < history.oldest() => Err(self.overtaken()),
+            Some(Search::Count(count)) => Ok(Some(count.at)),
+            Some(Search::Events(events)) if events.cursor != 0 => {
+                match history.get(events.cursor) {
+                    Some(entry) => Ok(Some(entry.event.revision() - 1)),
+                    None => Err(self.overtaken()),
+                }
+            }
+            Some(Search::Events(_)) | None => Ok(Some(self.state.visible())),
         }
     }
 
     pub(super) fn overtaken(&self) -> StoreError {
         StoreError::Overtaken { resume: self.state.history().oldest() }
     }
+
+    /// Returns the error of a wait that ends before it has examined the whole state.
+    pub(super) fn unfinished(&self) -> StoreError {
+        let what = "the wait ended before it had examined all keys of its range; give it more time, \
+                    wait for a smaller range, or after a revision";
+        self.state.steps().refusal(what)
+    }
+}
+
+impl Events {
+    /// A search that is over.
+    pub(super) const OVER: Self = Self { cursor: 0, seen: 0, live: 0, deleted: 0 };
 }
 
 impl Search {
     /// Whether everything up to now was looked at.
     pub(super) fn is_over(&self) -> bool {
-        self.cursor == 0
+        matches!(self, Self::Events(Events { cursor: 0, .. }))
     }
 
     /// What a wait keeps of it: nothing, once it is over, unless keys are counted.

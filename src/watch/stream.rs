@@ -83,6 +83,7 @@ impl<P> Hub<P> {
         watch_id: u64,
         request: WatchRequest,
     ) -> Result<Revision, StoreError> {
+        self.finish_notifying();
         let stream = self.stream(handle)?;
         if stream.ids.contains_key(&watch_id) {
             return Err(StoreError::WatchExists(watch_id));

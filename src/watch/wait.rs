@@ -1,13 +1,12 @@
 //! Waits of [`Hub`]: one condition, one answer.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::hub::{Answer, Hub};
-use super::search::{Found, TOO_MANY_KEYS, met};
-use super::watcher::{Handle, Owner, Role, Search, Wait, Watcher};
+use super::search::{Found, met};
+use super::watcher::{Events, Handle, Owner, Role, Search, Wait, Watcher};
 use crate::model::{
-    Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
+    Blob, Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
 use crate::store::{Micros, Seq, StoreError};
 
@@ -15,10 +14,11 @@ use crate::store::{Micros, Seq, StoreError};
 /// in the next.
 const SEARCHED_AT_ONCE: usize = 32;
 
-/// What the present state says about a condition.
-enum Judged {
+/// How a wait begins.
+enum FirstLook {
+    /// The present state meets the condition.
     Met(WaitOutcome),
-    /// It does not hold; what is still to be looked at.
+    /// What is to be examined.
     Search(Search),
 }
 
@@ -27,8 +27,9 @@ enum Judged {
 pub(crate) enum WaitStart {
     /// It is answered; nothing is kept.
     Answered(WaitOutcome),
-    /// It is parked; everything after this revision counts.
-    Parked(Handle, Revision),
+    /// It is parked; everything after this revision counts. `None` if it has not examined the whole
+    /// state yet.
+    Parked(Handle, Option<Revision>),
 }
 
 impl<P> Hub<P> {
@@ -40,22 +41,23 @@ impl<P> Hub<P> {
         request: WaitRequest,
         party: impl FnOnce() -> P,
     ) -> Result<WaitStart, StoreError> {
+        self.finish_notifying();
         let timeout = self.check_wait(&request)?;
-        let from = match self.first_search(&request)? {
-            Some(from) => from,
-            None => match self.judge(&request)? {
-                Judged::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
-                Judged::Search(from) => from,
-            },
+        let from = match self.first(&request)? {
+            FirstLook::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
+            FirstLook::Search(from) => from,
         };
-        let mut slice = self.state.config().slice_max;
+        let mut slice = match from {
+            Search::Events(_) => self.state.config().slice_max,
+            Search::Keys { .. } | Search::Count(_) => self.looks_max,
+        };
         let search = match self.search_some(&request.range, &request.condition, from, &mut slice) {
-            Found::Met(event) => return Ok(WaitStart::Answered(met(event))),
+            Found::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
             Found::End(search) | Found::More(search) => search,
             Found::Overtaken => return Err(self.overtaken()),
         };
         self.check_room(owner)?;
-        let considered = self.considered(Some(search))?;
+        let considered = self.considered(Some(&search))?;
         let handle = self.park(now.saturating_add(timeout), owner, request, search, party());
         Ok(WaitStart::Parked(handle, considered))
     }
@@ -96,8 +98,8 @@ impl<P> Hub<P> {
         Ok(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Where history has to be searched from; `None` when the present is to be looked at first.
-    fn first_search(&self, request: &WaitRequest) -> Result<Option<Search>, StoreError> {
+    /// Returns how a wait begins: with history, or with the present state.
+    fn first(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         let after = match (request.after, &request.condition) {
             (Some(after), _) => after,
@@ -105,81 +107,44 @@ impl<P> Hub<P> {
             (None, WaitCondition::ModRevisionAbove(above)) if *above >= oldest - 1 => {
                 (*above).min(current)
             }
-            (None, _) => return Ok(None),
+            (None, _) => return self.judge(request),
         };
-        self.search_after(request, after).map(Some)
+        self.search_after(request, after).map(FirstLook::Search)
     }
 
-    /// Whether the condition holds in the present state; where to go on if not.
-    fn judge(&self, request: &WaitRequest) -> Result<Judged, StoreError> {
+    /// Returns whether the present state meets the condition, or what is to be examined to know.
+    fn judge(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
         let revision = self.state.visible();
-        let met = |kv: Option<&Arc<KeyValue>>| {
-            let event = kv.map(|kv| Event { kv: kv.clone(), previous: None });
-            Judged::Met(WaitOutcome::Met { revision, event })
+        let over = Search::Events(Events { seen: self.state.history().end(), ..Events::OVER });
+        let key = match (&request.condition, &request.range) {
+            (WaitCondition::Changed, _) => return Ok(FirstLook::Search(over)),
+            (_, KeyRange::Key(key)) => key,
+            (WaitCondition::Absent, range) => {
+                return Ok(FirstLook::Search(self.count_after(range, revision, true)));
+            }
+            // A key that exists is found among the keys, the delete of any other in history.
+            (WaitCondition::ModRevisionAbove(_), _) => {
+                let history = self.state.history();
+                let first = history.first_of(history.oldest());
+                return Ok(FirstLook::Search(Search::Keys { last: None, first }));
+            }
+            _ => return Ok(FirstLook::Search(Search::Keys { last: None, first: 0 })),
         };
-        let seen = self.state.history().end();
-        let over = Search { cursor: 0, seen, live: 0, deleted: 0 };
-        match (&request.condition, &request.range) {
-            (WaitCondition::Changed, _) => return Ok(Judged::Search(over)),
-            (WaitCondition::Absent, KeyRange::Prefix(_) | KeyRange::Range { .. }) => {
-                let live = self.count_now(&request.range)?;
-                let counted = Judged::Search(Search { live, ..over });
-                return Ok(if live == 0 { met(None) } else { counted });
-            }
-            (condition, KeyRange::Key(key)) => {
-                let kv = self.state.shown(key);
-                if state_meets(condition, kv) {
-                    return Ok(met(kv.filter(|_| *condition != WaitCondition::Absent)));
-                }
-            }
-            (condition, range) => {
-                if let Some(kv) = self.first_that_meets(range, condition)? {
-                    return Ok(met(Some(kv)));
-                }
-            }
+        let kv = self.state.shown(key);
+        if state_meets(&request.condition, kv) {
+            let kv = kv.filter(|_| request.condition != WaitCondition::Absent);
+            let event = kv.map(|kv| Event { kv: Arc::clone(kv), previous: None });
+            return Ok(FirstLook::Met(WaitOutcome::Met { revision, event }));
         }
-        // Above a revision that is compacted, a key that exists was looked at already; one that was
-        // deleted is in history.
         match request.condition {
+            // Above a revision that is compacted, a key that exists was looked at already; one that was
+            // deleted is in history.
             WaitCondition::ModRevisionAbove(_) => {
                 let before = self.state.history().oldest() - 1;
-                self.search_after(request, before).map(Judged::Search)
+                self.search_after(request, before).map(FirstLook::Search)
             }
-            _ => Ok(Judged::Search(over)),
+            _ => Ok(FirstLook::Search(over)),
         }
-    }
-
-    /// How many keys of a range are shown to exist.
-    fn count_now(&self, range: &KeyRange) -> Result<usize, StoreError> {
-        let mut steps = self.state.steps();
-        let count = self.state.count_visible(range, &mut steps);
-        self.state.count_steps(steps.taken());
-        count.map_or_else(|| self.count_at(range, self.state.visible()), Ok)
-    }
-
-    /// The first key of a range that is shown to meet a condition.
-    fn first_that_meets(
-        &self,
-        range: &KeyRange,
-        condition: &WaitCondition,
-    ) -> Result<Option<&Arc<KeyValue>>, StoreError> {
-        let mut steps = self.state.steps();
-        let mut found = None;
-        let visible = self.state.visible();
-        self.state.walk(&range.bounds(), visible, false, |look| {
-            steps.take(look.steps);
-            found = look.kv.filter(|kv| state_meets(condition, Some(kv)));
-            if found.is_some() || steps.are_used_up() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        self.state.count_steps(steps.taken());
-        if found.is_none() && steps.are_used_up() {
-            return Err(steps.refusal(TOO_MANY_KEYS));
-        }
-        Ok(found)
     }
 
     /// An event of its range: perhaps the one it waits for.
@@ -192,33 +157,48 @@ impl<P> Hub<P> {
                     self.answer(index, Ok(met(event.clone())));
                 }
             }
+            Some(Search::Keys { last, .. }) => {
+                if let Some(outcome) = outcome_of(&wait.condition, last.as_ref(), event) {
+                    self.answer(index, Ok(outcome));
+                }
+            }
             // With the first event of a revision it has looked at all of it.
-            Some(counted) if counted.is_over() && seq < counted.seen => {}
+            Some(Search::Events(Events { cursor: 0, seen, .. })) if seq < *seen => {}
             // What the revision left is known at its end: few events away, unless it is a large one.
-            Some(counted) if counted.is_over() => {
-                self.set_search(index, Search { cursor: seq, ..*counted });
+            Some(Search::Events(counted @ Events { cursor: 0, .. })) => {
+                let search = Search::Events(Events { cursor: seq, ..counted.clone() });
+                self.set_search(index, search);
                 self.search_on(index, &mut { SEARCHED_AT_ONCE });
             }
-            // While it searches, it will come to this event in its turn.
-            Some(_) => {}
+            // While it searches history, it will come to this event in its turn.
+            Some(Search::Events(_) | Search::Count(_)) => {}
         }
     }
 
     /// The wait's time is over.
     pub(super) fn time_out(&mut self, index: u32) {
-        let considered = self.considered_by(index);
-        self.answer(index, considered.map(|revision| WaitOutcome::Timeout { revision }));
+        let outcome = match self.considered_by(index) {
+            Ok(Some(revision)) => Ok(WaitOutcome::Timeout { revision }),
+            Ok(None) => Err(self.unfinished()),
+            Err(overtaken) => Err(overtaken),
+        };
+        self.answer(index, outcome);
     }
 
-    /// Ends a wait with an error that says from where on it has considered nothing.
-    pub(super) fn end_wait(&mut self, index: u32, error: impl FnOnce(Revision) -> StoreError) {
+    /// Ends a wait with an error that says from where on it has considered nothing, where that is known.
+    pub(super) fn end_wait(
+        &mut self,
+        index: u32,
+        error: impl FnOnce(Option<Revision>) -> StoreError,
+    ) {
         let considered = self.considered_by(index);
-        self.answer(index, Err(considered.map_or_else(|gone| gone, |up_to| error(up_to + 1))));
+        let resume = considered.map(|considered| considered.map(|up_to| up_to + 1));
+        self.answer(index, Err(resume.map_or_else(|gone| gone, error)));
     }
 
-    fn considered_by(&self, index: u32) -> Result<Revision, StoreError> {
+    fn considered_by(&self, index: u32) -> Result<Option<Revision>, StoreError> {
         let search = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-            Some(Role::Wait(wait)) => wait.search.as_deref().copied(),
+            Some(Role::Wait(wait)) => wait.search.as_deref(),
             _ => None,
         };
         self.considered(search)
@@ -238,8 +218,26 @@ impl<P> Hub<P> {
     }
 }
 
+/// Returns the outcome of a wait that has examined keys up to `last` when an event comes: the event
+/// meets the condition, or the version before it did and was not examined.
+fn outcome_of(
+    condition: &WaitCondition,
+    last: Option<&Blob>,
+    event: &Event,
+) -> Option<WaitOutcome> {
+    if condition_meets(condition, event) {
+        return Some(met(event.clone()));
+    }
+    let before =
+        event.previous.as_ref().filter(|_| last.is_none_or(|last| event.kv.key > *last))?;
+    state_meets(condition, Some(before)).then(|| WaitOutcome::Met {
+        revision: event.revision() - 1,
+        event: Some(Event { kv: Arc::clone(before), previous: None }),
+    })
+}
+
 /// Whether a key as it is makes the condition hold.
-fn state_meets(condition: &WaitCondition, kv: Option<&Arc<KeyValue>>) -> bool {
+pub(super) fn state_meets(condition: &WaitCondition, kv: Option<&Arc<KeyValue>>) -> bool {
     match (condition, kv) {
         (WaitCondition::Changed, _) => false,
         (WaitCondition::Absent, kv) => kv.is_none(),

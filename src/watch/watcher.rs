@@ -67,14 +67,43 @@ pub(super) struct Wait<P> {
     pub(super) owner: Arc<Owner>,
     pub(super) condition: WaitCondition,
     pub(super) deadline: Micros,
-    /// How far history was searched, while it still is, and how many keys there are, where that
-    /// counts. Boxed, as few waits search, and none for long.
+    /// What is left to examine, and the number of keys if the condition depends on it. Boxed, because
+    /// few waits search, and none for long.
     pub(super) search: Option<Box<Search>>,
 }
 
+/// What a wait has still to examine before new events are all that concerns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Search {
+    /// The visible keys of its range that follow `last`.
+    Keys {
+        last: Option<Blob>,
+        /// The first event to examine after the keys; 0 for none.
+        first: Seq,
+    },
+    Count(Count),
+    Events(Events),
+}
+
+/// A count of the keys of a range that existed at a revision: the keys that exist, minus those created
+/// since, plus those deleted since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Count {
+    /// The revision.
+    pub(super) at: Revision,
+    /// Whether a count of 0 meets the condition.
+    pub(super) is_state: bool,
+    /// The first event after the revision, the next to examine, and the end of those to examine.
+    pub(super) first: Seq,
+    pub(super) next: Seq,
+    pub(super) end: Seq,
+    /// The keys that exist, corrected by the events examined so far.
+    pub(super) live: i64,
+}
+
 /// A search of history for the event that a wait asks for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Search {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Events {
     /// The next event to look at; for a single key, the key's next. In history, or compacted; 0 when
     /// all were looked at.
     pub(super) cursor: Seq,

@@ -3,18 +3,27 @@
 use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use tokio::sync::oneshot;
 
 use super::{StoreActor, WARM_GROUP};
-use crate::actor::backlog::{Batch, Kind};
+use crate::actor::backlog::{Batch, BegunWrite, Kind, Later};
 use crate::actor::ledger::Answered as _;
-use crate::actor::message::{Answered, Answers, Show, Work};
+use crate::actor::message::{Answered, Answers, Done, Show, Task, Work};
 use crate::actor::withheld::{StoreAnswered, late, sooner};
+use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
 use crate::journal::Seq as RecordSeq;
+use crate::model::CallReply;
 use crate::pace::{self, Turn};
 use crate::store::{Mark, Micros};
 use crate::watch::NextBatch;
+
+/// Events of a large write applied between two readings of the clock: some tens of microseconds.
+const WRITTEN_GROUP: usize = 128;
+
+/// Watchers notified of an event between two readings of the clock.
+const NOTIFIED_GROUP: usize = 512;
 
 /// Revisions that are shown between two looks at the clock.
 const SHOWN_GROUP: usize = 64;
@@ -25,6 +34,14 @@ pub(super) struct Showing {
     pub(super) mark: Option<Mark>,
     /// Up to which record answers may be given once they are.
     pub(super) durable: RecordSeq,
+}
+
+/// The caller of a large write that is being applied.
+pub(super) enum BegunFor {
+    /// A message of a connection, whose last request so far it is.
+    Connection(Box<Batch>),
+    /// A caller in this process, the durability of its answer, and until when it wants that.
+    Local(oneshot::Sender<Result<CallReply, Error>>, Option<Durability>, Option<Instant>),
 }
 
 impl StoreActor {
@@ -52,6 +69,7 @@ impl StoreActor {
         #[cfg(any(test, feature = "cli"))]
         environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
         self.hand_over();
+        self.deliver();
         self.send_answers();
         let mut looks = 0;
         while self.hub.has_batch() && (looks < batches_min || !turn.is_over()) {
@@ -151,6 +169,9 @@ impl StoreActor {
     /// A turn for what is due, and for what earlier turns were too short for: a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
         let turn = self.begin();
+        if self.settle(&turn) {
+            self.backlog.release();
+        }
         let slice = self.hub.state().config().slice_max;
         if let Some(stream) = self.closing.pop_front()
             && !self.hub.close_stream(stream, slice)
@@ -210,7 +231,7 @@ impl StoreActor {
                 if self.do_some(&mut batch, turn) {
                     done.push(batch);
                 } else {
-                    self.backlog.push(batch);
+                    self.put_off(batch);
                 }
                 if turn.is_over() {
                     break;
@@ -228,9 +249,24 @@ impl StoreActor {
         while batch.works.len() > 0 {
             self.warm(batch.works.as_slice());
             for _ in 0..WARM_GROUP {
+                if self.must_hold(batch) && (self.backlog.is_holding() || !self.settle(turn)) {
+                    return false;
+                }
+                // A request that names leases with very many keys waits until the keys are judged.
+                if let (Some(access), Some(work)) =
+                    (&batch.restriction, batch.works.as_slice().first())
+                    && !self.leases.judge_some(Some(access), self.hub.state(), &work.task)
+                {
+                    return false;
+                }
                 let Some(work) = batch.works.next() else { break };
                 let steps = if work.task.is_heavy() { usize::MAX } else { 1 };
+                let (id, deadline) = (work.id, work.deadline);
                 self.do_one(now, batch, work);
+                if let Some(level) = self.begun.take() {
+                    batch.begun = Some(BegunWrite { id, deadline, level });
+                    return false;
+                }
                 if batch.is_full() {
                     return true;
                 }
@@ -240,6 +276,84 @@ impl StoreActor {
             }
         }
         true
+    }
+
+    /// Keeps a message for its next turn, or for the end of the large write that it began.
+    pub(super) fn put_off(&mut self, mut batch: Batch) -> Later {
+        if batch.begun.is_some() {
+            let later = batch.later();
+            self.begun_for = Some(BegunFor::Connection(Box::new(batch)));
+            return later;
+        }
+        if self.must_hold(&batch) { self.backlog.hold(batch) } else { self.backlog.push(batch) }
+    }
+
+    /// Whether the next request of a message must wait for the end of a large write, or until all watchers
+    /// are notified of it. Look-ups need not.
+    fn must_hold(&self, batch: &Batch) -> bool {
+        (self.hub.is_busy() || self.backlog.is_holding())
+            && batch.works.as_slice().first().is_some_and(|work| match &work.task {
+                Task::Store { request, .. } => !self.hub.may_pass(request),
+                Task::Wait { .. } | Task::Watch { .. } => true,
+                Task::OpenStream { .. } | Task::CancelWatch { .. } | Task::Refused(_) => false,
+            })
+    }
+
+    /// Applies a large write, and notifies watchers, until the turn is over; returns whether nothing of
+    /// either is left.
+    fn settle(&mut self, turn: &Turn) -> bool {
+        while self.hub.is_busy() {
+            if self.hub.go_on(self.now(), WRITTEN_GROUP) {
+                self.deliver();
+                self.hub.notify_some(NOTIFIED_GROUP);
+            }
+            if turn.is_over() {
+                return !self.hub.is_busy();
+            }
+        }
+        true
+    }
+
+    /// Applies the rest of a large write at once, because a request of this process follows it.
+    pub(super) fn finish_write(&mut self, now: Micros) {
+        self.hub.finish_write(now);
+        self.deliver();
+    }
+
+    /// Sends the reply to a complete large write to its caller; the message of a connection continues.
+    fn deliver(&mut self) {
+        let Some(reply) = self.hub.take_finished() else { return };
+        // A withheld answer waits for the records handed over so far.
+        self.hand_over();
+        let until = |level: Option<Durability>| {
+            let ledger = self.ledger.as_ref().zip(level);
+            ledger.and_then(|(ledger, level)| ledger.until(level, true))
+        };
+        let failed = self.ledger.as_ref().and_then(|ledger| ledger.failed());
+        let reply =
+            |durability| reply.map(|reply| CallReply { reply, durability }).map_err(Error::from);
+        match self.begun_for.take() {
+            Some(BegunFor::Connection(mut batch)) => {
+                if let Some(begun) = batch.begun.take() {
+                    let until = until(begun.level);
+                    let answer = reply(begun.level).map(Done::Reply);
+                    batch.note_begun(begun, until, answer);
+                }
+                self.backlog.push_front(*batch);
+            }
+            Some(BegunFor::Local(caller, level, deadline)) => {
+                match (until(level), &mut self.ledger, failed) {
+                    // Whoever asked may have stopped waiting.
+                    (Some(_), _, Some(error)) => drop(caller.send(Err(error))),
+                    (Some(until), Some(ledger), None) => {
+                        let answer = StoreAnswered::Local(caller, reply(level), deadline);
+                        ledger.withhold(until, answer);
+                    }
+                    _ => drop(caller.send(reply(level))),
+                }
+            }
+            None => {}
+        }
     }
 
     /// Inlined, as a request is large to hand on.

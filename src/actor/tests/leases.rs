@@ -9,7 +9,7 @@ use crate::actor::lease_guard::LeaseGuard;
 use crate::actor::message::Task;
 use crate::auth::{Access, Action, Pattern, Role};
 use crate::config::Config;
-use crate::config::auth::JUDGED_KEYS_MAX;
+use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX};
 use crate::model::{
     DeleteRequest, KeyRange, LeaseGrantRequest, LeaseId, Request, SetRequest, TxnOp, TxnRequest,
 };
@@ -33,6 +33,10 @@ enum Step {
         leases: [LeaseId; 2],
     },
     KeepAlive {
+        who: usize,
+        lease: LeaseId,
+    },
+    List {
         who: usize,
         lease: LeaseId,
     },
@@ -61,17 +65,19 @@ fn step() -> impl Strategy<Value = Step> {
             Step::BindTwo { who, keys: [one, other], leases: [a, b] }
         }),
         4 => (0..3_usize, lease()).prop_map(|(who, lease)| Step::KeepAlive { who, lease }),
+        2 => (0..3_usize, lease()).prop_map(|(who, lease)| Step::List { who, lease }),
         2 => key().prop_map(|key| Step::Delete { key }),
         1 => (lease(), 0..2_usize).prop_map(|(lease, others)| Step::Again { lease, others }),
     ]
 }
 
-/// Who may write `a/*`, who may write all that is used here, and who may do everything.
+/// Who may read and write `a/*`, who may so all that is used here, and who may do everything.
 fn people() -> [Option<Arc<Access>>; 3] {
     let of = |patterns: &[&str]| {
         let mut role = Role::default();
         for pattern in patterns {
             role.grant(Action::Write, Pattern::parse(pattern).unwrap());
+            role.grant(Action::Read, Pattern::parse(pattern).unwrap());
         }
         Some(Arc::new(Access::new([&role])))
     };
@@ -157,6 +163,7 @@ impl Model {
             Step::KeepAlive { who, lease } => {
                 self.ask(who, &[lease], Request::LeaseKeepAlive(lease))
             }
+            Step::List { who, lease } => self.ask(who, &[lease], Request::LeaseTimeToLive(lease)),
             Step::Delete { key } => {
                 let range = KeyRange::key(key);
                 self.apply(Request::Delete(DeleteRequest { range, return_previous: false }));
@@ -180,5 +187,45 @@ proptest! {
         for step in steps {
             model.step(step)?;
         }
+    }
+}
+
+/// Before: each list of a lease looked at all its keys, for who may not read all there is.
+#[test]
+fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
+    const KEYS: usize = 10_000;
+    let mut model = Model::new();
+    let ttl = Duration::from_secs(60);
+    model.apply(Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl }));
+    for n in 0..KEYS {
+        model.apply(Request::Set(Model::set(&format!("a/{n:05}"), 7)));
+    }
+    let access = model.people[0].clone();
+    let task = |request| Task::Store { options: Default::default(), request };
+    let slices = |model: &mut Model, request: Request| {
+        let task = task(request);
+        let mut slices = 1;
+        let judge = |model: &mut Model| {
+            let before = model.state.steps_taken();
+            let known = model.guard.judge_some(access.as_ref(), &model.state, &task);
+            assert!(model.state.steps_taken() - before <= JUDGED_AT_ONCE as u64);
+            known
+        };
+        while !judge(model) {
+            slices += 1;
+        }
+        let before = model.state.steps_taken();
+        let hidden = model.guard.hidden(access.as_ref(), &model.state, &task);
+        assert_eq!(model.state.steps_taken(), before, "it is known");
+        (slices, hidden)
+    };
+    for request in [Request::LeaseTimeToLive(7), Request::LeaseKeepAlive(7)] {
+        assert_eq!(slices(&mut model, request.clone()), (KEYS.div_ceil(JUDGED_AT_ONCE), vec![]));
+        assert_eq!(slices(&mut model, request), (1, vec![]), "not again");
+    }
+    model.apply(Request::Set(Model::set("b/0", 7)));
+    for request in [Request::LeaseTimeToLive(7), Request::LeaseRevoke(7)] {
+        assert_eq!(slices(&mut model, request.clone()), (KEYS.div_ceil(JUDGED_AT_ONCE), vec![7]));
+        assert_eq!(slices(&mut model, request), (1, vec![7]));
     }
 }

@@ -149,3 +149,121 @@ async fn s10_what_a_connection_asked_for_before_it_went_is_done_before_it_is_gon
     assert_eq!((topics[0].ready, topics[0].reserved), (20, 0), "nobody holds a job");
     wakeful.stop().await;
 }
+
+/// Each turn tells a slice of them here: look-ups of others come in between, what is to come after waits.
+#[actix_rt::test]
+async fn s10_look_ups_are_answered_while_very_many_watchers_are_told_of_an_event() {
+    const WATCHES: u64 = 60_000;
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    let store = wakeful.store().clone();
+    let mut watching = message(1, Vec::new());
+    let outlet = crate::actor::Outlet::Stream(Box::new(|_, _| {}));
+    let open = Task::OpenStream { outlet, credit: usize::MAX };
+    let watch = |watch_id| Task::Watch {
+        stream: crate::actor::message::StreamRef::OpenedBy(0),
+        watch_id,
+        request: crate::WatchRequest::new(KeyRange::key("a")),
+    };
+    let tasks = std::iter::once(open).chain((0..WATCHES).map(watch));
+    watching.works = tasks.map(|task| Work { id: 1, deadline: None, task }).collect();
+    let answers = within(store.send(watching)).await.unwrap();
+    assert!(is_answered(&answers, WATCHES as usize + 1));
+
+    let answers = within(store.send(message(2, vec![set("a"), get("a")]))).await.unwrap();
+    assert!(is_answered(&answers, 2));
+    let later = store.send(message(3, vec![get("a"), set("b"), get("b")]));
+    let later = actix_rt::spawn(async move { later.await.unwrap() });
+    for _ in 0..4 {
+        let answers = within(store.send(message(4, vec![get("a")]))).await.unwrap();
+        assert!(is_answered(&answers, 1));
+        assert!(!later.is_finished(), "all were told in a turn of others");
+    }
+    assert!(is_answered(&within(later).await.unwrap(), 3));
+    wakeful.stop().await;
+}
+
+/// Each turn does a slice of it here: look-ups of others come in between and show what was before; what
+/// its own connection asks for next comes after.
+async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
+    const KEYS: usize = 40_000;
+    for first in (0..KEYS).step_by(500) {
+        let sets = (first..first + 500)
+            .map(|number| crate::TxnOp::Set(SetRequest::new(format!("k{number:05}"), "v")));
+        let txn = crate::TxnRequest { success: sets.collect(), ..Default::default() };
+        wakeful.txn(txn).await.unwrap();
+    }
+    let store = wakeful.store().clone();
+    let delete = || Request::Delete(crate::DeleteRequest::new(KeyRange::prefix("k")));
+    let (sink, mut withheld) = counted();
+    let mut asked = message(1, vec![delete(), get("k00000"), set("k00000")]);
+    asked.sink = sink;
+    let deleting = store.clone();
+    let deleting = actix_rt::spawn(async move { deleting.send(asked).await.unwrap() });
+    let mut seen = 0;
+    loop {
+        let Answers { done: answers, .. } =
+            within(store.send(message(2, vec![get("k39999")]))).await.unwrap();
+        match &answers[0] {
+            Answer::Now(Ok(Done::Reply(CallReply { reply: Reply::Get(it), .. }))) => {
+                if it.kv.is_none() {
+                    break;
+                }
+                seen += usize::from(!deleting.is_finished());
+            }
+            // It shows what is not durable yet.
+            Answer::Withheld => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(seen >= 8, "{seen} look-ups in between");
+    let Answers { done: answers, .. } = within(deleting).await.unwrap();
+    let mut replies = Vec::new();
+    for answer in answers {
+        replies.push(match answer {
+            Answer::Now(answer) => answer.unwrap(),
+            Answer::Withheld => within(withheld.recv()).await.unwrap().unwrap(),
+        });
+    }
+    let replies = replies.iter().map(|done| match done {
+        Done::Reply(CallReply { reply: Reply::Delete(it), .. }) => it.deleted as usize,
+        Done::Reply(CallReply { reply: Reply::Get(it), .. }) => usize::from(it.kv.is_some()),
+        Done::Reply(CallReply { reply: Reply::Set(it), .. }) => it.revision as usize,
+        other => panic!("{other:?}"),
+    });
+    // The transactions, the delete, the set.
+    assert_eq!(replies.collect::<Vec<_>>(), [KEYS, 0, 1 + KEYS / 500 + 1 + 1]);
+    let left = wakeful.range(RangeRequest::new(KeyRange::prefix("k"))).await.unwrap();
+    assert_eq!(left.kvs.len(), 1);
+    // A caller in this process waits for its own.
+    for first in (0..2_000).step_by(500) {
+        let sets = (first..first + 500)
+            .map(|number| crate::TxnOp::Set(SetRequest::new(format!("k{number:05}"), "v")));
+        let txn = crate::TxnRequest { success: sets.collect(), ..Default::default() };
+        wakeful.txn(txn).await.unwrap();
+    }
+    assert_eq!(within(wakeful.delete(KeyRange::prefix("k"))).await.unwrap().deleted, 2_000);
+    wakeful.stop().await;
+}
+
+fn counted() -> (Arc<Counted>, tokio::sync::mpsc::UnboundedReceiver<Result<Done, Error>>) {
+    let (sender, answers) = tokio::sync::mpsc::unbounded_channel();
+    (Arc::new(Counted(sender)), answers)
+}
+
+#[actix_rt::test]
+async fn s10_look_ups_are_answered_while_a_large_write_is_done() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    a_large_delete_is_done_in_turns(Wakeful::start(config).unwrap()).await;
+}
+
+#[actix_rt::test]
+async fn s10_look_ups_are_answered_while_a_large_durable_write_is_done() {
+    let disk = FaultyDisk::default();
+    let mut config = Config::new();
+    config.journal.durability = Durability::Fsync;
+    config.rpc.turn_max = Duration::ZERO;
+    a_large_delete_is_done_in_turns(open_with(&disk, config)).await;
+}

@@ -53,7 +53,8 @@ impl Encoder {
                 let durability = self.durability;
                 self.reply(out, id, durability, &WireReply::from(&outcome), &values)
             }
-            Ok(Done::Parked(_, revision)) => {
+            Ok(Done::Parked(_, None)) => Ok(()),
+            Ok(Done::Parked(_, Some(revision))) => {
                 let parked = WirePush::Parked { revision };
                 framed(encode_frame(out.buffer(), Kind::Push, id, 0, &parked, self.frame_bytes_max))
             }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{Micros, Once, ShareId, State, Steps, StoreError};
+use super::{Micros, Once, ShareId, State, StoreError};
 use crate::config::{Config, StoreConfig};
 use crate::model::{
     DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseGrantRequest, LeaseId,

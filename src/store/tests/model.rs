@@ -143,6 +143,13 @@ impl Model {
         Some(self.end_lease(id))
     }
 
+    /// How many keys the first lease has that is due.
+    pub(crate) fn due_keys(&self, now: Micros) -> Option<usize> {
+        let due = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).min();
+        let (_, id) = due.filter(|(deadline, _)| *deadline <= now)?;
+        Some(self.keys.values().filter(|kv| kv.lease == id).count())
+    }
+
     fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, Reasons> {
         let reasons = self.reasons_against(&request);
         if !reasons.is_empty() {

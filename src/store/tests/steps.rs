@@ -1,7 +1,7 @@
 //! Promise S10 by the count of steps: what one request looks at is bounded, whatever is there.
 
 use super::*;
-use crate::model::{Compare, CompareOp, CompareTarget, RangeOrder};
+use crate::model::{Blob, Compare, CompareOp, CompareTarget, RangeOrder, TxnReply};
 
 /// A store of `keys` tombstones, whose keys were all there at the revision that is returned.
 fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revision) {
@@ -173,4 +173,141 @@ fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
     assert_eq!(reply.keys.len(), 100);
     assert_eq!((&*reply.keys[0], &*reply.keys[99]), (&b"000000"[..], &b"000099"[..]));
     assert!(steps <= 100, "{steps} steps");
+}
+
+/// What is done in slices of 50 events, and its reply; after each slice `check` looks at the store.
+fn in_slices(store: &mut State, request: Request, mut check: impl FnMut(&mut State)) -> Reply {
+    assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
+    loop {
+        check(store);
+        let (reply, steps) = steps_of(store, |store| store.go_on(50));
+        assert!(steps <= 50, "{steps} steps");
+        if let Some(reply) = reply {
+            return reply.unwrap();
+        }
+    }
+}
+
+fn value_of(store: &mut State, key: &str) -> (Option<Blob>, Revision) {
+    let get = Request::Get(GetRequest { key: key.into(), revision: 0 });
+    match store.begin(0, None, get) {
+        Ok(Some(Reply::Get(reply))) => (reply.kv.map(|kv| kv.value.clone()), reply.revision),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Before: all events of a revision were made in one turn.
+#[test]
+fn s10_a_large_write_is_done_in_slices_and_is_there_whole() {
+    let mut store = roomy();
+    let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(60) };
+    store.ask(Request::LeaseGrant(grant)).unwrap();
+    let fill = |store: &mut State| {
+        for number in 0..1_000 {
+            store.set_with_lease(&format!("k{number:04}"), 7).unwrap();
+        }
+    };
+    let delete = || DeleteRequest::new(KeyRange::prefix("k"));
+    let both = txn(vec![
+        TxnOp::Set(SetRequest::new("a", "new")),
+        TxnOp::Delete(delete()),
+        TxnOp::Get(GetRequest { key: "k0000".into(), revision: 0 }),
+        TxnOp::Set(SetRequest::new("b", "new")),
+    ]);
+    for request in [Request::Delete(delete()), both, Request::LeaseRevoke(7)] {
+        fill(&mut store);
+        let before = store.revision();
+        let mut slices = 0;
+        let reply = in_slices(&mut store, request.clone(), |store| {
+            slices += 1;
+            for key in ["k0000", "k0999"] {
+                assert_eq!(value_of(store, key), (Some("v".into()), before));
+            }
+            assert_eq!(store.visible(), before);
+            assert_eq!(store.keys_in(&KeyRange::prefix("k"), before).len(), 1_000);
+        });
+        assert!(slices >= 1_000 / 50, "{slices} slices");
+        assert_eq!(store.revision(), before + 1);
+        assert_eq!(value_of(&mut store, "k0000"), (None, before + 1));
+        assert!(store.keys_in(&KeyRange::prefix("k"), 0).is_empty());
+        let deleted = |reply: &Reply| match reply {
+            Reply::Delete(reply) | Reply::LeaseRevoke(reply) => {
+                assert_eq!(reply.revision, before + 1);
+                reply.deleted
+            }
+            other => panic!("{other:?}"),
+        };
+        match &reply {
+            Reply::Txn(reply) => {
+                assert_eq!((reply.revision, reply.results.len()), (before + 1, 4));
+                assert_eq!(deleted(&reply.results[1]), 1_000);
+                let Reply::Get(get) = &reply.results[2] else { panic!("{reply:?}") };
+                assert_eq!(get.kv, None, "an operation sees those before it");
+            }
+            reply => assert_eq!(deleted(reply), 1_000),
+        }
+    }
+}
+
+#[test]
+fn s7_a_large_transaction_that_changes_nothing_makes_no_revision() {
+    let mut store = store_with(|config| config.slice_max = 2);
+    for key in ["a", "b", "c"] {
+        store.set_to(key, "v");
+    }
+    let before = store.revision();
+    let same =
+        |key: &str| TxnOp::Set(SetRequest { only_if_changed: true, ..SetRequest::new(key, "v") });
+    let request = txn(["a", "b", "c"].map(same).into());
+    let reply = store.ask(request).unwrap();
+    assert!(matches!(reply, Reply::Txn(TxnReply { revision, .. }) if revision == before));
+    assert_eq!(store.revision(), before);
+}
+
+#[test]
+fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
+    let records = |slice_max: usize| {
+        let mut store = store_with(|config| config.slice_max = slice_max);
+        store.set_journaled(true);
+        let mut records = Vec::new();
+        let ask = |store: &mut State, records: &mut Vec<Vec<u8>>, once, request| {
+            let mut reply = store.begin(0, once, request).unwrap().map(Ok);
+            while reply.is_none() {
+                reply = store.go_on(3);
+            }
+            let mut record = Vec::new();
+            assert!(store.take_record(0, &mut record));
+            assert!(!store.take_record(0, &mut record), "it is one");
+            records.push(record);
+            reply.unwrap().unwrap()
+        };
+        let ttl = Duration::from_secs(60);
+        let delete = DeleteRequest {
+            return_previous: true,
+            ..DeleteRequest::new(KeyRange::range("k0", "k3"))
+        };
+        let ops = vec![
+            TxnOp::Delete(DeleteRequest::new(KeyRange::range("k3", "k5"))),
+            TxnOp::Set(SetRequest::new("a", "new")),
+        ];
+        let fill = (0..80).map(|number| {
+            TxnOp::Set(SetRequest { lease: 7, ..SetRequest::new(format!("k{number:02}"), "v") })
+        });
+        let requests = [
+            Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl }),
+            txn(fill.collect()),
+            Request::Delete(delete),
+            txn(ops),
+            Request::LeaseRevoke(7),
+        ];
+        let replies = (1..).zip(requests).map(|(key, request)| {
+            let once = Some(Once { key, share: 3 });
+            let reply = ask(&mut store, &mut records, once, request.clone());
+            assert_eq!(store.begin(0, once, request), Ok(Some(reply.clone())), "it is remembered");
+            reply
+        });
+        let replies: Vec<Reply> = replies.collect();
+        (records, replies, store.mark())
+    };
+    assert_eq!(records(2), records(1_000));
 }

@@ -71,7 +71,7 @@ impl Two {
                 let wait =
                     |hub: &mut TestHub| match hub.wait(0, &owner(1), request.clone(), || party) {
                         Ok(WaitStart::Answered(outcome)) => outcome_text(&outcome),
-                        Ok(WaitStart::Parked(_, revision)) => format!("parked at {revision}"),
+                        Ok(WaitStart::Parked(_, revision)) => format!("parked at {revision:?}"),
                         Err(error) => format!("{error:?}"),
                     };
                 assert_eq!(wait(&mut self.journaled), wait(&mut self.plain));

@@ -102,6 +102,14 @@ impl TestHub {
         self.take_answers().into_iter().map(show).collect()
     }
 
+    /// What one look finds for a ready stream.
+    fn batch_now(&mut self) -> Option<(Handle, Buffered<Batch>)> {
+        match self.next_batch() {
+            NextBatch::Batch(handle, batch) => Some((handle, batch)),
+            NextBatch::Again | NextBatch::Idle => None,
+        }
+    }
+
     /// What the next ready stream is shown; `None` when there is nothing.
     fn batch(&mut self) -> Option<(Handle, Buffered<Batch>)> {
         loop {

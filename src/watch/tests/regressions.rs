@@ -46,6 +46,7 @@ fn absent_by_a_delete_within_a_larger_revision() {
         hub.set_to("a/2", "v");
         hub.parked(1, wait(prefix("a/"), WaitCondition::Absent));
         hub.txn(&["-a/1", "-a/2", "b"]);
+        hub.settle(0);
         assert_eq!(hub.answers(), ["1: met at 4: 4-a/1"]);
         if slice_max < 5 {
             hub.wait(0, &owner(1), after(1, prefix("a/"), WaitCondition::Absent), || 2).unwrap();

@@ -4,7 +4,12 @@ use super::*;
 use crate::store::Mark;
 
 fn journaled() -> TestHub {
-    let config = Config::new();
+    journaled_with(|_| {})
+}
+
+fn journaled_with(change: impl FnOnce(&mut StoreConfig)) -> TestHub {
+    let mut config = Config::new();
+    change(&mut config.store);
     let mut state = State::new(config.store);
     state.set_journaled(true);
     TestHub::new(state, config.watch)
@@ -157,6 +162,7 @@ fn s10_watches_that_are_behind_cost_a_set_nothing() {
     assert!(hub.batch().is_some(), "and its consumer is not ready again");
     hub.set_to("a", "v");
     hub.set_to("a", "v");
+    hub.finish_notifying();
     let before = hub.state().steps_taken();
     for _ in 0..100 {
         hub.set_to("a", "v");
@@ -170,4 +176,207 @@ fn s10_watches_that_are_behind_cost_a_set_nothing() {
     assert_eq!(up_to_date.count(), WATCHES as usize);
     hub.set_to("a", "v");
     assert_eq!(hub.shown().len(), WATCHES as usize, "all are told of events again");
+}
+
+/// The most steps of one slice of what is left to do, all of which is done.
+fn largest_slice(hub: &mut TestHub) -> u64 {
+    let mut largest = 0;
+    while hub.must_advance(0) {
+        let before = hub.state().steps_taken();
+        hub.advance(0);
+        largest = largest.max(hub.state().steps_taken() - before);
+    }
+    largest
+}
+
+fn equals(value: &str) -> WaitCondition {
+    WaitCondition::Equals(value.into())
+}
+
+/// 2,000 keys, where a wait looks at 100 of them before it is parked, and at 50 in each slice.
+fn many_keys() -> TestHub {
+    let mut hub = hub_with(|store, _| (store.steps_max, store.slice_max) = (100, 50));
+    for number in 0..2_000 {
+        hub.set_to(&format!("k{number:04}"), "v");
+    }
+    hub
+}
+
+/// Before: a wait that had to look at more than `store.steps_max` keys was refused.
+#[test]
+fn s10_a_wait_looks_at_the_state_in_slices_and_is_met_by_what_it_finds() {
+    let mut hub = many_keys();
+    hub.set_to("k1999", "x");
+    let at = hub.state().revision();
+    let before = hub.state().steps_taken();
+    hub.parked(7, wait(prefix("k"), equals("x")));
+    assert_eq!(hub.state().steps_taken() - before, 100);
+    let largest = largest_slice(&mut hub);
+    assert!(largest <= 50, "{largest} steps");
+    assert_eq!(hub.answers(), [format!("7: met at {at}: {at}k1999")]);
+    hub.assert_empty();
+}
+
+#[test]
+fn t4_a_wait_that_looks_at_the_state_in_slices_misses_nothing_that_changes_meanwhile() {
+    let mut hub = many_keys();
+    for (key, then) in [("k1500", "v"), ("k1501", "")] {
+        hub.set_to(key, "x");
+        let held = hub.state().revision();
+        hub.parked(7, wait(prefix("k"), equals("x")));
+        hub.advance(0);
+        // It has not come to the key yet, whose state at the beginning met the condition.
+        match then {
+            "" => hub.delete_in(KeyRange::key(key)),
+            value => hub.set_to(key, value),
+        }
+        assert_eq!(hub.answers(), [format!("7: met at {held}: {held}{key}")]);
+    }
+    hub.parked(8, wait(prefix("k"), equals("x")));
+    hub.advance(0);
+    hub.set_to("k0001", "x");
+    let at = hub.state().revision();
+    assert_eq!(hub.answers(), [format!("8: met at {at}: {at}k0001")], "where it was already");
+    hub.delete_in(KeyRange::key("k0001"));
+    hub.parked(9, wait(prefix("k"), equals("x")));
+    largest_slice(&mut hub);
+    assert_eq!(hub.answers(), Vec::<String>::new());
+    hub.set_to("k0002", "x");
+    let at = hub.state().revision();
+    assert_eq!(hub.answers(), [format!("9: met at {at}: {at}k0002")]);
+    hub.assert_empty();
+}
+
+#[test]
+fn t2_a_wait_whose_time_is_over_before_it_has_looked_at_the_state_claims_nothing() {
+    let mut hub = many_keys();
+    let timeout = Some(Duration::from_secs(1));
+    hub.parked(7, WaitRequest { timeout, ..wait(prefix("k"), equals("x")) });
+    hub.parked(8, WaitRequest { timeout, ..wait(KeyRange::key("k0000"), equals("x")) });
+    let revision = hub.state().revision();
+    hub.advance(SECOND);
+    let answers = hub.answers();
+    assert!(answers[0].contains("store.steps_max"), "{answers:?}");
+    assert_eq!(answers[1], format!("8: timeout at {revision}"));
+    hub.assert_empty();
+}
+
+/// Before: with more pending than a wait may look at, all keys of the range were walked, or it was refused.
+#[test]
+fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
+    let mut hub = journaled_with(|store| (store.steps_max, store.slice_max) = (100, 50));
+    for number in 0..1_000 {
+        hub.set_to(&format!("k{number:04}"), "v");
+    }
+    commit(&mut hub);
+    let full = hub.state().visible();
+    hub.delete_in(prefix("k"));
+    let none = hub.state().mark();
+    for number in 0..500 {
+        hub.set_to(&format!("k{number:04}"), "again");
+    }
+    for (party, after) in [(7, None), (8, Some(full))] {
+        let before = hub.state().steps_taken();
+        hub.parked(party, WaitRequest { after, ..wait(prefix("k"), WaitCondition::Absent) });
+        // And to count those that exist, the chunks of keys at the ends.
+        assert!(hub.state().steps_taken() - before <= 100 + 2 * 1_024);
+    }
+    let largest = largest_slice(&mut hub);
+    assert!(largest <= 50, "{largest} steps");
+    assert_eq!(hub.answers(), Vec::<String>::new(), "the deletes are not durable");
+    hub.show_up_to(none);
+    largest_slice(&mut hub);
+    let at = none.revision;
+    let mut answers = hub.answers();
+    answers.sort();
+    assert_eq!(answers, [7, 8].map(|party| format!("{party}: met at {at}: {at}-k0000")));
+    // There is none where none of it is shown.
+    hub.parked(9, wait(prefix("k"), WaitCondition::Absent));
+    largest_slice(&mut hub);
+    assert_eq!(hub.answers(), [format!("9: met at {at}")]);
+}
+
+/// Before: an event was told to all watchers of its key in one turn.
+#[test]
+fn s10_an_event_is_told_to_many_watchers_in_slices() {
+    const STREAMS: u32 = 10;
+    const WATCHES: u64 = 200;
+    let mut hub = hub_with(|store, _| store.slice_max = 50);
+    for party in 0..STREAMS {
+        let stream = hub.stream_of(party);
+        for id in 0..WATCHES {
+            hub.watch(0, stream, id, WatchRequest::new(prefix("a"))).unwrap();
+        }
+    }
+    hub.parked(99, wait(KeyRange::key("b"), WaitCondition::Exists));
+    let before = hub.state().steps_taken();
+    hub.set_to("a", "v");
+    assert!(hub.state().steps_taken() - before <= 50);
+    assert!(hub.is_notifying());
+    hub.ask(Request::Get(crate::model::GetRequest { key: "a".into(), revision: 0 })).unwrap();
+    assert!(hub.is_notifying(), "a look-up need not wait");
+    let largest = largest_slice_shown(&mut hub, "2a up to 2", STREAMS, WATCHES);
+    assert!(largest <= 50 + 8 * 1_024, "{largest} steps");
+    // A write that does not wait comes after.
+    for _ in 0..3 {
+        hub.set_to("a", "v");
+    }
+    assert!(!hub.is_notifying(), "a watch that is behind already need not know");
+    hub.txn(&["b", "a"]);
+    largest_slice_shown(&mut hub, "3a 4a 5a 6a up to 6", STREAMS, WATCHES);
+    assert_eq!(hub.answers(), ["99: met at 6: 6b"]);
+}
+
+/// Shows everything; each watch is shown `news` once. Returns the most steps of a slice.
+fn largest_slice_shown(hub: &mut TestHub, news: &str, streams: u32, watches: u64) -> u64 {
+    let mut largest = 0;
+    let mut shown: std::collections::BTreeMap<String, usize> = Default::default();
+    loop {
+        let before = hub.state().steps_taken();
+        let next = hub.next_batch();
+        largest = largest.max(hub.state().steps_taken() - before);
+        match next {
+            NextBatch::Batch(handle, batch) => {
+                for text in batch_text(&batch) {
+                    *shown.entry(text).or_default() += 1;
+                }
+                hub.ready(handle, usize::MAX);
+            }
+            NextBatch::Again => {}
+            NextBatch::Idle => break,
+        }
+    }
+    let all = (0..watches).map(|id| (format!("{id}: {news}"), streams as usize));
+    assert_eq!(shown, all.collect());
+    largest
+}
+
+/// Before: all events of a revision were told in one turn.
+#[test]
+fn s10_a_large_revision_is_told_in_slices_and_shown_whole() {
+    const KEYS: usize = 2_000;
+    let mut hub = hub_with(|store, watch| {
+        store.slice_max = 50;
+        watch.batch_events_max = 10_000;
+    });
+    for number in 0..KEYS {
+        hub.set_to(&format!("k{number:04}"), "v");
+    }
+    let stream = hub.stream_of(1);
+    hub.watch(0, stream, 1, WatchRequest::new(prefix("k"))).unwrap();
+    hub.watch(0, stream, 2, WatchRequest::new(KeyRange::key("k1999"))).unwrap();
+    hub.parked(7, wait(prefix("k"), WaitCondition::Absent));
+    hub.delete_in(prefix("k"));
+    let mut slices = 0;
+    while hub.is_notifying() {
+        assert!(hub.batch_now().is_none(), "nothing is shown before all know");
+        slices += 1;
+    }
+    assert!(slices >= KEYS / 50, "{slices} slices");
+    let at = hub.state().revision();
+    let shown = hub.shown();
+    assert_eq!(shown[0].matches('-').count(), KEYS);
+    assert_eq!(shown[1..], [format!("2: {at}-k1999 up to {at}")]);
+    largest_slice(&mut hub);
+    assert_eq!(hub.answers(), [format!("7: met at {at}: {at}-k0000")]);
 }

@@ -46,6 +46,9 @@ struct Waiting {
     after: Revision,
     deadline: Micros,
     ended: bool,
+    /// It was parked before it had looked at the whole state, and whether that made its condition hold.
+    undecided: bool,
+    held: bool,
 }
 
 struct Showing {
@@ -69,9 +72,11 @@ struct Watching {
 impl World {
     pub(super) fn new(config: Config) -> Self {
         let state = State::new(config.store.clone());
+        let mut hub = Hub::new(state, config.watch.clone());
+        hub.looks_max = config.store.slice_max;
         Self {
             now: 0,
-            hub: Hub::new(state, config.watch.clone()),
+            hub,
             model: Model::new(config.store.clone()),
             config,
             waits: BTreeMap::new(),
@@ -82,6 +87,10 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, request: Request) {
+        if self.hub.state().is_open() {
+            // The end of a lease, which comes first.
+            self.model.expire_one(self.now).expect("a lease that ends");
+        }
         let reply = self.hub.apply(self.now, None, request.clone());
         match (reply, self.model.apply(self.now, None, request)) {
             (Ok(reply), Ok(expected)) => assert_eq!(without_next(reply), expected),
@@ -91,9 +100,25 @@ impl World {
     }
 
     pub(super) fn advance(&mut self) {
+        let (was_open, before) = (self.hub.state().is_open(), self.hub.state().revision());
         self.hub.advance(self.now);
+        let (is_open, revision) = (self.hub.state().is_open(), self.hub.state().revision());
         let mut work = 0;
+        if was_open {
+            if !is_open {
+                self.model.expire_one(self.now).expect("a lease that ends");
+            }
+            work = usize::MAX;
+        } else if self.hub.is_notifying() && revision == before && !is_open {
+            // Nothing ends before all know of what was before.
+            work = usize::MAX;
+        }
         while work < self.config.store.slice_max {
+            // The next may only have begun to end, or not all know of the last.
+            let same = self.model.revision() == revision;
+            if self.hub.is_busy() && same && self.model.due_keys(self.now) > Some(0) {
+                break;
+            }
             let Some(deleted) = self.model.expire_one(self.now) else { break };
             work += 1 + deleted;
         }
@@ -107,7 +132,8 @@ impl World {
             self.check_answer(&waiting, outcome);
         }
         for waiting in self.waits.values() {
-            if !self.searches(waiting.handle) {
+            if !self.searches(waiting.handle) && !self.hub.is_notifying() {
+                assert!(!waiting.held, "not answered by the state: {:?}", waiting.request);
                 let missed = self.first_met(&waiting.request, waiting.after);
                 assert_eq!(missed, None, "missed by {:?}", waiting.request);
             }
@@ -174,6 +200,9 @@ impl World {
 impl World {
     /// Reads the list of watchers in pages and ends one of them.
     pub(super) fn end_watcher(&mut self, n: usize, limit: usize) {
+        // Which may answer waits, so that they are not there any more.
+        self.hub.finish_notifying();
+        self.check();
         let mut ids: Vec<u64> = Vec::new();
         loop {
             let after = ids.last().copied().unwrap_or(0);

@@ -25,19 +25,25 @@ impl World {
                 }
             },
             Ok(WaitStart::Parked(handle, revision)) => {
-                assert_eq!(at_once, None, "it holds already");
-                assert!(revision <= self.model.revision());
-                let met = self.first_met(&request, after);
-                assert!(met.is_none_or(|event| event.revision() > revision), "considered");
+                let undecided = revision.is_none();
+                assert!(undecided || at_once.is_none(), "it holds already");
+                if let Some(revision) = revision {
+                    assert!(revision <= self.model.revision());
+                    let met = self.first_met(&request, after);
+                    assert!(met.is_none_or(|event| event.revision() > revision), "considered");
+                }
+                let held = at_once.is_some();
                 let timeout = request.timeout.unwrap_or(self.config.watch.wait_timeout_default);
                 let deadline = self.now + timeout.as_micros() as Micros;
+                let (owner, ended) = (owner_id, false);
                 let waiting =
-                    Waiting { handle, owner: owner_id, request, after, deadline, ended: false };
+                    Waiting { handle, owner, request, after, deadline, ended, undecided, held };
                 self.waits.insert(party, waiting);
             }
             Err(error) => {
                 assert!(self.reasons_of_room(owner_id).contains(reason(&error)), "{error:?}");
-                assert_eq!(at_once, None, "an answer needs no room");
+                let looks = at_once.is_some() && !matches!(request.range, KeyRange::Key(_));
+                assert!(at_once.is_none() || looks, "an answer needs no room");
             }
         }
     }
@@ -109,6 +115,15 @@ impl World {
 
     /// The first event after `after` that makes the condition hold.
     pub(super) fn first_met(&self, request: &WaitRequest, after: Revision) -> Option<Event> {
+        self.all_met(request, after).next().cloned()
+    }
+
+    /// The events after `after` that make the condition hold.
+    fn all_met<'a>(
+        &'a self,
+        request: &'a WaitRequest,
+        after: Revision,
+    ) -> impl Iterator<Item = &'a Event> {
         let met = |event: &&Event| {
             let put = event.kind() == EventKind::Put;
             match &request.condition {
@@ -123,8 +138,27 @@ impl World {
                 WaitCondition::ModRevisionAbove(above) => event.revision() > *above,
             }
         };
-        let later = self.model.log.iter().filter(|event| event.revision() > after);
-        later.filter(|event| request.range.contains(&event.kv.key)).find(met).cloned()
+        let later = self.model.log.iter().filter(move |event| event.revision() > after);
+        later.filter(|event| request.range.contains(&event.kv.key)).filter(met)
+    }
+
+    /// Whether a wait that was parked before it had looked at the whole state may be answered so: by any
+    /// event after it, or by a state since.
+    fn is_undecided_answer(&self, waiting: &Waiting, outcome: &WaitOutcome) -> bool {
+        let request = &waiting.request;
+        if self.all_met(request, waiting.after).any(|event| met(event.clone()) == *outcome) {
+            return true;
+        }
+        let WaitOutcome::Met { revision, event: Some(event) } = outcome else { return false };
+        let meets = match &request.condition {
+            WaitCondition::Exists => true,
+            WaitCondition::Equals(value) => event.kv.value == *value,
+            WaitCondition::Differs(value) => event.kv.value != *value,
+            WaitCondition::ModRevisionAbove(above) => event.kv.mod_revision > *above,
+            WaitCondition::Changed | WaitCondition::Absent => false,
+        };
+        let there = matching(self.model.keys_at(*revision), &request.range);
+        waiting.held && meets && there.contains(&event.kv) && event.previous.is_none()
     }
 
     pub(super) fn check_answer(&self, waiting: &Waiting, outcome: Result<WaitOutcome, StoreError>) {
@@ -135,6 +169,13 @@ impl World {
             assert!(first.as_ref().is_none_or(|event| event.revision() >= resume), "{first:?}");
         };
         match outcome {
+            Ok(outcome @ WaitOutcome::Met { .. }) if waiting.undecided => {
+                assert!(self.is_undecided_answer(waiting, &outcome), "{outcome:?}");
+            }
+            Err(StoreError::Limit { name: "store.steps_max", .. }) => {
+                assert!(waiting.undecided && (waiting.ended || self.now >= waiting.deadline));
+            }
+            Err(StoreError::Stopping { resume: None }) => assert!(waiting.undecided),
             Ok(outcome @ WaitOutcome::Met { .. }) => {
                 assert_eq!(outcome, met(first.expect("what it was answered with")));
             }
