@@ -1,4 +1,4 @@
-//! [`Access`]: what all the grants of a user come to.
+//! [`Access`]: the combined grants of a user.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::{Pattern, Role};
 use crate::error::{Error, ErrorCode};
 use crate::model::KeyRange;
 
-/// What a role grants, each on names that match patterns. (Administration, which includes
+/// An action that a role grants on the names that match patterns. (Administration, which includes
 /// everything, is granted or not.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -15,11 +15,11 @@ pub enum Action {
     Read,
     /// Set and delete keys.
     Write,
-    /// Wait for changes of keys and watch them, which shows their values too.
+    /// Wait for changes of keys and watch them, which also shows their values.
     Watch,
-    /// Push jobs to topics, cancel them, and look at them.
+    /// Push jobs to topics, cancel them, and inspect them.
     Push,
-    /// Take jobs of topics and settle them, and look at them.
+    /// Reserve jobs of topics, settle them, and inspect them.
     Work,
     /// Call the methods of services.
     Call,
@@ -28,11 +28,11 @@ pub enum Action {
 }
 
 impl Action {
-    /// All of them.
+    /// All actions.
     pub const ALL: [Self; 7] =
         [Self::Read, Self::Write, Self::Watch, Self::Push, Self::Work, Self::Call, Self::Dial];
 
-    /// As it is written.
+    /// Returns the name of the action in files and options.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -52,17 +52,17 @@ impl fmt::Display for Action {
     }
 }
 
-/// What something needs that a user has not been granted.
+/// A missing grant that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// This, on what was asked about.
+    /// This action on the requested name.
     On(Action),
-    /// One of both.
+    /// Either of the two actions.
     PushOrWork,
     Admin,
 }
 
-/// The same for every name, whether there is anything under it or not.
+/// Returns the same error for every name, whether anything exists under it or not.
 impl From<Need> for Error {
     fn from(need: Need) -> Self {
         let what = match need {
@@ -76,7 +76,7 @@ impl From<Need> for Error {
     }
 }
 
-/// What all the grants of a user come to.
+/// The combined grants of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Access {
     admin: bool,
@@ -110,27 +110,27 @@ impl Access {
         self.admin
     }
 
-    /// Whether it grants an action on every name.
+    /// Returns true if an action is granted on every name.
     pub(crate) fn has_all(&self, action: Action) -> bool {
         self.admin || self.granted(action).is_all()
     }
 
-    /// Whether it grants an action on any name at all.
+    /// Returns true if an action is granted on any name at all.
     pub(super) fn has_any(&self, action: Action) -> bool {
         self.admin || !self.granted(action).is_empty()
     }
 
-    /// Whether it grants an action on a name.
+    /// Returns true if an action is granted on a name.
     pub(crate) fn has(&self, action: Action, name: &[u8]) -> bool {
         self.admin || self.granted(action).contains(name)
     }
 
-    /// Whether it grants an action on every name of a range.
+    /// Returns true if an action is granted on every name of a range.
     pub(crate) fn covers(&self, action: Action, range: &KeyRange) -> bool {
         self.admin || self.granted(action).covers(range)
     }
 
-    /// Whether jobs of a topic may be looked at.
+    /// Returns true if jobs of a topic may be inspected.
     pub(crate) fn sees_topic(&self, topic: &[u8]) -> bool {
         self.has(Action::Push, topic) || self.has(Action::Work, topic)
     }

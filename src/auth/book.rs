@@ -1,4 +1,4 @@
-//! [`Book`]: roles and users, as they stand in the file.
+//! [`Book`]: roles and users, as written in the user file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,20 @@ use super::{Access, Action, NewToken, Pattern, layout};
 use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
 
-/// Characters of names besides letters and digits: none that would need an escape in a log or a
-/// shell's word.
+/// Characters of names besides letters and digits; none needs an escape in a log or in a shell.
 const NAME_SIGNS: &str = "._-@+:/=";
 
-/// Roles and users. Refusals are sentences, and nothing was changed.
+/// Roles and users. Each refusal is a sentence, and changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Book {
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) users: BTreeMap<String, User>,
 }
 
-/// What a role grants.
+/// The grants of a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Role {
-    /// Everything: all below on every name, and administration.
+    /// Everything: every action on every name, and administration.
     pub admin: bool,
     pub(super) grants: BTreeMap<Action, BTreeSet<Pattern>>,
 }
@@ -31,29 +30,29 @@ pub struct Role {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     pub(super) password: Option<PasswordHash>,
-    /// By name.
+    /// The names of its roles.
     pub(super) roles: BTreeSet<String>,
     pub(super) tokens: BTreeMap<TokenId, Token>,
 }
 
-/// A token as it is kept.
+/// A token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) label: String,
     pub(super) hash: TokenHash,
 }
 
-/// What is told of a token.
+/// The public part of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Its name, by which it is taken back.
+    /// Its id, by which it is revoked.
     pub id: String,
-    /// What whoever made it called it.
+    /// The label that its creator chose.
     pub label: String,
 }
 
 impl Role {
-    /// The patterns on which it grants an action, in their order.
+    /// Returns the patterns on which the role grants an action, in order.
     pub fn patterns(&self, action: Action) -> impl Iterator<Item = &Pattern> {
         self.grants.get(&action).into_iter().flatten()
     }
@@ -68,17 +67,17 @@ impl Role {
 }
 
 impl User {
-    /// Whether it can log in with a password.
+    /// Returns true if the user can log in with a password.
     pub fn has_password(&self) -> bool {
         self.password.is_some()
     }
 
-    /// Its roles, by name.
+    /// Returns the roles by name.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.roles.iter().map(String::as_str)
     }
 
-    /// Its tokens.
+    /// Returns the tokens.
     pub fn tokens(&self) -> impl Iterator<Item = TokenInfo> {
         let told = |(id, token): (&TokenId, &Token)| TokenInfo {
             id: token::hex(id),
@@ -89,15 +88,16 @@ impl User {
 }
 
 impl Book {
-    /// Nobody.
+    /// Returns a book without users and roles.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads a book as it stands in a file.
+    /// Parses the text of a user file.
     ///
     /// # Errors
-    /// `InvalidArgument`: a sentence that names the line, and never what is secret in it; or as
+    ///
+    /// `InvalidArgument`: a sentence that names the line but no secret in it; or the errors of
     /// [`check`](Self::check).
     pub fn from_toml(text: &str, config: &AuthConfig) -> Result<Self, Error> {
         let book = layout::read(text, config)?;
@@ -105,15 +105,16 @@ impl Book {
         Ok(book)
     }
 
-    /// As it stands in a file.
+    /// Returns the text of a user file.
     pub fn to_toml(&self) -> String {
         layout::write(self)
     }
 
-    /// Checks that the book is within its limits, and that every role that is given exists.
+    /// Checks that the book is within its limits, and that every assigned role exists.
     ///
     /// # Errors
-    /// `InvalidArgument`, with the limit that the book is over as its details.
+    ///
+    /// `InvalidArgument`, with the exceeded limit as its details.
     pub fn check(&self, config: &AuthConfig) -> Result<(), Error> {
         let limit = |name: &str, max: usize, count: usize, what: &str| {
             if count <= max {
@@ -146,28 +147,30 @@ impl Book {
         if ids.len() == tokens { Ok(()) } else { Err(invalid("two tokens have the same id")) }
     }
 
-    /// All roles by name.
+    /// Returns all roles by name.
     pub fn roles(&self) -> impl Iterator<Item = (&str, &Role)> {
         self.roles.iter().map(|(name, role)| (name.as_str(), role))
     }
 
-    /// All users by name.
+    /// Returns all users by name.
     pub fn users(&self) -> impl Iterator<Item = (&str, &User)> {
         self.users.iter().map(|(name, user)| (name.as_str(), user))
     }
 
-    /// A role.
+    /// Returns a role.
     ///
     /// # Errors
-    /// There is none of this name.
+    ///
+    /// If the role does not exist.
     pub fn role(&self, name: &str) -> Result<&Role, String> {
         self.roles.get(name).ok_or_else(|| no("role", name))
     }
 
-    /// A user.
+    /// Returns a user.
     ///
     /// # Errors
-    /// There is none of this name.
+    ///
+    /// If the user does not exist.
     pub fn user(&self, name: &str) -> Result<&User, String> {
         self.users.get(name).ok_or_else(|| no("user", name))
     }
@@ -180,23 +183,25 @@ impl Book {
         self.users.get_mut(name).ok_or_else(|| no("user", name))
     }
 
-    /// Adds a role that grants nothing.
+    /// Adds a role without grants.
     ///
     /// # Errors
-    /// It is there already, or the name is none.
+    ///
+    /// If the role exists, or the name is invalid.
     pub fn add_role(&mut self, name: &str) -> Result<(), String> {
         check_name("role", name)?;
         if self.roles.contains_key(name) {
-            return Err(format!("there is a role {name} already"));
+            return Err(format!("the role {name} already exists"));
         }
         self.roles.insert(name.to_owned(), Role::default());
         Ok(())
     }
 
-    /// Removes a role, from its users too.
+    /// Removes a role, also from its users.
     ///
     /// # Errors
-    /// There is none of this name.
+    ///
+    /// If the role does not exist.
     pub fn remove_role(&mut self, name: &str) -> Result<(), String> {
         self.roles.remove(name).map(drop).ok_or_else(|| no("role", name))?;
         for user in self.users.values_mut() {
@@ -205,72 +210,82 @@ impl Book {
         Ok(())
     }
 
-    /// Has a role grant everything, or no longer.
+    /// Makes a role grant everything, or no longer do so.
     ///
     /// # Errors
-    /// There is none of this name.
+    ///
+    /// If the role does not exist.
     pub fn set_admin(&mut self, role: &str, admin: bool) -> Result<(), String> {
         self.role_mut(role)?.admin = admin;
         Ok(())
     }
 
-    /// Has a role grant an action on the names of a pattern; tells whether it did not before.
+    /// Grants an action on the names of a pattern; returns true if the role did not grant it
+    /// before.
     ///
     /// # Errors
-    /// There is no such role.
+    ///
+    /// If the role does not exist.
     pub fn grant(&mut self, role: &str, action: Action, on: Pattern) -> Result<bool, String> {
         Ok(self.role_mut(role)?.grant(action, on))
     }
 
-    /// Has a role no longer grant an action on the names of a pattern.
+    /// Revokes the grant of an action on the names of a pattern.
     ///
     /// # Errors
-    /// There is no such role, or it does not grant just that.
+    ///
+    /// If the role does not exist, or has no such grant for exactly this pattern.
     pub fn revoke(&mut self, role: &str, action: Action, on: &Pattern) -> Result<(), String> {
         let granted = self.role_mut(role)?.grants.get_mut(&action);
         if granted.is_some_and(|granted| granted.remove(on)) {
             return Ok(());
         }
-        Err(format!("role {role} does not grant {action} on `{on}`; `wakeful role ls` shows it"))
+        Err(format!(
+            "role {role} does not grant {action} on `{on}`; `wakeful role ls` lists its grants"
+        ))
     }
 
-    /// Adds a user, with the hash of its password (from [`hash_password`](super::hash_password)) or
-    /// without one.
+    /// Adds a user, with or without the hash of its password (from
+    /// [`hash_password`](super::hash_password)).
     ///
     /// # Errors
-    /// There is one already, the name is none, or the hash is none.
+    ///
+    /// If the user exists, or the name or the hash is invalid.
     pub fn add_user(&mut self, name: &str, password: Option<&str>) -> Result<(), String> {
         check_name("user", name)?;
         if self.users.contains_key(name) {
-            return Err(format!("there is a user {name} already"));
+            return Err(format!("the user {name} already exists"));
         }
         let password = password.map(read_hash).transpose()?;
         self.users.insert(name.to_owned(), User { password, ..User::default() });
         Ok(())
     }
 
-    /// Gives a user another password, by its hash, or none.
+    /// Sets the password of a user, by its hash, or removes it.
     ///
     /// # Errors
-    /// There is no such user, or the hash is none.
+    ///
+    /// If the user does not exist, or the hash is invalid.
     pub fn set_password(&mut self, user: &str, password: Option<&str>) -> Result<(), String> {
         let password = password.map(read_hash).transpose()?;
         self.user_mut(user)?.password = password;
         Ok(())
     }
 
-    /// Removes a user, with its tokens.
+    /// Removes a user and its tokens.
     ///
     /// # Errors
-    /// There is none of this name.
+    ///
+    /// If the user does not exist.
     pub fn remove_user(&mut self, name: &str) -> Result<(), String> {
         self.users.remove(name).map(drop).ok_or_else(|| no("user", name))
     }
 
-    /// Gives a user a role; tells whether it did not have it.
+    /// Gives a user a role; returns true if the user did not have it.
     ///
     /// # Errors
-    /// There is no such user or role.
+    ///
+    /// If the user or the role does not exist.
     pub fn give_role(&mut self, user: &str, role: &str) -> Result<bool, String> {
         self.role(role)?;
         Ok(self.user_mut(user)?.roles.insert(role.to_owned()))
@@ -279,7 +294,8 @@ impl Book {
     /// Takes a role from a user.
     ///
     /// # Errors
-    /// There is no such user, or it does not have that role.
+    ///
+    /// If the user does not exist, or does not have the role.
     pub fn take_role(&mut self, user: &str, role: &str) -> Result<(), String> {
         if self.user_mut(user)?.roles.remove(role) {
             return Ok(());
@@ -287,10 +303,11 @@ impl Book {
         Err(format!("user {user} does not have the role {role}"))
     }
 
-    /// Gives a user a token.
+    /// Adds a token to a user.
     ///
     /// # Errors
-    /// There is no such user, or the label is no name.
+    ///
+    /// If the user does not exist, or the label is not a valid name.
     pub fn add_token(&mut self, user: &str, label: &str, token: &NewToken) -> Result<(), String> {
         if !label.is_empty() {
             check_name("token", label)?;
@@ -301,10 +318,11 @@ impl Book {
         Ok(())
     }
 
-    /// Takes a token back, by its id or its label.
+    /// Revokes a token, by its id or its label.
     ///
     /// # Errors
-    /// There is no such user or token, or several tokens have that label.
+    ///
+    /// If the user or the token does not exist, or several tokens have that label.
     pub fn remove_token(&mut self, user: &str, id_or_label: &str) -> Result<(), String> {
         let tokens = &mut self.user_mut(user)?.tokens;
         let named = |(id, token): (&TokenId, &Token)| {
@@ -333,7 +351,7 @@ fn no(what: &str, name: &str) -> String {
     format!("there is no {what} {}", name.escape_debug())
 }
 
-/// Without the limits of a configuration, which are those of whoever reads the book.
+/// Parses a hash without the limits of a configuration, which the reader of the book applies.
 fn read_hash(text: &str) -> Result<PasswordHash, String> {
     let config = AuthConfig {
         hash_memory_bytes_max: usize::MAX,
@@ -354,10 +372,10 @@ fn check_name(what: &str, name: &str) -> Result<(), String> {
     }
     let shown: String = name.chars().take(64).collect();
     let shown = shown.escape_debug();
-    Err(format!("`{shown}` is no name of a {what}: letters, digits and {NAME_SIGNS} make one"))
+    Err(format!("`{shown}` is not a valid {what} name: use letters, digits and {NAME_SIGNS}"))
 }
 
-/// As [`check_name`], and that the name is not too long.
+/// Does the check of [`check_name`], and checks the length.
 fn check_length(what: &str, name: &str, max: usize) -> Result<(), Error> {
     check_name(what, name).map_err(invalid)?;
     if name.len() <= max {
@@ -375,7 +393,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorCode::InvalidArgument, message)
 }
 
-/// Returns the refusal of what is over, or under, a limit.
+/// Returns the refusal for a value beyond a limit.
 pub(super) fn over(name: &str, value: u64, message: impl Into<String>) -> Error {
     let details = Details::Limit { name: name.to_owned(), value };
     invalid(message).with_details(details)

@@ -1,19 +1,19 @@
-//! What changed from one [`Book`] to the next, for the audit log.
+//! The changes between two versions of a [`Book`], for the audit log.
 
 use std::collections::BTreeMap;
 
 use super::{Book, User};
 
-/// One change: what was done, and to whom.
+/// One change: the act, and its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
-    /// As in `user added`.
+    /// The act, as in `user added`.
     pub(super) act: &'static str,
     /// The name of the user or the role.
     pub(super) name: String,
 }
 
-/// Every change, in order of names.
+/// Returns every change, in order of names.
 pub(super) fn changes(before: &Book, after: &Book) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(&before.roles, &after.roles, "role added", "role removed", &mut changes, |_, _| {

@@ -1,8 +1,8 @@
-//! [`Credentials`]: what somebody shows at a login.
+//! [`Credentials`]: the proof of identity at a login.
 
 use std::fmt;
 
-/// What somebody shows at a login. Not shown by `Debug`.
+/// The proof of identity at a login. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A user and its password.
@@ -12,23 +12,23 @@ pub enum Credentials {
         /// Its password.
         password: String,
     },
-    /// A token, as it was shown when it was made; it says whose it is.
+    /// A token as printed at its creation; it identifies its user.
     Token(String),
 }
 
 impl Credentials {
-    /// A user and its password.
+    /// Returns credentials with a user and a password.
     pub fn password(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Password { user: user.into(), password: password.into() }
     }
 
-    /// A token.
+    /// Returns credentials with a token.
     pub fn token(token: impl Into<String>) -> Self {
         Self::Token(token.into())
     }
 }
 
-/// Without what is secret.
+/// Prints no secrets.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

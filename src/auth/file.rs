@@ -1,4 +1,4 @@
-//! [`AuthFile`]: the file of users, read strictly and written whole.
+//! [`AuthFile`]: the user file, checked strictly on reading and replaced whole on writing.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,24 +11,25 @@ use crate::config::AuthConfig;
 use crate::error::{Error, ErrorCode};
 use crate::secret_file;
 
-/// The file of users.
+/// The user file.
 ///
-/// A file that others than its owner can read or write is refused, unless it is root's and its group may
-/// read it. It is replaced whole, by renaming, so a reader never sees half of it; the new one has its
-/// owner, group and mode, and a symbolic link to it stays one.
+/// A file that users other than its owner can read or write is refused, unless it belongs to root
+/// and its group may read it. It is replaced as a whole, by renaming, so a reader never sees half
+/// of it; the new file has the owner, group and mode of the old one, and a symbolic link to it is
+/// kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthFile {
     path: PathBuf,
 }
 
-/// How long a file has been as it is before its stamp tells it from what it becomes: the times of file
-/// systems are coarse, and two changes that are close together may have the same.
+/// Age of a change after which its stamp distinguishes the file from later versions: timestamps of
+/// file systems are coarse, so two changes in quick succession may share one.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// By what a file is told from the one that was there before.
+/// Distinguishes a file from its earlier versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
-    /// When it was last written, or given another owner or mode.
+    /// The time of the last write, or change of owner or mode.
     changed: Option<SystemTime>,
     bytes: u64,
     inode: u64,
@@ -50,7 +51,7 @@ impl Stamp {
         Self { changed: metadata.modified().ok(), bytes: metadata.len(), inode: 0 }
     }
 
-    /// Whether whatever is changed from now on has another.
+    /// Returns true if any later change will have another stamp.
     fn is_settled(&self) -> bool {
         let apart = |changed| {
             let past = SystemTime::now().duration_since(changed);
@@ -60,37 +61,38 @@ impl Stamp {
     }
 }
 
-/// The file as it was opened once.
+/// The result of opening the file once.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// From before it was read; `None` if it could not be opened.
+    /// Taken before the read; `None` if the file could not be opened.
     pub(super) stamp: Option<Stamp>,
-    /// Whether the stamp tells this file from whatever it becomes.
+    /// True if the stamp distinguishes this file from any later version.
     pub(super) settled: bool,
     pub(super) book: Result<Book, Error>,
 }
 
 impl AuthFile {
-    /// The file at `path`, which need not be there yet.
+    /// Returns the file at `path`, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
-    /// `InvalidArgument`: it is not there, not readable, readable by others, or not what it should
-    /// be; the message names it, and the line.
+    ///
+    /// `InvalidArgument`: the file is missing, unreadable, readable by others, or malformed; the
+    /// message names the file and the line.
     pub fn read(&self, config: &AuthConfig) -> Result<Book, Error> {
         self.read_stamped(config).book
     }
 
-    /// Reads it, and says what it can be told by from what it may become while it is read.
+    /// Reads the file, with a stamp that distinguishes it from versions written during the read.
     pub(super) fn read_stamped(&self, config: &AuthConfig) -> Reading {
         let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
@@ -119,17 +121,18 @@ impl AuthFile {
         Book::from_toml(&text, config).map_err(|error| self.refuse_by(error))
     }
 
-    /// What it is told by, without reading it; `None` if it is not there.
+    /// Returns the stamp without reading the file; `None` if the file does not exist.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata))
     }
 
-    /// Changes what is in it, which begins as nobody if it is not there; one change after the other,
-    /// whoever makes them.
+    /// Changes the content, which is empty if the file does not exist; concurrent changes happen
+    /// one after the other.
     ///
     /// # Errors
-    /// As [`read`](Self::read), what `change` refuses, or that it cannot be written, or not with the
-    /// owner and group that it has. The file is as it was.
+    ///
+    /// Those of [`read`](Self::read), the refusals of `change`, and a failure to write the file or
+    /// to keep its owner and group. The file is unchanged.
     pub fn update<T>(
         &self,
         config: &AuthConfig,
@@ -150,12 +153,12 @@ impl AuthFile {
         Ok(changed)
     }
 
-    /// The same file, where it really is: what is renamed over a symbolic link takes its place.
+    /// Resolves symbolic links: renaming over a link would replace the link.
     fn real(&self) -> Result<Self, Error> {
         match std::fs::canonicalize(&self.path) {
             Ok(path) => Ok(Self { path }),
             Err(_) if !self.path.is_symlink() => Ok(self.clone()),
-            Err(error) => Err(self.refuse(format!("it is a symbolic link to nothing: {error}"))),
+            Err(error) => Err(self.refuse(format!("it is a dangling symbolic link: {error}"))),
         }
     }
 
@@ -168,15 +171,15 @@ impl AuthFile {
         self.refuse_by(Error::new(ErrorCode::InvalidArgument, why))
     }
 
-    /// Has an error say that it is about this file.
+    /// Prepends the path of this file to an error.
     fn refuse_by(&self, mut error: Error) -> Error {
-        error.message = format!("the file of users {}: {}", self.path.display(), error.message);
+        error.message = format!("the user file {}: {}", self.path.display(), error.message);
         error
     }
 
     fn check_mode(&self, metadata: &Metadata) -> Result<(), Error> {
         if !metadata.is_file() {
-            return Err(self.refuse("it is no file".to_owned()));
+            return Err(self.refuse("it is not a file".to_owned()));
         }
         secret_file::check(&self.path, metadata).map_err(|error| self.refuse(error.to_string()))
     }
@@ -188,7 +191,7 @@ impl AuthFile {
         }
     }
 
-    /// Held while the file is changed. It is the directory that is locked: the file itself is
+    /// Locks the file during a change. The lock is on its directory, because the file itself is
     /// replaced.
     #[cfg(unix)]
     fn lock(&self) -> io::Result<File> {
@@ -202,14 +205,14 @@ impl AuthFile {
         Ok(())
     }
 
-    /// Writes it anew, in place of `old`.
+    /// Writes a new file in place of `old`.
     fn write(&self, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{:016x}.new", rand::random::<u64>()));
         let new = self.path.with_file_name(name);
         let written = write_new(&new, text, old).and_then(|()| std::fs::rename(&new, &self.path));
         if written.is_err() {
-            // What is left of it is of no use.
+            // The incomplete file is useless.
             let _ = std::fs::remove_file(&new);
             return written;
         }
@@ -232,7 +235,7 @@ fn write_new(path: &Path, text: &[u8], old: Option<&Metadata>) -> io::Result<()>
     file.sync_all()
 }
 
-/// Whoever can read the old file is to read the new one: a server that cannot would not see the change.
+/// Keeps the readers of the old file: a server that cannot read the new one would miss the change.
 #[cfg(unix)]
 fn keep_readers(new: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -241,8 +244,8 @@ fn keep_readers(new: &File, old: &Metadata) -> io::Result<()> {
         fchown(new, Some(kept.0), Some(kept.1)).map_err(|error| {
             let (user, group) = kept;
             let why = format!(
-                "it has to stay the file of user {user}, group {group}, or the server may not read \
-                 it, and you cannot give it to them ({error}); nothing was changed"
+                "it must stay owned by user {user}, group {group}, or the server may be unable to read \
+                 it, but you may not change its owner ({error}); nothing was changed"
             );
             io::Error::new(error.kind(), why)
         })?;

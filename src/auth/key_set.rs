@@ -1,17 +1,16 @@
-//! [`KeySet`]: the names that several patterns are about together, to ask of a range whether all of
-//! it is among them.
+//! [`KeySet`]: the union of several patterns, which answers whether it contains a whole range.
 
 use super::Pattern;
 use crate::model::{Blob, KeyRange, after_prefix};
 
-/// Names, as spans in their order that neither overlap nor touch: so a range is granted if it lies
-/// in one of them, however many grants that took.
+/// Names, as ordered spans that neither overlap nor touch: a range is granted if one span contains
+/// it, however many grants that took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     spans: Vec<Span>,
 }
 
-/// From the first name, inclusive, to the second, exclusive; an empty second for no end.
+/// A span from the first name, inclusive, to the second, exclusive; an empty second means no end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     from: Blob,
@@ -21,7 +20,7 @@ struct Span {
 impl Span {
     fn of(pattern: &Pattern) -> Self {
         match pattern {
-            // The next name after one is that name and a zero.
+            // The successor of a name is the name followed by a zero byte.
             Pattern::One(name) => {
                 let next: Vec<u8> = name.iter().copied().chain([0]).collect();
                 Self { from: name.clone(), to: next.into() }
@@ -30,7 +29,7 @@ impl Span {
         }
     }
 
-    /// Whether it ends at `to` or later, where an empty `to` is no end.
+    /// Returns true if the span ends at `to` or later, where an empty `to` means no end.
     fn reaches(&self, to: &[u8]) -> bool {
         self.to.is_empty() || (!to.is_empty() && *to <= *self.to)
     }
@@ -58,24 +57,24 @@ impl KeySet {
         self.spans.is_empty()
     }
 
-    /// Whether every name is among them.
+    /// Returns true if the set contains every name.
     pub(crate) fn is_all(&self) -> bool {
         self.spans.first().is_some_and(|span| span.from.is_empty() && span.to.is_empty())
     }
 
-    /// The span that `name` may be in: the last that begins at it or before.
+    /// Returns the only span that can contain `name`: the last that begins at or before it.
     fn before(&self, name: &[u8]) -> Option<&Span> {
         let after = self.spans.partition_point(|span| *span.from <= *name);
         self.spans.get(after.checked_sub(1)?)
     }
 
-    /// Whether `name` is one of them.
+    /// Returns true if the set contains `name`.
     pub(crate) fn contains(&self, name: &[u8]) -> bool {
         self.before(name).is_some_and(|span| span.to.is_empty() || *name < *span.to)
     }
 
-    /// Whether every name that `range` can be about is one of them. Of a range that can be about
-    /// none, only if its start is.
+    /// Returns true if the set contains every name in `range`. For an empty range, returns true if
+    /// the set contains its start.
     pub(crate) fn covers(&self, range: &KeyRange) -> bool {
         match range {
             KeyRange::Key(key) => self.contains(key),
@@ -142,8 +141,8 @@ mod tests {
         ]
     }
 
-    /// The names at which what is granted may change: where the range begins, and wherever a grant
-    /// ends. If all of those that are in the range are granted, all of it is.
+    /// Returns the names at which the granted set may change: the start of the range, and the ends of
+    /// all grants. If the set contains those within the range, it contains the whole range.
     fn critical(patterns: &[Pattern], range: &KeyRange) -> Vec<Vec<u8>> {
         let (KeyRange::Key(from) | KeyRange::Prefix(from) | KeyRange::Range { from, .. }) = range;
         let mut names = vec![from.to_vec()];
@@ -153,7 +152,7 @@ mod tests {
                 Pattern::Prefix(prefix) => after_prefix(prefix).to_vec(),
             });
         }
-        // No grant ends at the start of all names: that is one without an end.
+        // No grant ends at the first name: an empty end means no end.
         let first = names.remove(0);
         names.retain(|name| !name.is_empty() && range.contains(name));
         names.push(first);

@@ -1,4 +1,4 @@
-//! The text of a [`Book`]: TOML, version 1.
+//! The text form of a [`Book`]: TOML, version 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use super::{Action, Book, Pattern, Role, User};
 use crate::config::AuthConfig;
 use crate::error::Error;
 
-/// The layout that this version reads and writes.
+/// The version that this program reads and writes.
 const VERSION: u32 = 1;
 
-/// What stands first in every file.
+/// The first lines of every file.
 const HEAD: &str =
     "# Users of Wakeful. Written by `wakeful user` and `wakeful role`; keep it secret.\n\n";
 
-/// Of any version.
+/// The part of a file that is common to all versions.
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
@@ -62,7 +62,7 @@ struct UserText {
     password: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
-    /// By id.
+    /// Tokens by id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tokens: BTreeMap<String, TokenText>,
 }
@@ -110,7 +110,7 @@ pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, Error> {
     Ok(Book { roles, users: users.collect::<Result<_, Error>>()? })
 }
 
-/// The message names the line, but does not show it: there may be a hash in it.
+/// Parses the text. The message names the line but does not show it, because it may hold a hash.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -144,7 +144,7 @@ pub(super) fn write(book: &Book) -> String {
     let roles = book.roles.iter().map(|(name, role)| (name.clone(), write_role(role)));
     let users = book.users.iter().map(|(name, user)| (name.clone(), write_user(user)));
     let text = Text { version: VERSION, roles: roles.collect(), users: users.collect() };
-    // Maps of text are all that is in it, and every map has text for keys.
+    // Infallible: it holds only maps of text, with text as keys.
     let body = toml::to_string_pretty(&text).unwrap_or_default();
     format!("{HEAD}{body}")
 }

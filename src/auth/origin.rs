@@ -1,4 +1,4 @@
-//! [`Origin`]: where logins come from.
+//! [`Origin`]: the origin of logins.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,19 +6,20 @@ use crate::environment::RandomState;
 
 use crate::session::Peer;
 
-/// Where logins come from whose failures count together.
+/// The origin of logins whose failures count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// An address; of IPv6, whoever has one has all of its /64.
+    /// An address; for IPv6 its /64 network, since a host usually has all of it.
     Addr(IpAddr),
-    /// Those behind a link that say to be the same user: their addresses are known to the relay alone,
-    /// and one that guesses is not to keep out all the others. It is a hash, as names are as long as
-    /// strangers like.
+    /// Logins behind a link that claim the same user: only the relay knows their addresses, and one
+    /// that guesses must not lock out the others. The value is a hash, because a claimed name can
+    /// have any length.
     Link(u64),
 }
 
 impl Origin {
-    /// Of whoever says to be `user`, or shows a token; `None` for this process.
+    /// Returns the origin of a login that claims to be `user`, or shows a token; `None` for this
+    /// process.
     pub(super) fn new(peer: &Peer, user: Option<&str>, hasher: &RandomState) -> Option<Self> {
         match peer {
             Peer::Local => None,

@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id, and checked against their hashes.
+//! Passwords: hashing with Argon2id, and verification.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use super::book::{invalid, over};
 use crate::config::AuthConfig;
 use crate::error::Error;
 
-/// Most lanes of a hash: each is computed by the thread that checks it.
+/// Maximum number of lanes of a hash: each is computed by the verifying thread.
 const LANES_MAX: u32 = 16;
 
-/// Bytes of salt, drawn for each password.
+/// Number of random salt bytes per password.
 const SALT_BYTES: usize = 16;
 
-/// The hash of a password, with what it was made with: `$argon2id$v=19$m=..,t=..,p=..$salt$hash`.
+/// The hash of a password with its parameters: `$argon2id$v=19$m=..,t=..,p=..$salt$hash`.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PasswordHash {
     text: Arc<str>,
     parsed: Arc<Phc>,
 }
 
-/// Hashes a password as `config` says, which takes about 20 ms; for the file of users.
+/// Hashes a password for the user file with the parameters in `config`, which takes about 20 ms.
 ///
 /// # Errors
+///
 /// `InvalidArgument`: the password is shorter than `auth.password_bytes_min` or longer than
-/// `auth.password_bytes_max`, which is then in the details; or the parameters are not Argon2's.
+/// `auth.password_bytes_max` (with that limit in the details), or Argon2 rejects the parameters.
 pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, Error> {
     let refuse = |name: &str, value: usize, what: &str| {
         Err(over(name, value as u64, format!("the password is too {what}: {name} is {value}")))
@@ -43,7 +44,7 @@ pub fn hash_password(password: &str, config: &AuthConfig) -> Result<String, Erro
 }
 
 fn hash(password: &str, config: &AuthConfig) -> Result<String, String> {
-    let refuse = |error: &dyn fmt::Display| format!("the password cannot be hashed: {error}");
+    let refuse = |error: &dyn fmt::Display| format!("cannot hash the password: {error}");
     let params = params(config).map_err(|error| refuse(&error))?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let salt: [u8; SALT_BYTES] = rand::random();
@@ -53,24 +54,25 @@ fn hash(password: &str, config: &AuthConfig) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-/// What passwords are hashed with.
+/// Returns the hashing parameters.
 pub(crate) fn params(config: &AuthConfig) -> Result<Params, argon2::Error> {
     let kib = u32::try_from(config.hash_memory_bytes / 1024).unwrap_or(u32::MAX);
     Params::new(kib, config.hash_passes, 1, None)
 }
 
 impl PasswordHash {
-    /// The hash of nothing that anybody knows, for the time that it takes to check it.
+    /// Returns the hash of an unknown password, for its verification time.
     pub(super) fn decoy(config: &AuthConfig) -> Option<Self> {
         let password: u128 = rand::random();
         Self::parse(&hash(&password.to_string(), config).ok()?, config).ok()
     }
 
-    /// Reads a hash from the file.
+    /// Parses a hash of the file.
     ///
     /// # Errors
-    /// `InvalidArgument`, without the hash: it is none of Argon2id, or checking it takes more than this
-    /// configuration allows, with the limit in the details.
+    ///
+    /// `InvalidArgument`, without the hash: it is not an Argon2id hash, or verifying it takes more
+    /// than this configuration allows, with the limit in the details.
     pub(super) fn parse(text: &str, config: &AuthConfig) -> Result<Self, Error> {
         let bad = || invalid("the password is not an Argon2id hash in PHC form");
         let parsed = Phc::new(text).map_err(|_| bad())?;
@@ -84,7 +86,7 @@ impl PasswordHash {
                 return Ok(());
             }
             let message =
-                format!("the password takes {takes} {what} to check, but {name} is {max}");
+                format!("checking the password takes {takes} {what}, but {name} is {max}");
             Err(over(name, max, message))
         };
         let (memory, passes) = (config.hash_memory_bytes_max as u64, config.hash_passes_max);
@@ -94,7 +96,7 @@ impl PasswordHash {
         if params.p_cost() > LANES_MAX {
             let lanes = params.p_cost();
             let message =
-                format!("the password takes {lanes} lanes to check; there are at most {LANES_MAX}");
+                format!("checking the password takes {lanes} lanes; the maximum is {LANES_MAX}");
             return Err(invalid(message));
         }
         Ok(Self { text: text.into(), parsed: Arc::new(parsed) })
@@ -104,14 +106,14 @@ impl PasswordHash {
         &self.text
     }
 
-    /// Whether it is the hash of `password`. Takes as long as it was made to.
+    /// Returns true if this is the hash of `password`. Takes as long as its parameters demand.
     pub(super) fn is_of(&self, password: &str) -> bool {
         // The parameters are those of the hash.
         Argon2::default().verify_password(password.as_bytes(), &*self.parsed).is_ok()
     }
 }
 
-/// Without the hash: whoever has it can try passwords.
+/// Omits the hash, which would allow guessing passwords.
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(..)")
@@ -122,7 +124,7 @@ impl fmt::Debug for PasswordHash {
 pub(super) mod tests {
     use super::*;
 
-    /// What tests hash with: nobody waits for it.
+    /// Returns cheap parameters for tests.
     pub(crate) fn cheap() -> AuthConfig {
         AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() }
     }

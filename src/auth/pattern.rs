@@ -1,14 +1,14 @@
-//! [`Pattern`]: which names a grant is about, as it is written.
+//! [`Pattern`]: the names of a grant, in text form.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::Blob;
 
-/// Which keys, topics, services or links a grant is about.
+/// The keys, topics, services or links of a grant.
 ///
-/// Written as the name itself, or as what names begin with and a `*`; a `*` alone is every name.
-/// `\*` and `\\` are those characters, `\xNN` is the byte NN.
+/// Written as the name itself, or as a prefix followed by `*`; `*` alone means every name. `\*` and
+/// `\\` stand for those characters, `\xNN` for the byte NN.
 ///
 /// ```
 /// use wakeful::auth::Pattern;
@@ -19,22 +19,23 @@ use crate::model::Blob;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pattern {
-    /// This one name.
+    /// Exactly this name.
     One(Blob),
-    /// Every name that begins with this.
+    /// Every name with this prefix.
     Prefix(Blob),
 }
 
 impl Pattern {
-    /// Every name.
+    /// Returns the pattern of every name.
     pub fn all() -> Self {
         Self::Prefix(Blob::default())
     }
 
-    /// Reads a pattern as it is written.
+    /// Parses the text form of a pattern.
     ///
     /// # Errors
-    /// A sentence: it is empty, has a `*` before its end, or an escape that has no meaning.
+    ///
+    /// A sentence: the text is empty, has a `*` before its end, or an unknown escape.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refuse = |why: &str| Err(format!("`{}`: {why}", text.escape_debug()));
         let mut name = Vec::with_capacity(text.len());
@@ -47,14 +48,12 @@ impl Pattern {
                 [] => return Ok(Self::One(Blob::from(name))),
                 [b'*'] => return Ok(Self::Prefix(Blob::from(name))),
                 [b'*', ..] => {
-                    return refuse(
-                        "`*` has a meaning only at the end; write \\* for the character",
-                    );
+                    return refuse("`*` is allowed only at the end; write \\* for the character");
                 }
                 [b'\\', b'x', high, low, after @ ..] => {
                     let digit = |byte: &u8| char::from(*byte).to_digit(16);
                     let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-                        return refuse("\\x is followed by two hexadecimal digits");
+                        return refuse("\\x needs two hexadecimal digits");
                     };
                     name.push((high * 16 + low) as u8);
                     after
@@ -63,7 +62,7 @@ impl Pattern {
                     name.push(*byte);
                     after
                 }
-                [b'\\', ..] => return refuse("there are the escapes \\*, \\\\ and \\xNN"),
+                [b'\\', ..] => return refuse("the only escapes are \\*, \\\\ and \\xNN"),
                 [byte, after @ ..] => {
                     name.push(*byte);
                     after
@@ -72,7 +71,7 @@ impl Pattern {
         }
     }
 
-    /// Whether `name` is one of these names.
+    /// Returns true if `name` matches.
     pub fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::One(one) => **one == *name,
@@ -89,7 +88,7 @@ impl FromStr for Pattern {
     }
 }
 
-/// As it is written.
+/// Writes the text form.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::One(name) | Self::Prefix(name)) = self;

@@ -1,8 +1,8 @@
-//! What each request needs: the one place that says so.
+//! The needs of each request: the only place that defines them.
 //!
-//! A request is judged by its words alone. Where those do not say what it is about (a lease by its
-//! number, a job by its id) it is judged here as far as possible, and by the actors that know the
-//! rest, with the same [`Access`].
+//! A request is judged by its content alone. Where the content does not name the object (a lease by
+//! its number, a job by its id), it is judged here as far as possible, and by the actors that know
+//! the rest, with the same [`Access`].
 
 use super::{Access, Action, Need};
 use crate::model::{
@@ -12,13 +12,13 @@ use crate::model::{
 
 type Permit = Result<(), Need>;
 
-/// Whether a watch begins with what there is.
+/// Returns true if a watch begins with the present keys.
 pub(crate) fn reads(watch: &WatchRequest) -> bool {
     watch.from == WatchFrom::Snapshot
 }
 
 impl Access {
-    /// Whether a request is permitted, as far as its words say what it is about.
+    /// Checks whether a request is permitted, as far as its content names its objects.
     pub(crate) fn permits(&self, request: &Request) -> Permit {
         match request {
             Request::Set(set) => self.permits_set(set),
@@ -27,7 +27,7 @@ impl Access {
             Request::Scan(range) => self.permits_range(range),
             Request::Delete(delete) => self.permits_delete(delete),
             Request::Txn(txn) => self.permits_txn(txn),
-            // Whose keys the lease has is known to the store, which asks again.
+            // The store knows the keys of the lease, and checks again.
             Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseRevoke(_) => {
                 self.needs(Action::Write, self.has_any(Action::Write))
             }
@@ -37,7 +37,7 @@ impl Access {
             Request::Job(job) => self.permits_job(job),
             Request::Invoke(invocation) => self.permits_call(&invocation.method),
             Request::Services => self.needs(Action::Call, self.has_any(Action::Call)),
-            // What refusals name anyway.
+            // Refusals name the limits anyway.
             Request::Limits => Ok(()),
             Request::LeaseList { .. }
             | Request::Compact(_)
@@ -50,34 +50,34 @@ impl Access {
         }
     }
 
-    /// Whether a wait is permitted.
+    /// Checks whether a wait is permitted.
     pub(crate) fn permits_wait(&self, wait: &WaitRequest) -> Permit {
         self.permits_interest(&wait.range, false)
     }
 
-    /// Whether a watch is permitted.
+    /// Checks whether a watch is permitted.
     pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Permit {
         self.permits_interest(&watch.range, reads(watch))
     }
 
-    /// Whether keys may be awaited, by somebody who `reads` what there is as well.
+    /// Checks whether keys may be awaited; `reads` adds the need to read present keys.
     pub(crate) fn permits_interest(&self, range: &KeyRange, reads: bool) -> Permit {
         self.needs(Action::Watch, self.covers(Action::Watch, range))?;
         self.needs(Action::Read, !reads || self.covers(Action::Read, range))
     }
 
-    /// Whether a call of a method, `SERVICE.METHOD`, is permitted.
+    /// Checks whether a call of a method, `SERVICE.METHOD`, is permitted.
     pub(crate) fn permits_call(&self, method: &str) -> Permit {
         let service = method.rsplit_once('.').map_or("", |(service, _)| service);
         self.needs(Action::Call, self.has(Action::Call, service.as_bytes()))
     }
 
-    /// Whether a link under this name is permitted.
+    /// Checks whether a link under this name is permitted.
     pub(crate) fn permits_dial(&self, name: &str) -> Permit {
         self.needs(Action::Dial, self.has(Action::Dial, name.as_bytes()))
     }
 
-    /// Whether a stream is permitted, on which there is no watch yet.
+    /// Checks whether a stream without watches is permitted.
     pub(crate) fn permits_stream(&self) -> Permit {
         self.needs(Action::Watch, self.has_any(Action::Watch))
     }
@@ -90,7 +90,7 @@ impl Access {
         if self.is_admin() { Ok(()) } else { Err(Need::Admin) }
     }
 
-    /// Whoever is told what was there before, or whether it was the same, reads it.
+    /// A reply with the previous value, or with whether the value differs, needs `read`.
     fn permits_set(&self, set: &SetRequest) -> Permit {
         self.needs(Action::Write, self.has(Action::Write, &set.key))?;
         let reads = set.return_previous || set.only_if_changed;
@@ -107,7 +107,7 @@ impl Access {
         self.needs(Action::Read, !reads || self.covers(Action::Read, &delete.range))
     }
 
-    /// Both lists: which is done tells what was compared.
+    /// Checks both lists: the reply reveals the result of the comparison.
     fn permits_txn(&self, txn: &TxnRequest) -> Permit {
         let reads =
             |compare: &Compare| self.needs(Action::Read, self.covers(Action::Read, &compare.range));
@@ -128,7 +128,7 @@ impl Access {
             JobRequest::Reserve(reserve) => {
                 self.needs(Action::Work, self.has(Action::Work, &reserve.topic))
             }
-            // Which topics their jobs are of is known to the queue, which asks again.
+            // The queue knows the topics of these jobs, and checks again.
             JobRequest::Settle(_)
             | JobRequest::Touch { .. }
             | JobRequest::Progress { .. }

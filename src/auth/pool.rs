@@ -1,5 +1,5 @@
-//! [`Pool`]: the threads that hash. They are few, and so is what waits for them: whoever sends many
-//! passwords keeps neither the service from its work nor fills its memory.
+//! [`Pool`]: the hashing threads. Threads and queue are bounded, so that a flood of passwords
+//! neither stops the service nor fills its memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads of their own, and a queue with an end. The threads end with it.
+/// A fixed number of threads with a bounded queue. The threads end with the pool.
 #[derive(Debug)]
 pub(super) struct Pool {
     /// `None` once closed.
@@ -18,10 +18,10 @@ pub(super) struct Pool {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Why a job is not done.
+/// The reason why a job is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// There is no room in the queue.
+    /// The queue is full.
     Full,
     Closed,
 }
@@ -38,16 +38,16 @@ impl Pool {
         Ok(Self { queue: Mutex::new(Some(queue)), threads })
     }
 
-    /// Takes no more jobs, and waits until those there are have been done and the threads have ended.
+    /// Accepts no more jobs, and waits until queued jobs are done and the threads have ended.
     pub(super) fn close(&self) {
         drop(self.queue.lock().take());
         for thread in std::mem::take(&mut *self.threads.lock()) {
-            // It catches the panics of its jobs.
+            // The thread catches panics of its jobs.
             let _ = thread.join();
         }
     }
 
-    /// Has a job done, some time.
+    /// Queues a job.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Refused> {
         let queue = self.queue.lock().clone().ok_or(Refused::Closed)?;
         queue.try_send(Box::new(job)).map_err(|error| match error {
@@ -61,7 +61,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().recv();
         let Ok(job) = job else { return };
-        // A job that panics drops its answer, which says so to whoever waits for it.
+        // A panic drops the job's answer channel, which informs the waiting side.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }

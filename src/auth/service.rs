@@ -1,4 +1,4 @@
-//! [`Auth`]: who may log in, as the file of users has it now.
+//! [`Auth`]: the users who may log in, from the present user file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,13 +23,13 @@ use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
 use crate::session::{Identity, Peer, Via};
 
-/// The target of the lines of the audit log.
+/// The log target of the audit log.
 pub(crate) const AUDIT: &str = "wakeful::audit";
 
-/// Who may log in and do what, as the file of users has it now. Cheap to clone.
+/// The users and grants of the present user file. Cheap to clone.
 ///
-/// Given to [`Wakeful::require_login`](crate::Wakeful::require_login), it guards every door, and ends
-/// with that service.
+/// Passed to [`Wakeful::require_login`](crate::Wakeful::require_login), it guards every listener,
+/// and ends with that service.
 ///
 /// ```no_run
 /// # #[actix_rt::main]
@@ -56,16 +56,16 @@ struct Inner {
     started: Instant,
     decoy: PasswordHash,
     known: RwLock<Known>,
-    /// Held while the file is read and what it says is taken over, so that nobody takes over what was
-    /// read earlier.
+    /// Held while the file is read and applied, so that no earlier content is applied over later
+    /// one.
     seen: Mutex<Seen>,
-    /// Grows with each change of what is known.
+    /// Incremented with each change of users or grants.
     generation: AtomicU64,
     throttle: Mutex<Throttle>,
-    /// Of origins.
+    /// Hashes the names of origins.
     hasher: RandomState,
     pool: Pool,
-    /// Whom to tell of changes, by connection.
+    /// Callbacks for changes, by connection.
     listeners: Mutex<HashMap<u64, Box<dyn Fn() + Send + Sync>>>,
 }
 
@@ -74,16 +74,17 @@ struct Known {
     users: Arc<Users>,
 }
 
-/// The file when it was last read, whatever came of that.
+/// The last reading of the file, successful or not.
 struct Seen {
     stamp: Option<Stamp>,
-    /// Whether the stamp tells it from what it becomes; else it is read again in any case.
+    /// True if the stamp distinguishes the file from later versions; otherwise the file is read
+    /// again in any case.
     settled: bool,
-    /// Why it could not be used.
+    /// The reason why the file could not be used.
     refusal: Option<Error>,
 }
 
-/// What a login was proved by, to see whether that is still so.
+/// The proof of a login, to check whether it is still valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
     Password(ProvedPassword),
@@ -95,17 +96,17 @@ pub(crate) enum Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvedPassword(PasswordHash);
 
-/// Who says to be whom, from where.
+/// A login attempt: claimed user and origin.
 #[derive(Debug, Clone)]
 struct Claim {
-    /// Whose failures count; nobody's in this process.
+    /// The origin whose failures count; `None` in this process.
     origin: Option<Origin>,
-    /// As it may be logged.
+    /// The claimed user, in a form safe to log.
     user: String,
     peer: Peer,
 }
 
-/// A login that succeeded.
+/// A successful login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) identity: Identity,
@@ -119,21 +120,25 @@ impl Login {
 }
 
 impl Auth {
-    /// Reads the file of users, and starts the threads that check passwords.
+    /// Reads the user file, and starts the threads that check passwords.
     ///
     /// # Errors
-    /// `InvalidArgument` if the file is not there, is readable by everybody, or is not what it should
-    /// be, or if the configuration contradicts itself; `Unavailable` if there are no threads.
+    ///
+    /// `InvalidArgument` if the file is missing, readable by everybody or malformed, or if the
+    /// configuration contradicts itself; `Unavailable` if threads cannot be started.
     pub fn open(path: impl Into<PathBuf>, config: &AuthConfig) -> Result<Self, Error> {
         config.check()?;
         let file = AuthFile::new(path);
         let Reading { stamp, settled, book } = file.read_stamped(config);
         let book = book?;
         let decoy = PasswordHash::decoy(config)
-            .ok_or_else(|| Error::new(ErrorCode::Internal, "no password can be hashed"))?;
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "cannot hash passwords"))?;
         let users = Arc::new(Users::new(&book, &decoy));
         let pool = Pool::start(config.hash_threads, config.hash_queue_max).map_err(|error| {
-            Error::new(ErrorCode::Unavailable, format!("no threads to check passwords: {error}"))
+            Error::new(
+                ErrorCode::Unavailable,
+                format!("cannot start the threads that check passwords: {error}"),
+            )
         })?;
         let throttle = Throttle::new(
             config.login_failures_max,
@@ -156,20 +161,22 @@ impl Auth {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Reads the file again. Whoever is gone from it, and whatever is granted no more, ends at once.
-    /// Tells whether anything has changed.
+    /// Reads the file again. Connections of removed users, and requests no longer granted, end at
+    /// once. Returns true if anything changed.
     ///
     /// # Errors
-    /// As [`open`](Self::open), of the file; everything stays as it was.
+    ///
+    /// Those of [`open`](Self::open) about the file; nothing changes.
     pub fn reload(&self) -> Result<bool, Error> {
         self.inner.read_again(&mut self.inner.seen.lock())
     }
 
-    /// Reads the file again if it seems to be another than before, or was changed so lately that this
-    /// cannot be told.
+    /// Reads the file again if it seems to have changed, or changed too recently to tell.
     ///
     /// # Errors
-    /// As [`reload`](Self::reload); until the file changes again, that is not said twice.
+    ///
+    /// Those of [`reload`](Self::reload); the same error is not returned again until the file
+    /// changes.
     pub fn reload_if_changed(&self) -> Result<bool, Error> {
         let mut seen = self.inner.seen.lock();
         if seen.settled && seen.stamp == self.inner.file.stamp() {
@@ -182,39 +189,39 @@ impl Auth {
         }
     }
 
-    /// Looks whether the file has changed, again and again.
+    /// Checks periodically whether the file has changed.
     pub(crate) async fn keep_reloading(&self) {
         loop {
             tokio::time::sleep(self.inner.config.reload_interval).await;
             let looking = self.clone();
             match tokio::task::spawn_blocking(move || looking.reload_if_changed()).await {
-                Ok(Ok(true)) => tracing::info!("the file of users has changed, and was read again"),
+                Ok(Ok(true)) => tracing::info!("the user file changed and was reloaded"),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the users stay as they were: their file cannot be used");
+                    tracing::error!(%error, "the user file is invalid; the users are unchanged");
                 }
-                Err(error) => tracing::error!(%error, "the file of users could not be looked at"),
+                Err(error) => tracing::error!(%error, "cannot examine the user file"),
             }
         }
     }
 
-    /// Ends the threads that check passwords; blocks until they have. From then on logins with a
+    /// Ends the threads that check passwords; blocks until they have ended. Later logins with a
     /// password are refused.
     pub(crate) fn close(&self) {
         self.inner.pool.close();
     }
 
-    /// How long a connection may take to log in.
+    /// Returns the maximum time from a connection to its login.
     pub(crate) fn login_timeout(&self) -> Duration {
         self.inner.config.login_timeout
     }
 
-    /// Grows whenever what is known has changed.
+    /// Returns a number that grows with every change of users or grants.
     pub(crate) fn generation(&self) -> u64 {
         self.inner.generation.load(Ordering::Acquire)
     }
 
-    /// Has `tell` called at every change, until [`leave`](Self::leave).
+    /// Calls `tell` at every change, until [`leave`](Self::leave).
     pub(crate) fn listen(&self, connection: u64, tell: impl Fn() + Send + Sync + 'static) {
         self.inner.listeners.lock().insert(connection, Box::new(tell));
     }
@@ -223,7 +230,7 @@ impl Auth {
         self.inner.listeners.lock().remove(&connection);
     }
 
-    /// What a login may do now; `None` if it is not valid any more.
+    /// Returns the present grants of a login; `None` if it is no longer valid.
     pub(crate) fn access(&self, login: &Login) -> Option<Arc<Access>> {
         let users = Arc::clone(&self.inner.known.read().users);
         let name = &login.identity.name;
@@ -236,8 +243,8 @@ impl Auth {
         valid.then(|| Arc::clone(&account.access))
     }
 
-    /// Lets in whoever has shown a certificate in the name of a user; `None` if there is no such
-    /// user.
+    /// Logs in a peer that has shown a certificate in the name of a user; `None` if the user does
+    /// not exist.
     pub(crate) fn enter_by_certificate(
         &self,
         peer: &Peer,
@@ -250,12 +257,12 @@ impl Auth {
         Some((login, access))
     }
 
-    /// Checks who somebody is. Whether there is such a user cannot be told from the answer, nor from
-    /// how long it takes.
+    /// Checks credentials. Neither the answer nor its timing reveals whether the user exists.
     ///
     /// # Errors
-    /// `LoginFailed`; `LimitExceeded` if too many logins of the address, or behind a link of the user,
-    /// have failed, or too many passwords wait to be checked.
+    ///
+    /// `LoginFailed`; `LimitExceeded` if too many logins from the address, or of the user behind a
+    /// link, have failed, or too many passwords wait to be checked.
     pub(crate) async fn login(
         &self,
         peer: &Peer,
@@ -284,7 +291,7 @@ impl Auth {
         login
     }
 
-    /// A token needs no work to check, and is not guessed: only those that fail count.
+    /// Checks a token. That is cheap, and tokens cannot be guessed, so only failures count.
     fn check_token(&self, claim: &Claim, token: &str) -> Result<Login, Error> {
         let users = Arc::clone(&self.inner.known.read().users);
         if let Some((proved, account)) = users.of_token(token) {
@@ -305,7 +312,7 @@ impl Auth {
         let (answer, answered) = oneshot::channel();
         let (inner, claim) = (Arc::clone(&self.inner), claim.clone());
         let check = move || {
-            // Whoever has gone need not be checked.
+            // A client that has gone needs no check.
             if !answer.is_closed() {
                 let _ = answer.send(inner.check_password(&claim, &user, &password));
             }
@@ -316,20 +323,20 @@ impl Auth {
                 return Err(self.inner.limit(
                     "auth.hash_queue_max",
                     self.inner.config.hash_queue_max as u64,
-                    "too many passwords wait to be checked; try again later",
+                    "too many passwords are waiting to be checked; try again later",
                 ));
             }
             Err(Refused::Closed) => {
                 return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
             }
         }
-        let gone = |_| Error::new(ErrorCode::Internal, "the password could not be checked");
+        let gone = |_| Error::new(ErrorCode::Internal, "cannot check the password");
         answered.await.unwrap_or_else(|error| Err(gone(error)))
     }
 }
 
 impl Inner {
-    /// Reads the file, and takes over what it says.
+    /// Reads the file and applies its content.
     fn read_again(&self, seen: &mut Seen) -> Result<bool, Error> {
         let Reading { stamp, settled, book } = self.file.read_stamped(&self.config);
         *seen = Seen { stamp, settled, refusal: book.as_ref().err().cloned() };
@@ -351,19 +358,20 @@ impl Inner {
         Ok(true)
     }
 
-    /// Who says to be whom, from where.
+    /// Returns the claim of a login attempt.
     fn claim(&self, peer: &Peer, user: Option<&str>) -> Claim {
         let named = |user: &&str| is_name(user) && user.len() <= self.config.name_bytes_max;
         Claim {
             origin: Origin::new(peer, user, &self.hasher),
-            // What is no name may be a password that was typed in its place.
+            // An invalid name may be a password typed by mistake.
             user: user.filter(named).unwrap_or("?").to_owned(),
             peer: peer.clone(),
         }
     }
 
-    /// On a thread of the pool. The origin is looked at again, as others of it may have failed
-    /// since: so no more of them are checked than may fail, and one for each other thread.
+    /// Checks a password on a thread of the pool. Checks the origin again, because other logins may
+    /// have failed since: so the number of checks exceeds the allowed failures by at most one per
+    /// thread.
     fn check_password(&self, claim: &Claim, user: &str, password: &str) -> Result<Login, Error> {
         self.check_throttle(claim)?;
         let users = Arc::clone(&self.known.read().users);
@@ -402,7 +410,7 @@ impl Inner {
         }
     }
 
-    /// As often as this is said, a login was checked: what is refused meanwhile adds no lines.
+    /// Records a failed login. Each of these lines stands for one check: refused logins add none.
     fn fail(&self, claim: &Claim) {
         let Claim { origin: Some(origin), user, peer } = claim else { return };
         if !self.throttle.lock().fail(self.now(), *origin) {
@@ -421,9 +429,9 @@ impl Inner {
     }
 }
 
-/// The same, whatever is wrong.
+/// Returns the same error for every cause.
 fn failed() -> Error {
-    let message = "login failed: there is no such user or token, or the password is another";
+    let message = "login failed: unknown user or token, or wrong password";
     Error::new(ErrorCode::LoginFailed, message)
 }
 

@@ -1,18 +1,18 @@
-//! [`Throttle`]: how many failed logins an origin has left. Pure: the time is an argument.
+//! [`Throttle`]: the remaining failed logins of an origin. Pure: the time is an argument.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::Origin;
 
-/// How many failed logins each origin has left: a bucket of `failures_max`, of which one comes back
-/// with every `interval`. (The "generic cell rate algorithm": an origin is one time, that at which
-/// all is forgiven.)
+/// The remaining failed logins of each origin: a bucket of `failures_max`, refilled by one every
+/// `interval`. (The "generic cell rate algorithm": an origin is stored as one time, at which its
+/// bucket is full again.)
 #[derive(Debug)]
 pub(super) struct Throttle {
     failures_max: u32,
     interval: Duration,
-    /// At most so many origins are kept; past that, what will be forgiven first is at once.
+    /// Maximum number of origins; beyond it, the origin whose bucket fills first is dropped.
     origins_max: usize,
     forgiven: HashMap<Origin, Duration>,
     order: BTreeSet<(Duration, Origin)>,
@@ -24,7 +24,7 @@ impl Throttle {
         Self { failures_max, interval, origins_max, forgiven, order }
     }
 
-    /// How long until a login from `origin` is tried again; `None` if it may be now.
+    /// Returns the time until `origin` may try again; `None` if it may now.
     pub(super) fn blocked(&self, now: Duration, origin: Origin) -> Option<Duration> {
         let forgiven = self.forgiven.get(&origin)?;
         let spent = forgiven.saturating_sub(now);
@@ -32,7 +32,7 @@ impl Throttle {
         spent.checked_sub(room).filter(|wait| !wait.is_zero())
     }
 
-    /// A login from `origin` has failed. Whether that was the last it had.
+    /// Records a failed login. Returns true if it was the last one that the origin had.
     pub(super) fn fail(&mut self, now: Duration, origin: Origin) -> bool {
         while let Some((at, oldest)) = self.order.first().copied() {
             let full = self.forgiven.len() >= self.origins_max && oldest != origin;
@@ -81,15 +81,18 @@ mod tests {
         let mut throttle = Throttle::new(3, s(10), 100);
         assert!(!throttle.fail(s(0), ONE) && !throttle.fail(s(0), ONE));
         assert_eq!(throttle.blocked(s(0), ONE), None);
-        assert!(throttle.fail(s(0), ONE), "the last");
+        assert!(throttle.fail(s(0), ONE), "the last failure");
         assert_eq!(throttle.blocked(s(0), ONE), Some(s(10)));
         assert_eq!(throttle.blocked(s(4), ONE), Some(s(6)));
-        assert_eq!(throttle.blocked(s(0), OTHER), None, "others do not notice");
+        assert_eq!(throttle.blocked(s(0), OTHER), None, "others are unaffected");
         assert_eq!(throttle.blocked(s(10), ONE), None);
-        assert!(throttle.fail(s(10), ONE), "only one came back");
+        assert!(throttle.fail(s(10), ONE), "only one was refilled");
         assert_eq!(throttle.blocked(s(30), ONE), None);
         assert_eq!(throttle.blocked(s(1_000), ONE), None);
-        assert!(!throttle.fail(s(1_000), ONE) && !throttle.fail(s(1_000), ONE), "all is forgiven");
+        assert!(
+            !throttle.fail(s(1_000), ONE) && !throttle.fail(s(1_000), ONE),
+            "the bucket is full again"
+        );
     }
 
     #[test]

@@ -1,46 +1,47 @@
-//! Tokens: random, shown once, kept as a hash.
+//! Tokens: random, shown once, stored as a hash.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What every token begins with, so that one that got lost is found.
+/// The prefix of every token, by which leaked tokens can be found.
 const PREFIX: &str = "wakeful_";
 
-/// Bytes of a token that name it; they are no secret.
+/// Number of bytes that identify a token; they are not secret.
 pub(super) const ID_BYTES: usize = 8;
 
-/// Bytes of a token that prove it.
+/// Number of secret bytes of a token.
 const SECRET_BYTES: usize = 32;
 
-/// Names a token, in its text and in the file.
+/// The id of a token, in its text and in the file.
 pub(super) type TokenId = [u8; ID_BYTES];
 
 /// The hash of a whole token.
 pub(super) type TokenHash = [u8; 32];
 
-/// A token that was just made: shown once, and never again.
+/// A new token: shown once, and never again.
 ///
-/// 256 bits of it are random, so its hash needs no salt and no work: nobody guesses it.
+/// 256 bits of it are random and cannot be guessed, so its hash needs neither salt nor work.
 pub struct NewToken {
     id: TokenId,
     text: String,
 }
 
 impl NewToken {
-    /// Draws one.
+    /// Draws a random token.
     pub fn draw() -> Self {
         let (id, secret): (TokenId, [u8; SECRET_BYTES]) = (rand::random(), rand::random());
         Self { id, text: format!("{PREFIX}{}_{}", hex(&id), hex(&secret)) }
     }
 
-    /// Its name: what [`Book::tokens`](super::Book::user) lists and the token is taken back by.
+    /// Returns the id, which [`Book::tokens`](super::Book::user) lists and by which the token is
+    /// revoked.
     pub fn id(&self) -> String {
         hex(&self.id)
     }
 
-    /// All of it, to be given to whoever logs in with it.
+    /// Returns the whole token, for the client that logs in with it.
     pub fn secret(&self) -> &str {
         &self.text
     }
@@ -50,14 +51,14 @@ impl NewToken {
     }
 }
 
-/// Without what is secret.
+/// Prints no secrets.
 impl fmt::Debug for NewToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewToken").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 
-/// The name that a token says it has; `None` if it is none at all.
+/// Returns the id that a token claims; `None` if the text is not a token.
 pub(super) fn id_of(token: &str) -> Option<TokenId> {
     let (id, secret) = token.strip_prefix(PREFIX)?.split_once('_')?;
     (secret.len() == SECRET_BYTES * 2).then_some(())?;
@@ -68,7 +69,7 @@ pub(super) fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Whether `token` has this hash, in a time that does not depend on it.
+/// Returns true if `token` has this hash, in constant time.
 pub(super) fn is(token: &str, expected: &TokenHash) -> bool {
     hash(token).ct_eq(expected).into()
 }
@@ -77,7 +78,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Exactly so many bytes in lower-case hexadecimal.
+/// Decodes exactly `BYTES` bytes of lower-case hexadecimal.
 pub(super) fn unhex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
     let digit = |byte: &u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -1,4 +1,4 @@
-//! [`Users`]: everybody who can log in, to look up.
+//! [`Users`]: all users, indexed for lookup.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::password::PasswordHash;
 use super::token::{self, TokenHash, TokenId};
 use super::{Access, Book};
 
-/// Somebody who can log in.
+/// A user who can log in.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -17,24 +17,24 @@ pub(super) struct Account {
     pub(super) access: Arc<Access>,
 }
 
-/// The token that somebody showed, as the file had it then.
+/// The token shown at a login, as stored in the file at that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProvedToken {
     id: TokenId,
     hash: TokenHash,
 }
 
-/// Everybody who can log in, to look up.
+/// All users, indexed for lookup.
 #[derive(Debug)]
 pub(super) struct Users {
     accounts: HashMap<String, Arc<Account>, RandomState>,
     tokens: HashMap<TokenId, (TokenHash, Arc<Account>), RandomState>,
-    /// All the passwords there are, to check in place of one that there is not.
+    /// All password hashes, one of which is checked in place of a missing one.
     passwords: Vec<PasswordHash>,
 }
 
 impl Users {
-    /// `decoy` is checked for those who are not there if nobody has a password.
+    /// Indexes a book. `decoy` is checked for unknown users if no user has a password.
     pub(super) fn new(book: &Book, decoy: &PasswordHash) -> Self {
         let mut users = Self {
             accounts: HashMap::default(),
@@ -63,7 +63,7 @@ impl Users {
         self.accounts.get(name)
     }
 
-    /// Whose token it is, and what it was proved by. An unknown one is hashed and compared all the same.
+    /// Returns the owner of a token, and the proof. Hashes and compares unknown tokens too.
     pub(super) fn of_token(&self, token: &str) -> Option<(ProvedToken, &Arc<Account>)> {
         let id = token::id_of(token).unwrap_or_default();
         let found = self.tokens.get(&id);
@@ -72,15 +72,15 @@ impl Users {
         found.filter(|_| proved).map(|(hash, account)| (ProvedToken { id, hash: *hash }, account))
     }
 
-    /// Whether a token is still somebody's, and not another under its id.
+    /// Returns true if a token still belongs to the user, unchanged under its id.
     pub(super) fn has_token(&self, token: &ProvedToken, name: &str) -> bool {
         let found = self.tokens.get(&token.id);
         found.is_some_and(|(hash, account)| *hash == token.hash && account.name == name)
     }
 
-    /// The password to check for `name`, and whether it is really its own. For whoever is not there
-    /// it is somebody else's, always the same one, so that neither its cost nor a change of it tells
-    /// that from a wrong password.
+    /// Returns the hash to check for `name`, and whether it really belongs to that user. An unknown
+    /// user gets the hash of another user, always the same one, so that neither the cost nor a
+    /// change of it differs from a wrong password.
     pub(super) fn password_of(&self, name: &str) -> (Option<&PasswordHash>, bool) {
         match self.accounts.get(name).and_then(|account| account.password.as_ref()) {
             Some(own) => (Some(own), true),

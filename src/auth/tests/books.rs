@@ -1,4 +1,4 @@
-//! The file of users.
+//! The user file.
 
 use super::super::password::tests::cheap;
 use super::super::{Action, AuthFile, Book, NewToken, Pattern, hash_password};
@@ -164,7 +164,7 @@ fn a6_a_file_that_is_changed_keeps_its_owner_group_and_mode() {
         (metadata.uid(), metadata.gid(), metadata.permissions().mode() & 0o777)
     };
     let (uid, gid, _) = access();
-    // Root may give it to anybody, others to a group of theirs.
+    // Root may give it to anyone, other users to one of their groups.
     let (uid, gid) = if uid == 0 {
         (12_345, 54_321)
     } else {
@@ -190,7 +190,7 @@ fn a6_a_symbolic_link_to_the_file_stays_one() {
     let link = AuthFile::new(linked.join("users.toml"));
     std::os::unix::fs::symlink("../real/book.toml", link.path()).unwrap();
     let refused = add(&link, "alice").unwrap_err();
-    assert!(refused.message.contains("link to nothing"), "{refused}");
+    assert!(refused.message.contains("dangling symbolic link"), "{refused}");
     let file = AuthFile::new(real.join("book.toml"));
     add(&file, "alice").unwrap();
     add(&link, "bob").unwrap();

@@ -1,4 +1,4 @@
-//! Logins, and what becomes of them when the file changes.
+//! Logins, and the effect of changes of the file on them.
 
 use std::net::SocketAddr;
 
@@ -49,7 +49,7 @@ impl World {
         self.auth.login(&peer(1), Credentials::token(self.token.secret())).await.unwrap()
     }
 
-    /// Changes the file, which nobody is told.
+    /// Changes the file without a notification.
     pub(super) fn update(&self, change: impl FnOnce(&mut Book)) {
         self.file
             .update(&self.config, |book| {
@@ -115,7 +115,7 @@ fn a3_who_is_not_there_costs_as_much_as_who_is() {
     let (own, is_own) = users.password_of("alice");
     assert!(is_own && own.is_some_and(|it| it.as_str() == hash));
     for name in ["nobody", "tokens-only"] {
-        // The same hash as anybody else's, and never let in by it.
+        // Always the hash of the same other user, which never lets anyone in.
         assert_eq!(users.password_of(name), (own, false));
     }
 }
@@ -127,7 +127,7 @@ async fn a5_an_address_that_guesses_waits_and_others_do_not() {
         config.login_failure_interval = std::time::Duration::from_secs(3600);
         config.hash_threads = 1;
     });
-    // At once: none of them knows of the others' failures yet.
+    // Concurrently: none of them knows of the others' failures yet.
     let guesses = (0..20).map(|_| world.password("alice", "wrong"));
     let guesses = futures_util::future::join_all(guesses).await;
     let codes: Vec<ErrorCode> = guesses.into_iter().map(|it| it.unwrap_err().code).collect();
@@ -141,7 +141,7 @@ async fn a5_an_address_that_guesses_waits_and_others_do_not() {
     assert_eq!(same.details, refusal.details, "it does not tell who is there");
     let elsewhere = Credentials::password("alice", "correct horse");
     world.auth.login(&peer(2), elsewhere).await.unwrap();
-    // Nobody guesses a token, so whoever has one is let in.
+    // A token cannot be guessed, so its holder is let in.
     world.token().await;
 }
 
@@ -169,7 +169,7 @@ async fn a5_who_guesses_behind_a_link_makes_that_user_wait_and_no_other_there() 
         }
         assert_eq!(login(&here, user, "correct horse").await, Err(ErrorCode::LimitExceeded));
     }
-    // Those who guess tokens are as many.
+    // Failed tokens count the same.
     for _ in 0..3 {
         let error = world.auth.login(&here, Credentials::token("wakeful_x")).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::LoginFailed);

@@ -1,4 +1,4 @@
-//! What is promised of users, roles and logins.
+//! The promises about users, roles and logins.
 
 mod books;
 mod logins;

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::super::{Access, Action, Pattern, Role};
 use crate::model::*;
 
-/// What a request touches, told by hand; the model is that each of it must match a pattern.
+/// The objects of a request, listed by hand; the model is that each must match a pattern.
 #[derive(Debug, Clone)]
 enum Touch {
     Name(Action, Vec<u8>),
     Keys(Action, KeyRange),
-    /// Either of both.
+    /// Either of the two.
     Sight(Vec<u8>),
     Any(&'static [Action]),
     Admin,
@@ -230,8 +230,8 @@ fn grants() -> impl Strategy<Value = Grants> {
     proptest::collection::vec((proptest::sample::select(&Action::ALL[..]), pattern), 0..12)
 }
 
-/// Names that tell ranges of such keys apart: all of up to four letters out of the few that keys are
-/// made of, and their neighbours.
+/// Returns names that distinguish ranges of such keys: all of up to four of the letters that keys
+/// consist of, and their neighbours.
 fn names() -> Vec<Vec<u8>> {
     let letters = [0, b'a', b'b', b'c', 254, 255];
     let mut names: Vec<Vec<u8>> = vec![Vec::new()];

@@ -1,4 +1,4 @@
-//! The file of users while it changes.
+//! The user file while it changes.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::super::Action;
 use super::logins::World;
 
-/// A file that says whatever `world`'s does, behind so much that reading it takes a while.
+/// Returns the content of `world`'s file after so much padding that reading it takes a while.
 fn padded(world: &World) -> String {
     let text = std::fs::read_to_string(world.file.path()).unwrap();
     format!("{}{text}", format!("#{}\n", "x".repeat(98)).repeat(300))
@@ -24,7 +24,7 @@ fn overwrite(world: &World, text: &str) {
         .unwrap();
 }
 
-/// Puts another in its place, as commands do.
+/// Replaces the file, as commands do.
 fn replace(world: &World, text: &str) {
     let new = world.file.path().with_extension("new");
     std::fs::copy(world.file.path(), &new).unwrap();
@@ -58,7 +58,7 @@ async fn a4_a_file_that_is_completed_while_it_is_read_is_read_again() {
         overwrite(&world, &good);
         world.auth.reload().unwrap();
         assert!(may_read());
-        // Cut off in the middle of a name, it cannot be used.
+        // Cut in the middle of a name, the file is invalid.
         let (first, rest) = revoked.split_at(revoked.find("users.alice").unwrap() + 8);
         overwrite(&world, first);
         let both = Barrier::new(2);
@@ -121,12 +121,12 @@ async fn a4_of_two_who_read_the_file_nobody_brings_back_what_it_said_before() {
                 read.fetch_add(1, Ordering::Relaxed);
             }
         });
-        // Not asserted in here, where the other would be waited for in vain.
+        // Not asserted here, because the other thread would then wait in vain.
         let held = (0..10).all(|round| {
             let granted = round % 2 == 1;
             replace(&world, &texts[usize::from(granted)]);
             let reloaded = world.auth.reload().is_ok();
-            // Until the other is done with what it had begun to read before.
+            // Waits until the other thread has finished the read it had begun.
             let begun = read.load(Ordering::Relaxed);
             while read.load(Ordering::Relaxed) == begun {
                 std::thread::yield_now();
