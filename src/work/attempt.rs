@@ -1,4 +1,4 @@
-//! [`Attempt`]: one run of a handler, as a future that survives it.
+//! [`Attempt`]: one run of a handler, as a future that survives panics.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,14 +13,14 @@ use super::lane::Lane;
 use super::{Cancelled, JobContext, JobHandler, Schema, Topic};
 use crate::model::Verdict;
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Its handler said so.
+    /// The handler returned this verdict.
     Verdict(Verdict),
-    /// By a panic, which said this.
+    /// The handler panicked with this message.
     Panicked(String),
-    /// Its handler was not waited for.
+    /// The handler was abandoned.
     GivenUp(Cancelled),
 }
 
@@ -44,7 +44,7 @@ impl Attempt {
             let job = match topic.decode_job(cx.payload()) {
                 Ok(job) => job,
                 Err(error) => {
-                    let error = format!("the payload does not decode: {error}");
+                    let error = format!("cannot decode the payload: {error}");
                     return Verdict::Fail { error };
                 }
             };
@@ -52,7 +52,7 @@ impl Attempt {
                 Ok(output) => match topic.encode_output(&output) {
                     Ok(output) => Verdict::Done { output },
                     Err(error) => {
-                        let error = format!("the result does not encode: {error}");
+                        let error = format!("cannot encode the result: {error}");
                         Verdict::Retry { after: None, error }
                     }
                 },
@@ -68,7 +68,7 @@ impl Attempt {
 
     fn end(&mut self) {
         let running = self.running.take();
-        // What a handler leaves behind may panic when it is dropped.
+        // Values that a handler leaves behind may panic when dropped.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
             let said = said(&*panic);
             tracing::warn!(job = self.context.id(), said, "a handler panicked when it was dropped");
@@ -108,11 +108,11 @@ impl Drop for Attempt {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("something that is no text")
+        .unwrap_or("a value that is not text")
 }

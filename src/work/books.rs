@@ -1,4 +1,4 @@
-//! [`Books`]: which jobs a worker holds, and what it has yet to say of those it is done with.
+//! [`Books`]: the jobs that a worker holds, and the outcomes it has yet to report.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use ahash::HashMap;
 use super::StoredResult;
 use crate::model::{Blob, Reservation, ReservedJob, Settlement, Verdict};
 
-/// Pure: what a worker knows of its jobs.
+/// The state of a worker's jobs. Pure.
 #[derive(Debug)]
 pub(super) struct Books {
     concurrency: usize,
-    /// Handed out to this worker, and not over. A job may be there twice: its connection was lost,
-    /// it came again, and the older run has not ended.
+    /// Reserved by this worker, and unfinished. A job may be here twice: its connection was lost,
+    /// it was handed out again, and the older run has not ended.
     held: BTreeMap<Reservation, Held>,
-    /// Asked for and not answered.
+    /// The number of jobs requested and not yet received.
     asked: usize,
-    /// To be kept by the storage first.
+    /// Results that the storage must record first.
     unrecorded: Vec<Settlement>,
-    /// Facts of those, which their results are kept with.
+    /// The facts stored with those results.
     facts: HashMap<Reservation, Held>,
-    /// With the storage.
+    /// Results being recorded.
     recording: Vec<Settlement>,
-    /// To be settled.
+    /// Outcomes to settle.
     outbox: Vec<Settlement>,
-    /// Being settled.
+    /// The number of outcomes being settled.
     settling: usize,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Books {
 pub(super) struct Held {
     pub(super) index: Option<Blob>,
     pub(super) failures: u32,
-    /// Not this worker's any more; its handler has not ended.
+    /// The reservation is lost; the handler has not ended.
     pub(super) revoked: bool,
-    /// Whoever looks from outside was told that it is stuck.
+    /// Its stuck state was already reported.
     stuck: bool,
 }
 
@@ -52,8 +52,8 @@ impl Books {
         }
     }
 
-    /// For how many more jobs there is a free handler; none while it has yet to say of as many as
-    /// it can handle at once what became of them.
+    /// Returns the number of further jobs for which a handler is free; zero while as many outcomes
+    /// as the worker has handlers are still unreported.
     pub(super) fn free(&self) -> usize {
         let unsaid =
             self.unrecorded.len() + self.recording.len() + self.outbox.len() + self.settling;
@@ -76,24 +76,24 @@ impl Books {
         self.held.insert(job.reservation, Held { index, failures, revoked: false, stuck: false });
     }
 
-    /// Older hand-outs of the same job that are not over.
+    /// Returns unfinished older reservations of the same job.
     pub(super) fn older(&self, reservation: Reservation) -> Vec<Reservation> {
         let first = Reservation { epoch: 0, ..reservation };
         self.held.range(first..reservation).map(|(older, _)| *older).collect()
     }
 
-    /// A handler has ended; `None` if its job was given up before.
+    /// Removes a job whose handler ended; returns `None` if it was given up before.
     pub(super) fn finish(&mut self, reservation: Reservation) -> Option<Held> {
         self.held.remove(&reservation)
     }
 
-    /// Tells whether it was this worker's until now.
+    /// Marks a reservation as lost; returns true if this worker held it until now.
     pub(super) fn revoke(&mut self, reservation: Reservation) -> bool {
         let held = self.held.get_mut(&reservation);
         held.is_some_and(|held| !std::mem::replace(&mut held.revoked, true))
     }
 
-    /// A handler is stuck; tells whether that is news of a job of this worker.
+    /// Marks a handler as stuck; returns true if this worker holds its job and did not know.
     pub(super) fn note_stuck(&mut self, reservation: Reservation) -> bool {
         let held = self.held.get_mut(&reservation).filter(|held| !held.revoked);
         held.is_some_and(|held| !std::mem::replace(&mut held.stuck, true))
@@ -111,13 +111,13 @@ impl Books {
         self.outbox.extend(settlements);
     }
 
-    /// A job that is done once its result is recorded.
+    /// Adds a job that is done once its result is recorded.
     pub(super) fn say_when_recorded(&mut self, reservation: Reservation, output: Blob, held: Held) {
         self.facts.insert(reservation, held);
         self.unrecorded.push(Settlement { reservation, verdict: Verdict::Done { output } });
     }
 
-    /// The results to record now; none while others are being recorded.
+    /// Returns the results to record now; none while others are being recorded.
     pub(super) fn record(&mut self, most: usize) -> Vec<StoredResult> {
         if !self.recording.is_empty() || self.unrecorded.is_empty() {
             return Vec::new();
@@ -139,8 +139,8 @@ impl Books {
         std::mem::take(&mut self.recording)
     }
 
-    /// Takes what to settle next: up to `most` outcomes, and up to `bytes_max` bytes of them, but one
-    /// at least.
+    /// Takes the next outcomes to settle: up to `most`, and up to `bytes_max` bytes, but at least
+    /// one.
     pub(super) fn settle(&mut self, most: usize, bytes_max: usize) -> Vec<Settlement> {
         let mut bytes = 0;
         let fits = self.outbox.iter().take(most).take_while(|settlement| {
@@ -156,7 +156,7 @@ impl Books {
         self.settling -= count.min(self.settling);
     }
 
-    /// What the queue must go on to hold for this worker.
+    /// Returns the reservations that the worker must keep alive.
     pub(super) fn to_touch(&self) -> Vec<Reservation> {
         let held = self.held.iter().filter(|(_, held)| !held.revoked);
         let held = held.map(|(reservation, _)| *reservation);
@@ -164,7 +164,7 @@ impl Books {
         held.chain(said.map(|settlement| settlement.reservation)).collect()
     }
 
-    /// Gives back what is held, and what was not recorded; tells how many.
+    /// Releases held jobs and unrecorded results; returns their number.
     pub(super) fn release_all(&mut self) -> usize {
         let before = self.outbox.len();
         let held = std::mem::take(&mut self.held).into_iter();
@@ -179,17 +179,17 @@ impl Books {
         self.outbox.len() - before
     }
 
-    /// Whether no handler runs.
+    /// Returns true if no handler runs.
     pub(super) fn is_idle(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// Whether no result is on its way to the storage.
+    /// Returns true if no result is waiting for the storage.
     pub(super) fn is_recorded(&self) -> bool {
         self.unrecorded.is_empty() && self.recording.is_empty()
     }
 
-    /// Whether all is said.
+    /// Returns true if every outcome is reported.
     pub(super) fn is_quiet(&self) -> bool {
         self.is_recorded() && self.outbox.is_empty() && self.settling == 0
     }
@@ -220,7 +220,7 @@ mod tests {
         books.answered(2);
         books.take(&job(1, 1));
         assert_eq!(books.free(), 2);
-        assert!(books.finish(Reservation { id: 1, epoch: 2 }).is_none(), "another hand-out");
+        assert!(books.finish(Reservation { id: 1, epoch: 2 }).is_none(), "another reservation");
         assert!(books.finish(Reservation { id: 1, epoch: 1 }).is_some());
         assert_eq!(books.free(), 3);
     }
@@ -236,7 +236,7 @@ mod tests {
         books.take(&job(1, 2));
         assert_eq!((books.free(), books.older(first)), (0, Vec::new()));
         assert!(books.note_stuck(second) && !books.note_stuck(second));
-        assert!(!books.note_stuck(first), "of another worker by now");
+        assert!(!books.note_stuck(first), "now held by another worker");
         assert!(books.finish(first).is_some_and(|held| held.revoked));
         assert!(books.finish(second).is_some_and(|held| !held.revoked));
         assert_eq!(books.free(), 2);
@@ -251,7 +251,7 @@ mod tests {
         }
         assert_eq!(books.free(), 0);
         assert_eq!(books.settle(3, usize::MAX).len(), 3);
-        assert_eq!(books.free(), 0, "not taken yet");
+        assert_eq!(books.free(), 0, "not settled yet");
         books.settled(3);
         assert_eq!(books.free(), 2);
     }

@@ -1,4 +1,4 @@
-//! [`JobContext`]: what a handler may know of the attempt it makes, and say about it.
+//! [`JobContext`]: information for a handler about its attempt, and its way to report progress.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::error::Error;
 use crate::model::{Blob, JobId, Reservation, ReservedJob, UnixMillis};
 
-/// One attempt at a job. Cheap to clone, so that what the handler starts can have it too.
+/// One attempt at a job. Cheap to clone, so that tasks started by the handler can have it too.
 #[derive(Clone)]
 pub struct JobContext {
     shared: Arc<Shared>,
@@ -22,26 +22,26 @@ struct Shared {
     job: ReservedJob,
     deadline: Option<Instant>,
     notes: Arc<dyn Notes>,
-    /// A [`Cancelled`] by its number, once there is one.
+    /// The number of a [`Cancelled`], once set.
     cancelled: AtomicU8,
     told: Notify,
-    /// The attempt is to end now, whatever its handler makes of it.
+    /// True if the attempt must end now, regardless of its handler.
     given_up: AtomicBool,
     attempt: AtomicWaker,
 }
 
-/// Why nobody waits for the outcome of an attempt any more.
+/// The reason why the outcome of an attempt is no longer awaited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// The job was cancelled, or is another worker's by now.
+    /// The job was cancelled, or is held by another worker.
     Revoked,
-    /// `attempt_timeout` is over.
+    /// `attempt_timeout` has passed.
     TimedOut,
-    /// The worker stops, and its grace is over.
+    /// The worker stops, and its grace period is over.
     Stopping,
 }
 
-/// Takes note of progress.
+/// Receives progress notes.
 pub(super) trait Notes: Send + Sync {
     fn note(&self, reservation: Reservation, note: Blob) -> BoxFuture<'static, Result<(), Error>>;
 }
@@ -68,80 +68,81 @@ impl JobContext {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Of a job that somebody calls, and no queue has handed out: nobody asks for its progress.
+    /// Returns the context of a job that is called rather than handed out by a queue: its progress
+    /// is not observable.
     pub(crate) fn called(job: ReservedJob, deadline: Option<Instant>) -> Self {
         Self::new(job, deadline, Arc::new(NoNotes))
     }
 
-    /// The job, and which hand-out of it this is. Its epoch fences outside effects: whoever keeps
-    /// the highest seen can refuse a worker that has lost the job without knowing.
+    /// Returns the reservation of the job. Its epoch fences external effects: a system that records
+    /// the highest epoch seen can refuse a worker that has lost the job without knowing.
     pub fn reservation(&self) -> Reservation {
         self.shared.job.reservation
     }
 
-    /// The job.
+    /// Returns the job.
     pub fn id(&self) -> JobId {
         self.shared.job.reservation.id
     }
 
-    /// Its topic.
+    /// Returns its topic.
     pub fn topic(&self) -> &Blob {
         &self.shared.job.topic
     }
 
-    /// Its payload, not decoded.
+    /// Returns its payload, not decoded.
     pub fn payload(&self) -> &Blob {
         &self.shared.job.payload
     }
 
-    /// Its index, as pushed.
+    /// Returns its index, as pushed.
     pub fn index(&self) -> Option<&Blob> {
         self.shared.job.index.as_ref()
     }
 
-    /// Its order key, as pushed.
+    /// Returns its order key, as pushed.
     pub fn order_key(&self) -> Option<&Blob> {
         self.shared.job.order_key.as_ref()
     }
 
-    /// How often it failed before.
+    /// Returns the number of earlier failures.
     pub fn failures(&self) -> u32 {
         self.shared.job.failures
     }
 
-    /// How often a worker was lost with it before.
+    /// Returns the number of earlier losses of a worker.
     pub fn losses(&self) -> u32 {
         self.shared.job.losses
     }
 
-    /// When it was pushed.
+    /// Returns the time it was pushed.
     pub fn pushed(&self) -> UnixMillis {
         self.shared.job.pushed
     }
 
-    /// When the attempt ends, done or not; `None` if it may take any time.
+    /// Returns the time at which the attempt ends, done or not; `None` for no limit.
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.deadline
     }
 
-    /// Tells how far the job is; whoever asks for the job sees the last note.
+    /// Reports progress; queries of the job show the last note.
     ///
-    /// Errors: `StaleReservation` if the job is not held any more; `LimitExceeded` if the note is
-    /// too long; those of the queue.
+    /// Errors: `StaleReservation` if the job is no longer held; `LimitExceeded` if the note is too
+    /// long; those of the queue.
     pub async fn progress(&self, note: impl Into<Blob>) -> Result<(), Error> {
         self.shared.notes.note(self.reservation(), note.into()).await
     }
 
-    /// Waits until nobody waits for the outcome any more.
+    /// Waits until the outcome is no longer awaited.
     ///
     /// A handler whose job is [`Revoked`](Cancelled::Revoked) has `cancel_grace` to end by itself;
-    /// in the other cases it is dropped after one last turn, so that only what it has started
-    /// elsewhere has a use for this. Cancel: harmless.
+    /// in the other cases it is dropped after one last turn, so that this is useful only for tasks
+    /// that it started elsewhere. Cancel: harmless.
     pub async fn cancelled(&self) -> Cancelled {
         loop {
             let told = self.shared.told.notified();
             tokio::pin!(told);
-            // Before looking: what is told between the look and the wait is not missed.
+            // Registers before the check, so that no notification in between is missed.
             told.as_mut().enable();
             if let Some(why) = self.is_cancelled() {
                 return why;
@@ -150,7 +151,8 @@ impl JobContext {
         }
     }
 
-    /// Whether nobody waits for the outcome any more: for handlers that do not await.
+    /// Returns the reason why the outcome is no longer awaited, if so; for handlers that do not
+    /// await.
     pub fn is_cancelled(&self) -> Option<Cancelled> {
         match self.shared.cancelled.load(Ordering::Acquire) {
             1 => Some(Cancelled::Revoked),
@@ -160,7 +162,7 @@ impl JobContext {
         }
     }
 
-    /// Tells the handler; the first reason stays.
+    /// Notifies the handler; the first reason stays.
     pub(crate) fn cancel(&self, why: Cancelled) {
         let number = match why {
             Cancelled::Revoked => 1,
@@ -173,14 +175,14 @@ impl JobContext {
         }
     }
 
-    /// Tells the handler, and has its future dropped.
+    /// Notifies the handler, and has its future dropped.
     pub(super) fn give_up(&self, why: Cancelled) {
         self.cancel(why);
         self.shared.given_up.store(true, Ordering::Release);
         self.shared.attempt.wake();
     }
 
-    /// Whether it is given up; if not, `waker` is woken when it is.
+    /// Returns true if the attempt was given up; otherwise `waker` is woken when it is.
     pub(super) fn poll_given_up(&self, waker: &std::task::Waker) -> bool {
         self.shared.attempt.register(waker);
         self.shared.given_up.load(Ordering::Acquire)

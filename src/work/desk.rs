@@ -1,8 +1,8 @@
-//! [`Desk`]: where a worker and its handlers' actors leave each other jobs and reports.
+//! [`Desk`]: the exchange of jobs and reports between a worker and its handlers' actors.
 //!
-//! A job is taken from here and not sent, so that an actor that is done takes the next by itself,
-//! and the worker is told once of much that is done: at hundreds of thousands of jobs in a second
-//! messages between threads would cost more than all else.
+//! Actors take jobs from here instead of receiving them, so that an actor takes its next job
+//! without a message, and the worker is notified once of many reports: at hundreds of thousands of
+//! jobs per second, messages between threads would be the largest cost.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -17,17 +17,17 @@ use super::lane::{Lane, LaneId};
 use super::{Cancelled, JobContext};
 use crate::model::{Reservation, ReservedJob};
 
-/// An actor may find a job on the desk, or be retired.
+/// Tells an actor to look for a job on the desk, or for its retirement.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Look;
 
-/// There are reports on the desk, or a thread's last actor has ended.
+/// Tells the worker that there are reports on the desk, or that a thread's last actor has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Reported;
 
-/// An attempt has ended.
+/// The report of an ended attempt.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) reservation: Reservation,
@@ -43,13 +43,13 @@ pub(super) struct Desk {
 struct State {
     waiting: VecDeque<ReservedJob>,
     seats: Slab<Seat>,
-    /// Of those the ones that wait for a job.
+    /// The actors that wait for a job.
     idle: Vec<usize>,
     running: HashMap<Reservation, Running>,
-    /// Taken away while their handlers had their first turn, with when to give them up.
+    /// Jobs lost during the first turn of their handlers, with the time to give them up.
     revoked: HashMap<Reservation, Instant>,
     reports: Vec<Report>,
-    /// The worker has been told of the reports.
+    /// True if the worker was notified of the reports.
     told: bool,
 }
 
@@ -70,8 +70,8 @@ impl Desk {
         Self { worker, state: Mutex::default() }
     }
 
-    /// Leaves jobs, and calls idle actors: one, which calls the next when its handler awaits; or,
-    /// where each has a thread, as many as there are jobs.
+    /// Adds jobs, and wakes idle actors: one, which wakes the next when its handler awaits; or, if
+    /// each actor has a thread, as many as there are jobs.
     pub(super) fn leave_jobs(&self, jobs: Vec<ReservedJob>, apart: bool) {
         let mut state = self.state.lock();
         let calls = if apart { jobs.len() } else { 1 };
@@ -81,13 +81,13 @@ impl Desk {
         }
     }
 
-    /// How many jobs wait without an idle actor.
+    /// Returns the number of waiting jobs without an idle actor.
     pub(super) fn crowd(&self) -> usize {
         let state = self.state.lock();
         state.waiting.len().saturating_sub(state.idle.len())
     }
 
-    /// A new actor, which looks for itself.
+    /// Adds a new actor, which looks for a job itself.
     pub(super) fn sit_down(&self, lane: LaneId, actor: Recipient<Look>) -> usize {
         self.state.lock().seats.insert(Seat { lane, idle: false, actor })
     }
@@ -98,7 +98,7 @@ impl Desk {
         state.idle.retain(|idle| *idle != seat);
     }
 
-    /// Leaves a report, if there is one, and takes the next job; without one the actor is idle.
+    /// Takes a report, if any, and returns the next job; without one the actor becomes idle.
     pub(super) fn next(
         &self,
         lane: &Lane,
@@ -123,8 +123,8 @@ impl Desk {
         self.state.lock().report(report);
     }
 
-    /// A handler awaits something: it can be found here, and another may have its turn. Tells
-    /// whether it may go on: not if its thread was given up meanwhile.
+    /// Registers a handler that awaits, so that another actor may run. Returns false if its thread
+    /// was given up in the meantime.
     pub(super) fn await_it(&self, lane: &Lane, context: JobContext) -> bool {
         let deadline = context.deadline();
         let reservation = context.reservation();
@@ -143,7 +143,7 @@ impl Desk {
         true
     }
 
-    /// Tells the worker of reports, if it is not told already.
+    /// Notifies the worker of reports, unless it was notified already.
     pub(super) fn tell(&self) {
         let tell = {
             let mut state = self.state.lock();
@@ -157,7 +157,7 @@ impl Desk {
         }
     }
 
-    /// Tells the worker that the last actor of a thread has ended.
+    /// Notifies the worker that the last actor of a thread has ended.
     pub(super) fn tell_empty(&self) {
         // bound: one for each thread
         self.worker.do_send(Reported);
@@ -169,7 +169,7 @@ impl Desk {
         std::mem::take(&mut state.reports)
     }
 
-    /// Takes back a job, if nobody has begun it.
+    /// Takes back a job, if no actor has begun it.
     pub(super) fn take_back(&self, reservation: Reservation) -> bool {
         let mut state = self.state.lock();
         let before = state.waiting.len();
@@ -177,7 +177,7 @@ impl Desk {
         state.waiting.len() < before
     }
 
-    /// Takes back the jobs that nobody has begun.
+    /// Takes back all jobs that no actor has begun.
     pub(super) fn take_waiting(&self) -> Vec<ReservedJob> {
         self.state.lock().waiting.drain(..).collect()
     }
@@ -195,7 +195,7 @@ impl Desk {
         self.state.lock().running.values().for_each(|running| running.context.give_up(why));
     }
 
-    /// Tells a handler that its job is not held any more; it is given up at `until`.
+    /// Notifies a handler that its job is no longer held; it is given up at `until`.
     pub(super) fn revoke(&self, reservation: Reservation, until: Instant) {
         let mut state = self.state.lock();
         match state.running.get_mut(&reservation) {
@@ -206,23 +206,23 @@ impl Desk {
         }
     }
 
-    /// When an attempt that was begun is given up, as far as is known here.
+    /// Returns the time at which a running attempt is given up, as far as is known here.
     pub(super) fn given_up_at(&self, reservation: Reservation) -> Option<Instant> {
         let state = self.state.lock();
         let running = state.running.get(&reservation).and_then(|running| running.deadline);
         running.or_else(|| state.revoked.get(&reservation).copied())
     }
 
-    /// A handler that was told, or was to be, has ended.
+    /// Removes a handler that was notified, or about to be, and has ended.
     pub(super) fn forget(&self, reservation: Reservation) {
         self.state.lock().revoked.remove(&reservation);
     }
 
-    /// Gives up a thread: its actors end when they next have a turn. Tells which attempts it had.
+    /// Gives up a thread: its actors end at their next turn. Returns its attempts.
     pub(super) fn clear_out(&self, lane: &Lane, why: Cancelled) -> Vec<Reservation> {
         let mut state = self.state.lock();
         let State { seats, idle, running, .. } = &mut *state;
-        // Under the lock, so that no actor takes a job after this.
+        // Under the lock, so that no actor takes a job afterwards.
         lane.retire();
         let lane = lane.id;
         idle.retain(|seat| seats.get(*seat).is_some_and(|seat| seat.lane != lane));
@@ -268,7 +268,7 @@ impl State {
         let Some(seat) = self.idle.pop() else { return };
         if let Some(seat) = self.seats.get_mut(seat) {
             seat.idle = false;
-            // bound: one for each idle actor, which is not idle any more
+            // bound: one for each idle actor, which is then no longer idle
             seat.actor.do_send(Look);
         }
     }

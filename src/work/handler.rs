@@ -1,4 +1,4 @@
-//! [`JobHandler`]: what is done with a job, and [`JobError`], how it may end otherwise.
+//! [`JobHandler`]: the processing of a job, and [`JobError`], its possible failures.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::JobContext;
 use crate::model::Verdict;
 
-/// Does the jobs of a topic; in this process or, unchanged, on another machine.
+/// Processes the jobs of a topic; in this process or, unchanged, on another machine.
 ///
 /// ```
 /// use wakeful::{JobContext, JobError, JobHandler};
@@ -24,17 +24,17 @@ use crate::model::Verdict;
 /// }
 /// ```
 pub trait JobHandler: Send + Sync + 'static {
-    /// What it is given.
+    /// The type of jobs.
     type Job: Send + 'static;
-    /// What it makes of it.
+    /// The type of results.
     type Output: Send + 'static;
 
-    /// Does one job, perhaps for the second time: a worker that did it may have been lost before it
-    /// could say so.
+    /// Processes one job, possibly for the second time: a worker may have been lost before it could
+    /// report the result.
     ///
-    /// A panic counts as a failure of this job and of nothing else. Cancel: the future is dropped
-    /// when its time is over, when the job was cancelled or lost to another worker, and when the
-    /// worker stops without patience; [`JobContext::cancelled`] tells whoever it has started.
+    /// A panic counts as a failure of this job only. Cancel: the future is dropped when its time is
+    /// over, when the job was cancelled or lost to another worker, and when the worker stops
+    /// without a grace period; [`JobContext::cancelled`] notifies the tasks it has started.
     fn handle(
         &self,
         job: Self::Job,
@@ -42,45 +42,45 @@ pub trait JobHandler: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
 }
 
-/// Why a job is not done. Any error is turned into [`Retry`](Self::Retry) by `?`.
+/// The reason why a job is not done. `?` turns any error into [`Retry`](Self::Retry).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobError {
-    /// It failed: another run if there is one left, else a dead letter.
+    /// It failed: another run if retries are left, else a dead letter.
     Retry {
-        /// When; `None` as its backoff has it.
+        /// The delay before the next run; `None` for that of its backoff.
         after: Option<Duration>,
-        /// Why.
+        /// The error message.
         error: String,
     },
-    /// It failed, and will always: a dead letter.
+    /// It failed permanently: a dead letter.
     Fail {
-        /// Why.
+        /// The error message.
         error: String,
     },
-    /// It is too early: another run later, which costs nothing.
+    /// It is too early: another run later, at no cost.
     Snooze {
-        /// How much later.
+        /// The delay before the next run.
         after: Duration,
     },
 }
 
 impl JobError {
-    /// A failure, with another run as the job's backoff has it.
+    /// Returns a failure, with another run after the job's backoff.
     pub fn retry(error: impl Into<String>) -> Self {
         Self::Retry { after: None, error: error.into() }
     }
 
-    /// A failure, with another run after `after`.
+    /// Returns a failure, with another run after `after`.
     pub fn retry_after(after: Duration, error: impl Into<String>) -> Self {
         Self::Retry { after: Some(after), error: error.into() }
     }
 
-    /// A failure for good.
+    /// Returns a permanent failure.
     pub fn fail(error: impl Into<String>) -> Self {
         Self::Fail { error: error.into() }
     }
 
-    /// Not now, but after `after`.
+    /// Returns a delay of `after` without a failure.
     pub fn snooze(after: Duration) -> Self {
         Self::Snooze { after }
     }
@@ -94,7 +94,8 @@ impl JobError {
     }
 }
 
-/// With its sources, each after a colon. For this, [`JobError`] itself is no `std::error::Error`.
+/// Includes the sources, each after a colon. To allow this, [`JobError`] is not a
+/// `std::error::Error`.
 impl<E: std::error::Error> From<E> for JobError {
     fn from(error: E) -> Self {
         let mut text = error.to_string();

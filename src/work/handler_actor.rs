@@ -1,4 +1,4 @@
-//! [`HandlerActor`]: one handler that runs, or waits for a job to run with.
+//! [`HandlerActor`]: one handler that runs, or waits for a job.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::{Cancelled, JobContext, JobHandler, Schema, Topic};
 use crate::config::work::TURN_JOBS;
 use crate::model::ReservedJob;
 
-/// What all handlers of a worker share.
+/// The parts that all handlers of a worker share.
 pub(super) struct Kit<H: JobHandler, S> {
     pub(super) handler: Arc<H>,
     pub(super) topic: Topic<H::Job, H::Output, S>,
@@ -29,11 +29,11 @@ pub(super) struct Kit<H: JobHandler, S> {
 pub(super) struct HandlerActor<H: JobHandler, S: Schema<H::Job> + Schema<H::Output>> {
     kit: Arc<Kit<H, S>>,
     place: Place,
-    /// A handler awaits something.
+    /// True while a handler awaits.
     busy: bool,
 }
 
-/// Its place on a thread, free again when it is dropped.
+/// Its place on a thread, which is freed on drop.
 pub(super) struct Place {
     lane: Arc<Lane>,
     desk: Arc<Desk>,
@@ -62,7 +62,7 @@ impl<H: JobHandler, S: Schema<H::Job> + Schema<H::Output>> HandlerActor<H, S> {
         Self { kit, place, busy: false }
     }
 
-    /// Does jobs as long as there are some and none has to await.
+    /// Processes jobs while there are any and none has to await.
     fn work(&mut self, mut report: Option<Report>, ctx: &mut Context<Self>) {
         let Some(seat) = self.place.seat else { return };
         for _ in 0..TURN_JOBS {
@@ -92,7 +92,7 @@ impl<H: JobHandler, S: Schema<H::Job> + Schema<H::Output>> HandlerActor<H, S> {
         let context = JobContext::new(job, deadline, Arc::clone(&kit.notes));
         let reservation = context.reservation();
         let mut attempt = Attempt::new(&kit.handler, &kit.topic, context, &self.place.lane);
-        // Without a waker: if it is not over it is polled again at once, by the actor's context.
+        // Without a waker: an unfinished future is polled again at once, in the actor's context.
         let mut nobody = TaskContext::from_waker(Waker::noop());
         if let Poll::Ready(ended) = Pin::new(&mut attempt).poll(&mut nobody) {
             return Some(Report { reservation, ended });

@@ -1,4 +1,5 @@
-//! [`KeyStorage`]: results as keys of a Wakeful, to be read, watched and backed up as any others.
+//! [`KeyStorage`]: results as keys of a Wakeful, which can be read, watched and backed up like
+//! others.
 
 use std::fmt;
 
@@ -16,19 +17,20 @@ use crate::model::{
 };
 use crate::operations::Operations;
 
-/// Keeps results as keys of a Wakeful, and so as durably as it keeps keys: of job 17 with index
+/// Stores results as keys of a Wakeful, and so as durably as its keys: for job 17 with index
 /// `photo-17`, under the prefix `results/`, the key `results/id/0000000000000011`, and
-/// `results/index/photo-17`, which names the other. Both change in one revision.
+/// `results/index/photo-17`, which refers to the other. Both change in one revision.
 ///
-/// Bounded by the store's own limits (`store.keys_max`, `store.total_bytes_max`): past them a result
-/// is refused, and its job tried again. [`remove`](Storage::remove) what is not needed.
+/// Bounded by the store's own limits (`store.keys_max`, `store.total_bytes_max`): beyond them a
+/// result is refused, and its job tried again. [`remove`](Storage::remove) results that are no
+/// longer needed.
 pub struct KeyStorage<T> {
     operations: T,
     prefix: String,
     closed: watch::Sender<bool>,
 }
 
-/// What stands in the value, after the epoch: eight bytes, the highest first, by which values compare.
+/// The content of a value after the epoch: eight bytes, big-endian, by which values compare.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     index: Option<Vec<u8>>,
@@ -36,11 +38,11 @@ struct Kept {
     failures: u32,
 }
 
-/// How many results are removed at once.
+/// Number of results removed at once.
 const PAGE: usize = 256;
 
 impl<T: Operations> KeyStorage<T> {
-    /// Keeps results under keys that begin with `prefix`, which nothing else may use.
+    /// Stores results under keys with this prefix, which nothing else may use.
     pub fn new(operations: T, prefix: impl Into<String>) -> Self {
         Self { operations, prefix: prefix.into(), closed: watch::Sender::new(false) }
     }
@@ -77,7 +79,7 @@ impl<T: Operations> KeyStorage<T> {
         let absent = (CompareOp::Equal, CompareTarget::Version(0));
         let next = before(u64::from(epoch) + 1);
         let not_later = (CompareOp::Less, CompareTarget::Value(Blob::from(next.to_vec())));
-        // The last, for one that was removed in between.
+        // The last one is for a result that was removed in between.
         for (op, target) in [absent.clone(), not_later, absent] {
             let range = KeyRange::key(key.clone());
             let compares = vec![Compare { range, op, target }];
@@ -175,14 +177,14 @@ impl<T: Operations + Send + 'static> Storage for KeyStorage<T> {
     }
 }
 
-/// What a value of this epoch begins with.
+/// Returns the first bytes of a value with this epoch.
 fn before(epoch: impl Into<u64>) -> [u8; 8] {
     epoch.into().to_be_bytes()
 }
 
 fn read(id: JobId, value: &[u8]) -> Result<StoredResult, Error> {
     let strange = |what: &dyn fmt::Display| {
-        let message = format!("the key of result {id} holds something else: {what}");
+        let message = format!("the key of result {id} has unknown content: {what}");
         Error::new(ErrorCode::Internal, message)
     };
     let (epoch, kept) = value.split_first_chunk().ok_or_else(|| strange(&"it is too short"))?;

@@ -1,4 +1,4 @@
-//! [`Lane`]: what is known from outside of a thread that handlers run on.
+//! [`Lane`]: the shared state of a thread that runs handlers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use parking_lot::Mutex;
 use super::JobContext;
 use crate::model::Reservation;
 
-/// Names a thread of a worker, never given twice.
+/// Identifies a thread of a worker, never reused.
 pub(super) type LaneId = u64;
 
-/// A thread that handlers run on, as seen from others.
+/// A thread that runs handlers, as other threads see it.
 pub(super) struct Lane {
     pub(super) id: LaneId,
-    /// Whose turn it is, and since when.
+    /// The handler that has its turn, and the start of the turn.
     turn: Mutex<Option<Turn>>,
-    /// Its actors are to end.
+    /// True if its actors must end.
     retired: AtomicBool,
-    /// Actors that have not ended.
+    /// The number of actors that have not ended.
     seats: AtomicUsize,
 }
 
@@ -39,20 +39,20 @@ impl Lane {
         }
     }
 
-    /// A handler has its turn.
+    /// Begins the turn of a handler.
     pub(super) fn enter(&self, context: &JobContext) {
         let (reservation, deadline) = (context.reservation(), context.deadline());
         let turn = Turn { reservation, deadline, since: Instant::now() };
         *self.turn.lock() = Some(turn);
     }
 
-    /// Its turn is over.
+    /// Ends the turn.
     pub(super) fn leave(&self) {
         *self.turn.lock() = None;
     }
 
-    /// The attempt that has held the thread for `stuck_after`, and beyond its own time, or the one
-    /// when it is `given_up`, by as much.
+    /// Returns the attempt that has held the thread for `stuck_after`, and as long beyond its own
+    /// time, or beyond the time at which it was `given_up`.
     pub(super) fn stuck(
         &self,
         now: Instant,
@@ -80,7 +80,7 @@ impl Lane {
         self.seats.load(Ordering::Acquire) == 0
     }
 
-    /// One actor less; tells whether it was the last.
+    /// Removes an actor; returns true if it was the last.
     pub(super) fn stand_up(&self) -> bool {
         self.seats.fetch_sub(1, Ordering::AcqRel) == 1
     }

@@ -1,4 +1,4 @@
-//! [`Lanes`]: the threads of a worker: those that work, and those that are stuck.
+//! [`Lanes`]: the threads of a worker, working and stuck.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::{Cancelled, HandlerOptions, Thread};
 use crate::error::{Error, ErrorCode};
 use crate::model::Reservation;
 
-/// Starts one handler's actor.
+/// Starts the actor of one handler.
 pub(super) type Hire = Box<dyn Fn(Place, &ArbiterHandle)>;
 
 /// The threads of a worker.
@@ -23,24 +23,24 @@ pub(super) struct Lanes {
     desk: Arc<Desk>,
     hire: Hire,
     live: Vec<Line>,
-    /// Given up, until their handlers come back.
+    /// Threads given up until their handlers return.
     stuck: Vec<Line>,
-    /// Ended, or about to.
+    /// Threads that have ended, or are about to.
     ended: Vec<Arbiter>,
     made: u64,
 }
 
 struct Line {
     lane: Arc<Lane>,
-    /// `None` if it is the worker's own.
+    /// `None` if it is the worker's own arbiter.
     arbiter: Option<Arbiter>,
 }
 
 /// A thread that was given up.
 pub(super) struct GivenUp {
-    /// Whose handler holds it.
+    /// The job whose handler blocks it.
     pub(super) culprit: Reservation,
-    /// The others that it ran.
+    /// The other jobs that it ran.
     pub(super) others: Vec<Reservation>,
 }
 
@@ -59,12 +59,12 @@ impl Lanes {
         }
     }
 
-    /// Whether each handler has a thread.
+    /// Returns true if each handler has a thread.
     pub(super) fn are_apart(&self) -> bool {
         self.thread == Thread::Blocking
     }
 
-    /// Sees that there are actors for the jobs on the desk.
+    /// Starts actors for the jobs on the desk.
     pub(super) fn grow(&mut self) -> Result<(), Error> {
         if !self.are_apart() {
             return if self.live.is_empty() { self.open(self.concurrency) } else { Ok(()) };
@@ -77,7 +77,7 @@ impl Lanes {
         let arbiter = match self.thread {
             Thread::Here => None,
             Thread::Own | Thread::Blocking => Some(Arbiter::try_new().map_err(|error| {
-                let message = format!("no thread can be made for handlers: {error}");
+                let message = format!("cannot start a thread for handlers: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?),
         };
@@ -94,7 +94,7 @@ impl Lanes {
         Ok(())
     }
 
-    /// Gives up threads that are stuck, up to `most` at once.
+    /// Gives up stuck threads, up to `most` at a time.
     pub(super) fn give_up_stuck(
         &mut self,
         now: Instant,
@@ -120,24 +120,24 @@ impl Lanes {
         given_up
     }
 
-    /// Those whose handlers hold threads that would be given up, were there not too many.
+    /// Returns the jobs whose handlers block threads that are kept only because too many are stuck.
     pub(super) fn endured(&self, now: Instant, stuck_after: Duration) -> Vec<Reservation> {
         let culprit = |line| self.culprit(line, now, stuck_after);
         self.live.iter().filter_map(culprit).collect()
     }
 
     fn culprit(&self, line: &Line, now: Instant, stuck_after: Duration) -> Option<Reservation> {
-        // One that blocks the worker itself leaves nobody to notice.
+        // If a handler blocks the worker itself, nothing can notice.
         line.arbiter.as_ref()?;
         line.lane.stuck(now, stuck_after, |reservation| self.desk.given_up_at(reservation))
     }
 
-    /// Lets go of the stuck threads that have come back.
+    /// Removes the stuck threads whose handlers returned.
     pub(super) fn sweep(&mut self) {
         for line in self.stuck.extract_if(.., |line| line.lane.is_empty()) {
             self.ended.extend(line.arbiter);
         }
-        // What has ended is joined with the others, at the end; not too many of them.
+        // Ended threads are joined with the others at the end; this bounds their number.
         self.ended.retain(Arbiter::alive);
     }
 
@@ -145,19 +145,19 @@ impl Lanes {
         self.stuck.len()
     }
 
-    /// Has all actors end.
+    /// Tells all actors to end.
     pub(super) fn retire(&mut self) {
         for line in &self.live {
             self.desk.clear_out(&line.lane, Cancelled::Stopping);
         }
     }
 
-    /// Whether all have ended but those that are stuck.
+    /// Returns true if all threads have ended except stuck ones.
     pub(super) fn are_empty(&self) -> bool {
         self.live.iter().all(|line| line.lane.is_empty())
     }
 
-    /// Ends the threads; gives those to join, and tells how many do not come back.
+    /// Ends the threads; returns those to join, and the number of stuck ones.
     pub(super) fn end(&mut self) -> (Vec<Arbiter>, usize) {
         self.sweep();
         let mut busy = self.stuck.len();
@@ -175,7 +175,7 @@ impl Lanes {
     }
 }
 
-/// Has this thread compute only when no other would. Where that cannot be, it runs as all do.
+/// Makes this thread run only when the machine is idle. If that is not possible, it runs normally.
 fn stand_back() {
     #[cfg(target_os = "linux")]
     {
@@ -185,12 +185,12 @@ fn stand_back() {
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let lowest = ThreadPriority::Min;
         if let Err(error) = set_thread_priority_and_policy(thread_native_id(), lowest, idle) {
-            tracing::debug!(?error, "a handler's thread cannot stand behind the others");
+            tracing::debug!(?error, "cannot lower the priority of a handler's thread");
         }
     }
 }
 
-/// Where the worker itself is lost, its threads are not.
+/// Ends the threads even if the worker itself was lost.
 impl Drop for Lanes {
     fn drop(&mut self) {
         self.retire();

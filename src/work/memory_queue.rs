@@ -1,4 +1,4 @@
-//! [`MemoryQueue`]: a small queue that needs nothing else.
+//! [`MemoryQueue`]: a small queue without dependencies.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::model::{
 };
 use crate::runtime::require_tokio;
 
-/// A bounded queue in memory, first in, first out; forgotten with its last handle. What it does not
-/// have (priorities, order keys, indexes kept after the job) is refused; a
-/// [`Wakeful`](crate::Wakeful) has it.
+/// A bounded queue in memory, first in, first out, which lives as long as its last handle. It
+/// refuses the features it lacks (priorities, order keys, indexes kept after the job); a
+/// [`Wakeful`](crate::Wakeful) has them.
 #[derive(Debug)]
 pub struct MemoryQueue {
     bounds: Bounds,
@@ -27,27 +27,27 @@ pub struct MemoryQueue {
     changed: Notify,
 }
 
-/// How much a [`MemoryQueue`] takes, and what its jobs have that do not say.
+/// The bounds of a [`MemoryQueue`], and the defaults of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    /// Most unfinished jobs.
+    /// Maximum number of unfinished jobs.
     pub jobs_max: usize,
-    /// Most dead letters kept; the oldest are given up past this.
+    /// Maximum number of dead letters; beyond it the oldest are evicted.
     pub dead_max: usize,
-    /// How many failures are followed by another run.
+    /// Maximum number of reruns after failures.
     pub retry_max: u32,
-    /// How many losses are.
+    /// Maximum number of reruns after losses.
     pub loss_max: u32,
-    /// How long after a failure, if the push has no backoff of its own.
+    /// The delay after a failure, if the push has no backoff of its own.
     pub backoff: Duration,
 }
 
-/// A job that will not be run again.
+/// A job that will not run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// As it was handed out last.
+    /// The job as last handed out.
     pub job: ReservedJob,
-    /// Why.
+    /// The error message.
     pub error: String,
 }
 
@@ -88,22 +88,22 @@ impl Default for Bounds {
 }
 
 impl MemoryQueue {
-    /// An empty queue.
+    /// Returns an empty queue.
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds, state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// The dead letters that are kept, oldest first.
+    /// Returns the dead letters, oldest first.
     pub fn dead(&self) -> Vec<DeadLetter> {
         self.state.lock().dead.iter().cloned().collect()
     }
 
-    /// How many jobs are not finished: those that wait, and those that are held.
+    /// Returns the number of unfinished jobs, waiting and held.
     pub fn unfinished(&self) -> usize {
         self.state.lock().unfinished()
     }
 
-    /// Takes what there is; else tells when to look again, if not only after a change.
+    /// Takes ready jobs; otherwise returns the time to look again, `None` for after a change.
     fn take(&self, next: Next) -> Result<Vec<ReservedJob>, Option<Instant>> {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -176,7 +176,7 @@ impl State {
         }
     }
 
-    /// What was delayed until now is ready, what was held until now is lost.
+    /// Makes delayed jobs ready, and counts jobs held for too long as lost.
     fn come_due(&mut self, now: Instant, bounds: &Bounds) {
         while let Some(first) = self.delayed.first_entry() {
             if first.key().0 > now {
@@ -262,7 +262,7 @@ impl Queue for MemoryQueue {
         if state.unfinished() + jobs.len() > self.bounds.jobs_max {
             let limit =
                 Details::Limit { name: "jobs_max".to_owned(), value: self.bounds.jobs_max as u64 };
-            let message = "the queue has no room for so many jobs";
+            let message = "the queue has no room for this many jobs";
             return Err(Error::new(ErrorCode::Full, message).with_details(limit));
         }
         let pushed = jobs.into_iter().map(|job| state.add(job)).collect();
@@ -277,7 +277,7 @@ impl Queue for MemoryQueue {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Before looking: a push between the look and the wait is not missed.
+            // Registers before the check, so that no push in between is missed.
             changed.as_mut().enable();
             if self.state.lock().closed {
                 return Err(closed());
@@ -289,7 +289,7 @@ impl Queue for MemoryQueue {
             if Instant::now() >= until {
                 return Ok(Vec::new());
             }
-            // Over or not, the next look tells.
+            // The next check decides, whether the time passed or not.
             let _ = tokio::time::timeout_at(due, changed).await;
         }
     }
@@ -343,14 +343,14 @@ impl Queue for MemoryQueue {
     }
 }
 
-/// By the runtime's clock, which may be virtual.
+/// Uses the runtime's clock, which may be virtual.
 fn after(now: Instant, time: Duration) -> Instant {
     later(now.into_std(), time).into()
 }
 
 fn check(options: &PushOptions) -> Result<(), Error> {
     let lacks = |what: &str| {
-        let message = format!("a MemoryQueue has no {what}");
+        let message = format!("a MemoryQueue does not support {what}");
         Err(Error::new(ErrorCode::InvalidArgument, message))
     };
     if options.order_key.is_some() {
@@ -360,7 +360,7 @@ fn check(options: &PushOptions) -> Result<(), Error> {
         return lacks("priorities");
     }
     if options.index.is_some() && options.unique != Unique::Unfinished {
-        return lacks("index that is taken for another time than until the job is finished");
+        return lacks("an index taken for other than the unfinished job");
     }
     Ok(())
 }
@@ -382,7 +382,7 @@ fn pause(entry: &Entry, bounds: &Bounds) -> Duration {
 
 fn stale(reservation: Reservation) -> Error {
     let Reservation { id, epoch } = reservation;
-    let message = format!("job {id} is not held any more under epoch {epoch}");
+    let message = format!("job {id} is no longer held under epoch {epoch}");
     Error::new(ErrorCode::StaleReservation, message)
 }
 

@@ -1,4 +1,4 @@
-//! [`MemoryStorage`]: results in memory, the oldest given up first.
+//! [`MemoryStorage`]: results in memory, with the oldest evicted first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -10,8 +10,8 @@ use super::{ResultKey, Storage, StoredResult};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId};
 
-/// Keeps results in memory, bounded by count and bytes: past either, those of the lowest ids are
-/// given up.
+/// Stores results in memory, bounded by count and bytes: beyond either, those with the lowest ids
+/// are evicted.
 #[derive(Debug)]
 pub struct MemoryStorage {
     results_max: usize,
@@ -22,14 +22,15 @@ pub struct MemoryStorage {
 #[derive(Debug, Default)]
 struct State {
     results: BTreeMap<JobId, StoredResult>,
-    /// Of each index the job whose result was kept last.
+    /// For each index, the job whose result was stored last.
     indexes: HashMap<Blob, JobId>,
     bytes: usize,
     closed: bool,
 }
 
 impl MemoryStorage {
-    /// Keeps at most `results_max` results, and `bytes_max` bytes of outputs and indexes.
+    /// Returns a storage for up to `results_max` results, and `bytes_max` bytes of outputs and
+    /// indexes.
     pub fn new(results_max: usize, bytes_max: usize) -> Self {
         Self { results_max, bytes_max, state: Mutex::default() }
     }

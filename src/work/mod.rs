@@ -1,4 +1,4 @@
-//! What a user writes to handle jobs, and what runs it.
+//! Job handlers, and the workers that run them.
 //!
 //! A [`JobHandler`] handles the jobs of a [`Topic`], whose [`Schema`] encodes payloads. A
 //! [`Worker`] takes jobs from a [`Queue`] and runs handlers: a panic, a timeout or a thread that

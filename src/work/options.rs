@@ -1,4 +1,4 @@
-//! [`HandlerOptions`]: how the jobs of a topic are handled.
+//! [`HandlerOptions`]: how a worker handles the jobs of a topic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,61 +9,60 @@ use super::storage::Keep;
 use crate::config::work::{CONCURRENCY_MAX, THREADS_MAX};
 use crate::error::{Error, ErrorCode};
 
-/// How the jobs of a topic are handled by one worker.
+/// The options of one worker for the jobs of a topic.
 #[derive(Debug, Clone)]
 pub struct HandlerOptions {
-    /// Most handlers that run at once, 1 to 65 536 (1 024 where each has a thread).
+    /// Maximum number of concurrent handlers, 1 to 65 536 (1 024 if each has a thread).
     pub concurrency: usize,
-    /// How long an attempt may take; after that it has failed. [`Duration::MAX`] for ever.
+    /// Maximum time of an attempt, after which it fails. [`Duration::MAX`] means no limit.
     pub attempt_timeout: Duration,
-    /// How long the queue holds a job for this worker without a sign of life, of which it gives one
-    /// every third of it: how soon others take over if this process hangs. At most what the queue
-    /// allows.
+    /// How long the queue waits for a sign of life of this worker before it takes a job back: how
+    /// soon others take over if this process hangs. The worker gives a sign every third of this
+    /// time. Limited by the queue's maximum.
     pub visibility: Duration,
-    /// Where the handlers run.
+    /// The threads of the handlers.
     pub thread: Thread,
-    /// Whether the threads of the handlers compute only when no other thread of the machine would
-    /// (Linux: `SCHED_IDLE`). `None`: if the store is in this process, which is never held up then.
-    /// A busy machine may leave them next to nothing; a worker in a process of its own has its share.
+    /// Whether the handlers' threads run only when the machine is idle (Linux: `SCHED_IDLE`).
+    /// `None` means yes if the store is in this process, which handlers then never delay. A busy
+    /// machine may leave such threads next to no time; a worker in its own process gets its share.
     pub background: Option<bool>,
-    /// How long after its time a handler that blocks its thread is waited for, before another thread
-    /// takes its place. Its attempt has failed then, with an error that says so to whoever looks at
-    /// the job.
+    /// How long a handler may block its thread beyond its time before another thread takes its
+    /// place. Its attempt then fails with an error that says so.
     pub stuck_after: Duration,
-    /// Most threads that are stuck at once; with one more the worker waits for one of them, holds on
-    /// to the job, and says that it is stuck by its progress note.
+    /// Maximum number of stuck threads; with one more the worker waits for one of them, keeps the
+    /// job, and reports the stuck state in its progress note.
     pub stuck_max: usize,
-    /// How long a handler may go on whose job was cancelled or lost.
+    /// How long a handler may continue after its job was cancelled or lost.
     pub cancel_grace: Duration,
-    /// How long one request for jobs waits; at most what the queue allows.
+    /// Maximum wait of one request for jobs; limited by the queue's maximum.
     pub wait: Duration,
-    /// Where results are kept besides: a job is done only when that has its result, else it has
-    /// failed.
+    /// An additional storage for results: a job is done only when the storage has its result;
+    /// otherwise it has failed.
     pub storage: Option<Recorder>,
 }
 
-/// A [`Storage`], whatever its type, for [`HandlerOptions::storage`].
+/// A [`Storage`] of any type, for [`HandlerOptions::storage`].
 #[derive(Clone)]
 pub struct Recorder(pub(super) Arc<dyn Keep>);
 
 impl Recorder {
-    /// Has results kept in `storage`.
+    /// Stores results in `storage`.
     pub fn new(storage: impl Storage) -> Self {
         Self(Arc::new(storage))
     }
 }
 
-/// Where handlers run.
+/// The threads that run handlers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Thread {
-    /// All on one thread of the worker's own. One that computes for long holds up the others of its
+    /// One thread of the worker's own. A handler that computes for long delays the others of its
     /// topic, and nothing else.
     #[default]
     Own,
-    /// On the arbiter that the worker is started on: for handlers that need what lives there, and
-    /// never compute. One that blocks it is not noticed.
+    /// The arbiter on which the worker is started: for handlers that need its thread-local objects,
+    /// and never compute. A handler that blocks it is not detected.
     Here,
-    /// Each on a thread of its own: for handlers that compute or block.
+    /// A thread for each handler: for handlers that compute or block.
     Blocking,
 }
 
@@ -85,7 +84,7 @@ impl Default for HandlerOptions {
 }
 
 impl HandlerOptions {
-    /// The same, with results kept in `storage` too.
+    /// Returns the same options, with results also stored in `storage`.
     #[must_use]
     pub fn with_storage(self, storage: impl Storage) -> Self {
         Self { storage: Some(Recorder::new(storage)), ..self }
@@ -98,7 +97,7 @@ impl HandlerOptions {
             return refuse(format!("concurrency must be 1 to {most}, not {}", self.concurrency));
         }
         if self.visibility < Duration::from_millis(1) || self.attempt_timeout.is_zero() {
-            return refuse("visibility must be 1 ms at least, attempt_timeout above 0".to_owned());
+            return refuse("visibility must be at least 1 ms, attempt_timeout above 0".to_owned());
         }
         Ok(())
     }

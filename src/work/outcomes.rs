@@ -1,4 +1,4 @@
-//! [`Outcome`]: what became of a job, and the stream of them.
+//! [`Outcome`]: the outcome of a job, and the stream of outcomes.
 
 use std::collections::VecDeque;
 
@@ -10,18 +10,18 @@ use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::model::{JobInfo, OutcomeSeq};
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome<O> {
-    /// Its place among all outcomes: what to resume after.
+    /// Its number among all outcomes, after which a stream can resume.
     pub number: OutcomeSeq,
     /// Its result; `JobDead`, `JobCancelled`, or `Internal` if the result does not decode.
     pub result: Result<O, Error>,
-    /// All there is to tell of it, without its payload.
+    /// The details of the job, without its payload.
     pub job: JobInfo,
 }
 
-/// Where the stream is.
+/// The position of the stream.
 struct Place {
     after: Option<OutcomeSeq>,
     page: VecDeque<JobInfo>,

@@ -1,10 +1,10 @@
-//! [`Pause`]: how long a worker leaves a queue alone that answers with errors.
+//! [`Pause`]: the delay before a retry after an error of the queue.
 
 use std::time::{Duration, Instant};
 
 use crate::config::work::{PAUSE_MAX, PAUSE_MIN};
 
-/// Exponential, with jitter: between half and all of a bound that doubles.
+/// Exponential, with jitter: between half and all of a doubling bound.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     failures: u32,
@@ -12,7 +12,7 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// It went wrong; `random` is of `0.0 .. 1.0`. Tells how long to wait.
+    /// Records an error and returns the delay; `random` is in `0.0 .. 1.0`.
     pub(super) fn failed(&mut self, now: Instant, random: f64) -> Duration {
         let bound = PAUSE_MIN.saturating_mul(1 << self.failures.min(20)).min(PAUSE_MAX);
         self.failures = self.failures.saturating_add(1);
@@ -21,7 +21,7 @@ impl Pause {
         pause
     }
 
-    /// It went well.
+    /// Records a success.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }

@@ -12,12 +12,12 @@ use super::storage::Keep;
 use crate::config::work::STORAGE_TIMEOUT;
 use crate::error::{Error, ErrorCode};
 
-/// Keeps the results of a worker, on a thread of its own, whatever the storage does there.
+/// Stores the results of a worker on a thread of its own, so that the storage may block it.
 pub(super) struct RecordingActor {
     storage: Arc<dyn Keep>,
 }
 
-/// Results to keep; one answer for each.
+/// Results to store; one answer per result.
 #[derive(Message)]
 #[rtype(result = "Vec<Option<Error>>")]
 pub(super) struct Record(pub(super) Vec<StoredResult>);

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::Worker;
 use super::worker::WorkerEnd;
 
-/// Who works for a service in its own process.
+/// The workers of a service in its own process.
 #[derive(Default)]
 pub(crate) struct Roster {
     inner: Mutex<Inner>,
@@ -15,18 +15,18 @@ pub(crate) struct Roster {
 
 #[derive(Default)]
 struct Inner {
-    /// Nobody begins any more.
+    /// True if no more workers may start.
     closed: bool,
     ends: Vec<WorkerEnd>,
 }
 
 impl Roster {
-    /// Has `start` start a worker, which is on the list from then on; `None` if the service stops.
+    /// Starts a worker through `start` and lists it; `None` if the service stops.
     pub(crate) fn enter<E>(
         &self,
         start: impl FnOnce() -> Result<Worker, E>,
     ) -> Option<Result<Worker, E>> {
-        // Held while it starts, so that a stop finds it or refuses it.
+        // Held during the start, so that a stop either finds the worker or refuses it.
         let mut inner = self.inner.lock();
         if inner.closed {
             return None;
@@ -39,7 +39,7 @@ impl Roster {
         Some(worker)
     }
 
-    /// Stops them all as [`Worker::stop`] does, and refuses those who come later.
+    /// Stops all workers as [`Worker::stop`] does, and refuses later ones.
     pub(crate) fn stop(&self, grace: Duration) {
         let mut inner = self.inner.lock();
         inner.closed = true;

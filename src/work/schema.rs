@@ -1,4 +1,4 @@
-//! [`Schema`]: how jobs and results are bytes.
+//! [`Schema`]: the conversion of jobs and results to bytes.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
@@ -7,36 +7,37 @@ use serde::de::DeserializeOwned;
 use crate::config::BODY_BYTES_LIMIT;
 use crate::model::Blob;
 
-/// How a job, or a result, is bytes. [`Bincode`], [`Json`] and [`Raw`] are there; implement it for
-/// your own.
+/// The byte encoding of a job or a result. [`Bincode`], [`Json`] and [`Raw`] are provided;
+/// implement it for your own.
 ///
-/// A payload that does not decode is a dead letter at once: it would not the next time.
+/// A job whose payload does not decode becomes a dead letter at once: it would not decode the next
+/// time.
 pub trait Schema<T>: Send + Sync + 'static {
-    /// To bytes.
+    /// Encodes a value.
     fn encode(&self, value: &T) -> Result<Blob, SchemaError>;
 
-    /// From bytes, all of them: what comes after the value is an error.
+    /// Decodes all bytes: any after the value are an error.
     fn decode(&self, bytes: &[u8]) -> Result<T, SchemaError>;
 }
 
-/// What is wrong with bytes, or with what should become some.
+/// An error of encoding or decoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SchemaError(String);
 
 impl SchemaError {
-    /// An error with this message.
+    /// Returns an error with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }
 
 /// bincode, as on the wire: little-endian, integers of fixed width. Compact and fast; both sides
-/// must have the same types.
+/// must use the same types.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bincode;
 
-/// With a limit: a length in hostile bytes must not allocate what it says.
+/// With a limit: a length in hostile bytes must not allocate as much as it claims.
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
     bincode::config::legacy().with_limit::<BODY_BYTES_LIMIT>();
 

@@ -1,4 +1,4 @@
-//! [`Storage`]: where results are kept beside the queue's own record of them.
+//! [`Storage`]: a place for results besides the queue's own record of them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,52 +9,53 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId};
 
-/// Keeps results. The queue keeps them too, for a while; this is for those who want them elsewhere
-/// or for longer. [`MemoryStorage`](super::MemoryStorage) stands alone,
-/// [`KeyStorage`](super::KeyStorage) keeps them as keys of a Wakeful, and so in its journal; implement
-/// it for another place, and run [`conformance::storage`](super::conformance::storage) over that.
+/// Stores results. The queue stores them too, for a while; use this to have them elsewhere or for
+/// longer. [`MemoryStorage`](super::MemoryStorage) stands alone, [`KeyStorage`](super::KeyStorage)
+/// stores them as keys of a Wakeful, and so in its journal; implement it for another place, and run
+/// [`conformance::storage`](super::conformance::storage) on it.
 ///
 /// No method may block its thread.
 pub trait Storage: Send + Sync + 'static {
-    /// Keeps results; each replaces the one with its id, as the same job may be done twice. One
-    /// answer for each, in order, `None` for kept.
+    /// Stores results; each replaces the one with its id, since a job may run twice. Returns one
+    /// answer per result, in order, `None` for success.
     ///
-    /// Errors of each: `StaleReservation` if there is a result of a later hand-out, under a higher
-    /// epoch: a worker that has lost the job without knowing replaces nothing.
+    /// Errors per result: `StaleReservation` if a result of a later reservation, with a higher
+    /// epoch, is stored: a worker that has lost the job without knowing replaces nothing.
     fn put(
         &self,
         results: Vec<StoredResult>,
     ) -> impl Future<Output = Result<Vec<Option<Error>>, Error>> + Send;
 
-    /// The result of a job; `None` if it is not kept.
+    /// Returns the result of a job; `None` if it is not stored.
     fn get(
         &self,
         key: ResultKey,
     ) -> impl Future<Output = Result<Option<StoredResult>, Error>> + Send;
 
-    /// Removes a result; tells whether it was there.
+    /// Removes a result; returns true if it was stored.
     fn remove(&self, key: ResultKey) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Results with ids above `after`, at most `limit` (at least 1), in order of id; none at the end.
+    /// Returns up to `limit` results (at least 1) with ids above `after`, in order of id; none at
+    /// the end.
     fn range(
         &self,
         after: JobId,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<StoredResult>, Error>> + Send;
 
-    /// How many are kept.
+    /// Returns the number of results.
     fn len(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// Whether none is kept.
+    /// Returns true if no result is stored.
     fn is_empty(&self) -> impl Future<Output = Result<bool, Error>> + Send {
         async { Ok(self.len().await? == 0) }
     }
 
-    /// Removes all; tells how many.
+    /// Removes all results; returns their number.
     fn clear(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// Ends this end of it: `put` is refused with `Unavailable`, what is kept stays and can be read.
-    /// Closing twice is harmless.
+    /// Closes this handle: `put` is refused with `Unavailable`; stored results stay and can be
+    /// read. Closing twice is harmless.
     fn close(&self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
@@ -63,22 +64,22 @@ pub trait Storage: Send + Sync + 'static {
 pub struct StoredResult {
     /// The job.
     pub id: JobId,
-    /// Which hand-out of it the result came from.
+    /// The epoch of the reservation that produced the result.
     pub epoch: u32,
     /// Its index, as pushed.
     pub index: Option<Blob>,
-    /// What its handler made, encoded.
+    /// The encoded result of its handler.
     pub output: Blob,
-    /// How often it had failed before.
+    /// The number of earlier failures.
     pub failures: u32,
 }
 
-/// Which result is meant.
+/// The selection of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ResultKey {
-    /// That of this job.
+    /// The result of this job.
     Id(JobId),
-    /// The one kept last of those with this index.
+    /// The result stored last for this index.
     Index(Blob),
 }
 
@@ -122,13 +123,13 @@ impl<S: Storage> Storage for Arc<S> {
     }
 }
 
-/// Why a result is not kept.
+/// Returns the error for a result with an outdated epoch.
 pub(super) fn outrun(id: JobId, epoch: u32) -> Error {
-    let message = format!("a result of job {id} is kept that is later than that of epoch {epoch}");
+    let message = format!("a later result of job {id} than that of epoch {epoch} is stored");
     Error::new(ErrorCode::StaleReservation, message)
 }
 
-/// The part of a storage that a worker needs, whatever its type.
+/// The part of a storage that a worker needs, independent of its type.
 pub(super) trait Keep: Send + Sync {
     fn keep(&self, results: Vec<StoredResult>) -> BoxFuture<'_, Result<Vec<Option<Error>>, Error>>;
 }

@@ -1,4 +1,4 @@
-//! The end of threads that users' code runs on.
+//! The end of threads that run users' code.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use tokio::sync::oneshot;
 
 use super::time::later;
 
-/// Waits until threads have ended, but for no longer than `patience`; tells how many have not.
+/// Waits until threads have ended, but at most `patience`; returns the number that have not.
 pub(crate) async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
     let until = later(Instant::now(), patience).into();
     let mut late = 0;
     for thread in threads {
         let (ended, ending) = oneshot::channel::<()>();
-        // A thread of the runtime's own would outlast this by far.
+        // A thread of the runtime's pool would outlast this by far.
         let joining =
             std::thread::Builder::new().name("wakeful-join".to_owned()).spawn(move || {
-                // An error: a handler left something that panicked when it was dropped.
+                // An error means that a value a handler left behind panicked when dropped.
                 let _ = thread.join();
                 drop(ended);
             });

@@ -1,11 +1,11 @@
-//! Times that options name, of which any may mean for ever.
+//! Durations in options, any of which may mean forever.
 
 use std::time::{Duration, Instant};
 
-/// What no process outlives.
+/// Longer than any process lives.
 const FOR_EVER: Duration = Duration::from_secs(1 << 31);
 
-/// So long after `now`.
+/// Returns the time `time` after `now`.
 pub(super) fn later(now: Instant, time: Duration) -> Instant {
     now.checked_add(time).unwrap_or_else(|| now + FOR_EVER)
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorCode};
 use crate::jobs::Jobs;
 use crate::model::{Blob, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushOptions};
 
-/// A topic whose jobs are of type `J` and whose results are of type `O`, as bytes by schema `S`.
-/// Cheap to clone. Made from a plain name where a handler or worker says the types.
+/// A topic with jobs of type `J` and results of type `O`, encoded by schema `S`. Cheap to clone. A
+/// plain name converts to it where a handler or worker determines the types.
 ///
 /// ```
 /// # #[actix_rt::main]
@@ -37,28 +37,28 @@ pub struct Topic<J, O, S = Bincode> {
 }
 
 impl<J, O> Topic<J, O> {
-    /// The topic of this name, with payloads and results in [`Bincode`].
+    /// Returns the topic of this name, with payloads and results in [`Bincode`].
     pub fn new(name: impl Into<Blob>) -> Self {
         Self { name: name.into(), schema: Arc::new(Bincode), types: PhantomData }
     }
 }
 
 impl<J, O, S> Topic<J, O, S> {
-    /// The same topic, with payloads and results in `schema`.
+    /// Returns the same topic, with payloads and results in `schema`.
     pub fn with_schema<T>(self, schema: T) -> Topic<J, O, T> {
         Topic { name: self.name, schema: Arc::new(schema), types: PhantomData }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &Blob {
         &self.name
     }
 }
 
 impl<J, O, S: Schema<J>> Topic<J, O, S> {
-    /// Pushes a job; tells its id, or that of the one that has its index.
+    /// Pushes a job; returns its id, or that of the job that has its index.
     ///
-    /// Errors: `InvalidArgument` if it does not encode; as [`Jobs::push`].
+    /// Errors: `InvalidArgument` if it does not encode; those of [`Jobs::push`].
     pub async fn push(
         &self,
         jobs: &impl Jobs,
@@ -69,12 +69,12 @@ impl<J, O, S: Schema<J>> Topic<J, O, S> {
         Ok(jobs.push(self.name.clone(), payload, options).await?.id)
     }
 
-    /// A job as it is pushed.
+    /// Encodes a job for a push.
     ///
     /// Errors: `InvalidArgument` if it does not encode.
     pub fn encode(&self, job: &J) -> Result<Blob, Error> {
         self.schema.encode(job).map_err(|error| {
-            let message = format!("the job does not encode: {error}");
+            let message = format!("cannot encode the job: {error}");
             Error::new(ErrorCode::InvalidArgument, message)
         })
     }
@@ -85,12 +85,12 @@ impl<J, O, S: Schema<J>> Topic<J, O, S> {
 }
 
 impl<J, O, S: Schema<O>> Topic<J, O, S> {
-    /// The result of a job, to be [waited](JobResult::wait) for.
+    /// Returns a handle to the result of a job, on which to [wait](JobResult::wait).
     pub fn result<'a, T: Jobs>(&self, jobs: &'a T, id: JobId) -> JobResult<'a, J, O, S, T> {
         JobResult { topic: self.clone(), jobs, job: JobRef::Id(id) }
     }
 
-    /// The result of the newest job with this index.
+    /// Returns a handle to the result of the newest job with this index.
     pub fn result_of<'a, T: Jobs>(
         &self,
         jobs: &'a T,
@@ -100,8 +100,8 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
         JobResult { topic: self.clone(), jobs, job }
     }
 
-    /// What becomes of the jobs of this topic, in the order in which they finish: those after the
-    /// outcome of this number, which is the way to resume; with `None` those to come. The stream
+    /// Streams the outcomes of this topic's jobs, in the order in which they finish: those after
+    /// the outcome of this number, which is the way to resume; with `None`, future ones. The stream
     /// ends after its first error.
     pub fn outcomes<'a, T: Jobs>(
         &self,
@@ -115,7 +115,7 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
         outcomes::of(self.clone(), jobs, after)
     }
 
-    /// What a job has come to; `None` as long as it has not.
+    /// Returns the result of a job; `None` while it is unfinished.
     ///
     /// Errors: `JobDead` with its last error, `JobCancelled`; `Internal` if its result does not
     /// decode.
@@ -123,7 +123,7 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
         match job.state {
             JobState::Done => Some(self.read_output(job.output.as_deref().unwrap_or_default())),
             JobState::Dead => {
-                let error = job.errors.last().map_or("no reason is kept", String::as_str);
+                let error = job.errors.last().map_or("unknown reason", String::as_str);
                 let message = format!("job {} is a dead letter: {error}", job.id);
                 Some(Err(Error::new(ErrorCode::JobDead, message)))
             }
@@ -137,7 +137,7 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
 
     fn read_output(&self, output: &[u8]) -> Result<O, Error> {
         self.schema.decode(output).map_err(|error| {
-            let message = format!("the result does not decode: {error}");
+            let message = format!("cannot decode the result: {error}");
             Error::new(ErrorCode::Internal, message)
         })
     }
@@ -147,7 +147,7 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
     }
 }
 
-/// The result of a job.
+/// A handle to the result of a job.
 pub struct JobResult<'a, J, O, S, T> {
     topic: Topic<J, O, S>,
     jobs: &'a T,
@@ -157,8 +157,8 @@ pub struct JobResult<'a, J, O, S, T> {
 impl<J, O, S: Schema<O>, T: Jobs> JobResult<'_, J, O, S, T> {
     /// Waits up to `timeout` for the job to finish.
     ///
-    /// Errors: `JobDead` with its last error; `JobCancelled`; `DeadlineExceeded` if it is not
-    /// finished by then; `JobNotFound`; `Internal` if the result does not decode. Cancel: harmless.
+    /// Errors: `JobDead` with its last error; `JobCancelled`; `DeadlineExceeded` if it is still
+    /// unfinished; `JobNotFound`; `Internal` if the result does not decode. Cancel: harmless.
     pub async fn wait(self, timeout: Duration) -> Result<O, Error> {
         let info = self.jobs.await_job(self.job, Some(timeout)).await?;
         self.topic.read(&info).unwrap_or_else(|| {

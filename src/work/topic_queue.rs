@@ -18,17 +18,17 @@ pub struct TopicQueue<T> {
     jobs: T,
     topic: Blob,
     closed: watch::Sender<bool>,
-    /// Whether the service has ended for good.
+    /// Returns true if the service has ended for good.
     gone: fn(&T) -> bool,
 }
 
 impl<T: Jobs> TopicQueue<T> {
-    /// The topic of this name; made by its first push.
+    /// Returns the topic of this name, which its first push creates.
     pub fn new(jobs: T, topic: impl Into<Blob>) -> Self {
         Self { jobs, topic: topic.into(), closed: watch::Sender::new(false), gone: |_| false }
     }
 
-    /// The same queue, which is closed too when `gone` says so.
+    /// Returns the same queue, which also counts as closed when `gone` returns true.
     pub(crate) fn until(self, gone: fn(&T) -> bool) -> Self {
         Self { gone, ..self }
     }

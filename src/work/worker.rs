@@ -19,15 +19,16 @@ use crate::error::Error;
 use crate::model::{Blob, Reservation};
 use crate::runtime::require_arbiter;
 
-/// Starts to handle the jobs of `queue` with `handler`, on the arbiter that this is called on; the
-/// handlers run where `options` say. `topic` says how payloads and results are bytes.
+/// Starts to handle the jobs of `queue` with `handler`, on the current arbiter; `options` choose
+/// the handlers' threads. `topic` defines the encoding of payloads and results.
 ///
-/// [`Wakeful::handle`](crate::Wakeful::handle) and [`Client::work`](crate::Client::work) do this for
-/// a topic of theirs.
+/// [`Wakeful::handle`](crate::Wakeful::handle) and [`Client::work`](crate::Client::work) do this
+/// for one of their topics.
 ///
 /// # Errors
-/// `InvalidArgument` if the options make no sense, or the call is made outside an actix system;
-/// `Unavailable` if no thread can be made.
+///
+/// `InvalidArgument` if the options are invalid, or the call is made outside an actix system;
+/// `Unavailable` if threads cannot be started.
 pub fn start<Q, H, S>(
     queue: Q,
     topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -54,7 +55,7 @@ where
     });
     let hire = Box::new(move |place, arbiter: &actix::ArbiterHandle| {
         let kit = Arc::clone(&kit);
-        // Found again by the desk, which it sits down at.
+        // The desk finds the actor, which registers there.
         let _ = HandlerActor::start_in_arbiter(arbiter, move |_| HandlerActor::new(kit, place));
     });
     let lanes = Lanes::new(&options, Arc::clone(&desk), hire);
@@ -65,62 +66,59 @@ where
     Ok(Worker { end: WorkerEnd { stop: Arc::new(ActorStop(actor)), ending }, stats })
 }
 
-/// Handlers at work on a topic, until it is stopped or dropped, or the queue ends for good.
+/// Handlers at work on a topic, until the worker is stopped or dropped, or the queue ends for good.
 ///
-/// Dropping it stops it without patience, and does not wait for that: what its handlers had begun
-/// goes back to the queue.
+/// Dropping it stops it without a grace period, and does not wait for the end: running jobs go back
+/// to the queue.
 pub struct Worker {
     end: WorkerEnd,
     stats: Arc<Mutex<WorkerStats>>,
 }
 
-/// What ends a worker and tells when it has, without keeping it at work.
+/// Ends a worker and reports its end, without keeping it at work.
 #[derive(Clone)]
 pub(super) struct WorkerEnd {
     stop: Arc<dyn StopWorker>,
     ending: watch::Receiver<Option<Stopped>>,
 }
 
-/// What a worker has done, and does.
+/// The counters of a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkerStats {
-    /// Jobs it holds: handlers that run, and jobs about to be begun.
+    /// Jobs it holds: running handlers, and jobs about to begin.
     pub running: u64,
-    /// Attempts that were done, their results recorded.
+    /// Attempts that succeeded, their results recorded.
     pub done: u64,
-    /// Attempts that failed: by their handler's word, a panic, their time, or their result not
-    /// recorded.
+    /// Attempts that failed: by an error, a panic, a timeout, or an unrecorded result.
     pub failed: u64,
-    /// Attempts that put their job off.
+    /// Attempts that postponed their job.
     pub snoozed: u64,
-    /// Of the failed, those that panicked.
+    /// Failed attempts that panicked.
     pub panics: u64,
-    /// Of the failed, those whose time was over.
+    /// Failed attempts that timed out.
     pub timed_out: u64,
-    /// Jobs that were cancelled, or lost to another worker, while they were held.
+    /// Held jobs that were cancelled, or lost to another worker.
     pub revoked: u64,
     /// Jobs given back unfinished.
     pub released: u64,
-    /// Threads that are stuck: a handler has not come back since its time was over.
+    /// Stuck threads: a handler has not returned since its time was over.
     pub stuck: u64,
-    /// Threads that took the place of one that was stuck.
+    /// Threads that replaced a stuck one.
     pub replaced: u64,
     /// Errors of the queue.
     pub queue_errors: u64,
 }
 
-/// How a worker ended.
+/// The result of a stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stopped {
-    /// Threads whose handlers did not come back; each ends when its handler does. All others are
-    /// gone.
+    /// Threads whose handlers did not return; each ends when its handler does. All others are gone.
     pub stuck: usize,
 }
 
 impl Worker {
-    /// Takes no more jobs, lets those that run finish for `grace`, gives the others back, which
-    /// costs them nothing, and ends every actor and thread of the worker. Queue and storage stay
-    /// open.
+    /// Takes no more jobs, lets running ones finish for `grace`, gives the others back at no cost,
+    /// and ends every actor and thread of the worker. Queue and storage stay open.
     ///
     /// Cancel: it is stopped all the same, as by a drop after `grace`.
     pub async fn stop(mut self, grace: Duration) -> Stopped {
@@ -135,7 +133,7 @@ impl Worker {
         self.end.ended().await
     }
 
-    /// What it has done, and does.
+    /// Returns the counters.
     pub fn stats(&self) -> WorkerStats {
         *self.stats.lock()
     }
@@ -150,13 +148,13 @@ impl WorkerEnd {
         self.stop.stop(grace);
     }
 
-    /// Whether it has ended, be it with its arbiter.
+    /// Returns true if it has ended, possibly with its arbiter.
     pub(super) fn has_ended(&self) -> bool {
         self.ending.borrow().is_some() || self.ending.has_changed().is_err()
     }
 
     pub(super) async fn ended(&mut self) -> Stopped {
-        // An error: its arbiter is gone, and with it the worker.
+        // An error means that its arbiter is gone, and the worker with it.
         self.ending
             .wait_for(Option::is_some)
             .await
@@ -174,7 +172,7 @@ impl Drop for Worker {
     }
 }
 
-/// The worker's actor, whatever its queue.
+/// The worker's actor, independent of its queue.
 pub(super) trait StopWorker: Send + Sync {
     fn stop(&self, grace: Duration);
     fn abandon(&self);

@@ -1,5 +1,5 @@
-//! What every [`Queue`](super::Queue) and every [`Storage`](super::Storage) must do, as tests to run
-//! over one's own: each rule by its name, on a fresh one of it.
+//! The required behaviour of every [`Queue`](super::Queue) and [`Storage`](super::Storage), as
+//! tests to run on your own: each rule by name, on a fresh instance.
 //!
 //! ```
 //! # #[actix_rt::main]
@@ -21,25 +21,25 @@ pub use storage::storage;
 
 use crate::error::Error;
 
-/// A rule that is not kept.
+/// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}: {found}")]
 pub struct Broken {
-    /// Its name, which says it.
+    /// The name of the rule, which describes it.
     pub rule: &'static str,
-    /// What was found instead.
+    /// The observed behaviour.
     pub found: String,
 }
 
-/// What a rule says of what it found.
+/// The result of a rule.
 type Kept = Result<(), String>;
 
-/// That two things are the same.
+/// Checks that two values are equal.
 fn same<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Kept {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, not {expected:?}")) }
 }
 
-/// That nothing was refused.
+/// Checks that a call succeeded.
 fn done<T>(what: &str, result: Result<T, Error>) -> Result<T, String> {
     result.map_err(|error| format!("{what} is refused: {} ({error})", error.code))
 }

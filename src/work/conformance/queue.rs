@@ -9,22 +9,23 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, PushOptions, ReservedJob, Settlement, Verdict};
 use crate::work::{NewJob, Next, Queue};
 
-/// After this, what was waited for does not come.
+/// Time limit of a rule.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A visibility that does not end during a rule.
 const LONG: Duration = Duration::from_secs(600);
-/// One that is waited for.
+/// A visibility whose end a rule awaits.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Runs every rule of a [`Queue`], each on a queue that `make` makes, empty and nobody else's.
+/// Runs every rule of a [`Queue`], each on a queue from `make`, which must be empty and not shared.
 ///
 /// # Errors
-/// The first rule that is broken.
+///
+/// The first violated rule.
 pub async fn queue<Q: Queue>(make: impl AsyncFn() -> Q) -> Result<(), Broken> {
     macro_rules! rules {
         ($($rule:ident)*) => {$(
             let kept = tokio::time::timeout(PATIENCE * 2, $rule(&make().await)).await;
-            kept.unwrap_or_else(|_| Err("it does not end".to_owned()))
+            kept.unwrap_or_else(|_| Err("the rule does not end".to_owned()))
                 .map_err(|found| Broken { rule: stringify!($rule), found })?;
         )*};
     }
@@ -72,7 +73,7 @@ async fn take(
     done("next", queue.next(Next { credits, wait, visibility: LONG }).await)
 }
 
-/// The one job that comes.
+/// Returns the single job that arrives.
 async fn one(queue: &impl Queue) -> Result<ReservedJob, String> {
     let mut jobs = take(queue, 1, PATIENCE).await?;
     jobs.pop().ok_or_else(|| "no job comes".to_owned())
@@ -139,7 +140,7 @@ async fn an_empty_queue_answers_when_the_wait_is_over(queue: &impl Queue) -> Kep
 async fn a_push_wakes_who_waits(queue: &impl Queue) -> Kept {
     let waiting = one(queue);
     let pushing = async {
-        // So that the wait has begun, where one turn is enough for that.
+        // Lets the wait begin, if one turn is enough for that.
         tokio::task::yield_now().await;
         push(queue, &["a"]).await
     };
@@ -254,7 +255,7 @@ async fn a_dropped_next_loses_no_job(queue: &impl Queue) -> Kept {
         {
             let dropped = take(queue, 1, PATIENCE);
             tokio::pin!(dropped);
-            // Begun, and given up when a job is or will be handed out to it.
+            // Begun, and dropped when a job is or will be handed out to it.
             let early = dropped.as_mut().now_or_never().is_some();
             same("whether an empty queue has a job", early, false)?;
             push(queue, &[payload]).await?;

@@ -7,19 +7,20 @@ use crate::error::ErrorCode;
 use crate::model::{Blob, JobId};
 use crate::work::{ResultKey, Storage, StoredResult};
 
-/// After this, what was waited for does not come.
+/// Time limit of a rule.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs every rule of a [`Storage`], each on one that `make` makes, empty and nobody else's, with
-/// room for some small results.
+/// Runs every rule of a [`Storage`], each on one from `make`, which must be empty, not shared, and
+/// have room for some small results.
 ///
 /// # Errors
-/// The first rule that is broken.
+///
+/// The first violated rule.
 pub async fn storage<S: Storage>(make: impl AsyncFn() -> S) -> Result<(), Broken> {
     macro_rules! rules {
         ($($rule:ident)*) => {$(
             let kept = tokio::time::timeout(PATIENCE, $rule(&make().await)).await;
-            kept.unwrap_or_else(|_| Err("it does not end".to_owned()))
+            kept.unwrap_or_else(|_| Err("the rule does not end".to_owned()))
                 .map_err(|found| Broken { rule: stringify!($rule), found })?;
         )*};
     }
@@ -80,7 +81,7 @@ async fn the_same_job_replaces_its_result(storage: &impl Storage) -> Kept {
 }
 
 async fn an_older_hand_out_does_not_replace_a_result(storage: &impl Storage) -> Kept {
-    // Epochs that compare otherwise as text, or byte by byte from the lowest.
+    // Epochs that would compare differently as text, or byte by byte from the lowest.
     let of = |epoch: u32, output: &str| StoredResult { epoch, ..result(7, Some("x"), output) };
     put(storage, &[of(255, "a")]).await?;
     put(storage, &[of(256, "b")]).await?;

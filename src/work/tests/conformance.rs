@@ -1,4 +1,4 @@
-//! Every implementation passes the suite, and a broken one does not.
+//! Every implementation passes the suite, and defective ones fail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ struct Defective {
 
 #[derive(Clone, Copy)]
 enum Defect {
-    /// As Faktory: whoever says that a job is done, whatever its epoch, is told that it is.
+    /// Like Faktory: accepts any acknowledgement of a job, whatever its epoch.
     TakesAnyone,
     HandsOutTooMany,
     CountsWhatIsHeld,
@@ -105,7 +105,7 @@ impl Queue for Defective {
     }
 }
 
-/// The rule that a queue with this defect breaks.
+/// Returns the rule that a queue with this defect violates.
 async fn broken(defect: Defect) -> &'static str {
     let make = async || Defective { inner: MemoryQueue::new(Bounds::default()), defect };
     conformance::queue(make).await.unwrap_err().rule
@@ -124,7 +124,7 @@ struct Careless(MemoryStorage, Carelessness);
 
 #[derive(Clone, Copy)]
 enum Carelessness {
-    /// As the seed's: what is stored is found by the very same handle, not by an equal one.
+    /// Finds a result by the very same handle only, not by an equal one.
     ForgetsIndexes,
     TakesAnyEpoch,
 }

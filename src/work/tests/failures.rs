@@ -1,4 +1,4 @@
-//! What costs a job an attempt, and nothing else anything.
+//! Events that cost a job one attempt, and other jobs nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::{LONG, does, hangs, options, queue, until, within, work};
 use crate::work::{HandlerOptions, MemoryStorage, NewJob, Queue, ResultKey, Storage, StoredResult};
 use crate::{Blob, Error, ErrorCode, JobId, PushOptions, Reservation, Verdict};
 
-/// Panics when it is dropped.
+/// Panics when dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -132,7 +132,7 @@ async fn a_queue_that_panics_does_not_end_its_worker() {
     within(worker.stop(LONG)).await;
 }
 
-/// Refuses so many puts, the first by a panic, and takes one for each permit.
+/// Refuses a number of puts, the first by a panic, then accepts one per permit.
 pub(super) struct Refuses {
     pub(super) inner: MemoryStorage,
     pub(super) refusals: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Workers, on a queue in memory that the tests can listen to and disturb.
+//! Workers on a queue in memory that tests can observe and disturb.
 
 mod conformance;
 mod failures;
@@ -18,12 +18,12 @@ use self::tapped::Tapped;
 use super::{Bounds, HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker, start};
 use crate::patience::{PATIENCE, until, within};
 
-/// A time that is not over during a test.
+/// A time that does not pass during a test.
 const LONG: Duration = Duration::from_secs(600);
 
 type Handled = BoxFuture<'static, Result<String, JobError>>;
 
-/// A handler of texts that is a function.
+/// A handler of texts, made of a function.
 struct Does<F>(F);
 
 impl<F: Fn(String, JobContext) -> Handled + Send + Sync + 'static> JobHandler for Does<F> {
@@ -43,7 +43,7 @@ where
     Does(move |job, cx| handle(job, cx).boxed())
 }
 
-/// Never comes back by itself.
+/// Returns a handler that never ends by itself.
 fn hangs() -> impl JobHandler<Job = String, Output = String> {
     does(async |_, _| std::future::pending().await)
 }
@@ -52,7 +52,7 @@ fn topic() -> Topic<String, String> {
     Topic::new("tests")
 }
 
-/// Every option short, so that tests are; no timeout, so that a slow machine fails none.
+/// Returns short times for quick tests; no timeout, so that a slow machine fails none.
 fn options() -> HandlerOptions {
     HandlerOptions {
         concurrency: 4,

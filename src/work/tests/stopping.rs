@@ -1,4 +1,4 @@
-//! How a worker ends, and that nothing of it is left.
+//! The end of a worker, and that it leaves nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,8 +13,8 @@ use crate::work::{
 };
 use crate::{Config, ErrorCode, Verdict, Wakeful};
 
-/// Says that it has begun, and waits for a permit. (A job that a worker holds may not have begun,
-/// and then goes back at once.)
+/// Returns a handler that reports its start, and waits for a permit. (A job that a worker holds may
+/// not have begun, and then goes back at once.)
 fn waits(
     begun: &Arc<Semaphore>,
     gate: &Arc<Semaphore>,
@@ -35,7 +35,7 @@ async fn a_stop_of_an_idle_worker_does_not_wait_for_jobs() {
     let queue = queue();
     let worker = work(&queue, hangs(), options());
     assert_eq!(within(worker.stop(LONG)).await, Stopped { stuck: 0 });
-    // What was asked for is not taken by a worker that is gone.
+    // A worker that is gone takes none of the jobs it requested.
     queue.add(&["x"]).await;
     assert_eq!(queue.len().await, Ok(1));
 }
@@ -146,7 +146,7 @@ async fn options_without_sense_are_refused() {
     assert_eq!(refused(many), ErrorCode::InvalidArgument);
 }
 
-/// Set in a process that runs one test alone: only there can threads be counted.
+/// Set in a process that runs one test only: threads can be counted only there.
 const ALONE: &str = "WAKEFUL_TEST_ALONE";
 
 #[test]
@@ -175,7 +175,7 @@ fn e2_no_thread_of_a_worker_outlives_its_stop() {
             queue.settled(20).await;
             assert!(threads() > before);
             assert_eq!(within(worker.stop(LONG)).await, Stopped { stuck: 0 });
-            // The kernel takes a moment to take a thread that has ended off its list.
+            // The kernel needs a moment to remove an ended thread from its list.
             until("its threads are gone", || threads() == before).await;
             assert_eq!(Arc::strong_count(&queue), 1, "an actor is left that has the queue");
         }

@@ -10,7 +10,7 @@ use super::{LONG, does, options, queue, until, within, work};
 use crate::work::{HandlerOptions, JobHandler, Thread};
 use crate::{Reservation, Verdict};
 
-/// Blocks its thread for `block` until the sender is dropped, hangs for `wait`, else is done.
+/// Blocks its thread for `block` until the sender is dropped, hangs for `wait`, otherwise is done.
 fn blocks() -> (mpsc::Sender<()>, impl JobHandler<Job = String, Output = String>) {
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
@@ -18,7 +18,7 @@ fn blocks() -> (mpsc::Sender<()>, impl JobHandler<Job = String, Output = String>
         let released = Arc::clone(&released);
         async move {
             match &*job {
-                // An error: it is released.
+                // An error means that it is released.
                 "block" => drop(released.lock().recv()),
                 "wait" => std::future::pending().await,
                 _ => {}
@@ -53,7 +53,7 @@ async fn j18_a_stuck_handler_fails_is_replaced_and_shown_until_it_ends() {
 async fn j18_those_beside_a_stuck_handler_are_given_back_at_no_cost() {
     let queue = queue();
     let (release, handler) = blocks();
-    // Long enough that both have begun before it is over for the first.
+    // Long enough that both have begun before the first times out.
     let attempt_timeout = Duration::from_secs(2);
     let worker = work(&queue, handler, HandlerOptions { attempt_timeout, ..options() });
     queue.add(&["wait"]).await;
@@ -62,7 +62,7 @@ async fn j18_those_beside_a_stuck_handler_are_given_back_at_no_cost() {
     until("a thread is stuck", || worker.stats().stuck == 1).await;
     let verdicts = queue.settled(2).await;
     assert!(matches!(verdicts[..2], [Verdict::Retry { .. }, Verdict::Release]), "{verdicts:?}");
-    // On the thread that took its place jobs are done.
+    // The replacement thread processes jobs.
     queue.add(&["x"]).await;
     assert!(matches!(queue.settled(3).await[2], Verdict::Done { .. }));
     assert_eq!(within(worker.stop(Duration::ZERO)).await.stuck, 1);
@@ -79,7 +79,7 @@ async fn j18_no_more_threads_are_stuck_than_may_be() {
     queue.add(&["block"]).await;
     until("one is stuck", || worker.stats().stuck == 1).await;
     queue.add(&["block", "x"]).await;
-    // Nobody is there for them until the first comes back.
+    // No thread is free for them until the first handler returns.
     until("both are held", || worker.stats().running == 2).await;
     until("the second is shown", || !queue.notes.lock().is_empty()).await;
     assert!(queue.notes.lock()[0].starts_with(b"stuck: "));
@@ -91,7 +91,7 @@ async fn j18_no_more_threads_are_stuck_than_may_be() {
     within(worker.stop(LONG)).await;
 }
 
-/// It has no time of its own: what it has is over with the cancel grace.
+/// The handler has no time limit of its own: its time ends with the cancel grace.
 #[actix_rt::test]
 async fn j18_a_handler_that_blocks_its_thread_after_its_job_was_taken_away_is_replaced_and_shown() {
     let queue = queue();

@@ -1,4 +1,4 @@
-//! What comes of jobs that are taken: results, verdicts, concurrency, jobs that are taken away.
+//! The fate of taken jobs: results, verdicts, concurrency, and jobs that are revoked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ async fn a_thousand_jobs_are_each_done_once_wherever_handlers_run() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         queue.add(&texts).await;
         let options = HandlerOptions { thread, concurrency: 8, ..options() };
-        // Some at once, some after a turn: both ways through a handler's actor.
+        // Some end at once, some after a turn: both ways through a handler's actor.
         let handler = does(async |job, _| {
             if job.len() < 3 {
                 tokio::task::yield_now().await;
@@ -86,7 +86,7 @@ async fn j5_a_payload_that_does_not_decode_is_a_dead_letter_at_once() {
     queue.push(vec![NewJob::new("x")]).await.unwrap();
     let worker = work(&queue, hangs(), options());
     let error = queue.error().await;
-    assert!(error.starts_with("the payload does not decode: "), "{error}");
+    assert!(error.starts_with("cannot decode the payload: "), "{error}");
     assert_eq!(queue.inner.dead().len(), 1);
     within(worker.stop(LONG)).await;
 }
@@ -135,7 +135,7 @@ async fn j15_a_job_that_is_taken_away_cancels_its_handler_and_is_not_settled() {
     let worker = work(&queue, handler, options());
     let pushed = queue.add(&["x"]).await;
     assert_eq!(within(tells.recv()).await, Some(None));
-    // Of another worker, or of another hand-out: not this one's.
+    // Reservations of another worker, or other reservations of the job, do not concern this worker.
     queue.revoke([Reservation { id: pushed[0].id, epoch: 7 }]);
     queue.revoke([Reservation { id: pushed[0].id, epoch: 1 }]);
     assert_eq!(within(tells.recv()).await, Some(Some(Cancelled::Revoked)));
@@ -153,7 +153,7 @@ async fn j15_a_job_that_is_taken_away_in_its_first_turn_cancels_its_handler_too(
     let handler = does(move |_, cx| {
         let gate = Arc::clone(&gate);
         async move {
-            // Not awaited: the first turn lasts until then. An error: it is let go.
+            // Not awaited, so the first turn lasts until then. An error means that it is released.
             let _ = gate.lock().recv();
             Err(JobError::fail(format!("{:?}", cx.cancelled().await)))
         }
@@ -274,7 +274,7 @@ async fn another_limit_of_the_queue_makes_no_requests_smaller() {
     within(worker.stop(PATIENCE)).await;
 }
 
-/// As after a lost connection: its jobs are at the head again, and come before the next touch.
+/// As after a lost connection: its jobs are at the head again, before the next touch.
 #[actix_rt::test]
 async fn j15_the_older_run_of_a_job_that_comes_again_is_cancelled_and_counts_until_it_ends() {
     let queue = queue();

@@ -1,4 +1,4 @@
-//! [`Tapped`]: a queue whose settlements can be read, and which fails when it is told to.
+//! [`Tapped`]: a queue whose settlements can be read, and which fails on request.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,10 +16,10 @@ pub(super) struct Tapped {
     pub(super) touched: Mutex<Vec<Reservation>>,
     /// See [`most_asked`](Self::most_asked).
     most_asked: Mutex<u32>,
-    /// Errors that the next calls answer with.
+    /// Errors that the next calls return.
     pub(super) next_errors: Mutex<VecDeque<Error>>,
     pub(super) settle_errors: Mutex<VecDeque<Error>>,
-    /// Answers of single settlements.
+    /// Answers to single settlements.
     pub(super) refusals: Mutex<VecDeque<Error>>,
     revoked: Mutex<Vec<Reservation>>,
     revoking: Notify,
@@ -49,19 +49,19 @@ impl Tapped {
         self.inner.push(texts.iter().map(job).collect()).await.unwrap()
     }
 
-    /// Whether all that was pushed is held by a worker.
+    /// Returns true if every pushed job is held by a worker.
     pub(super) fn is_taken(&self) -> bool {
         let waiting = futures_util::FutureExt::now_or_never(self.inner.len());
         waiting == Some(Ok(0)) && self.inner.unfinished() > 0
     }
 
-    /// Takes these reservations away.
+    /// Revokes these reservations.
     pub(super) fn revoke(&self, reservations: impl IntoIterator<Item = Reservation>) {
         self.revoked.lock().extend(reservations);
         self.revoking.notify_one();
     }
 
-    /// The most jobs that one request asked for, since the last that was refused.
+    /// Returns the largest number of jobs that one request asked for since the last refused one.
     pub(super) fn most_asked(&self) -> u32 {
         *self.most_asked.lock()
     }
@@ -70,13 +70,13 @@ impl Tapped {
         self.settled.lock().iter().map(|settlement| settlement.verdict.clone()).collect()
     }
 
-    /// Waits for so many settlements that were taken.
+    /// Waits for `count` accepted settlements.
     pub(super) async fn settled(&self, count: usize) -> Vec<Verdict> {
         super::until("jobs are settled", || self.settled.lock().len() >= count).await;
         self.verdicts()
     }
 
-    /// The error of the one settlement there is.
+    /// Returns the error of the only settlement.
     pub(super) async fn error(&self) -> String {
         match &self.settled(1).await[..] {
             [Verdict::Retry { error, .. } | Verdict::Fail { error }] => error.clone(),

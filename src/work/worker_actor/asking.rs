@@ -1,4 +1,4 @@
-//! How a worker gets jobs, holds on to them, and learns that it has lost one.
+//! How a worker gets jobs, extends its reservations, and learns that it lost one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ impl<Q: Queue> WorkerActor<Q> {
     pub(super) fn ask(&mut self, ctx: &mut Context<Self>) {
         while self.phase == Phase::Working && self.asking.is_over(Instant::now()) {
             let credits = self.books.free().min(self.batch_max);
-            // One that waits for few need not be followed by another for few.
+            // A pending request for few jobs need not be followed by another for few.
             let enough =
                 if self.nexts.is_empty() { 1 } else { (self.options.concurrency / 2).max(1) };
             if self.nexts.len() >= NEXTS_MAX || credits < enough {
@@ -45,7 +45,7 @@ impl<Q: Queue> WorkerActor<Q> {
     fn handed_out(&mut self, jobs: Result<Vec<ReservedJob>, Error>, asked: Instant) {
         let now = Instant::now();
         match jobs {
-            // A queue that does not wait must not be asked in a circle.
+            // A queue that does not wait must not be asked in a tight loop.
             Ok(jobs) if jobs.is_empty() && now - asked < self.options.wait / 2 => {
                 self.asking.failed(now, rand::random());
             }
@@ -57,7 +57,7 @@ impl<Q: Queue> WorkerActor<Q> {
             Err(error) => {
                 self.stats.lock().queue_errors += 1;
                 let pause = self.asking.failed(now, rand::random());
-                tracing::warn!(topic = %self.topic, %error, ?pause, "no jobs from the queue");
+                tracing::warn!(topic = %self.topic, %error, ?pause, "the queue returned an error instead of jobs");
             }
         }
     }
@@ -71,7 +71,8 @@ impl<Q: Queue> WorkerActor<Q> {
             return;
         }
         for job in &jobs {
-            // It was lost with its connection, say, and has come back before that was noticed.
+            // For example, it was lost with its connection, and has come back before that was
+            // noticed.
             for older in self.books.older(job.reservation) {
                 self.revoke(older);
             }
@@ -79,12 +80,12 @@ impl<Q: Queue> WorkerActor<Q> {
         }
         self.desk.leave_jobs(jobs, self.lanes.are_apart());
         if let Err(error) = self.lanes.grow() {
-            // What waits is taken by the threads there are, and the next look tries again.
+            // The present threads take waiting jobs, and the next check tries again.
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
         }
     }
 
-    /// Holds on to what is held.
+    /// Extends the reservations of held jobs.
     pub(super) fn touch(&mut self, ctx: &mut Context<Self>, now: Instant) {
         if now < self.touch_at {
             return;
@@ -107,9 +108,9 @@ impl<Q: Queue> WorkerActor<Q> {
                     }
                     Err(error) => {
                         actor.stats.lock().queue_errors += 1;
-                        // Again with the next look, as long as they may still be held.
+                        // Tried again at the next check, while the jobs may still be held.
                         actor.touch_at = Instant::now();
-                        tracing::warn!(topic = %actor.topic, %error, "jobs could not be held on to");
+                        tracing::warn!(topic = %actor.topic, %error, "cannot extend the reservations of jobs");
                     }
                 }
                 actor.turn(ctx);
@@ -117,7 +118,7 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    /// Listens for jobs that are taken away.
+    /// Listens for revoked reservations.
     pub(super) fn listen(&mut self, ctx: &mut Context<Self>, after: Duration) {
         let (queue, at) = (Arc::clone(&self.queue), Instant::now() + after);
         let revoked = guarded(async move {
@@ -129,7 +130,7 @@ impl<Q: Queue> WorkerActor<Q> {
         ctx.spawn(revoked.into_actor(self).map(move |revoked, actor, ctx| {
             let pause = match &revoked {
                 Ok(list) if !list.is_empty() => Duration::ZERO,
-                // It waited as long as it would, or not at all.
+                // It waited its full time, or not at all.
                 Ok(_) if at.elapsed() > LOOK_MAX => Duration::ZERO,
                 _ => LOOK_MAX,
             };

@@ -1,4 +1,4 @@
-//! How a worker ends: what runs may finish, the rest is given back, actors and threads end.
+//! How a worker ends: running jobs may finish, the rest is given back, actors and threads end.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::work::time::later;
 use crate::work::{Cancelled, Queue, Stopped};
 
 impl<Q: Queue> WorkerActor<Q> {
-    /// Takes no more jobs, and gives back those that are not begun.
+    /// Takes no more jobs, and gives back those not begun.
     pub(super) fn drain(&mut self, ctx: &mut Context<Self>, grace: Duration) {
         let now = Instant::now();
         let until = later(now, grace);
@@ -31,11 +31,11 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    /// The next steps towards the end, as far as they can be made.
+    /// Takes the next steps towards the end, as far as possible.
     pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         if self.phase == Phase::Working && self.queue.is_closed() {
-            tracing::info!(topic = %self.topic, "the queue has ended, and with it its worker");
+            tracing::info!(topic = %self.topic, "the queue has ended, and its worker with it");
             self.drain(ctx, Duration::ZERO);
         }
         if let Phase::Draining(until) = self.phase
@@ -72,7 +72,7 @@ impl<Q: Queue> WorkerActor<Q> {
         let patience = self.options.stuck_after;
         actix::spawn(async move {
             let late = join(threads, patience).await;
-            // Whoever waited may have stopped waiting.
+            // The receiver may be gone.
             let _ = ended.send(Some(Stopped { stuck: busy + late }));
         });
         ctx.stop();

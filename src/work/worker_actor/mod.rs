@@ -1,5 +1,5 @@
-//! [`WorkerActor`]: keeps handlers busy: asks the queue for jobs, tells it what became of them, and
-//! holds on to those that run.
+//! [`WorkerActor`]: keeps handlers busy: asks the queue for jobs, settles them, and extends the
+//! reservations of running ones.
 
 mod asking;
 mod ending;
@@ -30,7 +30,7 @@ use crate::config::work::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, ERROR_BYTES_MAX, LOOK
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, Reservation, Verdict};
 
-/// Ends the worker; without a grace at once.
+/// Ends the worker; without a grace period, at once.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Stop {
@@ -46,14 +46,14 @@ pub(super) struct WorkerActor<Q: Queue> {
     lanes: Lanes,
     books: Books,
     storage: Option<(Addr<RecordingActor>, Arbiter)>,
-    /// Requests for jobs, each with its number.
+    /// Pending requests for jobs, by number.
     nexts: Vec<(u64, SpawnHandle)>,
     asked: u64,
-    /// Requests to settle.
+    /// The number of pending requests to settle.
     settles: usize,
-    /// Most jobs in one request: less if the queue says so.
+    /// Maximum number of jobs in one request; lowered if the queue demands it.
     batch_max: usize,
-    /// Bytes after which a request to settle ends.
+    /// Maximum bytes in one request to settle.
     batch_bytes_max: usize,
     asking: Pause,
     settling: Pause,
@@ -65,15 +65,15 @@ pub(super) struct WorkerActor<Q: Queue> {
     ended: Option<watch::Sender<Option<Stopped>>>,
 }
 
-/// How far the worker is with its end.
+/// The progress of the worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Working,
-    /// Handlers may finish until then.
+    /// Handlers may finish until this time.
     Draining(Instant),
-    /// All is given back; that is to be said by then.
+    /// All jobs are given back; that must be reported by this time.
     Clearing(Instant),
-    /// The actors are to end by then.
+    /// The actors must end by this time.
     Retiring(Instant),
 }
 
@@ -90,7 +90,7 @@ impl<Q: Queue> WorkerActor<Q> {
         lanes.grow()?;
         let storage = options.storage.clone().map(|storage| {
             let arbiter = Arbiter::try_new().map_err(|error| {
-                let message = format!("no thread can be made for the storage: {error}");
+                let message = format!("cannot start a thread for the storage: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?;
             let start = move |_: &mut Context<_>| RecordingActor::new(storage.0);
@@ -121,7 +121,7 @@ impl<Q: Queue> WorkerActor<Q> {
         })
     }
 
-    /// All there is to do after anything has happened.
+    /// Does all that is possible after any event.
     fn turn(&mut self, ctx: &mut Context<Self>) {
         for report in self.desk.take_reports() {
             self.finish(report);
@@ -174,7 +174,7 @@ impl<Q: Queue> WorkerActor<Q> {
         self.books.say(reservation, verdict);
     }
 
-    /// What is due: attempts whose time is over, threads that are stuck, jobs to hold on to.
+    /// Handles what is due: timed-out attempts, stuck threads, reservations to extend.
     fn look(&mut self, ctx: &mut Context<Self>, now: Instant) {
         self.look_at = now + self.look_every;
         self.desk.give_up_late(now);
@@ -186,7 +186,7 @@ impl<Q: Queue> WorkerActor<Q> {
                 "a handler blocks its thread beyond its time; another thread takes its place"
             );
             self.desk.forget(given_up.culprit);
-            // Nothing of it is waited for: what it reports later is of a job not held any more.
+            // It is not awaited: a later report is about a job no longer held.
             if self.books.finish(given_up.culprit).is_some_and(|held| !held.revoked) {
                 let error =
                     format!("timed out after {attempt_timeout:?}, and still blocks its thread");
@@ -214,23 +214,23 @@ impl<Q: Queue> WorkerActor<Q> {
         self.touch(ctx, now);
     }
 
-    /// Tells whoever asks for a job that it is stuck: those whose threads were replaced have failed,
-    /// with an error that says so, but this one is held on to.
+    /// Reports a stuck job in its progress: jobs whose threads were replaced have failed with an
+    /// error that says so, but this one is still held.
     fn show_stuck(&mut self, ctx: &mut Context<Self>, reservation: Reservation) {
         if !self.books.note_stuck(reservation) {
             return;
         }
-        let note = "stuck: its handler blocks its thread beyond its time, as too many others do";
+        let note = "stuck: its handler blocks its thread beyond its time, like too many others";
         let queue = Arc::clone(&self.queue);
         let noted = guarded(async move { queue.progress(reservation, note.into()).await });
         ctx.spawn(noted.into_actor(self).map(move |noted, actor, _| {
             if let Err(error) = noted {
-                tracing::warn!(topic = %actor.topic, id = reservation.id, %error, "a stuck job is not shown");
+                tracing::warn!(topic = %actor.topic, id = reservation.id, %error, "cannot report a stuck job");
             }
         }));
     }
 
-    /// Looks again and again. Not by an interval, which would make up for what it missed.
+    /// Schedules the next check. Not by an interval, which would make up for missed ticks.
     fn look_later(&mut self, ctx: &mut Context<Self>) {
         ctx.run_later(self.look_every, |actor, ctx| {
             let now = Instant::now();
@@ -257,7 +257,7 @@ impl<Q: Queue> Handler<Reported> for WorkerActor<Q> {
     type Result = ();
 
     fn handle(&mut self, _: Reported, ctx: &mut Context<Self>) {
-        // Timers starve while messages come.
+        // Timers starve while messages arrive.
         let now = Instant::now();
         if now >= self.look_at {
             self.look(ctx, now);
@@ -275,7 +275,7 @@ impl<Q: Queue> Handler<Stop> for WorkerActor<Q> {
     }
 }
 
-/// A method of a queue, whose panic is an error.
+/// Turns a panic of a queue's method into an error.
 async fn guarded<T>(method: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     AssertUnwindSafe(method).catch_unwind().await.unwrap_or_else(|panic| {
         let message = format!("the queue panicked: {}", said(&*panic));
@@ -283,7 +283,7 @@ async fn guarded<T>(method: impl Future<Output = Result<T, Error>>) -> Result<T,
     })
 }
 
-/// Often enough that what is due is not late by much.
+/// Returns an interval short enough that due work is not late by much.
 fn look_every(options: &HandlerOptions) -> Duration {
     let HandlerOptions { attempt_timeout, visibility, stuck_after, cancel_grace, .. } = options;
     let shortest = (*attempt_timeout).min(*visibility / 3).min(*stuck_after).min(*cancel_grace);

@@ -1,4 +1,4 @@
-//! What a worker says of its jobs: to the storage first, then to the queue.
+//! The reports of a worker about its jobs: to the storage first, then to the queue.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,19 +77,19 @@ impl<Q: Queue> WorkerActor<Q> {
             Err(error) => {
                 self.stats.lock().queue_errors += 1;
                 let pause = self.settling.failed(Instant::now(), rand::random());
-                tracing::warn!(topic = %self.topic, %error, ?pause, "outcomes of jobs were not taken");
+                tracing::warn!(topic = %self.topic, %error, ?pause, "the queue did not accept outcomes of jobs");
                 if error.retryable() {
                     self.books.say_again(batch);
                 }
-                // What is not said again comes back when its visibility is over.
+                // A lost settlement resolves itself when its visibility ends.
             }
         }
     }
 
-    /// A batch did not fit in a frame of the server.
+    /// Splits a batch that did not fit in a frame of the server.
     fn settle_in_parts(&mut self, mut batch: Vec<Settlement>, error: Error) {
         match (batch.len(), batch.pop()) {
-            // Alone it never will.
+            // A single one will never fit.
             (1, Some(settlement)) => self.refused(settlement, error),
             (_, last) => {
                 self.batch_bytes_max /= 2;
@@ -99,7 +99,7 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    /// One outcome was refused.
+    /// Handles one refused outcome.
     fn refused(&mut self, Settlement { reservation, verdict }: Settlement, error: Error) {
         match verdict {
             _ if error.code == ErrorCode::StaleReservation => self.stats.lock().revoked += 1,
@@ -117,7 +117,8 @@ impl<Q: Queue> WorkerActor<Q> {
         }
     }
 
-    /// Whether the queue has named a smaller limit for one request, which is kept to from now on.
+    /// Applies a smaller limit for requests that the queue has named; returns false if there is
+    /// none.
     pub(super) fn allows_less(&mut self, error: &Error) -> bool {
         let Details::Limit { name, value } = &error.details else { return false };
         let less = usize::try_from(*value).unwrap_or(usize::MAX);
