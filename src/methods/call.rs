@@ -10,18 +10,17 @@ use crate::model::{Invocation, Payload, Reply, Request, ServiceInfo};
 use crate::operations::{Operations, unexpected};
 
 /// Calls of methods that an application has [registered](crate::Wakeful::register): the same on
-/// [`Wakeful`](crate::Wakeful) and on [`Client`](crate::Client), beside everything else on its one
+/// [`Wakeful`](crate::Wakeful) and on [`Client`](crate::Client), which sends them over its one
 /// connection. [`Client::go_invoke`](crate::Client::go_invoke) starts a call and returns at once.
 ///
 /// Errors of every method: those of [`Operations`].
-/// Cancel: dropping a future cancels the call; the method is dropped wherever it is.
+/// Cancel: dropping a future cancels the call; the method is dropped wherever it runs.
 pub trait Methods: Operations {
-    /// Calls `method`, as in `HelloService.Hello`, and waits for its result.
+    /// Calls `method`, as in `HelloService.Hello`, and returns its result.
     ///
     /// Errors: `ServiceNotFound`, `MethodNotFound`: nothing was called; `InvalidArgument` if the
-    /// argument or the result is of another type; `MethodPanicked`; `LimitExceeded` if
-    /// `services.calls_max` are under way; whatever the method refuses with, which is
-    /// `MethodFailed` where it says nothing else.
+    /// argument or the result has another type; `MethodPanicked`; `LimitExceeded` if
+    /// `services.calls_max` calls are running; the error of the method, by default `MethodFailed`.
     fn invoke<R: DeserializeOwned>(
         &self,
         method: &str,
@@ -32,7 +31,7 @@ pub trait Methods: Operations {
         async { self.invoke_raw(invocation?).await?.decode() }
     }
 
-    /// As [`invoke`](Self::invoke), with bytes.
+    /// Does the same as [`invoke`](Self::invoke), with bytes.
     fn invoke_raw(
         &self,
         invocation: Invocation,
@@ -45,7 +44,7 @@ pub trait Methods: Operations {
         }
     }
 
-    /// Tells which services are offered, in order of name.
+    /// Returns the offered services, in order of name.
     fn services(&self) -> impl Future<Output = Result<Vec<ServiceInfo>, Error>> + Send {
         async {
             match self.call(Request::Services).await? {

@@ -1,4 +1,4 @@
-//! [`MethodContext`]: what a method knows of its call.
+//! [`MethodContext`]: information for a method about its call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::service::Wakeful;
 use crate::session::{Identity, Peer, Session};
 
-/// What a method, or an [`Interceptor`](super::Interceptor), knows of its call. Cheap to clone, and
-/// may outlive the call.
+/// Information for a method, or an [`Interceptor`](super::Interceptor), about its call. Cheap to
+/// clone; may outlive the call.
 #[derive(Clone)]
 pub struct MethodContext {
     call: Arc<Call>,
@@ -30,55 +30,56 @@ impl MethodContext {
         Self { call: Arc::new(call) }
     }
 
-    /// What was called, `SERVICE.METHOD`.
+    /// Returns the name of the called method, `SERVICE.METHOD`.
     pub fn method(&self) -> &str {
         &self.call.method
     }
 
-    /// The connection that the call came by.
+    /// Returns the session of the connection that the call arrived on.
     pub fn session(&self) -> &Arc<Session> {
         &self.call.session
     }
 
-    /// Who is at the other end of it.
+    /// Returns the peer of the connection.
     pub fn peer(&self) -> &Peer {
         self.call.session.peer()
     }
 
-    /// Who that has proved to be.
+    /// Returns the identity that the peer has proved.
     pub fn identity(&self) -> Option<Identity> {
         self.call.session.identity()
     }
 
-    /// The [state](Session::state) of type `T` of the connection.
+    /// Returns the [state](Session::state) of type `T` of the connection.
     pub fn state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         self.call.session.state()
     }
 
-    /// Until when the caller waits; the method is dropped then.
+    /// Returns the time until which the caller waits; the method is dropped then.
     pub fn deadline(&self) -> Option<Instant> {
         self.call.deadline
     }
 
-    /// Whether nobody waits for the result any more: the caller cancelled or went, or its deadline
-    /// has passed. The method itself is dropped then; this is for what it has started elsewhere.
+    /// Returns true if the result is no longer awaited: the caller cancelled or disconnected, or
+    /// its deadline has passed. The method itself is dropped then; this is for tasks that it
+    /// started elsewhere.
     pub fn is_cancelled(&self) -> bool {
         self.call.cancelled.is_cancelled()
     }
 
-    /// Ends when nobody waits for the result any more, and when the method has ended.
+    /// Completes when the result is no longer awaited, and when the method has ended.
     ///
     /// Cancel: harmless.
     pub fn cancelled(&self) -> WaitForCancellationFutureOwned {
         self.call.cancelled.clone().cancelled_owned()
     }
 
-    /// The service that the method belongs to.
+    /// Returns the node on which the method runs.
     pub fn wakeful(&self) -> &Wakeful {
         &self.call.wakeful
     }
 
-    /// The span of the call, in which the method runs.
+    /// Returns the span of the call, in which the method runs.
     pub fn span(&self) -> &tracing::Span {
         &self.call.span
     }

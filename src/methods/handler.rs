@@ -1,4 +1,4 @@
-//! A [`JobHandler`] as a method: a job that is called instead of asked for.
+//! A [`JobHandler`] as a method: a job that is called instead of queued.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -13,14 +13,14 @@ use crate::model::{Blob, Payload, Reservation, ReservedJob};
 use crate::work::{Cancelled, JobContext, JobError, JobHandler};
 
 impl Service {
-    /// The same with the method `name`, whose argument is a job and which has `handler` do it: so a
-    /// worker can be called with a job, as over a link, rather than asking a queue
-    /// for it. What a queue would do does not happen: nothing is stored, and a job that fails is
-    /// not tried again but by its caller.
+    /// Adds the method `name`, which runs `handler` with its argument as the job: a worker can thus
+    /// be called with a job, for example over a link, rather than asking a queue for it. The
+    /// services of a queue do not apply: nothing is stored, and only the caller can retry a failed
+    /// job.
     ///
-    /// The handler's context has no id and no epoch (both are 0), the method as its topic, and keeps
-    /// no note of progress. A failure is `MethodFailed`, one of another time (a retry with a pause,
-    /// or a snooze) is `Unavailable`, which callers may try again.
+    /// The handler's context has no id and no epoch (both are 0), the method as its topic, and
+    /// ignores progress notes. A failure is `MethodFailed`; a delay (a retry with a pause, or a
+    /// snooze) is `Unavailable`, which callers may retry.
     pub fn handler<H>(self, name: impl Into<String>, handler: H) -> Self
     where
         H: JobHandler<Job: DeserializeOwned, Output: Serialize>,
@@ -55,7 +55,7 @@ where
     argument.answer(&output)
 }
 
-/// Tells whatever the handler has started elsewhere that nobody waits any more.
+/// Notifies tasks that the handler started elsewhere that the result is no longer awaited.
 struct End(JobContext);
 
 impl Drop for End {

@@ -1,4 +1,4 @@
-//! [`Interceptor`]: what is done around every call of a method.
+//! [`Interceptor`]: code that wraps every call of a method.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::service::{Method, Returned};
 use crate::error::Error;
 use crate::model::Payload;
 
-/// What is done around every call of a method: logging, metrics, limits, a check of who calls.
-/// For [`Wakeful::intercept`](crate::Wakeful::intercept). Any function of this shape is one:
+/// Wraps every call of a method: for logging, metrics, limits, or a check of the caller. For
+/// [`Wakeful::intercept`](crate::Wakeful::intercept). Any function of this form is one:
 ///
 /// ```
 /// # #[actix_rt::main]
@@ -47,7 +47,7 @@ use crate::model::Payload;
 /// # }
 /// ```
 pub trait Interceptor: Send + Sync + 'static {
-    /// Answers the call, most often with what [`next`](Next::run) answers. Dropped with the call.
+    /// Answers the call, usually with the answer of [`next`](Next::run). Dropped with the call.
     fn intercept(&self, argument: Payload, cx: MethodContext, next: Next) -> Returned;
 }
 
@@ -61,7 +61,7 @@ where
     }
 }
 
-/// The interceptors that were not asked yet, and the method.
+/// The remaining interceptors, and the method.
 pub struct Next {
     around: Arc<[Arc<dyn Interceptor>]>,
     at: usize,
@@ -73,7 +73,7 @@ impl Next {
         Self { around, at: 0, method }
     }
 
-    /// Goes on with the call, as it came or changed.
+    /// Continues with the call, unchanged or changed.
     pub fn run(mut self, argument: Payload, cx: MethodContext) -> Returned {
         let Some(interceptor) = self.around.get(self.at).map(Arc::clone) else {
             return (self.method)(argument, cx);

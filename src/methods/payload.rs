@@ -1,4 +1,4 @@
-//! How arguments and results are bytes.
+//! The encoding of arguments and results.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,25 +8,28 @@ use crate::model::Payload;
 use crate::work::{SchemaError, schema};
 
 impl Payload {
-    /// `value` in bincode.
+    /// Encodes `value` in bincode.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument` if it cannot be encoded.
     pub fn bincode<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         schema::to_bincode(value).map(Self::Bincode).map_err(unencodable)
     }
 
-    /// `value` as JSON.
+    /// Encodes `value` as JSON.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument` if it cannot be encoded.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         schema::to_json(value).map(Self::Json).map_err(unencodable)
     }
 
-    /// `value` in the encoding of this one.
+    /// Encodes `value` in the encoding of this payload.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument` if it cannot be encoded.
     pub fn answer<T: Serialize + ?Sized>(&self, value: &T) -> Result<Self, Error> {
         match self {
@@ -35,10 +38,11 @@ impl Payload {
         }
     }
 
-    /// The value.
+    /// Decodes the value.
     ///
     /// # Errors
-    /// `InvalidArgument` if it is not a `T`, or goes on behind one.
+    ///
+    /// `InvalidArgument` if it is not a `T`, or has trailing bytes.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self {
             Self::Bincode(bytes) => schema::from_bincode(bytes),
@@ -49,5 +53,5 @@ impl Payload {
 }
 
 fn unencodable(error: SchemaError) -> Error {
-    Error::new(ErrorCode::InvalidArgument, format!("it cannot be encoded: {error}"))
+    Error::new(ErrorCode::InvalidArgument, format!("cannot encode the value: {error}"))
 }

@@ -1,4 +1,4 @@
-//! [`Registry`]: the services of an application, and the calls that are under way.
+//! [`Registry`]: the services of an application, and their running calls.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -25,13 +25,13 @@ use crate::service::Wakeful;
 use crate::session::Session;
 use crate::work::threads::join;
 
-/// The services of an application, and the calls that are under way.
+/// The services of an application, and their running calls.
 pub(crate) struct Registry {
     config: ServicesConfig,
-    /// Most bytes of the list of services, which is one reply.
+    /// Maximum size of the list of services, bytes; the list is one reply.
     listed_bytes_max: usize,
     offered: Mutex<Offered>,
-    /// One permit for each call that may be under way.
+    /// One permit for each call that may run.
     free: Arc<Semaphore>,
 }
 
@@ -39,13 +39,13 @@ pub(crate) struct Registry {
 struct Offered {
     services: BTreeMap<String, Service>,
     around: Arc<[Arc<dyn Interceptor>]>,
-    /// Where methods run; made with the first service.
+    /// The thread of all methods; started with the first service.
     thread: Option<Arbiter>,
-    /// No call begins any more.
+    /// True if no more calls may begin.
     closed: bool,
 }
 
-/// A call that is under way; dropping it drops the method.
+/// A running call; dropping it drops the method.
 pub(crate) struct Running {
     _cancel: DropGuard,
 }
@@ -70,7 +70,7 @@ impl Registry {
             return refuse(format!("{name} is a service of Wakeful itself; choose another name"));
         }
         if offered.services.contains_key(&name) {
-            return refuse(format!("a service {name} is registered already"));
+            return refuse(format!("a service {name} is already registered"));
         }
         if offered.services.len() >= self.config.services_max {
             return Err(limit("services.services_max", self.config.services_max));
@@ -82,7 +82,10 @@ impl Registry {
         if offered.thread.is_none() {
             require_system("Wakeful::register")?;
             let thread = Arbiter::try_new().map_err(|error| {
-                Error::new(ErrorCode::Unavailable, format!("no thread for methods: {error}"))
+                Error::new(
+                    ErrorCode::Unavailable,
+                    format!("cannot start the thread for methods: {error}"),
+                )
             })?;
             offered.thread = Some(thread);
         }
@@ -96,7 +99,7 @@ impl Registry {
         offered.around = offered.around.iter().cloned().chain([last]).collect();
     }
 
-    /// Whether a method is offered under this name.
+    /// Returns true if a service offers a method of this name.
     pub(crate) fn offers(&self, name: &str) -> bool {
         let offered = self.offered.lock();
         let found = name.rsplit_once('.');
@@ -105,12 +108,12 @@ impl Registry {
         })
     }
 
-    /// What is offered, in order of name.
+    /// Returns the services, in order of name.
     pub(crate) fn services(&self) -> Vec<ServiceInfo> {
         self.offered.lock().services.values().map(Service::info).collect()
     }
 
-    /// Starts a call, whose result `answer` gets unless the call is dropped before.
+    /// Starts a call, whose result is passed to `answer` unless the call is dropped before.
     pub(crate) fn start(
         &self,
         invocation: Invocation,
@@ -135,7 +138,7 @@ impl Registry {
         let (ended, answer) = (cancelled.clone(), Answer(Some(answer)));
         let run = async move {
             let _permit = permit;
-            // So that what a method has started elsewhere learns of its end.
+            // Notifies tasks that a method has started elsewhere of its end.
             let _end = ended.clone().drop_guard();
             let run = async { next.run(argument, cx).await };
             let result = tokio::select! {
@@ -160,7 +163,7 @@ impl Registry {
         let unknown = |code, what: &str| {
             let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
             let shown = shown.escape_debug();
-            let message = format!("no {what} {shown} is offered here; `services` lists what is");
+            let message = format!("no {what} {shown} is offered here; `services` lists all");
             Error::new(code, message)
         };
         let Some((service, method)) = name.rsplit_once('.') else {
@@ -181,8 +184,8 @@ impl Registry {
         }
     }
 
-    /// Ends every call and the thread of all methods, which is waited for no longer than
-    /// `patience`: a method may block it.
+    /// Ends every call and the thread of all methods. Waits for the thread up to `patience`,
+    /// because a method may block it.
     pub(crate) async fn stop(&self, patience: Duration) {
         let thread = {
             let mut offered = self.offered.lock();
@@ -192,21 +195,21 @@ impl Registry {
         let Some(thread) = thread else { return };
         thread.stop();
         if join(vec![thread], patience).await > 0 {
-            tracing::warn!("a method blocks the thread of all methods; it is left behind");
+            tracing::warn!("a method blocks the thread of all methods; the thread was abandoned");
         }
     }
 }
 
-/// Who calls.
+/// The origin of a call.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) wakeful: Wakeful,
     pub(crate) deadline: Option<Instant>,
-    /// What its connection numbers the call; `None` from this process.
+    /// The number of the call on its connection; `None` from this process.
     pub(crate) request: Option<u64>,
 }
 
-/// Whoever waits for the result, told also when the method panics as it is dropped, or its thread ends.
+/// The recipient of the result, notified also when the method panics on drop, or its thread ends.
 struct Answer<F: FnOnce(Result<Payload, Error>)>(Option<F>);
 
 impl<F: FnOnce(Result<Payload, Error>)> Answer<F> {
@@ -224,13 +227,13 @@ impl<F: FnOnce(Result<Payload, Error>)> Answer<F> {
 impl<F: FnOnce(Result<Payload, Error>)> Drop for Answer<F> {
     fn drop(&mut self) {
         if let Some(answer) = self.0.take() {
-            let message = "the method ended without a result; whether it did anything is unknown";
+            let message = "the method ended without a result; whether it had an effect is unknown";
             answer(Err(Error::new(ErrorCode::Unavailable, message)));
         }
     }
 }
 
-/// What a method comes to, be it a panic, in its time.
+/// Returns the result of a method, including a panic and a timeout.
 async fn settle(name: String, until: Option<Instant>, run: Returned) -> Result<Payload, Error> {
     let guarded = AssertUnwindSafe(run).catch_unwind();
     let ended = match until {
@@ -242,11 +245,11 @@ async fn settle(name: String, until: Option<Instant>, run: Returned) -> Result<P
         Ok(Err(panic)) => {
             let said = crate::work::said(&*panic);
             tracing::error!(method = name, said, "a method panicked");
-            let message = format!("{name} panicked; whether it did anything is unknown");
+            let message = format!("{name} panicked; whether it had an effect is unknown");
             Err(Error::new(ErrorCode::MethodPanicked, message))
         }
         Err(_) => {
-            let message = format!("{name} was not done in time, and was dropped half done");
+            let message = format!("{name} did not finish in time, and was aborted");
             Err(Error::new(ErrorCode::DeadlineExceeded, message))
         }
     }

@@ -15,21 +15,22 @@ use crate::config::services::NAME_BYTES_MAX;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Payload, ServiceInfo};
 
-/// What a method comes to.
+/// The result of a method.
 pub type Returned = BoxFuture<'static, Result<Payload, Error>>;
 
 pub(super) type Method = dyn Fn(Payload, MethodContext) -> Returned + Send + Sync;
 
 /// Methods under one name, for [`Wakeful::register`](crate::Wakeful::register).
 ///
-/// A method takes one argument, anything that serde decodes, and comes to one result. It runs beside
-/// others, also of the same connection, on a thread that all methods share: what computes for long
-/// or blocks belongs in `tokio::task::spawn_blocking`. It is dropped when its caller cancels, goes
-/// or has waited until its deadline.
+/// A method takes one argument, of any type that serde decodes, and returns one result. It runs
+/// concurrently with others, also of the same connection, on a thread that all methods share: code
+/// that computes for long or blocks belongs in `tokio::task::spawn_blocking`. It is dropped when
+/// its caller cancels, disconnects or reaches its deadline.
 ///
 /// Over JSON, a Go client decodes the result into the pointer it passes, so `new(string)` needs a
-/// method that comes to a string; one that comes to an object needs a struct, one that comes to
-/// nothing (`()`, `None`) sends `{}`, which Go decodes into `new(struct{})` and not into a `*string`.
+/// method that returns a string; a method that returns an object needs a struct, one that returns
+/// nothing (`()`, `None`) sends `{}`, which Go decodes into `new(struct{})` but not into a
+/// `*string`.
 ///
 /// ```
 /// # #[actix_rt::main]
@@ -61,13 +62,13 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service without methods. Names are letters, digits and `_`, and begin with a letter; at
-    /// most 128 bytes.
+    /// Returns a service without methods. Names consist of letters, digits and `_`, and begin with
+    /// a letter; at most 128 bytes.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), methods: BTreeMap::new(), twice: None }
     }
 
-    /// The same with the method `name`, which does what `method` does.
+    /// Adds the method `name`, which runs `method`.
     pub fn method<A, R, F, Fut>(self, name: impl Into<String>, method: F) -> Self
     where
         A: DeserializeOwned + Send + 'static,
@@ -83,7 +84,7 @@ impl Service {
         self.raw(name, method)
     }
 
-    /// The same with the method `name`, which sees its argument as it came.
+    /// Adds the method `name`, which gets its argument undecoded.
     pub fn raw<F>(mut self, name: impl Into<String>, method: F) -> Self
     where
         F: Fn(Payload, MethodContext) -> Returned + Send + Sync + 'static,
@@ -95,7 +96,7 @@ impl Service {
         self
     }
 
-    /// What it offers.
+    /// Returns the name and the methods of the service.
     pub fn info(&self) -> ServiceInfo {
         ServiceInfo { name: self.name.clone(), methods: self.methods.keys().cloned().collect() }
     }
@@ -104,28 +105,28 @@ impl Service {
         self.methods.get(method)
     }
 
-    /// Returns what the service takes of the list of services, bytes.
+    /// Returns the size of the service in the list of services, bytes.
     pub(super) fn listed_bytes(&self) -> usize {
-        /// Of a name and its length, and of how many methods there are.
+        /// Size of a name's length, and of the number of methods.
         const FIXED_BYTES: usize = 16;
         let names = std::iter::once(&self.name).chain(self.methods.keys());
         names.map(|name| FIXED_BYTES + name.len()).sum()
     }
 
-    /// That it can be called at all.
+    /// Checks that the service can be called.
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         for name in std::iter::once(&self.name).chain(self.methods.keys()) {
             if !is_name(name) {
                 return refuse(format!(
-                    "`{}` is no name of a service or a method: letters, digits and _, the first a \
+                    "`{}` is not a valid name of a service or method: use letters, digits and _, first a \
                      letter, at most {NAME_BYTES_MAX} bytes",
                     name.escape_debug()
                 ));
             }
         }
         match &self.twice {
-            Some(name) => refuse(format!("{}.{name} is there twice", self.name)),
+            Some(name) => refuse(format!("{}.{name} is defined twice", self.name)),
             None if self.methods.is_empty() => refuse(format!("{} has no methods", self.name)),
             None => Ok(()),
         }
@@ -139,7 +140,7 @@ fn is_name(name: &str) -> bool {
 }
 
 pub(super) fn unfit(cx: &MethodContext, error: &Error) -> Error {
-    let message = format!("the argument of {} does not fit: {error}", cx.method());
+    let message = format!("the argument of {} has another type: {error}", cx.method());
     Error::new(ErrorCode::InvalidArgument, message)
 }
 

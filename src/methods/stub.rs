@@ -1,6 +1,6 @@
 //! [`service!`](crate::service): a service and its client from one list of methods.
 
-/// The name on the wire of the method that is called `name` in Rust: `set_all` is `SetAll`.
+/// Returns the name on the wire of the Rust method `name`: `set_all` becomes `SetAll`.
 #[doc(hidden)]
 pub fn method_name(name: &str) -> String {
     let mut words = String::with_capacity(name.len());
@@ -15,9 +15,9 @@ pub fn method_name(name: &str) -> String {
     words
 }
 
-/// Makes, of one list of methods, a trait to implement the service with, and a client to call it
-/// by, so that both sides agree on types and names. Each method has one argument and a result;
-/// on the wire `say_hello` of `Greeter` is `Greeter.SayHello`.
+/// Defines, from one list of methods, a trait to implement the service with and a client to call
+/// it, so that both sides agree on types and names. Each method has one argument and a result; on
+/// the wire `say_hello` of `Greeter` is `Greeter.SayHello`.
 ///
 /// ```
 /// # #[actix_rt::main]
@@ -82,7 +82,7 @@ macro_rules! service {
                        + ::core::marker::Send;
             )+
 
-            /// The service, to be registered.
+            /// Converts the implementation to a service to register.
             fn into_service(self) -> $crate::Service {
                 let this = ::std::sync::Arc::new(self);
                 $crate::Service::new(::core::stringify!($service))
@@ -101,7 +101,7 @@ macro_rules! service {
         $visible struct $client<C>(C);
 
         impl<C: $crate::Methods> $client<C> {
-            /// Calls the service by `caller`.
+            /// Returns a client that calls the service through `caller`.
             $visible fn new(caller: C) -> Self {
                 Self(caller)
             }
@@ -110,7 +110,7 @@ macro_rules! service {
                 $(#[$about_method])*
                 ///
                 /// # Errors
-                /// As [`invoke`]($crate::Methods::invoke).
+                /// Those of [`invoke`]($crate::Methods::invoke).
                 $visible async fn $method(
                     &self,
                     $argument: $Argument,

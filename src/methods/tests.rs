@@ -1,4 +1,4 @@
-//! Calls within the process: what is found, what is refused, and what becomes of a method.
+//! Calls within the process: found and refused methods, and their ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,7 +110,7 @@ async fn refused_late(wakeful: &Wakeful) -> Error {
     refused(wakeful, "Arithmetic.Double", &1_u64).await
 }
 
-/// Waits for a permit; what it knew of its call stays for the test to look at.
+/// Returns a service that waits for a permit, and leaves its contexts to the test.
 fn waiting(gate: &Arc<Semaphore>, seen: &Arc<Mutex<Vec<MethodContext>>>) -> Service {
     let (gate, seen) = (Arc::clone(gate), Arc::clone(seen));
     Service::new("Waiting").method("Wait", move |(): (), cx: MethodContext| {
@@ -145,7 +145,7 @@ async fn n4_a_call_that_is_dropped_drops_its_method_and_frees_its_place() {
     assert!(!cx.is_cancelled());
     drop(call);
     within(cx.cancelled()).await;
-    // Its place is free when its method is dropped, which is not waited for.
+    // Its place becomes free when its method is dropped, which happens asynchronously.
     within(async {
         while wakeful.invoke::<u64>("Arithmetic.Double", &1_u64).await.is_err() {
             tokio::task::yield_now().await;
@@ -231,7 +231,7 @@ async fn n6_a_method_that_blocks_its_thread_holds_up_neither_the_store_nor_the_s
     let begins = Arc::clone(&begun);
     let blocking = Service::new("Blocking").method("Block", move |(): (), _| {
         begins.store(true, Ordering::Relaxed);
-        // An error: it is let go.
+        // An error means that it is released.
         let _ = gate.lock().recv();
         async { Ok(()) }
     });
@@ -252,7 +252,7 @@ fn n1_names_in_rust_become_names_on_the_wire() {
     assert_eq!(names, ["Hello", "SetAll", "X", "A1B"]);
 }
 
-/// Writes down which spans are entered and left.
+/// Records which spans are entered and left.
 struct Entered(Arc<Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Entered {
