@@ -1,4 +1,4 @@
-//! [`Acceptor`]: takes links in, once it is known who dials.
+//! [`Acceptor`]: accepts links from authenticated peers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::rpc::server::{DoorKey, Entrance, Hindrance, LINGER, hear_out};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 
-/// How many of those who are too many are told so at once.
+/// Maximum number of concurrent refusals for excess connections.
 const REFUSALS_MAX: usize = 64;
 
-/// A link that has come in.
+/// An accepted link.
 pub(super) struct Come {
     pub(super) link: Link,
     pub(super) identity: Option<Identity>,
 }
 
-/// Takes links in on one port. Dropping it ends them.
+/// Accepts links on one port. Dropping it ends them.
 pub(super) struct Acceptor {
     addr: SocketAddr,
     accepting: AbortHandle,
@@ -43,46 +43,47 @@ pub(super) struct Acceptor {
     ended: mpsc::Receiver<()>,
 }
 
-/// On what terms links are taken in.
+/// The conditions under which links are accepted.
 pub(super) struct Terms {
     pub(super) config: LinkConfig,
     pub(super) entrance: Entrance,
     pub(super) authenticate: Arc<dyn Authenticate>,
-    /// What this end serves to those who dial.
+    /// The service that this end offers to peers.
     pub(super) door: Option<DoorKey>,
-    /// Who is told of each link that serves.
+    /// Receives each link whose peer serves.
     pub(super) come: Option<mpsc::Sender<Come>>,
 }
 
-/// What all links of one port share.
+/// The shared state of all links of one port.
 pub(super) struct House {
     terms: Terms,
     names: Mutex<Registry<Link>>,
-    /// Links without a name that others ask for: who dials only to call.
+    /// Permits for links without a name, whose peers only call.
     places: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    /// Everything ends.
+    /// Set when shutdown was requested.
     stop: tokio::sync::watch::Sender<bool>,
 }
 
 impl House {
-    /// The link that is called `name`; without a name, the only one.
+    /// Returns the link named `name`; without a name, the only one.
     ///
     /// # Errors
+    ///
     /// `NoSuchServer`.
     pub(super) fn find(&self, name: &str) -> Result<Link, Error> {
         self.names.lock().find(name)
     }
 
-    /// The names of all.
+    /// Returns all names.
     pub(super) fn names(&self) -> Vec<String> {
         self.names.lock().names()
     }
 }
 
 impl Acceptor {
-    /// Starts to take links in at `addr`, on the tokio runtime that this is called on.
+    /// Starts to accept links at `addr`, on the current tokio runtime.
     pub(super) async fn bind(addr: impl ToSocketAddrs, terms: Terms) -> Result<Self, Error> {
         let config = &terms.config;
         config.check()?;
@@ -107,17 +108,17 @@ impl Acceptor {
         self.addr
     }
 
-    /// Takes no more links in, and tells those there are to begin nothing new.
+    /// Accepts no more links, and tells peers to begin nothing new.
     pub(super) fn leave(&self) {
         self.accepting.abort();
         self.house.names.lock().links().iter().for_each(Link::leave);
     }
 
-    /// Ends all links and waits until they have ended.
+    /// Ends all links, and waits until they have ended.
     pub(super) async fn finish(&mut self) {
         self.accepting.abort();
         self.house.stop.send_replace(true);
-        // `None`, as nothing is ever sent: all have gone.
+        // Returns `None` once all links have gone, because nothing is ever sent.
         let _ = self.ended.recv().await;
     }
 }
@@ -140,7 +141,7 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
             }
         };
         if let Err(error) = set_options(&stream, &house.terms.config) {
-            tracing::debug!(%addr, %error, "a link was lost while it was set up");
+            tracing::debug!(%addr, %error, "a link was lost during setup");
             continue;
         }
         let Ok(permit) = Arc::clone(&house.handshakes).try_acquire_owned() else {
@@ -152,7 +153,7 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
             let mut stop = house.stop.subscribe();
             tokio::select! {
                 () = take_in(&house, stream, addr, permit) => {}
-                // An error cannot be: the house holds the sender.
+                // Infallible: `House` holds the sender.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             drop(alive);
@@ -160,11 +161,11 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
     }
 }
 
-/// Whoever comes when even the refusals are many is closed without a word.
+/// Refuses an excess connection; beyond the maximum of refusals it is closed silently.
 fn refuse_one_more(stream: TcpStream, addr: SocketAddr, house: &Arc<House>) {
     let Ok(permit) = Arc::clone(&house.refusals).try_acquire_owned() else { return };
     let max = house.terms.config.handshakes_max;
-    let error = limit("link.handshakes_max", max, "too many dial at once");
+    let error = limit("link.handshakes_max", max, "too many peers are dialing at once");
     let entrance = house.terms.entrance.clone();
     tokio::spawn(async move {
         let entered = entrance.enter(stream, addr, Instant::now() + LINGER).await;
@@ -175,7 +176,7 @@ fn refuse_one_more(stream: TcpStream, addr: SocketAddr, house: &Arc<House>) {
     });
 }
 
-/// Says the last word, as far as the peer listens.
+/// Sends last bytes, if the peer reads them.
 async fn part(socket: &mut Socket, word: &[u8]) {
     let said = async {
         say(socket, word).await?;
@@ -184,7 +185,7 @@ async fn part(socket: &mut Socket, word: &[u8]) {
     let _ = timeout(LINGER, said).await;
 }
 
-/// A link from its first byte to its end.
+/// Handles a link from its first byte to its end.
 async fn take_in(
     house: &House,
     stream: TcpStream,
@@ -227,12 +228,12 @@ async fn take_in(
     if matches!(said, Ok(Ok(()))) {
         keep(house, registered, over, socket).await;
     } else {
-        // Its place is freed.
+        // Frees its permit.
         let _ = socket.shutdown().await;
     }
 }
 
-/// Hears who dials, and whether it may.
+/// Reads the hello and authenticates the peer.
 async fn know(
     house: &House,
     socket: &mut Socket,
@@ -248,13 +249,13 @@ async fn know(
     Ok((hello, admission))
 }
 
-/// A link that has its place, which it gives back.
+/// A registered link, which is removed on drop.
 struct Registered<'a> {
     house: &'a House,
     link: Link,
     idle: Option<Idle>,
     identity: Option<Identity>,
-    /// In the registry, if it serves.
+    /// Its place in the registry, if it serves.
     place: Option<u64>,
     _permit: OwnedSemaphorePermit,
 }
@@ -267,7 +268,7 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Gives the link its place and, if it serves, its name.
+/// Registers the link and, if it serves, its name.
 fn register<'a>(
     house: &'a House,
     hello: &Hello,
@@ -275,9 +276,8 @@ fn register<'a>(
     addr: SocketAddr,
 ) -> Result<Registered<'a>, Error> {
     let permit = Arc::clone(&house.places).try_acquire_owned();
-    let permit = permit.map_err(|_| {
-        limit("link.links_max", house.terms.config.links_max, "too many links are here")
-    })?;
+    let permit = permit
+        .map_err(|_| limit("link.links_max", house.terms.config.links_max, "too many links"))?;
     let about = About {
         name: hello.name.clone(),
         addr,
@@ -293,14 +293,14 @@ fn register<'a>(
         let entered = house.names.lock().enter(&hello.name, identity, link)?;
         registered.place = Some(entered.place);
         if let Some(before) = entered.replaced {
-            tracing::warn!(name = hello.name, "a newer link takes the place of an older one");
-            before.shut("a newer link has its name");
+            tracing::warn!(name = hello.name, "a newer link replaces an older one");
+            before.shut("a newer link took over the name");
         }
     }
     Ok(registered)
 }
 
-/// Keeps a link to its end.
+/// Runs a link to its end.
 async fn keep(
     house: &House,
     mut registered: Registered<'_>,
@@ -315,7 +315,7 @@ async fn keep(
     let come = async {
         if let Some(come) = house.terms.come.as_ref().filter(|_| *peer_serves) {
             let (link, identity) = (link.clone(), registered.identity.clone());
-            // An error: nobody wants to know.
+            // An error means that the receiver is gone.
             let _ = come.send(Come { link, identity }).await;
         }
         std::future::pending::<()>().await;
@@ -333,7 +333,7 @@ async fn keep(
     };
     let revoked = async {
         over.await;
-        link.shut("whoever dialed it may not any more");
+        link.shut("the peer is no longer permitted to dial");
         std::future::pending::<()>().await;
     };
     tokio::select! {

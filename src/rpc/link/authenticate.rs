@@ -1,4 +1,4 @@
-//! [`Authenticate`]: who may dial a link, and under which name.
+//! [`Authenticate`]: decides which peers may dial a link, and under which name.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,44 +12,44 @@ use crate::error::{Error, ErrorCode};
 use crate::secret_file;
 use crate::session::{Identity, Via};
 
-/// Shortest token that a [`SharedToken`] takes, bytes: one that can be guessed guards nothing.
+/// Minimum length of a [`SharedToken`], bytes: a token that can be guessed protects nothing.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// Longest, so that it fits in every hello.
+/// Maximum length, so that it fits in every hello.
 const TOKEN_BYTES_MAX: usize = 512;
 
-/// What whoever dials shows.
+/// The claims and proofs of a dialing peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presented {
-    /// What it wants to be called.
+    /// The name it asks for.
     pub name: String,
-    /// What it shows for it.
+    /// Its credentials for the name.
     pub credentials: Option<Credentials>,
-    /// Where it comes from.
+    /// Its address.
     pub addr: SocketAddr,
-    /// What it has proved already, as by a client certificate.
+    /// The identity it has already proved, for example by a client certificate.
     pub identity: Option<Identity>,
 }
 
-/// That somebody may dial: who it is, and for how long.
+/// The permission to dial: the identity, and its duration.
 pub struct Admission {
     pub(super) identity: Option<Identity>,
     pub(super) over: BoxFuture<'static, ()>,
 }
 
 impl Admission {
-    /// Of somebody who has proved to be `identity`, for as long as the link lasts.
+    /// Admits a peer with the proved `identity`, for as long as the link lasts.
     pub fn of(identity: Identity) -> Self {
         Self { identity: Some(identity), ..Self::of_anyone() }
     }
 
-    /// Of somebody of whom it does not matter who it is.
+    /// Admits a peer of any identity.
     pub fn of_anyone() -> Self {
         Self { identity: None, over: std::future::pending().boxed() }
     }
 
-    /// The same until `over` ends; then the link does, too.
+    /// Limits the admission until `over` completes; then the link ends too.
     #[must_use]
     pub fn until(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { over: over.boxed(), ..self }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Admission {
     }
 }
 
-/// Who may dial. It is asked before anything is known of the link by anybody else.
+/// Decides who may dial. Called before the link is visible to anyone else.
 ///
 /// ```
 /// use wakeful::link::{Admission, Authenticate, Presented};
@@ -83,17 +83,17 @@ impl std::fmt::Debug for Admission {
 /// }
 /// ```
 pub trait Authenticate: Send + Sync + 'static {
-    /// Tells who it is that shows this, and for how long.
+    /// Authenticates a peer and returns its admission.
     ///
-    /// Errors: what it is refused with, which it is told. Nothing is registered then.
-    /// Cancel: the future is dropped when `link.handshake_timeout` is over or the peer went.
+    /// Errors: the refusal, which is sent to the peer. Nothing is registered then.
+    /// Cancel: the future is dropped when `link.handshake_timeout` is over or the peer has gone.
     fn authenticate<'a>(
         &'a self,
         presented: &'a Presented,
     ) -> BoxFuture<'a, Result<Admission, Error>>;
 }
 
-/// Whoever reaches the port may dial, under any name: for networks in which everyone is trusted.
+/// Admits every peer under any name: for networks in which everyone is trusted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Anyone;
 
@@ -103,31 +103,34 @@ impl Authenticate for Anyone {
     }
 }
 
-/// Whoever knows the one token may dial, under any name. Compared in constant time, and not shown
-/// by `Debug`.
+/// Admits every peer that knows one token, under any name. Compared in constant time, and not
+/// printed by `Debug`.
 pub struct SharedToken(String);
 
 impl SharedToken {
-    /// The token `token`, without the white space around it.
+    /// Returns the token `token`, without surrounding white space.
     ///
     /// # Errors
-    /// `InvalidArgument` for one of fewer than 16 or more than 512 bytes.
+    ///
+    /// `InvalidArgument` for a token of fewer than 16 or more than 512 bytes.
     pub fn new(token: &str) -> Result<Self, Error> {
         let token = token.trim();
         if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len()) {
             let message = format!(
-                "the token of links has {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} bytes; draw one at \
-                 random, as with `openssl rand -hex 32`"
+                "the token of links must have {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} bytes; generate a \
+                 random one, as with `openssl rand -hex 32`"
             );
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
         Ok(Self(token.to_owned()))
     }
 
-    /// The token in the file `path`.
+    /// Reads the token from the file `path`.
     ///
     /// # Errors
-    /// `InvalidArgument` if it cannot be read, if others than its owner can, or as [`new`](Self::new).
+    ///
+    /// `InvalidArgument` if it cannot be read, if users other than its owner can read it, or those
+    /// of [`new`](Self::new).
     pub fn read(path: &Path) -> Result<Self, Error> {
         let read = secret_file::open(path).and_then(std::io::read_to_string);
         let text = read.map_err(|error| {
@@ -137,7 +140,7 @@ impl SharedToken {
         Self::new(&text)
     }
 
-    /// What shows that one knows it.
+    /// Returns the credentials that prove knowledge of the token.
     pub fn credentials(&self) -> Credentials {
         Credentials::token(&*self.0)
     }
@@ -160,7 +163,7 @@ impl Authenticate for SharedToken {
             }
             _ => false,
         };
-        // All who know it are one, so that each may take back the name that it had.
+        // All who know the token share an identity, so that each may take its name back.
         let identity = Identity { name: "shared token".to_owned(), via: Via::Token };
         let answer = if known { Ok(Admission::of(identity)) } else { Err(refused()) };
         async { answer }.boxed()
@@ -168,7 +171,7 @@ impl Authenticate for SharedToken {
 }
 
 fn refused() -> Error {
-    Error::new(ErrorCode::LinkRefused, "the link is refused: it does not show the right token")
+    Error::new(ErrorCode::LinkRefused, "the link is refused: wrong or missing token")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`Link`]: a link that is up; [`Carrier`]: the task that moves its bytes.
+//! [`Link`]: an established link; [`Carrier`]: the task that moves its bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +21,16 @@ use crate::rpc::server::{Arrival, LINGER, LinkDoor};
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 
-/// What every connection of a link may be sent before it has read anything: yamux says so.
+/// Bytes that each connection of a link may be sent before it reads; defined by yamux.
 const WINDOW_BYTES: usize = 256 * 1024;
 
-/// The stream on which both ends of a link say that they are there: the first that is opened.
+/// The stream on which both ends of a link exchange signs of life: the first one opened.
 const CONTROL_STREAM: u32 = 1;
 
-/// How many connections are asked for at once; more wait.
+/// Maximum number of concurrent requests to open connections; more wait.
 const ASKS: usize = 64;
 
-/// A link that is up. Cheap to clone; it ends when one of its ends does, not with the last clone.
+/// An established link. Cheap to clone; it ends when one of its ends does, not with the last clone.
 #[derive(Clone)]
 pub(super) struct Link {
     shared: Arc<Shared>,
@@ -39,35 +39,35 @@ pub(super) struct Link {
 struct Shared {
     about: About,
     asks: mpsc::Sender<Ask>,
-    /// One permit for each connection that this end may have open.
+    /// One permit for each connection that this end may open.
     outbound: Arc<Semaphore>,
-    /// One permit for each that the other end may.
+    /// One permit for each connection that the other end may open.
     inbound: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
-    /// Why it ended.
+    /// The reason of its end.
     reason: Mutex<Option<String>>,
 }
 
-/// What is known of a link from its handshake.
+/// The properties of a link, from its handshake.
 #[derive(Debug, Clone)]
 pub(super) struct About {
-    /// What it is called.
+    /// The name of the link.
     pub(super) name: String,
-    /// Of the other end.
+    /// The address of the other end.
     pub(super) addr: SocketAddr,
-    /// The other end takes connections.
+    /// True if the other end accepts connections.
     pub(super) peer_serves: bool,
-    /// How many of them at once, as both ends have it.
+    /// The maximum number of concurrent connections, agreed by both ends.
     pub(super) streams_max: usize,
-    /// What the server of this end is called over it, if that is not its own name.
+    /// The name of this end's server on the link, if it differs from its own name.
     pub(super) called: Option<Arc<str>>,
 }
 
-/// How far a link is; it only ever goes on.
+/// The phase of a link, which only advances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// Takes no new connections.
+    /// Accepts no new connections.
     Leaving,
     /// Is being closed.
     Closing,
@@ -86,7 +86,7 @@ pub(super) struct Idle {
 }
 
 impl Link {
-    /// A link as its handshake has it, and what [runs](Idle::run) it.
+    /// Returns a link as agreed in its handshake, and the future to [run](Idle::run) it.
     pub(super) fn new(about: About, config: &LinkConfig) -> (Self, Idle) {
         let (sender, asks) = mpsc::channel(ASKS);
         let shared = Shared {
@@ -105,10 +105,11 @@ impl Link {
         &self.shared.about
     }
 
-    /// Opens a connection to what the other end serves.
+    /// Opens a connection to the service of the other end.
     ///
     /// # Errors
-    /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it takes no more at once,
+    ///
+    /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it accepts no more at present,
     /// `Unavailable` if the link is ending or has ended.
     pub(super) async fn open(&self) -> Result<Socket, Error> {
         let About { name, peer_serves, streams_max, .. } = &self.shared.about;
@@ -132,34 +133,34 @@ impl Link {
     fn gone(&self) -> Error {
         let name = self.shared.about.name.escape_debug();
         let message = match &*self.shared.reason.lock() {
-            Some(reason) => format!("the link {name} is gone: {reason}"),
-            None => format!("the link {name} is ending"),
+            Some(reason) => format!("the link {name} is closed: {reason}"),
+            None => format!("the link {name} is closing"),
         };
         Error::new(ErrorCode::Unavailable, message)
     }
 
-    /// Takes no new connections, and tells the other end to open none.
+    /// Accepts no new connections, and tells the other end to open none.
     pub(super) fn leave(&self) {
         self.advance(Phase::Leaving);
     }
 
-    /// Ends when it takes no new connections.
+    /// Completes when the link accepts no new connections.
     pub(super) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
         self.at_least(Phase::Leaving)
     }
 
-    /// Closes it.
+    /// Closes the link.
     pub(super) fn shut(&self, reason: impl Into<String>) {
         self.shared.reason.lock().get_or_insert_with(|| reason.into());
         self.advance(Phase::Closing);
     }
 
-    /// Whether nothing will ever be opened on it again.
+    /// Returns true if no connection will ever be opened on it again.
     pub(super) fn is_over(&self) -> bool {
         *self.shared.phase.borrow() >= Phase::Closing
     }
 
-    /// Ends when it has.
+    /// Completes when the link has ended.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         self.at_least(Phase::Closed)
     }
@@ -167,13 +168,13 @@ impl Link {
     /// Waits until no connection of the other end is left.
     pub(super) async fn drained(&self, config: &LinkConfig) {
         let all = u32::try_from(config.streams_max).unwrap_or(u32::MAX);
-        // It is never closed.
+        // The semaphore is never closed.
         let _ = self.shared.inbound.acquire_many(all).await;
     }
 
-    /// Why it ended.
+    /// Returns the reason of its end.
     pub(super) fn reason(&self) -> String {
-        self.shared.reason.lock().clone().unwrap_or_else(|| "it was dropped".to_owned())
+        self.shared.reason.lock().clone().unwrap_or_else(|| "the link was dropped".to_owned())
     }
 
     fn advance(&self, to: Phase) {
@@ -187,15 +188,15 @@ impl Link {
     fn at_least(&self, reached: Phase) -> impl Future<Output = ()> + Send + 'static {
         let mut phase = self.shared.phase.subscribe();
         async move {
-            // An error: all is dropped.
+            // An error means that everything was dropped.
             let _ = phase.wait_for(|phase| *phase >= reached).await;
         }
     }
 }
 
 impl Idle {
-    /// Moves the bytes of the link over `socket` until it ends; `dials`, if this end dialed. What
-    /// the other end opens goes to `door`.
+    /// Moves the bytes of the link over `socket` until it ends; `dials` is true at the dialing end.
+    /// Connections that the other end opens go to `door`.
     pub(super) async fn run(
         self,
         socket: Socket,
@@ -223,7 +224,7 @@ impl Idle {
         let keeping = async {
             let reason = match tokio::time::timeout(config.handshake_timeout, control).await {
                 Ok(Ok(stream)) => control::run(&link, stream, config).await,
-                _ => "the other end did not say in time that it is there".to_owned(),
+                _ => "the peer sent no sign of life in time".to_owned(),
             };
             link.shut(reason);
             std::future::pending::<()>().await;
@@ -237,8 +238,8 @@ impl Idle {
 }
 
 fn yamux_config(link: &Link, config: &LinkConfig) -> yamux::Config {
-    // A stream that has ended at the other end may not yet have here; whoever opens one more then
-    // is refused alone, while yamux itself would end the link. So it gets room for as many again.
+    // A stream that ended at the other end may still exist here; a further stream should then be
+    // refused alone, while yamux would end the link. So it gets room for twice as many.
     let inbound = config.streams_max.saturating_mul(2);
     let streams = inbound.saturating_add(link.shared.about.streams_max + 1);
     let window = streams.saturating_mul(WINDOW_BYTES).saturating_add(config.window_bytes_max);
@@ -255,18 +256,18 @@ struct Carrier {
     link: Link,
     door: Option<LinkDoor>,
     asks: mpsc::Receiver<Ask>,
-    /// The next to be opened.
+    /// The next connection to open.
     asked: Option<Ask>,
-    /// Who waits for the control stream.
+    /// Receives the control stream.
     control: Option<oneshot::Sender<LinkStream>>,
     closing: BoxFuture<'static, ()>,
 }
 
 enum Event {
     Opened(yamux::Stream),
-    /// The link is to be closed.
+    /// The link must close.
     Close,
-    /// The other end closed it, or it broke.
+    /// The other end closed the link, or it broke.
     Over(Option<ConnectionError>),
 }
 
@@ -279,7 +280,7 @@ impl Carrier {
 
     fn found(&mut self, stream: yamux::Stream) {
         if let Some(control) = self.control.take() {
-            // Whoever waited too long has ended the link.
+            // The receiver gave up, which has ended the link.
             let _ = control.send(LinkStream::new(stream, &self.link, None));
         }
     }
@@ -290,14 +291,14 @@ impl Carrier {
                 Event::Opened(stream) => self.take(stream),
                 Event::Close => {
                     let close = std::future::poll_fn(|cx| self.connection.poll_close(cx));
-                    // Whoever does not listen is not told.
+                    // The peer may not read the goodbye.
                     let _ = tokio::time::timeout(LINGER, close).await;
                     return;
                 }
                 Event::Over(error) => {
                     self.link.shut(match error {
                         Some(error) => error.to_string(),
-                        None => "the other end closed it".to_owned(),
+                        None => "the peer closed it".to_owned(),
                     });
                     return;
                 }
@@ -321,7 +322,7 @@ impl Carrier {
                 Poll::Pending => break,
             };
             let Some(Ask { permit, reply }) = self.asked.take() else { break };
-            // Whoever no longer waits for it lets it go.
+            // If the receiver is gone, the stream is dropped.
             let _ = reply.send(match opened {
                 Ok(stream) => Ok(LinkStream::new(stream, &self.link, Some(permit))),
                 Err(error) => Err(Error::new(ErrorCode::Unavailable, error.to_string())),
@@ -334,13 +335,13 @@ impl Carrier {
         })
     }
 
-    /// The other end has opened a stream.
+    /// Accepts a stream that the other end has opened.
     fn take(&mut self, stream: yamux::Stream) {
         if stream.id().val() == CONTROL_STREAM && self.control.is_some() {
             return self.found(stream);
         }
         let shared = &self.link.shared;
-        // Dropping it tells the other end. It knows how many it may open and whether any.
+        // Dropping it notifies the other end, which knows whether and how many it may open.
         let Some(door) = &self.door else { return };
         let Ok(permit) = Arc::clone(&shared.inbound).try_acquire_owned() else { return };
         let stream = LinkStream::new(stream, &self.link, Some(permit));
@@ -356,15 +357,15 @@ impl Carrier {
 
 impl Drop for Carrier {
     fn drop(&mut self) {
-        self.link.shut("its task has ended");
+        self.link.shut("its task ended");
         self.link.advance(Phase::Closed);
     }
 }
 
-/// One connection over a link. While it lives, it is counted.
+/// One connection over a link, counted while it lives.
 pub(super) struct LinkStream {
     inner: Compat<yamux::Stream>,
-    /// The link has ended: yamux does not tell the streams of a connection that it closes.
+    /// Completes when the link ends: yamux does not notify the streams of a connection that closes.
     ended: Fuse<BoxFuture<'static, ()>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -374,7 +375,7 @@ impl LinkStream {
         Self { inner: stream.compat(), ended: link.ended().boxed().fuse(), _permit: permit }
     }
 
-    /// What `polled` says, unless it waits for a link that has ended.
+    /// Returns `polled`, unless it waits for a link that has ended.
     fn unless_ended<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The control stream of a link: both ends say that they are there, and when they leave.
+//! The control stream of a link: both ends send signs of life, and announce their departure.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::{Kind, split};
 use crate::rpc::pulse::{Pulse, Silence};
 
-/// Keeps the control stream of `link` until that is to end; tells why.
+/// Runs the control stream of `link` until its end; returns the reason.
 pub(super) async fn run(
     link: &Link,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -23,7 +23,7 @@ pub(super) async fn run(
     let mut received = BytesMut::new();
     let mut out = Vec::new();
     let mut left = link.left().boxed().fuse();
-    // It is what opens the stream, so it comes at once.
+    // The ping opens the stream, so it is sent at once.
     encode_bare(&mut out, Kind::Ping, 0);
     loop {
         if let Err(reason) = take_in(link, &mut received, &mut out) {
@@ -32,18 +32,18 @@ pub(super) async fn run(
         match pulse.look(Instant::now()) {
             Silence::Short => {}
             Silence::Ask => encode_bare(&mut out, Kind::Ping, 0),
-            Silence::Dead => return "the other end is silent".to_owned(),
+            Silence::Dead => return "the peer is silent".to_owned(),
         }
         if !out.is_empty() {
             match timeout(config.ping_timeout, stream.write_all(&out)).await {
                 Ok(Ok(())) => out.clear(),
                 Ok(Err(error)) => return error.to_string(),
-                Err(_) => return "the other end takes nothing".to_owned(),
+                Err(_) => return "the peer stopped reading".to_owned(),
             }
         }
         tokio::select! {
             read = stream.read_buf(&mut received) => match read {
-                Ok(0) => return "the other end closed it".to_owned(),
+                Ok(0) => return "the peer closed it".to_owned(),
                 Ok(_) => pulse.heard(Instant::now()),
                 Err(error) => return error.to_string(),
             },
@@ -53,7 +53,7 @@ pub(super) async fn run(
     }
 }
 
-/// Takes in every whole frame that was received.
+/// Processes every complete frame received.
 fn take_in(link: &Link, received: &mut BytesMut, out: &mut Vec<u8>) -> Result<(), String> {
     while let Some((header, _, _)) = split(received, 0).map_err(|error| error.to_string())? {
         received.advance(crate::rpc::frame::HEADER_BYTES);
@@ -61,7 +61,11 @@ fn take_in(link: &Link, received: &mut BytesMut, out: &mut Vec<u8>) -> Result<()
             Kind::Ping => encode_bare(out, Kind::Pong, header.id),
             Kind::Pong => {}
             Kind::Goodbye => link.leave(),
-            kind => return Err(format!("the other end sent a {kind:?} frame about the link")),
+            kind => {
+                return Err(format!(
+                    "the peer sent an unexpected {kind:?} frame on the control stream"
+                ));
+            }
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! [`DialHandle`]: a link that is kept for ever.
+//! [`DialHandle`]: a link that is re-established whenever it is lost.
 
 use std::fmt;
 use std::io;
@@ -25,22 +25,23 @@ use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{self, ClientTls};
 
-/// What [`Wakeful::dial`](crate::Wakeful::dial) takes beside an address.
+/// The options of [`Wakeful::dial`](crate::Wakeful::dial).
 #[derive(Debug, Clone)]
 pub struct DialOptions {
-    /// What this server wants to be called there; by this name its clients ask for it.
+    /// The name this server asks for; clients select it by this name.
     pub name: String,
-    /// What shows that it may.
+    /// The credentials for the name.
     pub credentials: Option<Credentials>,
-    /// Whether what comes over the link is served; else it is there for [`DialHandle::client`].
+    /// Whether connections over the link are served; otherwise the link is for
+    /// [`DialHandle::client`].
     pub serve: bool,
-    /// The link is dialed with TLS.
+    /// Dials with TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<ClientTls>,
 }
 
 impl DialOptions {
-    /// To serve under `name`, and to show nothing.
+    /// Returns options to serve under `name` without credentials.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -52,20 +53,20 @@ impl DialOptions {
     }
 }
 
-/// How a link that is kept is now.
+/// The state of a kept link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialState {
-    /// There is none; why the last attempt failed, or the last link ended, if there was one.
+    /// There is no link; with the error of the last attempt or link, if any.
     Down(Option<Error>),
-    /// There is one, to this address.
+    /// The link is up, to this address.
     Up(SocketAddr),
-    /// It is not kept any more.
+    /// The link was stopped.
     Stopped,
 }
 
-/// A link that is kept; see [`Wakeful::dial`](crate::Wakeful::dial). Cheap to clone. It is not held:
-/// the link is kept without one too.
+/// A kept link; see [`Wakeful::dial`](crate::Wakeful::dial). Cheap to clone. The link is kept even
+/// without a handle.
 #[derive(Clone)]
 pub struct DialHandle {
     shared: Arc<Shared>,
@@ -75,7 +76,7 @@ struct Shared {
     addr: String,
     options: DialOptions,
     config: LinkConfig,
-    /// How long what is served may take when it is stopped.
+    /// How long a stop waits for connections being served.
     grace: Duration,
     state: watch::Sender<DialState>,
     link: watch::Sender<Option<Link>>,
@@ -84,20 +85,21 @@ struct Shared {
 }
 
 impl DialHandle {
-    /// How it is now.
+    /// Returns the present state.
     pub fn state(&self) -> DialState {
         self.shared.state.borrow().clone()
     }
 
-    /// How many links there have been, the present one included.
+    /// Returns the number of links so far, including the present one.
     pub fn links(&self) -> u64 {
         self.shared.links.load(Ordering::Relaxed)
     }
 
-    /// Waits until there is a link; tells where it goes.
+    /// Waits until the link is up; returns its address.
     ///
     /// # Errors
-    /// `Unavailable` if it is stopped.
+    ///
+    /// `Unavailable` if it was stopped.
     ///
     /// Cancel: harmless.
     pub async fn up(&self) -> Result<SocketAddr, Error> {
@@ -109,35 +111,37 @@ impl DialHandle {
         }
     }
 
-    /// A client of what the other end of the link serves, with the defaults; see
+    /// Returns a client of the service at the other end, with the defaults; see
     /// [`client_with`](Self::client_with).
     ///
     /// # Errors
-    /// As [`client_with`](Self::client_with).
+    ///
+    /// Those of [`client_with`](Self::client_with).
     pub async fn client(&self) -> Result<Client, Error> {
         self.client_with(ClientConfig::new(format!("over the link to {}", self.shared.addr))).await
     }
 
-    /// A client of what the other end of the link serves. It waits `connect_timeout` for a link, and
-    /// outlives it: it goes on over the next one. `addr` is only what it is called in errors.
+    /// Returns a client of the service at the other end. It waits `connect_timeout` for a link, and
+    /// outlives it: it continues over the next one. `addr` only names it in errors.
     ///
     /// # Errors
-    /// `NoSuchServer` if the other end serves nothing; `Unavailable` if there is no link, or it is
-    /// stopped; else as [`Client::connect_with`].
+    ///
+    /// `NoSuchServer` if the other end serves nothing; `Unavailable` if there is no link, or it was
+    /// stopped; otherwise those of [`Client::connect_with`].
     ///
     /// Cancel: leaves nothing behind.
     pub async fn client_with(&self, config: ClientConfig) -> Result<Client, Error> {
         Client::over(Arc::new(Kept(Arc::clone(&self.shared))), config).await
     }
 
-    /// Keeps it no longer: the other end is told to begin nothing new, what is under way may take
-    /// `rpc.shutdown_grace`, then the link closes. Returns when it has.
+    /// Stops the link: the other end is told to begin nothing new, running requests may take
+    /// `rpc.shutdown_grace`, then the link closes. Returns when it has closed.
     ///
     /// Cancel: it is stopped all the same.
     pub async fn stop(&self) {
         self.shared.stop.send_replace(true);
         let mut state = self.shared.state.subscribe();
-        // An error: it ended with its runtime.
+        // An error means that it ended with its runtime.
         let _ = state.wait_for(|state| *state == DialState::Stopped).await;
     }
 }
@@ -150,7 +154,7 @@ impl fmt::Debug for DialHandle {
     }
 }
 
-/// The way of clients over whichever link is kept at the time.
+/// Opens connections over the present link.
 struct Kept(Arc<Shared>);
 
 impl Opener for Kept {
@@ -158,7 +162,7 @@ impl Opener for Kept {
         async {
             let mut link = self.0.link.subscribe();
             let link = loop {
-                // The lock is not to be held while it waits.
+                // The lock must not be held during the wait.
                 let found = link.borrow_and_update().clone().filter(|link| !link.is_over());
                 if let Some(found) = found {
                     break found;
@@ -179,7 +183,7 @@ impl Opener for Kept {
 }
 
 fn stopped() -> Error {
-    Error::new(ErrorCode::Unavailable, "the link is not kept any more")
+    Error::new(ErrorCode::Unavailable, "the link was stopped")
 }
 
 /// Keeps a link to `addr`; must be called on an arbiter.
@@ -203,7 +207,7 @@ pub(crate) fn dial(
     DialHandle { shared }
 }
 
-/// Says that the link is not kept any more, however that came.
+/// Reports on drop that the link is stopped, for whatever reason.
 struct Stopped(Arc<Shared>);
 
 impl Drop for Stopped {
@@ -231,7 +235,7 @@ async fn keep(this: Stopped, door: LinkDoor) {
                     ended
                 }
                 Err(error) => {
-                    tracing::warn!(addr = shared.addr, name = shared.options.name, %error, "no link; dialing again");
+                    tracing::warn!(addr = shared.addr, name = shared.options.name, %error, "cannot establish the link; dialing again");
                     error
                 }
             },
@@ -245,34 +249,34 @@ async fn keep(this: Stopped, door: LinkDoor) {
     }
 }
 
-/// Ends when the handle or the service is stopped.
+/// Completes when the handle or the service is stopped.
 async fn told_to_stop(shared: &Shared, door: &LinkDoor) {
     let mut stop = shared.stop.subscribe();
     tokio::select! {
-        // An error cannot be: `shared` holds the sender.
+        // Infallible: `shared` holds the sender.
         _ = stop.wait_for(|stop| *stop) => {}
         () = door.closed() => {}
     }
 }
 
-/// One attempt.
+/// Makes one attempt.
 async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
     let Shared { addr, options, config, .. } = shared;
     let unreachable = |error: &io::Error| {
-        Error::new(ErrorCode::Unreachable, format!("no link to {addr}: {error}"))
+        Error::new(ErrorCode::Unreachable, format!("cannot link to {addr}: {error}"))
     };
     let late = |what: &str, limit: Duration| {
-        let message = format!("no link to {addr}: {what} within {limit:?}");
+        let message = format!("cannot link to {addr}: {what} within {limit:?}");
         Error::new(ErrorCode::Unreachable, message)
     };
     let connected = timeout(config.connect_timeout, TcpStream::connect(addr)).await;
     let stream = connected
-        .map_err(|_| late("it did not answer", config.connect_timeout))?
+        .map_err(|_| late("no connection", config.connect_timeout))?
         .map_err(|error| unreachable(&error))?;
     set_options(&stream, config).map_err(|error| unreachable(&error))?;
     let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
     let secured = timeout(config.handshake_timeout, secure(stream, options, addr)).await;
-    let mut socket = secured.map_err(|_| late("no TLS", config.handshake_timeout))??;
+    let mut socket = secured.map_err(|_| late("no TLS handshake", config.handshake_timeout))??;
     let hello = Hello {
         name: options.name.clone(),
         credentials: options.credentials.clone(),
@@ -281,7 +285,7 @@ async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
     };
     let greeted = timeout(config.handshake_timeout, hello::greet(&mut socket, &hello, addr)).await;
     let Welcome { serves, streams_max } =
-        greeted.map_err(|_| late("it said nothing", config.handshake_timeout))??;
+        greeted.map_err(|_| late("no answer to the hello", config.handshake_timeout))??;
     let about = About {
         name: options.name.clone(),
         addr: peer,
@@ -305,14 +309,14 @@ async fn secure(stream: TcpStream, _: &DialOptions, _: &str) -> Result<Socket, E
     Ok(stream.into())
 }
 
-/// What a TCP connection of a link is set to.
+/// Sets the options of a link's TCP connection.
 pub(super) fn set_options(stream: &TcpStream, config: &LinkConfig) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let unanswered = config.ping_interval + config.ping_timeout;
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unanswered))
 }
 
-/// Runs a link until it ends; tells why, and whether it is not to be kept any more.
+/// Runs a link until it ends; returns the reason, and whether to stop keeping it.
 async fn serve(shared: &Shared, socket: Socket, about: About, door: &LinkDoor) -> (Error, bool) {
     let config = &shared.config;
     let addr = about.addr;
@@ -325,9 +329,9 @@ async fn serve(shared: &Shared, socket: Socket, about: About, door: &LinkDoor) -
     let stopping = async {
         told_to_stop(shared, door).await;
         link.leave();
-        // Where the service stops, it ends what is left itself, and later than this.
+        // When the service stops, it ends the remaining connections itself, after this.
         let _ = timeout(shared.grace, link.drained(config)).await;
-        link.shut("it was stopped");
+        link.shut("the link was stopped");
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -1,4 +1,4 @@
-//! The handshake of a link: who dials, under which name, and what either end does.
+//! The handshake of a link: the dialing peer, its name, and the roles of both ends.
 
 use std::io;
 
@@ -14,28 +14,28 @@ use crate::rpc::http;
 use crate::rpc::proto::{WireCredentials, WireError};
 use crate::rpc::socket::{Socket, distrust};
 
-/// What either end of a link sends first: its name and its version.
+/// The first bytes of either end of a link: a magic number and the version.
 pub(crate) const PREFACE: [u8; 8] = *b"WAKELNK\x01";
 
-/// Longest answer to a hello, bytes: before it the listener is a stranger.
+/// Maximum size of an answer to a hello, bytes: until then the listener is untrusted.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
-/// What a stranger said is shown up to so many bytes.
+/// Maximum number of bytes shown of a stranger's message.
 const SHOWN_BYTES_MAX: usize = 160;
 
-/// What whoever dials says of itself.
+/// The hello of the dialing end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hello {
-    /// What it wants to be called.
+    /// The name it asks for.
     pub(super) name: String,
     pub(super) credentials: Option<Credentials>,
-    /// It takes connections over the link.
+    /// True if it accepts connections over the link.
     pub(super) serves: bool,
-    /// How many the other end may have open.
+    /// The number of connections the other end may have open.
     pub(super) streams_max: u32,
 }
 
-/// What the listener answers.
+/// The answer of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Welcome {
     pub(super) serves: bool,
@@ -76,7 +76,7 @@ impl From<WireLinkHello<'_>> for Hello {
     }
 }
 
-/// The start of a link as whoever dials sends it.
+/// Encodes the start of a link at the dialing end.
 pub(super) fn encode_hello(hello: &Hello) -> Result<Vec<u8>, Error> {
     let mut out = PREFACE.to_vec();
     encode_frame(&mut out, Kind::Hello, 0, 0, &WireLinkHello::from(hello), usize::MAX)
@@ -84,7 +84,7 @@ pub(super) fn encode_hello(hello: &Hello) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// The start of a link as the listener answers it.
+/// Encodes the start of a link at the listening end.
 pub(super) fn encode_answer(answer: &Result<Welcome, Error>) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
     // Both are far below any limit of frames.
@@ -100,16 +100,16 @@ pub(super) fn encode_answer(answer: &Result<Welcome, Error>) -> Vec<u8> {
     out
 }
 
-/// Why a peer of a listener cannot be answered with a frame: it is told this line.
+/// The reason why a peer cannot be answered with a frame: it is sent this line.
 pub(super) enum Unfit {
     Line(&'static str),
-    /// It went.
+    /// The peer has gone.
     Gone,
-    /// It can.
+    /// The peer can be answered with a frame.
     Refused(Error),
 }
 
-/// Reads the hello of a link; nothing of what follows it.
+/// Reads the hello of a link, and no byte beyond it.
 pub(super) async fn read_hello(
     socket: &mut (impl AsyncRead + Unpin),
     hello_bytes_max: usize,
@@ -140,33 +140,34 @@ pub(super) async fn read_hello(
     wire.map(Hello::from).map_err(|error| Unfit::Refused(protocol(&error.to_string())))
 }
 
-/// What whoever does not begin as a link does is told.
+/// Returns the message for a peer that does not begin like a link.
 fn not_a_link(start: &[u8]) -> &'static str {
     let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
-    // White space before the `{` of a JSON client is no part of it.
+    // White space before the `{` of a JSON client is ignored.
     match start.trim_ascii_start() {
         _ if same == PREFACE.len() - 1 => {
-            "ERR wakeful: this end speaks version 1 of links, the other another; update the older \
+            "ERR wakeful: this end speaks version 1 of links, the peer another; update the older \
              of the two\n"
         }
         [b'W', b'A', b'K', b'E', b'F', ..] | [b'{', ..] => {
-            "ERR wakeful: this port takes the links of servers; clients connect to the port of \
+            "ERR wakeful: this port accepts links of servers; clients connect to the port of \
              --listen\n"
         }
-        [0x16, ..] => "ERR wakeful: this port speaks no TLS; connect without it\n",
+        [0x16, ..] => "ERR wakeful: this port does not speak TLS; connect without it\n",
         _ if http::is_request(start) => http::refusal!(
-            "This port takes the links of servers that dial in (`wakeful serve --dial HOST:PORT`), \
+            "This port accepts links of servers that dial in (`wakeful serve --dial HOST:PORT`), \
              not HTTP. Clients connect to the port of --listen; docs/protocol.md has the protocol."
         ),
-        _ => "ERR wakeful: this port takes the links of wakeful servers; see docs/protocol.md\n",
+        _ => "ERR wakeful: this port accepts links of Wakeful servers; see docs/protocol.md\n",
     }
 }
 
-/// Says hello at `addr` and hears the answer; nothing of what follows it.
+/// Sends a hello to `addr` and reads the answer, and no byte beyond it.
 ///
 /// # Errors
-/// `Unreachable` where the other end went, `TlsFailed` where it did not trust this one,
-/// `UnsupportedVersion` where it is no listener of links, and what the listener refuses with.
+///
+/// `Unreachable` if the other end has gone, `TlsFailed` if it did not trust this one,
+/// `UnsupportedVersion` if it does not listen for links, and the listener's refusal.
 pub(super) async fn greet(
     socket: &mut Socket,
     hello: &Hello,
@@ -174,11 +175,12 @@ pub(super) async fn greet(
 ) -> Result<Welcome, Error> {
     let gone = |error: io::Error| {
         distrust(addr, &error).unwrap_or_else(|| {
-            let message = format!("no link to {addr}: {error}");
+            let message = format!("cannot link to {addr}: {error}");
             Error::new(ErrorCode::Unreachable, message)
         })
     };
-    // A listener that refuses may close before it has read this: its reason counts, not the error.
+    // A listener that refuses may close before it has read the hello: its refusal matters, not the
+    // error.
     let sent = socket.write_all(&encode_hello(hello)?).await;
     let mut received = BytesMut::new();
     while received.len() < PREFACE.len() {
@@ -204,11 +206,11 @@ pub(super) async fn greet(
             let wire = codec::decode::<WireError<'_>>(&body);
             Err(wire.map(Error::from).map_err(|error| unreadable(&error))?)
         }
-        kind => Err(protocol(&format!("{addr} began a link with a {kind:?} frame"))),
+        kind => Err(protocol(&format!("{addr} began a link with an unexpected {kind:?} frame"))),
     }
 }
 
-/// Something that is no listener of links; what it says as far as it comes.
+/// Returns the error for a peer that does not listen for links, with the start of its message.
 async fn stranger(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Error {
     while received.len() < SHOWN_BYTES_MAX && !received.contains(&b'\n') {
         if read_some(socket, &mut received, SHOWN_BYTES_MAX).await.is_err() {
@@ -217,7 +219,7 @@ async fn stranger(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Er
     }
     let line = received[..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     let said = line.escape_ascii();
-    let message = format!("{addr} takes no links of this version of Wakeful: it says \"{said}\"");
+    let message = format!("{addr} accepts no links of this version of Wakeful; it sent \"{said}\"");
     Error::new(ErrorCode::UnsupportedVersion, message)
 }
 
@@ -226,7 +228,7 @@ enum Frameless {
     Broken(CodecError),
 }
 
-/// Reads one frame, and not a byte more.
+/// Reads one frame, and no byte beyond it.
 async fn read_frame(
     socket: &mut (impl AsyncRead + Unpin),
     received: &mut BytesMut,
@@ -247,7 +249,7 @@ async fn read_frame(
     }
 }
 
-/// How long the frame is of which `received` is the start, as far as that is known.
+/// Returns the length of the frame that starts with `received`, as far as it is known.
 fn whole_bytes(received: &[u8]) -> usize {
     let body = received.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     match received.len() >= frame::HEADER_BYTES {
@@ -256,7 +258,7 @@ fn whole_bytes(received: &[u8]) -> usize {
     }
 }
 
-/// Reads what is there, so that `received` is at most `until` bytes long.
+/// Reads available bytes, up to a total of `until` in `received`.
 async fn read_some(
     socket: &mut (impl AsyncRead + Unpin),
     received: &mut BytesMut,
@@ -264,7 +266,7 @@ async fn read_some(
 ) -> io::Result<()> {
     let room = until.saturating_sub(received.len()) as u64;
     match socket.take(room).read_buf(received).await? {
-        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the other end closed it")),
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed it")),
         _ => Ok(()),
     }
 }
@@ -285,7 +287,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
-    /// What the document has one side send, in all.
+    /// Returns all bytes that the document lets one side send.
     fn documented(side: &str) -> Vec<u8> {
         let (_, example) = DOCUMENT.split_once("```link\n").unwrap();
         let (example, _) = example.split_once("```").unwrap();
@@ -335,7 +337,7 @@ mod tests {
             for wrong in [0, 1, 0x7f, 0xff] {
                 let mut bytes = said.clone();
                 bytes[at] = wrong;
-                // Whatever comes of it, it comes to an end.
+                // Any result will do, as long as the read ends.
                 let _ = read_hello(&mut &*bytes, 4096).await;
             }
         }

@@ -29,28 +29,28 @@ use crate::runtime::{require_arbiter, require_tokio};
 use crate::service::Wakeful;
 use crate::session::Identity;
 
-/// How many clients wait for whoever takes them; links beyond wait with their client.
+/// Maximum number of clients waiting to be taken; further links wait with their client.
 const WAITING_MAX: usize = 64;
 
-/// What [`ReverseListener::bind`] takes beside an address.
+/// The options of [`ReverseListener::bind`].
 #[derive(Clone)]
 pub struct ReverseOptions {
-    /// The bounds of the links.
+    /// The limits of links.
     pub link: LinkConfig,
-    /// What each client is made with; its `addr` says only where it is a client of.
+    /// The configuration of each client; its `addr` only describes the origin.
     pub client: ClientConfig,
-    /// Who may dial.
+    /// Decides who may dial.
     pub authenticate: Arc<dyn Authenticate>,
-    /// What whoever dials may call in return.
+    /// The service that dialing peers may call in return.
     pub serve: Option<Wakeful>,
-    /// Whoever dials speaks TLS; a certificate that it shows is its
-    /// [identity](super::Presented::identity). The files are looked at again every 5 s.
+    /// Requires TLS of dialing peers; a peer's certificate is its
+    /// [identity](super::Presented::identity). The files are checked for changes every 5 s.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsConfig>,
 }
 
 impl ReverseOptions {
-    /// The defaults, for those whom `authenticate` knows. Serves nothing in return.
+    /// Returns the defaults, for peers that `authenticate` admits. Serves nothing in return.
     pub fn new(authenticate: impl Authenticate) -> Self {
         Self {
             link: LinkConfig::new(),
@@ -62,7 +62,7 @@ impl ReverseOptions {
         }
     }
 
-    /// The defaults, for whoever reaches the port.
+    /// Returns the defaults, for every peer that reaches the port.
     pub fn for_anyone() -> Self {
         Self::new(Anyone)
     }
@@ -88,21 +88,22 @@ impl fmt::Debug for ReverseOptions {
     }
 }
 
-/// Who has dialed in.
+/// A server that has dialed in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Dialer {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Where it comes from.
+    /// Its address.
     pub addr: SocketAddr,
-    /// Who it has proved to be; `None` where anyone may dial.
+    /// Its proved identity; `None` if every peer may dial.
     pub identity: Option<Identity>,
 }
 
-/// Listens for servers that dial in, and gives a [`Client`] of each: a `Stream`, which lasts until
-/// the listener is dropped or [stopped](Self::stop). A client lasts as long as its link; of a server
-/// that comes again there is another. Who is not taken from the stream waits, and costs a link.
+/// Listens for servers that dial in, and returns a [`Client`] of each: a `Stream`, which lasts
+/// until the listener is dropped or [stopped](Self::stop). A client lasts as long as its link; a
+/// server that dials again gets a new one. A client that is not taken from the stream waits, and
+/// occupies a link.
 ///
 /// ```
 /// # #[actix_rt::main]
@@ -139,12 +140,13 @@ pub struct ReverseListener {
 }
 
 impl ReverseListener {
-    /// Listens at `addr`, on the tokio runtime that this is called on; on an arbiter if
-    /// `options.serve` says what to serve.
+    /// Listens at `addr`, on the current tokio runtime; it must be an arbiter if `options.serve` is
+    /// set.
     ///
     /// # Errors
+    ///
     /// `Unavailable` if the address cannot be bound, or the service to be served has stopped;
-    /// `InvalidArgument` if the limits make no sense, a file of `tls` cannot be used, or the call is
+    /// `InvalidArgument` if the limits are invalid, a file of `tls` cannot be used, or the call is
     /// made outside such a runtime.
     pub async fn bind(addr: impl ToSocketAddrs, options: ReverseOptions) -> Result<Self, Error> {
         require_tokio("ReverseListener::bind")?;
@@ -166,28 +168,29 @@ impl ReverseListener {
         Ok(Self { acceptor, clients, making, template })
     }
 
-    /// Where it listens.
+    /// Returns the bound address.
     pub fn addr(&self) -> SocketAddr {
         self.acceptor.addr()
     }
 
-    /// The next server that dials in; `None` when it is stopped.
+    /// Returns the next server that dials in; `None` once stopped.
     ///
     /// Cancel: harmless.
     pub async fn next(&mut self) -> Option<(Client, Dialer)> {
         self.clients.recv().await
     }
 
-    /// The names of those who are there and serve, in order.
+    /// Returns the names of connected peers that serve, in order.
     pub fn names(&self) -> Vec<String> {
         self.acceptor.house.names()
     }
 
-    /// A client of the server that is called `name` now and whenever one is: it outlives the link,
-    /// and goes on over the next. Without a name, of the only one.
+    /// Returns a client of the server named `name`, now and whenever one has the name: it outlives
+    /// the link, and continues over the next. An empty name means the only server.
     ///
     /// # Errors
-    /// `NoSuchServer` if there is none now; else as [`Client::connect_with`].
+    ///
+    /// `NoSuchServer` if there is none now; otherwise those of [`Client::connect_with`].
     ///
     /// Cancel: leaves nothing behind.
     pub async fn client(&self, name: impl Into<String>) -> Result<Client, Error> {
@@ -197,7 +200,8 @@ impl ReverseListener {
         Client::over(Arc::new(opener), ClientConfig { addr, ..self.template.clone() }).await
     }
 
-    /// Takes no more links in and ends those there are, with what is under way. Returns when it has.
+    /// Accepts no more links and ends the present ones with their requests. Returns when they have
+    /// ended.
     pub async fn stop(mut self) {
         self.acceptor.finish().await;
     }
@@ -224,7 +228,7 @@ impl fmt::Debug for ReverseListener {
     }
 }
 
-/// Makes a client of each link that comes, side by side: one that is slow holds up nobody.
+/// Makes a client of each link, concurrently: a slow one delays no other.
 async fn make_all(
     mut coming: mpsc::Receiver<Come>,
     made: mpsc::Sender<(Client, Dialer)>,
@@ -253,7 +257,7 @@ async fn make(
     match Client::over(Arc::new(Bound(link.clone())), config).await {
         Ok(client) => {
             tokio::select! {
-                // An error: nobody wants it.
+                // An error means that the receiver is gone.
                 _ = made.send((client, Dialer { name, addr, identity })) => {}
                 () = link.ended() => {}
             }
@@ -265,7 +269,7 @@ async fn make(
     }
 }
 
-/// The way over one link, as long as it lives.
+/// Opens connections over one link, as long as it lives.
 struct Bound(Link);
 
 impl Opener for Bound {
@@ -278,7 +282,7 @@ impl Opener for Bound {
     }
 }
 
-/// The way over whichever link has a name.
+/// Opens connections over the link that has a name at the time.
 struct Named {
     house: Arc<House>,
     name: String,

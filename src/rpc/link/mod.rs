@@ -48,24 +48,25 @@ pub use users::LinkUsers;
 
 use crate::error::{Details, Error, ErrorCode};
 
-/// Longest name of a server behind a link, bytes.
+/// Maximum length of the name of a server behind a link, bytes.
 pub(crate) const SERVER_NAME_BYTES_MAX: usize = 256;
 
-/// That `name` can be the name of a server.
+/// Checks that `name` can be the name of a server.
 ///
 /// # Errors
-/// `InvalidArgument` for one that is empty, too long, or has control characters.
+///
+/// `InvalidArgument` for a name that is empty, too long, or has control characters.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > SERVER_NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let message = format!(
-            "the name of a server has 1 to {SERVER_NAME_BYTES_MAX} bytes and no control characters"
+            "the name of a server must have 1 to {SERVER_NAME_BYTES_MAX} bytes and no control characters"
         );
         return Err(Error::new(ErrorCode::InvalidArgument, message));
     }
     Ok(())
 }
 
-/// That a limit of links is reached.
+/// Returns the error for a reached limit of links.
 fn limit(name: &str, value: usize, what: &str) -> Error {
     let message = format!("{what}: the limit {name} is {value}; try again later");
     Error::new(ErrorCode::LimitExceeded, message)

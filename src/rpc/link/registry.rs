@@ -1,14 +1,14 @@
-//! [`Registry`]: which link has which name. Pure.
+//! [`Registry`]: the names of links. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorCode};
 use crate::session::Identity;
 
-/// Which link has which name.
+/// The names of links.
 ///
-/// A name belongs to whoever has it. Whoever has the same identity takes it over: so a server that
-/// comes back need not wait until its lost link is noticed. Anybody else is refused.
+/// A name belongs to the identity that uses it. A link of the same identity takes it over, so that
+/// a server that comes back need not wait until its lost link is noticed. Any other is refused.
 pub(super) struct Registry<L> {
     names: BTreeMap<String, Entry<L>>,
     next: u64,
@@ -20,11 +20,11 @@ struct Entry<L> {
     link: L,
 }
 
-/// A link that has its name.
+/// A registered link.
 pub(super) struct Entered<L> {
-    /// What [`Registry::leave`] takes.
+    /// The argument of [`Registry::leave`].
     pub(super) place: u64,
-    /// Who had the name before.
+    /// The link that had the name before.
     pub(super) replaced: Option<L>,
 }
 
@@ -35,22 +35,23 @@ impl<L> Default for Registry<L> {
 }
 
 impl<L: Clone> Registry<L> {
-    /// Gives `link` the name `name`.
+    /// Registers `link` under `name`.
     ///
     /// # Errors
-    /// `NameTaken` if somebody of another identity has it. Nothing changed.
+    ///
+    /// `NameTaken` if another identity has the name. Nothing changes.
     pub(super) fn enter(
         &mut self,
         name: &str,
         identity: Option<Identity>,
         link: L,
     ) -> Result<Entered<L>, Error> {
-        // However it was proved.
+        // Regardless of how it was proved.
         let who = |identity: &Option<Identity>| identity.as_ref().map(|it| it.name.clone());
         let owner = self.names.get(name).map(|entry| who(&entry.identity));
         if owner.is_some_and(|owner| owner != who(&identity)) {
             let message = format!(
-                "the name {} is in use by a link of somebody else; choose another",
+                "the name {} is in use by a link of another identity; choose another",
                 name.escape_debug()
             );
             return Err(Error::new(ErrorCode::NameTaken, message));
@@ -69,23 +70,26 @@ impl<L: Clone> Registry<L> {
         }
     }
 
-    /// The link that is called `name`; without a name, the only one there is.
+    /// Returns the link named `name`; without a name, the only one.
     ///
     /// # Errors
-    /// `NoSuchServer`, saying what to do.
+    ///
+    /// `NoSuchServer`, with advice.
     pub(super) fn find(&self, name: &str) -> Result<L, Error> {
         let mut all = self.names.values();
         let found = match (name, all.next(), all.next()) {
             ("", Some(only), None) => Ok(only),
-            ("", None, _) => Err("no server is here; start one with `wakeful serve --dial`".into()),
+            ("", None, _) => {
+                Err("no server is connected; start one with `wakeful serve --dial`".into())
+            }
             ("", _, _) => Err(format!(
-                "{} servers are here; say which with --server, WAKEFUL_SERVER or \
+                "{} servers are connected; select one with --server, WAKEFUL_SERVER or \
                  ClientConfig::server",
                 self.names.len()
             )),
             (name, _, _) => self.names.get(name).ok_or_else(|| {
                 format!(
-                    "no server {} is here (any more, or yet); try again, or start one with \
+                    "no server {} is connected at present; try again, or start it with \
                      `wakeful serve --dial --dial-name`",
                     name.escape_debug()
                 )
@@ -98,12 +102,12 @@ impl<L: Clone> Registry<L> {
         }
     }
 
-    /// All names, in order.
+    /// Returns all names, in order.
     pub(super) fn names(&self) -> Vec<String> {
         self.names.keys().cloned().collect()
     }
 
-    /// All links, in order of name.
+    /// Returns all links, in order of name.
     pub(super) fn links(&self) -> Vec<L> {
         self.names.values().map(|entry| entry.link.clone()).collect()
     }
@@ -134,7 +138,10 @@ mod tests {
         assert_eq!(registry.find("edge"), Ok(3), "the end of the older one changes nothing");
         registry.leave("edge", second.place);
         assert_eq!(registry.find("edge").unwrap_err().code, ErrorCode::NoSuchServer);
-        assert!(registry.enter("edge", who("bob"), 4).is_ok(), "a name that is free is anybody's");
+        assert!(
+            registry.enter("edge", who("bob"), 4).is_ok(),
+            "a free name is available to anyone"
+        );
     }
 
     #[test]

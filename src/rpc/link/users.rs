@@ -1,4 +1,4 @@
-//! [`LinkUsers`]: users of a file may dial.
+//! [`LinkUsers`]: admits users of a user file.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::error::{Error, ErrorCode};
 use crate::runtime::require_tokio;
 use crate::session::Peer;
 
-/// Users who show their password or a token may dial under the names on which they have been granted
-/// `dial`. Whoever loses that, or the proof, loses the link. The file is looked at again every
-/// `auth.reload_interval`, until this is dropped.
+/// Admits users who show their password or a token, under the names on which they have the grant
+/// `dial`. A user who loses the grant or the proof loses the link. The file is checked for changes
+/// every `auth.reload_interval`, until this is dropped.
 #[derive(Debug)]
 pub struct LinkUsers {
     auth: Auth,
@@ -27,6 +27,7 @@ impl LinkUsers {
     /// Admits the users of `auth`.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument` outside a tokio runtime.
     pub fn new(auth: Auth) -> Result<Self, Error> {
         require_tokio("LinkUsers::new")?;
@@ -66,17 +67,17 @@ impl Authenticate for LinkUsers {
     }
 }
 
-/// That whoever logged in may dial under `name` now.
+/// Checks that a login may dial under `name` now.
 fn may(auth: &Auth, login: &Login, name: &str) -> Result<(), Error> {
     let access = auth.access(login).ok_or_else(refused)?;
     access.permits_dial(name).map_err(Error::from)
 }
 
 fn refused() -> Error {
-    Error::new(ErrorCode::LoginFailed, "the link is refused: no such user or token")
+    Error::new(ErrorCode::LoginFailed, "the link is refused: unknown user or token")
 }
 
-/// Ends when whoever logged in may not dial under `name` any more.
+/// Completes when a login may no longer dial under `name`.
 async fn no_longer(auth: Auth, login: Login, name: String) {
     let changed = Arc::new(Notify::new());
     let listening = Listening { auth, number: environment::next_owner() };
@@ -87,7 +88,7 @@ async fn no_longer(auth: Auth, login: Login, name: String) {
     }
 }
 
-/// Is told of changes until it is dropped.
+/// Receives notifications of changes until dropped.
 struct Listening {
     auth: Auth,
     number: u64,

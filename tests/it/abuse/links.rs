@@ -40,7 +40,7 @@ fn abuse_28_rogue_dialers_get_no_name_and_hold_nobody_up() {
         let mut command = dialing(&accepting.to_string(), name, &[]);
         command.env("WAKEFUL_DIAL_TOKEN", TOKEN.replace('f', "e")).env("RUST_LOG", "warn");
         let rogue = Dialing::start(command);
-        rogue.said("does not show the right token");
+        rogue.said("wrong or missing token");
         // The name that is taken stays where it is; the other is nobody's.
         let there = victim.server().run(&["status", "--server", name]).code == Some(0);
         assert_eq!(there, name == "home");

@@ -169,7 +169,7 @@ fn l3_a_rogue_dialer_never_gets_a_name() {
     let mute = Dialing::start(mute);
     // They have been refused, and dial again.
     for process in [&rogue, &mute] {
-        process.0.said("does not show the right token");
+        process.0.said("wrong or missing token");
     }
     let refusal = relay.run("home", &["get", "a"]);
     assert!(refusal.stderr.contains("no server home"), "{}", refusal.stderr);

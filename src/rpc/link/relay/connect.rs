@@ -1,4 +1,4 @@
-//! `Wakeful.Connect`: the call by which a JSON client says which server it means.
+//! `Wakeful.Connect`: the call by which a JSON client selects a server.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -7,13 +7,13 @@ use super::route::in_words;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::json::Envelope;
 
-/// What a JSON client says first.
+/// The first message of a JSON client.
 pub(super) enum First {
-    /// The server it means, the id of the call as JSON, and how many bytes the call is.
+    /// The selected server, the id of the call as JSON, and the number of bytes of the call.
     Connect { server: String, id: String, used: usize },
-    /// A call that means to name a server, and names none.
+    /// A call that should name a server, but does not.
     Unclear { id: String, why: Error },
-    /// Another call, or something that is no JSON, which the server will say.
+    /// Another call, or invalid JSON, which the server will refuse.
     Other { id: Option<String> },
     /// The start of a call.
     Partial,
@@ -28,7 +28,7 @@ pub(super) fn read(received: &[u8]) -> First {
         Some(Err(_)) | None => return First::Partial,
     };
     let Some(envelope) = Envelope::read(call.as_bytes()) else { return First::Other { id: None } };
-    // As it came: it may be a number that would be rounded.
+    // As received: it may be a number that parsing would round.
     let id = envelope.id.unwrap_or("null").to_owned();
     if envelope.method != "Wakeful.Connect" {
         return First::Other { id: Some(id) };
@@ -43,8 +43,8 @@ pub(super) fn read(received: &[u8]) -> First {
     }
 }
 
-/// The server that is named, empty for the only one: whoever writes a name in any other way would be
-/// connected to a server that was not meant.
+/// Returns the named server, empty for the only one. Refuses any other form, which could connect to
+/// a server that was not meant.
 fn server_of(params: Option<&str>) -> Option<String> {
     let mut params: Vec<Value> =
         params.map_or(Some(Vec::new()), |it| serde_json::from_str(it).ok())?;
@@ -63,13 +63,13 @@ fn server_of(params: Option<&str>) -> Option<String> {
     }
 }
 
-/// The answer to a call that was understood.
+/// Returns the answer to a successful call.
 pub(super) fn success(id: &str, server: &str) -> Vec<u8> {
     let server = quoted(server);
     format!("{{\"id\":{id},\"result\":{{\"server\":{server}}},\"error\":null}}\n").into_bytes()
 }
 
-/// The answer to a call that names no server there is; to one that is not known, a line.
+/// Returns the answer to a call that names an unknown server; a line, if the call's id is unknown.
 pub(super) fn failure(id: Option<&str>, error: &Error) -> Vec<u8> {
     let said = format!("{}: {}", error.code, in_words(error));
     match id {

@@ -1,4 +1,4 @@
-//! [`Relay`]: a gateway by which ordinary clients reach the servers that have dialed in.
+//! [`Relay`]: a gateway through which ordinary clients reach servers that have dialed in.
 
 mod connect;
 mod route;
@@ -34,35 +34,35 @@ use crate::rpc::socket::Socket;
 use crate::rpc::tls::{DoorLimits, TlsConfig};
 use crate::runtime::require_tokio;
 
-/// How many of those who are too many are told so at once.
+/// Maximum number of concurrent refusals for excess connections.
 const REFUSALS_MAX: usize = 64;
 
-/// Read at once of a JSON client that has named its server.
+/// Bytes per read from a JSON client that has selected its server.
 const FIRST_WORDS_BYTES: usize = 1024;
 
-/// What [`Relay::start`] takes beside its addresses.
+/// The options of [`Relay::start`].
 #[derive(Clone)]
 pub struct RelayOptions {
-    /// The bounds of the links (`link`) and of the clients (`rpc`).
+    /// The limits of links (`link`) and of clients (`rpc`).
     pub config: Config,
-    /// Who may dial in.
+    /// Decides who may dial in.
     pub authenticate: Arc<dyn Authenticate>,
-    /// Clients speak TLS with the relay.
+    /// Requires TLS of clients.
     #[cfg(feature = "tls")]
     pub client_tls: Option<TlsConfig>,
-    /// Servers that dial in do; a certificate that one shows is its
+    /// Requires TLS of servers that dial in; a server's certificate is its
     /// [identity](super::Presented::identity).
     #[cfg(feature = "tls")]
     pub link_tls: Option<TlsConfig>,
 }
 
 impl RelayOptions {
-    /// The defaults, for those whom `authenticate` knows.
+    /// Returns the defaults, for peers that `authenticate` admits.
     pub fn new(authenticate: impl Authenticate) -> Self {
         Self::with(Config::new(), Arc::new(authenticate))
     }
 
-    /// The same, with bounds that are not the defaults.
+    /// Returns the defaults with other limits.
     pub fn with(config: Config, authenticate: Arc<dyn Authenticate>) -> Self {
         Self {
             config,
@@ -74,7 +74,7 @@ impl RelayOptions {
         }
     }
 
-    /// What clients, and what links, go through first.
+    /// Returns the TLS setups of clients and of links.
     #[cfg(feature = "tls")]
     fn entrances(&self) -> Result<(Entrance, Entrance), Error> {
         let Config { rpc, link, .. } = &self.config;
@@ -95,9 +95,9 @@ impl fmt::Debug for RelayOptions {
     }
 }
 
-/// A gateway: servers dial in on one port, ordinary clients reach them by their names on another
-/// ([`ClientConfig::server`](crate::ClientConfig::server)). It reads of a client only its hello and
-/// moves the rest as it is: logins, watches and workers are between the client and the server.
+/// A gateway: servers dial in on one port, ordinary clients reach them by name on another
+/// ([`ClientConfig::server`](crate::ClientConfig::server)). It reads only the hello of a client and
+/// forwards the rest unchanged: logins, watches and workers are between client and server.
 ///
 /// It outlives servers that come and go. It runs on the tokio runtime that it is started on, and
 /// ends when it is [stopped](Self::stop) or dropped.
@@ -105,14 +105,14 @@ pub struct Relay {
     acceptor: Acceptor,
     addr: SocketAddr,
     accepting: AbortHandle,
-    /// Everything ends.
+    /// Set when everything must end.
     stop: watch::Sender<bool>,
     /// Closed when the last client is gone.
     ended: mpsc::Receiver<()>,
     clients: Arc<AtomicUsize>,
 }
 
-/// What all its clients share.
+/// The shared state of all its clients.
 struct Hall {
     entrance: Entrance,
     rpc: RpcConfig,
@@ -126,7 +126,7 @@ struct Hall {
 }
 
 impl Hall {
-    /// A place for one more client, from `peer`.
+    /// Admits one more client, from `peer`.
     fn admit(&self, peer: IpAddr) -> Result<(OwnedSemaphorePermit, Place), Error> {
         let of_all = Arc::clone(&self.places).try_acquire_owned();
         let of_all = of_all.map_err(|_| too_many(self.rpc.connections_max))?;
@@ -138,10 +138,11 @@ impl Hall {
 }
 
 impl Relay {
-    /// Takes clients at `listen`, and links at `accept`.
+    /// Accepts clients at `listen`, and links at `accept`.
     ///
     /// # Errors
-    /// `Unavailable` if an address cannot be bound; `InvalidArgument` if the limits make no sense, or
+    ///
+    /// `Unavailable` if an address cannot be bound; `InvalidArgument` if the limits are invalid, or
     /// the call is made outside a tokio runtime.
     pub async fn start(
         listen: impl ToSocketAddrs,
@@ -184,34 +185,34 @@ impl Relay {
         Ok(Self { acceptor, addr, accepting, stop, ended, clients })
     }
 
-    /// Where clients connect.
+    /// Returns the address for clients.
     pub fn listen_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where servers dial in.
+    /// Returns the address for servers that dial in.
     pub fn accept_addr(&self) -> SocketAddr {
         self.acceptor.addr()
     }
 
-    /// The names of the servers that are there, in order.
+    /// Returns the names of the connected servers, in order.
     pub fn servers(&self) -> Vec<String> {
         self.acceptor.house.names()
     }
 
-    /// How many clients are connected.
+    /// Returns the number of connected clients.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// Takes nothing new and tells the servers so, who say goodbye to their clients; what is under
-    /// way may take `grace`. Then everything ends, and it returns.
+    /// Accepts no more connections and notifies the servers, which say goodbye to their clients;
+    /// running requests may take `grace`. Then everything ends, and it returns.
     ///
-    /// Cancel: what is left ends at once.
+    /// Cancel: the rest ends at once.
     pub async fn stop(mut self, grace: Duration) {
         self.accepting.abort();
         self.acceptor.leave();
-        // `None`, as nothing is ever sent: all have gone.
+        // Returns `None` once all clients have gone, because nothing is ever sent.
         if timeout(grace, self.ended.recv()).await.is_err() {
             self.stop.send_replace(true);
             let _ = self.ended.recv().await;
@@ -250,14 +251,14 @@ async fn accept_all(
             }
         };
         if let Err(error) = set_options(&stream, &hall.rpc) {
-            tracing::debug!(%addr, %error, "connection lost while it was set up");
+            tracing::debug!(%addr, %error, "connection lost during setup");
             continue;
         }
         let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
         let place = match hall.admit(addr.ip()) {
             Ok(place) => place,
             Err(error) => {
-                // Whoever comes when even these are many is closed without a word.
+                // Beyond the maximum of refusals, a connection is closed silently.
                 if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
                     tokio::spawn(async move {
                         let entered =
@@ -275,7 +276,7 @@ async fn accept_all(
             hall.clients.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 () = serve(&hall, stream, addr) => {}
-                // An error: the relay is dropped.
+                // An error means that the relay was dropped.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             hall.clients.fetch_sub(1, Ordering::Relaxed);
@@ -284,11 +285,11 @@ async fn accept_all(
     }
 }
 
-/// A client from its first byte to its end.
+/// Serves a client from its first byte to its end.
 async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
     let limit = hall.rpc.handshake_timeout;
     let deadline = Instant::now() + limit;
-    // A certificate of a client is not for the relay to judge, and cannot be handed on.
+    // The relay cannot forward a client's certificate, and does not judge it.
     let entered = hall.entrance.enter(stream, addr, deadline).await;
     let Some((mut socket, _)) = entered else { return };
     let route =
@@ -296,14 +297,14 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
             Ok(Ok(route)) => route,
             Ok(Err(refusal)) => return part(&mut socket, &refusal.0).await,
             Err(_) => {
-                let late = "ERR wakeful: nobody was asked for within rpc.handshake_timeout; see \
+                let late = "ERR wakeful: no server was selected within rpc.handshake_timeout; see \
                 docs/protocol.md\n";
                 return part(&mut socket, late.as_bytes()).await;
             }
         };
     let opened = match hall.house.find(&route.server) {
         Ok(link) => timeout(limit, link.open()).await.unwrap_or_else(|_| {
-            let message = "the server took no connection within rpc.handshake_timeout";
+            let message = "the server accepted no connection within rpc.handshake_timeout";
             Err(Error::new(ErrorCode::Unavailable, message))
         }),
         Err(error) => Err(error),
@@ -336,8 +337,8 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
     splice(socket, server, hall.splice_bytes, hall.rpc.write_timeout).await;
 }
 
-/// Reads until there is more than the white space between two calls: by its first byte a server knows
-/// which language a client speaks.
+/// Reads past the white space between two calls: a server detects the client's dialect by its first
+/// byte.
 async fn first_words(socket: &mut Socket, words: &mut Vec<u8>) -> io::Result<()> {
     loop {
         *words = words.trim_ascii_start().to_vec();
@@ -351,7 +352,7 @@ async fn first_words(socket: &mut Socket, words: &mut Vec<u8>) -> io::Result<()>
     }
 }
 
-/// Says the last word, as far as the client listens.
+/// Sends last bytes, if the client reads them.
 async fn part(socket: &mut Socket, word: &[u8]) {
     let said = async {
         socket.write_all(word).await?;

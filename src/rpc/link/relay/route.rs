@@ -1,4 +1,4 @@
-//! [`Route`]: which server a client means, read from what it says first.
+//! [`Route`]: the server that a client selects, read from its first message.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -12,14 +12,14 @@ use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{WireError, WireHello};
 use crate::rpc::server::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
 
-/// Which server a client means.
+/// The server that a client selects.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// Empty: the only one.
+    /// The server's name; empty for the only one.
     pub(super) server: String,
-    /// What was read and is the server's to hear.
+    /// The bytes read so far that belong to the server.
     pub(super) forward: Vec<u8>,
-    /// What the client is told once the server is there.
+    /// The answer to the client once the server is connected.
     pub(super) answer: Vec<u8>,
     tongue: Tongue,
 }
@@ -27,16 +27,16 @@ pub(super) struct Route {
 #[derive(Debug, PartialEq, Eq)]
 enum Tongue {
     Native,
-    /// JSON, with the id of the call that named the server, if one did.
+    /// JSON, with the id of the call that selected the server, if any.
     Json(Option<String>),
 }
 
-/// The last words to a client that is not understood.
+/// The last message to a client whose request is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) Vec<u8>);
 
 impl Route {
-    /// What the client is told if there is no such server.
+    /// Returns the answer to a client whose server is not connected.
     pub(super) fn refusal(&self, error: &Error) -> Vec<u8> {
         match &self.tongue {
             Tongue::Native => refusal(error),
@@ -45,7 +45,7 @@ impl Route {
     }
 }
 
-/// Reads as much as it takes to know which server is meant: a preface and a hello, or a JSON call.
+/// Reads enough to determine the selected server: a preface and a hello, or a JSON call.
 pub(super) async fn read_route(
     socket: &mut (impl AsyncRead + Unpin),
     json_bytes_max: usize,
@@ -55,18 +55,18 @@ pub(super) async fn read_route(
         if let Some(found) = understand(&received, json_bytes_max) {
             return found;
         }
-        // At most what the longest hello, or call, takes in all.
+        // The size of the longest hello or call.
         let room = (PREFACE.len() + 20 + HELLO_BYTES_MAX).max(json_bytes_max) + 1;
         let left = room.saturating_sub(received.len()).max(1) as u64;
         match socket.take(left).read_buf(&mut received).await {
             Ok(1..) => {}
-            // Whoever went is told nothing.
+            // A client that has gone needs no answer.
             Ok(0) | Err(_) => return Err(Refusal(Vec::new())),
         }
     }
 }
 
-/// What `received` says; `None` while it is too little.
+/// Parses `received`; returns `None` while it is incomplete.
 fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Refusal>> {
     match Start::of(received) {
         Start::Json => return json(received, json_bytes_max),
@@ -109,7 +109,7 @@ fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, Refusal> {
     }))
 }
 
-/// A call of `Wakeful.Connect` names the server; anything else is for the only one there is.
+/// Parses a JSON call: `Wakeful.Connect` selects a server; any other call goes to the only one.
 fn json(received: &[u8], bytes_max: usize) -> Option<Result<Route, Refusal>> {
     let (server, id, used) = match connect::read(received) {
         connect::First::Connect { server, id, used } => (server, Some(id), used),
@@ -135,7 +135,8 @@ fn refusal(error: &Error) -> Vec<u8> {
     out
 }
 
-/// Nothing of a refusal but its code and its words fits JSON of this kind: an error is a string.
+/// Returns the code and message of a refusal as a string, the only form of errors in this JSON
+/// dialect.
 pub(super) fn in_words(error: &Error) -> String {
     match &error.details {
         Details::Limit { name, value } => format!("{} ({name} = {value})", error.message),
@@ -159,7 +160,7 @@ mod tests {
         read_route(&mut io, 256).await
     }
 
-    /// A reader that gives one piece at a time.
+    /// Returns a reader that returns one piece at a time.
     fn tokio_test_io(pieces: &[&[u8]]) -> impl AsyncRead + Unpin {
         let mut all: Box<dyn AsyncRead + Unpin + Send> = Box::new(tokio::io::empty());
         for piece in pieces.iter().rev() {

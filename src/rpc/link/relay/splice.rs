@@ -11,16 +11,16 @@ use tokio::time::timeout;
 
 use crate::rpc::socket::Socket;
 
-/// How long one direction goes on when the other has ended: what is on its way arrives.
+/// How long one direction continues after the other has ended, so that bytes in flight arrive.
 const AFTER: Duration = Duration::from_secs(5);
 
 thread_local! {
-    /// What is being read; shared by all clients of the thread, so that an idle one holds nothing.
+    /// The read buffer, shared by all clients of the thread, so that an idle client holds none.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Moves bytes both ways, `buffer_bytes` of each direction at most being held. Ends when either side
-/// has gone, or one takes nothing of what waits for it for `write_timeout`: so that no peer holds a
+/// Moves bytes both ways, holding up to `buffer_bytes` per direction. Ends when either side has
+/// gone, or reads nothing of its waiting bytes for `write_timeout`, so that no peer occupies a
 /// place by not reading.
 pub(super) async fn splice(
     client: Socket,
@@ -33,7 +33,7 @@ pub(super) async fn splice(
     let there = pump(client_reads, server_writes, buffer_bytes, write_timeout);
     let back = pump(server_reads, client_writes, buffer_bytes, write_timeout);
     let (mut there, mut back) = (std::pin::pin!(there), std::pin::pin!(back));
-    // Whether it ended well or not, there is nobody to tell.
+    // The result does not matter: nobody is notified.
     tokio::select! {
         moved = &mut there => if moved.is_ok() {
             let _ = timeout(AFTER, back).await;
@@ -63,7 +63,7 @@ async fn pump(
     }
 }
 
-/// What is there to be read, `max` bytes at most; nothing at the end.
+/// Reads available bytes, up to `max`; none at the end.
 async fn read_some(from: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<Vec<u8>> {
     poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|scratch| {
