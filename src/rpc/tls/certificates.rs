@@ -1,4 +1,4 @@
-//! [`Certificates`]: what a port shows and whom it trusts, replaced while it runs.
+//! [`Certificates`]: the certificates a port shows and trusts, replaceable while it runs.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -23,13 +23,13 @@ pub(super) struct Certificates {
 }
 
 struct State {
-    /// What connections begin with now.
+    /// The configuration of new connections.
     current: Arc<ServerConfig>,
-    /// Of the files as they were last looked at, whether they were of use or not.
+    /// The digest of the files when last checked, usable or not.
     seen: u64,
 }
 
-/// The files of a [`TlsConfig`], as they are now.
+/// The present content of the files of a [`TlsConfig`].
 #[derive(Hash, PartialEq, Eq)]
 struct Files {
     cert: Result<Vec<u8>, String>,
@@ -59,6 +59,7 @@ impl Certificates {
     /// Reads the files.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument`, naming the file that cannot be used.
     pub(super) fn open(config: TlsConfig) -> Result<Self, Error> {
         let files = Files::read(&config);
@@ -76,25 +77,26 @@ impl Certificates {
         Ok(Self { config, state })
     }
 
-    /// What a connection begins with that comes now.
+    /// Returns the acceptor for a new connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         Arc::clone(&self.state.lock().current).into()
     }
 
-    /// Reads the files anew. Connections that are there go on as they began.
+    /// Reads the files again. Open connections continue unchanged.
     ///
     /// # Errors
-    /// `InvalidArgument`: a file cannot be used, or the certificate has expired. What was shown and
-    /// trusted before stays.
+    ///
+    /// `InvalidArgument`: a file cannot be used, or the certificate has expired. The previous
+    /// certificates stay in use.
     pub(super) fn reload(&self) -> Result<(), Error> {
         self.take_in(&Files::read(&self.config))
     }
 
-    /// Reads the files anew if they are not as they were.
+    /// Reads the files again if they have changed.
     pub(super) fn look(&self) {
         let files = Files::read(&self.config);
         if self.state.lock().seen != files.fingerprint() {
-            // Said in the log.
+            // An error is already in the log.
             let _ = self.take_in(&files);
         }
     }
@@ -118,14 +120,15 @@ impl Certificates {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!(%error, "TLS certificates not reloaded: the old ones stay");
+                tracing::warn!(%error, "TLS certificates not reloaded; the old ones stay in use");
                 Err(error)
             }
         }
     }
 }
 
-/// What `files` make, and when the server's certificate ends.
+/// Builds the configuration from `files`, and returns it with the expiry of the server's
+/// certificate.
 fn build(
     config: &TlsConfig,
     files: &Files,
@@ -164,20 +167,20 @@ fn build(
         ),
         error => unusable(error),
     })?;
-    // Connections are long: to resume one would save little, and would let a client in whose
+    // Connections are long, so resumption would save little, and it would admit a client whose
     // certificate has expired or is no longer trusted.
     built.session_storage = Arc::new(NoServerSessionStorage {});
     built.send_tls13_tickets = 0;
     Ok((Arc::new(built), not_after))
 }
 
-/// When a certificate ends; `None` where that cannot be read.
+/// Returns the expiry of a certificate; `None` if it cannot be read.
 fn not_after(certificate: &CertificateDer<'_>) -> Option<DateTime> {
     let certificate = Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_date_time())
 }
 
-/// Logs it if the server's own certificate is one that clients refuse, because it is that of a CA.
+/// Logs a warning if the server's certificate is that of a CA, which clients refuse.
 fn warn_of_ca(path: &Path, files: &Files) {
     let chain = files.cert.as_ref().ok().and_then(|cert| pem::chain(path, cert).ok());
     if chain.is_some_and(|chain| chain.first().is_some_and(is_of_ca)) {
@@ -190,7 +193,7 @@ fn warn_of_ca(path: &Path, files: &Files) {
     }
 }
 
-/// Whether a certificate is that of a CA; `false` where that cannot be read.
+/// Returns true if a certificate is that of a CA; `false` if it cannot be read.
 fn is_of_ca(certificate: &CertificateDer<'_>) -> bool {
     let Ok(certificate) = Certificate::from_der(certificate) else { return false };
     let constraints = certificate.tbs_certificate().get_extension::<BasicConstraints>();
@@ -210,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// Its certificate and key, as PEM.
+    /// Returns a certificate and key, as PEM.
     fn made(name: &str, expired: bool) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         if expired {
@@ -241,7 +244,7 @@ mod tests {
         for (changed, reason) in [
             ([&*new, &*old_key, &*old], "not the key of"),
             (["", &*old_key, &*old], "empty"),
-            ([&*new, "rubbish", &*old], "no key in it"),
+            ([&*new, "rubbish", &*old], "no unencrypted key in it"),
             ([&*new, &*new_key, "rubbish"], "no certificate"),
             ([&*expired, &*expired_key, &*old], "expired"),
         ] {

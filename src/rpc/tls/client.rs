@@ -15,33 +15,33 @@ use super::{BUFFER_BYTES, pem, provider, reason};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::socket::Socket;
 
-/// How a client speaks TLS. Files are PEM, and read at every connect, so that renewed ones are in
-/// use from the next on.
+/// The TLS settings of a client. Files are PEM, and read at every connect, so that renewed ones are
+/// used from the next connect on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientTls {
-    /// The CAs whose servers are trusted, and no others; `None`: those that the operating system
-    /// trusts.
+    /// The only CAs whose servers are trusted; `None` for those that the operating system trusts.
     pub ca: Option<PathBuf>,
-    /// What the server's certificate must be for; `None`: the host of the address.
+    /// The name that the server's certificate must have; `None` for the host of the address.
     pub server_name: Option<String>,
-    /// What the client shows if the server asks for a certificate.
+    /// The certificate to show if the server requests one.
     pub certificate: Option<ClientCertificate>,
 }
 
-/// Who a client is.
+/// The identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The client's certificate, then those that lead to its CA.
+    /// The client's certificate, followed by its chain.
     pub cert: PathBuf,
-    /// The key of the certificate: PKCS#8, PKCS#1 or SEC1, not encrypted.
+    /// The private key of the certificate: PKCS#8, PKCS#1 or SEC1, unencrypted.
     pub key: PathBuf,
 }
 
-/// Does the handshake on `socket`, which is connected to `addr`.
+/// Performs the handshake on `socket`, which is connected to `addr`.
 ///
 /// # Errors
-/// `InvalidArgument` for a file or a name that cannot be used; `TlsFailed` if one side does not trust
-/// the other; `UnsupportedVersion` if there is no TLS at the other end; `Unreachable`.
+///
+/// `InvalidArgument` for a file or a name that cannot be used; `TlsFailed` if one side does not
+/// trust the other; `UnsupportedVersion` if the other end does not speak TLS; `Unreachable`.
 pub(crate) async fn connect(
     socket: TcpStream,
     tls: &ClientTls,
@@ -51,7 +51,7 @@ pub(crate) async fn connect(
     let files = tls.clone();
     let config = tokio::task::spawn_blocking(move || read(&files));
     let config = config.await.map_err(|error| {
-        Error::new(ErrorCode::Internal, format!("the certificates could not be read: {error}"))
+        Error::new(ErrorCode::Internal, format!("cannot read the certificates: {error}"))
     })??;
     let bounded = |connection: &mut rustls::ClientConnection| {
         connection.set_buffer_limit(Some(BUFFER_BYTES));
@@ -60,18 +60,18 @@ pub(crate) async fn connect(
     match connector.connect_with(name, socket, bounded).await {
         Ok(stream) => Ok(Socket::Other(Box::new(TlsStream::new(stream)))),
         Err(error) => Err(lost(addr, &error).unwrap_or_else(|| {
-            let message = format!("no TLS with {addr}: {error}");
+            let message = format!("TLS with {addr} failed: {error}");
             Error::new(ErrorCode::Unreachable, message)
         })),
     }
 }
 
-/// What the end of a connection means if it is TLS that ended it; else `None`.
+/// Returns the meaning of a connection's end if TLS caused it; otherwise `None`.
 pub(crate) fn lost(addr: &str, error: &io::Error) -> Option<Error> {
     reason::explain(addr, error)
 }
 
-/// Whom the server has to be.
+/// Returns the required name of the server.
 pub(crate) fn server_name(tls: &ClientTls, addr: &str) -> Result<ServerName<'static>, Error> {
     let host = match &tls.server_name {
         Some(name) => name,
@@ -79,7 +79,7 @@ pub(crate) fn server_name(tls: &ClientTls, addr: &str) -> Result<ServerName<'sta
     };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned()).map_err(|error| {
-        let message = format!("TLS: `{host}` is no name that a server can have: {error}");
+        let message = format!("TLS: `{host}` is not a valid server name: {error}");
         Error::new(ErrorCode::InvalidArgument, message)
     })
 }
@@ -87,7 +87,7 @@ pub(crate) fn server_name(tls: &ClientTls, addr: &str) -> Result<ServerName<'sta
 /// Reads the files.
 pub(crate) fn read(tls: &ClientTls) -> Result<rustls::ClientConfig, Error> {
     let unusable = |error: rustls::Error| {
-        Error::new(ErrorCode::InvalidArgument, format!("TLS cannot be used: {error}"))
+        Error::new(ErrorCode::InvalidArgument, format!("cannot use TLS: {error}"))
     };
     let roots = match &tls.ca {
         Some(path) => pem::roots(path, &pem::read(path)?)?,
@@ -106,7 +106,7 @@ pub(crate) fn read(tls: &ClientTls) -> Result<rustls::ClientConfig, Error> {
         }
         None => builder.with_no_client_auth(),
     };
-    // Servers of ours resume nothing.
+    // Our servers resume no sessions.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
@@ -114,11 +114,11 @@ pub(crate) fn read(tls: &ClientTls) -> Result<rustls::ClientConfig, Error> {
 fn system_roots() -> Result<RootCertStore, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // The store of a system may have some that nobody can read; the others are of use.
+    // The system's store may hold certificates that cannot be parsed; the others are usable.
     let (used, _) = roots.add_parsable_certificates(found.certs);
     if used == 0 {
         let why = found.errors.first().map_or(String::new(), |error| format!(" ({error})"));
-        let message = format!("TLS: the system trusts no CA{why}: name one (--tls-ca)");
+        let message = format!("TLS: the system trusts no CA{why}; give one with --tls-ca");
         return Err(Error::new(ErrorCode::InvalidArgument, message));
     }
     Ok(roots)

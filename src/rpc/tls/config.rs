@@ -1,4 +1,4 @@
-//! [`TlsConfig`]: what the server shows, and whom it trusts.
+//! [`TlsConfig`]: the certificates a server shows and trusts.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,32 @@ use super::certificates::Certificates;
 #[cfg(feature = "cli")]
 use crate::error::Error;
 
-/// How a port speaks TLS, 1.2 and 1.3. All files are PEM; they are looked at again every
-/// `rpc.tls_check_interval`, and read anew when they have changed.
+/// The TLS settings of a port, for TLS 1.2 and 1.3. All files are PEM; they are checked every
+/// `rpc.tls_check_interval`, and reloaded when they have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The server's certificate, then those that lead to its CA.
+    /// The server's certificate, followed by its chain.
     pub cert: PathBuf,
-    /// The key of the certificate: PKCS#8, PKCS#1 or SEC1, not encrypted.
+    /// The private key of the certificate: PKCS#8, PKCS#1 or SEC1, unencrypted.
     pub key: PathBuf,
-    /// The CAs whose clients are trusted; `None`: clients are not asked for certificates.
+    /// The CAs whose clients are trusted; `None` requests no client certificates.
     pub client_ca: Option<PathBuf>,
-    /// Whether clients must have a certificate, where `client_ca` asks for one.
+    /// Whether clients must have a certificate, if `client_ca` requests one.
     pub client_certificates: ClientCertificates,
 }
 
-/// Whether clients must have a certificate. One that is shown is verified in both cases: a
-/// connection whose certificate is not trusted is refused.
+/// Whether clients must have a certificate. A shown certificate is verified in both cases: a
+/// connection with an untrusted one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// Who has none is refused at the handshake.
+    /// Clients without one are refused at the handshake.
     Required,
-    /// Who has none is nobody yet.
+    /// Clients without one have no identity yet.
     Optional,
 }
 
 impl TlsConfig {
-    /// Clients are not asked for certificates.
+    /// Returns a configuration that requests no client certificates.
     pub fn new(cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self {
             cert: cert.into(),

@@ -1,4 +1,4 @@
-//! [`Door`]: what happens between accept and connection.
+//! [`Door`]: the TLS handshake of a port, between accept and connection.
 
 use std::fmt;
 use std::io;
@@ -26,13 +26,13 @@ use crate::rpc::proto::WireError;
 use crate::rpc::socket::Socket;
 use crate::session::{Identity, Via};
 
-/// What a client is told that speaks no TLS here.
+/// The answer to a client that does not speak TLS.
 const SPEAK_TLS: &str = "this port speaks TLS only: connect with TLS (wakeful --tls)";
 
-/// How long at the end of a connection that never began its last words may take.
+/// Maximum time to send the last message of a refused connection.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What the connections of one port go through first.
+/// The handshake that each connection of a port must pass.
 pub(crate) struct Door {
     certificates: Arc<Certificates>,
     handshakes: Handshakes,
@@ -40,7 +40,7 @@ pub(crate) struct Door {
     timeout: &'static str,
 }
 
-/// What bounds the handshakes of a port.
+/// The limits of a port's handshakes.
 pub(crate) struct DoorLimits {
     pub(crate) handshakes_max: usize,
     pub(crate) check_interval: Duration,
@@ -48,14 +48,15 @@ pub(crate) struct DoorLimits {
     pub(crate) timeout: &'static str,
 }
 
-/// Somebody came through.
+/// A peer that passed the handshake.
 pub(crate) struct Entered {
     pub(crate) socket: Socket,
-    /// Whom the certificate names; `None` where there is none, or it has no usable name.
+    /// The identity in the certificate; `None` without a certificate or a usable name.
     pub(crate) identity: Option<Identity>,
 }
 
-/// A TLS port that [`listen_tls`](crate::Wakeful::listen_tls) has opened. Dropping it changes nothing.
+/// A TLS port that [`listen_tls`](crate::Wakeful::listen_tls) has opened. Dropping it changes
+/// nothing.
 #[derive(Clone)]
 pub struct TlsDoor {
     addr: SocketAddr,
@@ -63,7 +64,7 @@ pub struct TlsDoor {
 }
 
 impl DoorLimits {
-    /// Those of a port for clients.
+    /// Returns the limits of a port for clients.
     pub(crate) fn of(rpc: &RpcConfig) -> Self {
         Self {
             handshakes_max: rpc.tls_handshakes_max,
@@ -72,7 +73,8 @@ impl DoorLimits {
         }
     }
 
-    /// Those of a port for links, whose files are looked at as often as those of clients.
+    /// Returns the limits of a port for links, whose files are checked as often as those of
+    /// clients.
     pub(crate) fn of_links(link: &LinkConfig, rpc: &RpcConfig) -> Self {
         Self {
             handshakes_max: link.handshakes_max,
@@ -83,16 +85,21 @@ impl DoorLimits {
 }
 
 impl Door {
-    /// Reads the files, and starts to look every `check_interval` whether they have changed,
-    /// unless that is zero. Needs a tokio runtime.
+    /// Reads the files, and starts to check them for changes every `check_interval`, unless that is
+    /// zero. Needs a tokio runtime.
     ///
     /// # Errors
-    /// `InvalidArgument` for a file that cannot be used; `Unavailable` if no thread can be had.
+    ///
+    /// `InvalidArgument` for a file that cannot be used; `Unavailable` if a thread cannot be
+    /// started.
     pub(crate) fn open(config: TlsConfig, limits: DoorLimits) -> Result<Arc<Self>, Error> {
         let DoorLimits { handshakes_max, check_interval, timeout } = limits;
         let certificates = Arc::new(Certificates::open(config)?);
         let handshakes = Handshakes::start(handshakes_max).map_err(|error| {
-            Error::new(ErrorCode::Unavailable, format!("no thread for TLS handshakes: {error}"))
+            Error::new(
+                ErrorCode::Unavailable,
+                format!("cannot start the thread for TLS handshakes: {error}"),
+            )
         })?;
         let door = Arc::new(Self { certificates, handshakes, timeout });
         if !check_interval.is_zero() {
@@ -101,13 +108,13 @@ impl Door {
         Ok(door)
     }
 
-    /// What is handed to whoever opened the port.
+    /// Returns the handle for the caller that opened the port.
     pub(crate) fn handle(&self, addr: SocketAddr) -> TlsDoor {
         TlsDoor { addr, certificates: Arc::clone(&self.certificates) }
     }
 
-    /// Does the handshake. `None`: that did not come to a good end by `deadline`, and whoever it was
-    /// has been told what can be told.
+    /// Performs the handshake. Returns `None` if it did not succeed by `deadline`; the peer has
+    /// been sent the reason if possible.
     ///
     /// Cancel: the socket is closed.
     pub(crate) async fn enter(
@@ -119,7 +126,7 @@ impl Door {
         let mut first = [0; PREFACE.len()];
         let seen = match tokio::time::timeout_at(deadline.into(), socket.peek(&mut first)).await {
             Ok(Ok(0) | Err(_)) => {
-                tracing::debug!(%peer, "gone before a TLS handshake");
+                tracing::debug!(%peer, "disconnected before a TLS handshake");
                 return None;
             }
             Ok(Ok(seen)) => first.get(..seen).unwrap_or_default(),
@@ -130,7 +137,7 @@ impl Door {
             }
         };
         if seen.first() != Some(&HANDSHAKE_RECORD) {
-            tracing::info!(%peer, "refused: speaks no TLS");
+            tracing::info!(%peer, "refused: the peer does not speak TLS");
             say_last(socket, &self.answer_to(seen)).await;
             return None;
         }
@@ -140,7 +147,7 @@ impl Door {
                 %peer,
                 limit = self.timeout,
                 under_way = self.handshakes.under_way(),
-                "no whole TLS handshake in time; closing"
+                "TLS handshake not completed in time; closing"
             );
             return None;
         };
@@ -154,7 +161,7 @@ impl Door {
         let bounded = |connection: &mut rustls::ServerConnection| {
             connection.set_buffer_limit(Some(BUFFER_BYTES));
         };
-        // What is shown and trusted is what counts when its turn comes.
+        // The certificates at the time of its turn apply.
         let begin = || self.certificates.acceptor().accept_with(socket, bounded).into_fallible();
         match self.handshakes.run(begin).await {
             Ok(Ok(stream)) => Some(stream),
@@ -165,7 +172,7 @@ impl Door {
                 } else {
                     tracing::debug!(%peer, %error, "TLS handshake broken off");
                 }
-                // The alert is written; unread input would take it back.
+                // The alert is written; unread input would discard it.
                 say_last(socket, b"").await;
                 None
             }
@@ -178,11 +185,11 @@ impl Door {
         }
     }
 
-    /// What a client that speaks no TLS can read, by how it began.
+    /// Returns a readable answer to a client that does not speak TLS, by its first bytes.
     fn answer_to(&self, seen: &[u8]) -> Vec<u8> {
         match seen {
             [] => {
-                format!("ERR wakeful: nothing came within {}; {SPEAK_TLS}\n", self.timeout).into()
+                format!("ERR wakeful: received nothing within {}; {SPEAK_TLS}\n", self.timeout).into()
             }
             seen if Start::of(seen) == Start::Json => {
                 format!("{{\"id\":null,\"result\":null,\"error\":\"{SPEAK_TLS}\"}}\n").into_bytes()
@@ -216,8 +223,8 @@ fn identity(stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> 
     Some(Identity { name, via: Via::Certificate })
 }
 
-/// Says `words` as far as the peer listens, and reads what it still sends, so that the close does
-/// not take them back.
+/// Sends `words` if the peer reads them, and reads its remaining input, so that the close does not
+/// discard them.
 async fn say_last(mut socket: TcpStream, words: &[u8]) {
     let said = async {
         socket.write_all(words).await?;
@@ -226,18 +233,18 @@ async fn say_last(mut socket: TcpStream, words: &[u8]) {
         while socket.read(&mut ignored).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whoever does not listen is not told.
+    // The peer may not read them.
     let _ = tokio::time::timeout(LAST_WORDS, said).await;
 }
 
-/// Looks at the files until the port is gone.
+/// Checks the files for changes until the port is gone.
 async fn keep_looking(door: Weak<Door>, interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;
         let Some(certificates) = door.upgrade().map(|door| Arc::clone(&door.certificates)) else {
             return;
         };
-        // A disk that is slow is not to hold up connections.
+        // A slow disk must not delay connections.
         let looked = tokio::task::spawn_blocking(move || certificates.look());
         if looked.await.is_err() {
             return;
@@ -246,17 +253,18 @@ async fn keep_looking(door: Weak<Door>, interval: Duration) {
 }
 
 impl TlsDoor {
-    /// The address it got; of use with port 0.
+    /// Returns the bound address (useful with port 0).
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Reads certificates and key anew, now. Connections that are there go on as they began. Blocks
-    /// the thread while three small files are read.
+    /// Reads certificates and key again, now. Open connections continue unchanged. Blocks the
+    /// thread while three small files are read.
     ///
     /// # Errors
-    /// `InvalidArgument`, naming the file that cannot be used, or that has a certificate that has
-    /// expired: nothing changed, the log says so too.
+    ///
+    /// `InvalidArgument`, naming the file that cannot be used, or whose certificate has expired:
+    /// nothing changed, and the log reports it too.
     pub fn reload(&self) -> Result<(), Error> {
         self.certificates.reload()
     }

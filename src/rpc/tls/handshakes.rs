@@ -1,4 +1,4 @@
-//! [`Handshakes`]: the thread on which handshakes are computed.
+//! [`Handshakes`]: the thread that computes handshakes.
 
 use std::future::Future;
 use std::io;
@@ -9,10 +9,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{AbortHandle, JoinError};
 
-/// A thread of its own: keys and signatures take as long as hundreds of requests, and whoever
-/// sends many hellos should keep other hellos waiting, not the store. Only so many are under way at
-/// once, as each may hold what a peer has said so far; the others wait, in order, with nothing but
-/// their socket. Ends when dropped, with all handshakes that are under way.
+/// A separate thread: keys and signatures take as long as hundreds of requests, and a peer that
+/// sends many hellos should delay other hellos, not the store. A limited number runs at a time,
+/// because each may hold bytes from its peer; others wait, in order, with only their socket. Ends
+/// when dropped, with all running handshakes.
 pub(super) struct Handshakes {
     runtime: Handle,
     places: Arc<Semaphore>,
@@ -24,24 +24,24 @@ pub(super) struct Handshakes {
 impl Handshakes {
     pub(super) fn start(max: usize) -> io::Result<Self> {
         let max = max.min(Semaphore::MAX_PERMITS);
-        // Sockets are driven by the runtime that they were accepted in, which also keeps time.
+        // Sockets are driven by the runtime that accepted them, which also provides timers.
         let runtime = Builder::new_current_thread().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("wakeful-tls".to_owned()).spawn(move || {
-            // Sent or dropped: over.
+            // A sent value and a dropped sender both mean the end.
             let _ = runtime.block_on(stopped);
         })?;
         let places = Arc::new(Semaphore::new(max));
         Ok(Self { runtime: handle, places, max, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// How many are under way.
+    /// Returns the number of running handshakes.
     pub(super) fn under_way(&self) -> usize {
         self.max.saturating_sub(self.places.available_permits())
     }
 
-    /// Waits for a place, then does what `begin` begins there. Cancel: ends it.
+    /// Waits for a place, then runs the future of `begin` there. Cancel: ends it.
     pub(super) async fn run<F>(&self, begin: impl FnOnce() -> F) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -50,7 +50,7 @@ impl Handshakes {
         if places.available_permits() == 0 {
             tracing::debug!(max = self.max, "a TLS handshake waits for its turn");
         }
-        // Never closed.
+        // The semaphore is never closed.
         let place = places.acquire_owned().await.ok();
         let handshake = begin();
         let task = self.runtime.spawn(async move {
@@ -63,7 +63,7 @@ impl Handshakes {
     }
 }
 
-/// Ends a task that nobody waits for.
+/// Ends a task that is no longer awaited.
 struct Guard(AbortHandle);
 
 impl Drop for Guard {
@@ -76,7 +76,7 @@ impl Drop for Handshakes {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // At most one step of one handshake.
+            // Takes at most one step of one handshake.
             let _ = thread.join();
         }
     }

@@ -53,14 +53,14 @@ pub(crate) use client::{read as read_client, server_name};
 
 use rustls::crypto::CryptoProvider;
 
-/// Bytes of encrypted output that a connection holds at most: what of an answer is on its way while
+/// Maximum encrypted output that a connection holds, bytes: the part of an answer in flight, while
 /// the rest waits where it is counted.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The first byte of a TLS connection: a record that holds a handshake.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-/// Named explicitly: which one is the process's default is the embedding app's business.
+/// Named explicitly: the process's default provider belongs to the embedding application.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

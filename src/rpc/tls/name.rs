@@ -1,4 +1,4 @@
-//! What a client's certificate calls its holder.
+//! The name in a client's certificate.
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
@@ -9,14 +9,14 @@ use x509_cert::ext::pkix::name::GeneralName;
 /// `commonName` (2.5.4.3).
 const COMMON_NAME: &str = "2.5.4.3";
 
-/// Longest name, bytes.
+/// Maximum length of a name, bytes.
 const NAME_BYTES_MAX: usize = 256;
 
-/// The common name of the subject; without one, the first alternative name that is an email address,
-/// a DNS name or a URI. `None` if it has neither, more than one common name, or one that is empty,
-/// longer than 256 bytes, or not of printable characters: then its holder is nobody.
+/// Returns the common name of the subject; without one, the first alternative name that is an email
+/// address, a DNS name or a URI. Returns `None` if it has neither, more than one common name, or
+/// one that is empty, longer than 256 bytes, or not printable: then its holder has no identity.
 ///
-/// Only for a certificate that is verified.
+/// Only for verified certificates.
 pub(super) fn name_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let tbs = certificate.tbs_certificate();

@@ -11,15 +11,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::error::{Error, ErrorCode};
 use crate::secret_file;
 
-/// Largest file that is read, bytes: far beyond any chain, or any list of CAs.
+/// Maximum file size, bytes: far beyond any chain or list of CAs.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The content of a file, which is of use in an error only by its name.
+/// Reads a file; errors show only its name.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     read_opened(path, File::open(path))
 }
 
-/// The content of a file that holds a key.
+/// Reads a file that holds a key.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     read_opened(path, secret_file::open(path))
 }
@@ -46,9 +46,7 @@ pub(super) fn chain(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'sta
 
 pub(super) fn key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            unusable(path, "no key in it that is not encrypted")
-        }
+        rustls::pki_types::pem::Error::NoItemsFound => unusable(path, "no unencrypted key in it"),
         error => unusable(path, error),
     })
 }
@@ -61,10 +59,11 @@ pub(super) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// A file that cannot be used. Nothing of its content is shown: it may be a key.
+/// Returns the error for a file that cannot be used. Shows nothing of its content, which may be a
+/// key.
 pub(super) fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
     let path = path.display();
-    Error::new(ErrorCode::InvalidArgument, format!("TLS: {path} cannot be used: {reason}"))
+    Error::new(ErrorCode::InvalidArgument, format!("TLS: cannot use {path}: {reason}"))
 }
 
 #[cfg(test)]
@@ -89,7 +88,7 @@ mod tests {
             ] {
                 let error = refused.unwrap_err();
                 assert_eq!(error.code, ErrorCode::InvalidArgument);
-                assert!(error.message.contains("server.pem cannot be used"), "{error}");
+                assert!(error.message.contains("cannot use "), "{error}");
                 assert!(!error.message.contains("c2Vj"), "{error}");
             }
         }

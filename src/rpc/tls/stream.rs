@@ -1,4 +1,4 @@
-//! [`TlsStream`]: a TLS connection that keeps nothing back.
+//! [`TlsStream`]: a TLS connection without hidden buffering.
 
 use std::io;
 use std::pin::Pin;
@@ -6,16 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes count as written when the socket has them, not when they are encrypted: so those who
-/// write need not flush, and their deadlines and limits mean the peer, as they do with a plain socket.
+/// Bytes count as written when the socket has them, not when they are encrypted: writers need not
+/// flush, and their deadlines and limits apply to the peer, as with a plain socket.
 ///
-/// Whoever is told `Pending` by a write must come again with the same bytes, and may have more behind
-/// them.
+/// A writer that gets `Pending` must retry with the same bytes, possibly followed by more.
 pub(super) struct TlsStream<S> {
     inner: S,
-    /// Bytes that are encrypted, of which the socket does not have all yet.
+    /// Number of encrypted bytes that the socket has not accepted yet.
     owed: usize,
-    /// What a read that has brought something met after that.
+    /// The error that a successful read met after its data.
     failed: Option<io::Error>,
 }
 
@@ -26,7 +25,7 @@ impl<S> TlsStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
-    /// Takes all there is: a record is small, and what is read at once is done at once.
+    /// Reads all available records: a record is small, and data read at once is processed at once.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -54,10 +53,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for TlsStream<S> {
     }
 }
 
-/// The cut of a connection in our words: the library's are for those who program with it.
+/// Rewords the error of a connection that was cut: the library's message is for programmers.
 fn in_short(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return io::Error::new(error.kind(), "it was cut off, without a goodbye");
+        return io::Error::new(error.kind(), "connection reset without close_notify");
     }
     error
 }
@@ -80,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
-    /// Says goodbye (`close_notify`), then closes our side.
+    /// Sends `close_notify`, then closes this side.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }

@@ -67,7 +67,7 @@ fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() 
     let ca = other.ca();
     let wary = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
     let refused = wary.said("no link");
-    assert!(refused.contains("not trusted here: name its CA (--tls-ca)"), "{refused}");
+    assert!(refused.contains("not trusted here: give the CA with --tls-ca"), "{refused}");
     assert_eq!(relay.run(&["get", "a"]).ok(), "1\n", "the link is as it was");
     for process in [server, relay.relay.process] {
         process.signal("TERM");
@@ -103,7 +103,10 @@ fn tls7_a_certificate_is_the_user_that_dials() {
     dial(&authority.client("stranger")).said("no role of the user grants `dial` on it");
     let nobody = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
     let refused = nobody.said("no link");
-    assert!(refused.contains("asks for a client certificate: give one (--tls-cert"), "{refused}");
+    assert!(
+        refused.contains("requires a client certificate: give one with --tls-cert"),
+        "{refused}"
+    );
     // One of another CA.
     let refused = dial(&Authority::new().client("edge")).said("no link");
     assert!(refused.contains("does not trust the client certificate"), "{refused}");

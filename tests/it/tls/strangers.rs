@@ -54,7 +54,7 @@ async fn tls5_our_client_says_what_is_the_matter() {
     assert!(plain.message.contains("connect with TLS (wakeful --tls)"), "{plain}");
     let tls = refused(server.plain, Some(authority.trusted())).await;
     assert_eq!(tls.code, ErrorCode::UnsupportedVersion, "{tls}");
-    assert!(tls.message.contains("speaks no TLS: connect without it"), "{tls}");
+    assert!(tls.message.contains("does not speak TLS: connect without it"), "{tls}");
     // A server that is not ours answers with an alert.
     let addr = answering(&[0x15, 3, 1, 0, 2, 2, 10]);
     let foreign = refused(addr, None).await;
@@ -84,7 +84,10 @@ fn tls6_a_handshake_that_takes_too_long_is_the_end() {
         Server::start(&authority.server("127.0.0.1"), &["--limit", "rpc.handshake_timeout=300ms"]);
     let mut silent = Raw::connect(server.addr);
     let line = String::from_utf8(silent.rest()).unwrap();
-    assert!(line.starts_with("ERR wakeful: nothing came within rpc.handshake_timeout"), "{line}");
+    assert!(
+        line.starts_with("ERR wakeful: received nothing within rpc.handshake_timeout"),
+        "{line}"
+    );
     for trickles in [false, true] {
         let mut slow = TcpStream::connect(server.addr).unwrap();
         slow.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -109,7 +112,7 @@ fn tls6_a_handshake_that_takes_too_long_is_the_end() {
     let mut witness = Raw::open(server.plain);
     crate::support::eventually("their places are free", || witness.status().connections == 1);
     let log = server.stop();
-    let told = log.lines().find(|line| line.contains("no whole TLS handshake in time"));
+    let told = log.lines().find(|line| line.contains("TLS handshake not completed in time"));
     assert!(told.is_some_and(|line| line.contains("rpc.handshake_timeout")), "{log}");
 }
 
