@@ -1,4 +1,4 @@
-//! [`Ask`]: what one JSON object asks for, in the house's own words.
+//! [`Ask`]: a request in a JSON object, converted to the internal form.
 
 use std::time::Instant;
 
@@ -14,44 +14,45 @@ use crate::model::{Blob, Invocation, Payload, Request, WatchRequest};
 use crate::nearest::hint;
 use crate::rpc::proto::Call;
 
-/// The text of an id, which is echoed as it came.
+/// The text of an id, which is echoed unchanged.
 pub(crate) type IdText = SmallVec<[u8; 16]>;
 
-/// A request, and how it is called by its client.
+/// A request with the id its client gave it.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) id: IdText,
     pub(crate) what: What,
-    /// Whether it is served, or refused for what it is, before a login.
+    /// True if it is served, or refused for its form, before a login.
     pub(crate) for_strangers: bool,
 }
 
-/// What is asked for.
+/// The content of a request.
 #[derive(Debug)]
 pub(crate) enum What {
-    /// A request of the native protocol, and what its answer is to look like.
+    /// A request of the native protocol, and the form of its answer.
     Call {
         call: Result<Call, Error>,
         deadline: Option<Instant>,
         shape: Shape,
     },
-    /// Nothing that is done; the text says why.
+    /// A refused request, with the reason.
     Refused(String),
-    /// A method of another service without any params; where there is none, Go says that.
+    /// A method of another service without any params; if the method does not exist, the answer is
+    /// Go's.
     NoParams(String),
     /// The name of a client, for operators.
     Hello(String),
     Ping,
     Goodbye,
-    /// Requests with this id are to be given up.
+    /// Cancels the requests with this id.
     Cancel(IdText),
     WatchOpen(WatchRequest),
-    /// What is new on the watch of this number, as soon as there is anything.
+    /// Requests the next items of the watch with this number.
     WatchNext(u64),
     WatchClose(u64),
 }
 
-/// Bounds of what is asked for.
+/// The limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     id_bytes_max: usize,
@@ -65,20 +66,21 @@ impl Limits {
     }
 }
 
-/// What a request of JSON-RPC 2.0 that cannot be taken for one of 1.0 is told.
+/// The answer to a request of JSON-RPC 2.0 that cannot be read as one of 1.0.
 const NOT_VERSION_2: &str = "InvalidArgument: this port speaks JSON-RPC 1.0, as Go's net/rpc/jsonrpc does, not \
      2.0: params is a list with one argument, as in {\"method\":\"Wakeful.Get\",\"params\":\
      [{\"key\":\"greeting\"}],\"id\":1}, and the answer has id, result and error; see the JSON chapter of \
      docs/protocol.md";
 
-/// What is served before a login.
+/// The methods served before a login.
 const FOR_STRANGERS: [&str; 4] =
     ["Wakeful.Hello", "Wakeful.Ping", "Wakeful.Login", "KVStoreService.Login"];
 
-/// Understands one JSON object that was read at `now`.
+/// Parses one JSON object that was read at `now`.
 ///
 /// # Errors
-/// Why it cannot be answered at all: it is not JSON, or its id is too long to be kept.
+///
+/// The reason why it cannot be answered at all: it is not JSON, or its id is too long.
 pub(crate) fn understand(value: &[u8], now: Instant, limits: Limits) -> Result<Ask, &'static str> {
     let Some(envelope) = Envelope::read(value) else { return Err("malformed JSON") };
     let id = envelope.id.unwrap_or("null").as_bytes();
@@ -113,7 +115,7 @@ fn dispatch(envelope: Envelope<'_>, now: Instant, limits: Limits) -> What {
     understood.unwrap_or_else(What::Refused)
 }
 
-/// A method of a service that the application has registered, if it has.
+/// Returns a call of a method of a service registered by the application.
 fn invoke(method: String, params: Option<&str>) -> Result<What, String> {
     let argument = raw_argument(params).map_err(|error| error.to_string())?;
     let argument = Payload::Json(Blob::from(argument));
@@ -130,20 +132,20 @@ pub(super) fn no_service(name: &str) -> String {
     format!("rpc: can't find service {name}")
 }
 
-/// Refuses a method whose service has `known` ones, with the nearest of these.
+/// Refuses a method of a service with `known` methods, and suggests the nearest.
 pub(crate) fn no_method_among(
     name: &str,
     method: &str,
     known: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> String {
     let known: Vec<_> = known.into_iter().collect();
-    // Of hostile length, it is near to nothing.
+    // A name of hostile length resembles no method.
     let near = method.len() <= NAME_BYTES_MAX;
     let hint = if near { hint(method, known.iter().map(AsRef::as_ref)) } else { String::new() };
     format!("{}{hint}", no_method(name))
 }
 
-/// A request that is answered in a shape of its own.
+/// Returns a request whose answer has a form of its own.
 pub(super) fn plain(request: Request, shape: Shape) -> What {
     What::Call { call: Ok(Call::from(request)), deadline: None, shape }
 }
@@ -207,7 +209,7 @@ mod tests {
                 format!(r#"{{"jsonrpc":"2.0","method":"Wakeful.Get","params":{params},"id":1}}"#);
             let said = refusal(&request);
             assert!(said.contains("not 2.0") && said.contains("\"params\":["), "{said}");
-            // What it shows is understood.
+            // The example in the message is accepted.
             let (_, shown) = said.split_once("as in ").unwrap();
             let (shown, _) = shown.split_once(", and the answer").unwrap();
             assert!(matches!(ask(shown).what, What::Call { call: Ok(_), .. }), "{shown}");

@@ -1,4 +1,4 @@
-//! [`Envelope`]: a request as Go's `net/rpc/jsonrpc` sends it, its argument not yet looked at.
+//! [`Envelope`]: a request as Go's `net/rpc/jsonrpc` sends it, with its argument unparsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,23 +8,24 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A request. As in Go, names of members are read whatever their case, unknown ones are ignored, of
-/// one that comes twice the last counts, and null is as good as missing.
+/// A request. As in Go, member names are case-insensitive, unknown members are ignored, the last of
+/// duplicate members counts, and null means absent.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
     pub(crate) method: Cow<'a, str>,
-    /// Any JSON at all.
+    /// Any JSON.
     pub(crate) params: Option<&'a str>,
-    /// Any JSON at all.
+    /// Any JSON.
     pub(crate) id: Option<&'a str>,
-    /// Whether it names a version of JSON-RPC, as 2.0 does and 1.0 does not.
+    /// True if it has a version of JSON-RPC, as 2.0 does and 1.0 does not.
     pub(crate) has_version: bool,
 }
 
 impl<'a> Envelope<'a> {
-    /// `None` if it is not JSON, or its method is not text: there is nothing to answer.
+    /// Parses a request. Returns `None` if it is not JSON, or its method is not a string: no answer
+    /// is possible.
     pub(crate) fn read(value: &'a [u8]) -> Option<Self> {
-        // Once and for all that is read of it.
+        // Validates UTF-8 once, for everything read from it.
         let text = std::str::from_utf8(value).ok()?;
         serde_json::from_str(text).ok()
     }
@@ -65,7 +66,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
     }
 }
 
-/// Text that is borrowed where it has no escapes.
+/// Text that is borrowed if it has no escapes.
 #[derive(Debug, Default)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
@@ -93,8 +94,8 @@ impl<'de: 'a, 'a> Visitor<'de> for TextVisitor<'a> {
     }
 }
 
-/// Up to `N` values of a list, as Go reads a list into an array: those that are missing or null are
-/// zero, those beyond are ignored.
+/// Up to `N` values of a list, as Go reads a list into an array: missing or null values are zero,
+/// further ones are ignored.
 #[derive(Debug)]
 pub(crate) struct First<T, const N: usize>(pub(crate) [T; N]);
 
@@ -132,7 +133,7 @@ impl<'de, T: Deserialize<'de> + Default, const N: usize> Visitor<'de> for FirstV
     }
 }
 
-/// Why an argument is not what its method takes.
+/// The reason why an argument is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArgumentError {
     /// In Go's own words.
@@ -142,7 +143,7 @@ pub(crate) enum ArgumentError {
     Wrong(#[from] serde_json::Error),
 }
 
-/// The one argument: the first of `params`, or the zero value.
+/// Returns the argument: the first of `params`, or the zero value.
 pub(crate) fn argument<'a, T: Deserialize<'a> + Default>(
     params: Option<&'a str>,
 ) -> Result<T, ArgumentError> {
@@ -150,7 +151,7 @@ pub(crate) fn argument<'a, T: Deserialize<'a> + Default>(
     Ok(argument)
 }
 
-/// The one argument as it came; null for the zero value.
+/// Returns the argument unparsed; null for the zero value.
 pub(crate) fn raw_argument(params: Option<&str>) -> Result<&str, ArgumentError> {
     let argument: Option<&RawValue> = argument(params)?;
     Ok(argument.map_or("null", RawValue::get))

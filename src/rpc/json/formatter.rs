@@ -7,9 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-/// Appends `body`, without the names of so many choices around it: a structure is an object of its
-/// fields, a choice is the name of its variant, or an object with that name and its content.
-/// One without content is an empty object, as nothing is ever answered with null.
+/// Appends `body`, omitting the names of the outermost `choices` enums: a structure is an object of
+/// its fields, an enum is the name of its variant, or an object with that name and its content. A
+/// variant without content is an empty object, because no answer is null.
 pub(crate) fn append(out: &mut Vec<u8>, body: &impl Serialize, choices: usize) -> io::Result<()> {
     let start = out.len();
     let formatter = WireFormatter { choices, opened: 0, depth: 0 };
@@ -20,14 +20,14 @@ pub(crate) fn append(out: &mut Vec<u8>, body: &impl Serialize, choices: usize) -
     Ok(())
 }
 
-/// Appends bytes: as text where they are UTF-8.
+/// Appends bytes: as text if they are UTF-8.
 pub(crate) fn append_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     write_bytes(out, bytes)
 }
 
-/// Appends text, with its quotes.
+/// Appends text in quotes.
 pub(crate) fn append_text(out: &mut Vec<u8>, text: &str) {
-    // Text is always JSON, and writing to a vector cannot fail.
+    // Text is always valid JSON, and writing to a vector cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
 
@@ -39,15 +39,15 @@ fn write_bytes<W: Write + ?Sized>(writer: &mut W, bytes: &[u8]) -> io::Result<()
 }
 
 struct WireFormatter {
-    /// How many choices around the body are not written.
+    /// The number of outermost enums that are omitted.
     choices: usize,
-    /// The content of so many of them has begun.
+    /// The number of those whose content has begun.
     opened: usize,
     depth: usize,
 }
 
 impl WireFormatter {
-    /// Whether what is written now is around the body.
+    /// Returns true while the output belongs to an omitted enum.
     fn is_outside(&self) -> bool {
         self.opened < self.choices
     }

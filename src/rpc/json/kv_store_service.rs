@@ -1,4 +1,4 @@
-//! `KVStoreService`: the key-value service of a Go tutorial on RPC, whose clients run as they are.
+//! `KVStoreService`: the key-value service of a Go tutorial on RPC, whose clients run unchanged.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::rpc::proto::Call;
 /// The methods.
 pub(super) const METHODS: [&str; 4] = ["Get", "Set", "Watch", "Login"];
 
-/// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
+/// Parses a call of `method`, or returns the reason of its refusal; `None` if the method does not
+/// exist.
 pub(super) fn understand(method: &str, params: Option<&str>) -> Option<Result<What, String>> {
     Some(match method {
         "Get" => argument(params).map(get),
@@ -26,7 +27,7 @@ pub(super) fn understand(method: &str, params: Option<&str>) -> Option<Result<Wh
 }
 
 fn get(Text(key): Text<'_>) -> What {
-    // What cannot be set is not there.
+    // A key that cannot be set does not exist.
     if key.is_empty() {
         return What::Refused(NOT_FOUND.to_owned());
     }
@@ -34,12 +35,12 @@ fn get(Text(key): Text<'_>) -> What {
 }
 
 fn set(First([Text(key), Text(value)]): First<Text<'_>, 2>) -> What {
-    // A set to the value that is there wakes nobody.
+    // Setting the present value wakes nobody.
     let set = SetRequest { only_if_changed: true, ..SetRequest::new(&*key, &*value) };
     plain(Request::Set(set), Shape::Empty)
 }
 
-/// `user:password` in one string; a token, which has no colon, is one as it is.
+/// Parses `user:password`; a string without a colon is a token.
 fn login(Text(text): Text<'_>) -> What {
     let credentials = match text.split_once(':') {
         Some((user, password)) => Credentials::password(user, password),

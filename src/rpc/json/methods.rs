@@ -1,4 +1,4 @@
-//! `Wakeful`: the native protocol as methods with one argument each, an object of the fields that
+//! `Wakeful`: the native protocol as methods with one argument each, an object with the fields that
 //! `docs/protocol.md` gives the request.
 
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ const REQUESTS: [&str; 24] = [
     "Job",
 ];
 
-/// Requests to the queue, which are methods of the same name behind `Job`.
+/// Requests to the queue, which are methods of the same name after `Job`.
 const JOB_REQUESTS: [&str; 24] = [
     "Push",
     "Reserve",
@@ -72,17 +72,18 @@ const JOB_REQUESTS: [&str; 24] = [
     "FreeIndex",
 ];
 
-/// Methods that are no requests of the native protocol, or other ones in JSON.
+/// Methods that are not requests of the native protocol, or differ from them in JSON.
 const OTHERS: [&str; 7] =
     ["Ping", "Goodbye", "Hello", "Cancel", "WatchOpen", "WatchNext", "WatchClose"];
 
-/// The methods.
+/// Returns the names of all methods.
 pub(super) fn names() -> impl Iterator<Item = String> {
     let plain = OTHERS.into_iter().chain(REQUESTS).filter(|name| *name != "Job");
     plain.map(str::to_owned).chain(JOB_REQUESTS.into_iter().map(|name| format!("Job{name}")))
 }
 
-/// What a call of `method` asks for, or why it is refused; `None` if there is no such method.
+/// Parses a call of `method`, or returns the reason of its refusal; `None` if the method does not
+/// exist.
 pub(super) fn understand(
     method: &str,
     params: Option<&str>,
@@ -106,7 +107,7 @@ pub(super) fn understand(
     Some(understood)
 }
 
-/// A request of this name; whether it is one to the queue.
+/// Returns the request of this name, and whether it is one to the queue.
 fn known(method: &str) -> Option<(&'static str, bool)> {
     let find = |names: &[&'static str], name: &str| names.iter().copied().find(|it| *it == name);
     match method.strip_prefix("Job") {
@@ -148,7 +149,7 @@ struct Reader<'a> {
     nodes_max: usize,
 }
 
-/// What any request of the native protocol may say beside its fields.
+/// The options of any request of the native protocol besides its fields.
 struct Options {
     idempotency: Option<u128>,
     durability: Option<Durability>,
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
         node.map_err(|error| wrong(ArgumentError::Wrong(error)))
     }
 
-    /// An argument that is nothing but its fields.
+    /// Reads an argument that consists of its fields only.
     fn fields<T: DeserializeOwned>(self) -> Result<T, String> {
         structure(&self.node()?).map_err(misread)
     }
@@ -219,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Takes a number out of an object, if it is there.
+/// Removes a number from an object, if present.
 fn number<T: DeserializeOwned>(node: &mut Node<'_>, name: &str) -> Result<Option<T>, String> {
     let number = structure(&node.take(name).unwrap_or(Node::Null));
     number.map_err(|error: Misread| format!("InvalidArgument: {name}: {error}"))
@@ -274,14 +275,14 @@ mod tests {
         }
     }
 
-    /// Of the native requests only those of streams, and `Invoke`, whose methods have names of their
-    /// own, are something else here.
+    /// Of the native requests only those about streams, and `Invoke`, whose methods have names of
+    /// their own, differ here.
     #[test]
     fn g6_every_request_of_the_native_protocol_is_a_method() {
         let mut known = 0;
         for number in 0..64_u32 {
             let mut frame = Vec::new();
-            // No request begins like this, so what is told is what there is.
+            // No request begins like this, so the error lists the valid ones.
             encode_frame(&mut frame, Kind::Request, 1, 0, &(0_u8, number), 99).unwrap();
             let told = decode::<WireCall<'_>>(&frame[HEADER_BYTES..]);
             let told =
@@ -300,7 +301,7 @@ mod tests {
             let method = format!("Job{name}");
             let understood = understand(&method, Some("[]"), Instant::now(), 9).unwrap();
             let told = understood.err().unwrap_or_default();
-            assert!(!told.contains("there is no"), "{told}");
+            assert!(!told.contains("unknown field") && !told.contains("unknown name"), "{told}");
         }
     }
 }

@@ -12,18 +12,18 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use super::envelope::Text;
 use super::reading::same;
 
-/// What a value costs at most, bytes, its text and its name not counted.
+/// Maximum memory of a value, bytes, without its text and name.
 pub(crate) const NODE_BYTES: usize = 64;
 
 const _: () = assert!(size_of::<(Cow<'static, str>, Node<'static>)>() <= NODE_BYTES);
 
-/// A JSON value. An object that has nothing but `base64` is the bytes that this means.
+/// A JSON value. An object with only the member `base64` is the decoded bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Node<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
-    /// A number that is nothing the protocol has.
+    /// A number that the protocol does not use.
     Number(f64),
     Text(Cow<'a, str>),
     Bytes(Vec<u8>),
@@ -32,10 +32,11 @@ pub(crate) enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads `text`, which may hold so many values.
+    /// Parses `text`, which may hold up to `nodes_max` values.
     ///
     /// # Errors
-    /// There are more, or it is not JSON.
+    ///
+    /// If there are more, or it is not JSON.
     pub(crate) fn read(text: &'a str, nodes_max: usize) -> Result<Self, serde_json::Error> {
         let left = Cell::new(nodes_max);
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -44,7 +45,7 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
-    /// What it is, in words.
+    /// Returns the kind of the value, in words.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -57,8 +58,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Takes a member out of an object, whatever the case of its name: the last, if it is there more
-    /// than once. The others keep their order, as of them the last counts as well.
+    /// Removes a member from an object, by its case-insensitive name: the last, if there are
+    /// several. The others keep their order, because the last of each name counts.
     pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
         let Self::Object(members) = self else { return None };
         let mut taken = None;
@@ -74,7 +75,7 @@ impl<'a> Node<'a> {
 }
 
 impl Node<'_> {
-    /// Puts a member into an object; null is as good as an empty one.
+    /// Adds a member to an object; null counts as an empty one.
     pub(crate) fn put(&mut self, name: &'static str, value: Self) {
         if *self == Self::Null {
             *self = Self::Object(Vec::new());

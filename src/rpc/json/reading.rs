@@ -1,8 +1,8 @@
-//! [`Reading`]: wire types out of JSON, by the names that `docs/protocol.md` gives them.
+//! [`Reading`]: wire types from JSON, by the names that `docs/protocol.md` gives them.
 //!
-//! One set of types for both dialects, so that they cannot drift apart: a structure is an object of
-//! its fields, a choice is the name of its variant, or an object with that name and its content.
-//! What is left out is zero, false, empty or nothing; a name that there is not is refused.
+//! Both dialects use the same types, so that they cannot diverge: a structure is an object of its
+//! fields, an enum is the name of its variant, or an object with that name and its content. An
+//! omitted field is zero, false, empty or none; an unknown name is refused.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -16,11 +16,11 @@ use serde::forward_to_deserialize_any;
 
 use super::node::Node;
 
-/// What choices are that were left out; those that are not here have to be said.
+/// The defaults of omitted enums; all others are required.
 const LEFT_OUT: [(&str, &str); 3] =
     [("WireCondition", "Changed"), ("WireFrom", "Now"), ("WireUnique", "Unfinished")];
 
-/// Why JSON is not what its method takes: where, and what is wrong there.
+/// The reason why JSON is not a valid argument: the place, and the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Misread {
     place: String,
@@ -61,7 +61,7 @@ pub(crate) fn structure<'de, T: Deserialize<'de>>(node: &'de Node<'de>) -> Resul
     T::deserialize(Reading::of(Some(node)))
 }
 
-/// Reads the variant of this name of a choice, whose content is `node`.
+/// Reads the variant of this name of an enum, whose content is `node`.
 pub(crate) fn variant<'de, T: Deserialize<'de>>(
     name: &'static str,
     node: &'de Node<'de>,
@@ -69,12 +69,12 @@ pub(crate) fn variant<'de, T: Deserialize<'de>>(
     T::deserialize(Chosen { name, content: Reading::of(Some(node)) })
 }
 
-/// A value, or nothing where it is left out.
+/// A value, or nothing if it is omitted.
 #[derive(Debug, Clone, Copy)]
 struct Reading<'de>(Option<&'de Node<'de>>);
 
 impl<'de> Reading<'de> {
-    /// Null is as good as nothing.
+    /// Treats null as omitted.
     fn of(node: Option<&'de Node<'de>>) -> Self {
         Self(node.filter(|node| **node != Node::Null))
     }
@@ -84,7 +84,7 @@ impl<'de> Reading<'de> {
         Misread::new(format!("expected {expected}, not {kind}"))
     }
 
-    /// A number, or its digits as text: ids that JSON's numbers are not good for come back so.
+    /// Reads a number, or a string of its digits, the form of ids that exceed JSON's numbers.
     fn unsigned<T: From<u64> + FromStr>(self) -> Result<T, Misread> {
         let number = match self.0 {
             None => Some(T::from(0)),
@@ -184,7 +184,7 @@ impl<'de> Deserializer<'de> for Reading<'de> {
         }
     }
 
-    /// The fields in their order, as on the native wire.
+    /// Reads the fields in their order, as on the native wire.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -208,12 +208,12 @@ impl<'de> Deserializer<'de> for Reading<'de> {
         let (chosen, content) = match self.0 {
             None => match LEFT_OUT.iter().find(|(choice, _)| *choice == name) {
                 Some((_, variant)) => (*variant, None),
-                None => return Err(Misread::new("has to be said")),
+                None => return Err(Misread::new("is required")),
             },
             Some(Node::Text(variant)) => (&**variant, None),
             Some(Node::Object(members)) => match &**members {
                 [(variant, content)] => (&**variant, Some(content)),
-                _ => return Err(Misread::new("expected one of several, in an object by its name")),
+                _ => return Err(Misread::new("expected an object with the name of one variant")),
             },
             _ => return Err(self.is_no("a name, or an object with one")),
         };
@@ -225,7 +225,7 @@ impl<'de> Deserializer<'de> for Reading<'de> {
     }
 }
 
-/// Whether names are the same, but for case, and underscores where JSON has them and Rust has not.
+/// Returns true if names are equal, ignoring case, and underscores that JSON has and Rust does not.
 pub(super) fn same(known: &str, given: &str) -> bool {
     let letters = |name| str::bytes(name).filter(|byte| *byte != b'_');
     known == given
@@ -234,7 +234,7 @@ pub(super) fn same(known: &str, given: &str) -> bool {
             .eq(letters(given).map(|byte| byte.to_ascii_lowercase()))
 }
 
-/// A name that is not known, as far as it helps.
+/// Returns an unknown name, shortened if it is long.
 fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
@@ -262,7 +262,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 struct Fields<'de>(std::vec::IntoIter<(&'static str, Reading<'de>)>);
 
 impl<'de> Fields<'de> {
-    /// Looks at each member once: there may be very many, of the same name.
+    /// Looks at each member once: there may be very many of the same name.
     fn find(
         fields: &'static [&'static str],
         members: &'de [(std::borrow::Cow<'de, str>, Node<'de>)],
@@ -272,9 +272,11 @@ impl<'de> Fields<'de> {
             let Some((_, value)) = found.iter_mut().find(|(field, _)| same(field, name)) else {
                 let name = shown(name);
                 let fields = fields.join(", ");
-                return Err(Misread::new(format!("there is no `{name}` here; there are {fields}")));
+                return Err(Misread::new(format!(
+                    "unknown field `{name}`; the fields are {fields}"
+                )));
             };
-            // Of a name that comes twice the last counts, as in Go.
+            // The last of duplicate names counts, as in Go.
             *value = Reading::of(Some(node));
         }
         Ok(Self(found.into_iter()))
@@ -293,7 +295,7 @@ impl<'de> SeqAccess<'de> for Fields<'de> {
     }
 }
 
-/// A choice that is made.
+/// The chosen variant of an enum.
 struct Chosen<'de> {
     name: &'static str,
     content: Reading<'de>,
@@ -303,7 +305,7 @@ impl<'de> Deserializer<'de> for Chosen<'de> {
     type Error = Misread;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
-        Err(Misread::new("a choice is something else"))
+        Err(Misread::new("expected a unit variant"))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -336,7 +338,7 @@ impl<'de> Variant<'de> {
         let Some((number, _)) = found else {
             let name = shown(name);
             let variants = variants.join(", ");
-            return Err(Misread::new(format!("there is no `{name}`; there are {variants}")));
+            return Err(Misread::new(format!("unknown name `{name}`; the names are {variants}")));
         };
         Ok(Self { number, content })
     }
@@ -417,7 +419,7 @@ mod tests {
     #[test]
     fn g6_an_argument_that_does_not_fit_is_told_where() {
         for (name, text, expected) in [
-            ("Set", r#"{"vaule":"x"}"#, "there is no `vaule` here; there are key, value, lease"),
+            ("Set", r#"{"vaule":"x"}"#, "unknown field `vaule`; the fields are key, value, lease"),
             ("Set", r#"{"key":5}"#, "key: expected a string or {\"base64\": ...}, not a number"),
             (
                 "Set",
@@ -437,8 +439,12 @@ mod tests {
             ),
             ("Range", r#"{"range":{"key":"a"},"limit":"4294967296"}"#, "limit: invalid value"),
             ("Set", r#""a""#, "expected an object, not a string"),
-            ("Range", "{}", "range: has to be said"),
-            ("Range", r#"{"range":{"all":""}}"#, "range: there is no `all`; there are Key, Prefix"),
+            ("Range", "{}", "range: is required"),
+            (
+                "Range",
+                r#"{"range":{"all":""}}"#,
+                "range: unknown name `all`; the names are Key, Prefix",
+            ),
             ("Range", r#"{"range":{"key":"a"},"limit":4294967296}"#, "limit: invalid value"),
             (
                 "Txn",
@@ -449,7 +455,7 @@ mod tests {
             (
                 "Get",
                 &format!(r#"{{"{}":1}}"#, "é".repeat(99)),
-                &format!("there is no `{}` here", "é".repeat(64)),
+                &format!("unknown field `{}`", "é".repeat(64)),
             ),
         ] {
             let told = request(name, text).unwrap_err();

@@ -1,4 +1,4 @@
-//! [`Replies`]: turns answers into JSON.
+//! [`Replies`]: converts answers to JSON.
 
 use std::collections::HashMap;
 
@@ -15,17 +15,17 @@ use crate::model::{CallReply, KeyValue, Payload, Reply, WaitOutcome};
 use crate::rpc::proto::{WirePush, WireReply, WireWelcome};
 use crate::store::StoreError;
 
-/// What the requests in flight are called by their client, and what their answers look like.
+/// The client's ids of the requests in flight, and the forms of their answers.
 ///
-/// Bounded as they are: by `rpc.requests_in_flight_max`, and of those that wait by the limits of
-/// waits, watches and the queue.
+/// Bounded by `rpc.requests_in_flight_max`, and for waiting ones by the limits of waits, watches
+/// and the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     last: u64,
     pending: HashMap<u64, Pending, RandomState>,
-    /// The request for the next news of each watch that has one.
+    /// The pending request for the next items of each watch.
     nexts: HashMap<u64, u64, RandomState>,
-    /// Why a stream could not be opened, until the watch on it is refused, too.
+    /// The reason why a stream could not be opened, until the watch on it is refused too.
     unopened: Option<(u64, Error)>,
 }
 
@@ -36,20 +36,20 @@ struct Pending {
 }
 
 impl Replies {
-    /// Notes a request; gives it a number that no other of the connection has.
+    /// Registers a request; returns a number that is unique on the connection.
     pub(crate) fn begin(&mut self, id: IdText, shape: Shape) -> u64 {
         self.last += 1;
         self.pending.insert(self.last, Pending { id, shape });
         self.last
     }
 
-    /// The numbers of the requests that their client calls so.
+    /// Returns the numbers of the requests with this id of the client.
     pub(crate) fn find(&self, id: &[u8]) -> Vec<u64> {
         let same = self.pending.iter().filter(|(_, pending)| *pending.id == *id);
         same.map(|(number, _)| *number).collect()
     }
 
-    /// Notes a request for the next news of `watch`; gives it back if there is one already.
+    /// Registers a request for the next items of `watch`; returns the id if there already is one.
     pub(crate) fn begin_next(&mut self, watch: u64, id: IdText) -> Result<(), IdText> {
         if self.nexts.contains_key(&watch) {
             return Err(id);
@@ -59,12 +59,12 @@ impl Replies {
         Ok(())
     }
 
-    /// Whether somebody waits for news of `watch`.
+    /// Returns true if a request waits for items of `watch`.
     pub(crate) fn has_next(&self, watch: u64) -> bool {
         self.nexts.contains_key(&watch)
     }
 
-    /// The watch whose next news the request `number` waits for.
+    /// Returns the watch whose next items the request `number` waits for.
     pub(crate) fn watch_of(&self, number: u64) -> Option<u64> {
         match self.pending.get(&number)?.shape {
             Shape::News { watch } => Some(watch),
@@ -76,7 +76,7 @@ impl Replies {
         self.nexts.is_empty()
     }
 
-    /// Answers whoever waits for news of `watch`; whether the watch has ended by it.
+    /// Answers the request that waits for items of `watch`; returns true if the watch has ended.
     pub(crate) fn show(&mut self, out: &mut Vec<u8>, watch: u64, push: &WirePush<'_>) -> bool {
         let Some(Pending { id, .. }) = self.take_next(watch) else { return false };
         let mut ended = false;
@@ -89,7 +89,7 @@ impl Replies {
         ended
     }
 
-    /// Tells whoever waits for news of `watch` that there will be none.
+    /// Cancels the request that waits for items of `watch`.
     pub(crate) fn give_up(&mut self, out: &mut Vec<u8>, watch: u64) {
         if let Some(Pending { id, .. }) = self.take_next(watch) {
             refuse(out, &id, &text_of(&StoreError::Cancelled.into()));
@@ -101,7 +101,7 @@ impl Replies {
         self.pending.remove(&number)
     }
 
-    /// Appends the answer to the request `number`, if that is the client's own.
+    /// Appends the answer to the request `number`, if it is one of the client's.
     pub(crate) fn answer(
         &mut self,
         out: &mut Vec<u8>,
@@ -142,7 +142,7 @@ fn write(
         },
         (Shape::ChangedKey, Done::Waited(outcome)) => match outcome {
             WaitOutcome::Met { event: Some(event), .. } => changed(out, &event.kv),
-            // Only a wait for a change is asked for, which has an event.
+            // This method waits for changes only, which have an event.
             WaitOutcome::Met { event: None, .. } | WaitOutcome::Timeout { .. } => {
                 Err(TIMEOUT.to_owned())
             }
@@ -183,7 +183,7 @@ fn write(
     }
 }
 
-/// Appends the reply to a request, and how durable it is if that is to be told.
+/// Appends the reply to a request, with its durability if requested.
 #[cfg(feature = "cli")]
 pub(crate) fn append_reply(
     out: &mut Vec<u8>,
@@ -193,13 +193,13 @@ pub(crate) fn append_reply(
     plain(out, &reply.into(), told)
 }
 
-/// Appends what a wait came to.
+/// Appends the outcome of a wait.
 #[cfg(feature = "cli")]
 pub(crate) fn append_outcome(out: &mut Vec<u8>, outcome: &WaitOutcome) -> Result<(), String> {
     plain(out, &outcome.into(), None)
 }
 
-/// Appends the fields of a native reply, and how durable it is if that is to be told.
+/// Appends the fields of a native reply, with its durability if requested.
 fn plain(
     out: &mut Vec<u8>,
     reply: &WireReply<'_>,
@@ -212,7 +212,7 @@ fn plain(
     out.pop();
     let comma = if out.len() == start + 1 { "" } else { "," };
     out.extend_from_slice(format!("{comma}\"durability\":").as_bytes());
-    // Writing to a vector cannot fail, and a name is JSON.
+    // Writing to a vector cannot fail, and a name is valid JSON.
     let _ = serde_json::to_writer(&mut *out, &got);
     out.push(b'}');
     Ok(())
@@ -222,16 +222,16 @@ fn changed(out: &mut Vec<u8>, kv: &KeyValue) -> Result<(), String> {
     text(out, &kv.key, "the key that changed", "Wakeful.Wait")
 }
 
-/// Appends bytes as a string; they are not changed to make them one.
+/// Appends bytes as a string; bytes that are not UTF-8 are an error.
 fn text(out: &mut Vec<u8>, bytes: &[u8], what: &str, instead: &str) -> Result<(), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
-        format!("InvalidArgument: {what} is not UTF-8, which no string can hold; use {instead}")
+        format!("InvalidArgument: {what} is not UTF-8, so it cannot be a string; use {instead}")
     })?;
     append_text(out, text);
     Ok(())
 }
 
-/// What Go's clients are told of an error. A method's own words are all it says.
+/// Returns the text of an error for Go's clients. A method's own error is its message only.
 pub(crate) fn text_of(error: &Error) -> String {
     let resume = match error.details {
         Details::Resume { revision } if !error.message.contains("resume from") => {
@@ -253,7 +253,7 @@ fn refused_method(method: &str, error: &Error) -> String {
     }
 }
 
-/// Appends a reply with the result that `result` writes, or with the error that it gives.
+/// Appends a reply with the result that `result` writes, or with its error.
 pub(crate) fn succeed(
     out: &mut Vec<u8>,
     id: &[u8],
@@ -272,7 +272,7 @@ pub(crate) fn succeed(
     }
 }
 
-/// Appends a reply that has nothing but an error.
+/// Appends a reply with an error only.
 pub(crate) fn refuse(out: &mut Vec<u8>, id: &[u8], error: &str) {
     out.extend_from_slice(b"{\"id\":");
     out.extend_from_slice(id);

@@ -1,12 +1,12 @@
-//! [`Shape`]: what the answer to a request looks like.
+//! [`Shape`]: the form of the answer to a request.
 
-/// What Go's tutorial says of a key that is not there.
+/// The answer of Go's tutorial for a missing key.
 pub(super) const NOT_FOUND: &str = "not found";
 
-/// What it says when nothing has changed in time.
+/// Its answer when nothing has changed in time.
 pub(super) const TIMEOUT: &str = "timeout";
 
-/// What the answer to a request looks like.
+/// The form of the answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// The value of a key, as a string.
@@ -17,14 +17,14 @@ pub(crate) enum Shape {
     ChangedKey,
     /// The name of the user, as a string.
     User,
-    /// The fields of the native reply; and how durable that is, if that was asked for.
+    /// The fields of the native reply, with its durability if requested.
     Plain { durability: bool },
-    /// What a method came to.
+    /// The result of a method.
     Invoke(Box<str>),
-    /// None of its own: it opens the stream of a watch, whose own request is answered.
+    /// No answer: it opens the stream of a watch, whose own request is answered.
     Opening,
     /// The number of the watch.
     Opened { watch: u64 },
-    /// What is new on a watch.
+    /// The next items of a watch.
     News { watch: u64 },
 }

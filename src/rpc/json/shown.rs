@@ -1,4 +1,4 @@
-//! [`append`]: what a watch shows, as JSON.
+//! [`append`]: the items of a watch, as JSON.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::formatter;
 use crate::error::Error;
 use crate::rpc::proto::{WireEvent, WireKeyValue, WirePush};
 
-/// What is new on a watch.
+/// The next items of a watch.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Shown<'a> {
@@ -16,9 +16,10 @@ enum Shown<'a> {
     Progress { revision: u64 },
 }
 
-/// Appends what a push says to the one watch of its stream.
+/// Appends the content of a push to the only watch of its stream.
 ///
 /// # Errors
+///
 /// The reason why the watch has ended.
 pub(super) fn append(out: &mut Vec<u8>, push: &WirePush<'_>) -> Result<(), Error> {
     let shown = match push {
@@ -42,7 +43,7 @@ pub(super) fn append(out: &mut Vec<u8>, push: &WirePush<'_>) -> Result<(), Error
         }
         WirePush::Ended { error, .. } => return Err(Error::from(error.clone())),
     };
-    // Writing to a vector cannot fail, and all of it is JSON.
+    // Writing to a vector cannot fail, and everything is valid JSON.
     let _ = formatter::append(out, &shown, 0);
     Ok(())
 }

@@ -1,33 +1,33 @@
-//! [`Splitter`]: finds the ends of JSON objects that follow each other on a connection.
+//! [`Splitter`]: finds the ends of consecutive JSON objects on a connection.
 
 use memchr::memchr2;
 
-/// Levels that a depth is counted to; one bit of [`Splitter::kinds`] each.
+/// Maximum depth that can be counted; one bit of [`Splitter::kinds`] each.
 const LEVELS: usize = 128;
 
-/// Finds where objects end, however their bytes are cut. Every byte is looked at once.
+/// Finds the ends of objects, however their bytes are cut. Looks at every byte once.
 ///
-/// It knows brackets and strings and no more: whether what it splits off is JSON is the parser's to
-/// say. So a value is never taken for longer or shorter than it is, and one that is malformed is
-/// found out when it ends, if its brackets have not told before.
+/// It tracks brackets and strings only: the parser decides whether the result is JSON. So a value
+/// is never taken for longer or shorter than it is, and a malformed one is detected at its end, if
+/// not earlier by its brackets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Splitter {
-    /// Bytes of the value that were looked at.
+    /// Number of examined bytes of the value.
     scanned: usize,
     depth: usize,
     /// The open brackets, innermost last: 1 for an object, 0 for a list.
     kinds: u128,
     in_string: bool,
-    /// The byte before was a backslash inside a string.
+    /// True if the previous byte was a backslash inside a string.
     escaped: bool,
 }
 
-/// How a connection begins.
+/// The beginning of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With an object, white space before it or not.
+    /// An object, possibly after white space.
     Json,
-    /// With nothing but white space so far.
+    /// White space only, so far.
     Space,
     Other,
 }
@@ -42,24 +42,24 @@ impl Start {
     }
 }
 
-/// Bounds of a value.
+/// The limits of a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) bytes_max: usize,
-    /// Levels of lists and objects; at most [`LEVELS`] are counted.
+    /// Maximum depth of lists and objects; at most [`LEVELS`].
     pub(crate) depth_max: usize,
 }
 
-/// What the next bytes are.
+/// The classification of the next bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Split {
-    /// White space so long, and a value that is not whole yet, if anything follows.
+    /// This much white space, then possibly an incomplete value.
     Partial { space: usize },
-    /// White space so long, and then a value up to `end`.
+    /// This much white space, then a value up to `end`.
     Whole { space: usize, end: usize },
 }
 
-/// Why there is no way to go on.
+/// The reason why splitting cannot continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SplitError {
     Malformed,
@@ -68,7 +68,7 @@ pub(crate) enum SplitError {
 }
 
 impl SplitError {
-    /// For the log: there is nobody to tell.
+    /// Returns the reason for the log; no answer is possible.
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Malformed => "malformed JSON",
@@ -79,8 +79,8 @@ impl SplitError {
 }
 
 impl Splitter {
-    /// Looks for the end of the first value in `bytes`, which begin where the last value ended; after
-    /// [`Split::Partial`], with the same bytes (without the white space) and more.
+    /// Finds the end of the first value in `bytes`, which begin where the last value ended; after
+    /// [`Split::Partial`], call again with the same bytes (without the white space) and more.
     pub(crate) fn split(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Split, SplitError> {
         let space = match self.scanned {
             0 => bytes.iter().take_while(|byte| is_space(**byte)).count(),
@@ -104,7 +104,7 @@ impl Splitter {
             if self.escaped {
                 self.escaped = false;
             } else if self.in_string {
-                // Most of what comes is inside strings, so that is searched rather than looked at.
+                // Most input is inside strings, so their end is searched for quickly.
                 match byte {
                     b'\\' => self.escaped = true,
                     b'"' => self.in_string = false,
@@ -124,10 +124,10 @@ impl Splitter {
         Ok(None)
     }
 
-    /// Takes a byte outside of strings.
+    /// Processes a byte outside of strings.
     fn structure(&mut self, byte: u8, bounds: Bounds) -> Result<(), SplitError> {
         match byte {
-            // Whatever is no object is nothing that was ever asked for.
+            // Every request is an object.
             byte if self.depth == 0 && byte != b'{' => return Err(SplitError::Malformed),
             b'"' => self.in_string = true,
             b'{' => self.open(true, bounds)?,
@@ -173,8 +173,8 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 64 };
 
-    /// The values that are split off `pieces`, each checked by the parser as a connection does, and
-    /// whether it ends there.
+    /// Returns the values split off `pieces`, each checked by the parser as a connection does, and
+    /// the error at which splitting ends.
     fn split_all(pieces: &[&[u8]], bounds: Bounds) -> (Vec<Vec<u8>>, Option<SplitError>) {
         let (mut splitter, mut held, mut values) = (Splitter::default(), Vec::new(), Vec::new());
         for piece in pieces {
@@ -200,7 +200,8 @@ mod tests {
         (values, None)
     }
 
-    /// What serde_json makes of the same bytes, up to the first that is no object.
+    /// Returns the values that serde_json parses from the same bytes, up to the first that is not
+    /// an object.
     fn reference(bytes: &[u8]) -> Vec<Vec<u8>> {
         let stream = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
         let values = stream.map_while(|value| value.ok()).map(|value| value.get().as_bytes());
@@ -224,7 +225,7 @@ mod tests {
         })
     }
 
-    /// Objects, mostly, with white space between them, and sometimes something else.
+    /// Generates mostly objects, separated by white space, and sometimes other input.
     fn stream() -> impl Strategy<Value = Vec<u8>> {
         let object = vec(("[a-c{\"\\\\]{0,3}", json()), 0..4)
             .prop_map(|it| serde_json::Value::Object(it.into_iter().collect()).to_string());
@@ -239,7 +240,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(400))]
 
-        /// As the parser itself would split the stream, wherever it is cut.
+        /// Splits exactly as the parser would, wherever the input is cut.
         #[test]
         fn g1_values_are_split_as_the_parser_splits_them(
             bytes in stream(),
