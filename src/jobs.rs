@@ -1,4 +1,4 @@
-//! [`Jobs`]: what can be done with the queue of a Wakeful, in this process or over the wire.
+//! [`Jobs`]: the operations on the queue of a Wakeful, in this process or over the wire.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::model::{
 };
 use crate::operations::{Operations, unexpected};
 
-/// What can be done with the queue: the same on [`Wakeful`](crate::Wakeful) and on
-/// [`Client`](crate::Client). Payloads and results are bytes here; a
-/// [`Topic`](crate::work::Topic) gives them types.
+/// The operations on the queue: the same on [`Wakeful`](crate::Wakeful) and on
+/// [`Client`](crate::Client). Payloads and results are bytes here; a [`Topic`](crate::work::Topic)
+/// gives them types.
 ///
-/// Errors of every method: those of [`Operations`], and those its [`JobRequest`] names.
+/// Errors of every method: those of [`Operations`], and those named by its [`JobRequest`].
 /// Cancel: dropping a future gives up the answer. Jobs that were reserved for it go back to the
-/// head of their topic, without cost.
+/// head of their topic at no cost.
 pub trait Jobs: Operations {
-    /// Does one request to the queue.
+    /// Sends one request to the queue.
     fn job(&self, request: JobRequest) -> impl Future<Output = Result<JobReply, Error>> + Send {
         async {
             match self.call(Request::Job(request)).await? {
@@ -32,7 +32,7 @@ pub trait Jobs: Operations {
     /// Pushes a job.
     ///
     /// Errors: `Full` if its topic, or the queue, has no room; `LimitExceeded` if it is too large;
-    /// `InvalidArgument` if it makes no sense. Nothing was pushed.
+    /// `InvalidArgument` if it is invalid. Nothing was pushed.
     fn push(
         &self,
         topic: impl Into<Blob> + Send,
@@ -48,7 +48,7 @@ pub trait Jobs: Operations {
 
     /// Pushes jobs, all or none of them, waiting up to `wait` for room.
     ///
-    /// Errors: as [`push`](Self::push).
+    /// Errors: those of [`push`](Self::push).
     fn push_all(
         &self,
         jobs: Vec<PushRequest>,
@@ -62,7 +62,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Asks for jobs to do; none after the wait.
+    /// Reserves jobs; returns none after the wait.
     fn reserve(
         &self,
         request: ReserveRequest,
@@ -75,7 +75,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Settles jobs, each by itself; one answer for each, in order.
+    /// Settles jobs, each independently; returns one answer per job, in order.
     fn settle(
         &self,
         settlements: Vec<Settlement>,
@@ -83,7 +83,8 @@ pub trait Jobs: Operations {
         async { settled(self.job(JobRequest::Settle(settlements)).await?) }
     }
 
-    /// Holds on to jobs: the visibility timeout of each starts anew; one answer for each.
+    /// Extends reservations: the visibility timeout of each starts anew; returns one answer per
+    /// job.
     fn touch(
         &self,
         reservations: Vec<Reservation>,
@@ -92,12 +93,12 @@ pub trait Jobs: Operations {
         async move { settled(self.job(JobRequest::Touch { reservations, visibility }).await?) }
     }
 
-    /// Makes reservations of a connection that was lost, or of before a restart of the server, those of
-    /// this connection, with a whole visibility timeout each; one answer for each, in order: whether it
-    /// is not lost.
+    /// Transfers reservations of a lost connection, or from before a restart of the server, to this
+    /// connection, each with a full visibility timeout; returns one answer per reservation, in
+    /// order: whether it is still valid.
     ///
-    /// A [`Client`](crate::Client) does so by itself when it reconnects; this is for whoever kept them
-    /// longer than its client lived. Errors: `InvalidArgument` in process, where a job ends with its
+    /// A [`Client`](crate::Client) does so by itself when it reconnects; this is for reservations
+    /// that outlive their client. Errors: `InvalidArgument` in process, where a job ends with its
     /// worker.
     fn resume(
         &self,
@@ -111,9 +112,9 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Tells how far a job is.
+    /// Reports the progress of a job.
     ///
-    /// Errors: `StaleReservation` if the caller does not hold it any more.
+    /// Errors: `StaleReservation` if the caller no longer holds it.
     fn progress(
         &self,
         reservation: Reservation,
@@ -128,7 +129,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Which reservations of the caller ended without it; none after the wait.
+    /// Returns the caller's reservations that ended without its action; none after the wait.
     fn revoked(
         &self,
         wait: Option<Duration>,
@@ -141,14 +142,15 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Tells of a job.
+    /// Returns a job.
     ///
     /// Errors: `JobNotFound`.
     fn get_job(&self, job: JobRef) -> impl Future<Output = Result<JobInfo, Error>> + Send {
         async { info(self.job(JobRequest::Get(job)).await?) }
     }
 
-    /// Waits until a job is finished; after `wait` it tells of what it is then.
+    /// Waits until a job is finished; if it is still running after `wait`, returns its current
+    /// state.
     ///
     /// Errors: `JobNotFound`.
     fn await_job(
@@ -159,11 +161,11 @@ pub trait Jobs: Operations {
         async move { info(self.job(JobRequest::Await { job, wait }).await?) }
     }
 
-    /// What became of jobs of a topic after the outcome `after` (`None`: from now on), at most
-    /// `limit` (0 for a page); none after the wait.
+    /// Returns the outcomes of a topic's jobs after the outcome `after` (`None`: from now on), up
+    /// to `limit` (0 means a page); none after the wait.
     ///
-    /// Errors: `TopicNotFound`; `Compacted` if outcomes after `after` are not kept any more;
-    /// `FutureRevision` if `after` is still to come.
+    /// Errors: `TopicNotFound`; `Compacted` if outcomes after `after` are no longer kept;
+    /// `FutureRevision` if `after` is in the future.
     fn outcomes(
         &self,
         topic: impl Into<Blob> + Send,
@@ -175,7 +177,7 @@ pub trait Jobs: Operations {
         async move { page(self.job(JobRequest::Outcomes { topic, after, limit, wait }).await?) }
     }
 
-    /// Lists jobs of a topic in one state, with ids above `after`, at most `limit` (0 for a page).
+    /// Lists jobs of a topic in one state, with ids above `after`, up to `limit` (0 means a page).
     fn list_jobs(
         &self,
         topic: impl Into<Blob> + Send,
@@ -187,17 +189,17 @@ pub trait Jobs: Operations {
         async move { page(self.job(JobRequest::List { topic, state, after, limit }).await?) }
     }
 
-    /// Cancels a job, waiting or handed out; tells what it was.
+    /// Cancels a job, waiting or reserved; returns its last state.
     ///
     /// Errors: `JobNotFound`; `JobFinished`.
     fn cancel_job(&self, job: JobRef) -> impl Future<Output = Result<JobInfo, Error>> + Send {
         async { info(self.job(JobRequest::Cancel(job)).await?) }
     }
 
-    /// Makes a dead letter ready again; with `None` all of the topic. Tells how many.
+    /// Makes a dead letter ready again; with `None`, all of the topic. Returns their number.
     ///
-    /// Errors: `JobNotFound` if the one asked for is no dead letter of the topic. Cancel: of all,
-    /// some are replayed.
+    /// Errors: `JobNotFound` if the given job is not a dead letter of the topic. Cancel: with
+    /// `None`, some are replayed.
     fn replay(
         &self,
         topic: impl Into<Blob> + Send,
@@ -207,11 +209,11 @@ pub trait Jobs: Operations {
         async move { self.repeat(|| JobRequest::Replay { topic: topic.clone(), id }).await }
     }
 
-    /// Deletes a dead letter for good; with `None` all of the topic. Returns how many.
+    /// Permanently deletes a dead letter; with `None`, all of the topic. Returns their number.
     ///
-    /// What became of the job is kept as long as other outcomes are, and its index for as long as it
-    /// is taken. Errors: `JobNotFound` if the one asked for is no dead letter of the topic. Cancel: of
-    /// all, some are deleted.
+    /// The outcome of the job is kept as long as other outcomes are, and its index for as long as
+    /// it is taken. Errors: `JobNotFound` if the given job is not a dead letter of the topic.
+    /// Cancel: with `None`, some are deleted.
     fn delete_dead(
         &self,
         topic: impl Into<Blob> + Send,
@@ -221,10 +223,10 @@ pub trait Jobs: Operations {
         async move { self.repeat(|| JobRequest::DeleteDead { topic: topic.clone(), id }).await }
     }
 
-    /// Frees the index of a finished job, so that the next push of it makes a new job. Returns
-    /// whether it was taken.
+    /// Frees the index of a finished job, so that its next push makes a new job. Returns whether it
+    /// was taken.
     ///
-    /// Errors: `TopicNotFound`; `JobUnfinished` while a job that is not finished has it.
+    /// Errors: `TopicNotFound`; `JobUnfinished` while an unfinished job has it.
     fn free_index(
         &self,
         topic: impl Into<Blob> + Send,
@@ -239,9 +241,9 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Cancels all jobs of a topic that wait; tells how many.
+    /// Cancels all waiting jobs of a topic; returns their number.
     ///
-    /// Cancel: some are cleared.
+    /// Cancel: some are cancelled.
     fn clear_topic(
         &self,
         topic: impl Into<Blob> + Send,
@@ -250,13 +252,13 @@ pub trait Jobs: Operations {
         async move { self.repeat(|| JobRequest::ClearTopic(topic.clone())).await }
     }
 
-    /// Deletes a topic with its settings, its counts and the indexes of its finished jobs; with `force`
-    /// after its jobs that wait and its dead letters. Returns how many those were.
+    /// Deletes a topic with its settings, its counts and the indexes of its finished jobs; with
+    /// `force`, first its waiting jobs and its dead letters. Returns the number of those.
     ///
     /// Errors: `TopicNotFound`; `TopicInUse` while it has unfinished jobs or dead letters, with
-    /// `force` jobs that run, and while a schedule or a request that waits would make it again.
-    /// Cancel, and an error after others made use of it meanwhile: some of its indexes are free, and
-    /// with `force` some of its jobs gone.
+    /// `force` while jobs are reserved, and while a schedule or a waiting request would create it
+    /// again. Cancel, and an error after others used the topic in the meantime: some of its indexes
+    /// are free, and with `force` some of its jobs are gone.
     fn delete_topic(
         &self,
         topic: impl Into<Blob> + Send,
@@ -284,7 +286,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Says how a topic is run.
+    /// Sets the settings of a topic.
     fn set_topic(
         &self,
         topic: impl Into<Blob> + Send,
@@ -294,7 +296,7 @@ pub trait Jobs: Operations {
         async { topic_info(self.job(request).await?) }
     }
 
-    /// Stops or resumes the hand-out of a topic's jobs.
+    /// Pauses or resumes the hand-out of a topic's jobs.
     fn pause_topic(
         &self,
         topic: impl Into<Blob> + Send,
@@ -304,7 +306,7 @@ pub trait Jobs: Operations {
         async { topic_info(self.job(request).await?) }
     }
 
-    /// Tells of a topic.
+    /// Returns a topic.
     ///
     /// Errors: `TopicNotFound`.
     fn topic_info(
@@ -315,7 +317,7 @@ pub trait Jobs: Operations {
         async { topic_info(self.job(request).await?) }
     }
 
-    /// Tells of every topic, in order of name.
+    /// Returns every topic, in order of name.
     fn topics(&self) -> impl Future<Output = Result<Vec<TopicInfo>, Error>> + Send {
         async {
             let mut all: Vec<TopicInfo> = Vec::new();
@@ -332,9 +334,9 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Sets a schedule; tells when it pushes next.
+    /// Sets a schedule; returns the time of its next push.
     ///
-    /// Errors: `InvalidArgument` if its cron expression, its zone or its push makes no sense.
+    /// Errors: `InvalidArgument` if its cron expression, its zone or its push is invalid.
     fn set_schedule(
         &self,
         schedule: Schedule,
@@ -346,7 +348,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Ends a schedule.
+    /// Removes a schedule.
     ///
     /// Errors: `ScheduleNotFound`.
     fn remove_schedule(
@@ -362,7 +364,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Tells of every schedule, in order of name.
+    /// Returns every schedule, in order of name.
     fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleInfo>, Error>> + Send {
         async { schedules(self.job(JobRequest::Schedules).await?) }
     }
@@ -406,5 +408,5 @@ fn schedules(reply: JobReply) -> Result<Vec<ScheduleInfo>, Error> {
 }
 
 fn unfit() -> Error {
-    Error::new(ErrorCode::Internal, "the reply of the queue does not fit the request")
+    Error::new(ErrorCode::Internal, "the reply of the queue does not match the request")
 }

@@ -1,4 +1,4 @@
-//! [`LocalJob`]: a request to the queue by somebody in this process, who may give it up.
+//! [`LocalJob`]: a request to the queue from this process, which can be cancelled.
 
 use actix::Addr;
 use tokio::sync::oneshot;
@@ -11,19 +11,19 @@ use crate::model::{CallReply, JobReply, JobRequest, Reply};
 
 type Answer = Result<CallReply, Error>;
 
-/// A request to the queue. Dropping it before its answer was taken takes it back if it waits, and
-/// gives back the jobs that are on their way to it.
+/// A request to the queue. Dropping it before its answer was taken cancels it if it waits, and
+/// gives back jobs on their way to it.
 pub(crate) struct LocalJob<'a> {
     queue: &'a Addr<QueueActor>,
     owner: OwnerId,
     id: u64,
-    /// It may still wait.
+    /// True while it may wait.
     waits: bool,
     answered: oneshot::Receiver<Answer>,
 }
 
 impl<'a> LocalJob<'a> {
-    /// Asks the queue for `owner`, who has not given this `id` to another request.
+    /// Sends the request for `owner`, which uses this `id` for no other request.
     pub(crate) fn ask(
         queue: &'a Addr<QueueActor>,
         owner: OwnerId,
@@ -38,7 +38,7 @@ impl<'a> LocalJob<'a> {
         Self { queue, owner, id, waits, answered }
     }
 
-    /// `None` if the queue has ended.
+    /// Returns the answer; `None` if the queue has ended.
     pub(crate) async fn answer(mut self) -> Option<Answer> {
         let answer = (&mut self.answered).await;
         self.waits = false;
@@ -48,7 +48,7 @@ impl<'a> LocalJob<'a> {
 
 impl Drop for LocalJob<'_> {
     fn drop(&mut self) {
-        // From here on the sender keeps what it would have sent, and sees to it itself.
+        // From here on the sender keeps an undelivered answer, and handles it itself.
         self.answered.close();
         match self.answered.try_recv() {
             Ok(Ok(CallReply { reply: Reply::Job(JobReply::Reserved(jobs)), .. })) => {

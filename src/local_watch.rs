@@ -18,17 +18,17 @@ use crate::error::{Error, ErrorCode};
 use crate::model::{Event, WatchItem};
 use crate::watch::{Batch, Delivery, News, View};
 
-/// A watch of this process: a stream of [`WatchItem`]s that ends after its first error.
+/// A watch in this process: a stream of [`WatchItem`]s that ends after its first error.
 ///
-/// Holds at most one batch (`watch.batch_events_max`, `watch.batch_bytes_max`); one that is not
-/// polled costs nothing more. Dropping it ends the watch.
+/// Holds at most one batch (`watch.batch_events_max`, `watch.batch_bytes_max`); a stream that is
+/// not polled costs nothing more. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct LocalWatch {
     /// Dropping it closes the stream.
     stream: Option<LocalStream>,
     batches: UnboundedReceiver<Buffered<Batch>>,
     items: VecDeque<Result<WatchItem, Error>>,
-    /// The store has to be told that the last batch is used up.
+    /// True if the store must be told that the last batch is consumed.
     owes_ready: bool,
 }
 
@@ -75,7 +75,7 @@ impl Batch {
         self.deliveries.iter().map(|delivery| self.item(delivery)).collect()
     }
 
-    /// What a delivery is to a consumer in this process.
+    /// Converts a delivery to an item.
     fn item(&self, delivery: &Delivery) -> Result<WatchItem, Error> {
         let view = delivery.view;
         Ok(match &delivery.news {
@@ -101,7 +101,7 @@ impl Batch {
 }
 
 impl View {
-    /// The event without what was not asked for.
+    /// Removes the parts of an event that were not requested.
     fn of(self, event: &Event) -> Event {
         let mut event = event.clone();
         if !self.previous {
@@ -115,15 +115,15 @@ impl View {
     }
 }
 
-/// A watch that is sent to an actor; dropping it ends the watch.
+/// A watch whose items are sent to an actor; dropping it ends the watch.
 #[derive(Debug)]
 pub struct WatchInto {
     task: AbortHandle,
 }
 
 impl WatchInto {
-    /// The task ends with `stopped`, too: an actor may take for ever to handle its last item.
-    /// It holds `alive` for as long as it lives.
+    /// Spawns the task, which also ends with `stopped`, because an actor may take forever to handle
+    /// its last item. It holds `alive` for as long as it lives.
     pub(crate) fn spawn(
         watch_id: u64,
         mut watch: LocalWatch,
@@ -134,7 +134,7 @@ impl WatchInto {
         let task = actix_rt::spawn(async move {
             let tell = async {
                 while let Some(item) = watch.next().await {
-                    // The actor is gone: so is the reason to watch.
+                    // The actor is gone, so the watch has no purpose.
                     if to.send(Watched { watch_id, item }).await.is_err() {
                         return;
                     }

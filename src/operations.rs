@@ -1,4 +1,4 @@
-//! [`Operations`]: what can be done with a Wakeful, in this process or over the wire.
+//! [`Operations`]: the operations on a Wakeful, in this process or over the wire.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::model::{
     WatchItem, WatchRequest, WatchersReply,
 };
 
-/// What can be done with a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process,
-/// and on [`Client`](crate::Client), over the wire.
+/// The operations on a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process, and on
+/// [`Client`](crate::Client), over the wire.
 ///
-/// Errors of every method: the refusals of [`ErrorCode`] that fit the request, each of which
+/// Errors of every method: the refusals of [`ErrorCode`] that apply to the request, each of which
 /// says whether anything changed; `Unavailable` when the service is stopping or unreachable.
 /// Cancel: dropping a future gives up the answer. A request that had not begun does not run; one
-/// that had, runs to its end. A dropped `wait` or `watch` frees everything it held.
+/// that had runs to its end. A dropped `wait` or `watch` frees everything it held.
 pub trait Operations: Sync {
-    /// The stream that [`watch`](Self::watch) gives.
+    /// The stream that [`watch`](Self::watch) returns.
     type Watch: Stream<Item = Result<WatchItem, Error>> + Send + Unpin;
 
-    /// Does one request as `options` say: at most once, however often it is sent, or answered
-    /// only when it is as durable as that. The reply says how durable it is.
+    /// Executes one request with `options`: at most once, however often it is sent, or answered
+    /// only when it has the given durability. The reply includes its durability.
     ///
     /// Errors: with an idempotency key, `InvalidArgument` if the request is not a write,
     /// `IdempotencyMismatch` if the key was used for another request.
@@ -36,7 +36,7 @@ pub trait Operations: Sync {
         options: CallOptions,
     ) -> impl Future<Output = Result<CallReply, Error>> + Send;
 
-    /// Does one request.
+    /// Executes one request.
     fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
         async { Ok(self.call_with(request, CallOptions::default()).await?.reply) }
     }
@@ -45,8 +45,8 @@ pub trait Operations: Sync {
     fn wait(&self, request: WaitRequest)
     -> impl Future<Output = Result<WaitOutcome, Error>> + Send;
 
-    /// Watches keys; see [`WatchRequest`]. The stream ends after its first error, which says
-    /// where to resume ([`Details::Resume`](crate::Details::Resume)) if it can be.
+    /// Watches keys; see [`WatchRequest`]. The stream ends after its first error, which says where
+    /// to resume ([`Details::Resume`](crate::Details::Resume)) if that is possible.
     fn watch(
         &self,
         request: WatchRequest,
@@ -62,7 +62,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Reads a key as it is now.
+    /// Reads the present value of a key.
     fn get(
         &self,
         key: impl Into<Blob> + Send,
@@ -70,7 +70,7 @@ pub trait Operations: Sync {
         self.get_at(key, 0)
     }
 
-    /// Reads a key as it was after `revision`; 0 for now.
+    /// Reads a key as of `revision`; 0 means now.
     fn get_at(
         &self,
         key: impl Into<Blob> + Send,
@@ -99,10 +99,10 @@ pub trait Operations: Sync {
     }
 
     /// Reads a page of keys, which may end before it has found any: `next` of the reply says where
-    /// to go on. With `count_only` it counts as far as it reaches.
+    /// to continue. With `count_only` it counts as far as it gets.
     ///
-    /// For ranges of the past that [`range`](Self::range) refuses, as they look at too many keys
-    /// (`store.steps_max`).
+    /// For ranges of the past that [`range`](Self::range) refuses because they look at too many
+    /// keys (`store.steps_max`).
     fn scan(
         &self,
         request: RangeRequest,
@@ -125,7 +125,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Compares, then does one of two lists of operations, in one revision.
+    /// Compares, then executes one of two lists of operations, in one revision.
     fn txn(&self, request: TxnRequest) -> impl Future<Output = Result<TxnReply, Error>> + Send {
         async {
             match self.call(Request::Txn(request)).await? {
@@ -135,7 +135,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Makes a lease with an id that the store picks.
+    /// Grants a lease with an id that the store picks.
     fn lease_grant(&self, ttl: Duration) -> impl Future<Output = Result<LeaseReply, Error>> + Send {
         async move {
             match self.call(Request::LeaseGrant(LeaseGrantRequest { id: 0, ttl })).await? {
@@ -145,7 +145,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Starts the lease's time to live again.
+    /// Renews a lease for its full time to live.
     fn lease_keep_alive(
         &self,
         id: LeaseId,
@@ -158,7 +158,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Ends the lease and deletes its keys, in one revision.
+    /// Ends a lease and deletes its keys, in one revision.
     fn lease_revoke(&self, id: LeaseId) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
         async move {
             match self.call(Request::LeaseRevoke(id)).await? {
@@ -168,7 +168,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Tells how long the lease has left, and the first page of its keys.
+    /// Returns the remaining time of a lease, and the first page of its keys.
     fn lease_time_to_live(
         &self,
         id: LeaseId,
@@ -181,7 +181,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Lists leases above `after`, at most `limit` (0 for a page).
+    /// Lists leases above `after`, up to `limit` (0 means a page).
     fn lease_list(
         &self,
         after: LeaseId,
@@ -195,7 +195,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Lists the keys of a lease above `after` (empty for all), at most `limit` (0 for a page).
+    /// Lists the keys of a lease above `after` (empty for all), up to `limit` (0 means a page).
     fn lease_keys(
         &self,
         id: LeaseId,
@@ -211,7 +211,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Gives up the history before `revision`.
+    /// Discards the history before `revision`.
     fn compact(
         &self,
         revision: Revision,
@@ -224,7 +224,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Tells what the store holds.
+    /// Returns the status of the store.
     fn status(&self) -> impl Future<Output = Result<StatusReply, Error>> + Send {
         async {
             match self.call(Request::Status).await? {
@@ -234,11 +234,12 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Has a snapshot written of what there is now, or later, and waits until it is safe.
+    /// Writes a snapshot of the present state, or a later one, and waits until it is durable.
     ///
     /// # Errors
-    /// `InvalidArgument` if the store is in memory; `Unavailable` if it could not be written: then
-    /// it may be asked for again; `JournalFailed`.
+    ///
+    /// `InvalidArgument` if the store is in memory; `Unavailable` if the snapshot could not be
+    /// written, which may be retried; `JournalFailed`.
     fn snapshot(&self) -> impl Future<Output = Result<SnapshotReply, Error>> + Send {
         async {
             match self.call(Request::Snapshot).await? {
@@ -248,12 +249,12 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Reads a part of a snapshot's file, from `offset` on, at most `limit` bytes (0 for as many
-    /// as a frame takes well); an empty part at its end.
+    /// Reads a part of a snapshot's file, from `offset` on, up to `limit` bytes (0 means as many as
+    /// fit well in a frame); an empty part at its end.
     ///
     /// # Errors
-    /// `Unavailable` if the snapshot is not there any more, as another replaced it: ask for a new
-    /// one.
+    ///
+    /// `Unavailable` if a newer snapshot has replaced this one: request a new one.
     fn read_snapshot(
         &self,
         id: u64,
@@ -268,9 +269,10 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Lists the limits that requests are refused by, with their values.
+    /// Lists the limits by which requests are refused, with their values.
     ///
     /// # Errors
+    ///
     /// `Protocol` if the server is older than this request.
     fn limits(&self) -> impl Future<Output = Result<Vec<LimitInfo>, Error>> + Send {
         async {
@@ -281,10 +283,11 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Lists what the server keeps for its clients: `rpc.total_output_bytes`, the bytes that they have not
-    /// taken yet.
+    /// Lists gauges of the server, such as `rpc.total_output_bytes`, the bytes that clients have
+    /// not read yet.
     ///
     /// # Errors
+    ///
     /// `Protocol` if the server is older than this request.
     fn gauges(&self) -> impl Future<Output = Result<Vec<GaugeInfo>, Error>> + Send {
         async {
@@ -295,7 +298,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Lists waits and watches with ids above `after`, at most `limit` (0 for a page).
+    /// Lists waits and watches with ids above `after`, up to `limit` (0 means a page).
     fn watchers(
         &self,
         after: u64,
@@ -320,7 +323,7 @@ pub trait Operations: Sync {
     }
 }
 
-/// A reply of another kind than its request.
+/// Returns the error for a reply that does not belong to its request.
 pub(crate) fn unexpected(reply: &Reply) -> Error {
-    Error::new(ErrorCode::Internal, format!("the reply does not fit the request: {reply:?}"))
+    Error::new(ErrorCode::Internal, format!("the reply does not match the request: {reply:?}"))
 }

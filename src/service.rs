@@ -1,4 +1,4 @@
-//! [`Wakeful`]: starts the actors, and is the one handle that every door calls.
+//! [`Wakeful`]: starts the actors, and is the handle that every listener calls.
 
 mod contexts;
 mod doors;
@@ -51,14 +51,14 @@ use crate::session::{Peer, Session};
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
 
-/// A running Wakeful; cheap to clone. Its [`Operations`] are done in this process.
+/// A running Wakeful; cheap to clone. Its [`Operations`] run in this process.
 ///
-/// The actors run on the arbiter that [`start`](Self::start) was called on, the handle works from
+/// The actors run on the arbiter that [`start`](Self::start) was called on; the handle works from
 /// any thread. Everything ends with [`stop`](Self::stop), not with the last handle.
 #[derive(Clone)]
 pub struct Wakeful {
     inner: Arc<Inner>,
-    /// Whose the jobs are that it reserves; `None` for nobody's in particular.
+    /// The owner of the jobs that this handle reserves; `None` for no particular one.
     owner: Option<Arc<Owned>>,
 }
 
@@ -79,59 +79,59 @@ struct Inner {
     store: Addr<StoreActor>,
     queue: Addr<QueueActor>,
     storage: Addr<StorageActor>,
-    /// Names requests to the queue of this process.
+    /// The counter of request ids for the queue of this process.
     calls: AtomicU64,
     config: Config,
-    /// The part of it that can change while it runs.
+    /// The part of the configuration that can change at run time.
     rpc: RwLock<Arc<RpcConfig>>,
     store_id: u64,
-    /// What the server is called.
+    /// The name of the server.
     name: OnceLock<String>,
     /// `None` in memory.
     durability: Option<Durability>,
     connections: Arc<AtomicU64>,
-    /// The same by where they come from.
+    /// The open connections by address.
     addresses: Arc<Addresses>,
-    /// Bytes kept for connections until their peers take them.
+    /// Bytes held for connections until their peers read them.
     buffered: Arc<TotalBuffered>,
-    /// Counts the lines of the log that were dropped, if anybody does.
+    /// Counts dropped log lines, if a counter was set.
     lines_dropped: OnceLock<fn() -> u64>,
     house: Mutex<House>,
-    /// Services of the application, and the calls of them.
+    /// Services of the application, and their running calls.
     methods: Registry,
-    /// Where it was started.
+    /// The runtime it was started on.
     runtime: Handle,
-    /// The caller in this process.
+    /// The session of callers in this process.
     here: Arc<Session>,
-    /// Who may come in by a door; everybody, if nobody was said.
+    /// Authentication for all listeners; `None` allows everyone.
     auth: OnceLock<Auth>,
-    /// Who handles jobs in this process.
+    /// The workers in this process.
     workers: Roster,
-    /// Why nothing is written any more, once that is so.
+    /// The reason why writes fail, once they do.
     failure: watch::Sender<Option<Error>>,
-    /// Everyone has been told and had time to hear it: whoever is left ends now.
+    /// Set after the grace period: remaining connections close.
     stopped: watch::Sender<bool>,
 }
 
-/// What is to be ended by [`Wakeful::stop`].
+/// The parts that [`Wakeful::stop`] ends.
 struct House {
     doors: Vec<Server>,
     /// Closed when the last actor has ended.
     ended: mpsc::Receiver<()>,
-    /// What `ended` waits for to be dropped; `None` once stopped.
+    /// Held until the stop, so that `ended` stays open; `None` once stopped.
     alive: Option<mpsc::Sender<()>>,
 }
 
-/// How long the last sync may take when the grace of a stop is over: with what ends after it, a second.
+/// Maximum time of the last sync after the grace period of a stop; everything ends within a second.
 const LAST_SYNC: Duration = Duration::from_millis(700);
 
-/// How often it is said how far the journal is read, and after how many records it is looked at
-/// the clock for that.
+/// Interval between progress reports while the journal is read, and the number of records between
+/// two readings of the clock.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 const SAY_RECORDS: u64 = 1 << 14;
 
 impl Wakeful {
-    /// Starts the actors on the current arbiter. No door is open yet: see [`listen`](Self::listen).
+    /// Starts the actors on the current arbiter. Nothing listens yet: see [`listen`](Self::listen).
     /// Beside a plain tokio runtime, an actix system runs on a thread of its own.
     ///
     /// ```
@@ -158,12 +158,12 @@ impl Wakeful {
         Ok(Self::run(config, rooms, Contexts::new(), environment::random(), None))
     }
 
-    /// Opens the durable store in the directory `dir`, or makes one there, and starts the actors
+    /// Opens the durable store in the directory `dir`, or creates one there, and starts the actors
     /// as [`start`](Self::start) does. Blocks the thread while the journal is read.
     ///
-    /// Everything is as it was when the store was last open, all that was acknowledged with
-    /// `journal.durability` included; leases have the time they had left at the last record, and
-    /// at least a third of their time to live. See `docs/guarantees.md`, D1 and on.
+    /// The state is that of the last time the store was open, including everything acknowledged with
+    /// `journal.durability`; leases have the time they had left at the last record, and at least a
+    /// third of their time to live. See `docs/guarantees.md`, D1 and following.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -184,10 +184,10 @@ impl Wakeful {
     ///
     /// # Errors
     /// `InvalidArgument` if the configuration contradicts itself, or the call is made outside an
-    /// actix system; `LimitExceeded` if a lease was made under a larger `store.revision_bytes_max` than it can end under; `DataDirLocked` if the
-    /// directory is open elsewhere; `Damaged`, naming file and offset, if it holds what was never
-    /// written so; `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk
-    /// was changed.
+    /// actix system; `LimitExceeded` if a lease was granted under a larger
+    /// `store.revision_bytes_max` than it can end under; `DataDirLocked` if the directory is open
+    /// elsewhere; `Damaged`, naming file and offset, if its content was never written so;
+    /// `NoSpace`; `JournalFailed` if it cannot be read or written. Nothing on disk was changed.
     pub fn open(config: Config, dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
         warn_if_wide(dir);
@@ -226,7 +226,7 @@ impl Wakeful {
         rooms.store.check_leases()?;
         if opened.cut_bytes > 0 {
             let bytes = opened.cut_bytes;
-            tracing::warn!(bytes, "cut a torn tail of the journal, as a crash leaves it");
+            tracing::warn!(bytes, "cut a torn tail of the journal, left by a crash");
         }
         tracing::info!(
             dir = %dir.display(),
@@ -310,14 +310,15 @@ impl Wakeful {
         Self { inner: Arc::new(inner), owner: None }
     }
 
-    /// Watches keys for an actor: each item is sent as [`Watched`], the next once the last was
+    /// Watches keys for an actor: each item is sent as [`Watched`], the next after the last was
     /// handled, so that a slow actor is never flooded. Must be called on an arbiter.
     ///
-    /// Ends when the returned handle is dropped, the actor stops, or the watch does (its error is
+    /// Ends when the returned handle is dropped, the actor stops, or the watch ends (its error is
     /// the last item).
     ///
     /// # Errors
-    /// As [`watch`](Operations::watch); `InvalidArgument` outside an actix system.
+    ///
+    /// Those of [`watch`](Operations::watch); `InvalidArgument` outside an actix system.
     pub async fn watch_into(
         &self,
         watch_id: u64,
@@ -331,12 +332,12 @@ impl Wakeful {
         Ok(WatchInto::spawn(watch_id, watch, recipient, stopped, alive))
     }
 
-    /// Handles the jobs of a topic in this process, with as many handlers at once as `options` say,
-    /// on threads of their own.
+    /// Handles the jobs of a topic in this process, with as many concurrent handlers as `options`
+    /// allow, on threads of their own.
     ///
-    /// The worker ends with [`stop`](Self::stop): what its handlers have not begun goes back at once,
-    /// those that run have `rpc.shutdown_grace` to finish, what they do not finish in that goes back
-    /// too, and neither costs the job anything. [Stop](Worker::stop) it before for another grace.
+    /// The worker ends with [`stop`](Self::stop): jobs that its handlers have not begun go back at
+    /// once, running ones have `rpc.shutdown_grace` to finish, unfinished ones go back too, all at no
+    /// cost. [Stop](Worker::stop) it before for another grace period.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -364,7 +365,7 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// As [`work::start`](crate::work::start); `Unavailable` if the service has stopped.
+    /// Those of [`work::start`](crate::work::start); `Unavailable` if the service has stopped.
     pub fn handle<H, S>(
         &self,
         topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -385,47 +386,49 @@ impl Wakeful {
         self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
 
-    /// The same service for a worker, to which its jobs belong: they are lost with the last clone.
+    /// Returns the same service for a worker, which owns its jobs: they are lost with the last
+    /// clone.
     pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
         let owner = Owned { id: environment::next_owner(), queue };
         Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }
     }
 
-    /// The address of the actor that owns the store, for those who would rather send
-    /// [messages](crate::actor::message) than call methods.
+    /// Returns the address of the actor that owns the store, for code that sends
+    /// [messages](crate::actor::message) rather than calling methods.
     pub fn store(&self) -> &Addr<StoreActor> {
         &self.inner.store
     }
 
-    /// The actor that owns the jobs.
+    /// Returns the actor that owns the jobs.
     pub(crate) fn queue(&self) -> &Addr<QueueActor> {
         &self.inner.queue
     }
 
-    /// The configuration it was started with; [`reconfigure`](Self::reconfigure) does not show.
+    /// Returns the configuration at the start; [`reconfigure`](Self::reconfigure) does not change
+    /// it.
     pub fn config(&self) -> &Config {
         &self.inner.config
     }
 
-    /// How durable what it shows is, if a request does not [ask](crate::CallOptions::durability) for more;
-    /// `None` in memory.
+    /// Returns the default durability of answers, unless a request
+    /// [asks](crate::CallOptions::durability) for more; `None` in memory.
     pub fn durability(&self) -> Option<Durability> {
         self.inner.durability
     }
 
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
-    /// wait and a last word to every watch, then, after at most `rpc.shutdown_grace` (and a second
-    /// for last words), the end of every connection, task and actor, and of the workers of
-    /// [`handle`](Self::handle) with their threads. A handler that blocks its thread all that time is
-    /// waited for no longer than twice the `stuck_after` of its worker. Stopping twice is harmless,
-    /// also at once: both return at the end.
+    /// wait and a final item to every watch; then, after at most `rpc.shutdown_grace` (and a second
+    /// for last messages), the end of every connection, task and actor, and of the workers of
+    /// [`handle`](Self::handle) with their threads. A handler that blocks its thread all that time
+    /// is awaited for up to twice the `stuck_after` of its worker. Stopping twice is harmless, also
+    /// concurrently: both calls return at the end.
     ///
-    /// It waits for handlers, so one that wants this must leave it to a task of its own.
+    /// It waits for handlers, so a handler must call it from a separate task.
     ///
     /// Cancel: the service is left half stopped; stop it again.
     pub async fn stop(&self) {
-        // Whoever stops it may be a thread without a runtime, and so without timers.
+        // The caller may be on a thread without a runtime, and so without timers.
         TokioContext::new(self.stop_all(), self.inner.runtime.clone()).await;
     }
 
@@ -438,9 +441,9 @@ impl Wakeful {
         let grace = self.grace();
         let over = tokio::time::Instant::now() + grace;
         self.inner.workers.stop(grace);
-        // Closed already means stopped already.
+        // A closed mailbox means that the store has already stopped.
         let _ = self.inner.store.send(Stop).await;
-        // An error: the queue is gone.
+        // An error means that the queue is gone.
         let drained = self.inner.queue.send(DrainQueue).map(drop).shared();
         let _ = self.inner.storage.send(StopStorage).await;
         for door in &mut house.doors {
@@ -449,12 +452,12 @@ impl Wakeful {
         }
         house.doors.clear();
         if let Some(auth) = self.inner.auth.get().cloned() {
-            // An error: this runtime is going.
+            // An error means that this runtime is ending.
             let _ = tokio::task::spawn_blocking(move || auth.close()).await;
         }
         self.inner.methods.stop(over.saturating_duration_since(tokio::time::Instant::now())).await;
         let _ = tokio::time::timeout_at(over, drained).await;
-        // While there is still someone to give jobs back to.
+        // While the queue can still take jobs back.
         self.inner.workers.ended().await;
         self.inner.stopped.send_replace(true);
         let _ = self.inner.queue.send(HaltQueue).await;
@@ -463,12 +466,13 @@ impl Wakeful {
         let _ = self.inner.queue.send(EndJobs).await;
         let _ = self.inner.storage.send(EndJobs).await;
         if halted {
-            // `None`, as nothing is ever sent: all have gone.
+            // Returns `None` once all actors have gone, because nothing is ever sent.
             let _ = house.ended.recv().await;
         }
     }
 
-    /// Asks the queue for `owner`. Dropping the future takes back what waits, and gives back jobs.
+    /// Sends a request to the queue for `owner`. Dropping the future cancels a waiting request, and
+    /// gives back jobs.
     pub(crate) async fn ask_queue(
         &self,
         owner: OwnerId,
@@ -497,19 +501,19 @@ impl Wakeful {
     }
 }
 
-/// A push takes an index instead.
+/// Returns the refusal of an idempotency key: pushes have an index instead.
 pub(crate) fn no_idempotency() -> Error {
     let message = "requests to the queue take no idempotency key; give a push an index instead";
     Error::new(ErrorCode::InvalidArgument, message)
 }
 
-/// What a lost message to the store means.
+/// Returns the meaning of a lost message to the store.
 pub(crate) fn closed(error: MailboxError) -> Error {
     match error {
         MailboxError::Closed => gone(),
         MailboxError::Timeout => Error::new(
             ErrorCode::DeadlineExceeded,
-            "the store did not answer in time; whether the request was done is unknown",
+            "the store did not answer in time; whether the request took effect is unknown",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! [`Contexts`]: where the actors will run.
+//! [`Contexts`]: the contexts of the actors before they run.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::actor::message::Progressed;
 use crate::actor::{QueueActor, StorageActor, StoreActor};
 use crate::journal;
 
-/// Where the actors will run: their addresses are known before they do.
+/// The contexts of the actors: their addresses are known before they run.
 pub(super) struct Contexts {
     pub(super) store: Context<StoreActor>,
     pub(super) queue: Context<QueueActor>,
@@ -20,7 +20,7 @@ impl Contexts {
         Self { store: Context::new(), queue: Context::new(), storage: Context::new() }
     }
 
-    /// Tells all of them how far the journal is.
+    /// Returns the callback that reports the journal's progress to all actors.
     pub(super) fn report(&self) -> journal::Report {
         let store: Addr<StoreActor> = self.store.address();
         let queue: Addr<QueueActor> = self.queue.address();

@@ -1,4 +1,4 @@
-//! The doors of a [`Wakeful`]: the ports it listens on, and the links it keeps.
+//! The listeners of a [`Wakeful`]: its ports, and the links it keeps.
 
 use std::net::SocketAddr;
 #[cfg(feature = "tls")]
@@ -16,25 +16,27 @@ use crate::rpc::tls::{Door, DoorLimits, TlsConfig, TlsDoor};
 use crate::runtime::require_arbiter;
 
 impl Wakeful {
-    /// Opens the TCP door at `addr`; tells the address it got (of use with port 0). Must be called
-    /// on an arbiter, on which the connections then run.
+    /// Listens at the TCP address `addr`; returns the bound address (useful with port 0). Must be
+    /// called on an arbiter, on which the connections then run.
     ///
     /// # Errors
+    ///
     /// `Unavailable` if the address cannot be bound, or the service has stopped; `InvalidArgument`
-    /// if it is not one, or outside an actix system; `LimitExceeded` if the process may have no more
-    /// files open than `rpc.descriptors_reserved`.
+    /// if it is invalid, or outside an actix system; `LimitExceeded` if the process may open no
+    /// more files than `rpc.descriptors_reserved`.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
         require_arbiter("Wakeful::listen")?;
         self.open_door(bind(addr).await?, Entrance::Plain).await
     }
 
-    /// Opens the TCP door on a socket that listens already, as a service manager passes it; tells its
-    /// address. Otherwise as [`listen`](Self::listen).
+    /// Listens on a socket that already listens, as a service manager passes it; returns its
+    /// address. Otherwise like [`listen`](Self::listen).
     ///
-    /// Bind before [`open`](Self::open), and give the socket here after it, where an address that is
-    /// taken must not leave a data directory behind.
+    /// Bind before [`open`](Self::open), and pass the socket here afterwards, if a taken address
+    /// must not leave a data directory behind.
     ///
     /// # Errors
+    ///
     /// `Unavailable` if the socket cannot be used, or the service has stopped; `InvalidArgument`
     /// outside an actix system.
     pub async fn listen_on(&self, listener: std::net::TcpListener) -> Result<SocketAddr, Error> {
@@ -42,17 +44,18 @@ impl Wakeful {
         self.open_door(take_over(listener)?, Entrance::Plain).await
     }
 
-    /// Opens a TLS port at `addr`, beside those of [`listen`](Self::listen) or as the only one. A
-    /// client whose certificate was verified is known by it from the start
+    /// Opens a TLS port at `addr`, in addition to those of [`listen`](Self::listen) or as the only
+    /// one. A client with a verified certificate has its identity from the start
     /// ([`Session::identity`](crate::Session::identity)).
     ///
-    /// Certificates and key are read anew when the files change, looked at every
-    /// `rpc.tls_check_interval`, and by [`TlsDoor::reload`]; files that cannot
-    /// be used change nothing, and the log says so. Connections go on as they began. Handshakes
-    /// are computed on a thread of the port's own, `rpc.tls_handshakes_max` at once; others wait.
+    /// Certificates and key are reloaded when the files change, checked every
+    /// `rpc.tls_check_interval`, and by [`TlsDoor::reload`]; files that cannot be used change
+    /// nothing, and are reported in the log. Open connections continue unchanged. Handshakes run on
+    /// a thread of the port's own, up to `rpc.tls_handshakes_max` at a time; others wait.
     ///
     /// # Errors
-    /// `InvalidArgument`, naming the file, if one cannot be used; otherwise as
+    ///
+    /// `InvalidArgument`, naming the file, if one cannot be used; otherwise those of
     /// [`listen`](Self::listen).
     #[cfg(feature = "tls")]
     pub async fn listen_tls(
@@ -66,10 +69,11 @@ impl Wakeful {
         Ok(door.handle(addr))
     }
 
-    /// Opens a TLS port on a socket that listens already. Otherwise as
+    /// Opens a TLS port on a socket that already listens. Otherwise like
     /// [`listen_tls`](Self::listen_tls).
     ///
     /// # Errors
+    ///
     /// Those of [`listen_tls`](Self::listen_tls) and of [`listen_on`](Self::listen_on).
     #[cfg(feature = "tls")]
     pub async fn listen_tls_on(
@@ -82,7 +86,7 @@ impl Wakeful {
         self.listen_at_door(listener, &door).await
     }
 
-    /// [`listen_tls_on`](Self::listen_tls_on) whose files are read already.
+    /// Does the same as [`listen_tls_on`](Self::listen_tls_on) with files already read.
     #[cfg(feature = "tls")]
     pub(crate) async fn listen_at_door(
         &self,
@@ -110,11 +114,12 @@ impl Wakeful {
         Ok(addr)
     }
 
-    /// Says what this server is called: a client that means another one
+    /// Sets the name of this server: a client that asks for another one
     /// ([`ClientConfig::server`](crate::ClientConfig::server)) is refused with `NoSuchServer`. Only
-    /// the first name counts; tells whether this was it.
+    /// the first name counts; returns true if this was the first.
     ///
     /// # Errors
+    ///
     /// `InvalidArgument` for a name that is empty, longer than 256 bytes or has control characters.
     pub fn set_name(&self, name: impl Into<String>) -> Result<bool, Error> {
         let name = name.into();
@@ -122,21 +127,22 @@ impl Wakeful {
         Ok(self.inner.name.set(name).is_ok())
     }
 
-    /// What it is called, if anything.
+    /// Returns the name of this server, if set.
     pub fn name(&self) -> Option<&str> {
         self.inner.name.get().map(String::as_str)
     }
 
-    /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener) or a
-    /// relay, for ever: a lost one is made anew after a pause of random length. Whatever comes over
-    /// it is served as if it had connected to a [door](Self::listen) of this service, and
-    /// [`DialHandle::client`] calls the other way. Must be called on an arbiter. Ends with
-    /// [`stop`](Self::stop), or that of the handle; not with the last handle.
+    /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener)
+    /// or a relay: a lost link is re-established after a random pause. Connections over it are
+    /// served like those of a [listener](Self::listen) of this service, and [`DialHandle::client`]
+    /// calls in the other direction. Must be called on an arbiter. Ends with [`stop`](Self::stop),
+    /// or that of the handle; not with the last handle.
     ///
     /// # Errors
-    /// `InvalidArgument` for an address that is not `host:port`, a name that cannot be one, and outside
-    /// an actix system; `Unavailable` if the service has stopped.
-    /// That nobody answers is no error: the [state](DialHandle::state) says so.
+    ///
+    /// `InvalidArgument` for an address that is not `host:port`, an invalid name, and outside an
+    /// actix system; `Unavailable` if the service has stopped. An unreachable address is not an
+    /// error: the [state](DialHandle::state) shows it.
     pub async fn dial(
         &self,
         addr: impl Into<String>,
@@ -150,7 +156,7 @@ impl Wakeful {
         Ok(link::dial(addr, options, self.config(), door))
     }
 
-    /// A door for what comes over links. Must be called on an arbiter.
+    /// Returns the service for connections over links. Must be called on an arbiter.
     pub(crate) async fn link_door(&self) -> Result<LinkDoor, Error> {
         let mut house = self.inner.house.lock().await;
         if house.alive.is_none() {

@@ -1,4 +1,4 @@
-//! A service that cannot go on: how it tells, and how long it then stays.
+//! Failure reporting and the shutdown grace after a failure.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::{Inner, Wakeful, gone};
 use crate::error::Error;
 
 impl Wakeful {
-    /// Waits until the service has failed, and tells why. Either a write or sync of the journal
-    /// failed (`JournalFailed`): reads of what was durable and watches go on until
-    /// [`stop`](Self::stop), every write is refused with this error. Or an actor without which it
-    /// cannot go on has ended by a panic (`Internal`), which in memory is the only reason: stop it,
-    /// and start another.
+    /// Waits until the service has failed, and returns the reason. Either a write or sync of the
+    /// journal failed (`JournalFailed`): reads of durable data and watches continue until
+    /// [`stop`](Self::stop), and every write is refused with this error. Or an essential actor has
+    /// ended by a panic (`Internal`), the only reason in memory: stop the service, and start
+    /// another.
     ///
     /// Cancel: harmless.
     pub async fn failed(&self) -> Error {
@@ -21,7 +21,8 @@ impl Wakeful {
         }
     }
 
-    /// How long requests in flight may take; of those to an actor that is gone none will be answered.
+    /// Returns the grace period of requests in flight; zero if an essential actor is gone, since
+    /// requests to it are never answered.
     pub(super) fn grace(&self) -> Duration {
         let Inner { store, queue, storage, .. } = &*self.inner;
         let whole = store.connected() && queue.connected() && storage.connected();

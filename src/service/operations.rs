@@ -1,4 +1,4 @@
-//! What is asked of a service in its own process.
+//! The operations on a service in its own process.
 
 use tokio::sync::oneshot;
 
@@ -15,13 +15,13 @@ use crate::model::{
 use crate::operations::Operations;
 
 impl Wakeful {
-    /// The limits that requests are refused by, as they are now.
+    /// Returns the limits by which requests are refused, with their present values.
     pub(crate) fn limits(&self) -> Vec<LimitInfo> {
         let rpc = RpcConfig::clone(&self.rpc());
         Config { rpc, ..self.config().clone() }.limits()
     }
 
-    /// What is kept for connections, and how much of the log was dropped.
+    /// Returns the bytes held for connections, and the number of dropped log lines.
     pub(crate) fn gauges(&self) -> Vec<GaugeInfo> {
         let gauge = |name: &str, value| GaugeInfo { name: name.to_owned(), value };
         let dropped = self.inner.lines_dropped.get();
@@ -30,7 +30,7 @@ impl Wakeful {
         [kept].into_iter().chain(dropped).collect()
     }
 
-    /// Has the gauges report what counts the lines of the log that were dropped, once.
+    /// Sets the counter of dropped log lines that the gauges report, once.
     #[cfg(feature = "cli")]
     pub(crate) fn report_lines_dropped(&self, count: fn() -> u64) {
         let _ = self.inner.lines_dropped.set(count);
@@ -75,13 +75,13 @@ impl Operations for Wakeful {
     async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {
         let (answer, answered) = oneshot::channel();
         let outlet = Outlet::Wait(Box::new(move |outcome| {
-            // Whoever waited may have stopped waiting.
+            // The receiver may be gone.
             let _ = answer.send(outcome);
         }));
         let message = WaitFor { service: self.clone(), request, outlet };
         match self.inner.store.send(message).await.map_err(closed)?? {
             LocalWait::Answered(outcome) => Ok(outcome),
-            // Held until the answer: dropping it frees the wait.
+            // Held until the answer: dropping it cancels the wait.
             LocalWait::Parked(_parked) => answered.await.map_err(|_| gone())?,
         }
     }

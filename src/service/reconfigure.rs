@@ -1,4 +1,4 @@
-//! What of a configuration can change while a service runs.
+//! The part of a configuration that can change while a service runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use super::Wakeful;
 use crate::config::{Config, RpcConfig};
 use crate::error::Error;
 
-/// What can change: all that each connection looks up anew, when it is accepted or at the stop. What
-/// is not here is laid down in the rooms of the service when it starts.
+/// The limits that can change: those that each connection reads at its start or at the stop. All
+/// others are fixed when the service starts.
 const LIVE: [&str; 18] = [
     "rpc.connections_max",
     "rpc.connections_per_address_max",
@@ -30,31 +30,30 @@ const LIVE: [&str; 18] = [
     "rpc.shutdown_grace",
 ];
 
-/// What came of [`Wakeful::reconfigure`].
+/// The result of [`Wakeful::reconfigure`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reconfigured {
-    /// What is otherwise from now on.
+    /// Limits with a new value.
     pub changed: Vec<LimitChange>,
-    /// What is otherwise in the new configuration, and takes a new start.
+    /// Limits with a new value that takes effect at the next start.
     pub at_next_start: Vec<LimitChange>,
 }
 
-/// A limit that has another value.
+/// A changed limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitChange {
-    /// As [`Config::set`] knows it.
+    /// Its name, as in [`Config::set`].
     pub name: &'static str,
-    /// What it is, as [`Config::set`] reads it.
+    /// Its old value, in the form that [`Config::set`] reads.
     pub from: String,
-    /// What it is to be.
+    /// Its new value.
     pub to: String,
 }
 
 impl Wakeful {
-    /// Takes over what can change while it runs: the limits of the TCP door (`rpc.*`), for connections
-    /// that are accepted from now on, and for [`stop`](Self::stop). Those that are open keep what
-    /// they have.
+    /// Applies the limits that can change at run time: those of the TCP listener (`rpc.*`), for
+    /// connections accepted from now on, and for [`stop`](Self::stop). Open connections keep theirs.
     ///
     /// ```
     /// # #[actix_rt::main]
@@ -73,8 +72,8 @@ impl Wakeful {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if the configuration contradicts itself, or what would change contradicts what
-    /// cannot. Nothing has changed.
+    /// `InvalidArgument` if the configuration contradicts itself, or a change contradicts a limit
+    /// that cannot change. Nothing was changed.
     pub fn reconfigure(&self, config: &Config) -> Result<Reconfigured, Error> {
         config.check()?;
         let mut current = self.inner.rpc.write();
@@ -84,13 +83,13 @@ impl Wakeful {
         Ok(came)
     }
 
-    /// The limits of a connection that is accepted now.
+    /// Returns the limits for a connection accepted now.
     pub(crate) fn rpc(&self) -> Arc<RpcConfig> {
         Arc::clone(&self.inner.rpc.read())
     }
 }
 
-/// What is in force when `running` is told to be as `config`.
+/// Returns the configuration in force after applying `config` to `running`.
 fn next(running: &Config, config: &Config) -> Result<(Config, Reconfigured), Error> {
     let mut next = running.clone();
     let mut came = Reconfigured::default();
@@ -125,7 +124,7 @@ mod tests {
     #[test]
     fn what_would_not_fit_what_stays_is_refused() {
         let mut config = Config::new();
-        // Fits itself, but not the values that are there to stay.
+        // Consistent in itself, but not with the values that stay.
         config.store.value_bytes_max = 64 * 1024;
         config.queue.payload_bytes_max = 64 * 1024;
         config.rpc.frame_bytes_max = 3 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Services of the application: offered, and called from this process.
+//! Services of the application: registered here, and called from this process.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::methods::{Caller, Interceptor, Registry, Service};
 use crate::model::{Invocation, Payload};
 
 impl Wakeful {
-    /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this process,
-    /// until [`stop`](Self::stop).
+    /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this
+    /// process, until [`stop`](Self::stop).
     ///
     /// # Errors
-    /// `InvalidArgument` if its name or one of its methods' is no name or taken, and, for the first
-    /// service, on a thread of no actix system; `LimitExceeded`
-    /// (`services.services_max`); `Unavailable` if the service has stopped, or there is no thread
-    /// for methods. Nothing was registered.
+    ///
+    /// `InvalidArgument` if its name or the name of a method is invalid or taken, and, for the
+    /// first service, on a thread without an actix system; `LimitExceeded`
+    /// (`services.services_max`); `Unavailable` if the service has stopped, or the thread for
+    /// methods cannot be started. Nothing was registered.
     pub fn register(&self, service: Service) -> Result<(), Error> {
         self.inner.methods.register(service)
     }
 
-    /// Has `interceptor` stand around every call of a method from now on, inside those that came
-    /// before it.
+    /// Wraps every call of a method from now on in `interceptor`, inside earlier ones.
     pub fn intercept(&self, interceptor: impl Interceptor) {
         self.inner.methods.intercept(interceptor);
     }
@@ -38,7 +38,7 @@ impl Wakeful {
         let caller = Caller { session, wakeful: self.clone(), deadline: None, request: None };
         let (answer, answered) = oneshot::channel();
         let _running = self.inner.methods.start(invocation, caller, move |result| {
-            // Whoever called may have gone.
+            // The caller may be gone.
             let _ = answer.send(result);
         })?;
         answered.await.unwrap_or_else(|_| Err(gone()))
