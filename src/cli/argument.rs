@@ -1,4 +1,4 @@
-//! Arguments that several commands share: bytes, durations, and which keys.
+//! Arguments that several commands share: bytes, durations and key ranges.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::{Blob, KeyRange, duration};
 
-/// Bytes as they were typed: on Unix an argument need not be UTF-8.
+/// Parses bytes as typed: on Unix an argument need not be UTF-8.
 pub(crate) fn bytes() -> impl TypedValueParser<Value = Blob> {
     OsStringValueParser::new().map(|text| Blob::from(text.into_encoded_bytes()))
 }
@@ -15,36 +15,36 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text)
 }
 
-/// `HOST:PORT`, whether or not there is such a host.
+/// Checks the form `HOST:PORT` without resolving the host.
 pub(crate) fn address(text: &str) -> Result<String, String> {
     crate::address::check(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }
 
-/// Which keys a command is about.
+/// The keys that a command applies to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selection {
-    /// The key; with --prefix what keys begin with, with --to the first key
+    /// The key; with --prefix, the prefix; with --to, the first key
     #[arg(value_name = "KEY", value_parser = bytes())]
     key: Option<Blob>,
     /// Every key that begins with KEY
     #[arg(long, requires = "key")]
     prefix: bool,
-    /// Every key from KEY up to, and without, TO; '' for no end
+    /// Every key from KEY up to, but not including, TO; '' for no end
     #[arg(long, visible_alias = "range-end", value_name = "TO", value_parser = bytes(),
         requires = "key", conflicts_with = "prefix")]
     to: Option<Blob>,
-    /// Every key there is
+    /// Every key
     #[arg(long, conflicts_with_all = ["key", "prefix", "to"])]
     all: bool,
 }
 
 impl Selection {
-    /// Whether KEY is given and empty.
+    /// Returns true if KEY is given and empty.
     pub(crate) fn has_empty_key(&self) -> bool {
         self.key.as_ref().is_some_and(|key| key.is_empty())
     }
 
-    /// The keys; without KEY, all there are, with or without --all.
+    /// Returns the selected range; without KEY, every key, with or without --all.
     pub(crate) fn range(&self) -> KeyRange {
         match (&self.key, &self.to) {
             (None, _) => KeyRange::all(),

@@ -1,4 +1,4 @@
-//! What the commands that write ask of the server besides the write, and how they tell what it got.
+//! The durability that writing commands ask for, and the report of what the server gave.
 
 use super::output::notice;
 use crate::{CallOptions, CallReply, Durability, Error, Operations, Request};
@@ -6,22 +6,24 @@ use crate::{CallOptions, CallReply, Durability, Error, Operations, Request};
 /// Options of every command that writes.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Asks {
-    /// Answer only when the write is so durable; never less than what the server is run with
+    /// Wait for this durability before answering
+    ///
+    /// It is never less than that of the server
     #[arg(long, value_name = "LEVEL")]
     durability: Option<Level>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Level {
-    /// The disk has it
+    /// On the disk
     Fsync,
-    /// The operating system has it
+    /// In the operating system
     Interval,
 }
 
 impl Asks {
-    /// Does a write. Whoever gets less than was asked for, as the server keeps nothing on disk, is
-    /// told so.
+    /// Sends a write. Prints a notice if the server keeps nothing on disk, so that the write is
+    /// less durable than asked for.
     pub(crate) async fn call(
         self,
         store: &impl Operations,
@@ -35,13 +37,13 @@ impl Asks {
         let options = CallOptions { idempotency: None, durability };
         let reply = store.call_with(request, options).await?;
         if reply.durability < durability && !json {
-            notice("not durable as asked for: the server keeps everything in memory alone");
+            notice("less durable than asked for: the server keeps everything in memory");
         }
         Ok(reply)
     }
 }
 
-/// A reply of another kind than the request's.
+/// Returns the error for a reply that does not belong to the request.
 pub(crate) fn unfit() -> Error {
     Error::new(crate::ErrorCode::Internal, "the reply does not fit the request")
 }

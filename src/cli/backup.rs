@@ -14,24 +14,25 @@ use super::progress::Progress;
 use crate::journal::{self, Contents, RealDisk};
 use crate::{Error, ErrorCode, Operations, SnapshotReply};
 
-/// Save a running server's store in a file
+/// Save the store of a running server in a file
+///
+/// The server writes a snapshot of everything: keys, history, leases, jobs and remembered replies.
+/// The command fetches it and checks every byte. The file is written under a temporary name beside
+/// FILE, readable by its owner only, and renamed when it is complete and on the disk. `wakeful
+/// restore` makes a store from it. --deadline applies to each part, except that the snapshot may
+/// take an hour.
+///
+/// With - as FILE the backup goes to standard output after it was checked in a temporary file (in
+/// TMPDIR), and messages go to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Has the server write a snapshot of everything: keys, history, leases, jobs and remembered replies;
-fetches it and checks every byte of it. The file is written under a temporary name beside FILE,
-readable by its owner alone, and renamed when it is whole and on the disk. `wakeful restore` makes
-a store of it. --deadline is for each part, and at least an hour for the snapshot.
-
-With - as FILE the backup goes to standard output, after it was checked as a temporary file
-(in TMPDIR), and what is said about it to standard error.
-
 Examples:
   wakeful backup monday.wakeful
-  wakeful backup latest.wakeful --force            in the place of the one before
+  wakeful backup latest.wakeful --force    replaces the previous one
   wakeful backup - | zstd > monday.wakeful.zst
   wakeful backup --addr 10.0.0.5:7117 /backups/$(date +%F).wakeful")]
 pub(crate) struct BackupArgs {
-    /// Where to; - for standard output
+    /// The file to write; - for standard output
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace FILE if it exists
@@ -39,13 +40,14 @@ pub(crate) struct BackupArgs {
     force: bool,
 }
 
-/// How long a snapshot may take.
+/// Maximum time for a snapshot.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Tries, as the server may replace the snapshot by a newer one while it is fetched.
+/// Maximum number of attempts: the server may replace the snapshot with a newer one during the
+/// download.
 const TRIES: usize = 5;
 
-/// Bytes that are handed to standard output at once.
+/// Number of bytes per write to standard output.
 const COPY_BYTES: usize = 1024 * 1024;
 
 impl BackupArgs {
@@ -57,8 +59,7 @@ impl BackupArgs {
         let to_stdout = self.file == Path::new("-");
         let mut part = if to_stdout {
             if io::stdout().is_terminal() {
-                let message =
-                    "a backup is not text: send standard output elsewhere, or name a file";
+                let message = "a backup is binary: redirect standard output, or name a file";
                 return Err(Failure::usage(message));
             }
             PartFile::scratch()?
@@ -68,7 +69,7 @@ impl BackupArgs {
         };
         let mut progress = Progress::new(out);
         let snapshot = fetch(store, &mut part, &mut progress).await?;
-        progress.show("checking what was fetched");
+        progress.show("checking the download");
         let contents = check(part.path()).await?;
         progress.clear();
         let report = report(&snapshot, &contents, out.json());
@@ -91,7 +92,7 @@ async fn fetch(
     let mut tries = 0;
     loop {
         tries += 1;
-        progress.show("the server writes a snapshot");
+        progress.show("the server is writing a snapshot");
         let snapshot = store.snapshot().await?;
         part.truncate()?;
         match fetch_parts(store, &snapshot, part, progress).await {
@@ -99,7 +100,7 @@ async fn fetch(
                 if code == ErrorCode::Unavailable.to_string() && tries < TRIES =>
             {
                 progress.clear();
-                notice("another snapshot replaced this one; beginning again");
+                notice("a newer snapshot replaced this one; starting again");
             }
             Err(failure) => return Err(failure),
             Ok(()) => return Ok(snapshot),
@@ -127,7 +128,7 @@ async fn fetch_parts(
     part.sync()
 }
 
-/// Checks the whole file; on another thread, as that may take long.
+/// Checks the whole file on another thread, because the check may take long.
 async fn check(path: PathBuf) -> Result<Contents, Failure> {
     let checked = tokio::task::spawn_blocking(move || {
         journal::check_snapshot(&RealDisk, &path, &mut |_, _| Ok(()))
@@ -150,11 +151,11 @@ async fn copy(path: &Path, out: &mut Output) -> Result<(), Failure> {
     }
 }
 
-/// Returns what is said of a backup, on one line.
+/// Returns a one-line report about a backup.
 fn report(snapshot: &SnapshotReply, contents: &Contents, json: bool) -> String {
     let Contents { store_id, records, bytes } = *contents;
     if !json {
-        return format!("revision {}, {bytes} bytes, whole", snapshot.revision);
+        return format!("revision {}, {bytes} bytes, complete", snapshot.revision);
     }
     let revision = snapshot.revision;
     let store_id = format!("{store_id:016x}");

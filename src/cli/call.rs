@@ -9,21 +9,21 @@ use super::output::Output;
 use crate::model::{Invocation, Payload};
 use crate::{Blob, Methods};
 
-/// Call a method of a service that an application offers
+/// Call a method of an application's service
+///
+/// The argument and the result are JSON. `wakeful services` lists the available methods; --deadline
+/// is the time the method may take. Exits with 3 if the service or the method does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The argument and the result are JSON. `wakeful services` lists what can be called; --deadline is how
-long the method may take. Exits with 3 if there is no such service or method.
-
 Examples:
   wakeful call HelloService.Hello '\"world\"'
   wakeful call Clock.Now                   a method without an argument
   wakeful call Report.Print - < report.json")]
 pub(crate) struct CallArgs {
-    /// The method, as the application registered it
+    /// The method, under its registered name
     #[arg(value_name = "SERVICE.METHOD")]
     method: String,
-    /// The argument as JSON; `-` reads standard input
+    /// The argument as JSON; - reads standard input
     #[arg(value_name = "JSON", value_parser = bytes(), default_value = "null",
         hide_default_value = true)]
     argument: Blob,

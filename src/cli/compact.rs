@@ -4,12 +4,12 @@ use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::{Operations, Reply, Revision};
 
-/// Give up the history before a revision
+/// Discard the history before a revision
+///
+/// REV becomes the oldest revision that can be read or watched from. Present keys are unchanged.
+/// The server also compacts by itself, past store.history_revisions_max and history_bytes_max.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-REV becomes the oldest revision that can be read or watched from. Present keys stay as they are.
-The server also compacts by itself, past store.history_revisions_max and history_bytes_max.
-
 Example:
   wakeful compact 1000")]
 pub(crate) struct CompactArgs {

@@ -5,15 +5,15 @@ use clap_complete::Shell;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 
-/// Print completions for a shell
+/// Print shell completions
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wakeful completions bash > ~/.local/share/bash-completion/completions/wakeful
-  wakeful completions zsh > ~/.zfunc/_wakeful              with ~/.zfunc in $fpath
+  wakeful completions zsh > ~/.zfunc/_wakeful    with ~/.zfunc in $fpath
   wakeful completions fish > ~/.config/fish/completions/wakeful.fish")]
 pub(crate) struct CompletionsArgs {
-    /// Which shell
+    /// The shell
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }

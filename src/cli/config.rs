@@ -7,21 +7,24 @@ use super::serve::ServeArgs;
 use super::settings::{Report, Source};
 use crate::Config;
 
-/// Shown at the end of its help.
-pub(super) const HELP: &str = "\
-Takes the options of `serve`, and does nothing but print them as they would be used. Behind each
-value stands where it is from: flag, environment, file or default, each of which goes before those
-behind it. What is printed is itself a file for --config. What the next start would refuse is printed,
-then refused with exit 2: what contradicts itself, and files that cannot be used (of users, of
-certificates, of tokens). So this also checks a file before a server is told to read it. Whether a
-port is free, and what is in the data directory, shows at the start.
+/// The long description in `wakeful config --help`.
+pub(super) const ABOUT: &str = "\
+Print the effective configuration and the source of each value\n\n\
+Takes the options of `serve`, those of TLS included, and only prints their effective values. The \
+source follows each value: flag, environment, file or default, in order of precedence. The output \
+is itself a valid file for --config.\n\n\
+Settings that the next start would refuse are printed, then refused with exit 2: contradictions, \
+and files that cannot be used (of users, certificates or tokens). So this command also checks a \
+file before a server reads it. It does not check that a port is free, nor the data directory.";
 
+/// The examples in its help.
+pub(super) const EXAMPLES: &str = "\
 Examples:
   wakeful config
   wakeful config --config /etc/wakeful/wakeful.toml
-  wakeful config --json --limit store.keys_max=1000 | jq 'select(.origin != \"default\")'";
+  wakeful config --json --durability fsync | jq 'select(.origin != \"default\")'";
 
-/// Prints what a server would be told.
+/// Prints the effective configuration.
 pub(super) fn run(
     args: &ServeArgs,
     common: &Common,
@@ -29,7 +32,7 @@ pub(super) fn run(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let config = args.config().map_err(Failure::usage)?;
-    // Where it listens unless it is told otherwise.
+    // The listening address defaults to the address of --addr.
     let addr = &*common.addr;
     let addr_is_from = if addr == super::DEFAULT_ADDR {
         Source::Default

@@ -10,29 +10,29 @@ use super::output::Output;
 use crate::{DeleteReply, DeleteRequest, Operations, Reply, Request};
 
 /// Delete keys, all in one revision
+///
+/// Prints the number of deleted keys. Exits with 3 if there were none.
+///
+/// More keys than one revision may change (store.revision_events_max) are deleted in parts, each a
+/// revision of its own, after a confirmation at the terminal or with --yes. Keys set in the
+/// meantime may remain. With --json each part is an object; with --previous the count comes last.
 #[derive(Debug, clap::Args)]
-// To delete everything by leaving something out would be too easy.
+// Omitting an argument must not delete everything.
 #[command(group = ArgGroup::new("which").args(["key", "all"]).required(true))]
 #[command(after_help = "\
-Prints how many keys were deleted. Exits with 3 if there were none.
-
-More keys than one revision may change (store.revision_events_max) are deleted in parts, each a
-revision of its own: asked for at a terminal, or with --yes. Keys that are set meanwhile may stay.
-With --json each part is an object; with --previous the count comes last.
-
 Examples:
   wakeful del greeting
   wakeful del jobs/ --prefix
-  wakeful del a --to c                     from a up to, and without, c
+  wakeful del a --to c                     from a up to, but without, c
   wakeful del --all --yes
-  wakeful del greeting --previous          prints the key and the value it had, too")]
+  wakeful del greeting --previous          also prints key and value")]
 pub(crate) struct DelArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Print the keys as they were before: one a line, a tab between key and value
+    /// Also print each key and its last value, a tab between them
     #[arg(long)]
     previous: bool,
-    /// Delete in parts what is too much for one revision, without asking
+    /// Delete in parts, without asking, if one revision cannot hold it all
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ impl DelArgs {
     ) -> Result<Exit, Failure> {
         if self.selection.has_empty_key() {
             return Err(Failure::usage(
-                "KEY is empty, as a variable without a value is; --all deletes every key",
+                "KEY is empty (an unset variable?); --all deletes every key",
             ));
         }
         let Self { previous, yes, asks, .. } = self;
@@ -76,11 +76,11 @@ impl DelArgs {
             return Ok(Exit::Done);
         }
         out.flush().await?;
-        Err(Failure::not_found(format!("nothing deleted: there is no key `{shown}`")))
+        Err(Failure::not_found(format!("nothing deleted: no key `{shown}`")))
     }
 }
 
-/// Prints the keys as they were before.
+/// Prints the keys with the values they had before.
 pub(super) fn show_previous(reply: &DeleteReply, out: &mut Output) {
     for kv in &reply.previous {
         out.line(format_args!("{}\t{}", kv.key, kv.value));

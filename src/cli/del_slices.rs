@@ -14,7 +14,7 @@ use crate::{
     RangeReply, RangeRequest, Reply, Request,
 };
 
-/// Limits that a delete of fewer keys passes.
+/// Limits that a smaller delete stays within.
 const LIMITS: [&str; 5] = [
     "store.steps_max",
     "store.revision_events_max",
@@ -23,13 +23,13 @@ const LIMITS: [&str; 5] = [
     "store.range_bytes_max",
 ];
 
-/// Whether a delete of `range` was refused as it is too large, and smaller ones may not be.
+/// Returns true if a delete of `range` was refused for its size and a smaller one may succeed.
 pub(super) fn would_help(error: &Error, range: &KeyRange) -> bool {
     let named = matches!(&error.details, Details::Limit { name, .. } if LIMITS.contains(&&**name));
     named && error.code == ErrorCode::LimitExceeded && !matches!(range, KeyRange::Key(_))
 }
 
-/// Keys that are deleted in several revisions.
+/// A range of keys to delete in several revisions.
 pub(super) struct Slices<'a, S> {
     pub(super) range: KeyRange,
     pub(super) previous: bool,
@@ -38,7 +38,7 @@ pub(super) struct Slices<'a, S> {
 }
 
 impl<S: Operations> Slices<'_, S> {
-    /// Asks at the terminal whether to go on; `error` is why it cannot be done at once.
+    /// Asks at the terminal for consent to several revisions; `error` says why one is not enough.
     pub(super) async fn agree(
         &self,
         mut error: Error,
@@ -57,8 +57,8 @@ impl<S: Operations> Slices<'_, S> {
         input::agree(format_args!("{count} keys in `{range}` can be deleted in parts")).await
     }
 
-    /// Deletes what there is, in order of keys, and returns how many keys that was. Keys behind the
-    /// last of those that are there at the start are not followed, or it might never end.
+    /// Deletes the range in order of keys and returns the number of deleted keys. Stops at the last
+    /// key present at the start, since keys added behind it could keep the command running forever.
     pub(super) async fn delete(&self, out: &mut Output) -> Result<u64, Failure> {
         let mut progress = Progress::new(out);
         let mut deleted = 0;
@@ -69,7 +69,7 @@ impl<S: Operations> Slices<'_, S> {
                 let read = range::page(self.store, &page).await;
                 let read = read.map_err(|error| told(deleted, error))?;
                 let Some(slice) = slice(&read, &last) else {
-                    // A scan may have found nothing yet.
+                    // A scan may return no key and still have a next page.
                     page.after = read.next;
                     if page.after.is_none() {
                         break;
@@ -77,7 +77,7 @@ impl<S: Operations> Slices<'_, S> {
                     continue;
                 };
                 let (count, done) = match self.delete_one(slice).await {
-                    // Other keys have come between those of the page, or their values are large.
+                    // Keys were added within the page, or their values are large.
                     Err(error) if would_help(&error, &self.range) && read.kvs.len() > 1 => {
                         page.limit = read.kvs.len() / 2;
                         continue;
@@ -91,7 +91,7 @@ impl<S: Operations> Slices<'_, S> {
                 if !read.more {
                     break;
                 }
-                // The last key of a page bounds its slice, and is the first of the next.
+                // The last key of a page bounds its slice and is the first key of the next.
                 let behind = read.kvs.len().saturating_sub(2);
                 page.after = read.kvs.get(behind).map(|kv| kv.key.clone());
             }
@@ -107,7 +107,7 @@ impl<S: Operations> Slices<'_, S> {
         Ok(deleted)
     }
 
-    /// The pages of keys before `last`.
+    /// Returns the request for a page of keys before `last`.
     fn page_before(&self, last: &Blob) -> RangeRequest {
         let from = match &self.range {
             KeyRange::Key(from) | KeyRange::Prefix(from) | KeyRange::Range { from, .. } => from,
@@ -125,7 +125,7 @@ impl<S: Operations> Slices<'_, S> {
         };
         loop {
             let page = range::page(self.store, &last).await?;
-            // A scan may have found nothing yet.
+            // A scan may return no key and still have a next page.
             match (page.kvs.first(), page.next) {
                 (Some(kv), _) => return Ok(Some(kv.key.clone())),
                 (None, Some(next)) => last.after = Some(next),
@@ -139,10 +139,10 @@ impl<S: Operations> Slices<'_, S> {
         Ok(range::count(self.store, count).await?.count)
     }
 
-    /// Deletes the keys of a slice, and returns how many that was with the reply.
+    /// Deletes the keys of one slice and returns their number with the reply.
     async fn delete_one(&self, range: KeyRange) -> Result<(u64, CallReply), Error> {
         let request = DeleteRequest { range, return_previous: self.previous };
-        // What it got is told once, by the first.
+        // The first slice alone reports the durability it got.
         let done = self.asks.call(self.store, Request::Delete(request), true).await?;
         match &done.reply {
             Reply::Delete(reply) => Ok((reply.deleted, done)),
@@ -155,13 +155,13 @@ fn show(done: &CallReply, out: &mut Output) {
     match &done.reply {
         _ if out.json() => out.written(done),
         Reply::Delete(reply) => show_previous(reply, out),
-        // It was looked at.
+        // The reply was checked above.
         _ => {}
     }
 }
 
-/// The keys of a page that lists those before `last`: all of the last page, else all but one, as an
-/// exclusive bound has to be a key.
+/// Returns the keys of a page that lists keys before `last`: all keys of the last page, otherwise
+/// all but one, because an exclusive bound must be a key.
 fn slice(page: &RangeReply, last: &Blob) -> Option<KeyRange> {
     let first = page.kvs.first()?;
     let bound = if page.more { &page.kvs.last()?.key } else { last };
@@ -171,10 +171,10 @@ fn slice(page: &RangeReply, last: &Blob) -> Option<KeyRange> {
     })
 }
 
-/// The same error, with what was done before.
+/// Adds the number of keys deleted so far to an error.
 fn told(deleted: u64, mut error: Error) -> Error {
     if deleted > 0 {
-        error.message += &format!("; {deleted} keys were deleted before");
+        error.message += &format!("; {deleted} keys were deleted before it");
     }
     error
 }

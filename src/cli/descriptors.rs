@@ -1,14 +1,14 @@
-//! How many files a server may have open.
+//! The number of files a server may have open.
 
 use super::failure::{Exit, Failure};
 use crate::config::RpcConfig;
 
-/// The fewest files that are kept for everything but connections: a server with a data directory,
-/// users and TLS opens about 30.
+/// Minimum number of descriptors reserved for everything but connections: a server with a data
+/// directory, users and TLS opens about 30.
 const RESERVED_MIN: usize = 64;
 
-/// Takes as many as the operating system lets this process have, as each connection is one. What
-/// cannot be had is left: connections are refused when they run out.
+/// Raises the limit of open files as far as the operating system allows, since each connection
+/// needs one. A failure is not fatal: connections are refused when descriptors run out.
 pub(crate) fn take_all() {
     #[cfg(unix)]
     {
@@ -17,12 +17,12 @@ pub(crate) fn take_all() {
         if current != maximum
             && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
         {
-            tracing::warn!(%error, ?current, "the limit of open files cannot be raised");
+            tracing::warn!(%error, ?current, "cannot raise the limit of open files");
         }
     }
 }
 
-/// Lowers `rpc.descriptors_reserved` where it would leave few files for connections, or none.
+/// Lowers `rpc.descriptors_reserved` where it would leave few or no descriptors for connections.
 ///
 /// # Errors
 /// If there are too few even then.
@@ -42,7 +42,7 @@ fn fit_to(most: usize, rpc: &mut RpcConfig) -> Result<(), Failure> {
     if most / 2 < reserved {
         let needed = 2 * reserved;
         let message = format!(
-            "this process may have {most} files open (ulimit -n), and a server needs {needed}; raise \
+            "this process may open {most} files (ulimit -n), and a server needs {needed}; raise \
              that limit (ulimit -n {needed}, or LimitNOFILE= of systemd)"
         );
         return Err(Failure::told(Exit::Failed, "LimitExceeded", message));
@@ -51,7 +51,7 @@ fn fit_to(most: usize, rpc: &mut RpcConfig) -> Result<(), Failure> {
     tracing::warn!(
         open_files_max = most,
         connections,
-        "rpc.descriptors_reserved is lowered from {wanted} to {reserved}, as few files may be open \
+        "rpc.descriptors_reserved lowered from {wanted} to {reserved}: the limit of open files is low \
          (ulimit -n); more connections are refused"
     );
     rpc.descriptors_reserved = reserved;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    /// What is reserved of `most`, when `wanted` is to be.
+    /// Returns the number to reserve of `most` descriptors when `wanted` is configured.
     fn reserved(most: usize, wanted: usize) -> Option<usize> {
         let mut rpc = Config::new().rpc;
         rpc.descriptors_reserved = wanted;

@@ -1,4 +1,4 @@
-//! [`Exit`] and [`Failure`]: how a command ends, and what it says if that is not well.
+//! [`Exit`] and [`Failure`]: how a command ends, and its error message.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::notice;
 use crate::{Details, Error, ErrorCode, Revision};
 
-/// How the process ends. The numbers are a promise to scripts; see [`EXIT_CODES`].
+/// The exit status of the process. The numbers are a promise to scripts; see [`EXIT_CODES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     Unreachable,
     /// The data directory is damaged, or of another format.
     Damaged,
-    /// Another process has the data directory.
+    /// Another process uses the data directory.
     Locked,
     /// The journal could not be written.
     JournalFailed,
@@ -29,22 +29,22 @@ pub(crate) enum Exit {
     NotExecutable,
     /// The command to run for jobs does not exist.
     CommandNotFound,
-    /// By SIGHUP.
+    /// Ended by SIGHUP.
     HungUp,
-    /// By SIGINT.
+    /// Ended by SIGINT.
     Interrupted,
-    /// By SIGQUIT.
+    /// Ended by SIGQUIT.
     Quit,
-    /// As by SIGPIPE: the reader of standard output left.
+    /// Ended as by SIGPIPE: the reader of standard output closed it.
     ReaderGone,
-    /// By SIGTERM.
+    /// Ended by SIGTERM.
     Terminated,
-    /// As the command that was run for a job.
+    /// The exit code of the command that was run for a job.
     Command(u8),
 }
 
 impl Exit {
-    /// The exit code of the process.
+    /// Returns the exit code of the process.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -56,7 +56,7 @@ impl Exit {
             Self::Damaged => 6,
             Self::Locked => 7,
             Self::JournalFailed => 8,
-            // As shells have it; signals are 128 and their number.
+            // The shell's convention; a signal is 128 plus its number.
             Self::NotExecutable => 126,
             Self::CommandNotFound => 127,
             Self::HungUp => 129,
@@ -69,38 +69,40 @@ impl Exit {
     }
 }
 
-/// Shown at the end of `wakeful --help`.
+/// Shown at the end of `wakeful --help`. One line per entry: clap wraps them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  error; the job waited for is a dead letter, or was cancelled
-  2  usage: an argument is wrong
-  3  not found: no such key, lease, watcher, job, topic, schedule, service or method; nothing
-     deleted; `txn` ran its failure list
-  4  timeout
-  5  cannot reach the server
-  6  the data directory is damaged, or of another format
-  7  another process has the data directory
-  8  the journal could not be written or synced
-  126, 127  `job work`: the command cannot be executed; it does not exist
-  130, 143  ended by Ctrl-C or SIGTERM before the answer came (`serve`, `watch`,
-            `lease keep-alive`, `job work` and `job outcomes`, which have no other end, exit
-            with 0); `serve`: by a second one, while it was stopping
-  141  the reader of standard output left before `job work` had an end; what only prints, as
-       `watch`, ends at once then, with 0
-`job work --once` exits as the command of its job did; 129 and 131 are SIGHUP and SIGQUIT there.
+  0    success
+  1    error; the awaited job is a dead letter or was cancelled
+  2    usage: an argument is wrong
+  3    not found: key, lease, watcher, job, topic, schedule, service or method; \
+nothing deleted; `txn` ran its failure list
+  4    timeout
+  5    cannot reach the server
+  6    the data directory is damaged, or of another format
+  7    another process uses the data directory
+  8    the journal could not be written or synced
+  126  `job work`: the command cannot be executed
+  127  `job work`: the command does not exist
+  130  interrupted by Ctrl-C before the answer; SIGTERM: 143
+  141  `job work`: the reader of standard output closed it
+
+Commands that run until they are stopped (`serve`, `watch`, `lease keep-alive`, `job work`, \
+`job outcomes`) exit with 0 after Ctrl-C or SIGTERM; `serve` with 130 or 143 after a second one. \
+Commands that only print, such as `watch`, exit with 0 when their reader closes standard output. \
+`job work --once` exits as the command of its job did; 129 and 131 stand for SIGHUP and SIGQUIT.
 
 Errors go to standard error; with --json as {\"error\":{\"code\":..,\"message\":..}}.";
 
-/// Why a command did not do what was asked.
+/// The reason why a command did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The reader of standard output is gone, so there is nobody left to tell anything.
+    /// The reader of standard output closed it, so no message can be delivered.
     ClosedPipe,
-    /// Something to tell.
+    /// A failure with a message.
     Told {
         exit: Exit,
-        /// An [`ErrorCode`] by name, or one of the command line's own.
+        /// The name of an [`ErrorCode`], or one of the command line's own codes.
         code: String,
         /// What happened and what to do next.
         message: String,
@@ -121,7 +123,7 @@ impl Failure {
         Self::Told { exit, code: code.into(), message: message.into(), details: Details::None }
     }
 
-    /// Reading or writing `what` failed.
+    /// Returns the failure to read or write `what`.
     pub(crate) fn io(what: &str, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::ClosedPipe
@@ -137,15 +139,15 @@ impl Failure {
         }
     }
 
-    /// What happened, without where it goes.
+    /// Returns the message.
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::ClosedPipe => "the reader is gone",
+            Self::ClosedPipe => "the reader closed standard output",
             Self::Told { message, .. } => message,
         }
     }
 
-    /// The same failure, of the file at `path` by the name that the user gave it.
+    /// Names the file at `path` in the message as the user named it.
     pub(crate) fn about(mut self, path: impl AsRef<Path>, name: &str) -> Self {
         if let Self::Told { message, .. } = &mut self {
             *message = message.replace(&path.as_ref().display().to_string(), name);
@@ -153,8 +155,8 @@ impl Failure {
         self
     }
 
-    /// Writes it to standard error, coloured as clap colours its own errors: on a terminal that can,
-    /// unless NO_COLOR says otherwise.
+    /// Writes the failure to standard error, coloured like clap's own errors: on a terminal with
+    /// colours, unless NO_COLOR is set.
     pub(crate) fn tell(&self, json: bool) {
         let Some(line) = self.line(json) else { return };
         let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
@@ -168,7 +170,7 @@ impl Failure {
         }
     }
 
-    /// The line for standard error; `None` if there is nothing to say.
+    /// Returns the line for standard error; `None` if there is no message.
     pub(crate) fn line(&self, json: bool) -> Option<String> {
         let Self::Told { code, message, details, .. } = self else { return None };
         if !json {
@@ -181,7 +183,7 @@ impl Failure {
             Details::Resume { revision } => Some(Members::Resume { resume: revision }),
         };
         let object = Object { error: Told { code, message, details } };
-        // It has no keys but texts, and none that fails.
+        // Infallible: the object has only string keys and no value that fails.
         serde_json::to_string(&object).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! What a command reads: standard input or a file, whole, but never without a bound.
+//! The input of a command: all of standard input or of a file, within a bound.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::{Blob, Details, Error, ErrorCode, Operations};
 
 /// Reads standard input to its end.
 ///
-/// Bound: what fits in one frame of the server. Longer input is refused, never cut.
+/// Bound: one frame of the server. Longer input is refused, never cut.
 pub(crate) async fn read_stdin(store: &impl Operations) -> Result<Blob, Failure> {
     read(store, "standard input".into(), || {
         if io::stdin().is_terminal() {
@@ -36,7 +36,7 @@ async fn read<R: Read>(
 ) -> Result<Blob, Failure> {
     let bytes_max = server_limits::ask(store).await?.rpc.frame_bytes_max;
     let bound = bytes_max as u64 + 1;
-    // On another thread, so that Ctrl-C works while nobody types.
+    // On another thread, so that Ctrl-C works while the user types nothing.
     let bytes = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         open()?.take(bound).read_to_end(&mut bytes)?;
@@ -47,20 +47,20 @@ async fn read<R: Read>(
     .map_err(|error| Failure::io(&what, &error))?;
     if bytes.len() > bytes_max {
         let name = "rpc.frame_bytes_max";
-        let message = format!("{what} has more than the {bytes_max} bytes of a frame ({name})");
+        let message = format!("{what} is longer than a frame, {bytes_max} bytes ({name})");
         let details = Details::Limit { name: name.to_owned(), value: bytes_max as u64 };
         return Err(Error::new(ErrorCode::LimitExceeded, message).with_details(details).into());
     }
     Ok(Blob::from(bytes))
 }
 
-/// Shows what is about to be done, and asks whether to.
+/// Shows the pending action and asks for confirmation.
 ///
-/// Errors: `Refused`, unless `yes` is typed.
+/// Errors: `Refused`, unless the user types `yes`.
 pub(crate) async fn agree(to: impl Display) -> Result<(), Failure> {
     notice(to);
-    // On another thread, so that Ctrl-C works while nobody types.
-    let asked = tokio::task::spawn_blocking(|| confirmed("type yes to do so:")).await;
+    // On another thread, so that Ctrl-C works while the user types nothing.
+    let asked = tokio::task::spawn_blocking(|| confirmed("type yes to continue:")).await;
     let failed = |error| Err(Failure::io("the question", &io::Error::other(error)));
     if asked.unwrap_or_else(failed)? {
         return Ok(());
@@ -68,7 +68,7 @@ pub(crate) async fn agree(to: impl Display) -> Result<(), Failure> {
     Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"))
 }
 
-/// Whether whoever is at the keyboard types `yes`.
+/// Returns true if the user types `yes`.
 pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
     notice(question);
     let mut answer = String::new();

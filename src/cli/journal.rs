@@ -11,7 +11,7 @@ use super::progress::Progress;
 use crate::journal::{self, Dropped, RealDisk, Verified};
 use crate::{Config, Error};
 
-/// Look at the data of a server that is not running
+/// Inspect the data of a server that is not running
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,29 +29,29 @@ enum JournalCommand {
 }
 
 /// Drop the end of a damaged log
+///
+/// A last resort without a backup: the damage that `journal verify` reports, and everything written
+/// after it, is dropped permanently. The command prints how much that is, and asks for
+/// confirmation. Copy the directory first. The dropped revisions will be assigned again: restart
+/// every client that may have seen them. A damaged snapshot cannot be repaired: restore a backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The last way out, when there is no backup: what `journal verify` calls damaged, and everything that
-was written after it, is dropped for good. Says how much that is, and asks. Copy the directory first.
-The revisions that are dropped will be given again: restart every client that may have seen them.
-A damaged snapshot cannot be repaired: restore a backup.
-
 Examples:
   wakeful journal repair --truncate-at 0000000000000007.log:81920
-  wakeful journal repair --truncate-at 0000000000000007.log:81920 --data-dir /var/lib/wakeful --yes")]
+  wakeful journal repair --truncate-at 0000000000000007.log:81920 --yes")]
 struct RepairArgs {
-    /// The file and the byte that `journal verify` names
+    /// The file and offset that `journal verify` reports
     #[arg(long, value_name = "FILE:OFFSET", value_parser = parse_place)]
     truncate_at: Place,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
-    /// Where the data is
+    /// Data directory
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
 }
 
-/// A byte of a file.
+/// A position in a file.
 #[derive(Debug, Clone)]
 struct Place {
     file: String,
@@ -60,7 +60,7 @@ struct Place {
 
 fn parse_place(text: &str) -> Result<Place, String> {
     let parsed = text.rsplit_once(':').and_then(|(file, offset)| {
-        // A path, as it is told, is as good as a name.
+        // A path, as `journal verify` prints it, is accepted as well as a name.
         let file = Path::new(file).file_name()?.to_str()?.to_owned();
         Some(Place { file, offset: offset.parse().ok()? })
     });
@@ -68,16 +68,17 @@ fn parse_place(text: &str) -> Result<Place, String> {
 }
 
 /// Read the whole journal, and check every byte of it
+///
+/// Changes nothing. Exits with 6 at the first damage, and reports its file and offset; with 7 if a
+/// server uses the directory. A torn tail, as a crash leaves it, is not damage: the next start cuts
+/// it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Changes nothing. Exits with 6 at the first damage, which it names by file and offset, and with 7 if a
-server has the directory. A torn tail, as a crash leaves it, is no damage: the next start cuts it.
-
 Examples:
   wakeful journal verify
   wakeful journal verify --data-dir /var/lib/wakeful --json")]
 struct VerifyArgs {
-    /// Where the data is
+    /// Data directory
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
 }
@@ -98,10 +99,10 @@ impl RepairArgs {
             journal::plan_repair(&RealDisk, &data_dir, &file, offset).map_err(Error::from)?;
         let Dropped { last, records, bytes, segments } = repair.dropped();
         notice(format_args!(
-            "drops about {records} records after record {last}: {bytes} bytes, {segments} segments \
-             as a whole"
+            "drops about {records} records after record {last}: {bytes} bytes, {segments} whole \
+             segments"
         ));
-        if !yes && !input::confirmed("type yes to drop it for good:")? {
+        if !yes && !input::confirmed("type yes to drop them permanently:")? {
             return Err(Failure::told(Exit::Failed, "Refused", "nothing was changed"));
         }
         repair.apply(&Config::new().journal).map_err(Error::from)?;
@@ -113,7 +114,7 @@ impl RepairArgs {
                 "dropped_segments": segments,
             }));
         } else {
-            out.line(format_args!("the log ends with record {last} now"));
+            out.line(format_args!("the log now ends with record {last}"));
         }
         out.flush_blocking()?;
         Ok(Exit::Done)
@@ -148,18 +149,20 @@ impl VerifyArgs {
             let end = match (closed, torn_bytes) {
                 (true, _) => "closed".to_owned(),
                 (false, 0) => "not closed, nothing torn".to_owned(),
-                (false, torn) => format!("a torn tail of {torn} bytes, which the next start cuts"),
+                (false, torn) => {
+                    format!("a torn tail of {torn} bytes, which the next start will cut")
+                }
             };
             let unfinished = match unfinished {
                 0 => String::new(),
-                records => format!("; {records} of them were never whole, and are left out"),
+                records => format!("; {records} of them are incomplete, and not counted"),
             };
             let snapshot = match snapshot {
                 0 => String::new(),
                 seq => format!("a snapshot of {seq} records, then "),
             };
             out.line(format_args!(
-                "whole: {snapshot}{bytes} bytes in {commits} commits and {segments} segments up to \
+                "complete: {snapshot}{bytes} bytes in {commits} commits and {segments} segments up to \
                  record {records}{unfinished}; {end}"
             ));
         }

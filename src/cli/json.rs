@@ -1,5 +1,5 @@
-//! What `--json` prints: values of the protocol by the names of its JSON dialect, with the few members that
-//! a line needs besides.
+//! The output of `--json`: values of the protocol under the names of its JSON dialect, with a few
+//! more members per line.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,7 +15,7 @@ pub(crate) struct At<T> {
     pub(crate) item: T,
 }
 
-/// An item of the reply to a write, with how durable the write is; null if it is in memory alone.
+/// An item of the reply to a write, with the durability of the write; null if it is in memory only.
 #[derive(Debug, Serialize)]
 pub(crate) struct Written<T> {
     #[serde(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct Written<T> {
     pub(crate) durability: Option<Durability>,
 }
 
-/// Reads bytes that are written as base64.
+/// Decodes base64.
 pub(crate) fn from_base64(text: &str) -> Result<Blob, String> {
     BASE64_STANDARD.decode(text).map(Blob::from).map_err(|error| error.to_string())
 }

@@ -11,13 +11,13 @@ use super::json::At;
 use super::output::{Output, notice};
 use crate::{Blob, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
 
-/// Make, keep and end leases: keys set with one are deleted when it ends
+/// Grant, renew and end leases: keys set with one are deleted when it ends
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   ID=$(wakeful lease grant 30s)
   wakeful set worker/1 up --lease $ID
-  wakeful lease keep-alive $ID             until Ctrl-C; then the lease ends 30 s later
+  wakeful lease keep-alive $ID             until Ctrl-C; expires 30 s later
   wakeful lease revoke $ID                 ends it now, and deletes its keys")]
 pub(crate) struct LeaseArgs {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ pub(crate) struct LeaseArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make a lease and print its id
+    /// Grant a lease and print its id
     #[command(after_help = "\
 Examples:
   wakeful lease grant 30s
@@ -35,18 +35,18 @@ Examples:
         /// Its time to live, as in 30s, 5m, 1h30m
         #[arg(value_name = "TTL", value_parser = parse_duration)]
         ttl: Duration,
-        /// The id to have; without it, the store picks one
+        /// Its id [default: the store picks one]
         #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
         id: LeaseId,
         #[command(flatten)]
         asks: Asks,
     },
-    /// Start a lease's time again, and again, until Ctrl-C
+    /// Renew a lease repeatedly, until Ctrl-C
+    ///
+    /// Renews it after each third of its time to live, and prints `lease ID ttl TTL` each time.
+    /// While the server is unreachable it tries again until the lease would have expired. Exits
+    /// with 3 if the lease does not exist (it may have expired).
     #[command(after_help = "\
-Renews when a third of the time is over, and prints `lease ID ttl TTL` each time. While the server
-cannot be reached it tries again until the time to live is over. Exits with 3 if there is no such
-lease (it may have expired).
-
 Examples:
   wakeful lease keep-alive 42
   wakeful lease keep-alive 42 --once")]
@@ -54,14 +54,14 @@ Examples:
         /// The lease
         #[arg(value_name = "ID")]
         id: LeaseId,
-        /// Once, and no more
+        /// Renew once only
         #[arg(long)]
         once: bool,
     },
     /// End a lease now and delete its keys, in one revision
+    ///
+    /// Prints the number of deleted keys.
     #[command(after_help = "\
-Prints how many keys were deleted.
-
 Example:
   wakeful lease revoke 42")]
     Revoke {
@@ -71,10 +71,11 @@ Example:
         #[command(flatten)]
         asks: Asks,
     },
-    /// Print what time a lease has left
+    /// Print the remaining time of a lease
+    ///
+    /// Prints `remaining TIME of TTL`; with --keys also its keys, one per line. --json always
+    /// includes the keys.
     #[command(after_help = "\
-Prints `remaining TIME of TTL`; with --keys its keys behind it, one a line. With --json, always all keys.
-
 Examples:
   wakeful lease ttl 42
   wakeful lease ttl 42 --keys")]
@@ -82,11 +83,11 @@ Examples:
         /// The lease
         #[arg(value_name = "ID")]
         id: LeaseId,
-        /// Print the keys that end with it, too
+        /// Also print the keys that end with it
         #[arg(long)]
         keys: bool,
     },
-    /// Print the ids of all leases, one a line
+    /// Print the ids of all leases, one per line
     #[command(after_help = "\
 Example:
   wakeful lease list")]
@@ -94,7 +95,7 @@ Example:
 }
 
 impl LeaseArgs {
-    /// Whether Ctrl-C is the usual end, not an interruption.
+    /// Returns true if Ctrl-C is the usual end, not an interruption.
     pub(crate) fn endless(&self) -> bool {
         matches!(self.action, Action::KeepAlive { once: false, .. })
     }
@@ -165,7 +166,7 @@ async fn keep_alive(id: LeaseId, store: &impl Operations, out: &mut Output) -> R
                     renewed_at = Instant::now();
                     break;
                 }
-                // Until its time is over the lease may still be there; after that it is not.
+                // Until its time is over, the lease may still exist.
                 Err(error) if error.retryable() && renewed_at.elapsed() < reply.ttl => {
                     if !out.json() {
                         notice(format_args!("{error}; trying again"));
@@ -210,7 +211,7 @@ async fn ttl(
     Ok(())
 }
 
-/// Reads the keys of a lease behind those of the first page.
+/// Reads the keys of a lease after those of the first page.
 async fn read_keys(
     keys: &mut Vec<Blob>,
     id: LeaseId,

@@ -1,4 +1,4 @@
-//! With what a command logs in: with what its line says, else with what the environment says.
+//! The credentials of a command: from its arguments, else from the environment.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,38 @@ use super::failure::Failure;
 use super::secret;
 use crate::auth::Credentials;
 
-/// Options of every command: with what it logs in, where the server has users.
+/// Options of every command that talks to a server: the credentials of its login.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Login")]
 pub(super) struct LoginArgs {
-    /// Log in as this user; its password is the first line of --password-file, or in
-    /// WAKEFUL_PASSWORD, or is asked for
+    /// Log in as this user; its password is the first line of --password-file or in
+    /// WAKEFUL_PASSWORD; otherwise the command asks for it
     #[arg(
         long = "user",
         id = "login_user",
         global = true,
+        hide_short_help = true,
         value_name = "NAME",
         env = "WAKEFUL_USER"
     )]
     user: Option<String>,
-    /// Where the password of --user is; - for standard input
-    #[arg(long, global = true, value_name = "FILE", env = "WAKEFUL_PASSWORD_FILE")]
+    /// The file with the password of --user; - for standard input
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "FILE",
+        env = "WAKEFUL_PASSWORD_FILE"
+    )]
     password_file: Option<PathBuf>,
-    /// Log in with the token in the first line of this file; - for standard input. A token itself can
-    /// be in WAKEFUL_TOKEN
+    /// Log in with the token in the first line of this file; - for standard input. WAKEFUL_TOKEN
+    /// can hold a token itself
     #[arg(
         long = "token",
         visible_alias = "token-file",
         id = "login_token",
         global = true,
+        hide_short_help = true,
         value_name = "FILE",
         env = "WAKEFUL_TOKEN_FILE"
     )]
@@ -42,7 +50,7 @@ pub(super) struct LoginArgs {
     typed: Typed,
 }
 
-/// Which of them are on the command line.
+/// The options given on the command line.
 #[derive(Debug, Clone, Copy, Default)]
 struct Typed {
     user: bool,
@@ -51,7 +59,7 @@ struct Typed {
 }
 
 impl LoginArgs {
-    /// Takes note of what `matches` say is on the command line.
+    /// Records which options `matches` has from the command line.
     pub(super) fn note(&mut self, matches: &ArgMatches) {
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         self.typed = Typed {
@@ -61,11 +69,13 @@ impl LoginArgs {
         };
     }
 
-    /// What they, and the environment, come to; `None` for no login.
+    /// Returns the credentials that the options and the environment amount to; `None` for no login.
     pub(super) fn credentials(&self) -> Result<Option<Credentials>, Failure> {
         let password_typed = self.typed.user || self.typed.password_file;
         if self.typed.token && password_typed {
-            return Err(Failure::usage("--token, or --user with its password? Not both"));
+            return Err(Failure::usage(
+                "give either --token, or --user with its password, not both",
+            ));
         }
         if !password_typed && let Some(path) = &self.token {
             return Self::token(path).map(Some);
@@ -86,8 +96,8 @@ impl LoginArgs {
     fn token(path: &Path) -> Result<Credentials, Failure> {
         if path.to_string_lossy().starts_with("wakeful_") && !path.exists() {
             return Err(Failure::usage(
-                "--token takes a file with the token in it, as everybody can see arguments; \
-                 take this token back, for it has been seen",
+                "--token takes a file that holds the token, because arguments are public; \
+                 revoke this token, for it has been exposed",
             ));
         }
         secret::read_file(path).map(Credentials::token)
@@ -104,12 +114,12 @@ impl LoginArgs {
             return secret::prompt(&format!("Password of {user}: "));
         }
         Err(Failure::usage(format!(
-            "no password for {user}: give --password-file FILE or WAKEFUL_PASSWORD; it is asked for \
-             only at a terminal"
+            "no password for {user}: give --password-file FILE or WAKEFUL_PASSWORD; the prompt needs \
+             a terminal"
         )))
     }
 }
 
 fn whose() -> Failure {
-    Failure::usage("--password-file: whose password? say so with --user")
+    Failure::usage("--password-file needs --user")
 }

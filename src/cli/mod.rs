@@ -16,6 +16,7 @@ mod del_slices;
 mod descriptors;
 mod failure;
 mod get;
+mod help;
 mod input;
 mod job;
 mod journal;
@@ -67,28 +68,21 @@ use output::{Output, notice};
 use settings::Report;
 use signal::{Ends, Signals};
 
-/// Where a server is, unless somebody says otherwise.
+/// Default address of a server.
 const DEFAULT_ADDR: &str = "127.0.0.1:7117";
+
+/// The examples in the help of `wakeful`.
+const EXAMPLES: &str = "\
+Examples:
+  wakeful serve                            in one shell
+  wakeful watch greeting                   in another
+  wakeful set greeting hello               in a third";
 
 /// A key-value store whose changes can be awaited
 #[derive(Debug, Parser)]
 #[command(name = "wakeful", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "\
-Examples:
-  wakeful serve                            in one shell
-  wakeful watch greeting                   in another
-  wakeful set greeting hello               in a third
-
-`wakeful COMMAND --help` has examples of each command.")]
-#[command(after_long_help = format!("\
-Examples:
-  wakeful serve                            in one shell
-  wakeful watch greeting                   in another
-  wakeful set greeting hello               in a third
-
-`wakeful COMMAND --help` has examples of each command.
-
-{EXIT_CODES}"))]
+#[command(after_help = format!("{EXAMPLES}\n\n`wakeful COMMAND -h` has examples of each command."))]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -96,25 +90,28 @@ struct Cli {
     command: Command,
 }
 
-/// Options of every command.
+/// Options of every command. Those of a client are in the long help only; [`help`] hides them where
+/// they have no use.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Common options")]
 struct Common {
-    /// The server
+    /// The server's address
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "HOST:PORT",
         env = "WAKEFUL_ADDR",
         value_parser = clap::builder::NonEmptyStringValueParser::new(),
         default_value = DEFAULT_ADDR
     )]
     addr: String,
-    /// The name of the server that is meant: behind a relay, which of those there; elsewhere whoever
-    /// answers under another name refuses
+    /// The name of the server to reach: behind a relay, the one to select; elsewhere, a server
+    /// under another name refuses
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         value_name = "NAME",
         env = "WAKEFUL_SERVER",
         default_value = "",
@@ -124,8 +121,8 @@ struct Common {
     /// Print JSON, one object per line; errors too
     #[arg(long, global = true)]
     json: bool,
-    /// How long a call may take, connecting included; waits and watches take their own time
-    #[arg(long, global = true, value_name = "DURATION", default_value = "10s",
+    /// Maximum time for a call, connecting included; waits and watches have their own
+    #[arg(long, global = true, hide_short_help = true, value_name = "DURATION", default_value = "10s",
         value_parser = parse_duration)]
     deadline: Duration,
     #[command(flatten)]
@@ -137,10 +134,11 @@ struct Common {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    #[command(about = "Run a server", after_help = serve::HELP)]
+    #[command(about = "Run a server", long_about = serve::ABOUT, after_help = serve::EXAMPLES)]
     Serve(serve::ServeArgs),
     Relay(relay::RelayArgs),
-    #[command(about = "Print what a server would be told, and where each value is from", after_help = config::HELP)]
+    #[command(about = "Print the effective configuration and the source of each value",
+        long_about = config::ABOUT, after_help = config::EXAMPLES)]
     Config(serve::ServeArgs),
     #[command(alias = "put")]
     Set(set::SetArgs),
@@ -171,7 +169,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs the command line with `arguments`, the program's name first, and says how to exit.
+/// Runs the command line with `arguments`, the program's name first, and returns the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let given: Vec<OsString> = arguments.into_iter().collect();
     if given.first().is_some_and(|name| name == job::GUARD_NAME) {
@@ -197,23 +195,23 @@ fn run_to_end(given: Vec<OsString>) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// A command line as it was understood.
+/// A parsed command line.
 struct Read {
     cli: Cli,
-    /// What a server is told, and where each value is from, if the command is about one.
+    /// The server's settings with their sources, if the command is about a server.
     report: Option<Report>,
 }
 
-/// Why a command line was not understood.
+/// The reason why a command line was not accepted.
 enum Refusal {
-    /// Also that help was asked for.
+    /// Also a request for help.
     Clap(clap::Error),
     Told(Failure),
 }
 
-/// Everything there is to type.
+/// Returns the whole command line definition.
 fn command() -> clap::Command {
-    settings::with_environment(Cli::command())
+    help::hide_unused(settings::with_environment(Cli::command()))
 }
 
 fn read(given: &[OsString]) -> Result<Read, Refusal> {
@@ -223,7 +221,9 @@ fn read(given: &[OsString]) -> Result<Read, Refusal> {
     let matches = matches.map_err(|error| match &resolved.file {
         Some(file) if error.use_stderr() => {
             let (said, file) = (settings::said(&error), file.display());
-            Refusal::Told(Failure::usage(format!("with what {file} says: {said}; see --help")))
+            Refusal::Told(Failure::usage(format!(
+                "with the settings of {file}: {said}; see --help"
+            )))
         }
         _ => Refusal::Clap(error),
     })?;
@@ -239,21 +239,21 @@ fn read(given: &[OsString]) -> Result<Read, Refusal> {
     Ok(Read { cli, report })
 }
 
-/// Reads the command line of a server again, with its file as that is now.
+/// Parses the command line of a server again, with the present content of its file.
 fn read_serve(given: &[OsString]) -> Result<(serve::ServeArgs, Report), String> {
     match read(given).map(|Read { cli, report }| (cli.command, cli.common, report)) {
         Ok((Command::Serve(args), common, report)) => match args.check(&common) {
             Ok(()) => Ok((args, report.unwrap_or_default())),
             Err(failure) => Err(failure.message().to_owned()),
         },
-        Ok(_) => Err("this is no server's command line".to_owned()),
+        Ok(_) => Err("this is not the command line of a server".to_owned()),
         Err(Refusal::Clap(error)) => Err(settings::said(&error)),
         Err(Refusal::Told(failure)) => Err(failure.message().to_owned()),
     }
 }
 
 impl Refusal {
-    /// Says what is wrong with the arguments; or what was asked for by --help and --version.
+    /// Prints what is wrong with the arguments; or the text that --help or --version asked for.
     fn tell(self, json: bool) -> ExitCode {
         let (failure, exit) = match self {
             Self::Clap(error) if error.use_stderr() && json => {
@@ -261,7 +261,7 @@ impl Refusal {
                 (Failure::usage(format!("{said}; see --help")), error.exit_code())
             }
             Self::Clap(error) => {
-                // A closed pipe: there is nobody to tell.
+                // The pipe is closed: nobody reads the message.
                 let _ = error.print();
                 return exit_code(error.exit_code());
             }
@@ -280,7 +280,7 @@ fn exit_code(exit: i32) -> ExitCode {
 }
 
 impl Cli {
-    /// `given` is what it was read from.
+    /// Runs the command; `given` is the command line it was parsed from.
     fn run(self, given: Vec<OsString>, report: Option<Report>) -> Result<Exit, Failure> {
         let mut out = Output::stdout(self.common.json);
         let out = &mut out;
@@ -324,7 +324,7 @@ impl Cli {
                         never = losses => Ok(never),
                     };
                     if on_signal == OnSignal::Own {
-                        // What it still holds need not wait for its return.
+                        // The return of its jobs need not wait for the grace period.
                         client.close().await;
                     }
                     let exit = exit?;
@@ -359,14 +359,14 @@ impl Common {
         .map_err(|mut error| {
             if error.code == ErrorCode::Unreachable {
                 error.message +=
-                    "; start one with `wakeful serve`, or say where it is with --addr or WAKEFUL_ADDR";
+                    "; start one with `wakeful serve`, or give its address with --addr or WAKEFUL_ADDR";
             }
             error
         })
     }
 }
 
-/// Prints when the connection is lost, and when there is one again.
+/// Prints a notice when the connection is lost, and when it is back.
 async fn report_losses(client: &Client, reports: bool) -> Exit {
     if !reports {
         return std::future::pending().await;
@@ -379,18 +379,18 @@ async fn report_losses(client: &Client, reports: bool) -> Exit {
     }
 }
 
-/// What Ctrl-C and SIGTERM are to a command.
+/// The meaning of Ctrl-C and SIGTERM for a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnSignal {
-    /// It did not get to its end.
+    /// The command was interrupted.
     Interruption,
-    /// Its usual end, and so well.
+    /// The usual end of the command, and a success.
     End,
-    /// The command sees to them itself.
+    /// The command handles signals itself.
     Own,
 }
 
-/// Waits for a signal that comes before a command sees to signals itself.
+/// Waits for a signal that arrives before a command handles signals itself.
 async fn signal_before(on_signal: OnSignal) -> Result<Exit, Failure> {
     if on_signal != OnSignal::Own {
         return std::future::pending().await;
@@ -425,13 +425,13 @@ fn in_runtime(
             exit = signal => Ok(exit),
         }
     });
-    // Not waiting for a thread that still reads standard input or writes to a stalled pipe.
+    // Does not wait for a thread that still reads standard input or writes to a stalled pipe.
     runtime.shutdown_background();
     result
 }
 
 impl Command {
-    /// As it is typed, and as operators see it in the list of watchers.
+    /// Returns the name as typed, which operators see in the list of watchers.
     fn name(&self) -> &'static str {
         match self {
             Self::Serve(_) => "serve",
@@ -463,7 +463,7 @@ impl Command {
         }
     }
 
-    /// How long its calls may take, when `asked` is for most.
+    /// Returns the deadline of its calls, when `asked` is that of most commands.
     fn deadline(&self, asked: Duration) -> Duration {
         match self {
             Self::Backup(_) => asked.max(backup::PATIENCE),
@@ -472,7 +472,7 @@ impl Command {
         }
     }
 
-    /// Whether it awaits something for so long that a lost connection is worth a word.
+    /// Returns true if the command waits so long that it reports a lost connection.
     fn reports_losses(&self) -> bool {
         match self {
             Self::Watch(_) | Self::Wait(_) => true,
@@ -481,7 +481,7 @@ impl Command {
         }
     }
 
-    /// What a signal is to it.
+    /// Returns the meaning of a signal for this command.
     fn on_signal(&self) -> OnSignal {
         match self {
             Self::Watch(_) => OnSignal::End,
@@ -519,7 +519,7 @@ impl Command {
             | Self::Journal(_)
             | Self::Torture(_)
             | Self::Bench(_) => {
-                Err(Failure::told(Exit::Failed, "Internal", "this command has no server to ask"))
+                Err(Failure::told(Exit::Failed, "Internal", "this command talks to no server"))
             }
         }
     }

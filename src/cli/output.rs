@@ -1,4 +1,4 @@
-//! [`Output`]: what a command prints, in one of its two forms.
+//! [`Output`]: the output of a command, as text or JSON.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -14,7 +14,7 @@ use super::stderr;
 use crate::rpc::json::{append_object, append_outcome, append_reply};
 use crate::{CallReply, Reply, WaitOutcome};
 
-/// Standard output. Lines gather until [`flush`](Self::flush), which a command calls wherever a
+/// Standard output. Lines collect until [`flush`](Self::flush), which a command calls wherever a
 /// reader should see them.
 pub(crate) struct Output {
     json: bool,
@@ -33,18 +33,18 @@ impl Output {
         Self { json, buffer: Vec::new(), writes: false }
     }
 
-    /// Everything printed so far.
+    /// Returns everything printed so far.
     #[cfg(test)]
     pub(crate) fn printed(&self) -> String {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }
 
-    /// Whether to print objects instead of text.
+    /// Returns true if objects are printed instead of text.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// How many columns the terminal has, if standard output is one.
+    /// Returns the terminal's number of columns, if standard output is a terminal.
     pub(crate) fn width(&self) -> Option<usize> {
         let terminal = self.writes && io::stdout().is_terminal();
         let size = terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok())?;
@@ -56,20 +56,20 @@ impl Output {
         let _ = writeln!(self.buffer, "{line}");
     }
 
-    /// Prints a value as a JSON object on a line, with bytes as the dialect of the protocol has them.
+    /// Prints a value as a JSON object on one line, with bytes as in the protocol's dialect.
     pub(crate) fn object(&mut self, object: &impl Serialize) {
-        // Everything that is printed is JSON, and writing to a vector cannot fail.
+        // Every printed value is valid JSON, and writing to a vector cannot fail.
         let _ = append_object(&mut self.buffer, object, 0);
         self.buffer.push(b'\n');
     }
 
-    /// Prints a reply as the dialect of the protocol has it.
+    /// Prints a reply as in the protocol's dialect.
     pub(crate) fn reply(&mut self, reply: &Reply) {
         let _ = append_reply(&mut self.buffer, reply, None);
         self.buffer.push(b'\n');
     }
 
-    /// Prints a reply, and `numbers` behind its fields.
+    /// Prints a reply with additional `numbers` after its fields.
     pub(crate) fn reply_and(&mut self, reply: &Reply, numbers: &[(&str, u64)]) {
         let _ = append_reply(&mut self.buffer, reply, None);
         if !numbers.is_empty() && self.buffer.pop_if(|last| *last == b'}').is_some() {
@@ -81,27 +81,27 @@ impl Output {
         self.buffer.push(b'\n');
     }
 
-    /// Prints the reply to a write, and how durable that is.
+    /// Prints the reply to a write and its durability.
     pub(crate) fn written(&mut self, done: &CallReply) {
         let _ = append_reply(&mut self.buffer, &done.reply, Some(done.durability));
         self.buffer.push(b'\n');
     }
 
-    /// Prints what a wait came to as the dialect of the protocol has it.
+    /// Prints the outcome of a wait as in the protocol's dialect.
     pub(crate) fn waited(&mut self, outcome: &WaitOutcome) {
         let _ = append_outcome(&mut self.buffer, outcome);
         self.buffer.push(b'\n');
     }
 
-    /// Bytes as they are.
+    /// Appends bytes unchanged.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Hands everything to standard output.
+    /// Writes everything to standard output.
     ///
-    /// A reader that stops reading blocks the write, so it happens on another thread: the
-    /// connection goes on answering pings meanwhile, and Ctrl-C works.
+    /// A reader that stops reading blocks the write, so it happens on another thread: meanwhile the
+    /// connection continues to answer pings, and Ctrl-C works.
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
         if !self.writes || self.buffer.is_empty() {
             return Ok(());
@@ -114,22 +114,22 @@ impl Output {
         }
     }
 
-    /// [`flush`](Self::flush) for where no runtime runs.
+    /// Does the same as [`flush`](Self::flush) without a runtime.
     pub(crate) fn flush_blocking(&mut self) -> Result<(), Failure> {
         write(&std::mem::take(&mut self.buffer))
     }
 
-    /// Hands everything to standard output without waiting for it: a server goes on if nobody reads
-    /// its first lines, or if they cannot be written.
+    /// Writes everything to standard output without waiting: a server continues if nobody reads its
+    /// first lines, or if they cannot be written.
     pub(crate) fn announce(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         let told = |error: &dyn Display| {
-            tracing::warn!(%error, "standard output cannot be written; going on without");
+            tracing::warn!(%error, "cannot write to standard output; continuing without it");
         };
-        // Not a thread of the runtime, whose end would wait for it.
+        // A thread outside the runtime, because the runtime's end would wait for it.
         let thread = std::thread::Builder::new().name("stdout".to_owned());
         let spawned = thread.spawn(move || match write_all(io::stdout(), &buffer) {
-            // Whoever started it need not read on.
+            // A reader may stop reading after the first lines.
             Err(cut) if cut.error.kind() != io::ErrorKind::BrokenPipe => told(&cut.error),
             _ => {}
         });
@@ -143,16 +143,16 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
     write_all(io::stdout(), bytes).map_err(|cut| Failure::io("standard output", &cut.error))
 }
 
-/// A write that failed.
+/// A failed write.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    /// Number of bytes that were written before.
+    /// Number of bytes written before the failure.
     pub(crate) written: usize,
     pub(crate) error: io::Error,
 }
 
-/// Writes all bytes. Blocks also where the descriptor does not: another process that shares it may
-/// have said so.
+/// Writes all bytes. Blocks even on a non-blocking descriptor, because another process that shares
+/// it may have made it so.
 pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), Cut> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
@@ -174,16 +174,16 @@ pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), Cut> {
     Ok(())
 }
 
-/// Returns when the reader of standard output is gone; never if it has none that could leave, as a
-/// file. It may be gone before this is first polled.
+/// Returns when the reader of standard output has closed it; never for a file or another output
+/// without a reader. The reader may be gone before this is first polled.
 pub(crate) async fn reader_gone() {
     let (gone, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-        // Nothing is asked for: errors and a hang-up are always told.
+        // No events are requested: errors and hang-ups are always reported.
         let stdout = io::stdout();
         let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
         while let Ok(0) | Err(Errno::INTR) = poll(&mut asked, None) {}
-        // Whoever asked may be over.
+        // The receiver may be gone.
         let _ = gone.send(());
     });
     match thread {
@@ -192,7 +192,7 @@ pub(crate) async fn reader_gone() {
     }
 }
 
-/// A line for people on standard error. If that is closed there is nobody to tell.
+/// Writes a line for people to standard error. If that is closed, nobody reads the line.
 pub(crate) fn notice(line: impl Display) {
     stderr::write(format!("{line}\n").as_bytes());
 }

@@ -1,4 +1,4 @@
-//! [`PartFile`]: a file that gets its name when it is whole.
+//! [`PartFile`]: a file that gets its name when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,15 +8,15 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::failure::Failure;
 
-/// A file under a temporary name, which only its owner may read. Dropped before it is
-/// [kept](Self::keep), it is removed.
+/// A file under a temporary name, which only its owner may read. It is removed if dropped before it
+/// is [kept](Self::keep).
 #[derive(Debug)]
 pub(crate) struct PartFile {
     file: NamedTempFile,
 }
 
 impl PartFile {
-    /// Makes one beside `target`, where it can be renamed.
+    /// Creates a file beside `target`, from where it can be renamed.
     pub(crate) fn beside(target: &Path) -> Result<Self, Failure> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let made = Builder::new()
@@ -27,12 +27,12 @@ impl PartFile {
         Ok(Self { file })
     }
 
-    /// Makes one among the temporary files of the system, for what is never kept.
+    /// Creates a file among the system's temporary files, for content that is never kept.
     pub(crate) fn scratch() -> Result<Self, Failure> {
         let made = Builder::new().prefix("wakeful.").suffix(".part").tempfile();
         let file = made.map_err(|error| {
             let directory = std::env::temp_dir();
-            Failure::io(&format!("{} (TMPDIR names another)", directory.display()), &error)
+            Failure::io(&format!("{} (set TMPDIR to use another)", directory.display()), &error)
         })?;
         Ok(Self { file })
     }
@@ -41,7 +41,7 @@ impl PartFile {
         self.file.path().to_owned()
     }
 
-    /// Makes it empty again.
+    /// Empties the file.
     pub(crate) fn truncate(&mut self) -> Result<(), Failure> {
         use std::io::Seek;
         let file = self.file.as_file_mut();
@@ -54,12 +54,12 @@ impl PartFile {
         written.map_err(|error| self.failure(&error))
     }
 
-    /// Waits until the disk has what was appended.
+    /// Waits until the appended bytes are on the disk.
     pub(crate) fn sync(&self) -> Result<(), Failure> {
         self.file.as_file().sync_all().map_err(|error| self.failure(&error))
     }
 
-    /// Gives it the name `target`, durably. Only with `replace` in the place of a file that is there.
+    /// Renames the file to `target`, durably. Replaces an existing file only with `replace`.
     pub(crate) fn keep(self, target: &Path, replace: bool) -> Result<(), Failure> {
         let failed = |error: &io::Error| Failure::io(&target.display().to_string(), error);
         if replace {
@@ -79,10 +79,11 @@ impl PartFile {
     }
 }
 
-/// Checks that `target` can be made, or with `replace` be replaced.
+/// Checks that `target` can be created, or replaced with `replace`.
 ///
 /// # Errors
-/// There is a file, or what is there is no file.
+///
+/// If `target` exists, or is not a regular file.
 pub(crate) fn check(target: &Path, replace: bool) -> Result<(), Failure> {
     match fs::metadata(target) {
         Ok(there) if !there.is_file() => {
@@ -92,7 +93,7 @@ pub(crate) fn check(target: &Path, replace: bool) -> Result<(), Failure> {
             )))
         }
         Ok(_) if !replace => Err(exists(target)),
-        // What cannot be looked at cannot be made either, and that says why.
+        // A path that cannot be examined cannot be created either; the creation reports why.
         _ => Ok(()),
     }
 }

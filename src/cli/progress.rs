@@ -1,4 +1,4 @@
-//! [`Progress`]: how far a long command is, on one line of the terminal.
+//! [`Progress`]: the progress of a long command, on one line of the terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use super::output::Output;
 use super::stderr;
 
-/// Shortest time between two versions of the line.
+/// Minimum time between two versions of the line.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Returns to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// Rewrites one line of standard error, and removes it when dropped. Writes nothing where standard
-/// error is not a terminal, or `--json` was given: files and programs have no use for it.
+/// Rewrites one line of standard error, and removes it when dropped. Writes nothing if standard
+/// error is not a terminal or `--json` was given: files and programs have no use for it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     on: bool,
@@ -26,7 +26,7 @@ impl Progress {
         Self { on: !out.json() && io::stderr().is_terminal(), shown: None }
     }
 
-    /// Shows `line`, unless the one before it is too young.
+    /// Shows `line`, unless the previous one is too recent.
     pub(crate) fn show(&mut self, line: impl Display) {
         if self.on && self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL) {
             self.shown = Some(Instant::now());
@@ -40,7 +40,7 @@ impl Progress {
         self.show(format_args!("{} of {} ({percent}%)", bytes(done), bytes(total)));
     }
 
-    /// Removes the line, so that something else can be written in its place.
+    /// Removes the line, so that other text can take its place.
     pub(crate) fn clear(&mut self) {
         if self.shown.take().is_some() {
             write(CLEAR);
@@ -58,7 +58,7 @@ fn write(text: impl Display) {
     stderr::write(text.to_string().as_bytes());
 }
 
-/// Returns a number of bytes as people read it, as in `1.5 KiB`.
+/// Formats a number of bytes for people, as in `1.5 KiB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut units) = (count as f64, UNITS.iter());

@@ -8,34 +8,35 @@ use crate::rpc::proto::Shown;
 use crate::{Error, ErrorCode, Operations, RangeOrder, RangeReply, RangeRequest, Reply, Revision};
 
 /// Print keys and their values, in order of keys
+///
+/// Prints one key per line, a tab, and its value, with control characters escaped; with --json
+/// bytes are exact. Long lists are read in pages, all of one revision. Without KEY it prints all
+/// keys.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one key a line, a tab, and its value, with control characters escaped; with --json bytes
-are exact. Long lists are read in pages, all of one revision. Without KEY: all keys.
-
 Examples:
   wakeful range jobs/ --prefix
-  wakeful range a --to c                   from a up to, and without, c
+  wakeful range a --to c                   from a up to, but without, c
   wakeful range --all --keys-only
   wakeful range jobs/ --prefix --count-only
-  wakeful range jobs/ --prefix --descending --limit 1      the last one
-  wakeful range jobs/ --prefix --revision 7                as it was after revision 7")]
+  wakeful range jobs/ --prefix --descending --limit 1    the last one
+  wakeful range jobs/ --prefix --revision 7              as of revision 7")]
 pub(crate) struct RangeArgs {
     #[command(flatten)]
     selection: Selection,
-    /// At most so many keys; without it, all
+    /// Print up to N keys [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Largest key first
+    /// Print the largest key first
     #[arg(long)]
     descending: bool,
-    /// Keys without values
+    /// Print keys without values
     #[arg(long)]
     keys_only: bool,
-    /// Only how many there are
+    /// Print only the number of keys
     #[arg(long, conflicts_with_all = ["limit", "keys_only", "descending"])]
     count_only: bool,
-    /// As it was after this revision; 0 for now
+    /// Read the keys as of this revision; 0 means now
     #[arg(long, value_name = "REV", default_value_t = 0, hide_default_value = true)]
     revision: Revision,
 }
@@ -68,10 +69,10 @@ impl RangeArgs {
         Ok(Exit::Done)
     }
 
-    /// Prints page after page, each of the revision of the first.
+    /// Prints page by page, each as of the revision of the first.
     ///
-    /// The limit is counted here: a request may ask for no more than the server's
-    /// `store.range_keys_max`, which is not known, so it asks for whole pages.
+    /// The limit is counted here: a request may not ask for more than the server's
+    /// `store.range_keys_max`, which is unknown, so it asks for whole pages.
     async fn pages(
         &self,
         mut request: RangeRequest,
@@ -118,7 +119,7 @@ impl RangeArgs {
     }
 }
 
-/// Reads the next page: a scan where a range looks at too many keys that were not there.
+/// Reads the next page; a scan, if the range would look at too many absent keys.
 pub(super) async fn page(
     store: &impl Operations,
     request: &RangeRequest,
@@ -129,7 +130,7 @@ pub(super) async fn page(
     }
 }
 
-/// How many keys there are: the reply to a range that counts, put together of all its pages.
+/// Returns the number of keys: one reply assembled from all pages of a counting range.
 pub(super) async fn count(
     store: &impl Operations,
     mut request: RangeRequest,
@@ -145,9 +146,10 @@ pub(super) async fn count(
     }
 }
 
-/// What to ask for when `left` keys are wanted: just those if they are few, else a whole page.
+/// Returns the limit to request when `left` keys are wanted: exactly those if they are few, else a
+/// whole page.
 fn page_limit(left: u64) -> usize {
-    /// Below every `store.range_keys_max` that makes sense.
+    /// Below any sensible `store.range_keys_max`.
     const FEW: u64 = 100;
     if left <= FEW { left as usize } else { 0 }
 }

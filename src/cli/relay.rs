@@ -22,41 +22,46 @@ use crate::auth::Auth;
 use crate::link::{Anyone, Authenticate, LinkUsers, Relay, RelayOptions, SharedToken};
 use crate::{Config, Error, ErrorCode};
 
-/// Where the token may stand that servers have to show; a flag would show in `ps`.
+/// The variable with the token that servers must show; as an argument it would be visible in `ps`.
 const TOKEN: &str = "WAKEFUL_RELAY_TOKEN";
 
 /// Run a gateway to servers that dial in
+///
+/// Servers behind firewalls dial the port of --accept (`wakeful serve --dial`), each under a name.
+/// Clients connect to the port of --listen and select a server (--server, WAKEFUL_SERVER); without
+/// a name they reach the only one. The relay passes bytes on and keeps nothing: logins, watches and
+/// workers are between client and server.
+///
+/// The first two lines on standard output are `listening on ADDR` and `accepting on ADDR`; logs go
+/// to standard error. Ctrl-C or SIGTERM stops the relay when the requests under way have ended,
+/// after rpc.shutdown_grace at the latest; a second signal stops it at once.
+///
+/// A server must show the token of --accept-token-file, or of the environment variable
+/// WAKEFUL_RELAY_TOKEN. With one shared token, a server that dials under a taken name takes the
+/// name over. With --accept-auth, servers are users of a file instead: each shows a token of its
+/// own, and may use the names on which it was granted `dial`; a server that loses the grant loses
+/// its link.
+///
+/// With --tls, both ports speak TLS only. The relay reads the traffic it passes on: data from a
+/// client is encrypted as far as the relay, and again from there to the server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Servers behind firewalls dial the port of --accept (`wakeful serve --dial`), under a name each.
-Clients connect to the port of --listen and say which they mean (--server, WAKEFUL_SERVER); without
-a name, the only one there is. The relay moves bytes and keeps nothing: logins, watches and workers
-are between client and server.
-
-The first two lines on standard output are `listening on ADDR` and `accepting on ADDR`; logs go to
-standard error. Ctrl-C or SIGTERM stops it when what is under way has ended, at most
-rpc.shutdown_grace later; a second one, at once.
-
-A server has to show the token in --accept-token-file, or in the environment variable
-WAKEFUL_RELAY_TOKEN. A name belongs to whoever has it; with the same token, whoever comes later
-takes it over. With --accept-auth, servers are users of a file instead: each shows a token of its own,
-and may have the names on which it was granted `dial`; whoever loses that loses its link.
-
-With --tls, both ports speak TLS and nothing else. The relay reads what goes through it: what comes
-from a client is encrypted as far as the relay, and from there to the server again.
-
 Examples:
   (umask 077; openssl rand -hex 32 > token)
-  wakeful relay --listen 0.0.0.0:7117 --accept 0.0.0.0:7118 --accept-token-file token
-  wakeful serve --dial relay.example:7118 --dial-name home --dial-token-file token
+  wakeful relay --listen 0.0.0.0:7117 --accept 0.0.0.0:7118 \\
+    --accept-token-file token
+  wakeful serve --dial relay.example:7118 --dial-name home \\
+    --dial-token-file token
   wakeful --addr relay.example:7117 --server home watch greeting
-  wakeful relay --tls --tls-cert relay.pem --tls-key relay.key --accept-token-file token
-  wakeful serve --dial relay.example:7118 --dial-tls --dial-name home --dial-token-file token")]
+  wakeful relay --tls --tls-cert relay.pem --tls-key relay.key \\
+    --accept-token-file token
+  wakeful serve --dial relay.example:7118 --dial-tls --dial-name home \\
+    --dial-token-file token")]
 pub(crate) struct RelayArgs {
-    /// Where clients connect; with port 0, on a free port [default: what --addr says]
+    /// Address for clients; port 0 picks a free port [default: WAKEFUL_ADDR, or 127.0.0.1:7117]
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Option<String>,
-    /// Where servers dial in
+    /// Address for servers that dial in
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -65,11 +70,13 @@ pub(crate) struct RelayArgs {
         default_value = "127.0.0.1:7118"
     )]
     accept: String,
-    /// The file with the token that servers have to show
+    /// The file with the token that servers must show
     #[arg(long, value_name = "FILE", env = "WAKEFUL_ACCEPT_TOKEN_FILE")]
     accept_token_file: Option<PathBuf>,
-    /// The file of users, made by `wakeful user`, of whom a server has to be one that was granted
-    /// `dial` on its name; it shows a token. Changes of it are seen at once (auth.reload_interval)
+    /// The user file of the servers that may dial in
+    ///
+    /// It is made by `wakeful user`: a server must show the token of a user with the grant `dial`
+    /// on its name. Changes take effect within auth.reload_interval
     #[arg(
         long,
         value_name = "FILE",
@@ -77,11 +84,12 @@ pub(crate) struct RelayArgs {
         conflicts_with = "accept_token_file"
     )]
     accept_auth: Option<PathBuf>,
-    /// Take whoever reaches the port of --accept for the server it says it is
+    /// Accept every server that reaches the port of --accept, under any name
     #[arg(long, conflicts_with_all = ["accept_token_file", "accept_auth"])]
     accept_anyone: bool,
-    /// With --tls: servers have to show a certificate of a CA in this PEM file, whose name is that of
-    /// the user of --accept-auth
+    /// The CAs of the certificates that servers must show
+    ///
+    /// A PEM file, with --tls. The name in the certificate is that of the user of --accept-auth
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE", env = "WAKEFUL_ACCEPT_CLIENT_CA", requires = "tls")]
     accept_client_ca: Option<PathBuf>,
@@ -95,7 +103,7 @@ pub(crate) struct RelayArgs {
 }
 
 impl RelayArgs {
-    /// Relays until a signal. --addr is where to listen unless --listen says otherwise.
+    /// Relays until a signal. Listens on the address of --addr unless --listen gives another.
     pub(crate) fn run(self, common: &Common, out: &mut Output) -> Result<Exit, Failure> {
         let mut config = Config::new();
         self.limits.apply(&mut config).map_err(Failure::usage)?;
@@ -122,21 +130,21 @@ impl RelayArgs {
         runtime.block_on(relay(listen, &self.accept, options, out))
     }
 
-    /// Both ports speak TLS, or none.
+    /// Configures TLS on both ports, or on neither.
     #[cfg(feature = "tls")]
     fn with_tls(&self, options: RelayOptions, tls: &TlsArgs) -> Result<RelayOptions, Failure> {
-        tls.refuse_trust("a relay connects to nobody; leave it out")?;
+        tls.refuse_trust("a relay dials no server; omit it")?;
         let client_tls = match (tls.tls, tls.certificate()?) {
             (false, None) => return Ok(options),
             (true, Some((cert, key))) => TlsConfig::new(cert, key),
             (true, None) => {
                 return Err(Failure::usage(
-                    "--tls needs the relay's certificate and its key: --tls-cert and --tls-key",
+                    "--tls needs the relay's certificate and key: give --tls-cert and --tls-key",
                 ));
             }
             (false, Some(_)) => {
                 return Err(Failure::usage(
-                    "--tls-cert without --tls: both ports of a relay speak TLS, or none",
+                    "--tls-cert needs --tls: both ports of a relay speak TLS, or neither",
                 ));
             }
         };
@@ -156,7 +164,7 @@ impl RelayArgs {
                 Ok(token) => SharedToken::new(&token),
                 Err(_) => {
                     return Err(Failure::usage(format!(
-                        "who may dial in? Give --accept-auth FILE, --accept-token-file FILE, or the \
+                        "which servers may dial in? Give --accept-auth FILE, --accept-token-file FILE, or the \
                          token in {TOKEN}; or --accept-anyone, where only servers reach the port"
                     )));
                 }
@@ -178,7 +186,7 @@ async fn relay(
         if error.code != ErrorCode::Unavailable {
             return error.into();
         }
-        // Not exit 5: it is this process that fails, not one that cannot be reached.
+        // Not exit 5: this process failed; no server is unreachable.
         let message =
             format!("{} (at {listen} or {accept}); see --listen and --accept", error.message);
         Failure::told(Exit::Failed, error.code.to_string(), message)
@@ -198,9 +206,9 @@ async fn relay(
     tracing::info!(servers, clients, grace_ms, "stopping; a second signal stops at once");
     tokio::select! {
         () = relay.stop(grace) => Ok(Exit::Done),
-        // `stop` keeps to the grace itself; this is for the day it does not.
+        // `stop` limits itself to the grace period; this is a safeguard.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
-            notice("error: stopping took too long; stopped at once");
+            notice("error: the stop took too long; stopped immediately");
             stderr::exit(Exit::Failed)
         }
         exit = signals.next() => stderr::exit(exit),

@@ -14,15 +14,15 @@ use crate::rooms::Rooms;
 use crate::{Config, Error};
 
 /// Make a data directory from a backup
+///
+/// Checks the whole file before it writes anything. DIR must not hold a store. The new store
+/// continues from the backup's revision under an id of its own, so that clients notice the change:
+/// they may have seen revisions that the backup lacks. Leases get the time they had left when the
+/// backup was made, and at least a third of their time to live.
+///
+/// With - as FILE the backup is first read from standard input into a temporary file (in TMPDIR).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Checks the whole file before anything is written. DIR must not hold a store. The new one goes on from
-the backup's revision under an id of its own, so that clients notice that it is another store: theirs
-may have seen revisions that are not in it. Leases have the time they had left when the backup was
-made, and at least a third of their time to live.
-
-With - as FILE the backup is read from standard input, into a temporary file (in TMPDIR) first.
-
 Examples:
   wakeful restore monday.wakeful
   wakeful restore /backups/2026-11-23.wakeful --data-dir /var/lib/wakeful
@@ -31,15 +31,15 @@ pub(crate) struct RestoreArgs {
     /// The backup; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where the data shall be
+    /// Data directory to create
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
 }
 
-/// Bytes of standard input that are read at once.
+/// Number of bytes per read from standard input.
 const READ_BYTES: u64 = 1024 * 1024;
 
-/// A store that was made.
+/// A restored store.
 struct Restored {
     store_id: u64,
     revision: u64,
@@ -70,10 +70,10 @@ impl RestoreArgs {
     }
 }
 
-/// Writes standard input to a file.
+/// Copies standard input to a file.
 async fn spool(progress: &mut Progress) -> Result<PartFile, Failure> {
     if io::stdin().is_terminal() {
-        let message = "a backup is not typed: name a file, or redirect standard input";
+        let message = "a backup is binary: name a file, or redirect standard input";
         return Err(Failure::usage(message));
     }
     let mut part = PartFile::scratch()?;
@@ -122,7 +122,7 @@ async fn restore(
     .await
 }
 
-/// Runs `work` on a thread that may block, while signals are heard.
+/// Runs `work` on a thread that may block, while signals are handled.
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -1,4 +1,4 @@
-//! `wakeful role`: what users may do.
+//! `wakeful role`: the grants of users.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,20 @@ use super::output::Output;
 use super::user::book_args::BookArgs;
 use crate::auth::{Action as Granted, Book, Pattern, Role};
 
-/// Say what users may do
+/// Manage what users may do
+///
+/// A role grants actions on names: `read`, `write` and `watch` on keys, `push` and `work` on
+/// topics, `call` on services, `dial` on links. A name stands for itself; one that ends with *
+/// stands for every name with that prefix, and * alone for every name (\* and \\ are those
+/// characters, \xNN is a byte). `admin` grants everything, including administration of the server:
+/// status, snapshots and backups, compaction, the list of watchers, schedules, and setting,
+/// clearing, replaying and deleting topics.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A role grants actions on names: `read`, `write` and `watch` on keys, `push` and `work` on topics,
-`call` on services, `dial` on links. A name stands for itself; one that ends with * for every name
-that begins with it; * alone for every name (\\* and \\\\ are those characters, \\xNN is a byte).
-`admin` grants everything, and what is the server's own: status, snapshots and backups, compaction,
-the list of watchers, setting, clearing, replaying and deleting topics, schedules.
-
 Examples:
   export WAKEFUL_AUTH=/etc/wakeful/users.toml
   wakeful role add ops --admin
-  wakeful role add shop --read 'config/*' --read 'stock/*' --write 'stock/*' --push orders
+  wakeful role add shop --read 'config/*' --write 'stock/*' --push orders
   wakeful role grant shop --watch 'stock/*' --work 'orders/*'
   wakeful role revoke shop --write 'stock/*'
   wakeful role ls")]
@@ -33,28 +34,28 @@ pub(crate) struct RoleArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Add a role, with what it grants
+    /// Add a role and its grants
     #[command(after_help = "\
 Examples:
   wakeful role add ops --admin --auth users.toml
-  wakeful role add shop --read 'config/*' --write 'stock/*' --push orders --auth users.toml")]
+  wakeful role add shop --read 'config/*' --push orders --auth users.toml")]
     Add(ChangeArgs),
-    /// Remove a role, from its users too
+    /// Remove a role, also from its users
     #[command(after_help = "\
-Examples:
+Example:
   wakeful role del shop --auth users.toml")]
     Del(DelArgs),
-    /// Have a role grant more
+    /// Add grants to a role
     #[command(after_help = "\
-Examples:
-  wakeful role grant shop --watch 'stock/*' --work 'orders/*' --auth users.toml")]
+Example:
+  wakeful role grant shop --watch 'stock/*' --auth users.toml")]
     Grant(ChangeArgs),
-    /// Have a role grant less; what goes on by it ends
+    /// Remove grants from a role; what only they allowed ends
     #[command(after_help = "\
-Examples:
+Example:
   wakeful role revoke shop --write 'stock/*' --auth users.toml")]
     Revoke(ChangeArgs),
-    /// List roles, and what they grant
+    /// List roles and their grants
     #[command(after_help = "\
 Examples:
   wakeful role ls --auth users.toml
@@ -67,22 +68,22 @@ struct ChangeArgs {
     /// The role
     #[arg(value_name = "ROLE")]
     name: String,
-    /// Everything
+    /// Grant everything
     #[arg(long)]
     admin: bool,
-    /// Read these keys. As all below, can be given many times
+    /// Read these keys. Repeatable, like all grants below
     #[arg(long, value_name = "KEYS")]
     read: Vec<Pattern>,
     /// Set and delete these keys
     #[arg(long, value_name = "KEYS")]
     write: Vec<Pattern>,
-    /// Wait for changes of these keys, and watch them
+    /// Watch these keys, and wait for changes
     #[arg(long, value_name = "KEYS")]
     watch: Vec<Pattern>,
-    /// Push jobs to these topics, cancel them, look at them
+    /// Push jobs to these topics, cancel and inspect them
     #[arg(long, value_name = "TOPICS")]
     push: Vec<Pattern>,
-    /// Take jobs of these topics, settle them, look at them
+    /// Reserve, settle and inspect jobs of these topics
     #[arg(long, value_name = "TOPICS")]
     work: Vec<Pattern>,
     /// Call methods of these services
@@ -166,12 +167,12 @@ impl ChangeArgs {
         all.into_iter().flat_map(|(action, on)| on.iter().map(move |pattern| (action, pattern)))
     }
 
-    /// That there is something to change.
+    /// Checks that there is something to change.
     fn some(&self) -> Result<(), Failure> {
         if self.admin || self.patterns().next().is_some() {
             return Ok(());
         }
-        Err(Failure::usage("say what: --read KEYS, --push TOPICS, --admin; see --help"))
+        Err(Failure::usage("no grants given: use --read KEYS, --push TOPICS, --admin; see --help"))
     }
 
     fn grant(&self, book: &mut Book) -> Result<(), String> {
@@ -191,7 +192,7 @@ impl ChangeArgs {
     }
 }
 
-/// A role in JSON: what may be done, and on what.
+/// A role in JSON: its actions, and the names they apply to.
 #[derive(Serialize)]
 struct Listed<'a> {
     role: &'a str,

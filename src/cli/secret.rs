@@ -1,5 +1,5 @@
-//! Secrets that a command reads: from a file, the environment, standard input or the terminal; never
-//! from its arguments, which others see.
+//! Secrets that a command reads: from a file, the environment, standard input or the terminal;
+//! never from its arguments, which other users can see.
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::failure::Failure;
 use crate::secret_file;
 
-/// Longest secret, bytes.
+/// Maximum length of a secret, bytes.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;
 
 /// Reads the first line of a file; of standard input for `-`.
@@ -28,7 +28,7 @@ pub(super) struct SecretFile {
     what: String,
 }
 
-/// Makes a file that only its owner can read. One that is there is not touched.
+/// Creates a file that only its owner can read. An existing file is not touched.
 pub(super) fn create(path: &Path) -> Result<SecretFile, Failure> {
     let what = path.display().to_string();
     let mut options = File::options();
@@ -45,24 +45,24 @@ impl SecretFile {
     }
 }
 
-/// What the environment has under `name`, if that is not empty.
+/// Returns the value of a variable if it is set and not empty.
 pub(super) fn from_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Asks at the terminal, without an echo.
+/// Prompts at the terminal, without echo.
 pub(super) fn prompt(question: &str) -> Result<String, Failure> {
     rpassword::prompt_password(question).map_err(|error| Failure::io("the terminal", &error))
 }
 
-/// A new password: what standard input has if that is no terminal, else what is typed, twice the same.
+/// Returns a new password: standard input, if it is not a terminal; otherwise as typed twice.
 pub(super) fn new_password(user: &str) -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
         return first_line(io::stdin().lock(), "standard input");
     }
     let password = prompt(&format!("New password of {user}: "))?;
-    if prompt("The same again: ")? != password {
-        return Err(Failure::usage("the two were not the same; nothing was changed"));
+    if prompt("Repeat the password: ")? != password {
+        return Err(Failure::usage("the passwords differ; nothing was changed"));
     }
     Ok(password)
 }
@@ -73,12 +73,12 @@ fn first_line(input: impl BufRead, what: &str) -> Result<String, Failure> {
     read.map_err(|error| Failure::io(what, &error))?;
     if line.len() as u64 > SECRET_BYTES_MAX {
         return Err(Failure::usage(format!(
-            "{what}: more than {SECRET_BYTES_MAX} bytes of secret"
+            "{what}: the secret is longer than {SECRET_BYTES_MAX} bytes"
         )));
     }
     let secret = line.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        return Err(Failure::usage(format!("{what}: there is no secret in its first line")));
+        return Err(Failure::usage(format!("{what}: no secret in the first line")));
     }
     Ok(secret.to_owned())
 }

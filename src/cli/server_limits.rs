@@ -2,7 +2,8 @@
 
 use crate::{Config, Error, ErrorCode, Operations};
 
-/// Asks the server for its limits. One that does not know the question is taken to have the defaults.
+/// Asks the server for its limits. An older server without this request is assumed to use the
+/// defaults.
 pub(crate) async fn ask(store: &impl Operations) -> Result<Config, Error> {
     match store.limits().await {
         Ok(limits) => Ok(Config::of_server(&limits)),

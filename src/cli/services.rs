@@ -5,15 +5,15 @@ use super::output::Output;
 use crate::Methods;
 use crate::rpc::proto::Shown;
 
-/// List the services that an application offers
+/// List the services of an application
+///
+/// Prints one method per line, as `wakeful call` takes it. A server that embeds no services prints
+/// nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one method a line, as `wakeful call` takes it. A server that embeds no services of its own
-offers none, and nothing is printed.
-
 Examples:
   wakeful services
-  wakeful services --json                  one service a line, with its methods")]
+  wakeful services --json                  one service per line, with methods")]
 pub(crate) struct ServicesArgs {}
 
 impl ServicesArgs {

@@ -9,25 +9,24 @@ use super::input;
 use super::output::Output;
 use crate::{Blob, LeaseId, Operations, Reply, Request, SetReply, SetRequest};
 
-/// Set a key, unless it has that value already
+/// Set a key, unless it already has that value
+///
+/// Prints `revision N`, followed by `(unchanged)` if the key had the value.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints `revision N`, and `(unchanged)` behind it if there was nothing to change.
-
 Examples:
   wakeful set greeting hello
-  wakeful set lock $$ --ttl 30s            deleted after 30 s unless it is set again
-  wakeful set config - < config.toml       the value from standard input, byte by byte
-  wakeful set beat now --always            a new revision even if nothing changes
+  wakeful set lock $$ --ttl 30s            deleted after 30 s unless set again
+  wakeful set config - < config.toml       the value from standard input
+  wakeful set beat now --always            a new revision in any case
   wakeful set worker/1 up --lease 42       deleted when lease 42 ends
-  wakeful set order/7 paid --durability fsync
-                                           answered when the disk has it
+  wakeful set order/7 paid --durability fsync    answered once on the disk
   wakeful set flags -- --verbose           a value that looks like an option")]
 pub(crate) struct SetArgs {
     /// The key
     #[arg(value_name = "KEY", value_parser = bytes())]
     key: Blob,
-    /// The value; - reads it from standard input, with any newline at its end
+    /// The value; - reads standard input, including a newline at its end
     #[arg(value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
     value: Blob,
     /// Delete the key after this time, as in 30s, 5m, 1h30m
@@ -36,10 +35,10 @@ pub(crate) struct SetArgs {
     /// Delete the key when this lease ends
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     lease: LeaseId,
-    /// Set it, and make a revision, even if it has that value already
+    /// Set the key, and make a revision, even if it already has that value
     #[arg(long)]
     always: bool,
-    /// Print what the key was before
+    /// Also print the previous value
     #[arg(long)]
     previous: bool,
     #[command(flatten)]

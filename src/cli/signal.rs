@@ -6,7 +6,7 @@ use std::pin::Pin;
 use super::failure::Exit;
 use super::output::reader_gone;
 
-/// Listens from when it is made, so that a signal that comes early is not lost.
+/// Listens from its creation on, so that an early signal is not lost.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -15,7 +15,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Needs a tokio runtime.
+    /// Starts to listen. Needs a tokio runtime.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -25,7 +25,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal; tells how a process it ended should exit.
+    /// Waits for the next signal; returns the exit status that belongs to it.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) -> Exit {
         tokio::select! {
@@ -44,15 +44,15 @@ impl Signals {
     }
 }
 
-/// What ends a command that would go on for ever: [`Signals`], and the reader of its standard output
-/// that leaves.
+/// The causes that end an endless command: [`Signals`], and the reader of standard output closing
+/// it.
 pub(crate) struct Ends {
     signals: Signals,
     reader_gone: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl Ends {
-    /// Needs a tokio runtime.
+    /// Starts to listen. Needs a tokio runtime.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { signals: Signals::new()?, reader_gone: Some(Box::pin(reader_gone())) })
     }
@@ -62,7 +62,8 @@ impl Ends {
         self.signals.next().await
     }
 
-    /// Waits for the next of both; returns how a process that it ended exits. A reader leaves once.
+    /// Waits for the next of both; returns the exit status that belongs to it. The reader closes
+    /// once.
     pub(crate) async fn next(&mut self) -> Exit {
         let Some(reader_gone) = &mut self.reader_gone else { return self.signals.next().await };
         let exit = tokio::select! {
@@ -74,14 +75,14 @@ impl Ends {
     }
 }
 
-/// Hears SIGHUP, which from then on no longer ends the process.
+/// Receives SIGHUP, which from then on no longer ends the process.
 pub(crate) struct Hangups {
     #[cfg(unix)]
     hangup: tokio::signal::unix::Signal,
 }
 
 impl Hangups {
-    /// Needs a tokio runtime.
+    /// Starts to listen. Needs a tokio runtime.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -89,7 +90,7 @@ impl Hangups {
         })
     }
 
-    /// Waits for the next; for ever where there are none.
+    /// Waits for the next SIGHUP; forever on platforms without it.
     pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
         if self.hangup.recv().await.is_some() {

@@ -4,16 +4,16 @@ use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::{ErrorCode, Operations, Reply, StatusReply};
 
-/// Print what the server holds
+/// Print the status of the server
+///
+/// Prints one fact per line. `store` is a random number drawn when a store is created: revisions of
+/// two different stores do not compare.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one fact a line. `store` is drawn at random when a store begins: revisions of two
-different stores do not compare.
-
 Examples:
   wakeful status
   wakeful status --json
-  wakeful status --addr 10.0.0.5:7117 --deadline 1s        as a health check: exits with 5 or 4")]
+  wakeful status --addr 10.0.0.5:7117 --deadline 1s    as a health check")]
 pub(crate) struct StatusArgs {}
 
 impl StatusArgs {
@@ -33,17 +33,17 @@ impl StatusArgs {
     }
 }
 
-/// Figures beside the status, as far as the server reports them.
+/// Figures besides the status, as far as the server reports them.
 #[derive(Default)]
 struct Gauges {
-    /// What the server keeps for clients that have not taken it, and how much it may, bytes.
+    /// The bytes held for clients that have not read them, and their limit.
     output: Option<(u64, u64)>,
-    /// Lines of its log that were dropped.
+    /// The number of dropped log lines.
     lines_dropped: Option<u64>,
 }
 
 impl Gauges {
-    /// Asks for them; a server that is older than the question has no answer.
+    /// Requests the figures; an older server without this request has none.
     async fn ask(store: &impl Operations) -> Result<Self, Failure> {
         let gauges = match store.gauges().await {
             Err(error) if error.code == ErrorCode::Protocol => return Ok(Self::default()),
@@ -58,7 +58,7 @@ impl Gauges {
         })
     }
 
-    /// Returns them as fields of JSON.
+    /// Returns the figures as fields of JSON.
     fn fields(&self) -> Vec<(&'static str, u64)> {
         let output =
             self.output.map(|(bytes, max)| [("output_bytes", bytes), ("output_bytes_max", max)]);
@@ -69,7 +69,7 @@ impl Gauges {
 
 fn journal(status: &StatusReply) -> String {
     if status.journal_bytes == 0 {
-        return "none: in memory".to_owned();
+        return "none (in memory)".to_owned();
     }
     let per_commit = status.journal_records as f64 / status.journal_commits.max(1) as f64;
     format!(
@@ -98,7 +98,7 @@ fn text(status: &StatusReply, gauges: &Gauges, out: &mut Output) {
     fact("connections", status.connections.to_string());
     fact("requests", status.requests.to_string());
     if let Some((bytes, max)) = gauges.output {
-        fact("output", format!("{bytes} bytes not taken by clients (of {max})"));
+        fact("output", format!("{bytes} bytes not yet read by clients (of {max})"));
     }
     if let Some(lines) = gauges.lines_dropped {
         fact("log", format!("{lines} lines dropped"));

@@ -1,5 +1,5 @@
-//! Standard error, written by a thread of its own: whoever logs or prints a notice never waits for a
-//! reader, and never fails with it.
+//! Standard error, written by a thread of its own: logging and notices never wait for a reader, and
+//! never fail with it.
 //!
 //! `tracing-appender` does not fit: at its end it prints to standard output if the queue is still
 //! full, it ignores failed writes, and its bound is a number of lines of any length.
@@ -13,10 +13,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::failure::Exit;
 use super::output::{self, notice};
 
-/// Maximum number of bytes that wait to be written. Further lines are dropped and counted.
+/// Maximum number of pending bytes. Further lines are dropped and counted.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long the end of the process waits for pending bytes.
+/// Maximum time that the end of the process waits for pending bytes.
 const FINISH_WAIT: Duration = Duration::from_secs(1);
 
 /// Capacity that an idle buffer keeps.
@@ -26,7 +26,7 @@ static STDERR: LazyLock<Queue> = LazyLock::new(|| {
     Queue::start(PENDING_BYTES_MAX, |bytes| output::write_all(io::stderr(), bytes))
 });
 
-/// Writes whole lines, soon.
+/// Queues whole lines for writing.
 pub(crate) fn write(bytes: &[u8]) {
     STDERR.push(bytes);
 }
@@ -36,14 +36,15 @@ pub(crate) fn lines_dropped() -> u64 {
     STDERR.0.state.lock().dropped
 }
 
-/// Reports dropped lines through the log from now on, so that they have its format.
+/// Reports dropped lines through the log from now on, so that the report has its format.
 pub(crate) fn report_to_log() {
     STDERR.0.state.lock().report = |lines_dropped| {
         tracing::error!(lines_dropped, "standard error was blocked or failed; lines were dropped");
     };
 }
 
-/// Prints panics here. The default hook would block, or panic again, with standard error.
+/// Prints panics through this queue. The default hook would block, or panic again, with standard
+/// error.
 pub(crate) fn take_panics() {
     std::panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();
@@ -55,7 +56,7 @@ pub(crate) fn take_panics() {
     }));
 }
 
-/// Waits until everything is written, or until a reader has had enough time.
+/// Waits until everything is written, or until the time for it is over.
 pub(crate) fn finish() {
     STDERR.finish(FINISH_WAIT);
 }
@@ -80,23 +81,23 @@ impl io::Write for LogWriter {
     }
 }
 
-/// Bytes on their way to a thread that writes them.
+/// The queue of bytes for the writing thread.
 struct Queue(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Something was added, or everything is written.
+    /// Signals that bytes were added, or that everything is written.
     changed: Condvar,
     bytes_max: usize,
 }
 
 struct State {
     pending: Vec<u8>,
-    /// The thread is busy with what was pending before.
+    /// True while the thread writes earlier bytes.
     writing: bool,
     /// Lines dropped since the start.
     dropped: u64,
-    /// The part of them that was reported.
+    /// The number of dropped lines already reported.
     reported: u64,
     report: fn(u64),
 }
@@ -120,8 +121,7 @@ impl Queue {
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), bytes_max };
         let shared = Arc::new(shared);
         let writer = Writer { shared: Arc::clone(&shared), write, torn: false };
-        // Without a thread everything is dropped once the queue is full: there is no other way not to
-        // wait.
+        // Without a thread, lines are dropped once the queue is full: nothing else avoids waiting.
         let _ = std::thread::Builder::new().name("stderr".to_owned()).spawn(|| writer.run());
         Self(shared)
     }
@@ -151,7 +151,7 @@ impl Queue {
 struct Writer<W> {
     shared: Arc<Shared>,
     write: W,
-    /// The last byte written is not the end of a line.
+    /// True if the last byte written is not the end of a line.
     torn: bool,
 }
 
@@ -171,7 +171,7 @@ impl<W: FnMut(&[u8]) -> Result<(), output::Cut>> Writer<W> {
             std::mem::swap(&mut bytes, &mut state.pending);
             let dropped = MutexGuard::unlocked(&mut state, || self.write(&bytes));
             state.dropped += dropped;
-            // The report is a line as well, which needs room.
+            // The report is a line too, and needs room.
             let room = state.pending.len() <= shared.bytes_max / 2;
             if dropped == 0 && room && state.dropped > state.reported {
                 state.reported = state.dropped;
@@ -183,7 +183,7 @@ impl<W: FnMut(&[u8]) -> Result<(), output::Cut>> Writer<W> {
         }
     }
 
-    /// Returns the number of lines that could not be written.
+    /// Writes whole lines, and returns the number that could not be written.
     fn write(&mut self, bytes: &[u8]) -> u64 {
         if self.torn && (self.write)(b"\n").is_ok() {
             self.torn = false;
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::patience::PATIENCE;
 
-    /// What the writer does with a batch.
+    /// The reaction of the test's writer to a batch.
     enum Answer {
         Write,
         Fail { written: usize },
@@ -218,7 +218,7 @@ mod tests {
     struct Slow {
         queue: Queue,
         answers: Sender<Answer>,
-        /// Each batch as it comes to be written, before its answer is awaited.
+        /// Each batch when it is about to be written.
         batches: Receiver<String>,
     }
 
@@ -257,7 +257,7 @@ mod tests {
     fn what_does_not_fit_is_dropped_and_counted_and_nobody_waits() {
         let slow = Slow::start(8);
         slow.push("1\n");
-        // It is being written, and does not end.
+        // The first line is being written, and never finishes.
         assert_eq!(slow.batches.recv_timeout(PATIENCE).unwrap(), "1\n");
         for line in ["2\n", "3\n", "4\n", "5\n", "6\n", "7\n8\n"] {
             slow.push(line);

@@ -7,28 +7,28 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::output::Output;
 
-/// Narrowest that a column is cut to: what is left of a name must tell it from others.
+/// Minimum width of a cut column, so that names remain distinguishable.
 const CUT_MIN: usize = 8;
 
-/// Between two columns.
+/// Gap between two columns.
 const GAP: usize = 2;
 
-/// What a column holds.
+/// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Names and the like, which are cut in the middle where the terminal is too narrow.
+    /// Names and the like, cut in the middle on a narrow terminal.
     Name,
-    /// Words, which are never cut.
+    /// Words, never cut.
     Word,
-    /// Numbers, which are never cut, aligned right.
+    /// Numbers, never cut, aligned right.
     Number,
 }
 
-/// Prints pages of rows under one head. Where standard output is not a terminal, nothing is cut.
+/// Prints pages of rows under one head. Cuts nothing if standard output is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     columns: [(&'static str, Kind); N],
-    /// Widths so far, so that the pages of a list line up.
+    /// The widths so far, so that the pages of a list line up.
     widths: [usize; N],
     width_max: Option<usize>,
     begun: bool,
@@ -39,7 +39,7 @@ impl<const N: usize> Table<N> {
         Self { columns, widths: [0; N], width_max: out.width(), begun: false }
     }
 
-    /// Prints a page; before the first row, the names of the columns. Without rows, nothing.
+    /// Prints a page; the column names come before the first row. Without rows it prints nothing.
     pub(crate) fn print(&mut self, rows: Vec<[String; N]>, out: &mut Output) {
         if rows.is_empty() {
             return;
@@ -69,7 +69,7 @@ impl<const N: usize> Table<N> {
         table.lines().for_each(|line| out.line(line.trim_end()));
     }
 
-    /// Makes the widest names narrower until the terminal has room for the row.
+    /// Narrows the widest names until a row fits the terminal.
     fn fit(&mut self) {
         let Some(width_max) = self.width_max else { return };
         let gaps = GAP * N.saturating_sub(1);
@@ -94,7 +94,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// Both ends of a text that is wider than `width`, and `…` between them.
+/// Returns both ends of a text that is wider than `width`, with `…` between them.
 fn cut_middle(text: &str, width: usize) -> String {
     let kept = width.saturating_sub(1);
     let fitting = |chars: &mut dyn Iterator<Item = char>, width: usize| {
@@ -155,7 +155,7 @@ mod tests {
         assert!(text.contains("tenants/0123…ers/created") && text.contains("12345678901234567890"));
         let narrow = printed(Some(10), vec![page()]);
         assert!(narrow.contains("tena…ted") && narrow.contains("12345678901234567890"), "{narrow}");
-        assert!(printed(None, vec![page()]).contains(long), "whole where it is no terminal");
+        assert!(printed(None, vec![page()]).contains(long), "whole without a terminal");
     }
 
     #[test]

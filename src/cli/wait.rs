@@ -7,43 +7,43 @@ use super::failure::{Exit, Failure};
 use super::output::{Output, notice};
 use crate::{Blob, KeyRange, Operations, Revision, WaitCondition, WaitOutcome, WaitRequest};
 
-/// Wait until a key changes, or until something holds
+/// Wait until a key changes, or until a condition holds
+///
+/// Prints the key that changed, byte by byte, and a newline; nothing if --absent already held for a
+/// prefix. Exits with 4 on timeout. With --json, `revision` is the value for the next --after, also
+/// on timeout; a loop that passes it on misses no revision.
+///
+/// Without --after, a condition that already holds is answered at once; with it, only later changes
+/// count. Without a condition, any change counts. Without KEY, any key does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the key that changed, byte by byte, and a newline; nothing if --absent held already for a
-prefix. Exits with 4 when the time is over. With --json, `revision` is what to give as the
-next --after, also when the time is over; a loop that does so misses no revision.
-
-Without --after a condition that holds already is answered at once; with it, only later changes
-count. Without a condition, any change is one. Without KEY: any key.
-
 Examples:
   wakeful wait greeting                    until it is set or deleted
   wakeful wait jobs/ --prefix --timeout 5m
   wakeful wait lock --absent && wakeful set lock $$
   wakeful wait phase --equals ready
-  wakeful wait --after 41 --json           the first change of revision 42 or later")]
+  wakeful wait --after 41 --json           first change of revision 42 or later")]
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Only changes after this revision, exclusive; without it: from now on
+    /// Consider only changes after this revision [default: the present one]
     #[arg(long, value_name = "REV")]
     after: Option<Revision>,
-    /// How long, as in 30s, 5m, 1h30m; without it: the server's default, 30s
+    /// Maximum wait, as in 30s, 5m, 1h30m [default: the server's, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
     until: Until,
 }
 
-/// What to wait for; a change if nothing else.
+/// The condition to wait for; any change by default.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct Until {
     /// Until the key exists
     #[arg(long)]
     exists: bool,
-    /// Until the key does not exist; with --prefix: until none does
+    /// Until the key does not exist; with --prefix, until no key does
     #[arg(long)]
     absent: bool,
     /// Until the key has this value
@@ -52,7 +52,7 @@ struct Until {
     /// Until the key has another value, or is deleted
     #[arg(long, value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
     differs: Option<Blob>,
-    /// Until the key was changed by a revision above this
+    /// Until a revision above this one changed the key
     #[arg(long, value_name = "REV")]
     mod_above: Option<Revision>,
 }

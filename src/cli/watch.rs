@@ -15,53 +15,55 @@ use crate::{
 };
 
 /// Print changes as they happen
+///
+/// Values are shown with control characters escaped; with --json bytes are exact. With --previous,
+/// `, previous VALUE` follows the revision, or `, new` if the key was absent. Without KEY it
+/// watches every key. Ends with Ctrl-C, with --count, or with an error, which says where to
+/// continue.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line for each:
+Output:
   put KEY VALUE (revision N)
   delete KEY (revision N)
-  snapshot KEY VALUE (revision N)      with --snapshot: a key as it is now
-  synced (revision N)                  with --snapshot: that was all; changes follow
-  progress (revision N)                with --progress: everything up to N was shown
-  skipped COUNT (revision N)           with --latest: older changes that were left out
-Values are shown with control characters escaped; with --json bytes are exact. With --previous,
-`, previous VALUE` stands behind the revision, or `, new` if there was none. Without KEY: every key.
-Ends with Ctrl-C, with --count, or with an error, which says where to continue.
+  snapshot KEY VALUE (revision N)      with --snapshot: a present key
+  synced (revision N)                  with --snapshot: changes follow
+  progress (revision N)                with --progress: all up to N was shown
+  skipped COUNT (revision N)           with --latest: omitted older changes
 
 Examples:
   wakeful watch greeting
-  wakeful watch jobs/ --prefix --snapshot  what is there, then what changes
-  wakeful watch jobs/ --prefix --from 100  what changed since, then what changes
+  wakeful watch jobs/ --prefix --snapshot  present keys, then changes
+  wakeful watch jobs/ --prefix --from 100  past changes, then new ones
   wakeful watch done --count 1 && echo changed
   wakeful watch --json | jq .kv.key")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     selection: Selection,
-    /// From this revision on, inclusive, out of history; without it: from now on
+    /// Start with this revision, out of history [default: the next one]
     #[arg(long, value_name = "REV", conflicts_with = "snapshot")]
     from: Option<Revision>,
-    /// The keys as they are, a marker, then every change after that
+    /// Print the present keys, a marker, then every later change
     #[arg(long)]
     snapshot: bool,
-    /// End after so many changes (keys of a snapshot are not changes)
+    /// End after N changes (keys of a snapshot are not changes)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Leave deletes out
+    /// Omit deletes
     #[arg(long, conflicts_with = "deletes_only")]
     puts_only: bool,
-    /// Leave puts out
+    /// Omit puts
     #[arg(long)]
     deletes_only: bool,
-    /// Show each key as it was before, too
+    /// Also print the previous value of each key
     #[arg(long)]
     previous: bool,
-    /// Leave values out
+    /// Omit values
     #[arg(long)]
     keys_only: bool,
-    /// Only the newest change of each key when behind, and how many were skipped
+    /// When behind, print only the newest change of each key, and the number of skipped ones
     #[arg(long)]
     latest: bool,
-    /// Show so often that everything was shown
+    /// Report progress at this interval: everything so far was shown
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     progress: Option<Duration>,
 }
@@ -76,7 +78,7 @@ impl WatchArgs {
         let mut left = self.count.unwrap_or(u64::MAX);
         while let Some(item) = items.next().await {
             self.show(item.map_err(with_place)?, &mut left, out);
-            // What an item holds has arrived together; none waits for a later one.
+            // The content of an item arrived together; no line waits for a later item.
             out.flush().await?;
             if left == 0 {
                 return Ok(Exit::Done);
@@ -152,7 +154,7 @@ impl WatchArgs {
     fn line(&self, what: &str, kv: &KeyValue, previous: &str) -> String {
         let key = &kv.key;
         let revision = kv.mod_revision;
-        // A delete has version 0, and no value.
+        // A delete has version 0 and no value.
         if self.keys_only || kv.version == 0 {
             format!("{what} {key} (revision {revision}{previous})")
         } else {
@@ -161,7 +163,7 @@ impl WatchArgs {
     }
 }
 
-/// The same error, with where to continue in words of the command line.
+/// Adds the place to continue from, in terms of the command line.
 fn with_place(mut error: Error) -> Error {
     if let Details::Resume { revision } = error.details {
         error.message += &format!("; continue with --from {revision}");
@@ -178,7 +180,7 @@ fn mark(what: &'static str, count: Option<u64>, revision: Revision, out: &mut Ou
     }
 }
 
-/// `put` or `delete`.
+/// Returns `put` or `delete`.
 fn event_type(event: &Event) -> &'static str {
     match event.kind() {
         EventKind::Put => "put",
@@ -186,7 +188,7 @@ fn event_type(event: &Event) -> &'static str {
     }
 }
 
-/// A line of JSON: what of the watch, at which revision, and the members of that.
+/// A line of JSON: the kind, the revision, and the members of that kind.
 #[derive(Serialize)]
 struct Line<T> {
     r#type: &'static str,

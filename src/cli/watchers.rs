@@ -11,7 +11,7 @@ use crate::{Operations, Reply, WatcherInfo, WatcherKind};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  wakeful watchers                         the same as `wakeful watchers list`
+  wakeful watchers                         same as `wakeful watchers list`
   wakeful watchers end 17")]
 pub(crate) struct WatchersArgs {
     #[command(subcommand)]
@@ -21,17 +21,18 @@ pub(crate) struct WatchersArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// List waits and watches in order of id (the default)
+    ///
+    /// Prints a table: the id, wait or watch, the number of revisions it is behind, its keys (a
+    /// key, PREFIX* or a half-open range FROM to TO), and its owner. Prints nothing if there are
+    /// none.
     #[command(after_help = "\
-Prints a table: the id, wait or watch, how many revisions it is behind, its keys (a key, PREFIX*
-or [FROM, TO)), and who. Prints nothing if there are none.
-
 Example:
   wakeful watchers list --json")]
     List,
-    /// End a wait or a watch; its owner is told so
+    /// End a wait or a watch; its owner is notified
+    ///
+    /// Exits with 3 if there is no such wait or watch.
     #[command(after_help = "\
-Exits with 3 if there is no such wait or watch.
-
 Example:
   wakeful watchers end 17")]
     End {

@@ -3,7 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::{Error, ErrorCode, JobReply, JobRequest, Jobs, Operations};
 
-/// The one answer about one reservation.
+/// Returns the single answer about one reservation.
 pub(super) fn settled(answers: Vec<Option<Error>>) -> Result<(), Failure> {
     match answers.into_iter().next() {
         Some(None) => Ok(()),
@@ -12,7 +12,7 @@ pub(super) fn settled(answers: Vec<Option<Error>>) -> Result<(), Failure> {
     }
 }
 
-/// How many were changed, and whether there are more.
+/// Returns the number of changed jobs, and whether there are more.
 pub(super) async fn changed(
     jobs: &impl Operations,
     request: JobRequest,
@@ -23,7 +23,7 @@ pub(super) async fn changed(
     }
 }
 
-/// A reply of another kind than the request's.
+/// Returns the error for a reply that does not belong to the request.
 pub(super) fn unfit() -> Error {
-    Error::new(ErrorCode::Internal, "the reply of the queue does not fit the request")
+    Error::new(ErrorCode::Internal, "the reply of the queue does not match the request")
 }

@@ -12,18 +12,23 @@ use crate::cli::failure::Failure;
 /// The time at which a job is due.
 #[derive(Debug, clap::Args)]
 pub(super) struct AtArgs {
-    /// Not before this time: RFC 3339, as in 2030-12-01T18:00:00+01:00, or a date and a time of day in
-    /// the zone of --tz, as in '2030-12-01 18:00'. A time that has passed is refused
-    // A delay counts from when there is room, so a push that waits for room would be due later.
+    /// Not before this time, as in 2030-12-01T18:00:00Z
+    ///
+    /// RFC 3339, or a date and a time in the zone of --tz, as in '2030-12-01 18:00'. A time in the
+    /// past is refused
+    // A delay counts from when the topic has room, so a push that waits for room would be due
+    // later.
     #[arg(long, value_name = "TIME", value_parser = parse_time,
         conflicts_with_all = ["delay", "wait_room"])]
     at: Option<Time>,
-    /// The time zone of --at where TIME has no offset, as in Europe/Berlin; without it, UTC
+    /// The time zone of --at [default: UTC]
+    ///
+    /// For a TIME without an offset, as in Europe/Berlin
     #[arg(long, value_name = "ZONE", value_parser = parse_zone, requires = "at")]
     tz: Option<TimeZone>,
 }
 
-/// What a clock shows, and how far that clock is from UTC if this was given too.
+/// A clock reading, with its offset from UTC if one was given.
 #[derive(Debug, Clone, Copy)]
 struct Time {
     clock: DateTime,
@@ -31,18 +36,18 @@ struct Time {
 }
 
 impl AtArgs {
-    /// Returns the time, if there is one. Fails unless it is later than `now`.
+    /// Returns the due time, if one was given. Fails unless it is later than `now`.
     pub(super) fn due(self, now: UnixMillis) -> Result<Option<UnixMillis>, Failure> {
         let Some(time) = self.at else { return Ok(None) };
         let instant = time.instant(self.tz).map_err(Failure::usage)?;
-        // Rounded up: not before its time.
+        // Rounded up, so that the job is never early.
         let due = u128::try_from(instant.as_nanosecond()).unwrap_or(0).div_ceil(1_000_000);
         let due = UnixMillis::try_from(due).unwrap_or(UnixMillis::MAX);
         if due > now {
             return Ok(Some(due));
         }
         Err(Failure::usage(format!(
-            "the time of --at, {}, has passed: it is {} now; write a later time, or leave out --at for \
+            "the time of --at, {}, has passed: it is {} now; write a later time, or omit --at for \
              a job that is due at once",
             moment::show(due),
             moment::show(now)
@@ -55,7 +60,7 @@ impl Time {
         let Self { clock, offset } = self;
         let offset = match (offset, zone) {
             (Some(_), Some(_)) => {
-                return Err("the time of --at has an offset already; leave out --tz".to_owned());
+                return Err("the time of --at already has an offset; omit --tz".to_owned());
             }
             (Some(offset), None) => offset,
             (None, None) => Offset::UTC,
@@ -65,18 +70,18 @@ impl Time {
     }
 }
 
-/// Returns the offset of a zone when its clock shows `clock`. Which of two times is meant, or what a
-/// time that never comes means, would be a guess.
+/// Returns the offset of a zone when its clock shows `clock`. Refuses a time that occurs twice or
+/// never, rather than guess.
 fn offset_in(zone: &TimeZone, clock: DateTime) -> Result<Offset, String> {
     let name = zone.iana_name().unwrap_or("this zone");
     match zone.to_ambiguous_timestamp(clock).offset() {
         AmbiguousOffset::Unambiguous { offset } => Ok(offset),
         AmbiguousOffset::Fold { before, after } => Err(format!(
-            "the clock of {name} shows {clock} twice; leave out --tz, and write {clock}{before} or \
+            "the clock of {name} shows {clock} twice; omit --tz, and write {clock}{before} or \
              {clock}{after}"
         )),
         AmbiguousOffset::Gap { before, after } => Err(format!(
-            "the clock of {name} never shows {clock}: it goes from {before} to {after} there; write \
+            "the clock of {name} never shows {clock}: it skips from {before} to {after}; write \
              another time"
         )),
     }
@@ -98,7 +103,7 @@ fn parse_time(text: &str) -> Result<Time, String> {
 fn parse_zone(name: &str) -> Result<TimeZone, String> {
     TimeZoneDatabase::bundled()
         .get(name)
-        .map_err(|_| format!("`{name}` is no time zone; name it as in Europe/Berlin or UTC"))
+        .map_err(|_| format!("`{name}` is not a time zone; write it as in Europe/Berlin or UTC"))
 }
 
 #[cfg(test)]
@@ -142,11 +147,11 @@ mod tests {
     fn what_would_be_a_guess_is_refused() {
         let twice = due("2026-10-25 02:30", Some("Europe/Berlin")).unwrap_err();
         assert!(twice.contains("twice") && twice.contains("2026-10-25T02:30:00+02"), "{twice}");
-        assert!(due("2026-10-25T02:30:00+02", None).is_ok(), "what it says to write");
+        assert!(due("2026-10-25T02:30:00+02", None).is_ok(), "the suggestion is accepted");
         let never = due("2026-03-29 02:30", Some("Europe/Berlin")).unwrap_err();
         assert!(never.contains("never shows 2026-03-29T02:30:00"), "{never}");
         let both = due("2030-12-01T18:00:00Z", Some("Europe/Berlin")).unwrap_err();
-        assert!(both.contains("leave out --tz"), "{both}");
+        assert!(both.contains("omit --tz"), "{both}");
         for text in [
             "",
             "soon",

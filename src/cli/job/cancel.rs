@@ -6,12 +6,12 @@ use crate::cli::output::Output;
 use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations};
 
-/// Cancel a job, waiting or handed out
+/// Cancel a job, waiting or reserved
+///
+/// Prints `cancelled ID`. A worker that holds the job is notified, and `job work` kills the
+/// command. Exits with 3 if the job does not exist, with 1 if it has finished.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints `cancelled ID`. A worker that has the job is told so, and `job work` kills what it runs. Exits
-with 3 if there is no such job, with 1 if it is finished.
-
 Examples:
   wakeful job cancel 17
   wakeful job cancel resize --index photo-17")]

@@ -22,18 +22,18 @@ use crate::cli::failure::Exit;
 use crate::cli::stderr;
 use crate::{Blob, ReservedJob, Verdict};
 
-/// How long a process may take to end when it is told to, before it is made to.
+/// Time between SIGTERM and SIGKILL for a command.
 const POLITENESS: Duration = Duration::from_secs(2);
 
-/// How long what a process has started may hold its output open when it is over itself.
+/// How long processes that a command started may keep its output open after it exits.
 const LEFTOVER: Duration = Duration::from_secs(1);
 
-/// How long the signal to stop may take to reach the worker, when something else that came with it was
-/// seen first: the end of a command that a service manager sent it to as well, or a closed terminal.
+/// How long the stop signal may take to reach the worker when another sign of the stop came first:
+/// a command ended by the same service manager, or a closed terminal.
 pub(super) const STOP_SKEW: Duration = Duration::from_millis(200);
 
-/// What a service manager or a person ends processes with. SIGKILL is none of them: it is also what the
-/// kernel ends a process with that takes too much memory, which is a failure of its job.
+/// The signals with which a service manager or a user ends processes. SIGKILL is not one: the
+/// kernel also uses it for a process that takes too much memory, and that is a failure of the job.
 const STOPPED_BY: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
 /// Runs commands for jobs.
@@ -41,11 +41,11 @@ const STOPPED_BY: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal:
 pub(super) struct Runner {
     pub(super) program: Program,
     pub(super) guard: Arc<Guard>,
-    /// The worker was told to stop.
+    /// Set when the worker was asked to stop.
     pub(super) stopping: CancellationToken,
 }
 
-/// How it came to an end.
+/// How a command ended.
 enum End {
     Exited { status: io::Result<ExitStatus>, leftover: bool },
     Killed(Option<Verdict>),
@@ -53,18 +53,19 @@ enum End {
     Cut(Cut),
 }
 
-/// Why its output is not read to the end.
+/// The reason why the output is not read to the end.
 enum Cut {
-    /// It printed more than is kept.
+    /// The output is longer than its limit.
     TooMuch,
     Unreadable(io::Error),
 }
 
 impl Runner {
-    /// Runs the command for `job` until it ends, its time is over, or `killed` says what becomes of the
-    /// job without it.
+    /// Runs the command for `job` until it ends, its time is over, or `killed` reports a verdict
+    /// from elsewhere.
     ///
-    /// What it has started is ended with it: they are one process group.
+    /// The command and the processes it started end together: they are one process group.
+    ///
     /// Cancel: kills the process group.
     pub(super) async fn run(
         &self,
@@ -88,14 +89,14 @@ impl Runner {
             };
             tokio::select! {
                 end = over(&mut child, pipes) => end,
-                // Whoever could say so is gone: so is the job.
+                // The sender is gone, and with it the claim to the job.
                 verdict = killed => End::Killed(verdict.unwrap_or_default()),
                 end = timed_out(self.program.timeout) => end,
             }
         };
         match end {
             End::Exited { leftover: false, .. } => group.leave(),
-            // Dropped, it is killed.
+            // Dropping the group kills it.
             End::Exited { leftover: true, .. } => drop(group),
             _ => stop(&mut child, group).await,
         }
@@ -103,7 +104,8 @@ impl Runner {
     }
 
     fn spawn(&self, job: &ReservedJob) -> Result<(Child, Group), Hindrance> {
-        // A relative name would not be found, and a command that is would miss what it works on.
+        // A relative name would not be found, and any other command would run in a removed
+        // directory.
         if matches!(std::env::current_dir(), Err(error) if error.kind() == io::ErrorKind::NotFound)
         {
             return Err(Hindrance::without_directory());
@@ -151,8 +153,8 @@ impl Runner {
         Ended::new(of, Some(verdict), exit)
     }
 
-    /// Whether the command was ended together with its worker, as service managers do: that says
-    /// nothing of its job.
+    /// Returns true if the command was ended together with its worker, as service managers do. That
+    /// says nothing about the job.
     async fn stopped_too(&self, status: ExitStatus) -> bool {
         let stopped = |signal: Signal| status.signal() == Some(signal.as_raw());
         STOPPED_BY.into_iter().any(stopped)
@@ -160,13 +162,13 @@ impl Runner {
     }
 }
 
-/// As a shell reports it.
+/// Returns the exit status as a shell reports it.
 fn exit_of(status: ExitStatus) -> Exit {
     let code = status.code().or_else(|| Some(128 + status.signal()?));
     code.and_then(|code| u8::try_from(code).ok()).map_or(Exit::Failed, Exit::Command)
 }
 
-/// Waits for its end and for all that it printed.
+/// Waits for the end of the process and of its output.
 async fn over(child: &mut Child, pipes: impl Future<Output = Result<((), (), ()), Cut>>) -> End {
     tokio::pin!(pipes);
     let mut open = true;
@@ -199,17 +201,17 @@ async fn timed_out(after: Option<Duration>) -> End {
     }
 }
 
-/// Ends it, and what it has started.
+/// Ends the process and those it started.
 async fn stop(child: &mut Child, group: Group) {
     group.signal(Signal::TERM);
-    // If it cannot be waited for, it is over.
+    // If waiting fails, the process is gone.
     let _ = timeout(POLITENESS, child.wait()).await;
     group.signal(Signal::KILL);
     let _ = child.wait().await;
     group.leave();
 }
 
-/// Hands it the payload. It need not read it.
+/// Writes the payload to the process, which need not read it.
 async fn feed(stdin: Option<impl AsyncWriteExt + Unpin>, payload: &Blob) -> Result<(), Cut> {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(payload).await;
@@ -227,12 +229,12 @@ async fn read_output(
     match read {
         Ok(_) if output.len() > bytes_max => Err(Cut::TooMuch),
         Ok(_) => Ok(()),
-        // A part of a result is none.
+        // A partial result counts as none.
         Err(error) => Err(Cut::Unreadable(error)),
     }
 }
 
-/// Shows what it complains about, and keeps the end of it.
+/// Passes standard error on, and keeps the end of it.
 async fn read_errors(stderr: Option<impl AsyncRead + Unpin>, errors: &mut Tail) -> Result<(), Cut> {
     let Some(mut stderr) = stderr else { return Ok(()) };
     let mut part = [0; 4096];
@@ -248,7 +250,7 @@ fn failed(error: String) -> Verdict {
     Verdict::Retry { after: None, error }
 }
 
-/// What happened, and what it complained about last.
+/// Appends the last lines of standard error to a message.
 fn with_end(what: String, errors: &Tail) -> String {
     let text = errors.text();
     if text.is_empty() { what } else { format!("{what}: {text}") }

@@ -7,20 +7,20 @@ use crate::cli::input;
 use crate::cli::output::Output;
 use crate::{JobRequest, Jobs, Operations};
 
-/// Cancel all jobs of a topic that wait
+/// Cancel all waiting jobs of a topic
+///
+/// Prints the number of waiting jobs and asks for confirmation; prints the number of cancelled
+/// jobs. Reserved jobs continue, and dead letters stay. Stops after as many jobs as there were at
+/// the start: jobs pushed in the meantime may remain.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Says how many there are, and asks; prints how many were cancelled. Those that are handed out go on,
-dead letters stay. When it has cancelled as many as there were at the start it ends: some of those that
-come meanwhile may stay.
-
 Examples:
   wakeful job clear resize
   wakeful job clear resize --yes")]
 pub(crate) struct ClearArgs {
     #[command(flatten)]
     topic: Topic,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

@@ -9,21 +9,21 @@ use crate::cli::output::{Output, notice};
 use crate::rpc::proto::Shown;
 use crate::{JobInfo, JobState, Operations};
 
-/// List the dead letters of a topic, and why they are
+/// List the dead letters of a topic, with reasons
+///
+/// Prints one line for each: its id, its index if it has one, the time it became a dead letter, the
+/// number of runs, and the reason, with the errors of its last runs below, oldest first. `job get`
+/// shows the payload, `job replay` makes it ready again, `job delete` removes it. Beyond
+/// `queue.dead_max` the oldest are evicted, which `topics` counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a line for each: its id, its index if it has one, when it became one, how often it ran, and
-why it is one, with the errors of its last runs below, oldest first. `job get` shows the payload,
-`job replay` makes it ready again, `job delete` is rid of it. Beyond `queue.dead_max` the oldest are
-given up, which `topics` counts.
-
 Examples:
   wakeful job dead resize
   wakeful job dead resize --limit 10 --json | jq -r '.errors[-1]'")]
 pub(crate) struct DeadArgs {
     #[command(flatten)]
     topic: Topic,
-    /// At most so many; without it, all
+    /// Print up to N dead letters [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
@@ -59,7 +59,7 @@ fn letter(job: &JobInfo, out: &mut Output) {
     let when = job.finished.map_or(String::new(), |time| format!(" at {}", moment::show(time)));
     let (reason, earlier) = match job.errors.split_last() {
         Some((reason, earlier)) => (show::one_line(reason), earlier),
-        None => ("no reason is known".into(), &[][..]),
+        None => ("unknown reason".into(), &[][..]),
     };
     out.line(format_args!("{}{index}{when} after {} runs: {reason}", job.id, job.epoch));
     for error in earlier {

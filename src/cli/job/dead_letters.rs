@@ -1,4 +1,4 @@
-//! [`DeadLetters`]: the dead letters of a topic that a command is about.
+//! [`DeadLetters`]: the dead letters of a topic that a command applies to.
 
 use super::options::Topic;
 use super::{ask, slices};
@@ -11,17 +11,18 @@ use crate::{Blob, JobId, JobRequest, Jobs, Operations};
 pub(super) struct DeadLetters {
     #[command(flatten)]
     topic: Topic,
-    /// These
+    /// The jobs
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<JobId>,
-    /// As many as there are now, the oldest first
+    /// All present dead letters of the topic, oldest first
     #[arg(long, conflicts_with = "ids")]
     all: bool,
 }
 
 impl DeadLetters {
-    /// Makes `request` for each, or for all of them, and prints how many were changed. Before it is made
-    /// for all, asks whether to do what `deed` says of their number and topic.
+    /// Sends `request` for each id, or for all dead letters, and prints the number of changed ones.
+    /// With --all, first asks for confirmation in the words of `deed`, which gets their number and
+    /// the topic.
     pub(super) async fn change(
         self,
         deed: Option<fn(u64, &Blob) -> String>,

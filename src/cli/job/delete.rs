@@ -5,14 +5,15 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{Blob, JobRequest, Operations};
 
-/// Delete dead letters for good
+/// Delete dead letters permanently
+///
+/// Prints the number of deleted dead letters. Exits with 3 at the first id that is not a dead
+/// letter of the topic; those before it were deleted. --all prints how many there are, asks for
+/// confirmation, and stops after as many as there were at the start. `job get` still shows how the
+/// job ended, without its payload, while its outcome is kept. A taken index stays taken until `job
+/// free-index`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints how many were deleted. Exits with 3 at the first id that is no dead letter of the topic; those
-before it were deleted. --all prints how many there are, asks, and goes on until it has deleted as many
-as there were at the start. `job get` still shows how the job ended, without its payload, for as long as
-its outcome is kept. An index that is taken stays taken until `job free-index`.
-
 Examples:
   wakeful job delete resize 17 23
   wakeful job delete resize --all
@@ -20,7 +21,7 @@ Examples:
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     dead: DeadLetters,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -31,7 +32,8 @@ impl DeleteArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let deed = |dead, topic: &Blob| format!("deletes {dead} dead letters of {topic} for good");
+        let deed =
+            |dead, topic: &Blob| format!("permanently deletes {dead} dead letters of {topic}");
         let deed = (!self.yes).then_some(deed as fn(u64, &Blob) -> String);
         self.dead.change(deed, |topic, id| JobRequest::DeleteDead { topic, id }, jobs, out).await
     }

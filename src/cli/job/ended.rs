@@ -1,4 +1,4 @@
-//! [`Ended`]: a job whose process is over, and the [`Line`] that is printed of it.
+//! [`Ended`]: a job whose process ended, and the [`Line`] printed about it.
 
 use serde::Serialize;
 
@@ -9,25 +9,25 @@ use crate::cli::output::Output;
 use crate::rpc::proto::Shown;
 use crate::{Error, ErrorCode, Reservation, Settlement, Verdict};
 
-/// A job whose process is over.
+/// A job whose process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) reservation: Reservation,
-    /// `None` if it is somebody else's business now.
+    /// `None` if this worker no longer holds the job.
     pub(super) verdict: Option<Verdict>,
-    /// How a worker exits that does this job alone.
+    /// The exit status of a worker that runs this job only.
     pub(super) exit: Exit,
-    /// Why the command was not run.
+    /// The reason why the command was not run.
     pub(super) hindrance: Option<Hindrance>,
 }
 
 impl Ended {
-    /// A job whose command came to an end.
+    /// Returns a job whose command ran to its end.
     pub(super) fn new(reservation: Reservation, verdict: Option<Verdict>, exit: Exit) -> Self {
         Self { reservation, verdict, exit, hindrance: None }
     }
 
-    /// A job that goes back, as its command cannot be run.
+    /// Returns a job that goes back because its command cannot be run.
     pub(super) fn hindered(reservation: Reservation, hindrance: Hindrance) -> Self {
         let verdict = Some(Verdict::Release);
         Self { reservation, verdict, exit: Exit::Failed, hindrance: Some(hindrance) }
@@ -38,7 +38,7 @@ impl Ended {
         self.verdict.clone().map(|verdict| Settlement { reservation, verdict })
     }
 
-    /// How many bytes its settlement has, about.
+    /// Returns the approximate size of its settlement in bytes.
     pub(super) fn bytes(&self) -> usize {
         match &self.verdict {
             Some(Verdict::Done { output }) => output.len(),
@@ -46,7 +46,7 @@ impl Ended {
         }
     }
 
-    /// What to settle it with instead, if its result is refused for what it is.
+    /// Returns the settlement to send instead if the result is refused for its content.
     pub(super) fn without_result(&self, refusal: &Error) -> Option<Self> {
         let its_result = matches!(self.verdict, Some(Verdict::Done { .. }));
         let refused = matches!(
@@ -58,7 +58,7 @@ impl Ended {
         (its_result && refused).then(|| Self::new(self.reservation, verdict, Exit::Failed))
     }
 
-    /// What is printed of it; `refusal` is why it was not recorded.
+    /// Returns the line to print; `refusal` is the reason why the settlement was not recorded.
     pub(super) fn line(self, refusal: Option<Error>) -> Line {
         let (what, error) = match (self.verdict, refusal) {
             (_, Some(refusal)) => ("lost", Some(refusal.message)),
@@ -75,7 +75,7 @@ impl Ended {
     }
 }
 
-/// What is printed of a job that is settled.
+/// The line printed about a settled job.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) reservation: Reservation,
@@ -107,7 +107,7 @@ struct Settled<'a, T> {
     error: Option<&'a str>,
 }
 
-/// How many of `over` go well in one request: at least one.
+/// Returns how many of `over` fit in one request: at least one.
 pub(super) fn fitting(over: &[Ended], bytes_max: usize) -> usize {
     let mut bytes = 0;
     let fits = over.iter().take_while(|ended| {

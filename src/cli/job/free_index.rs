@@ -8,13 +8,13 @@ use crate::cli::output::Output;
 use crate::{Blob, Jobs, Operations};
 
 /// Free the index of a finished job, so that it can be pushed again
+///
+/// For an index that stays taken after its job (`job push --unique 1h`). Prints `freed INDEX`.
+/// Exits with 3 if the index is free, with 1 while its job is unfinished: `job cancel TOPIC --index
+/// INDEX` cancels that job and frees its index.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-For an index that stays taken after its job (`job push --unique 1h`). Prints `freed INDEX`. Exits with 3
-if the index is free, with 1 while its job is not finished: `job cancel TOPIC --index INDEX` ends that,
-and frees the index too.
-
-Examples:
+Example:
   wakeful job free-index resize photo-17")]
 pub(crate) struct FreeIndexArgs {
     #[command(flatten)]
@@ -32,7 +32,9 @@ impl FreeIndexArgs {
     ) -> Result<Exit, Failure> {
         let Self { topic: Topic { topic }, index } = self;
         if !jobs.free_index(&topic, &index).await? {
-            let free = format!("the index `{index}` of topic {topic} is free; nothing was changed");
+            let free = format!(
+                "the index `{index}` of topic {topic} is already free; nothing was changed"
+            );
             return Err(Failure::not_found(free));
         }
         if out.json() {

@@ -7,15 +7,16 @@ use crate::cli::output::Output;
 use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations};
 
-/// Print what there is to tell of a job
+/// Print the details of a job
+///
+/// Prints one fact per line, with control characters escaped; with --json bytes are exact and times
+/// are milliseconds since 1970. Exits with 3 if the job does not exist or its outcome is no longer
+/// kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one fact a line, with control characters escaped; with --json bytes are exact, and times are
-milliseconds since 1970. Exits with 3 if there is no such job, or its outcome is no longer kept.
-
 Examples:
   wakeful job get 17
-  wakeful job get resize --index photo-17  the newest with this index
+  wakeful job get resize --index photo-17  the newest job with this index
   wakeful job get 17 --json | jq .state")]
 pub(crate) struct GetArgs {
     #[command(flatten)]

@@ -2,8 +2,9 @@
 //!
 //! A killed worker runs no code, so a second process ([`guard_process`](super::guard_process)) does
 //! this for it. The two share a socket. Each command registers its process group there after the
-//! fork and before the exec, so no command ever runs unregistered. When the worker dies, of whatever
-//! cause, the kernel closes its end of the socket, and the guard kills the registered groups.
+//! fork and before the exec, so no command ever runs unregistered. When the worker dies, for
+//! whatever reason, the kernel closes its end of the socket, and the guard kills the registered
+//! groups.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,19 +22,19 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// First argument of the guard process, by which the binary recognizes its role. `wakeful` is no part
-/// of it, so that `pkill wakeful` leaves the guard to do its work.
+/// First argument of the guard process, by which the binary recognizes its role. It does not
+/// contain `wakeful`, so that `pkill wakeful` spares the guard.
 pub(crate) const NAME: &str = "job-guard";
 
 /// Maximum time for the guard process to start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A message to the guard process: a command began, or is over.
+/// A message to the guard process: a command began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Number of the command, never used twice by a worker.
+    /// Number of the command, never reused by a worker.
     pub(super) command: u64,
-    /// The process group of a command that begins; `None` when the command is over.
+    /// The process group of a command that begins; `None` when the command has ended.
     pub(super) group: Option<Pid>,
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Guard {
 struct State {
     /// Number of commands so far.
     commands: u64,
-    /// Commands that are over, which the guard process does not know yet.
+    /// Ended commands that the guard process has not been informed of yet.
     over: VecDeque<u64>,
     /// Processes that this worker started and has not waited for.
     children: Vec<Pid>,
@@ -76,13 +77,13 @@ impl Guard {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut line = UnixStream::from_std(ours)?;
-        // Nothing waits for the process: it lives as long as this one, and ends by itself.
+        // Nobody waits for the guard process: it lives as long as this one, and ends by itself.
         let _ = command()?.stdin(OwnedFd::from(theirs)).spawn()?;
         timeout(START_TIMEOUT, line.read_u8()).await??;
         Ok(Self::over(line))
     }
 
-    /// The guard behind `line`.
+    /// Returns a guard that uses `line` as its socket.
     pub(super) fn over(line: UnixStream) -> Arc<Self> {
         Arc::new(Self { line, state: Mutex::default() })
     }
@@ -90,7 +91,7 @@ impl Guard {
     /// Returns when the guard process is gone.
     pub(super) async fn lost(&self) {
         loop {
-            // The read finds an error as well.
+            // The read reports an error as well.
             let _ = self.line.readable().await;
             match self.line.try_read(&mut [0; 16]) {
                 Ok(1..) => {}
@@ -100,7 +101,7 @@ impl Guard {
         }
     }
 
-    /// Whether `process` is one that this worker waits for.
+    /// Returns true if this worker waits for `process`.
     pub(super) fn awaits(&self, process: Pid) -> bool {
         self.state.lock().children.contains(&process)
     }
@@ -108,7 +109,7 @@ impl Guard {
     /// Starts `command` as the leader of a process group of its own, which the guard knows before
     /// the command is executed.
     ///
-    /// Errors: as of [`Command::spawn`]; `WouldBlock` if the guard process does not read, and
+    /// Errors: those of [`Command::spawn`]; `WouldBlock` if the guard process does not read, and
     /// `BrokenPipe` if it is gone. The command was not executed.
     pub(super) fn spawn(self: &Arc<Self>, mut command: Command) -> io::Result<(Child, Group)> {
         let number = {
@@ -117,7 +118,7 @@ impl Guard {
             state.commands += 1;
             state.commands
         };
-        // Dropped if the spawn fails: then the group is not registered any more.
+        // Dropped if the spawn fails, which removes the registration.
         let mut group = Group { guard: Arc::clone(self), command: number, id: None };
         let guard = Arc::clone(self);
         let register = move || Ok(guard.send(Entry { command: number, group: Some(getpid()) })?);
@@ -134,7 +135,7 @@ impl Guard {
         Ok((child, group))
     }
 
-    /// Sends one entry whole, or none of it: a stream of messages of one size has room for whole ones.
+    /// Sends one entry whole or not at all: the socket buffer holds whole entries of one size.
     fn send(&self, entry: Entry) -> rustix::io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.line, &entry.to_bytes(), flags).map(|_| ())
@@ -149,9 +150,9 @@ impl Guard {
     }
 }
 
-/// The command line of the guard process.
+/// Returns the command line of the guard process.
 fn command() -> io::Result<Command> {
-    // The link works for a binary that was replaced or removed since, too.
+    // The link also works for a binary that was replaced or removed since.
     let link = std::path::Path::new("/proc/self/exe");
     let binary = if link.exists() { link.to_owned() } else { std::env::current_exe()? };
     let mut command = Command::new(binary);
@@ -160,8 +161,8 @@ fn command() -> io::Result<Command> {
     Ok(command)
 }
 
-/// The process group of one command. Dropped, it is not registered any more, and what is left of it
-/// is killed, unless [`leave`](Self::leave) was called.
+/// The process group of one command. Dropping it removes the registration and kills the remaining
+/// processes, unless [`leave`](Self::leave) was called.
 #[derive(Debug)]
 pub(super) struct Group {
     guard: Arc<Guard>,
@@ -183,12 +184,12 @@ impl Group {
         }
     }
 
-    /// Leaves alone whatever is left of the group.
+    /// Leaves the remaining processes of the group running.
     pub(super) fn leave(mut self) {
         self.forget();
     }
 
-    /// Called after the leader was waited for, and again when dropped.
+    /// Removes the registration. Called after the leader was waited for, and again on drop.
     fn forget(&mut self) {
         let mut state = self.guard.state.lock();
         if let Some(id) = self.id.take() {
@@ -203,8 +204,8 @@ impl Drop for Group {
         self.forget();
         let mut state = self.guard.state.lock();
         state.over.push_back(self.command);
-        // One that does not read hears of it before the next command begins. If the guard is gone,
-        // so is the worker, soon.
+        // A guard that does not read learns of it before the next command begins. If the guard is
+        // gone, the worker soon is too.
         let _ = self.guard.send_over(&mut state);
     }
 }

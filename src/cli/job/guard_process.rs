@@ -1,5 +1,5 @@
-//! The guard process: waits for the death of its worker, and kills what the worker left running. See
-//! [`Guard`](super::guard::Guard).
+//! The guard process: waits for the death of its worker, and kills the commands it left running.
+//! See [`Guard`](super::guard::Guard).
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
@@ -16,16 +16,16 @@ use super::guard::{Entry, NAME};
 pub(crate) fn run() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        // The worker finds its socket closed.
+        // The worker sees its socket closed.
         Err(_) => ExitCode::FAILURE,
     }
 }
 
 fn serve() -> io::Result<()> {
-    // What is sent to the terminal, the session or the process group of the worker does not come here.
+    // Signals to the terminal, session or process group of the worker do not reach this process.
     setsid()?;
-    // A service manager may signal every process of a service. The handlers do nothing, and the guard
-    // goes on until its worker is gone.
+    // A service manager may signal every process of a service. The handlers do nothing: the guard
+    // continues until its worker is gone.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _entered = runtime.enter();
     let _handlers = [
@@ -34,7 +34,7 @@ fn serve() -> io::Result<()> {
         signal(SignalKind::hangup())?,
         signal(SignalKind::quit())?,
     ];
-    // What `ps` and `top` show; of use to people only.
+    // The name in `ps` and `top`, for people only.
     let _ = std::fs::write("/proc/self/comm", NAME);
     let mut line = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     line.write_all(&[1])?;
@@ -42,7 +42,7 @@ fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what begins and ends until the worker is gone, and kills what did not end.
+/// Tracks running commands until the worker is gone, then kills those that did not end.
 pub(super) fn guard(line: impl Read) {
     let mut line = BufReader::new(line);
     // Bound: the concurrency of the worker.

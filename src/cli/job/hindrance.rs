@@ -1,4 +1,4 @@
-//! [`Hindrance`]: why a command could not be run, which is no fault of its job.
+//! [`Hindrance`]: the reason why a command could not be run, through no fault of its job.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,16 +8,16 @@ use rustix::io::Errno;
 
 use crate::cli::failure::{Exit, Failure};
 
-/// Why a command could not be run, or its output not be read. Its job goes back, at no cost.
+/// The reason why a command could not be run or its output not read. The job goes back at no cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hindrance {
     pub(super) message: String,
-    /// How a worker exits that cannot run any command; `None` for what passes by itself.
+    /// The exit status of a worker that cannot run any command; `None` for a passing condition.
     exit: Option<Exit>,
 }
 
 impl Hindrance {
-    /// `command` could not be started.
+    /// Returns the reason why `command` could not be started.
     pub(super) fn starting(command: &OsStr, error: &io::Error) -> Self {
         let name = Path::new(command).display();
         let (exit, hint) = match Errno::from_io_error(error) {
@@ -31,26 +31,26 @@ impl Hindrance {
         Self { message: format!("cannot run {name}: {error}{hint}"), exit }
     }
 
-    /// The working directory of the worker is gone.
+    /// Returns the reason for a removed working directory.
     pub(super) fn without_directory() -> Self {
         let message = "cannot run the command: the working directory was removed".to_owned();
         Self { message, exit: Some(Exit::NotExecutable) }
     }
 
-    /// A command ran, and what became of it cannot be known.
+    /// Returns the reason for a command that ran with an unknown result.
     pub(super) fn watching(what: &str, error: &io::Error) -> Self {
         Self { message: format!("cannot {what}: {error}"), exit: None }
     }
 
-    /// Why the worker ends; `None` if it may try again.
+    /// Returns the failure that ends the worker; `None` if it may try again.
     pub(super) fn failure(&self) -> Option<Failure> {
         let message = || format!("{}; its job went back to the topic, at no cost", self.message);
         self.exit.map(|exit| Failure::told(exit, "CannotRun", message()))
     }
 }
 
-/// Whether the same start may succeed a little later: for want of processes, memory or descriptors, or
-/// while the file is being written.
+/// Returns true if the same start may succeed a little later: a lack of processes, memory or
+/// descriptors, or a file still being written.
 fn passes(errno: Errno) -> bool {
     matches!(
         errno,
@@ -65,7 +65,7 @@ fn passes(errno: Errno) -> bool {
     )
 }
 
-/// Whether there is a file that `command` names, by its path or in the search path.
+/// Returns true if `command` names an existing file, by its path or in the search path.
 fn exists(command: &OsStr) -> bool {
     let path = Path::new(command);
     if path.components().count() > 1 {
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(exit("./typo", Errno::NOENT), Some(Exit::CommandNotFound));
         assert_eq!(exit("typo-nowhere", Errno::NOENT), Some(Exit::CommandNotFound));
         assert_eq!(exit("/dev/null/x", Errno::NOTDIR), Some(Exit::CommandNotFound));
-        // Each exists, so what is missing is what would run it.
+        // Each exists, so its interpreter is missing.
         assert_eq!(exit("/bin/sh", Errno::NOENT), Some(Exit::NotExecutable));
         assert_eq!(exit("sh", Errno::NOENT), Some(Exit::NotExecutable));
         assert_eq!(exit("/etc/passwd", Errno::ACCESS), Some(Exit::NotExecutable));

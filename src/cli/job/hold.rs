@@ -1,4 +1,4 @@
-//! `wakeful job reserve`: jobs for scripts, held for as long as the command runs.
+//! `wakeful job reserve`: jobs for scripts, held while the command runs.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,16 @@ use crate::{
     Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
 
-/// Take jobs of a topic by hand, and hold them while others settle them
+/// Reserve jobs of a topic, and hold them until they are settled
+///
+/// Prints one line per job, `ID EPOCH PAYLOAD`, with control characters escaped; with --json bytes
+/// are exact. The connection that reserved a job holds it, or the next one if the command
+/// reconnects within `queue.resume_grace` of the server. So the command keeps running and holds its
+/// jobs until each is settled by `job ack` or `job nack`, or held by somebody else; then it exits
+/// with 0. Ctrl-C releases the remaining jobs at no cost. Exits with 4 if no job was ready in time.
+/// Prefer `job work` if one command can do the work.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line for each, `ID EPOCH PAYLOAD`, with control characters escaped; with --json bytes are
-exact. Jobs are held by the connection that took them, or by the next one if the command is back within
-`queue.resume_grace` of the server. So it goes on, and holds them, until each is settled by `job ack` or
-`job nack`, or is somebody else's; then it exits with 0. Ctrl-C gives back what is left, at no cost. Exits with 4 if there was none in time. `job work` is simpler for what
-one command can do.
-
 Examples:
   wakeful job reserve resize --json > job.json &
   wakeful job ack $(jq .reservation[] job.json) small.jpg
@@ -31,19 +32,19 @@ Examples:
 pub(crate) struct ReserveArgs {
     #[command(flatten)]
     topic: Topic,
-    /// At most this many; the server's most is queue.credits_max
+    /// Reserve up to N jobs; the server allows queue.credits_max
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..))]
     credits: u32,
-    /// How long to wait for the first; without it, until there is one
+    /// How long to wait for the first job [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
-    /// How long a job stays held when nothing is heard of this command
+    /// How long the server waits for a sign of life before it takes a job back
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     visibility: Duration,
 }
 
-/// How often it is looked whether a job was settled, at least.
+/// Maximum time between two checks whether a job was settled.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl ReserveArgs {
@@ -69,7 +70,7 @@ impl ReserveArgs {
         if printed.is_ok() {
             tokio::select! {
                 ended = hold(&mut held, self.visibility, jobs) => return Ok(ended.map(|()| Exit::Done)?),
-                // Who has read what it printed need not stay.
+                // Output that was read in full needs no longer wait.
                 _ = ends.signal() => {}
             }
         } else if matches!(printed, Err(Failure::ClosedPipe)) {
@@ -100,7 +101,7 @@ impl ReserveArgs {
     }
 }
 
-/// Returns when nothing is held any more.
+/// Returns when no job is held any more.
 async fn hold(
     held: &mut Vec<Reservation>,
     visibility: Duration,
@@ -109,7 +110,7 @@ async fn hold(
     while !held.is_empty() {
         sleep(LOOK_EVERY.min(visibility / 3)).await;
         let mut answers = match jobs.touch(held.clone(), None).await {
-            // The jobs may still be this command's when the server is back.
+            // The jobs may still be held by this command when the server is back.
             Err(error) if error.retryable() => continue,
             answers => answers?.into_iter(),
         };

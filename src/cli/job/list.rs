@@ -9,12 +9,12 @@ use crate::rpc::proto::Shown;
 use crate::{Blob, Error, JobInfo, JobState, Jobs, Operations};
 
 /// List the jobs of a topic
+///
+/// Prints a table: the id, the state, the number of runs, failures and losses, and the index.
+/// Without --state it lists unfinished jobs. Jobs in one state are in order of id. Payloads are
+/// omitted; `job get` shows one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a table: the id, the state, how often the job was handed out, its failures and losses, its
-index. Without --state: those that are not finished. Within a state in order of id. Payloads are
-left out; `job get` shows one.
-
 Examples:
   wakeful job ls resize
   wakeful job ls resize --state dead --limit 10
@@ -22,10 +22,10 @@ Examples:
 pub(crate) struct ListArgs {
     #[command(flatten)]
     topic: Topic,
-    /// Only these: ready, delayed, reserved, done, dead or cancelled
+    /// List jobs in this state only: ready, delayed, reserved, done, dead or cancelled
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Option<JobState>,
-    /// At most so many; without it, all
+    /// List up to N jobs [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
@@ -62,12 +62,12 @@ impl ListArgs {
     }
 }
 
-/// The jobs of a topic in one state, page after page.
+/// The jobs of a topic in one state, page by page.
 pub(super) struct Pages<'a> {
     topic: &'a Blob,
     state: JobState,
     after: u64,
-    /// Whether there are jobs that were not given.
+    /// True if there are jobs that were not returned.
     pub(super) more: bool,
 }
 
@@ -76,13 +76,13 @@ impl<'a> Pages<'a> {
         Self { topic, state, after: 0, more: true }
     }
 
-    /// The next page, with at most `left` jobs; `None` after the last.
+    /// Returns the next page, of up to `left` jobs; `None` after the last.
     pub(super) async fn next(
         &mut self,
         left: u64,
         jobs: &impl Operations,
     ) -> Result<Option<Vec<JobInfo>>, Error> {
-        /// Below every `queue.list_jobs_max` that makes sense: just so many are asked for.
+        /// Below any sensible `queue.list_jobs_max`: request this many exactly.
         const FEW: u64 = 100;
         if !self.more || left == 0 {
             return Ok(None);

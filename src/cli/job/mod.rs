@@ -1,6 +1,6 @@
-//! `wakeful job`: one file for each thing that can be done with jobs.
+//! `wakeful job`: one file for each action on jobs.
 //!
-//! What several of them take is in [`options`] and [`spec`], what they print of a job in [`show`].
+//! Shared arguments are in [`options`] and [`spec`], the printed form of a job is in [`show`].
 
 mod ask;
 mod at;
@@ -54,16 +54,16 @@ use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::Operations;
 
-/// Push, work on, look at and repeat jobs
+/// Push, process, inspect and replay jobs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  wakeful job work shout -- tr a-z A-Z     in one shell: a worker that runs a command for each job
+  wakeful job work shout -- tr a-z A-Z     in one shell: a worker
   ID=$(wakeful job push shout hello)       in another
   wakeful job wait $ID                     prints HELLO
   wakeful job push shout hello --wait 30s  both in one
-  wakeful topics                           what there is to do
-  wakeful job dead shout                   what failed for good, and why")]
+  wakeful topics                           open jobs by topic
+  wakeful job dead shout                   failed jobs, with reasons")]
 pub(crate) struct JobArgs {
     #[command(subcommand)]
     action: Action,
@@ -96,18 +96,18 @@ enum Action {
     Schedules(schedule::SchedulesArgs),
 }
 
-/// How long one request waits at most for what a command waits for longer: so the server learns
-/// in that time of a caller that is gone without a word.
+/// Maximum wait of one request for what a command awaits longer: within that time the server
+/// notices a client that vanished silently.
 const SLICE: Duration = Duration::from_secs(30);
 
-/// How long to pause before what failed for now is tried again.
+/// Pause before a retry after a temporary failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a long run says how far it is.
+/// Interval between progress reports of a long run.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 impl JobArgs {
-    /// What a signal is to it.
+    /// Returns the effect of a signal on this command.
     pub(crate) fn on_signal(&self) -> OnSignal {
         match &self.action {
             Action::Work(_) | Action::Reserve(_) => OnSignal::Own,
@@ -116,7 +116,8 @@ impl JobArgs {
         }
     }
 
-    /// Whether it awaits what becomes of a job. A worker reports its troubles itself.
+    /// Returns true if the command awaits the end of a job. A worker reports connection losses
+    /// itself.
     pub(crate) fn waits(&self) -> bool {
         match &self.action {
             Action::Push(args) => args.waits(),
@@ -125,7 +126,7 @@ impl JobArgs {
         }
     }
 
-    /// How long its calls may take, when `asked` is for those that do not wait.
+    /// Returns the deadline of its calls, when `asked` is the deadline of calls that do not wait.
     pub(crate) fn deadline(&self, asked: Duration) -> Duration {
         let waits = match &self.action {
             Action::Push(args) => args.call_waits(),

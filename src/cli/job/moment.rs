@@ -1,4 +1,4 @@
-//! A time of day for people: `2026-11-25T14:03:07Z`.
+//! A point in time as text: `2026-11-25T14:03:07Z`.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use crate::{UnixMillis, duration};
 
-/// Reads the clock of this machine.
+/// Returns the time of this machine's clock.
 pub(super) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     duration::millis(since.unwrap_or(Duration::ZERO))
 }
 
-/// Writes it in UTC, to the second.
+/// Formats a time in UTC, to the second.
 pub(super) fn show(time: UnixMillis) -> String {
     let time = i64::try_from(time).ok().and_then(|time| Timestamp::from_millisecond(time).ok());
     time.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -1,4 +1,4 @@
-//! What several commands take: which topic, which job, how a job is to be done.
+//! Arguments that several commands share: the topic, the job, and how a job runs.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ pub(super) struct Topic {
     pub(super) topic: Blob,
 }
 
-/// Which job: by id, or by topic and index.
+/// A job: by id, or by topic and index.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Its id; with --index its topic
+    /// Its id; with --index, its topic
     #[arg(value_name = "ID|TOPIC", value_parser = bytes())]
     id: Blob,
-    /// The newest job with this index
+    /// Select the newest job with this index
     #[arg(long, value_name = "INDEX", value_parser = bytes())]
     index: Option<Blob>,
 }
@@ -35,18 +35,18 @@ impl Which {
         let id = std::str::from_utf8(&self.id).ok().and_then(|text| text.parse().ok());
         id.map(JobRef::Id).ok_or_else(|| {
             let id = &self.id;
-            Failure::usage(format!("`{id}` is not the id of a job; or write TOPIC --index INDEX"))
+            Failure::usage(format!("`{id}` is not a job id; write an id, or TOPIC --index INDEX"))
         })
     }
 }
 
-/// Which hand-out of a job, as `job reserve` and a worker's environment tell it.
+/// A reservation of a job, as `job reserve` prints it and a worker's environment holds it.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Held {
-    /// The job; WAKEFUL_JOB_ID of what a worker runs
+    /// The job; in a worker's command, WAKEFUL_JOB_ID
     #[arg(value_name = "ID")]
     id: u64,
-    /// Its epoch; WAKEFUL_JOB_EPOCH of what a worker runs
+    /// Its epoch; in a worker's command, WAKEFUL_JOB_EPOCH
     #[arg(value_name = "EPOCH")]
     epoch: u32,
 }
@@ -57,32 +57,41 @@ impl Held {
     }
 }
 
-/// How a job is to be done.
+/// How a job runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// A name for the job: while it is taken, a push gets the job that has it
+    /// A unique name for the job
+    ///
+    /// While the name is taken, a push returns the job that has it
     #[arg(long, value_name = "INDEX", value_parser = bytes())]
     pub(super) index: Option<Blob>,
-    /// How long the index is taken: waiting, unfinished (the default), or so long after its end
-    #[arg(long, value_name = "waiting|unfinished|DURATION", value_parser = parse_unique,
+    /// How long the index is taken [default: unfinished]
+    ///
+    /// While the job waits (`waiting`), until it has finished (`unfinished`), or for a time after
+    /// its end, as in 1h
+    #[arg(long, value_name = "UNTIL", value_parser = parse_unique,
         requires = "index")]
     unique: Option<Unique>,
-    /// Not before so long from now, as in 30s, 5m, 1h30m
+    /// Not before this time from now, as in 30s, 5m, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     delay: Option<Duration>,
-    /// How many failures are followed by another run; 0 for one run only
+    /// Maximum number of reruns after failures, 0 for none
     #[arg(long, value_name = "N")]
     retry_max: Option<u32>,
-    /// How many losses (of a worker, its connection, the server) are followed by another run
+    /// Maximum number of reruns after losses
+    ///
+    /// A loss is that of a worker, of its connection, or of the server
     #[arg(long, value_name = "N")]
     loss_max: Option<u32>,
-    /// Jobs with the same key are done one after the other, in order
+    /// Run jobs with the same key in order, one by one
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     order_key: Option<Blob>,
-    /// Before those of lower priority, 0 to 255; none waits for ever
+    /// Run before jobs of lower priority, 0 to 255
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     priority: u8,
-    /// How long after a failure the next run is: 5s, or 1s,10s,1m, or exp:BASE:CAP[:FLOOR]
+    /// The delay after a failure, as in 5s
+    ///
+    /// A time, as in 5s; one for each failure, as in 1s,10s,1m; or exp:BASE:CAP[:FLOOR]
     #[arg(long, value_name = "SPEC", value_parser = parse_backoff)]
     backoff: Option<Backoff>,
 }
@@ -102,7 +111,7 @@ impl Options {
     }
 }
 
-/// The payload as it was typed; `-` is standard input, nothing is empty.
+/// Returns the payload as typed; `-` reads standard input, and no payload is an empty one.
 pub(super) async fn payload(typed: Option<Blob>, jobs: &impl Operations) -> Result<Blob, Failure> {
     match typed {
         Some(dash) if dash == "-" => input::read_stdin(jobs).await,

@@ -7,29 +7,31 @@ use crate::cli::output::{Output, notice};
 use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations, OutcomeSeq};
 
-/// Print what becomes of the jobs of a topic, as they finish
+/// Print the outcomes of a topic's jobs as they finish
+///
+/// Prints one line per job, in the order in which they finish, with the index, if any, after the
+/// id, and control characters escaped; with --json bytes are exact. To miss none, continue with
+/// --after and the last N, which is valid across connections and restarts of a server with a data
+/// directory. Outcomes are kept for a limited time (`queue.outcomes_max`). Exits with 1 if outcomes
+/// after N are no longer kept, or if N is in the future. Ends with Ctrl-C or --count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line for each, in the order in which they finish:
+Output:
   done ID (outcome N): OUTPUT
   dead ID (outcome N): REASON
   cancelled ID (outcome N)
-with the index, if there is one, behind the id, and control characters escaped; with --json bytes
-are exact. To miss none, go on with --after and the last N, which outlives connections and restarts
-of a server with a data directory. Outcomes are kept for a while only (`queue.outcomes_max`). Exits
-with 1 if outcomes after N are no longer kept, or if N is still to come. Ends with Ctrl-C or --count.
 
 Examples:
   wakeful job outcomes resize
-  wakeful job outcomes resize --after 0    all that are kept, then those to come
-  wakeful job outcomes resize --json | jq -r 'select(.state == \"Dead\") | .id'")]
+  wakeful job outcomes resize --after 0    all that are kept, then new ones
+  wakeful job outcomes resize --json | jq -r 'select(.state==\"Dead\") | .id'")]
 pub(crate) struct OutcomesArgs {
     #[command(flatten)]
     topic: Topic,
-    /// Only those after this one, out of what is kept; without it: from now on
+    /// Start after this outcome, with those still kept [default: the latest]
     #[arg(long, value_name = "N")]
     after: Option<OutcomeSeq>,
-    /// End after so many
+    /// End after N outcomes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 }
@@ -45,7 +47,7 @@ impl OutcomesArgs {
         while left > 0 {
             let page = match jobs.outcomes(&topic, after, 0, Some(SLICE)).await {
                 Ok(page) => page,
-                // Without a place to go on from, some could be missed.
+                // Without a position to continue from, outcomes could be missed.
                 Err(error) if error.retryable() && after.is_some() => {
                     if !out.json() {
                         notice(format_args!("{error}; trying again"));

@@ -7,10 +7,11 @@ use crate::rpc::proto::Shown;
 use crate::{Blob, Jobs, Operations};
 
 /// Stop handing out the jobs of a topic
+///
+/// Pushes are still accepted, and reserved jobs continue. The pause survives a restart of the
+/// server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Jobs are still taken, and those that are handed out go on. Outlives a restart of the server.
-
 Example:
   wakeful job pause resize")]
 pub(crate) struct PauseArgs {
@@ -18,7 +19,7 @@ pub(crate) struct PauseArgs {
     topic: Topic,
 }
 
-/// Hand out the jobs of a topic again
+/// Resume handing out the jobs of a topic
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -1,4 +1,4 @@
-//! [`Plan`]: what a worker does.
+//! [`Plan`]: the task of a worker.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use super::program::Program;
 use crate::Blob;
 use crate::config::QueueConfig;
 
-/// What a worker does.
+/// The task of a worker.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) topic: Blob,
     pub(super) program: Program,
     pub(super) concurrency: u32,
     pub(super) visibility: Duration,
-    /// Jobs after which it ends.
+    /// The number of jobs after which it ends.
     pub(super) jobs_max: u64,
-    /// It does one job, and exits as the command of that job did.
+    /// Run one job, and exit as its command did.
     pub(super) once: bool,
-    /// It ends when no job is ready.
+    /// End when no job is ready.
     pub(super) drain: bool,
-    /// How long what runs may go on after a signal.
+    /// How long running commands may continue after a signal.
     pub(super) grace: Duration,
     /// Limits of the server.
     pub(super) queue: QueueConfig,

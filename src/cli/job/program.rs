@@ -13,16 +13,16 @@ use crate::{Blob, ReservedJob};
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     command: Vec<OsString>,
-    /// How long it may run.
+    /// Maximum run time.
     pub(super) timeout: Option<Duration>,
-    /// Exit codes that are a failure for good.
+    /// Exit codes that fail the job permanently.
     pub(super) fail_exits: Vec<i32>,
     pub(super) output_bytes_max: usize,
     pub(super) error_bytes_max: usize,
 }
 
 impl Program {
-    /// Runs `command` within the limits of a server's queue.
+    /// Returns a program that runs `command` within the limits of a server's queue.
     pub(super) fn new(command: Vec<OsString>, queue: &QueueConfig) -> Self {
         Self {
             command,
@@ -33,12 +33,12 @@ impl Program {
         }
     }
 
-    /// The command without its arguments.
+    /// Returns the command without its arguments.
     pub(super) fn name(&self) -> &OsStr {
         self.command.first().map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    /// The command line for `job`, with a pipe for each standard stream.
+    /// Returns the command for `job`, with a pipe for each standard stream.
     pub(super) fn command(&self, job: &ReservedJob) -> Command {
         let mut command = Command::new(self.name());
         command.args(self.command.iter().skip(1)).kill_on_drop(true);
@@ -62,7 +62,7 @@ impl Program {
     }
 }
 
-/// Bytes as the environment holds them; one with a zero in it cannot be there.
+/// Converts bytes to an environment value; one with a zero byte cannot be represented.
 fn os(bytes: &Blob) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     OsString::from_vec(bytes.iter().copied().filter(|byte| *byte != 0).collect())

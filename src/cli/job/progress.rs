@@ -7,18 +7,18 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{Blob, Jobs, Operations};
 
-/// Tell how far a job is that is handed out
+/// Report the progress of a reserved job
+///
+/// `job get` shows it. It is not recorded: it is lost when the server ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-`job get` shows it. It is not recorded: a server that ends forgets it.
-
 Examples:
   wakeful job progress 17 1 '50 %'
-  wakeful job progress $WAKEFUL_JOB_ID $WAKEFUL_JOB_EPOCH '50 %'   in what `job work` runs")]
+  wakeful job progress $WAKEFUL_JOB_ID $WAKEFUL_JOB_EPOCH '50 %'")]
 pub(crate) struct ProgressArgs {
     #[command(flatten)]
     held: Held,
-    /// How far
+    /// The progress, as any text
     #[arg(value_name = "PROGRESS", value_parser = bytes(), allow_negative_numbers = true)]
     progress: Blob,
 }

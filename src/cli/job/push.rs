@@ -18,48 +18,49 @@ use crate::{
 };
 
 /// Push a job, and print its id or, with --wait, its result
+///
+/// If the index is taken, nothing is pushed: the command prints the id of the job that has the
+/// index, and its state, which may be a finished one, on standard error; --json prints `existing`
+/// and `state`. It exits with 0 in this case too. With --lines each line of standard input is a
+/// job, pushed as it arrives, many in one request; if one is refused, the message says where to
+/// continue.
+///
+/// With --wait the command prints what `wakeful job wait` prints instead of the id, and exits like
+/// it: with 0 if the job is done, with 1 and the reason if it is a dead letter or was cancelled,
+/// with 4 on timeout. A job that already has the index is awaited as well.
+///
+/// The time of --at is compared with this machine's clock. A time in the past is refused; if it
+/// passes while payloads are read, the remaining jobs are due at once.
+///
+/// The first push creates a topic; `wakeful topics set` changes its settings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the id. If the index is taken, nothing is pushed: it prints the id of the job that has it, and on
-standard error in which state that is, which may be finished; --json says `existing`, and `state`. Exits
-with 0 then too. With --lines each line of standard input is a job, pushed as it comes, many in one
-request; if one is refused, the message says where to go on.
-
-With --wait it prints no id, but what `wakeful job wait` prints, and exits as that does: with 0 if the
-job is done, with 1 and the reason if it is a dead letter or was cancelled, with 4 when the time is
-over. A job that already has the index is waited for as well.
-
-The time of --at is that of this machine's clock. One that has passed is refused; if it passes while
-payloads are read, the rest is due at once.
-
-A topic is made by its first push; `wakeful topics set` says how it is run.
-
 Examples:
   wakeful job push resize photo-17.jpg
-  wakeful job push resize - < photo-17.jpg         the payload from standard input, byte by byte
-  wakeful job push resize 17 --index photo-17      once, however often it is pushed
-  wakeful job push shout hello --wait 30s          its result, within half a minute
+  wakeful job push resize - < photo-17.jpg      the payload from a file
+  wakeful job push resize 17 --index photo-17   once, however often it is pushed
+  wakeful job push shout hello --wait 30s       its result, within 30 s
   wakeful job push report today --delay 1h --retry-max 0
   wakeful job push report today --at 2030-12-01T18:00:00+01:00
   wakeful job push report today --at '2030-12-01 18:00' --tz Europe/Berlin
-  wakeful job push mail '{\"to\": 7}' --order-key customer-7 --backoff 1s,1m,1h
+  wakeful job push mail hello --order-key customer-7 --backoff 1s,1m,1h
   find . -name '*.jpg' | wakeful job push resize --lines --wait-room 1m")]
 pub(crate) struct PushArgs {
     #[command(flatten)]
     topic: Topic,
-    /// What the worker gets; - reads it from standard input; without it, nothing
+    /// The payload; - reads it from standard input [default: empty]
     #[arg(value_name = "PAYLOAD", value_parser = bytes(), allow_negative_numbers = true)]
     payload: Option<Blob>,
-    /// Each line of standard input is a job
+    /// Push each line of standard input as a job
     #[arg(long, conflicts_with_all = ["payload", "index"])]
     lines: bool,
-    /// How long to wait for room in a topic that is full
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    /// How long to wait for room in a full topic
+    #[arg(long, value_name = "WAIT", value_parser = parse_duration)]
     wait_room: Option<Duration>,
-    /// Wait up to this long for the result, from when the job is pushed, and print it
+    /// Wait up to this long for the result, and print it
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "lines")]
     wait: Option<Duration>,
-    /// With --wait, the result byte by byte, without a newline
+    /// With --wait, print the result without a newline
     #[arg(long, requires = "wait", conflicts_with = "json")]
     raw: bool,
     #[command(flatten)]
@@ -70,18 +71,18 @@ pub(crate) struct PushArgs {
     asks: Asks,
 }
 
-/// Where pushes go, and how.
+/// The topic and options of a push.
 pub(super) struct Target {
-    /// With an empty payload.
+    /// The request, with an empty payload.
     job: PushRequest,
-    /// When its jobs are due, if that is a time of day.
+    /// The due time, if --at was given.
     due: Option<UnixMillis>,
     wait_room: Duration,
     asks: Asks,
 }
 
 impl PushArgs {
-    /// Whether it awaits what becomes of its job.
+    /// Returns true if the command awaits the end of its job.
     pub(super) fn waits(&self) -> bool {
         self.wait.is_some()
     }
@@ -150,7 +151,7 @@ pub(super) fn show(pushed: &[Pushed], durability: Option<Durability>, out: &mut 
     }
 }
 
-/// Waits for the one job that was pushed, and prints its result as `wakeful job wait` does.
+/// Waits for the pushed job, and prints its result as `wakeful job wait` does.
 async fn show_result(
     pushed: &[Pushed],
     timeout: Duration,
@@ -164,9 +165,9 @@ async fn show_result(
     }
     let finished = wait::finished(JobRef::Id(one.id), Some(timeout), jobs).await;
     let job = finished.map_err(|error| {
-        // Nothing has named the job yet, and without its id nobody finds it again.
+        // The id was not printed yet, and without it the job cannot be found again.
         let message = format!(
-            "while waiting for job {0}: {error}; `wakeful job wait {0}` goes on waiting",
+            "while waiting for job {0}: {error}; `wakeful job wait {0}` continues to wait",
             one.id
         );
         Error { message, ..error }
@@ -177,7 +178,7 @@ async fn show_result(
 fn notice_existing(one: &Pushed) {
     if one.existing {
         notice(format_args!(
-            "nothing was pushed: job {}, which is {}, has the index",
+            "nothing was pushed: job {} ({}) has the index",
             one.id,
             state_name(one.state)
         ));

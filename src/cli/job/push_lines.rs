@@ -13,11 +13,11 @@ use crate::cli::server_limits;
 use crate::config::QueueConfig;
 use crate::{Blob, Operations};
 
-/// Lines that are pushed together, or why no more can be read.
+/// Lines to push together, or the reason why no more can be read.
 type Batch = Result<Vec<Blob>, Failure>;
 
-/// Pushes what comes, as soon as it comes: what lies ready is one batch, and while that is pushed
-/// the next gathers.
+/// Pushes lines as they arrive: those that are ready form one batch, and the next batch collects
+/// while this one is pushed.
 pub(super) async fn run(
     target: &Target,
     jobs: &impl Operations,
@@ -27,7 +27,7 @@ pub(super) async fn run(
     let (batches, mut read) = mpsc::channel(2);
     std::thread::spawn(move || gather(io::stdin().lock(), limits, &batches));
     let (mut count, mut said) = (0, Instant::now());
-    // With long names, what fits in one request is less.
+    // With long names, fewer jobs fit in one request.
     let mut jobs_max = limits.jobs_max;
     while let Some(batch) = read.recv().await {
         let mut left = batch.map_err(|failure| at_line(failure, count, 1))?;
@@ -59,7 +59,7 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-/// The same failure, with what was done before it.
+/// Adds the position of a failure, and the number of lines pushed before it.
 fn at_line(mut failure: Failure, pushed: u64, size: usize) -> Failure {
     if let Failure::Told { message, .. } = &mut failure {
         let first = pushed + 1;
@@ -79,7 +79,7 @@ fn at_line(mut failure: Failure, pushed: u64, size: usize) -> Failure {
     failure
 }
 
-/// How much is pushed together.
+/// The limits of one batch.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     jobs_max: usize,
@@ -88,7 +88,7 @@ struct Limits {
 }
 
 impl Limits {
-    /// Those of a server, with room for the names that go with each job.
+    /// Returns the limits of a server, less the room for the names that each job carries.
     fn of(queue: &QueueConfig) -> Self {
         Self {
             jobs_max: queue.push_jobs_max,
@@ -98,8 +98,8 @@ impl Limits {
     }
 }
 
-/// Reads lines to the end of `input`, to the first that cannot be pushed, or until nobody takes them.
-/// The lines before a failure are sent before the failure.
+/// Reads lines to the end of `input`, to the first that cannot be pushed, or until the receiver is
+/// gone. Sends the lines before a failure first.
 fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
     let mut input = BufReader::with_capacity(256 * 1024, input);
     loop {
@@ -109,7 +109,7 @@ fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
             return;
         }
         if let Some(failure) = failure {
-            // If nobody takes it, the command has ended for another reason.
+            // If the receiver is gone, the command ended for another reason.
             let _ = batches.blocking_send(Err(failure));
             return;
         }
@@ -119,8 +119,8 @@ fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
     }
 }
 
-/// Returns at least one line, and as many more as were read already; none at the end. Also why the
-/// line behind them cannot be read.
+/// Returns at least one line, and all further lines already read; none at the end. Also returns why
+/// the next line cannot be read.
 fn next_batch(input: &mut BufReader<impl Read>, limits: Limits) -> (Vec<Blob>, Option<Failure>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
@@ -151,7 +151,8 @@ fn next_line(
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() > bytes_max {
-        let message = format!("the line has more than {bytes_max} bytes (queue.payload_bytes_max)");
+        let message =
+            format!("the line is longer than {bytes_max} bytes (queue.payload_bytes_max)");
         return Err(Failure::told(Exit::Failed, "LimitExceeded", message));
     }
     Ok(Some(line))
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn each_line_is_a_payload_the_empty_ones_and_the_last_too() {
         let read = batches(b"a\n\nb c\nend", limits());
-        // The last has no end yet when it is read, so it could not be told from one under way.
+        // The last line has no end yet when it is read, so it could still grow.
         assert_eq!(read, [lines(&["a", "", "b c"]), lines(&["end"])]);
         assert_eq!(batches(b"", limits()), []);
     }
@@ -200,7 +201,7 @@ mod tests {
         let short = Limits { line_bytes_max: 3, ..limits() };
         assert_eq!(batches(b"abc\nabc", short), [lines(&["abc"]), lines(&["abc"])]);
         let read = batches(b"abcd\n", short);
-        assert!(read[0].as_ref().unwrap_err().contains("more than 3 bytes"), "{read:?}");
+        assert!(read[0].as_ref().unwrap_err().contains("longer than 3 bytes"), "{read:?}");
     }
 
     #[test]
@@ -213,7 +214,7 @@ mod tests {
         let told = at_line(Failure::usage(too_long.clone()), 2, 1);
         assert_eq!(
             told.message(),
-            "line 3: the line has more than 3 bytes (queue.payload_bytes_max); the 2 lines before \
+            "line 3: the line is longer than 3 bytes (queue.payload_bytes_max); the 2 lines before \
              it were pushed"
         );
         assert!(at_line(Failure::usage("x"), 0, 2).message().ends_with("; nothing was pushed"));

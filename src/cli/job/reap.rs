@@ -1,5 +1,5 @@
-//! Orphans: processes that lost their parent, and are children of this process since. It has to wait
-//! for them, or they stay in the process table for ever.
+//! Orphans: processes that lost their parent and became children of this process. It must wait for
+//! them, or they stay in the process table forever.
 
 use std::io;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tokio::time::sleep;
 /// Minimum time between two looks at the process table.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits for orphans that ended, for as long as it is polled. `awaited` are children that something
-/// else waits for.
+/// Waits for orphans that ended, for as long as it is polled. `awaited` identifies children that
+/// something else waits for.
 ///
 /// Only the first process of a container and a subreaper get orphans; in any other process this
 /// does nothing.
@@ -25,7 +25,7 @@ pub(super) async fn orphans(awaited: impl Fn(Pid) -> bool) {
         ended.recv().await;
         for child in zombies().unwrap_or_default() {
             if !awaited(child) {
-                // It is over, so this does not wait.
+                // The child has ended, so this does not block.
                 let _ = waitpid(Some(child), WaitOptions::NOHANG);
             }
         }
@@ -33,7 +33,7 @@ pub(super) async fn orphans(awaited: impl Fn(Pid) -> bool) {
     }
 }
 
-/// The children of this process that ended and that nothing has waited for.
+/// Returns the children of this process that ended and were not waited for.
 fn zombies() -> io::Result<Vec<Pid>> {
     let parent = getpid();
     let ended = |process: Pid| {
@@ -46,7 +46,7 @@ fn zombies() -> io::Result<Vec<Pid>> {
     Ok(processes.filter_map(ended).collect())
 }
 
-/// Reads `PID (NAME) STATE PARENT ..`; a name may have parentheses and blanks.
+/// Parses `PID (NAME) STATE PARENT ..`; a name may contain parentheses and blanks.
 fn state_and_parent(stat: &str) -> Option<(char, Pid)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');

@@ -6,12 +6,13 @@ use crate::cli::output::Output;
 use crate::{JobRequest, Operations};
 
 /// Make dead letters ready again
+///
+/// Prints the number of replayed jobs. Their retry budgets are reset, and their errors are kept.
+/// Exits with 3 at the first id that is not a dead letter of the topic; those before it were
+/// replayed. --all stops after as many as there were at the start: jobs that die again in the
+/// meantime may remain.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints how many. Their budgets are full again, their errors are kept. Exits with 3 at the first id
-that is no dead letter of the topic; those before it were replayed. With --all it goes on until it has
-replayed as many as there were at the start: those that die again meanwhile may stay.
-
 Examples:
   wakeful job replay resize 17 23
   wakeful job replay resize --all")]

@@ -6,32 +6,33 @@ use tokio::sync::oneshot;
 
 use crate::{Reservation, Verdict};
 
-/// The jobs that a worker holds, from their hand-out until what became of them is recorded, and
-/// how to end what runs for each.
+/// The jobs that a worker holds, from their reservation until their outcome is recorded, with the
+/// means to end the command of each.
 #[derive(Debug)]
 pub(super) struct Running {
     ends: HashMap<Reservation, Option<oneshot::Sender<Option<Verdict>>>>,
     places: u32,
-    /// How many commands the machine is known to have room for.
+    /// The number of commands the machine is known to have room for.
     bearable: u32,
-    /// Jobs that may still be taken.
+    /// The number of jobs that may still be taken.
     left: u64,
 }
 
 impl Running {
-    /// At most `places` at once, and `left` in all.
+    /// Allows `places` jobs at a time, and `left` in all.
     pub(super) fn new(places: u32, left: u64) -> Self {
         Self { ends: HashMap::new(), places, bearable: places, left }
     }
 
-    /// How many jobs may be taken now.
+    /// Returns how many jobs may be taken now.
     pub(super) fn room(&self) -> u32 {
         let taken = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
         let free = self.bearable.saturating_sub(taken);
         u32::try_from(self.left).map_or(free, |left| free.min(left))
     }
 
-    /// Whether there is no more to do, ever. A job that runs may still come back without having run.
+    /// Returns true if no job will be taken any more. A running job may still go back without
+    /// having run.
     pub(super) fn is_finished(&self) -> bool {
         self.left == 0 && self.ends.is_empty()
     }
@@ -40,7 +41,7 @@ impl Running {
         self.ends.is_empty()
     }
 
-    /// Takes a job; gives what tells that it is to be ended, and what becomes of it then.
+    /// Adds a job; returns a receiver that resolves, with the verdict, when its command must end.
     pub(super) fn add(&mut self, reservation: Reservation) -> oneshot::Receiver<Option<Verdict>> {
         let (end, ended) = oneshot::channel();
         self.ends.insert(reservation, Some(end));
@@ -48,34 +49,34 @@ impl Running {
         ended
     }
 
-    /// Ends what runs for a job that is not this worker's any more.
+    /// Ends the command of a job that this worker no longer holds.
     pub(super) fn revoke(&mut self, reservation: Reservation) {
         if let Some(end) = self.ends.get_mut(&reservation).and_then(Option::take) {
-            // It may be over by itself.
+            // It may have ended by itself.
             let _ = end.send(None);
         }
     }
 
-    /// As [`revoke`](Self::revoke), all of them.
+    /// Does the same as [`revoke`](Self::revoke) for every job.
     pub(super) fn revoke_all(&mut self) {
         self.reservations().into_iter().for_each(|reservation| self.revoke(reservation));
     }
 
-    /// Ends everything that runs: its jobs go back, without cost.
+    /// Ends every command; the jobs go back at no cost.
     pub(super) fn release_all(&mut self) {
         for end in self.ends.values_mut().filter_map(Option::take) {
             let _ = end.send(Some(Verdict::Release));
         }
     }
 
-    /// The job is settled, after its command ran: there may be room for one more.
+    /// Removes a settled job whose command ran: there may be room for one more command.
     pub(super) fn remove(&mut self, reservation: Reservation) {
         self.ends.remove(&reservation);
         self.bearable = self.places.min(self.bearable.saturating_add(1));
     }
 
-    /// The job went back as its command could not be run: it does not count, and no more than what
-    /// runs are taken until one that runs has ended.
+    /// Removes a job that went back because its command could not be run. It does not count, and
+    /// until a running command ends, no more jobs are taken than now run.
     pub(super) fn put_back(&mut self, reservation: Reservation) {
         self.ends.remove(&reservation);
         self.left = self.left.saturating_add(1);
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(running.room(), 1);
         let _end = running.add(nth(3));
         running.remove(nth(2));
-        assert_eq!((running.room(), running.is_finished()), (0, false), "the last one runs");
+        assert_eq!((running.room(), running.is_finished()), (0, false), "the last job is running");
         running.remove(nth(3));
         assert_eq!((running.room(), running.is_finished()), (0, true));
     }
@@ -113,7 +114,7 @@ mod tests {
     fn a_machine_that_bears_less_is_given_less_and_then_slowly_more() {
         let mut running = Running::new(8, 20);
         let _ends: Vec<_> = (1..=8).map(|id| running.add(nth(id))).collect();
-        // Two commands run; for the others there was no room.
+        // Two commands run; there was no room for the others.
         (3..=8).for_each(|id| running.put_back(nth(id)));
         assert_eq!((running.room(), running.left), (0, 18));
         running.remove(nth(1));
@@ -122,7 +123,7 @@ mod tests {
         assert_eq!(running.room(), 4);
         let _end = running.add(nth(9));
         running.put_back(nth(9));
-        assert_eq!(running.room(), 1, "one is always tried");
+        assert_eq!(running.room(), 1, "one command is always tried");
         for id in 10..30 {
             let _end = running.add(nth(id));
             running.remove(nth(id));

@@ -1,4 +1,4 @@
-//! `wakeful job schedule`, `unschedule` and `schedules`: jobs that are pushed again and again.
+//! `wakeful job schedule`, `unschedule` and `schedules`: jobs pushed repeatedly.
 
 use super::moment;
 use super::options::{Options, Topic, payload};
@@ -9,29 +9,29 @@ use crate::cli::table::{Kind, Table};
 use crate::rpc::proto::Shown;
 use crate::{Blob, JobRequest, Jobs, Operations, PushRequest, Reply, Schedule, ScheduleInfo};
 
-/// Push a job again and again, as a cron expression says
+/// Push a job repeatedly, by a cron expression
+///
+/// CRON is `minute hour day month weekday`, or six fields with seconds first. A schedule of the
+/// same name is replaced. Prints the time of the next push; an expression without a match within
+/// ten years is refused. With --index, a run is skipped while the previous one is unfinished.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-CRON is `minute hour day month weekday`, or six fields with seconds in front. Another schedule under
-the same name replaces it. Prints when it pushes next; what does not come within ten years is refused.
-With --index, a run is left out while the one before is not finished.
-
 Examples:
   wakeful job schedule nightly '0 3 * * *' report --tz Europe/Berlin
-  wakeful job schedule beat '*/10 * * * * *' ping hello --index beat --retry-max 0")]
+  wakeful job schedule beat '*/10 * * * * *' ping hello --index beat")]
 pub(crate) struct ScheduleArgs {
-    /// Its name
+    /// The schedule's name
     #[arg(value_name = "NAME", value_parser = bytes())]
     name: Blob,
-    /// When
+    /// The times, as a cron expression
     #[arg(value_name = "CRON")]
     cron: String,
     #[command(flatten)]
     topic: Topic,
-    /// What the worker gets; - reads it from standard input; without it, nothing
+    /// The payload; - reads it from standard input [default: empty]
     #[arg(value_name = "PAYLOAD", value_parser = bytes(), allow_negative_numbers = true)]
     payload: Option<Blob>,
-    /// The zone whose clock counts, as in Europe/Berlin
+    /// The time zone of CRON, as in Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: String,
     #[command(flatten)]
@@ -39,24 +39,24 @@ pub(crate) struct ScheduleArgs {
 }
 
 /// End a schedule
+///
+/// Jobs that it pushed stay. Exits with 3 if the schedule does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Jobs that it pushed stay. Exits with 3 if there is none of this name.
-
 Example:
   wakeful job unschedule nightly")]
 pub(crate) struct UnscheduleArgs {
-    /// Its name
+    /// The schedule's name
     #[arg(value_name = "NAME", value_parser = bytes())]
     name: Blob,
 }
 
 /// List schedules
+///
+/// Prints a table: the name, the time of the next push, the number of pushes, the number of missed
+/// pushes (topic full or index taken), the topic, and the cron expression.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a table: the name, when it pushes next, how often it has pushed, how often it pushed nothing
-as its topic was full or its index was taken, its topic, and when.
-
 Examples:
   wakeful job schedules
   wakeful job schedules --json | jq .schedule.name")]

@@ -1,4 +1,4 @@
-//! `wakeful job ack`, `nack` and `touch`: what a script does with a job that it holds.
+//! `wakeful job ack`, `nack` and `touch`: actions of a script on a job that it holds.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{Blob, Jobs, Operations, Reservation, Settlement, Verdict};
 
-/// Settle a job that is handed out: it is done
+/// Settle a reserved job: it is done
+///
+/// Exits with 1, and changes nothing, if the job is no longer held under this epoch.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exits with 1 if the job is not held under this epoch any more: then nothing was changed.
-
 Examples:
   wakeful job ack 17 1
-  wakeful job ack 17 1 - < small.jpg       with a result, from standard input")]
+  wakeful job ack 17 1 - < small.jpg       with a result, from a file")]
 pub(crate) struct AckArgs {
     #[command(flatten)]
     held: Held,
@@ -26,47 +26,47 @@ pub(crate) struct AckArgs {
     output: Option<Blob>,
 }
 
-/// Settle a job that is handed out: it failed, or is to be done later
+/// Settle a reserved job: it failed, or runs later
+///
+/// Without an option the job failed: it runs again after its backoff if it has retries left;
+/// otherwise it becomes a dead letter.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without an option it is a failure: another run when its backoff says, if it has one left, else a
-dead letter.
-
 Examples:
   wakeful job nack 17 1 'no such photo'
   wakeful job nack 17 1 busy --after 5m    the next run in 5 minutes
-  wakeful job nack 17 1 'bad photo' --fail a dead letter at once
-  wakeful job nack 17 1 --snooze 1h        later, at no cost
-  wakeful job nack 17 1 --release          back to the head, at no cost")]
+  wakeful job nack 17 1 'bad photo' --fail  a dead letter at once
+  wakeful job nack 17 1 --snooze 1h         later, at no cost
+  wakeful job nack 17 1 --release           back to the head, at no cost")]
 pub(crate) struct NackArgs {
     #[command(flatten)]
     held: Held,
-    /// Why
+    /// The reason
     #[arg(value_name = "ERROR", default_value = "", hide_default_value = true)]
     error: String,
     #[command(flatten)]
     how: How,
 }
 
-/// How it is not done.
+/// The way in which the job did not succeed.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct How {
-    /// The next run so long from now; 0s for at once
+    /// Retry after this time; 0s means at once
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     after: Option<Duration>,
-    /// For good: a dead letter
+    /// Fail permanently: the job becomes a dead letter
     #[arg(long)]
     fail: bool,
-    /// Another run so long from now, which is no failure
+    /// Run again after this time, not counted as a failure
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     snooze: Option<Duration>,
-    /// Another run as soon as may be, which is no failure
+    /// Run again as soon as possible, not counted as a failure
     #[arg(long)]
     release: bool,
 }
 
-/// Hold on to a job that is handed out: its visibility timeout starts anew
+/// Extend the reservation of a job: its visibility timeout starts anew
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -75,7 +75,7 @@ Examples:
 pub(crate) struct TouchArgs {
     #[command(flatten)]
     held: Held,
-    /// How long it is held from now on; without it, as long as before
+    /// How long it is reserved from now on [default: as before]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     visibility: Option<Duration>,
 }

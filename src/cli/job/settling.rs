@@ -8,7 +8,7 @@ use crate::cli::failure::Exit;
 use crate::{Error, Jobs, Operations, Verdict};
 
 impl<J: Operations> Worker<'_, J> {
-    /// Settles what is over, until there is no more to come.
+    /// Settles ended jobs until no more can come.
     pub(super) async fn settle(&self, mut endings: mpsc::UnboundedReceiver<Ended>) {
         let queue = &self.plan.queue;
         let mut over = Vec::new();
@@ -17,7 +17,7 @@ impl<J: Operations> Worker<'_, J> {
                 _ = endings.recv_many(&mut over, queue.push_jobs_max) => {}
                 () = self.idle.notified() => {}
             }
-            // Before the jobs go back, so that they are not taken at once.
+            // Before the jobs go back, so that they are not reserved again at once.
             over.iter()
                 .filter_map(|ended| ended.hindrance.as_ref())
                 .for_each(|one| self.hinder(one));
@@ -45,7 +45,7 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Counts a job that is settled, or that could not be, and has it printed.
+    /// Counts a job that was settled, or could not be, and queues its line for printing.
     fn finish(&self, ended: Ended, refusal: Option<Error>) {
         if ended.hindrance.is_some() {
             self.running.borrow_mut().put_back(ended.reservation);
@@ -55,7 +55,7 @@ impl<J: Operations> Worker<'_, J> {
         }
         match (&refusal, &ended.verdict) {
             (Some(_), _) => self.last_exit.set(Exit::Failed),
-            // It has not ended.
+            // The job has not ended.
             (None, Some(Verdict::Release)) => {}
             (None, _) => self.last_exit.set(ended.exit),
         }
@@ -65,8 +65,8 @@ impl<J: Operations> Worker<'_, J> {
         self.freed.notify_one();
     }
 
-    /// One answer for each. Tried again until there is one: the time without a server costs no
-    /// reservation, and a lost one is refused when the server is back.
+    /// Returns one answer per job. Retries until there is one: time without a server costs no
+    /// reservation, and a lost reservation is refused when the server is back.
     async fn settled(&self, batch: &[Ended]) -> Vec<Option<Error>> {
         let settlements: Vec<_> = batch.iter().filter_map(Ended::settlement).collect();
         let answers = loop {
@@ -76,7 +76,7 @@ impl<J: Operations> Worker<'_, J> {
             match self.jobs.settle(settlements.clone()).await {
                 Err(error) if error.retryable() => {
                     self.doubt.notify_one();
-                    // It is retryable, so this is no failure.
+                    // The error is retryable, so `pause` does not fail.
                     let _ = self.pause(error).await;
                 }
                 answers => break answers,

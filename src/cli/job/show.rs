@@ -1,11 +1,11 @@
-//! A job as it is printed for people.
+//! The printed form of a job, for people.
 
 use super::moment;
 use super::spec::state_name;
 use crate::cli::output::Output;
 use crate::{Blob, JobInfo, JobState};
 
-/// One fact a line.
+/// Prints one fact per line.
 pub(super) fn facts(job: &JobInfo, out: &mut Output) {
     let mut fact = |name: &str, value: &str| out.line(format_args!("{name:<10} {value}"));
     fact("id", &job.id.to_string());
@@ -32,13 +32,13 @@ pub(super) fn facts(job: &JobInfo, out: &mut Output) {
     maybe("output", job.output.as_ref().map(Blob::to_string));
 }
 
-/// `2 (1 of 25 failures, 0 losses)`
+/// Returns `2 (1 of 25 failures, 0 losses)`
 pub(super) fn runs(job: &JobInfo) -> String {
     let JobInfo { epoch, failures, losses, retry_max, .. } = job;
     format!("{epoch} ({failures} failures, {losses} losses, {retry_max} retries)")
 }
 
-/// Why a job that finished has no result.
+/// Returns the reason why a finished job has no result.
 pub(super) fn reason(job: &JobInfo) -> String {
     let id = job.id;
     match (job.state, job.errors.last()) {
@@ -48,12 +48,12 @@ pub(super) fn reason(job: &JobInfo) -> String {
     }
 }
 
-/// With control characters escaped: what a job said is not to draw on a terminal.
+/// Escapes control characters, so that the text of a job cannot control the terminal.
 pub(super) fn one_line(text: &str) -> String {
     Blob::from(text.trim_end()).to_string()
 }
 
-/// What became of a finished job, or where another is, in a line.
+/// Returns one line on a finished job's outcome, or on another job's state.
 pub(super) fn line(job: &JobInfo) -> String {
     let place = job.outcome.map_or(String::new(), |outcome| format!(" (outcome {outcome})"));
     let index = job.index.as_ref().map_or(String::new(), |index| format!(" {index}"));

@@ -7,9 +7,9 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Output, notice};
 use crate::{JobReply, JobRequest, Operations, Reply};
 
-/// Repeats `request` until the server has no more to change, or up to `most` jobs and the rest of a slice
-/// are changed: others may add jobs for ever. Prints progress, also before the error of a later slice.
-/// Returns how many were changed, and whether there may be more.
+/// Repeats `request` until the server has no more jobs to change, or until `most` jobs and the rest
+/// of a slice are changed, because others may add jobs forever. Prints the progress, also before
+/// the error of a later slice. Returns the number of changed jobs, and whether there may be more.
 pub(crate) async fn all(
     request: &JobRequest,
     most: u64,
@@ -21,7 +21,7 @@ pub(crate) async fn all(
         let changed = ask::changed(jobs, request.clone()).await;
         let (count, more) = changed.inspect_err(|_| {
             if total > 0 && !quiet {
-                notice(format_args!("{total} jobs were changed before this:"));
+                notice(format_args!("{total} jobs were changed before this error:"));
             }
         })?;
         total += count;
@@ -35,7 +35,7 @@ pub(crate) async fn all(
     }
 }
 
-/// Prints how many jobs were changed, and in JSON whether there may be more.
+/// Prints the number of changed jobs, and in JSON whether there may be more.
 pub(crate) fn show((count, more): (u64, bool), out: &mut Output) {
     if out.json() {
         out.reply(&Reply::Job(JobReply::Changed { count, more }));

@@ -1,21 +1,21 @@
-//! What is written in one word: for how long an index is taken, a backoff, a rate, a state.
+//! Values written as one word: the uniqueness of an index, a backoff, a rate, a state.
 
 use std::time::Duration;
 
 use crate::{Backoff, JobState, Rate, Unique, duration};
 
-/// `waiting`, `unfinished`, or how long after its end.
+/// Parses `waiting`, `unfinished`, or a time after the end of the job.
 pub(crate) fn parse_unique(text: &str) -> Result<Unique, String> {
     match text {
         "waiting" => Ok(Unique::Waiting),
         "unfinished" => Ok(Unique::Unfinished),
         _ => duration::parse(text)
             .map(Unique::Finished)
-            .map_err(|_| format!("`{text}` is none of waiting, unfinished, and a time as in 5m")),
+            .map_err(|_| format!("`{text}` is not waiting, unfinished or a time as in 5m")),
     }
 }
 
-/// `5s`, `1s,10s,1m`, or `exp:BASE:CAP[:FLOOR]`.
+/// Parses `5s`, `1s,10s,1m`, or `exp:BASE:CAP[:FLOOR]`.
 pub(crate) fn parse_backoff(text: &str) -> Result<Backoff, String> {
     if let Some(exponential) = text.strip_prefix("exp:") {
         let times: Vec<_> =
@@ -33,7 +33,7 @@ pub(crate) fn parse_backoff(text: &str) -> Result<Backoff, String> {
     })
 }
 
-/// Writes what [`parse_backoff`] reads.
+/// Formats a backoff so that [`parse_backoff`] reads it.
 pub(crate) fn show_backoff(backoff: &Backoff) -> String {
     let show = |time: &Duration| duration::show(*time);
     match backoff {
@@ -45,11 +45,11 @@ pub(crate) fn show_backoff(backoff: &Backoff) -> String {
     }
 }
 
-/// `JOBS/TIME` or `JOBS/TIME:BURST`, as in `10/s`, `600/1m:20`; without a burst it is one.
+/// Parses `JOBS/TIME` or `JOBS/TIME:BURST`, as in `10/s`, `600/1m:20`; the default burst is 1.
 pub(crate) fn parse_rate(text: &str) -> Result<Rate, String> {
     let (rate, burst) = text.split_once(':').unwrap_or((text, "1"));
     let parsed = rate.split_once('/').and_then(|(jobs, per)| {
-        // A unit alone is one of it.
+        // A unit alone means one of it.
         let one = if per.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "1" };
         let per = duration::parse(&format!("{one}{per}")).ok().filter(|per| !per.is_zero())?;
         Some(Rate { jobs: at_least_1(jobs)?, per, burst: at_least_1(burst)? })
@@ -61,7 +61,7 @@ pub(crate) fn parse_rate(text: &str) -> Result<Rate, String> {
     })
 }
 
-/// Writes what [`parse_rate`] reads.
+/// Formats a rate so that [`parse_rate`] reads it.
 pub(crate) fn show_rate(rate: &Rate) -> String {
     format!("{}/{}:{}", rate.jobs, duration::show(rate.per), rate.burst)
 }
@@ -70,7 +70,7 @@ fn at_least_1(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number > 0)
 }
 
-/// A state of a job, as it is typed and printed.
+/// Returns the name of a job state, as typed and printed.
 pub(crate) fn state_name(state: JobState) -> &'static str {
     match state {
         JobState::Ready => "ready",
@@ -86,7 +86,7 @@ pub(crate) fn parse_state(text: &str) -> Result<JobState, String> {
     let named = JobState::ALL.into_iter().find(|state| state_name(*state) == text);
     named.ok_or_else(|| {
         let names = JobState::ALL.map(state_name).join(", ");
-        format!("`{text}` is none of {names}")
+        format!("`{text}` is not a state; the states are {names}")
     })
 }
 

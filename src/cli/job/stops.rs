@@ -1,4 +1,4 @@
-//! [`Stops`]: what stops a worker.
+//! [`Stops`]: the causes that stop a worker.
 
 use std::io;
 
@@ -8,20 +8,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::failure::Exit;
 use crate::cli::signal::Ends;
 
-/// What stops a worker: SIGINT, SIGTERM, SIGHUP and SIGQUIT, which without a handler would end the
-/// worker, but not the commands it runs; and the reader of its standard output that leaves.
+/// The causes that stop a worker: SIGINT, SIGTERM, SIGHUP and SIGQUIT, which without a handler
+/// would end the worker but not its commands; and the reader of standard output closing it.
 pub(super) struct Stops {
     ends: Ends,
     hangup: Option<Signal>,
     quit: Option<Signal>,
-    /// The reader left.
+    /// The reader closed standard output.
     reader_gone: bool,
-    /// There was a signal.
+    /// A signal arrived.
     signalled: bool,
 }
 
 impl Stops {
-    /// Needs a tokio runtime.
+    /// Starts to listen. Needs a tokio runtime.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             ends: Ends::new()?,
@@ -32,7 +32,7 @@ impl Stops {
         })
     }
 
-    /// Waits for the next order to stop; returns how a process that it ended exits.
+    /// Waits for the next order to stop; returns the exit status that belongs to it.
     pub(super) async fn next(&mut self) -> Exit {
         loop {
             let exit = tokio::select! {
@@ -46,7 +46,7 @@ impl Stops {
         }
     }
 
-    /// A reader that leaves and a signal are one order together: a terminal that is closed does both.
+    /// Counts a closed reader and a signal as one order: closing a terminal causes both.
     fn is_new(&mut self, exit: Exit) -> bool {
         if exit == Exit::ReaderGone {
             self.reader_gone = true;
@@ -56,7 +56,7 @@ impl Stops {
     }
 }
 
-/// Waits for one signal; for ever if it is ignored.
+/// Waits for one signal; forever if it is ignored.
 async fn next(signal: &mut Option<Signal>) {
     if let Some(signal) = signal
         && signal.recv().await.is_some()
@@ -66,13 +66,13 @@ async fn next(signal: &mut Option<Signal>) {
     std::future::pending().await
 }
 
-/// Whoever starts a worker with a signal ignored, as `nohup` does, wants that to stay so.
+/// Keeps a signal ignored that was ignored at the start, as `nohup` does.
 fn unless_ignored(number: Number, kind: SignalKind) -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if ignores(&status, number) { Ok(None) } else { signal(kind).map(Some) }
 }
 
-/// Reads the mask of ignored signals out of the status of a process.
+/// Parses the mask of ignored signals from the status of a process.
 fn ignores(status: &str, number: Number) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();

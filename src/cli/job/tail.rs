@@ -1,4 +1,4 @@
-//! [`Tail`]: the end of what was written, for the reason of a failure.
+//! [`Tail`]: the end of a stream, as the reason of a failure.
 
 /// Keeps the last bytes of a stream.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ impl Tail {
         self.bytes.drain(..over);
     }
 
-    /// The last whole lines, as text; the end of the last if not even that fits.
+    /// Returns the last whole lines as text; the end of the last line if it alone is too long.
     pub(super) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let text = text.trim_end();
-        // It may have begun before what is kept.
+        // The first line may be cut off.
         let cut = self.bytes.len() == self.bytes_max;
         match text.split_once('\n') {
             Some((_, whole)) if cut => whole.to_owned(),

@@ -1,5 +1,4 @@
-//! A worker with real processes, against a queue that hands out what it was given and writes down
-//! what it was told.
+//! A worker with real processes, against a queue that hands out given jobs and records the answers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,18 +21,18 @@ use crate::{
     Request, Reservation, ReservedJob, Verdict, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
 
-/// After this, what was waited for does not come.
+/// Maximum time to wait for an event.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Fake {
     jobs: Mutex<VecDeque<ReservedJob>>,
-    /// What the next requests to reserve are refused with.
+    /// Errors that refuse the next requests to reserve.
     refusals: Mutex<VecDeque<Error>>,
-    /// What the next settlements are refused with.
+    /// Errors that refuse the next settlements.
     unsettled: Mutex<VecDeque<Error>>,
     revoked: Mutex<Vec<Reservation>>,
-    /// What touches are refused for.
+    /// Reservations that touches refuse.
     stale: Mutex<Vec<Reservation>>,
     told: Mutex<Vec<String>>,
     asked: Mutex<Vec<u32>>,
@@ -46,7 +45,7 @@ fn stale() -> Error {
 }
 
 impl Fake {
-    /// Jobs of epoch 1 with these payloads, from id 1.
+    /// Returns a queue with these payloads, as jobs of epoch 1, with ids from 1.
     fn with(payloads: &[&str]) -> Self {
         let jobs = payloads.iter().zip(1..).map(|(payload, id)| ReservedJob {
             reservation: Reservation { id, epoch: 1 },
@@ -156,7 +155,7 @@ impl Operations for Fake {
     }
 }
 
-/// Runs `script` for as many jobs as there are.
+/// Returns a plan to run `script` for up to `jobs_max` jobs.
 fn plan(script: &str, jobs_max: u64) -> Plan {
     let queue = Config::new().queue;
     Plan {
@@ -172,7 +171,7 @@ fn plan(script: &str, jobs_max: u64) -> Plan {
     }
 }
 
-/// A guard that is a thread in place of a process.
+/// Returns a guard that is a thread instead of a process.
 fn guard() -> Arc<Guard> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     std::thread::spawn(|| guard_process::guard(theirs));
@@ -185,7 +184,7 @@ fn in_runtime<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") })
 }
 
-/// Works to the end of what there is to do; gives what it printed.
+/// Works until all is done; returns the result and the output.
 fn run(fake: &Fake, plan: &Plan) -> (Result<Exit, Failure>, String) {
     in_runtime(async {
         let (_stop, mut stops) = mpsc::channel(2);
@@ -254,7 +253,7 @@ fn what_runs_too_long_or_prints_too_much_is_ended_with_all_it_started() {
     let dir = tempfile::tempdir().unwrap();
     let child = dir.path().join("child");
     let fake = Fake::with(&["x"]);
-    // What it starts would not end by itself, nor when it is told to.
+    // The process it starts would not end by itself, nor on a signal.
     let script =
         format!("(trap '' TERM; sleep 600; sleep 600) & echo $! > {}; wait", child.display());
     let mut slow = plan(&script, 1);
@@ -325,7 +324,7 @@ fn what_runs_is_held_and_what_is_not_its_own_any_more_is_ended_and_not_settled()
     }
 }
 
-/// Works while `meanwhile` runs, which is given how to stop it.
+/// Works while `meanwhile` runs, which gets the means to stop the worker.
 fn run_with<F: Future<Output = ()>>(
     fake: &Fake,
     plan: &Plan,
@@ -335,7 +334,7 @@ fn run_with<F: Future<Output = ()>>(
         let (stop, mut stops) = mpsc::channel(2);
         let mut out = Output::memory(false);
         let meanwhile = async {
-            // It may be needed no more, but not be gone.
+            // It may be unused, but must not be dropped.
             let kept = stop.clone();
             meanwhile(stop).await;
             let never: () = std::future::pending().await;
@@ -374,7 +373,7 @@ fn at_a_second_signal_or_the_end_of_the_grace_what_runs_is_ended_and_released() 
     for second in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let begun = dir.path().join("begun");
-        // It does not want to end, and something else does not either.
+        // It ignores the signal, and so does a process it started.
         let script = format!("trap '' TERM; touch {}; sleep 600; sleep 600", begun.display());
         let fake = Fake::with(&["x"]);
         let grace = Duration::from_millis(if second { 600_000 } else { 10 });

@@ -13,12 +13,12 @@ use crate::rpc::proto::Shown;
 use crate::{Error, ErrorCode, JobInfo, JobRef, JobState, Jobs, Operations};
 
 /// Wait until a job is finished, and print its result
+///
+/// Prints the result, and a newline if it does not end with one. Exits with 0 if the job is done,
+/// with 1 and the reason if it is a dead letter or was cancelled, with 3 if it does not exist, with
+/// 4 on timeout. With --json it prints the job in its current state in every case.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the result, with a newline behind it if it has none. Exits with 0 if the job is done, with 1
-and the reason if it is a dead letter or was cancelled, with 3 if there is no such job, with 4 when
-the time is over. With --json it prints the job as it is then, whatever that is.
-
 Examples:
   wakeful job wait 17
   wakeful job wait $(wakeful job push shout hello) --timeout 1m
@@ -26,10 +26,10 @@ Examples:
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     which: Which,
-    /// How long, as in 30s, 5m, 1h30m; without it: until it is finished
+    /// Maximum wait, as in 30s, 5m, 1h30m [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// The result byte by byte, without a newline
+    /// Print the result byte by byte, without a newline
     #[arg(long, conflicts_with = "json")]
     raw: bool,
 }
@@ -45,7 +45,7 @@ impl WaitArgs {
     }
 }
 
-/// Prints what became of a job, and returns how the command exits. `raw`: without a newline behind the
+/// Prints the outcome of a job, and returns the exit status. `raw` omits the newline after the
 /// result.
 pub(super) fn print(job: JobInfo, raw: bool, out: &mut Output) -> Result<Exit, Failure> {
     let exit = match job.state {
@@ -78,7 +78,7 @@ pub(super) fn print(job: JobInfo, raw: bool, out: &mut Output) -> Result<Exit, F
     Ok(exit)
 }
 
-/// Returns the job once it is finished, or as it is when the time is over.
+/// Returns the job once it is finished, or its current state after the timeout.
 pub(super) async fn finished(
     mut job: JobRef,
     timeout: Option<Duration>,
@@ -92,7 +92,7 @@ pub(super) async fn finished(
         if info.state.is_finished() || left == Some(slice) {
             return Ok(info);
         }
-        // Of an index: the job that it was, whatever is pushed meanwhile.
+        // Follows this job even if another is pushed with the same index.
         job = JobRef::Id(info.id);
         left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
     }

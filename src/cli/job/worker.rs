@@ -1,8 +1,8 @@
-//! [`Worker`]: takes jobs, runs a process for each, holds on to them, and settles them.
+//! [`Worker`]: reserves jobs, runs a process for each, extends their reservations, and settles
+//! them.
 //!
-//! Several loops side by side in one task: what is taken, what is held, what is settled
-//! ([`settling`](super::settling)), what is printed, and what to do about signals. What they share is
-//! [`Running`].
+//! Several loops run concurrently in one task: reserving, extending, settling
+//! ([`settling`](super::settling)), printing, and handling signals. They share [`Running`].
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -24,59 +24,60 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::{Error, ErrorCode, Jobs, Operations, Reservation, ReserveRequest, ReservedJob};
 
-/// How long it may take to record what became of the jobs when everything was told to end.
+/// Maximum time to record the outcomes of jobs after the order to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a reader may take for the last lines when everything was told to end.
+/// Maximum time for a reader to take the last lines after the order to end.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Maximum number of lines that wait for a reader. No jobs are taken beyond.
+/// Maximum number of unread lines. Beyond it no jobs are reserved.
 const LINES_MAX: usize = 1_000;
 
-/// See the module.
+/// The state of a worker; see the module.
 pub(super) struct Worker<'a, J> {
     pub(super) jobs: &'a J,
     pub(super) plan: &'a Plan,
     runner: Arc<Runner>,
     pub(super) running: RefCell<Running>,
     children: RefCell<JoinSet<()>>,
-    /// Bound: one for each job that is held.
+    /// Bound: one message per reserved job.
     ended: mpsc::UnboundedSender<Ended>,
-    /// Whether jobs are taken.
+    /// True while jobs are reserved.
     pub(super) taking: Cell<bool>,
-    /// Jobs are not taken any more.
+    /// Signals that no more jobs are reserved.
     stopped: Notify,
-    /// The same, for whoever settles.
+    /// Signals the same to the settling loop.
     pub(super) idle: Notify,
-    /// A place is free.
+    /// Signals that a command may start.
     pub(super) freed: Notify,
-    /// The server did not answer, so the jobs may be another's by now.
+    /// Signals that the server did not answer, so that the jobs may be held by others.
     pub(super) doubt: Notify,
-    /// What is printed of settled jobs, and not handed to the printer yet.
+    /// Lines about settled jobs that were not passed to the printer yet.
     pub(super) lines: RefCell<Vec<Line>>,
-    /// How many lines are not written yet, those of [`lines`](Self::lines) included.
+    /// The number of unwritten lines, those in [`lines`](Self::lines) included.
     pub(super) unwritten: Cell<usize>,
-    /// There is something to print, or nothing more will come.
+    /// Signals that there are lines to print, or that no more will come.
     pub(super) printable: Notify,
-    /// Everything is settled.
+    /// Set when everything is settled.
     settled: CancellationToken,
     failure: Cell<Option<Failure>>,
-    /// The failure ends what runs.
+    /// Signals a failure that ends running commands.
     failed: Notify,
-    /// The failure lets what runs come to its end.
+    /// Signals a failure that lets running commands finish.
     halted: Notify,
-    /// A command could not be started: no jobs are taken until then.
+    /// A command could not be started: no jobs are reserved before this time.
     hindered_until: Cell<Option<Instant>>,
-    /// Whether that was told of.
+    /// True once that was reported.
     pub(super) hindered: Cell<bool>,
-    /// How the last job ended, or the signal that came after it.
+    /// The exit status of the last job, or of a signal after it.
     pub(super) last_exit: Cell<Exit>,
-    /// Whether trouble with the connection was told of.
+    /// True once trouble with the connection was reported.
     troubled: Cell<bool>,
     quiet: bool,
 }
 
-/// Does as `plan` says until enough was done, or a signal comes from `stops`, or it cannot go on.
+/// Works by `plan` until it is fulfilled, a signal comes from `stops`, or the worker cannot
+/// continue.
 pub(super) async fn work<J: Operations>(
     jobs: &J,
     plan: &Plan,
@@ -125,7 +126,7 @@ pub(super) async fn work<J: Operations>(
 }
 
 impl<J: Operations> Worker<'_, J> {
-    /// Does all there is to do, until the last line is printed.
+    /// Runs every loop until the last line is printed.
     async fn do_all(&self, endings: mpsc::UnboundedReceiver<Ended>, out: &mut Output) {
         let settle = async {
             self.settle(endings).await;
@@ -135,10 +136,10 @@ impl<J: Operations> Worker<'_, J> {
         tokio::join!(self.take(), settle, self.print(out));
     }
 
-    /// Takes jobs until there are enough, or that is stopped.
+    /// Reserves jobs until the plan is fulfilled or reserving is stopped.
     async fn take(&self) {
         let taken = tokio::select! {
-            // First, so that nothing is begun after everything was told to end.
+            // First, so that nothing begins after the order to end.
             biased;
             () = self.stopped.notified() => Ok(()),
             taken = self.take_on() => taken,
@@ -188,7 +189,8 @@ impl<J: Operations> Worker<'_, J> {
             wait = first_wait;
             if self.plan.drain && reserved.is_empty() {
                 if !self.running.borrow().is_empty() {
-                    // What runs may make another ready, as the next of its order key.
+                    // The end of a running job may make another ready, such as the next of its
+                    // order key.
                     self.freed.notified().await;
                     continue;
                 }
@@ -201,8 +203,8 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Whether nothing is ready. What is, and is not handed out, may be held up by the rate or the
-    /// concurrency of its topic: that passes.
+    /// Returns true if no job is ready. A ready job that was not handed out may be held back by the
+    /// rate or the concurrency of its topic, which is temporary.
     async fn is_drained(&self) -> Result<bool, Failure> {
         match self.jobs.topic_info(self.plan.topic.clone()).await {
             Ok(topic) => Ok(topic.ready == 0 || topic.paused),
@@ -216,14 +218,14 @@ impl<J: Operations> Worker<'_, J> {
         let (runner, ended) = (Arc::clone(&self.runner), self.ended.clone());
         let mut children = self.children.borrow_mut();
         children.spawn(async move {
-            // Nobody is left to be told of it only when the worker is gone.
+            // The receiver is gone only if the worker is.
             let _ = ended.send(runner.run(&job, killed).await);
         });
-        // Those that are over.
+        // Removes the tasks that ended.
         while children.try_join_next().is_some() {}
     }
 
-    /// Holds on to what runs.
+    /// Extends the reservations of running jobs.
     async fn touch(&self) -> Exit {
         loop {
             tokio::select! {
@@ -243,7 +245,7 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Holds on to as many as one request takes.
+    /// Extends as many reservations as fit in one request.
     async fn touch_part(&self, held: &[Reservation]) -> Result<(), Failure> {
         match self.jobs.touch(held.to_vec(), None).await {
             Ok(answers) => {
@@ -261,7 +263,7 @@ impl<J: Operations> Worker<'_, J> {
         Ok(())
     }
 
-    /// Listens for jobs that are its own no more.
+    /// Listens for jobs that this worker no longer holds.
     async fn listen(&self) -> Exit {
         loop {
             match self.jobs.revoked(Some(SLICE)).await {
@@ -283,7 +285,7 @@ impl<J: Operations> Worker<'_, J> {
     /// Ends everything when the guard is gone: commands would outlive a worker that is killed.
     async fn watch_guard(&self) -> Exit {
         self.runner.guard.lost().await;
-        let message = "the process that ends commands if their worker is killed is gone itself";
+        let message = "the guard process, which ends commands if their worker is killed, is gone";
         self.fail(Failure::told(Exit::Failed, "GuardLost", message));
         std::future::pending().await
     }
@@ -293,8 +295,8 @@ impl<J: Operations> Worker<'_, J> {
         std::future::pending().await
     }
 
-    /// Prints what is settled, as fast as it is read, until the end of it. Nothing waits for a slow
-    /// reader but new jobs.
+    /// Prints lines about settled jobs as fast as they are read, until the last one. A slow reader
+    /// delays new jobs only.
     async fn print(&self, out: &mut Output) {
         loop {
             let lines = std::mem::take(&mut *self.lines.borrow_mut());
@@ -313,8 +315,8 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Ends everything, unless the reader or the terminal of the lines is gone: then a stop is under way,
-    /// or comes.
+    /// Ends everything, unless the reader or the terminal is gone: then a stop is under way or
+    /// imminent.
     async fn fail_to_print(&self, failure: Failure) {
         let stopping = self.runner.stopping.cancelled();
         let expected =
@@ -324,25 +326,26 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Ends everything, some time after a signal or at once after a failure. Returns if
-    /// [`do_all`](Self::do_all) does not come to its end then.
+    /// Ends everything, after the grace period following a signal, or at once after a failure.
+    /// Returns if [`do_all`](Self::do_all) does not finish then.
     async fn obey(&self, stops: &mut mpsc::Receiver<Exit>) -> Exit {
         let exit = tokio::select! {
             exit = self.stop(stops) => exit,
             () = self.failed.notified() => Exit::Failed,
         };
         self.running.borrow_mut().release_all();
-        // What is not settled then is not this worker's for long.
+        // A job that is not settled by then is soon held by another worker.
         let _ = timeout(LAST_PATIENCE, self.settled.cancelled()).await;
         sleep(LAST_LINES).await;
         if self.unwritten.get() > 0 {
             let lines = self.unwritten.get();
-            notice(format_args!("{lines} lines were not printed: nothing reads standard output"));
+            notice(format_args!("{lines} lines were not printed: nobody reads standard output"));
         }
         exit
     }
 
-    /// Takes no more jobs from the first signal on; returns at the second, or when the grace is over.
+    /// Reserves no more jobs after the first signal; returns at the second, or after the grace
+    /// period.
     async fn stop(&self, stops: &mut mpsc::Receiver<Exit>) -> Exit {
         tokio::select! {
             Some(exit) = stops.recv() => self.last_exit.set(exit),
@@ -352,7 +355,9 @@ impl<J: Operations> Worker<'_, J> {
         self.stopped.notify_one();
         if !self.quiet && !self.running.borrow().is_empty() {
             let grace = crate::duration::show(self.plan.grace);
-            notice(format_args!("stopping; what runs has {grace}, a second signal ends it"));
+            notice(format_args!(
+                "stopping; running commands have {grace}, a second signal ends them"
+            ));
         }
         tokio::select! {
             () = sleep(self.plan.grace) => Exit::Done,
@@ -360,21 +365,21 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    /// Ends everything for a reason.
+    /// Records a failure and ends everything.
     fn fail(&self, failure: Failure) {
         self.keep(failure);
         self.stopped.notify_one();
         self.failed.notify_one();
     }
 
-    /// Keeps the first failure, which is the reason for the others.
+    /// Keeps the first failure, which caused the others.
     fn keep(&self, failure: Failure) {
         let first = self.failure.take();
         self.failure.set(Some(first.unwrap_or(failure)));
     }
 
-    /// A command could not be run: either none can, so that the worker ends when what runs has ended,
-    /// or that passes.
+    /// Handles a command that could not be run: if none can, the worker ends when the running ones
+    /// have ended; otherwise the condition is temporary.
     pub(super) fn hinder(&self, hindrance: &Hindrance) {
         if let Some(failure) = hindrance.failure() {
             self.keep(failure);
@@ -384,13 +389,13 @@ impl<J: Operations> Worker<'_, J> {
         self.hindered_until.set(Some(Instant::now() + PAUSE));
         if !self.quiet && !self.hindered.replace(true) {
             let message = &hindrance.message;
-            notice(format_args!("{message}; its job went back, at no cost; trying again"));
+            notice(format_args!("{message}; its job went back at no cost; trying again"));
         }
     }
 
-    /// Waits a little after an error that will pass; any other is a failure.
+    /// Waits briefly after a temporary error; any other error is a failure.
     pub(super) async fn pause(&self, error: Error) -> Result<(), Failure> {
-        // Another store has other jobs, and needs workers as well.
+        // Another store has other jobs, which need workers as well.
         if !error.retryable() && error.code != ErrorCode::StoreChanged {
             return Err(error.into());
         }

@@ -15,30 +15,29 @@ use crate::cli::tls::TlsArgs;
 use crate::link::{DialOptions, SharedToken};
 use crate::{Credentials, Error, Wakeful};
 
-/// Where the token may stand that is shown at a dial; a flag would show in `ps`.
+/// The variable with the token to show when dialing; as an argument it would be visible in `ps`.
 const TOKEN: &str = "WAKEFUL_DIAL_TOKEN";
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct DialArgs {
-    /// Dial the port that a relay accepts servers on, and serve whoever it sends, under
-    /// --dial-name; lost links are dialed again for ever. Nothing listens then, unless --listen is
-    /// given. Can be given many times
-    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_DIAL", value_delimiter = ',',
+    /// Dial the port where a relay accepts servers, and serve its clients under --dial-name; lost
+    /// links are dialed again. The server then listens only if --listen is given. Repeatable
+    #[arg(long, hide_short_help = true, value_name = "HOST:PORT", env = "WAKEFUL_DIAL", value_delimiter = ',',
         value_parser = address)]
     dial: Vec<String>,
-    /// What this server is called: behind relays, and to whoever means another [default with
-    /// --dial: the name of this machine]
-    #[arg(long, value_name = "NAME", env = "WAKEFUL_DIAL_NAME", value_parser = name)]
+    /// This server's name: behind relays, and for clients that ask for a server by name [default
+    /// with --dial: the host name]
+    #[arg(long, hide_short_help = true, value_name = "NAME", env = "WAKEFUL_DIAL_NAME", value_parser = name)]
     dial_name: Option<String>,
     /// The file with the token to show when dialing [default: the token in WAKEFUL_DIAL_TOKEN, if
-    /// there is one]
-    #[arg(long, value_name = "FILE", env = "WAKEFUL_DIAL_TOKEN_FILE")]
+    /// set]
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "WAKEFUL_DIAL_TOKEN_FILE")]
     dial_token_file: Option<PathBuf>,
-    /// Dial with TLS: whoever answers has to have a certificate for the host of --dial, or for
-    /// --tls-server-name, of a CA that the system trusts, or of --tls-ca; --tls-cert is shown, if it
-    /// is given. --tls-ca and --tls-server-name imply it
+    /// Dial with TLS: the relay must have a certificate for the host of --dial, or for
+    /// --tls-server-name, from a CA that the system trusts, or from --tls-ca; --tls-cert is shown,
+    /// if given. --tls-ca and --tls-server-name imply this option
     #[cfg(feature = "tls")]
-    #[arg(long, requires = "dial", env = "WAKEFUL_DIAL_TLS",
+    #[arg(long, hide_short_help = true, requires = "dial", env = "WAKEFUL_DIAL_TLS",
         value_parser = clap::builder::FalseyValueParser::new())]
     dial_tls: bool,
 }
@@ -47,18 +46,18 @@ pub(crate) struct DialArgs {
 #[derive(Debug)]
 pub(crate) struct Links {
     addrs: Vec<String>,
-    /// What the server is called for whoever means another, if that is said.
+    /// The server's name for clients that ask for one, if it was given.
     named: Option<String>,
     options: DialOptions,
 }
 
 impl DialArgs {
-    /// Whether it is to dial at all.
+    /// Returns true if any address is to be dialed.
     pub(crate) fn dials(&self) -> bool {
         !self.dial.is_empty()
     }
 
-    /// What they are, with all that is read before anything is started.
+    /// Returns the links, after reading every file they need.
     pub(crate) fn links(&self, common: &Common) -> Result<Links, Error> {
         let credentials = self.credentials()?;
         let name = self.dial_name.clone().unwrap_or_else(machine_name);
@@ -73,7 +72,7 @@ impl DialArgs {
         Ok(Links { addrs: self.dial.clone(), named: self.dial_name.clone(), options })
     }
 
-    /// How they are dialed with TLS, if they are. Who says whom to trust wants it.
+    /// Returns how to dial with TLS, if at all. Options about trust imply TLS.
     #[cfg(feature = "tls")]
     fn tls(&self, tls: &TlsArgs) -> Result<Option<ClientTls>, Error> {
         if self.dial_tls || tls.names_server() { Ok(Some(tls.trust()?)) } else { Ok(None) }
@@ -90,7 +89,7 @@ impl DialArgs {
 }
 
 impl Links {
-    /// Dials, and prints where.
+    /// Dials, and prints the addresses.
     pub(crate) async fn dial(self, wakeful: &Wakeful, out: &mut Output) -> Result<(), Failure> {
         if let Some(name) = self.named {
             wakeful.set_name(name)?;
@@ -108,7 +107,7 @@ impl Links {
     }
 }
 
-/// What a server can be called.
+/// Checks the name of a server.
 fn name(text: &str) -> Result<String, String> {
     crate::rpc::link::check_name(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }

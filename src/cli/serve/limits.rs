@@ -1,4 +1,4 @@
-//! [`LimitArgs`]: the limits of a [`Config`] by their names.
+//! [`LimitArgs`]: the limits of a [`Config`] by name.
 
 use serde_json::json;
 
@@ -9,13 +9,13 @@ use crate::cli::settings::check_limit_name;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LimitArgs {
-    /// Set a limit by its name; durations as 30s, bytes also as 8MiB. Can be given many times
+    /// Set a limit; durations as 30s, bytes also as 8MiB. Repeatable
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limit: Vec<String>,
 }
 
 impl LimitArgs {
-    /// Sets what was given.
+    /// Sets the given limits.
     pub(crate) fn apply(&self, config: &mut Config) -> Result<(), String> {
         for limit in &self.limit {
             let Some((name, value)) = limit.split_once('=') else {

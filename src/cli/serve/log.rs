@@ -1,4 +1,4 @@
-//! [`LogArgs`]: what is logged, and how; [`Log`], which can be told otherwise.
+//! [`LogArgs`]: the content and format of the log; [`Log`], whose filter can be reloaded.
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -13,11 +13,12 @@ use crate::cli::stderr::{self, LogWriter};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
-    /// What to log: error, warn, info, debug, trace, or as RUST_LOG, which counts where nothing
-    /// else is said. `info,wakeful::request=debug` logs each request
+    /// Log filter: error, warn, info, debug, trace
+    ///
+    /// Or as in RUST_LOG, which is the fallback. `info,wakeful::request=debug` logs each request
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
     log: String,
-    /// How to log
+    /// Log format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     log_format: LogFormat,
 }
@@ -28,7 +29,7 @@ enum LogFormat {
     Json,
 }
 
-/// The log as it is.
+/// The running log.
 pub(crate) struct Log {
     filter: String,
     format: LogFormat,
@@ -36,7 +37,7 @@ pub(crate) struct Log {
 }
 
 impl LogArgs {
-    /// Logs to standard error from now on.
+    /// Starts logging to standard error.
     pub(crate) fn start(&self) -> Result<Log, Failure> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| Failure::usage(format!("--log {}: {error}", self.log)))?;
@@ -65,7 +66,7 @@ impl LogArgs {
 }
 
 impl Log {
-    /// Takes over what can change: which events are logged. Tells what changed, and what did not.
+    /// Applies what can change: the filter of events. Returns what changed, and what did not.
     pub(super) fn reload(&mut self, args: &LogArgs) -> Result<Vec<String>, String> {
         let mut told = Vec::new();
         if args.log != self.filter {
@@ -80,13 +81,13 @@ impl Log {
     }
 }
 
-/// A filter as text, if it is one.
+/// Checks a filter and returns its text.
 fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// One field on a line for people. What clients say (names, keys in errors) must neither begin a line
-/// of its own nor command the terminal.
+/// Writes one field on a line for people. Text from clients (names, keys in errors) must neither
+/// begin a line of its own nor control the terminal.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;
@@ -94,7 +95,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Resu
     write!(Escaped(writer), "{value:?}")
 }
 
-/// Writes control characters as Rust would in a literal.
+/// Writes control characters as in a Rust literal.
 struct Escaped<W>(W);
 
 impl<W: Write> Write for Escaped<W> {
@@ -113,7 +114,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Control characters, and those that turn the direction of writing or end a line for some.
+/// Returns true for control characters, and for those that change the writing direction or end a
+/// line for some readers.
 fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,5 +1,5 @@
-//! [`Manager`]: the service manager that started the server, if one did (systemd, or whatever speaks
-//! its protocol): is told how the server is, and may pass the sockets to listen on.
+//! [`Manager`]: the service manager that started the server, if any (systemd, or another with its
+//! protocol). It receives the server's state, and may pass listening sockets.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,23 +11,23 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{Operations, Wakeful};
 
-/// Most sockets that are passed.
+/// Maximum number of passed sockets.
 const SOCKETS_MAX: usize = 64;
 
-/// How long a manager may take to listen.
+/// Maximum time for a notification to the manager.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Tells the manager. Without one, everything here does nothing.
+/// Notifies the manager. Without one, every method does nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manager;
 
 impl Manager {
-    /// It serves.
+    /// Reports that the server is ready.
     pub(super) async fn ready(self, status: &str) {
         self.tell_soon(&[NotifyState::Ready, NotifyState::Status(status)]).await;
     }
 
-    /// It reloads; to be followed by [`ready`](Self::ready).
+    /// Reports that the server reloads; must be followed by [`ready`](Self::ready).
     pub(super) async fn reloading(self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.tell_soon(&[NotifyState::Reloading, now]).await,
@@ -35,18 +35,18 @@ impl Manager {
         }
     }
 
-    /// It stops.
+    /// Reports that the server stops.
     pub(super) async fn stopping(self, status: &str) {
         self.tell_soon(&[NotifyState::Stopping, NotifyState::Status(status)]).await;
     }
 
     async fn tell_soon(self, states: &[NotifyState<'_>]) {
         if tokio::time::timeout(PATIENCE, self.tell(states)).await.is_err() {
-            tracing::warn!("the service manager does not listen");
+            tracing::warn!("notify socket unavailable: the service manager takes no messages");
         }
     }
 
-    /// On a thread of its own: a manager that does not read must not hold up the store.
+    /// Sends on a separate thread: a manager that does not read must not block the store.
     async fn tell(self, states: &[NotifyState<'_>]) {
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
             return;
@@ -56,7 +56,7 @@ impl Manager {
         let message = lines.join("\n");
         let (done, told) = oneshot::channel();
         let thread = std::thread::Builder::new().name("notify".to_owned()).spawn(move || {
-            // Whoever asked may have lost patience.
+            // The receiver may have timed out.
             let _ = done.send(sd_notify::notify(&[NotifyState::Custom(&message)]));
         });
         let told = match thread {
@@ -64,33 +64,35 @@ impl Manager {
             Err(error) => Err(error),
         };
         if let Err(error) = told {
-            tracing::warn!(%error, "the service manager cannot be told");
+            tracing::warn!(%error, "cannot notify the service manager");
         }
     }
 
-    /// Says for ever that the server is alive, as often as the manager wants, and only while the store
-    /// answers: one that does not is started again by the manager.
+    /// Pings the systemd watchdog at the requested interval, only while the store answers: the
+    /// manager restarts a server that does not.
     pub(super) async fn keep_watch(self, wakeful: Wakeful) {
         let Some(patience) = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
         else {
             return;
         };
-        tracing::info!(patience_ms = patience.as_millis(), "the service manager watches");
+        tracing::info!(patience_ms = patience.as_millis(), "systemd watchdog enabled");
         let mut ticks = tokio::time::interval((patience / 3).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // Also a service that stops is alive, and says so by refusing.
+            // A stopping service is alive too, and shows it by refusing.
             let _ = wakeful.status().await;
             self.tell(&[NotifyState::Watchdog]).await;
         }
     }
 }
 
-/// Takes the sockets that were passed. Before there are threads: it takes them out of the environment.
+/// Takes the passed sockets. Must be called before any thread starts, because it changes the
+/// environment.
 ///
 /// # Errors
-/// If one is not a TCP socket that listens.
+///
+/// If one is not a listening TCP socket.
 pub(super) fn passed_sockets() -> io::Result<Vec<TcpListener>> {
     let said = std::env::var("LISTEN_FDS").unwrap_or_default();
     match said.parse::<usize>() {
@@ -108,7 +110,7 @@ pub(super) fn passed_sockets() -> io::Result<Vec<TcpListener>> {
     }
     for listener in &listeners {
         if !socket2::SockRef::from(listener).is_listener()? {
-            let what = "a socket that was passed does not listen";
+            let what = "a passed socket does not listen";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
     }

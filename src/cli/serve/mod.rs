@@ -1,5 +1,5 @@
-//! `wakeful serve`: one file per noun that it has flags for, each a struct that [`ServeArgs`]
-//! flattens; `run` serves with what they say.
+//! `wakeful serve`: one file per group of options, each a struct that [`ServeArgs`] flattens; `run`
+//! serves with them.
 
 pub(crate) mod auth;
 pub(crate) mod dial;
@@ -31,51 +31,57 @@ use super::output::Output;
 use super::settings::Report;
 use crate::{Config, Durability};
 
-/// Shown at the end of its help.
-pub(super) const HELP: &str = "\
-The first line on standard output is `listening on ADDR`, with the port it got if 0 was asked for;
-logs go to standard error. Ctrl-C or SIGTERM stops it when the requests in flight have ended, at
-most rpc.shutdown_grace later; a second one, at once. SIGHUP reads the file of --config again.
+/// The long description in `wakeful serve --help`.
+pub(super) const ABOUT: &str = "\
+Run a server\n\n\
+The first line on standard output is `listening on ADDR`, with the actual port; logs go to \
+standard error. Ctrl-C or SIGTERM stops the server when the requests in flight have ended, after \
+rpc.shutdown_grace at the latest; a second signal stops it at once. SIGHUP reads the file of \
+--config again.\n\n\
+Every option can also be set by the environment (`WAKEFUL_` and its name, as in WAKEFUL_DATA_DIR; \
+limits as in WAKEFUL_LIMIT_STORE_KEYS_MAX), and by a line in the file of --config: a flag overrides \
+the environment, which overrides the file. `wakeful config` prints the result.\n\n\
+A write is answered once it survives a power cut (--durability fsync); the data is in --data-dir, \
+and loaded at the next start. A damaged directory is not touched: the server reports file and \
+offset, and exits with 6; with 7 if another process uses the directory; with 8 if the disk fails \
+later.";
 
-Every option can also be set by the environment (`WAKEFUL_` and its name, as in WAKEFUL_DATA_DIR;
-limits as in WAKEFUL_LIMIT_STORE_KEYS_MAX), and by a line of the file of --config: a flag goes before
-the environment, and that before the file. `wakeful config` prints what comes of it.
-
-A write is answered when a power cut cannot take it back (--durability fsync); the data is in
---data-dir, and there again at the next start. A directory that is damaged is not touched: the
-server names file and offset and exits with 6; with 7 if another process has it; with 8 if the
-disk fails while it runs.
-
+/// The examples in its help.
+pub(super) const EXAMPLES: &str = "\
 Examples:
   wakeful serve
   wakeful serve --config /etc/wakeful/wakeful.toml
   wakeful serve --listen 0.0.0.0:7117
   wakeful serve --data-dir /var/lib/wakeful
-  wakeful serve --auth /etc/wakeful/users.toml        log in first; see `wakeful user --help`
-  wakeful serve --durability memory        nothing touches the disk, all ends with the server
+  wakeful serve --auth users.toml          requires a login; see `wakeful user`
+  wakeful serve --durability memory        nothing on disk, lost at the end
   wakeful serve --listen 127.0.0.1:0       a free port
-  wakeful serve --dial relay.example:7118 --dial-name home      behind `wakeful relay`
+  wakeful serve --dial relay.example:7118 --dial-name home
+                                           behind `wakeful relay`
   wakeful serve --limit store.keys_max=1000 --limit rpc.shutdown_grace=5s
   wakeful serve --limits                   every limit, with its default
-  wakeful serve --tls-listen 0.0.0.0:7118 --tls-cert server.pem --tls-key server.key
+  wakeful serve --tls-listen 0.0.0.0:7118 --tls-cert s.pem --tls-key s.key
   wakeful serve --log debug --log-format json 2> wakeful.log";
 
-// No doc comment: clap would show it as the help of whatever command has these options.
+// No doc comment: clap would show it as the help of each command with these options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Read options from a TOML file: each line is one, as in `data-dir = "/var/lib/wakeful"`, and
-    /// limits stand behind a line `[limits]`
+    /// Read options from a TOML file
+    ///
+    /// One per line, as in `data-dir = "/var/lib/wakeful"`; limits follow a line `[limits]`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen; with port 0, on a free port [default: what --addr says]
+    /// Address to listen on; port 0 picks a free port [default: WAKEFUL_ADDR, or 127.0.0.1:7117]
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     listen: Option<String>,
-    /// Where the data is; made if it is not there
+    /// Data directory; created if missing
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
-    /// What the answer to a write waits for: `fsync`, that the disk has it; `interval`, that the
-    /// operating system has it, which is synced every journal.sync_interval; `memory`, nothing.
-    /// A write may ask for more (`wakeful set --durability fsync`), except of `memory`
+    /// When a write is answered
+    ///
+    /// Once it is on the disk (`fsync`), once it is in the operating system, which syncs every
+    /// journal.sync_interval (`interval`), or at once (`memory`). A write may ask for more
+    /// (`wakeful set --durability fsync`), except with `memory`
     #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = Level::Fsync)]
     durability: Level,
     #[command(flatten)]
@@ -102,7 +108,7 @@ enum Level {
 }
 
 impl ServeArgs {
-    /// Serves until a signal. --addr is where to listen unless --listen says otherwise.
+    /// Serves until a signal. Listens on the address of --addr unless --listen gives another.
     pub(crate) fn run(
         self,
         common: &Common,
@@ -116,9 +122,9 @@ impl ServeArgs {
             limits::print(&config, out)?;
             return Ok(Exit::Done);
         }
-        // First, as it wants to be alone.
+        // First, because it must run before any thread starts.
         let passed = manager::passed_sockets()
-            .map_err(|error| Failure::usage(format!("the sockets that were passed: {error}")))?;
+            .map_err(|error| Failure::usage(format!("the passed sockets: {error}")))?;
         let log = self.log.start()?;
         descriptors::take_all();
         descriptors::fit(&mut config.rpc)?;
@@ -129,9 +135,9 @@ impl ServeArgs {
         actix_rt::System::new().block_on(run::run(start, out))
     }
 
-    /// Where to listen; sockets that were passed are in the place of --listen.
+    /// Returns the ports to listen on; passed sockets replace --listen.
     fn ports(&self, common: &Common, passed: Vec<TcpListener>) -> Result<Ports, Failure> {
-        // Whoever dials need not listen.
+        // A server that dials need not listen.
         let listens = !self.dial.dials() || !passed.is_empty();
         if listens && self.listen.is_none() {
             crate::address::check(&common.addr)?;
@@ -140,7 +146,7 @@ impl ServeArgs {
         Ok(Ports { passed, ..ports })
     }
 
-    /// Where to listen; at `addr`, if there is one, unless --listen says otherwise.
+    /// Returns the ports to listen on: `addr`, if given, unless --listen gives another.
     fn ports_at(&self, common: &Common, addr: Option<&str>) -> Result<Ports, Failure> {
         let listen = self.listen.as_deref().or(addr);
         #[cfg(feature = "tls")]
@@ -152,24 +158,25 @@ impl ServeArgs {
         }
     }
 
-    /// That the options do not contradict each other; the files that they name are not looked at.
+    /// Checks that the options do not contradict each other, without looking at the files they
+    /// name.
     pub(crate) fn check(&self, common: &Common) -> Result<(), Failure> {
         self.ports_at(common, Some(&common.addr)).map(drop)
     }
 
-    /// That the files which the options name can be used, as far as that is seen without a start.
+    /// Checks that the named files can be used, as far as possible without a start.
     pub(crate) fn check_files(&self, common: &Common, config: &Config) -> Result<(), Failure> {
         self.ports(common, Vec::new())?.check_files()?;
         self.auth.open(config)?;
         self.dial.links(common)?;
         let dir = &self.data_dir;
         if self.durability != Level::Memory && dir.exists() && !dir.is_dir() {
-            return Err(Failure::usage(format!("--data-dir {} is no directory", dir.display())));
+            return Err(Failure::usage(format!("--data-dir {} is not a directory", dir.display())));
         }
         Ok(())
     }
 
-    /// The limits that they say.
+    /// Returns the configuration with the given limits.
     pub(crate) fn config(&self) -> Result<Config, String> {
         let mut config = Config::new();
         self.limits.apply(&mut config)?;

@@ -1,4 +1,4 @@
-//! [`Ports`]: where a server listens.
+//! [`Ports`]: the addresses that a server listens on.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,14 +16,14 @@ use crate::config::RpcConfig;
 use crate::rpc::tls::{Door, DoorLimits};
 use crate::{Error, Wakeful};
 
-/// Connections that wait to be accepted, as tokio has it.
+/// Maximum number of connections that wait to be accepted; tokio's default.
 const BACKLOG: u32 = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Ports {
-    /// Listen already, in the place of the port of --listen, be that plain or TLS.
+    /// Listening sockets that replace the port of --listen, plain or TLS.
     pub(super) passed: Vec<TcpListener>,
-    /// Without TLS; `None` for none.
+    /// The address of the plain port; `None` for none.
     pub(super) plain: Option<String>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<(String, crate::TlsConfig)>,
@@ -35,7 +35,7 @@ impl Ports {
         Self { passed: Vec::new(), plain: listen.map(str::to_owned) }
     }
 
-    /// That the files of a TLS port can be used.
+    /// Checks that the files of a TLS port can be used.
     pub(super) fn check_files(&self) -> Result<(), Error> {
         #[cfg(feature = "tls")]
         if let Some((_, tls)) = &self.tls {
@@ -44,13 +44,13 @@ impl Ports {
         Ok(())
     }
 
-    /// Binds them, so that an address that cannot be had is known before anything else is begun.
-    /// Nobody can connect yet.
+    /// Binds the ports, so that an unavailable address is known before anything else starts.
+    /// Clients cannot connect yet.
     pub(super) async fn bind(self, config: &RpcConfig) -> Result<Bound, Failure> {
         let mut passed = self.passed;
         let mut bound = Bound::default();
         if let Some(listen) = self.plain {
-            let what = format!("(at {listen}); name another with --listen");
+            let what = format!("(at {listen}); give another address with --listen");
             bound.plain =
                 sockets(&mut passed, &listen).await.map_err(|error| cannot(error, &what))?;
         }
@@ -67,7 +67,7 @@ impl Ports {
     }
 }
 
-/// Ports that are bound.
+/// Bound ports.
 #[derive(Default)]
 pub(super) struct Bound {
     plain: Vec<Socket>,
@@ -76,7 +76,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Listens, and says so.
+    /// Listens, and prints the addresses.
     pub(super) async fn open(self, wakeful: &Wakeful, out: &mut Output) -> Result<Opened, Failure> {
         let mut opened = Opened::default();
         for socket in self.plain {
@@ -98,20 +98,20 @@ impl Bound {
     }
 }
 
-/// Where a port is opened.
+/// The socket of a port.
 enum Socket {
     Bound(TcpSocket),
     Passed(TcpListener),
 }
 
 impl Socket {
-    /// Lets clients connect. Also returns what it is, for errors.
+    /// Lets clients connect. Also returns a description of the socket, for errors.
     fn listen(self) -> Result<(TcpListener, &'static str), Failure> {
         match self {
-            Self::Passed(listener) => Ok((listener, "(on a socket that was passed)")),
-            // Two processes may bind the same address, but only one listens.
+            Self::Passed(listener) => Ok((listener, "(on a passed socket)")),
+            // Two processes may bind the same address, but only one can listen.
             Self::Bound(socket) => {
-                let what = "(another process took the port meanwhile)";
+                let what = "(another process took the port in the meantime)";
                 let listener = socket.listen(BACKLOG).and_then(tokio::net::TcpListener::into_std);
                 match listener {
                     Ok(listener) => Ok((listener, what)),
@@ -122,17 +122,17 @@ impl Socket {
     }
 }
 
-/// The sockets that were passed, as long as there are some; else one at `listen`.
+/// Returns the passed sockets, if any remain; else one bound to `listen`.
 async fn sockets(passed: &mut Vec<TcpListener>, listen: &str) -> Result<Vec<Socket>, Error> {
     if passed.is_empty() {
         let bound = bind(listen).await.map_err(|error| cannot_listen(&error))?;
         return Ok(vec![Socket::Bound(bound)]);
     }
-    tracing::info!(%listen, "listening on sockets that were passed instead");
+    tracing::info!(%listen, "listening on passed sockets instead");
     Ok(std::mem::take(passed).into_iter().map(Socket::Passed).collect())
 }
 
-/// A socket at the first address of `listen` that can be had.
+/// Returns a socket at the first available address of `listen`.
 async fn bind(listen: &str) -> io::Result<TcpSocket> {
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
     for addr in tokio::net::lookup_host(listen).await? {
@@ -150,7 +150,7 @@ async fn bind(listen: &str) -> io::Result<TcpSocket> {
     Err(failed)
 }
 
-/// The ports that are open.
+/// Open ports.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub(super) addresses: Vec<String>,
@@ -165,7 +165,7 @@ impl Opened {
     }
 }
 
-/// Neither a wrong argument nor a server that cannot be reached: it is this process that fails.
+/// Returns a failure of this process: neither a wrong argument nor an unreachable server.
 fn cannot(error: Error, where_to: &str) -> Failure {
     Failure::told(Exit::Failed, error.code.to_string(), format!("{} {where_to}", error.message))
 }

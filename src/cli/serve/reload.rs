@@ -1,4 +1,4 @@
-//! [`Reloads`]: what SIGHUP does, part by part.
+//! [`Reloads`]: the effect of SIGHUP, part by part.
 
 use std::ffi::OsString;
 
@@ -8,18 +8,18 @@ use crate::cli::descriptors;
 use crate::cli::settings::Report;
 use crate::{LimitChange, Wakeful};
 
-/// Options that the log takes over, and tells of, itself.
+/// Options that the log applies, and reports, itself.
 const OF_THE_LOG: [&str; 2] = ["log", "log-format"];
 
-/// Takes over what it can of the options as they are read again. Tells what changed; if it refuses,
-/// nothing has.
+/// Applies what can change of the re-read options. Returns what changed; after a refusal nothing
+/// has changed.
 pub(super) type Reload = Box<dyn FnMut(&ServeArgs) -> Result<Vec<String>, String>>;
 
-/// Whatever can be reloaded, by name.
+/// The reloadable parts, by name.
 pub(super) struct Reloads {
     /// The command line the server was started with.
     given: Vec<OsString>,
-    /// What that came to when it started.
+    /// The settings at the start.
     started: Report,
     wakeful: Wakeful,
     parts: Vec<(&'static str, Reload)>,
@@ -39,14 +39,14 @@ impl Reloads {
         self.parts.push((name, Box::new(reload)));
     }
 
-    /// Reads the options again, and lets each part take over what it can. If anything is wrong with
-    /// them, nothing has changed. A part that refuses what its own files say leaves the others to do
-    /// theirs. Tells how it went.
+    /// Reads the options again, and lets each part apply its changes. If the options are invalid,
+    /// nothing changes. A part that refuses its own files does not keep the others from reloading.
+    /// Returns a summary.
     pub(super) fn reload(&mut self) -> String {
         let (args, options) = match self.read() {
             Ok(read) => read,
             Err(refusal) => {
-                tracing::error!(%refusal, "reload refused; nothing has changed");
+                tracing::error!(%refusal, "reload refused; nothing was changed");
                 return format!("reload refused: {refusal}");
             }
         };
@@ -61,7 +61,7 @@ impl Reloads {
                 }
                 Err(refusal) => {
                     refusals += 1;
-                    tracing::error!(part, refusal, "reload refused; nothing of this has changed");
+                    tracing::error!(part, refusal, "reload refused; this part was not changed");
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Reloads {
         format!("reloaded: {changes} changes, {refusals} refusals")
     }
 
-    /// The options as they are now, and what changed of them and of the limits.
+    /// Returns the present options, and the changes of options and limits.
     fn read(&self) -> Result<(ServeArgs, Vec<String>), String> {
         let (args, report) = crate::cli::read_serve(&self.given)?;
         let mut config = args.config()?;
@@ -90,7 +90,7 @@ impl Reloads {
     }
 }
 
-/// Reads the file of users again.
+/// Reads the user file again.
 pub(super) fn users(auth: Auth) -> impl FnMut(&ServeArgs) -> Result<Vec<String>, String> {
     move |_| match auth.reload() {
         Ok(true) => Ok(vec!["the users".to_owned()]),

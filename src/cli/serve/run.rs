@@ -1,4 +1,4 @@
-//! A server from its start to its end.
+//! The run of a server, from start to end.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -19,25 +19,25 @@ use crate::cli::settings::Report;
 use crate::cli::stderr;
 use crate::{Config, Error, Operations, Wakeful};
 
-/// What a server needs to start.
+/// The parameters of a server's start.
 pub(super) struct Start {
     pub(super) args: ServeArgs,
     pub(super) config: Config,
-    /// `None` if everybody may come in.
+    /// `None` if no login is needed.
     pub(super) auth: Option<Auth>,
     pub(super) ports: Ports,
     pub(super) links: Links,
     pub(super) log: Log,
-    /// The command line, and what it and whatever it leaves open amount to.
+    /// The command line, and the settings it resolves to.
     pub(super) given: Vec<OsString>,
     pub(super) report: Report,
 }
 
-/// Serves until a signal, or until it cannot go on.
+/// Serves until a signal, or until the service fails.
 pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure> {
     let orders = Orders::new().map_err(|error| Failure::io("signals", &error))?;
     let Start { args, config, auth, ports, links, mut log, given, report } = start;
-    // Before the data is touched: a start that cannot succeed leaves nothing behind.
+    // Before the data is touched: a start that cannot succeed changes nothing.
     let bound = ports.bind(&config.rpc).await?;
     let wakeful = match args.durability {
         Level::Memory => Wakeful::start(config)?,
@@ -80,7 +80,7 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
     stop(&wakeful, failed).await
 }
 
-/// Lets clients in.
+/// Opens the ports to clients.
 async fn open(
     wakeful: &Wakeful,
     auth: Option<Auth>,
@@ -98,7 +98,7 @@ async fn open(
 
 fn serving(addresses: &[String]) -> String {
     match addresses {
-        [] => "serving over links".to_owned(),
+        [] => "serving over links only".to_owned(),
         addresses => format!("serving at {}", addresses.join(", ")),
     }
 }
@@ -119,15 +119,15 @@ async fn stop(wakeful: &Wakeful, failed: Option<Error>) -> Result<Exit, Failure>
             let failed = failed.or_else(|| wakeful.failed().now_or_never());
             failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
         }
-        // `stop` keeps to the grace itself; this is for the day it does not.
+        // `stop` limits itself to the grace period; this is a safeguard.
         () = tokio::time::sleep(grace + Duration::from_secs(5)) => {
-            notice("error: stopping took too long; stopped at once");
+            notice("error: the stop took too long; stopped immediately");
             stderr::exit(Exit::Failed)
         }
     }
 }
 
-/// A task that ends with whoever holds it.
+/// A task that ends when its holder is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {

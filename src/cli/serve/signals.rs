@@ -1,4 +1,4 @@
-//! [`Orders`]: what signals tell a server to do.
+//! [`Orders`]: the orders that signals give a server.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::cli::output::notice;
 use crate::cli::signal::{Hangups, Signals};
 use crate::cli::stderr;
 
-/// Signals have a thread of their own: a second one ends the process also while everything else is
-/// waiting for a disk.
+/// Signals have a thread of their own, so that a second one ends the process even while everything
+/// else waits for a disk.
 #[derive(Clone)]
 pub(super) struct Orders(Arc<Told>);
 
@@ -21,9 +21,9 @@ pub(super) struct Orders(Arc<Told>);
 struct Told {
     stop: Notify,
     reload: Notify,
-    /// There is something to stop.
+    /// True while there is a service to stop.
     serving: AtomicBool,
-    /// It does so.
+    /// True while the service stops.
     stopping: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Orders {
         Ok(orders)
     }
 
-    /// From now on a signal asks for a stop; before, there is nothing that would need one.
+    /// Makes the next signal ask for a stop; before this call there is no service to stop.
     pub(super) fn serving(&self) {
         self.0.serving.store(true, Ordering::SeqCst);
     }
@@ -49,12 +49,12 @@ impl Orders {
         self.0.stop.notified().await;
     }
 
-    /// It stops: the next signal ends the process.
+    /// Reports that the stop has begun: the next signal ends the process.
     pub(super) fn stopping(&self) {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for the order to reload; several before it is looked at are one.
+    /// Waits for the order to reload; several pending orders count as one.
     pub(super) async fn reload(&self) {
         self.0.reload.notified().await;
     }
@@ -79,11 +79,11 @@ impl Orders {
 
     fn stop_or_exit(&self, exit: Exit) {
         if !self.0.serving.load(Ordering::SeqCst) {
-            notice("stopped before it served anybody");
+            notice("stopped before serving");
             stderr::exit(Exit::Done);
         }
         if self.0.stopping.swap(true, Ordering::SeqCst) {
-            notice("stopped at once, as a second signal says");
+            notice("stopped immediately by a second signal");
             stderr::exit(exit);
         }
         self.0.stop.notify_one();

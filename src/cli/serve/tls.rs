@@ -11,43 +11,44 @@ use crate::{ClientCertificates, TlsConfig};
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsPortArgs {
-    /// Listen for TLS here, beside --listen; with --tls in place of it, only TLS is spoken. Both show
-    /// the certificate of --tls-cert, which is read anew when the file changes
-    #[arg(long, value_name = "HOST:PORT", env = "WAKEFUL_TLS_LISTEN", value_parser = address)]
+    /// Listen for TLS here, in addition to --listen; with --tls instead, the port of --listen
+    /// speaks TLS only. Both use the certificate of --tls-cert, which is reloaded when the file
+    /// changes
+    #[arg(long, hide_short_help = true, value_name = "HOST:PORT", env = "WAKEFUL_TLS_LISTEN", value_parser = address)]
     tls_listen: Option<String>,
-    /// Ask TLS clients for a certificate of a CA in this PEM file
-    #[arg(long, value_name = "FILE", env = "WAKEFUL_TLS_CLIENT_CA")]
+    /// Request certificates of TLS clients, from a CA in this PEM file
+    #[arg(long, hide_short_help = true, value_name = "FILE", env = "WAKEFUL_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Whether TLS clients must have a certificate, with --tls-client-ca
-    #[arg(long, value_name = "WHETHER", value_enum, env = "WAKEFUL_TLS_CLIENT_CERTS",
+    #[arg(long, hide_short_help = true, value_name = "WHETHER", value_enum, env = "WAKEFUL_TLS_CLIENT_CERTS",
         default_value_t = ClientCerts::Required)]
     tls_client_certs: ClientCerts,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum ClientCerts {
-    /// Who has none is refused
+    /// Clients without one are refused
     #[default]
     Required,
-    /// Who has none is nobody until a login
+    /// Clients without one must log in
     Optional,
 }
 
 impl TlsPortArgs {
-    /// Where to listen, when `listen` is the address of --listen, if there is one.
+    /// Returns the ports to listen on, when `listen` is the address of --listen, if any.
     pub(super) fn ports(&self, tls: &TlsArgs, listen: Option<&str>) -> Result<Ports, Failure> {
         let certificate = tls.certificate()?;
         let listen = listen.map(str::to_owned);
         let (plain, tls_listen) = match (tls.tls, self.tls_listen.clone()) {
             (true, Some(_)) => {
                 return Err(Failure::usage(
-                    "--tls makes TLS of the port of --listen, --tls-listen opens another: say one \
+                    "--tls makes the port of --listen speak TLS, --tls-listen opens another: give only one \
                      of them",
                 ));
             }
             (true, None) if listen.is_none() => {
                 return Err(Failure::usage(
-                    "--tls makes TLS of the port of --listen, and there is none; links are dialed \
+                    "--tls makes the port of --listen speak TLS, but there is none; links are dialed \
                      with TLS by --dial-tls",
                 ));
             }
@@ -58,13 +59,13 @@ impl TlsPortArgs {
             return match &self.tls_client_ca {
                 None => Ok(Ports { plain, ..Ports::default() }),
                 Some(_) => Err(Failure::usage(
-                    "--tls-client-ca without a TLS port: open one with --tls-listen or --tls",
+                    "--tls-client-ca needs a TLS port: open one with --tls-listen or --tls",
                 )),
             };
         };
         let Some((cert, key)) = certificate else {
             return Err(Failure::usage(
-                "a TLS port needs a certificate and its key: --tls-cert and --tls-key",
+                "a TLS port needs a certificate and its key: give --tls-cert and --tls-key",
             ));
         };
         let config = TlsConfig {
@@ -93,7 +94,7 @@ mod tests {
         port: TlsPortArgs,
     }
 
-    /// The plain port and that of TLS.
+    /// The plain and the TLS port.
     type Two = (Option<String>, Option<(String, TlsConfig)>);
 
     fn ports(line: &str) -> Result<Two, String> {
@@ -119,7 +120,7 @@ mod tests {
             ports("serve --tls --tls-cert c --tls-key k"),
             Ok((None, Some(("h:1".into(), config.clone()))))
         );
-        // Whoever dials need not listen.
+        // A server that dials need not listen.
         assert_eq!(ports_beside("serve", None), Ok((None, None)));
         let only = ports_beside("serve --tls-listen h:2 --tls-cert c --tls-key k", None);
         let tls = Some(("h:2".into(), config.clone()));
@@ -137,10 +138,10 @@ mod tests {
         for (line, why) in [
             ("serve --tls", "needs a certificate"),
             ("serve --tls-listen h:2", "needs a certificate"),
-            ("serve --tls --tls-cert c", "without --tls-key"),
-            ("serve --tls-key k", "without --tls-cert"),
-            ("serve --tls --tls-listen h:2 --tls-cert c --tls-key k", "say one"),
-            ("serve --tls-client-ca a", "without a TLS port"),
+            ("serve --tls --tls-cert c", "needs --tls-key"),
+            ("serve --tls-key k", "needs --tls-cert"),
+            ("serve --tls --tls-listen h:2 --tls-cert c --tls-key k", "only one"),
+            ("serve --tls-client-ca a", "needs a TLS port"),
         ] {
             let said = ports(line).unwrap_err();
             assert!(said.contains(why), "{line}: {said}");

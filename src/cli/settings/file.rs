@@ -1,14 +1,14 @@
-//! A TOML file as a list of [`Entry`]s, each with its line. Knows nothing of options.
+//! A TOML file as a list of [`Entry`]s, each with its line. Independent of options.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One key of a file and what it says.
+/// One key of a file with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The key, behind the names of the tables it is in.
+    /// The key, preceded by the names of its tables.
     pub(super) path: Vec<String>,
     pub(super) line: usize,
     pub(super) value: Value,
@@ -21,11 +21,11 @@ pub(super) enum Value {
     Number(String),
     Flag(bool),
     List(Vec<Value>),
-    /// Something that no option takes, by its name.
+    /// A value that no option takes, by the name of its type.
     Other(&'static str),
 }
 
-/// What is wrong with a file, and where.
+/// An error in a file, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) line: usize,
@@ -33,10 +33,10 @@ pub(super) struct Fault {
 }
 
 impl Value {
-    /// What it is, with its article.
+    /// Returns the kind of value, with its article.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::Number(_) => "a number",
             Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
@@ -45,7 +45,7 @@ impl Value {
     }
 }
 
-/// Every key of `text`, in the order of its lines.
+/// Returns every key of `text`, in the order of lines.
 pub(super) fn read(text: &str) -> Result<Vec<Entry>, Fault> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
@@ -57,13 +57,13 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, Fault> {
     Ok(entries)
 }
 
-/// How deep tables go is limited by the parser.
+/// Collects the keys of a table. The parser limits the depth of tables.
 fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<Entry>) {
     for (key, value) in table {
         let mut path = within.to_vec();
         path.push(key.get_ref().to_string());
         match value.get_ref() {
-            // Whoever takes back every limit leaves the line above them.
+            // An empty table of limits is valid: a user may have removed every line in it.
             DeValue::Table(inner) if !inner.is_empty() || path == [super::limits::TABLE] => {
                 gather(text, inner, &path, entries);
             }
@@ -95,7 +95,7 @@ fn understand(value: &DeValue<'_>) -> Value {
     }
 }
 
-/// Lines count from 1.
+/// Returns the line of a position, counted from 1.
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     let before = text.as_bytes().get(..span.start).unwrap_or(text.as_bytes());
     1 + before.iter().filter(|byte| **byte == b'\n').count()

@@ -1,13 +1,13 @@
-//! [`Limits`]: the limits of a [`Config`] by the names that files and variables have for them.
+//! [`Limits`]: the limits of a [`Config`], by their names in files and variables.
 
 use super::file::Value;
 use crate::Config;
 use crate::nearest::hint;
 
-/// The table of a file with the limits.
+/// The table of a file that holds the limits.
 pub(super) const TABLE: &str = "limits";
 
-/// What the variables of limits begin with.
+/// The prefix of the variables of limits.
 const PREFIX: &str = "WAKEFUL_LIMIT_";
 
 pub(super) struct Limits {
@@ -23,7 +23,7 @@ impl Limits {
         self.names.contains(&name)
     }
 
-    /// The limit with this path in a file.
+    /// Returns the limit with this path in a file.
     pub(super) fn named(&self, path: &[String]) -> Result<String, String> {
         let name = path.join(".").replace('-', "_");
         if self.is_limit(&name) {
@@ -32,7 +32,7 @@ impl Limits {
         Err(self.unknown(&name))
     }
 
-    /// Returns what to say of a name that no limit has.
+    /// Returns the message for an unknown name.
     fn unknown(&self, name: &str) -> String {
         let in_some_part = |known: &&&str| known.split_once('.').is_some_and(|(_, it)| it == name);
         let whole: Vec<_> = self.names.iter().filter(in_some_part).copied().collect();
@@ -40,10 +40,10 @@ impl Limits {
             [] => hint(name, self.names.iter().copied()),
             _ => format!("; did you mean `{}`?", whole.join("` or `")),
         };
-        format!("there is no limit `{name}`{hint}")
+        format!("no limit is named `{name}`{hint}")
     }
 
-    /// The limit that a variable sets; `None` if it is not about one.
+    /// Returns the limit that a variable sets; `None` if the variable is not about a limit.
     pub(super) fn of_variable(&self, variable: &str) -> Result<Option<String>, String> {
         if !variable.starts_with(PREFIX) {
             return Ok(None);
@@ -53,25 +53,26 @@ impl Limits {
         found.ok_or_else(|| {
             let all: Vec<String> = self.names.iter().map(|name| Self::variable(name)).collect();
             let hint = hint(variable, all.iter().map(String::as_str));
-            format!("{variable}: there is no such limit{hint}")
+            format!("{variable}: no such limit{hint}")
         })
     }
 
-    /// The variable of a limit.
+    /// Returns the variable of a limit.
     pub(super) fn variable(name: &str) -> String {
         format!("{PREFIX}{}", name.to_uppercase().replace('.', "_"))
     }
 
-    /// That the value is one of the limit.
+    /// Checks a value of a limit.
     pub(super) fn check(&self, name: &str, value: &str) -> Result<(), String> {
         Config::new().set(name, value)
     }
 }
 
-/// Checks that there is a limit of this name.
+/// Checks that a limit of this name exists.
 ///
 /// # Errors
-/// The name that may have been meant, and how to list all.
+///
+/// If it does not: suggests similar names, and how to list all.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let limits = Limits::new();
     if limits.is_limit(name) {
@@ -80,13 +81,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Err(format!("{}; `wakeful serve --limits` lists all", limits.unknown(name)))
 }
 
-/// A value of a file as [`Config::set`] reads it.
+/// Converts a value of a file to the form that [`Config::set`] reads.
 pub(super) fn value(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::Text(text) | Value::Number(text) => Ok(text.clone()),
-        other => {
-            Err(format!("{name}: a limit is a number or a text, and this is {}", other.kind()))
-        }
+        other => Err(format!("{name}: expected a number or a string, found {}", other.kind())),
     }
 }
 
@@ -104,7 +103,7 @@ mod tests {
             ("replication", "; "),
         ] {
             let expected =
-                format!("there is no limit `{name}`{meant}`wakeful serve --limits` lists all");
+                format!("no limit is named `{name}`{meant}`wakeful serve --limits` lists all");
             assert_eq!(check_name(name), Err(expected));
         }
     }

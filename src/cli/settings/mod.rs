@@ -1,7 +1,6 @@
-//! Where the options of a server get their values: from the command line, else the environment,
-//! else a file, else their default. [`resolve`] makes arguments of what the environment and the
-//! file say, so that whatever clap knows of an option holds wherever its value comes from, and a
-//! new option needs nothing here.
+//! The sources of a server's options: the command line, else the environment, else a file, else the
+//! default. [`resolve`] turns the values of the environment and the file into arguments, so that
+//! clap's rules apply to a value from any source, and a new option needs no code here.
 
 mod file;
 mod limits;
@@ -27,13 +26,14 @@ pub(crate) use self::report::Report;
 use super::failure::Failure;
 use crate::nearest::hint;
 
-/// Longest file, bytes: ten times what one with every option and a page about each would take.
+/// Maximum file size, bytes: ten times the size of a file with every option and a page of comment
+/// on each.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Variables that say what an option is which has another of its own, and no value by that.
+/// Variables that set an option whose own variable has another name, without being a value of it.
 const OTHER_VARIABLES: [(&str, &str); 1] = [("log", "RUST_LOG")];
 
-/// Where a value is from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Default,
@@ -53,26 +53,28 @@ impl fmt::Display for Source {
     }
 }
 
-/// A command line with everything that it does not say itself.
+/// A command line completed by the environment and the file.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub(crate) arguments: Vec<OsString>,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
-    /// Of options by their names; those that are not here have their default.
+    /// The sources of options, by name; an option without an entry has its default.
     options: BTreeMap<String, Source>,
     limits: BTreeMap<String, Source>,
 }
 
-/// Adds to the arguments of a server, or of a command that takes a part of its options, what the
-/// environment and the file say of options that are not among them. Arguments of other commands, and such as ask for help, stay as they are.
+/// Adds the settings of the environment and the file to the arguments of a server, or of a command
+/// that takes some of its options, unless the arguments set them. Arguments of other commands, and
+/// requests for help, stay as they are.
 ///
 /// # Errors
-/// What is wrong with the file or the environment, and where. Whether the arguments are right is
-/// for clap to say, of the result.
+///
+/// If the file or the environment is invalid: what is wrong, and where. Clap checks the resulting
+/// arguments.
 pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved, Failure> {
     let as_given = Resolved { arguments: given.to_vec(), ..Resolved::default() };
-    // Only what is there, right or not.
+    // Collects the given arguments, valid or not.
     let lenient = command.clone().ignore_errors(true);
     let Ok(matches) = lenient.try_get_matches_from(given) else { return Ok(as_given) };
     match matches.subcommand() {
@@ -82,7 +84,7 @@ pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved,
         Some((name, matches)) if PARTLY.contains(&name) => {
             let Some((action, matches)) = matches.subcommand() else { return Ok(as_given) };
             let action = command.find_subcommand(name).and_then(|it| it.find_subcommand(action));
-            // That which prints help has no options.
+            // The `help` subcommand has no options.
             let Some(action) = action else { return Ok(as_given) };
             Resolver::new(command, Some(action), matches, as_given).resolve(matches)
         }
@@ -93,7 +95,7 @@ pub(crate) fn resolve(command: &Command, given: &[OsString]) -> Result<Resolved,
 struct Resolver<'a> {
     command: &'a Command,
     options: Vec<ServerOption>,
-    /// The options that are taken, by their names; `None` for all.
+    /// The names of the options that apply; `None` for all.
     taken: Option<BTreeSet<&'a str>>,
     limits: Limits,
     resolved: Resolved,
@@ -101,7 +103,7 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// `action` takes those of the server's options that it has itself; `None` takes all.
+    /// Limits the options to those that `action` has; `None` keeps all.
     fn new(
         command: &'a Command,
         action: Option<&'a Command>,
@@ -182,17 +184,17 @@ impl<'a> Resolver<'a> {
                 _ => self.add_option(&entry, source).map_err(at)?,
             };
             if let Some(before) = seen.insert(name.clone(), line) {
-                return Err(at(format!("`{name}` is set in line {before} already")));
+                return Err(at(format!("`{name}` is already set in line {before}")));
             }
         }
         Ok(())
     }
 
-    /// Tells which option it was.
+    /// Adds an option, and returns its name.
     fn add_option(&mut self, entry: &Entry, source: Source) -> Result<String, String> {
         let name = entry.path.join("-").replace('_', "-");
         if name == CONFIG {
-            return Err("a file cannot name another; use --config".to_owned());
+            return Err("a file cannot include another; use --config".to_owned());
         }
         let Some(option) = self.options.iter().find(|option| option.long == name) else {
             return Err(self.unknown(entry, &name));
@@ -206,17 +208,17 @@ impl<'a> Resolver<'a> {
     fn unknown(&self, entry: &Entry, name: &str) -> String {
         let dotted = entry.path.join(".");
         if self.limits.is_limit(&dotted) {
-            return format!("`{dotted}` is a limit: write it behind a line `[{}]`", limits::TABLE);
+            return format!("`{dotted}` is a limit: write it below a line `[{}]`", limits::TABLE);
         }
         let known = self.options.iter().map(|option| &*option.long).filter(|it| *it != CONFIG);
         format!("`serve` has no option `{dotted}`{}", hint(name, known))
     }
 
-    /// That clap takes the value.
+    /// Checks that clap accepts the value.
     fn check(&self, option: &ServerOption, arguments: &[OsString]) -> Result<(), String> {
         let line = ["wakeful".into(), "serve".into()].into_iter().chain(arguments.to_vec());
         match self.command.clone().try_get_matches_from(line) {
-            // What other options it needs or excludes is to be seen when all are known.
+            // Dependencies and conflicts are checked once all options are known.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -224,7 +226,7 @@ impl<'a> Resolver<'a> {
                 ) =>
             {
                 Err(if option.secret {
-                    format!("the value of `{}` is not one", option.long)
+                    format!("the value of `{}` is not valid", option.long)
                 } else {
                     said(&error)
                 })
@@ -250,9 +252,9 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// What clap has to say, on one line.
+/// Returns clap's message on one line.
 pub(crate) fn said(error: &clap::Error) -> String {
-    // What is wrong stands before the first empty line, how it should be behind it.
+    // The first paragraph has the error, the following ones the usage.
     let text = error.render().to_string();
     let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
     what.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,4 +1,5 @@
-//! [`Options`]: what `serve` can be told, as clap knows it; and each as an environment variable.
+//! [`ServerOption`]: the options of `serve`, as clap defines them, each with its environment
+//! variable.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -12,25 +13,25 @@ use super::file::Value;
 /// The commands that take the server's options.
 pub(super) const COMMANDS: [&str; 2] = ["serve", "config"];
 
-/// The commands whose actions take a part of the server's options.
+/// The commands whose actions take some of the server's options.
 pub(super) const PARTLY: [&str; 2] = ["user", "role"];
 
-/// Set by names of their own: each limit has its variable.
+/// Excluded, because each limit has a variable of its own.
 const LIMIT: &str = "limit";
 
-/// Asks for something to be done, once; says nothing of a server.
+/// Excluded, because it requests an action and configures nothing.
 const LIMITS: &str = "limits";
 
-/// Options of every command that say something of a server, too.
+/// Common options that also configure a server.
 const OF_EVERY_COMMAND: [&str; 5] = ["tls", "tls-ca", "tls-server-name", "tls-cert", "tls-key"];
 
-/// Says where the others are.
+/// The option that names the file with the others.
 pub(super) const CONFIG: &str = "config";
 
 /// Gives every option of the server an environment variable, `WAKEFUL_` and its name, unless it
-/// names one itself.
+/// already has one.
 pub(crate) fn with_environment(command: Command) -> Command {
-    // A relay has no file, and says itself which variables it looks at.
+    // A relay has no file, and names its variables itself.
     let command =
         command.mut_subcommand("relay", |relay| relay.mut_arg("log", |arg| arg.env("RUST_LOG")));
     COMMANDS.into_iter().fold(command, |command, name| {
@@ -52,23 +53,25 @@ fn give_variable(arg: Arg) -> Arg {
 /// An option of the server.
 pub(super) struct ServerOption {
     pub(super) id: String,
-    /// Without its dashes.
+    /// The name without dashes.
     pub(super) long: String,
     pub(super) variable: Option<String>,
-    /// Its value is for nobody to see.
+    /// True if the value must not be shown.
     pub(super) secret: bool,
     is_flag: bool,
     many: bool,
     text_only: bool,
-    /// `true` and `false` are values of it.
+    /// True if `true` and `false` are among its values.
     boolean: bool,
 }
 
 impl ServerOption {
-    /// What `serve` has, limits excepted.
+    /// Returns the options of `serve`, except limits.
     pub(super) fn all(command: &Command) -> Vec<Self> {
         let serve = command.find_subcommand("serve");
+        // Hidden arguments are those of a client.
         let own = serve.into_iter().flat_map(Command::get_arguments);
+        let own = own.filter(|arg| !arg.is_hide_set());
         let shared = command
             .get_arguments()
             .filter(|arg| arg.get_long().is_some_and(|long| OF_EVERY_COMMAND.contains(&long)));
@@ -91,10 +94,10 @@ impl ServerOption {
         })
     }
 
-    /// A value of a file as arguments.
+    /// Converts a value of a file to arguments.
     pub(super) fn arguments(&self, value: &Value) -> Result<Vec<OsString>, String> {
         let refuse = |wanted: &str| {
-            Err(format!("`{}` is {wanted}, and this is {}", self.long, value.kind()))
+            Err(format!("`{}`: expected {wanted}, found {}", self.long, value.kind()))
         };
         let argument = |value: &str| OsString::from(format!("--{}={value}", self.long));
         match value {
@@ -109,13 +112,13 @@ impl ServerOption {
             Value::Text(text) => Ok(vec![argument(text)]),
             Value::Number(number) if !self.text_only => Ok(vec![argument(number)]),
             Value::Flag(flag) if self.boolean => Ok(vec![argument(&flag.to_string())]),
-            _ if self.many => refuse("a list of texts"),
-            _ if self.text_only => refuse("a text"),
-            _ => refuse("a text or a number"),
+            _ if self.many => refuse("a list of strings"),
+            _ if self.text_only => refuse("a string"),
+            _ => refuse("a string or a number"),
         }
     }
 
-    /// Where a parsed command line has its value from, if that was given there.
+    /// Returns the source of the value in a parsed command line, if the value was given there.
     pub(super) fn source(&self, matches: &clap::ArgMatches) -> Option<Source> {
         match matches.value_source(&self.id)? {
             clap::parser::ValueSource::CommandLine => Some(Source::Flag),
@@ -126,7 +129,7 @@ impl ServerOption {
         }
     }
 
-    /// Its values as they were given.
+    /// Returns the values as given.
     pub(super) fn values(&self, matches: &clap::ArgMatches) -> Vec<String> {
         if self.is_flag {
             return vec![matches.get_flag(&self.id).to_string()];
@@ -144,7 +147,7 @@ impl ServerOption {
     }
 }
 
-/// Whether the name says so, for the day somebody forgets to hide its value.
+/// Returns true if the name suggests a secret, in case an option's value was not marked as hidden.
 fn is_secret(long: &str) -> bool {
     let names_one = ["password", "secret", "token"].iter().any(|word| long.contains(word));
     names_one && !long.ends_with("file") && !long.ends_with("dir")

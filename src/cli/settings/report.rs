@@ -1,4 +1,4 @@
-//! [`Report`]: what a server is told, and where each value is from.
+//! [`Report`]: the effective settings of a server, and the source of each.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{Resolved, Source};
 use crate::Config;
 use crate::cli::output::Output;
 
-/// Everything a server is told.
+/// The settings of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     lines: Vec<Line>,
@@ -32,13 +32,13 @@ enum Form {
     Text,
     List,
     Flag,
-    /// The file itself: no file can say that.
+    /// The file itself, which no file can set.
     File,
     Secret,
 }
 
 impl Report {
-    /// Of the server's options in `matches`, which were parsed from `resolved`.
+    /// Collects the server's options in `matches`, which were parsed from `resolved`.
     pub(crate) fn new(command: &Command, matches: &ArgMatches, resolved: Resolved) -> Self {
         let Resolved { options, limits, .. } = resolved;
         let line = |option: ServerOption| Line {
@@ -56,7 +56,7 @@ impl Report {
         Self { lines: ServerOption::all(command).into_iter().map(line).collect(), limits }
     }
 
-    /// An option that is not set is by this.
+    /// Sets an option that has no value yet.
     pub(crate) fn fill(&mut self, name: &str, value: &str, source: Source) {
         let unset = |line: &&mut Line| line.name == name && line.values.is_empty();
         if let Some(line) = self.lines.iter_mut().find(unset) {
@@ -64,24 +64,24 @@ impl Report {
         }
     }
 
-    /// Where an option has its value from.
+    /// Returns the source of an option's value.
     pub(crate) fn source(&self, name: &str) -> Source {
         let line = self.lines.iter().find(|line| line.name == name);
         line.map_or(Source::Default, |line| line.source.clone())
     }
 
-    /// The options that have another value in `other`.
+    /// Returns the options that have another value in `other`.
     pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         let both = self.lines.iter().zip(&other.lines);
         both.filter(|(one, other)| one.values != other.values).map(|(line, _)| &*line.name)
     }
 
-    /// A limit that is not set has its value from there.
+    /// Records the source of a limit that follows from an option, unless the limit is set.
     pub(crate) fn derive(&mut self, limit: &str, source: Source) {
         self.limits.entry(limit.to_owned()).or_insert(source);
     }
 
-    /// Prints it; what is for people is a file that says the same.
+    /// Prints the settings; the text for people is itself a valid file.
     pub(crate) fn print(&self, config: &Config, out: &mut Output) {
         if out.json() {
             self.lines.iter().for_each(|line| out.object(&line.object()));
@@ -171,7 +171,7 @@ impl<'a> From<&'a Source> for Origin<'a> {
     }
 }
 
-/// A basic string of TOML.
+/// Quotes a text as a basic string of TOML.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::cli::settings::file::{Value, read};
 
-    /// Of a server with these options, as `wakeful config` would print it.
+    /// Returns the output of `wakeful config` for a server with these options.
     fn printed(arguments: &[&str], json: bool) -> String {
         let arg = |long: &'static str| clap::Arg::new(long).long(long);
         let server = |name: &'static str| {

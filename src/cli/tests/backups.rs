@@ -6,7 +6,7 @@ use super::*;
 use crate::journal::{FaultyDisk, RealDisk, check_snapshot};
 use crate::{Config, LocalWatch, SetRequest, Wakeful};
 
-/// A store that changes, and has another snapshot made, before the first parts are read.
+/// A store that changes, and replaces its snapshot, before the first parts are read.
 struct Restless {
     wakeful: Wakeful,
     times: Mutex<u64>,
@@ -38,7 +38,7 @@ impl Operations for Restless {
     }
 }
 
-/// Backs up a store whose snapshot is replaced so many `times`; tells its revision then.
+/// Backs up a store whose snapshot is replaced `times` times; returns its revision then.
 async fn back_up(times: u64, to: &Path) -> (Result<Exit, Failure>, u64) {
     let disk = std::sync::Arc::new(FaultyDisk::new());
     let wakeful = Wakeful::open_on(disk, Config::new(), Path::new("/data")).unwrap();

@@ -71,7 +71,7 @@ fn a_job_is_named_by_id_or_by_topic_and_index() {
         "job get resize",
         [],
         expect![[r#"
-        error: `resize` is not the id of a job; or write TOPIC --index INDEX
+        error: `resize` is not a job id; write an id, or TOPIC --index INDEX
         exit 2
     "#]],
     );

@@ -154,7 +154,7 @@ fn get() {
         [reply(None)],
         expect![[r#"
         > Get(GetRequest { key: "a", revision: 0 })
-        error: there is no key `a` at revision 9; set it, or wait for it with `wakeful wait KEY --exists`
+        error: no key `a` at revision 9; set it, or wait for it with `wakeful wait KEY --exists`
         exit 3
     "#]],
     );
@@ -163,7 +163,7 @@ fn get() {
         [reply(None)],
         expect![[r#"
         > Get(GetRequest { key: "a", revision: 0 })
-        {"error":{"code":"NotFound","message":"there is no key `a` at revision 9; set it, or wait for it with `wakeful wait KEY --exists`"}}
+        {"error":{"code":"NotFound","message":"no key `a` at revision 9; set it, or wait for it with `wakeful wait KEY --exists`"}}
         exit 3
     "#]],
     );
@@ -199,7 +199,7 @@ fn del() {
         expect![[r#"
             > Delete(DeleteRequest { range: Range { from: "a", to: "c" }, return_previous: false })
             {"revision":4,"deleted":0,"previous":[],"durability":null}
-            {"error":{"code":"NotFound","message":"nothing deleted: there is no key `[a, c)`"}}
+            {"error":{"code":"NotFound","message":"nothing deleted: no key `[a, c)`"}}
             exit 3
         "#]],
     );
@@ -218,7 +218,7 @@ fn del() {
         expect![[r#"
         > Delete(DeleteRequest { range: Prefix(""), return_previous: false })
         0
-        error: nothing deleted: there is no key `*`
+        error: nothing deleted: no key `*`
         exit 3
     "#]],
     );
@@ -365,7 +365,7 @@ fn a_delete_of_an_empty_variable_is_refused() {
             line,
             [],
             expect![[r#"
-                error: KEY is empty, as a variable without a value is; --all deletes every key
+                error: KEY is empty (an unset variable?); --all deletes every key
                 exit 2
             "#]],
         );

@@ -1,4 +1,4 @@
-//! Transcripts: a command line, what it asks of the store, what it prints, how it exits.
+//! Transcripts: a command line, its requests to the store, its output, and its exit status.
 
 mod awaiting;
 mod backups;
@@ -25,7 +25,7 @@ use crate::{
     WaitRequest, WatchItem, WatchRequest, WatcherInfo, WatcherKind, WatchersReply,
 };
 
-/// What the store says next.
+/// The next answer of the store.
 enum Answer {
     Reply(Reply),
     Wait(WaitOutcome),
@@ -33,7 +33,7 @@ enum Answer {
     Refusal(Error),
 }
 
-/// A store that says what it was told to say, and writes down what it was asked.
+/// A store that gives scripted answers, and records its requests.
 struct Scripted {
     answers: Mutex<VecDeque<Answer>>,
     asked: Mutex<Vec<String>>,
@@ -59,7 +59,7 @@ impl Operations for Scripted {
         };
         let asked = durability.map_or_else(String::new, |level| format!(" as {level:?}"));
         match self.next(format!("{request:?}{asked}"))? {
-            // What it asks for is what it gets.
+            // The requested durability is the one reported.
             Answer::Reply(reply) => Ok(CallReply { reply, durability }),
             _ => panic!("the script has no reply here"),
         }

@@ -101,7 +101,7 @@ fn a_job_whose_result_cannot_be_awaited_is_named_in_the_error() {
         expect![[r#"
             > Job(Push { jobs: [PushRequest { topic: "shout", payload: "hello", options: PushOptions { index: None, unique: Unfinished, order_key: None, priority: 0, delay: 0ns, retry_max: None, loss_max: None, backoff: None } }], wait: 0ns })
             > Job(Await { job: Id(17), wait: Some(5s) })
-            error: while waiting for job 17: no, because; `wakeful job wait 17` goes on waiting
+            error: while waiting for job 17: no, because; `wakeful job wait 17` continues to wait
             exit 5
         "#]],
     );

@@ -1,4 +1,4 @@
-//! Leases, and what operators ask.
+//! Leases, and the requests of operators.
 
 use super::*;
 use crate::{GaugeInfo, LimitInfo};
@@ -237,9 +237,9 @@ fn compact_and_status() {
             watches      0 (on 0 streams)
             connections  0
             requests     0
-            output       100 bytes not taken by clients (of 1000)
+            output       100 bytes not yet read by clients (of 1000)
             log          7 lines dropped
-            journal      none: in memory
+            journal      none (in memory)
             store        0000000000abcdef
             version      0.1.0
             uptime       12s

@@ -1,4 +1,4 @@
-//! `call` and `services`: what an application offers.
+//! `call` and `services`: the services of an application.
 
 use super::*;
 use crate::ServiceInfo;

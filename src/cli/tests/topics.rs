@@ -1,4 +1,4 @@
-//! `topics`, and what `job` does with a whole topic or a schedule.
+//! `topics`, and the actions of `job` on a whole topic or a schedule.
 
 use super::jobs::{job, refused};
 use super::*;
@@ -30,7 +30,7 @@ fn a_topic_is_cleared_replayed_paused_and_resumed() {
             exit 0
         "#]],
     );
-    // They die again, or others are pushed, as fast as that.
+    // Jobs die again, or are pushed, as fast as they are changed.
     check(
         "job replay resize --all",
         [of(0, 1030), changed(1024, true), changed(1024, true)],
@@ -332,7 +332,7 @@ fn dead_letters_are_deleted_one_by_one_or_all() {
             exit 0
         "#]],
     );
-    // Others die meanwhile, as fast as that.
+    // Other jobs die in the meantime, as fast as they are changed.
     check(
         "job delete resize --all --yes --json",
         [dead(), changed(1024, true), changed(1024, true)],
@@ -382,7 +382,7 @@ fn an_index_is_freed() {
         [changed(0)],
         expect![[r#"
         > Job(FreeIndex { topic: "resize", index: "photo" })
-        error: the index `photo` of topic resize is free; nothing was changed
+        error: the index `photo` of topic resize is already free; nothing was changed
         exit 3
     "#]],
     );
@@ -421,7 +421,7 @@ fn a_topic_is_deleted() {
         "#]],
     );
     let empty = TopicInfo { ready: 0, delayed: 0, dead: 0, ..topic() };
-    // There is nothing to ask about.
+    // There is no topic to ask about.
     check(
         "topics delete resize --force",
         [job(JobReply::Topic(Box::new(empty))), changed(0, false)],

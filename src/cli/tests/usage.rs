@@ -105,15 +105,105 @@ fn the_names_of_other_tools_are_understood_and_not_shown() {
     }
 }
 
+/// Columns of the terminal that help is rendered for.
+const COLUMNS: usize = 80;
+
+/// Maximum number of lines of a short help.
+const SHORT_LINES_MAX: usize = 50;
+
+/// The common options that only a client of a server uses.
+const CLIENT_OPTIONS: [&str; 6] =
+    ["--addr", "--server", "--deadline", "--user", "--password-file", "--token"];
+
+/// Calls `check` with every command except the load generator, and with the name of the top-level command it belongs to.
+fn every_command(mut check: impl FnMut(&mut clap::Command, &str)) {
+    fn visit(
+        command: &mut clap::Command,
+        top: Option<&str>,
+        check: &mut impl FnMut(&mut clap::Command, &str),
+    ) {
+        check(command, top.unwrap_or_default());
+        let listed = command.get_subcommands_mut();
+        for inner in listed.filter(|inner| !["help", "bench"].contains(&inner.get_name())) {
+            let name = inner.get_name().to_owned();
+            visit(inner, Some(top.unwrap_or(&name)), check);
+        }
+    }
+    let mut command = command().term_width(COLUMNS);
+    command.build();
+    visit(&mut command, None, &mut check);
+}
+
+/// Returns the options that a rendered help describes.
+fn listed(help: &str) -> Vec<&str> {
+    let described = help.split("Example").next().unwrap_or_default().lines();
+    let options = described.filter_map(|line| {
+        line.split_whitespace()
+            .map(|word| word.trim_end_matches(','))
+            .find(|it| it.starts_with("--"))
+            .filter(|_| line.trim_start().starts_with('-'))
+    });
+    options.collect()
+}
+
 #[test]
 fn every_help_has_examples() {
-    fn visit(command: &clap::Command, path: &str) {
-        let path = format!("{path} {}", command.get_name());
+    every_command(|command, _| {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        assert!(help.contains("Example") && help.contains("wakeful "), "{path}");
-        command.get_subcommands().filter(|c| c.get_name() != "help").for_each(|c| visit(c, &path));
-    }
-    visit(&Cli::command(), "");
+        assert!(help.contains("Example") && help.contains("wakeful "), "{command}");
+    });
+}
+
+#[test]
+fn every_help_fits_the_terminal() {
+    let mut wrong = Vec::new();
+    every_command(|command, _| {
+        let short = command.render_help().to_string();
+        let lines = short.lines().count();
+        if lines > SHORT_LINES_MAX {
+            wrong.push(format!("{command}: {lines} lines of short help\n{short}"));
+        }
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for help in [short, command.render_long_help().to_string(), examples] {
+            let wide = help.lines().filter(|line| line.chars().count() > COLUMNS);
+            wrong.extend(wide.map(|line| format!("{command}: {line}")));
+        }
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_help_is_wrapped_by_the_terminal() {
+    every_command(|command, _| {
+        let arguments = command.get_arguments();
+        let help = arguments.flat_map(|arg| [arg.get_help(), arg.get_long_help()]);
+        for text in help.chain([command.get_about(), command.get_long_about()]).flatten() {
+            let text = text.to_string();
+            for paragraph in text.split("\n\n") {
+                assert!(!paragraph.trim_end().contains('\n'), "{command}: {paragraph}");
+            }
+        }
+    });
+}
+
+#[test]
+fn client_options_are_listed_in_the_long_help_of_clients_only() {
+    every_command(|command, top| {
+        let (short, long) =
+            (command.render_help().to_string(), command.render_long_help().to_string());
+        let of_a_client = |option: &str| CLIENT_OPTIONS.contains(&option);
+        let in_short: Vec<_> = listed(&short)
+            .into_iter()
+            .filter(|option| of_a_client(option) || option.starts_with("--tls"))
+            .collect();
+        assert!(in_short.is_empty(), "{command}: {in_short:?}");
+        let in_long: Vec<_> = listed(&long).into_iter().filter(|it| of_a_client(it)).collect();
+        match top {
+            "serve" | "relay" | "config" | "completions" | "journal" | "restore" | "torture"
+            | "user" | "role" => assert!(in_long.is_empty(), "{command}: {in_long:?}"),
+            _ => assert_eq!(in_long, CLIENT_OPTIONS, "{command}"),
+        }
+    });
 }
 
 #[test]

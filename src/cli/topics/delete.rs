@@ -8,15 +8,16 @@ use crate::cli::output::Output;
 use crate::{Blob, JobRequest, Jobs, Operations};
 
 /// Delete a topic, with its settings and counts
+///
+/// Prints `deleted TOPIC`. Exits with 1, and changes nothing, while the topic has unfinished jobs
+/// or dead letters, a schedule pushes to it, or a request waits for its jobs or for room in it.
+/// With --force it first cancels the waiting jobs and deletes the dead letters, in parts: it prints
+/// how many there are, and asks for confirmation. It is refused even so while jobs are reserved, a
+/// schedule pushes or a request waits, because those would create the topic again. Indexes of its
+/// finished jobs become free; `job get` still shows how its jobs ended while their outcomes are
+/// kept. With --json the object counts the deleted jobs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints `deleted TOPIC`. Exits with 1, and changes nothing, while the topic has unfinished jobs or dead
-letters, a schedule pushes to it, or a request waits for its jobs or for room in it. With --force it
-first cancels the jobs that wait and deletes the dead letters, in parts: it prints how many there are,
-and asks. It is refused all the same while jobs run, a schedule pushes or a request waits: those would
-make the topic again. Indexes of its finished jobs become free; `job get` still shows how its jobs ended
-for as long as their outcomes are kept. With --json the object counts the jobs that were deleted.
-
 Examples:
   wakeful topics delete misspelt
   wakeful topics delete resize --force
@@ -25,10 +26,10 @@ pub(super) struct DeleteArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     topic: Blob,
-    /// Cancel its jobs that wait and delete its dead letters first
+    /// First cancel its waiting jobs and delete its dead letters
     #[arg(long)]
     force: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

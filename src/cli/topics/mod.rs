@@ -10,11 +10,11 @@ use super::table::{Kind, Table};
 use crate::rpc::proto::Shown;
 use crate::{Jobs, Operations, OrderRetry, TopicInfo};
 
-/// List topics, show or delete one, or say how one is run
+/// List, inspect, configure and delete topics
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  wakeful topics                           the same as `wakeful topics list`
+  wakeful topics                           same as `wakeful topics list`
   wakeful topics show resize
   wakeful topics set resize --concurrency 8 --rate 100/s
   wakeful topics delete misspelt
@@ -33,13 +33,13 @@ enum Action {
 }
 
 /// List topics in order of name (the default)
+///
+/// Prints a table: the name; ready, delayed and reserved jobs; dead letters; the age of the next
+/// ready job; jobs pushed and finished per second (over the last ten); jobs done in total; and
+/// whether the topic is paused or workers wait. Prints nothing if there are no topics. With --json
+/// it prints all details, settings included.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a table: the name, jobs that are ready, delayed and reserved, dead letters kept, how long the
-next job has been ready, jobs pushed and finished per second (over the last ten), jobs done
-ever, and whether the topic is paused or workers wait. Prints nothing if there are none. With --json
-everything there is to tell, settings included.
-
 Examples:
   wakeful topics list
   wakeful topics list --json | jq 'select(.dead > 0) | .name'")]
@@ -115,7 +115,7 @@ fn age(topic: &TopicInfo) -> String {
     }
 }
 
-/// Of a count of ten seconds.
+/// Formats a rate per second from a count of ten seconds.
 fn per_second(recent: u64) -> String {
     if recent < 100 {
         format!("{}.{}", recent / 10, recent % 10)

@@ -7,12 +7,12 @@ use crate::cli::output::Output;
 use crate::rpc::proto::Shown;
 use crate::{Backoff, Blob, ErrorCode, Jobs, Operations, OrderRetry, Rate, TopicSettings};
 
-/// Say how a topic is run
+/// Change the settings of a topic
+///
+/// Creates the topic if necessary. Omitted settings stay unchanged; with --reset they get their
+/// defaults. Prints `set TOPIC`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Makes the topic if need be. What is not said stays as it was; with --reset, becomes what topics have
-that nobody has set. Prints `set TOPIC`.
-
 Examples:
   wakeful topics set resize --concurrency 8
   wakeful topics set mail --rate 10/s:20 --retry-max 5 --backoff exp:1s:10m
@@ -22,43 +22,47 @@ pub(super) struct SetArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     topic: Blob,
-    /// What is not said becomes the default
+    /// Reset omitted settings to their defaults
     #[arg(long)]
     reset: bool,
-    /// Most jobs handed out at once
+    /// Maximum number of reserved jobs
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
-    /// How many jobs are handed out in which time, and at once after a quiet time, as in 10/s, 600/1m:20
+    /// Jobs per interval, and burst size after an idle period, as in 10/s, 600/1m:20
     #[arg(long, value_name = "JOBS/TIME[:BURST]", value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// Most unfinished jobs
+    /// Maximum number of unfinished jobs
     #[arg(long, value_name = "N")]
     jobs_max: Option<u64>,
-    /// Most bytes of unfinished jobs
+    /// Maximum number of bytes of unfinished jobs
     #[arg(long, value_name = "BYTES")]
     bytes_max: Option<u64>,
-    /// How many failures are followed by another run
+    /// Maximum number of reruns after failures
     #[arg(long, value_name = "N")]
     retry_max: Option<u32>,
-    /// How many losses (of a worker, its connection, the server) are followed by another run
+    /// Maximum number of reruns after losses
+    ///
+    /// A loss is that of a worker, of its connection, or of the server
     #[arg(long, value_name = "N")]
     loss_max: Option<u32>,
-    /// How long after a failure the next run is: 5s, or 1s,10s,1m, or exp:BASE:CAP[:FLOOR]
+    /// The delay after a failure, as in 5s
+    ///
+    /// A time, as in 5s; one for each failure, as in 1s,10s,1m; or exp:BASE:CAP[:FLOOR]
     #[arg(long, value_name = "SPEC", value_parser = parse_backoff)]
     backoff: Option<Backoff>,
-    /// Most jobs of one order key at once; more than 1 gives up their order
+    /// Maximum number of reserved jobs per order key; more than 1 gives up their order
     #[arg(long, value_name = "N")]
     order_limit: Option<u32>,
-    /// What the others of an order key do while a job waits for its next run
+    /// The treatment of other jobs of an order key while one waits for a retry
     #[arg(long, value_name = "WHAT")]
     order_retry: Option<WhileRetrying>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum WhileRetrying {
-    /// They wait too: order is kept
+    /// They wait too, which preserves the order
     Block,
-    /// They go on without it
+    /// They run without it
     Skip,
 }
 

@@ -11,15 +11,16 @@ use crate::rpc::proto::Shown;
 use crate::{Backoff, Blob, Jobs, Operations, TopicInfo, TopicSettings};
 
 /// Print the settings, counts and rates of a topic
+///
+/// Prints one fact per line: whether the topic is paused; its jobs by state, with the kept dead
+/// letters; the bytes of its unfinished jobs; the age of the next ready job; workers that wait for
+/// jobs; jobs pushed and finished per second (over the last ten); the total numbers of jobs pushed,
+/// done, dead and cancelled, and of dead letters evicted for room or age or deleted. Then its
+/// settings, under their names in `topics set`; `(default)` marks those not set. With --json it
+/// prints the object of `topics list --json`, in which settings that are not set are null. Exits
+/// with 3 if the topic does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one fact a line: whether the topic is paused; its jobs by state, dead letters kept included;
-the bytes of its unfinished jobs; how long the next job has been ready; workers that wait for jobs;
-jobs pushed and finished per second (over the last ten); jobs pushed, done, dead, cancelled, and dead
-letters given up for room or age or deleted, ever. Then its settings, under the names that `topics set`
-has for them; `(default)` marks what is not set. With --json the object of `topics list --json`, in which
-settings that are not set are null. Exits with 3 if there is no such topic.
-
 Examples:
   wakeful topics show resize
   wakeful topics show resize --json | jq .settings")]
@@ -70,7 +71,7 @@ fn facts(topic: &TopicInfo) -> [(&'static str, String); 16] {
     ]
 }
 
-/// What counts for the topic: what was set, or else the default of the server, `queue`.
+/// Returns the effective settings: those of the topic, or else the server's defaults in `queue`.
 fn settings(set: &TopicSettings, queue: &QueueConfig) -> [(&'static str, String); 9] {
     let QueueConfig { backoff_base: base, backoff_cap: cap, backoff_floor: floor, .. } = *queue;
     let backoff = Backoff::Exponential { base, cap, floor };

@@ -1,4 +1,4 @@
-//! Whether a server that is back keeps what its clients were told.
+//! Checks that a restarted server keeps its acknowledged promises.
 
 use futures_util::StreamExt;
 
@@ -7,9 +7,9 @@ use super::load::{LEASE_TTL, key_of};
 use super::told::{Shown, Told, Writer};
 use crate::{KeyRange, Operations, SetRequest, WatchFrom, WatchItem, WatchRequest};
 
-/// Checks `store` against `told`, and takes over what it holds now.
+/// Checks `store` against `told`, and records its present state.
 ///
-/// Errors: a sentence that says which promise is broken, and how.
+/// Errors: a sentence that names the broken promise.
 pub(super) async fn check(store: &impl Operations, told: &mut Told) -> Result<(), String> {
     let status = store.status().await.map_err(failed("status"))?;
     if status.revision < told.revision {
@@ -45,7 +45,7 @@ async fn check_writers(store: &impl Operations, told: &mut Told) -> Result<(), S
         if left < acknowledged || left > attempted {
             return Err(format!(
                 "D2: writer {number} was acknowledged {acknowledged} and sent {attempted}, \
-                 {left} is there"
+                 found {left}"
             ));
         }
         *writer = Writer { attempted: left, acknowledged: left };
@@ -64,7 +64,7 @@ async fn check_leases(store: &impl Operations, told: &Told) -> Result<(), String
         let lease = store
             .lease_time_to_live(*id)
             .await
-            .map_err(|error| format!("D4: lease {id} was granted, and now: {error}"))?;
+            .map_err(|error| format!("D4: lease {id} was granted, now: {error}"))?;
         if lease.remaining < LEASE_TTL / 3 {
             return Err(format!("D4: lease {id} has {:?} left", lease.remaining));
         }
@@ -76,14 +76,14 @@ async fn check_leases(store: &impl Operations, told: &Told) -> Result<(), String
     Ok(())
 }
 
-/// Every event that a watcher was shown is in history, and none was between them.
+/// Checks that history has every event that a watcher was shown, and no other between them.
 async fn check_events(store: &impl Operations, told: &Told) -> Result<(), String> {
     let Some(first) = told.shown.front() else { return Ok(()) };
     let from = WatchFrom::Revision(first.revision);
     let request = WatchRequest { from, ..WatchRequest::new(KeyRange::all()) };
     let mut watch = store.watch(request).await.map_err(failed("watch"))?;
     let mut expected = told.shown.iter();
-    // The first revision remembered may have been cut in two.
+    // The first remembered revision may be incomplete.
     let mut started = false;
     while expected.len() > 0 {
         let item = watch.next().await.ok_or("D3: a watch of the past ended")?;
@@ -101,12 +101,12 @@ async fn check_events(store: &impl Operations, told: &Told) -> Result<(), String
             }
         }
         if !started {
-            return Err(format!("D1: {first:?} was shown, and is not there"));
+            return Err(format!("D1: {first:?} was shown, and is missing"));
         }
     }
     Ok(())
 }
 
 fn failed(what: &'static str) -> impl Fn(crate::Error) -> String {
-    move |error| format!("{what} of a server that is back: {error}")
+    move |error| format!("{what} on a restarted server: {error}")
 }

@@ -1,4 +1,4 @@
-//! Workers that are lost while the server lives: connections cut, processes killed, with jobs in hand.
+//! Workers lost while the server lives: connections cut, and processes killed, with reserved jobs.
 
 use std::io;
 use std::sync::Arc;
@@ -16,21 +16,22 @@ use super::kill::{connect, kill};
 use super::told::Told;
 use crate::{Client, JobId, JobInfo, JobRef, JobState, Jobs, ReservedJob};
 
-/// How long a server may take to notice; far below the visibility timeout, which would return the
+/// Maximum time for a server to notice; far below the visibility timeout, which would return the
 /// jobs too.
 const NOTICE: Duration = Duration::from_secs(10);
 
-/// Most jobs that a worker takes before its connection is cut with the last of them.
+/// Maximum number of jobs that a worker reserves before its connection is cut with the last of
+/// them.
 const JOBS_MAX: usize = 20;
 
-/// Longest life of a connection that is cut in the middle of anything.
+/// Maximum life of a connection that is cut at any point.
 const LIFE_MS_MAX: u64 = 20;
 
-/// Longest life of one that is cut when its worker has jobs in hand.
+/// Maximum life of a connection that is cut while its worker holds jobs.
 const HANDED_MS_MAX: u64 = 120;
 
-/// Works over one connection after another, each of which is cut at a random instant, and sees with
-/// `witness` that the jobs come back; until that cannot reach the server any more.
+/// Works over one connection after another, cuts each at a random instant, and checks through
+/// `witness` that the jobs come back. Returns when the server is unreachable.
 pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>>, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     loop {
@@ -45,8 +46,8 @@ pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>
     }
 }
 
-/// Works over a connection that is cut after `life`, or after `jobs` were taken, with the last of
-/// them in hand. If it `returns`, it resumes and settles those over another connection.
+/// Works over a connection that is cut after `life`, or after `jobs` were reserved, while the last
+/// of them are held. With `returns`, resumes and settles those over another connection.
 ///
 /// Errors: the server cannot be reached.
 pub(super) async fn worker(
@@ -61,20 +62,20 @@ pub(super) async fn worker(
     let client = connect(&wire.addr).await?;
     let mut hand = Vec::new();
     let work = jobs::work(client.clone(), told.clone(), jobs, &mut hand);
-    // Nothing more is told to this worker, be it late or not: then the wire is cut.
+    // Stops delivering to the worker first; then cuts the wire.
     let idle = tokio::time::timeout(life, work).await.is_ok();
     wire.cut().await;
     drop(client);
     told.lock().jobs.cut += 1;
     let held = hand.iter().map(Held::from).collect();
-    // With a settlement on its way over the old connection it could not tell what is to come.
+    // With a settlement in flight on the old connection, the outcome would be unknown.
     if returns && idle {
         jobs::resume(&connect(addr).await?, told, &hand).await?;
     }
     see(witness, held, told).await
 }
 
-/// Kills a process of workers on the second topic after `life`, and sees that the jobs come back.
+/// Kills a process of workers on the second topic after `life`, and checks that the jobs come back.
 pub(super) async fn shell(
     mut shell: Child,
     witness: Client,
@@ -84,13 +85,13 @@ pub(super) async fn shell(
     tokio::time::sleep(life).await;
     let held = witness.list_jobs(TOPICS[1], JobState::Reserved, 0, 0).await;
     kill(&mut shell).await?;
-    // Without an answer the server was gone before.
+    // Without an answer the server was already gone.
     let Ok(held) = held else { return Ok(()) };
     told.lock().jobs.cut += 1;
     see(&witness, held.jobs.iter().map(Held::from).collect(), &told).await
 }
 
-/// What a worker had in hand.
+/// The jobs that a worker held.
 struct Held {
     id: JobId,
     epoch: u32,
@@ -110,9 +111,10 @@ impl From<&JobInfo> for Held {
     }
 }
 
-/// Sees that all these jobs are another's or nobody's, a loss the poorer unless they were settled.
+/// Checks that each of these jobs is held by another worker or by none, with one more loss unless
+/// it was settled.
 ///
-/// Errors: the server cannot be reached. A broken promise is told to `told`.
+/// Errors: the server cannot be reached. Records a broken promise in `told`.
 async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<(), String> {
     let cut = Instant::now();
     for Held { id, epoch, losses } in held {
@@ -124,7 +126,7 @@ async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<()
             if cut.elapsed() > NOTICE {
                 told.lock()
                     .jobs
-                    .breaks(format!("J17: job {id} is still a lost worker's: {info:?}"));
+                    .breaks(format!("J17: job {id} is still held by a lost worker: {info:?}"));
                 return Ok(());
             }
         };
@@ -137,15 +139,15 @@ async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<()
     Ok(())
 }
 
-/// A connection that can be cut without a word of its client: both ends see it end in the middle of
-/// what is on its way.
+/// A connection that can be cut without a goodbye: both ends see it end in the middle of the data
+/// in flight.
 struct Wire {
     addr: String,
     relay: JoinHandle<()>,
 }
 
 impl Wire {
-    /// To a server at `addr`, for whoever connects first to [`addr`](Self::addr), and no one else.
+    /// Connects the first client at [`addr`](Self::addr), and no other, with a server at `addr`.
     async fn to(addr: &str) -> io::Result<Self> {
         let far = TcpStream::connect(addr).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -153,7 +155,7 @@ impl Wire {
         let relay = actix_rt::spawn(async move {
             if let Ok((near, _)) = listener.accept().await {
                 drop(listener);
-                // What ends it is of no interest: the ends see it.
+                // Its error is irrelevant: both ends see the end.
                 let _ = relay(near, far).await;
             }
         });

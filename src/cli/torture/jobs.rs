@@ -1,5 +1,4 @@
-//! Jobs under torture: who pushes them, who works on them, and what must be true of them when the
-//! server is back.
+//! Jobs under torture: their pushers, their workers, and the checks after a restart of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,31 +15,31 @@ use crate::{
 /// The topic of workers in this process, and that of `wakeful job work`.
 pub(super) const TOPICS: [&str; 2] = ["work", "shell"];
 
-/// Losses are what this is about: no budget is to end them.
+/// Losses are the subject of the test, so their budget must not end a job.
 const LOSS_MAX: u32 = 1_000_000;
 
-/// Jobs that are known and not finished at most: pushers wait for workers beyond.
+/// Maximum number of known unfinished jobs: beyond it pushers wait for workers.
 const OPEN_MAX: usize = 256;
 
-/// How long a worker waits for a job before it looks whether it is to end.
+/// Maximum time that a worker waits for a job before it checks whether to end.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Everything that clients were told of jobs.
+/// The answers that clients got about jobs.
 #[derive(Debug, Default, Clone)]
 pub(super) struct ToldJobs {
-    /// Acknowledged pushes that were not seen finished, and what was pushed.
+    /// Acknowledged pushes that were not seen finished, and their content.
     open: BTreeMap<JobId, Known>,
-    /// Settlements that were acknowledged, ever.
+    /// All acknowledged settlements.
     done: BTreeSet<JobId>,
     next: u64,
     pub(super) pushed: u64,
-    /// Workers that were lost while the server lived: connections cut, processes killed.
+    /// Workers lost while the server lived: connections cut, processes killed.
     pub(super) cut: u64,
-    /// Jobs they had in hand that were seen to have come back, a loss the poorer.
+    /// Jobs of lost workers that were seen to come back, with one more loss.
     pub(super) returned: u64,
-    /// Jobs they had in hand that they resumed over another connection.
+    /// Jobs of lost workers that were resumed over another connection.
     pub(super) resumed: u64,
-    /// A promise that was broken before the eyes of a worker, the first one.
+    /// The first broken promise that a worker saw.
     broken: Option<String>,
 }
 
@@ -50,17 +49,17 @@ struct Known {
     number: u64,
     /// The highest epoch that a worker was given.
     epoch: u32,
-    /// A result was acknowledged.
+    /// True if a result was acknowledged.
     done: bool,
 }
 
 impl ToldJobs {
-    /// How many jobs are to be finished.
+    /// Returns the number of jobs still to finish.
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// A promise was broken.
+    /// Records a broken promise.
     pub(super) fn breaks(&mut self, what: String) {
         self.broken.get_or_insert(what);
     }
@@ -88,13 +87,13 @@ impl ToldJobs {
     }
 }
 
-/// Pushes one job after another, until one fails.
+/// Pushes one job after another, until one push fails.
 pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
     loop {
         let Ok(topic) = push_one(&store, &told).await else { return };
         while told.lock().jobs.open() > OPEN_MAX {
             tokio::task::yield_now().await;
-            // A sign of life: whoever is gone pushes no more.
+            // Checks that the server lives: the pushers of a killed one must end.
             if store.topic_info(topic).await.is_err_and(|it| it.code != ErrorCode::TopicNotFound) {
                 return;
             }
@@ -102,7 +101,7 @@ pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
     }
 }
 
-/// Pushes the next job, and tells to which topic; the topics take turns.
+/// Pushes the next job, and returns its topic; the topics take turns.
 pub(super) async fn push_one(
     store: &impl Operations,
     told: &Mutex<Told>,
@@ -127,8 +126,8 @@ pub(super) async fn push_one(
     Ok(topic)
 }
 
-/// Works on jobs of this process's topic, until a call fails, or `jobs` were taken: then it leaves
-/// with the last ones, not settled. `hand` is what it has, at any moment.
+/// Works on jobs of this process's topic, until a call fails or `jobs` were reserved; then it
+/// leaves the last ones unsettled. `hand` holds its jobs at any moment.
 pub(super) async fn work(
     store: impl Operations,
     told: Arc<Mutex<Told>>,
@@ -164,9 +163,10 @@ pub(super) async fn work(
     }
 }
 
-/// Resumes the jobs of a worker that was cut off, over the connection of `client`, and settles them.
+/// Resumes the jobs of a worker that was cut off, over the connection of `client`, and settles
+/// them.
 ///
-/// Errors: the server cannot be reached. A broken promise is told to `told`.
+/// Errors: the server cannot be reached. Records a broken promise in `told`.
 pub(super) async fn resume(
     client: &Client,
     told: &Mutex<Told>,
@@ -189,7 +189,7 @@ pub(super) async fn resume(
         told.resumed += 1;
         match answer {
             Some(error) => {
-                told.breaks(format!("J21: job {} was resumed, and now: {error}", reservation.id));
+                told.breaks(format!("J21: job {} was resumed, now: {error}", reservation.id));
             }
             None if matches!(verdict, Verdict::Done { .. }) => told.acknowledged(reservation.id),
             None => {}
@@ -198,8 +198,8 @@ pub(super) async fn resume(
     Ok(())
 }
 
-/// A job of every seventh number fails for good, every fifth fails once; the others give back what
-/// they were given.
+/// Returns the settlement of a job: every seventh number fails permanently, every fifth fails once;
+/// the others return their payload.
 fn settlement_of(job: &ReservedJob) -> Settlement {
     let number = number_of(&job.payload);
     let verdict = if is_doomed(number) {
@@ -220,7 +220,7 @@ fn is_doomed(number: u64) -> bool {
     number.is_multiple_of(7)
 }
 
-/// Checks jobs of a server that is back, and forgets those that are finished as they should be.
+/// Checks jobs of a restarted server, and forgets those that finished correctly.
 pub(super) async fn check(store: &impl Operations, told: &mut ToldJobs) -> Result<(), String> {
     if let Some(broken) = &told.broken {
         return Err(broken.clone());
@@ -228,7 +228,7 @@ pub(super) async fn check(store: &impl Operations, told: &mut ToldJobs) -> Resul
     let ids: Vec<JobId> = told.open.keys().copied().collect();
     for id in ids {
         let info = store.get_job(JobRef::Id(id)).await;
-        let info = info.map_err(|error| format!("J1: job {id} was pushed, and now: {error}"))?;
+        let info = info.map_err(|error| format!("J1: job {id} was pushed, now: {error}"))?;
         let Some(known) = told.open.get(&id) else { continue };
         if check_job(known, &info)? {
             told.open.remove(&id);
@@ -239,13 +239,15 @@ pub(super) async fn check(store: &impl Operations, told: &mut ToldJobs) -> Resul
         let there = info.ready + info.delayed + info.reserved;
         let finished = info.done_total + info.dead_total + info.cancelled_total;
         if info.pushed_total != there + finished {
-            return Err(format!("J14: of topic {topic} some are counted not once: {info:?}"));
+            return Err(format!(
+                "J14: jobs of topic {topic} are not counted exactly once: {info:?}"
+            ));
         }
     }
     Ok(())
 }
 
-/// Whether the job is finished; as it should be.
+/// Returns true if the job has finished correctly.
 fn check_job(known: &Known, info: &JobInfo) -> Result<bool, String> {
     let Known { topic, number, epoch, done } = known;
     let id = info.id;
@@ -253,16 +255,16 @@ fn check_job(known: &Known, info: &JobInfo) -> Result<bool, String> {
         return Err(format!("J2: job {id} was handed out under epoch {epoch}, now: {info:?}"));
     }
     if *done && info.state != JobState::Done {
-        return Err(format!("J4: job {id} was acknowledged as done, and now: {info:?}"));
+        return Err(format!("J4: job {id} was acknowledged as done, now: {info:?}"));
     }
     let doomed = is_doomed(*number) && *topic == TOPICS[0];
     match info.state {
-        JobState::Done if doomed => Err(format!("J5: job {id} was to fail, and is done")),
+        JobState::Done if doomed => Err(format!("J5: job {id} must fail, but is done")),
         JobState::Done if info.output.as_ref().map(number_of) != Some(*number) => {
-            Err(format!("J4: job {id} of number {number} has another's result: {info:?}"))
+            Err(format!("J4: job {id} of number {number} has the result of another job: {info:?}"))
         }
         JobState::Dead if !doomed => Err(format!("J5: job {id} is dead: {info:?}")),
-        JobState::Cancelled => Err(format!("J15: job {id} was cancelled by nobody")),
+        JobState::Cancelled => Err(format!("J15: job {id} is cancelled without a request")),
         state => Ok(state.is_finished()),
     }
 }

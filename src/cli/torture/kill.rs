@@ -15,16 +15,16 @@ use super::told::Told;
 use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, cut, jobs, load};
 use crate::{Client, ClientConfig};
 
-/// How long a server may take to start, or a call to be answered.
+/// Maximum time for a server to start, or for a call to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Most jobs that a worker takes before it leaves with the last of them.
+/// Maximum number of jobs that a worker reserves before it leaves with the last of them.
 const JOBS_MAX: usize = 40;
 
-/// Workers that the last server loses: it lives until it has noticed.
+/// Number of workers that the last server loses and must notice.
 const LAST_CUTS: usize = 8;
 
-/// Longest life of a server under load.
+/// Maximum life of a server under load.
 const LIFE_MS_MAX: u64 = 120;
 
 /// Kills servers on the data in `dir`, `rounds` times.
@@ -46,7 +46,7 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
         }
     }
     if rounds > 0 {
-        // What the last one left is checked too.
+        // The state after the last round is checked too.
         let server = Server::start(dir).await;
         let checked = match &server {
             Ok(server) => finish_at(server, &told).await,
@@ -59,15 +59,15 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
     Ok(Tally::of(&told.lock()))
 }
 
-/// What happens in a round.
+/// The course of a round.
 struct Plan {
-    /// How long the server lives.
+    /// Life of the server.
     life: Duration,
-    /// How long the process of workers lives.
+    /// Life of the process of workers.
     shell_life: Duration,
-    /// After how many jobs a worker leaves in peace.
+    /// Number of jobs after which a worker leaves regularly.
     jobs: usize,
-    /// What the cuts of connections are drawn from.
+    /// The seed of the cuts of connections.
     cuts: u64,
 }
 
@@ -89,7 +89,7 @@ async fn round_of(dir: &Path, plan: Plan, told: &Arc<Mutex<Told>>) -> Result<(),
     let working = [server.connect().await?, server.connect().await?];
     for (worker, client) in working.iter().enumerate() {
         tasks.push(actix_rt::spawn(jobs::push(client.clone(), told.clone())));
-        // The second leaves before the server does.
+        // The second worker leaves before the server does.
         let jobs = if worker == 0 { usize::MAX } else { jobs };
         let (client, told) = (client.clone(), told.clone());
         tasks.push(actix_rt::spawn(async move {
@@ -108,10 +108,10 @@ async fn round_of(dir: &Path, plan: Plan, told: &Arc<Mutex<Told>>) -> Result<(),
     watching.close().await;
     for task in tasks.into_iter().chain([watch]) {
         let ended = tokio::time::timeout(PATIENCE, task).await;
-        ended.map_err(|_| "a client did not notice that its server was gone")?.ok();
+        ended.map_err(|_| "a client did not notice the end of its server")?.ok();
     }
     let ended = tokio::time::timeout(PATIENCE, shell).await;
-    // That the server was gone is no failure of the shell's.
+    // The process does not fail because the server was gone.
     ended.map_err(|_| "a process of workers was not killed")?.map_err(|it| it.to_string())?.ok();
     client.close().await;
     Ok(())
@@ -121,7 +121,7 @@ pub(super) async fn kill(process: &mut Child) -> Result<(), String> {
     process.kill().await.map_err(|error| format!("kill: {error}"))
 }
 
-/// Checks the last server, has it lose workers, and finish all jobs.
+/// Checks the last server, lets it lose workers, and finishes all jobs.
 async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
     check_at(server, told).await?;
     let client = server.connect().await?;
@@ -142,7 +142,7 @@ async fn check_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String
     let client = server.connect().await?;
     let mut found = told.lock().clone();
     let checked = tokio::time::timeout(PATIENCE, check::check(&client, &mut found)).await;
-    checked.map_err(|_| "the check of a server that is back took too long".to_owned())??;
+    checked.map_err(|_| "the check of a restarted server took too long".to_owned())??;
     *told.lock() = found;
     client.close().await;
     Ok(())
@@ -168,13 +168,13 @@ impl Server {
         let stdout = process.stdout.take().ok_or("no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-        let line = line.map_err(|_| "a server does not start".to_owned())?;
+        let line = line.map_err(|_| "the server does not start".to_owned())?;
         let line = line.ok().flatten().unwrap_or_default();
-        let addr = line.strip_prefix("listening on ").ok_or("a server refuses to start")?;
+        let addr = line.strip_prefix("listening on ").ok_or("the server refuses to start")?;
         Ok(Self { process, addr: addr.to_owned() })
     }
 
-    /// A worker of its own process, which gives back what it is given.
+    /// Starts a worker process, which returns each payload as the result.
     fn work(&self, topic: &str) -> Result<Child, String> {
         let binary = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(binary);
@@ -189,7 +189,7 @@ impl Server {
 }
 
 pub(super) async fn connect(addr: &str) -> Result<Client, String> {
-    // No answer comes from a server that was killed: reconnecting would only wait.
+    // A killed server sends no answer: reconnecting would only wait.
     let config =
         ClientConfig { call_deadline: Some(Duration::from_secs(10)), ..ClientConfig::new(addr) };
     Client::connect_with(config).await.map_err(|error| format!("connect: {error}"))

@@ -1,4 +1,4 @@
-//! What is done to a server while it lives: writers, a watcher, leases, until it is gone.
+//! The load on a server while it lives: writers, a watcher, leases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::{
 /// Time to live of leases: longer than any round, so that none may be missing.
 pub(super) const LEASE_TTL: Duration = Duration::from_secs(3600);
 
-/// Leases held at most.
+/// Maximum number of leases.
 const LEASES_MAX: usize = 32;
 
-/// Counts up two keys in one transaction after another, until one fails.
+/// Increments two keys in one transaction after another, until one fails.
 pub(super) async fn write(store: impl Operations, told: Arc<Mutex<Told>>, number: usize) {
     loop {
         let count = told.lock().attempt(number).to_string();
@@ -30,7 +30,7 @@ pub(super) async fn write(store: impl Operations, told: Arc<Mutex<Told>>, number
     }
 }
 
-/// Watches everything from now on, until it ends.
+/// Watches everything from now on, until the watch ends.
 pub(super) async fn watch(store: impl Operations, told: Arc<Mutex<Told>>) {
     let request = WatchRequest { from: WatchFrom::Now, ..WatchRequest::new(KeyRange::all()) };
     let Ok(mut watch) = store.watch(request).await else { return };
@@ -42,7 +42,7 @@ pub(super) async fn watch(store: impl Operations, told: Arc<Mutex<Told>>) {
     }
 }
 
-/// Grants leases, each with a key of its name, and revokes the oldest, until one fails.
+/// Grants leases, each with a key of its name, and revokes the oldest, until a call fails.
 pub(super) async fn lease(store: impl Operations, told: Arc<Mutex<Told>>) {
     loop {
         let Ok(granted) = store.lease_grant(LEASE_TTL).await else { return };
@@ -57,7 +57,7 @@ pub(super) async fn lease(store: impl Operations, told: Arc<Mutex<Told>>) {
             let mut told = told.lock();
             told.leases.insert(granted.id, true);
             told.revision = told.revision.max(set.revision);
-            // From here on it may be gone: nothing is claimed of it any more.
+            // From here on the lease may be gone: nothing is claimed about it any more.
             if told.leases.len() > LEASES_MAX { told.leases.pop_first() } else { None }
         };
         if let Some((id, _)) = oldest
@@ -68,7 +68,7 @@ pub(super) async fn lease(store: impl Operations, told: Arc<Mutex<Told>>) {
     }
 }
 
-/// The key that a lease has.
+/// Returns the key that belongs to a lease.
 pub(super) fn key_of(lease: u64) -> String {
     format!("lease/{lease}")
 }

@@ -1,4 +1,4 @@
-//! `wakeful torture`: the proof that nothing acknowledged is lost, for anyone to run.
+//! `wakeful torture`: a test that nothing acknowledged is lost, for anyone to run.
 
 mod check;
 mod cut;
@@ -20,56 +20,57 @@ use crate::Config;
 use told::Told;
 
 /// Kill servers at random instants, and check that nothing acknowledged is lost
+///
+/// Each round starts a real server on the same data and loads it with writers, a watcher, leases
+/// and jobs. While it lives, connections of workers are cut without a goodbye, and a process of
+/// workers is killed: their jobs must come back at once. The server is killed with SIGKILL at a
+/// random instant and restarted, and its data is checked against every answer its clients got. At
+/// the end every job is done or dead. Simulated power cuts follow: the same in this process,
+/// without connections, on a disk in memory that forgets, sector by sector, the data that was not
+/// synced.
+///
+/// With --simulate, services, clients and attackers run in this process, in one thread and in
+/// simulated time: connections are cut, clocks set, disks fill up and fail, processes and power
+/// end. Everything follows from the seed: the same seed and the same build give the same run.
+///
+/// Exits with 1 and the history at the first broken promise; the numbers of promises are those of
+/// docs/guarantees.md.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each round starts a real server on the same data and loads it with writers, a watcher, leases, and
-jobs. While it lives, connections of workers are cut without a word, and a process of workers is
-killed: what they had in hand must come back at once. The server is killed with SIGKILL at a random
-instant and started again, and what is there is checked against everything its clients were told. At
-the end every job is done or dead. Then simulated power cuts: the same in this process, without
-connections, on a disk in memory that forgets, sector by sector, what was not synced.
-
-With --simulate, services, clients and attackers run in this process, in one thread and in simulated
-time: connections are cut, clocks set, disks fill up and fail, processes and power end. Everything
-that happens follows from the seed, so that a seed shows the same again, with the same build.
-
-Exits with 1 and the history at the first promise that is broken; the numbers are those of
-docs/guarantees.md.
-
 Examples:
   wakeful torture --data-dir /tmp/torture --rounds 100
-  wakeful torture --data-dir /tmp/torture --rounds 0 --power-cuts 10000 --seed 7
+  wakeful torture --data-dir /tmp/torture --rounds 0 --power-cuts 9999 --seed 7
   wakeful torture --simulate --seed 7
   wakeful torture --simulate --seed 1 --for 3m")]
 pub(crate) struct TortureArgs {
-    /// Where the servers have their data; must not hold any yet
+    /// Data directory of the servers; must be empty or absent
     #[arg(long, value_name = "DIR", required_unless_present = "simulate")]
     data_dir: Option<PathBuf>,
-    /// How many times a server is killed
+    /// Number of times a server is killed
     #[arg(long, value_name = "N", default_value_t = 20)]
     rounds: u64,
-    /// How many times the power is cut
+    /// Number of power cuts
     #[arg(long, value_name = "N", default_value_t = 200)]
     power_cuts: u64,
-    /// What the random choices begin with [default: random, and printed]
+    /// Seed of the random choices [default: random, and printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Run services, clients and attackers in one thread instead, in simulated time: the same seed, the
-    /// same run
+    /// Run services, clients and attackers in one thread instead, in simulated time: the same seed
+    /// gives the same run
     #[arg(long, conflicts_with_all = ["data_dir", "rounds", "power_cuts"])]
     simulate: bool,
-    /// How many seeds are simulated, each the next number [default: 1, or as many as `--for` has time for]
+    /// Number of seeds to simulate, counting up [default: 1, or as many as fit in --for]
     #[arg(long, value_name = "N", requires = "simulate")]
     seeds: Option<u64>,
-    /// How long seeds are simulated
+    /// How long to simulate seeds
     #[arg(long = "for", value_name = "DURATION", value_parser = super::argument::parse_duration, requires = "simulate")]
     duration: Option<Duration>,
-    /// How many events of one seed are simulated before it begins no other life
+    /// Number of events of one seed after which no other life begins
     #[arg(long, value_name = "N", default_value_t = 20_000, requires = "simulate")]
     events: u64,
 }
 
-/// Writers at work at once.
+/// Number of concurrent writers.
 const WRITERS: usize = 8;
 
 /// Limits of the servers: small, so that segments change often.
@@ -85,19 +86,20 @@ const LIMITS: [(&str, &str); 14] = [
     ("queue.error_bytes_max", "256"),
     ("queue.errors_kept_max", "2"),
     ("queue.name_bytes_max", "128"),
-    // Long enough for a worker to return, and over many times while it is waited for.
+    // Long enough for a worker to return, and over many times while it is awaited.
     ("queue.resume_grace", "50ms"),
     ("journal.segment_bytes", "64KiB"),
     ("journal.snapshot_log_bytes", "16KiB"),
 ];
 
-/// What a part of the torture has found.
+/// The results of one part of the torture.
 #[derive(Debug, Default)]
 struct Tally {
     acknowledged: u64,
     events: u64,
     jobs: u64,
-    /// Workers lost while a server lived, jobs that came back from them, and jobs that they resumed.
+    /// Workers lost while a server lived, jobs that came back from them, and jobs that they
+    /// resumed.
     cut: u64,
     returned: u64,
     resumed: u64,
@@ -117,7 +119,7 @@ impl Tally {
     }
 }
 
-/// A promise that was broken, with what led to it.
+/// A broken promise, with the events that led to it.
 struct Broken {
     round: u64,
     what: String,
@@ -130,7 +132,7 @@ impl TortureArgs {
         let seed = self.seed.unwrap_or_else(rand::random);
         if std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_some()) {
             let dir = data_dir.display();
-            return Err(Failure::usage(format!("--data-dir {dir} is not empty; name another")));
+            return Err(Failure::usage(format!("--data-dir {dir} is not empty; give another")));
         }
         notice(format_args!("seed {seed}"));
         let started = Instant::now();
@@ -147,7 +149,8 @@ impl TortureArgs {
                 Ok(Exit::Done)
             }
             Err(Broken { round, what, told }) => {
-                // As long as it takes: it may be long, and signals end this process as they are.
+                // Blocks as long as it takes: the history may be long, and signals end this
+                // process.
                 let _ = output::write_all(std::io::stderr(), told.to_string().as_bytes());
                 let message = format!("round {round} with --seed {seed}: {what}");
                 Err(Failure::told(Exit::Failed, "Broken", message))
@@ -158,7 +161,7 @@ impl TortureArgs {
     fn report(&self, seed: u64, took: Duration, killed: &Tally, cut: &Tally, out: &mut Output) {
         if out.json() {
             out.object(&json!({
-                // Of 64 bits, more than readers whose numbers are doubles keep.
+                // A 64-bit number, more than readers that use doubles keep.
                 "seed": seed.to_string(),
                 "kills": self.rounds,
                 "power_cuts": self.power_cuts,
@@ -184,14 +187,14 @@ impl TortureArgs {
         }
         let Tally { cut, returned, resumed, .. } = killed;
         out.line(format_args!(
-            "{cut} workers cut off while a server lived: {returned} jobs in hand came back, {resumed} \
+            "{cut} workers cut off while a server lived: {returned} of their jobs came back, {resumed} \
              were resumed"
         ));
         out.line(format_args!("seed {seed}, {} s", took.as_secs()));
     }
 }
 
-/// The configuration of the servers.
+/// Returns the configuration of the servers.
 fn config() -> Result<Config, String> {
     let mut config = Config::new();
     for (name, value) in LIMITS {
@@ -200,7 +203,7 @@ fn config() -> Result<Config, String> {
     Ok(config)
 }
 
-/// Says how far it is, now and then.
+/// Prints the progress from time to time.
 struct Progress {
     what: &'static str,
     rounds: u64,

@@ -13,17 +13,17 @@ use super::{Broken, Progress, Tally, WRITERS, check, config, jobs, load};
 use crate::Wakeful;
 use crate::journal::FaultyDisk;
 
-/// Most acknowledgements in one round.
+/// Maximum number of acknowledgements in one round.
 const ACKNOWLEDGED_MAX: u64 = 60;
 
-/// How long a sync takes at most, microseconds: commits of many records, and of one.
+/// Maximum time of a sync, microseconds: for commits of many records, and of one.
 const SLOW_SYNC_US_MAX: u64 = 300;
 
-/// How often only the process ends: what it had written and not synced is there then, and is lost
-/// to the next cut unless opening made it durable.
+/// Share of rounds in which only the process ends: data written and not synced is then present, and
+/// lost at the next cut unless opening made it durable.
 const KILLED: f64 = 0.2;
 
-/// Rounds on one disk, after which another begins anew: its log has no end.
+/// Rounds on one disk, after which another starts empty: its log has no end.
 const ROUNDS_PER_DISK: u64 = 50;
 
 /// Cuts the power `rounds` times.
@@ -52,8 +52,8 @@ pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
     Ok(tally)
 }
 
-/// Opens what is on `disk`, checks it, loads it, and cuts the power after so many
-/// acknowledgements; gives what the disk is then, and what was told by then.
+/// Opens the data on `disk`, checks it, loads it, and cuts the power after this many
+/// acknowledgements; returns the disk after the cut, and the answers given until then.
 async fn round_of(
     disk: FaultyDisk,
     told: &Told,
@@ -64,7 +64,7 @@ async fn round_of(
     // Workers that left keep their jobs: nobody waits for them.
     config.rpc.shutdown_grace = Duration::ZERO;
     let wakeful = Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data"))
-        .map_err(|error| format!("a store whose power was cut does not open: {error}"))?;
+        .map_err(|error| format!("a store does not open after a power cut: {error}"))?;
     let mut found = told.clone();
     check::check(&wakeful, &mut found).await?;
     let until = found.acknowledged + acknowledge;
@@ -85,7 +85,7 @@ async fn round_of(
     while told.lock().acknowledged < until {
         tokio::task::yield_now().await;
     }
-    // Told before the cut, attempted after it: all three in one breath of this thread.
+    // Copied before the cut and after every attempt, without a pause on this thread.
     let mut left = told.lock().clone();
     let killed = faults.random_bool(KILLED);
     let after = if killed { disk.kill() } else { disk.cut_power(seed) };

@@ -1,4 +1,4 @@
-//! [`Told`]: what clients of a server were told, against which it is checked when it is back.
+//! [`Told`]: the answers that clients of a server got, against which its restart is checked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -6,30 +6,30 @@ use std::fmt;
 use super::jobs::ToldJobs;
 use crate::{Event, LeaseId, Revision};
 
-/// Events remembered to be compared with history.
+/// Number of events remembered for comparison with history.
 const SHOWN_MAX: usize = 4_096;
 
-/// Everything that clients were told.
+/// The answers that clients got.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Told {
     pub(super) writers: Vec<Writer>,
     /// The highest revision that an answer or an event carried.
     pub(super) revision: Revision,
-    /// Leases that were granted, and whether the key of that name was.
+    /// Granted leases, each with whether its key was set.
     pub(super) leases: BTreeMap<LeaseId, bool>,
-    /// Events since the last start, oldest first; no more than fit are remembered.
+    /// Events since the last start, oldest first, up to a maximum.
     pub(super) shown: VecDeque<Shown>,
     pub(super) acknowledged: u64,
     pub(super) events: u64,
     pub(super) jobs: ToldJobs,
 }
 
-/// One writer counts up two keys in one transaction after another.
+/// A writer that increments two keys in one transaction after another.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Writer {
-    /// The last count that was sent.
+    /// The last count sent.
     pub(super) attempted: u64,
-    /// The last that was acknowledged.
+    /// The last count acknowledged.
     pub(super) acknowledged: u64,
 }
 
@@ -83,7 +83,7 @@ impl Shown {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "highest revision told: {}", self.revision)?;
+        writeln!(f, "highest revision reported: {}", self.revision)?;
         for (number, writer) in self.writers.iter().enumerate() {
             let Writer { attempted, acknowledged } = writer;
             writeln!(f, "writer {number}: acknowledged {acknowledged}, attempted {attempted}")?;

@@ -1,5 +1,5 @@
-//! [`Fields`]: one object of the form, read member by member, so that a misspelt member is an
-//! error with its place and the members there are.
+//! [`Fields`]: one object of the form, read member by member, so that a misspelt member is an error
+//! with its place and the known members.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,10 @@ use crate::cli::json::from_base64;
 use crate::{Blob, KeyRange};
 
 pub(super) struct Fields {
-    /// Where in the form this is, as in `success[0].set`.
+    /// The place in the form, as in `success[0].set`.
     place: String,
     members: Map<String, Value>,
-    /// Members asked for so far: those there could be.
+    /// Members read so far: the valid ones.
     known: Vec<String>,
 }
 
@@ -27,12 +27,12 @@ impl Fields {
         &self.place
     }
 
-    /// A refusal that says where.
+    /// Returns an error with the place.
     pub(super) fn refuse<T>(&self, what: &str) -> Result<T, String> {
         Err(format!("{}: {what}", self.place))
     }
 
-    /// The member, if it is there; null counts as not there.
+    /// Removes and returns the member, if present; null counts as absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.known.push(name.into());
         self.members.remove(name).filter(|value| !value.is_null())
@@ -49,7 +49,7 @@ impl Fields {
     pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.take(name) {
             None => Ok(None),
-            // As text, too, as ids stand in what `--json` prints.
+            // Also accepts a string of digits, the form of ids in the output of `--json`.
             Some(value) => match value.as_u64().or_else(|| digits(&value)) {
                 Some(number) => Ok(Some(number)),
                 None => self.refuse(&format!("`{name}` must be a whole number, 0 or more")),
@@ -73,7 +73,7 @@ impl Fields {
         }
     }
 
-    /// Bytes: `name` as text or as `{"base64": ...}`, or `name_base64`.
+    /// Reads bytes: `name` as a string or as `{"base64": ...}`, or `name_base64`.
     pub(super) fn bytes(&mut self, name: &str) -> Result<Option<Blob>, String> {
         if let Some(Value::Object(object)) = self.members.get_mut(name) {
             match (object.remove("base64"), object.is_empty()) {
@@ -91,7 +91,7 @@ impl Fields {
         let name_base64 = format!("{name}_base64");
         match (text, self.text(&name_base64)?) {
             (Some(_), Some(_)) => {
-                self.refuse(&format!("`{name}` and `{name_base64}` are one too many"))
+                self.refuse(&format!("give either `{name}` or `{name_base64}`, not both"))
             }
             (Some(text), None) => Ok(Some(Blob::from(text))),
             (None, Some(text)) => match from_base64(&text) {
@@ -109,7 +109,7 @@ impl Fields {
         }
     }
 
-    /// Which keys: `key`, `prefix`, `from` with or without `to`, or `all`.
+    /// Reads a range of keys: `key`, `prefix`, `from` with or without `to`, or `all`.
     pub(super) fn range(&mut self) -> Result<KeyRange, String> {
         let key = self.bytes("key")?.map(KeyRange::Key);
         let prefix = self.bytes("prefix")?.map(KeyRange::Prefix);
@@ -127,20 +127,23 @@ impl Fields {
         }
     }
 
-    /// Refuses what was not asked for.
+    /// Refuses members that were not read.
     pub(super) fn end(self) -> Result<(), String> {
         match self.members.keys().next() {
             None => Ok(()),
             Some(unknown) => {
                 let known: Vec<_> =
                     self.known.iter().filter(|name| !name.ends_with("_base64")).cloned().collect();
-                self.refuse(&format!("there is no `{unknown}`; there are {}", known.join(", ")))
+                self.refuse(&format!(
+                    "unknown member `{unknown}`; the members are {}",
+                    known.join(", ")
+                ))
             }
         }
     }
 }
 
-/// Returns the number whose decimal digits a string has.
+/// Returns the number that a string of decimal digits represents.
 fn digits(value: &Value) -> Option<u64> {
     let text = value.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
     text.parse().ok()

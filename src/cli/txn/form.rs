@@ -1,4 +1,4 @@
-//! The form a transaction is written in: one JSON object with `compare`, `success`, `failure`.
+//! The form of a transaction: one JSON object with `compare`, `success`, `failure`.
 
 use serde_json::Value;
 
@@ -8,24 +8,22 @@ use crate::{
     SetRequest, TxnOp, TxnRequest, duration,
 };
 
-/// Shown by `wakeful txn --help`.
-pub(super) const FORM: &str = r#"The form, every member of which but the key and a set's value may be left out:
+/// Shown by `wakeful txn --help`. One line per entry: clap wraps them.
+pub(super) const FORM: &str = r#"The form; every member is optional except keys and the value of a set:
   {
     "compare": [{"key": "a", "target": "value", "op": "=", "value": "1"}],
     "success": [{"set": {"key": "a", "value": "2"}}],
     "failure": [{"get": {"key": "a"}}]
   }
-  compare   target: value (the default), version, create, mod, lease; the last four compare a
-            number, which is 0 for a key that does not exist. op: = (the default), !=, <, >
+  compare   target: value (default), version, create, mod, lease; op: = (default), !=, <, >
   set       key, value, lease, ttl ("30s"), always (true: as `set --always`), previous
   get       key, revision
   range     revision, limit, descending, keys_only, count_only; one page
   delete    previous
-  Compare, range and delete take `key`, or `prefix`, or `from` and `to`, or `"all": true`.
-  Bytes that are not UTF-8: {"key": {"base64": "/v8="}}, or key_base64, and so on. Numbers may be
-  strings of their digits."#;
 
-/// Reads the form. A refusal says where in the form it is.
+Compare, range and delete take `key`, or `prefix`, or `from` and `to`, or `"all": true`. Every target except value is a number, which is 0 for a key that does not exist. Bytes that are not UTF-8 are written as {"key": {"base64": "/v8="}}, or as key_base64. Numbers may be strings of digits."#;
+
+/// Parses the form. An error names the place in the form.
 pub(super) fn parse(text: &[u8]) -> Result<TxnRequest, String> {
     let value: Value =
         serde_json::from_slice(text).map_err(|error| format!("not a JSON object: {error}"))?;
@@ -79,7 +77,7 @@ fn number(fields: &mut Fields) -> Result<u64, String> {
     }
 }
 
-/// An object with one member, whose name is the operation.
+/// Reads an object with one member, whose name is the operation.
 fn operation(mut fields: Fields) -> Result<TxnOp, String> {
     const NAMES: [&str; 4] = ["set", "get", "range", "delete"];
     let mut given = Vec::new();
@@ -253,7 +251,7 @@ mod tests {
             ("[]", "transaction: must be an object"),
             (
                 r#"{"compares":[]}"#,
-                "transaction: there is no `compares`; there are compare, success, failure",
+                "transaction: unknown member `compares`; the members are compare, success, failure",
             ),
             (r#"{"compare":{}}"#, "transaction: `compare` must be a list"),
             (r#"{"compare":[{"value":"x"}]}"#, "compare[0]: which keys?"),
@@ -269,7 +267,7 @@ mod tests {
                 r#"{"success":[{"get":{"key":"a"},"set":{"key":"a","value":""}}]}"#,
                 "success[0]: must have one of",
             ),
-            (r#"{"success":[{"get":{"key":"a"},"x":1}]}"#, "success[0]: there is no `x`"),
+            (r#"{"success":[{"get":{"key":"a"},"x":1}]}"#, "success[0]: unknown member `x`"),
             (r#"{"success":[{"set":{"key":"a"}}]}"#, "success[0].set: `value` is missing"),
             (
                 r#"{"success":[{"set":{"key":"a","value":"","ttl":"5"}}]}"#,

@@ -16,24 +16,25 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-Prints `succeeded (revision N)` or `failed (revision N)`, then one line for each operation done:
-`set KEY` (and `(unchanged)` if it was), `get KEY VALUE` or `get KEY: no such key`,
-`delete COUNT`, `range COUNT` and its keys.
-Exits with 0 if all compares held, and so `success` was done; with 3 if not.
-
 Examples:
-  wakeful txn --if-absent lock --set lock $$               take a lock if it is free
-  wakeful txn --if-value phase 1 --set phase 2             compare and set
-  wakeful txn --if-revision a 7 --set a x --else-get a     only if nobody changed it since
-  wakeful txn --delete old --set new x                     both or neither
+  wakeful txn --if-absent lock --set lock $$          take a lock if it is free
+  wakeful txn --if-value phase 1 --set phase 2        compare and set
+  wakeful txn --if-revision a 7 --set a x --else-get a
+                                                      only if unchanged since
+  wakeful txn --delete old --set new x                both or neither
   wakeful txn transaction.json
   echo '{\"success\": [{\"set\": {\"key\": \"a\", \"value\": \"1\"}}]}' | wakeful txn -";
 
-/// Compare, then do one of two lists of operations, in one revision
+/// Compare, then run one of two lists of operations, in one revision
+///
+/// Prints `succeeded (revision N)` or `failed (revision N)`, then one line for each operation: `set
+/// KEY` (followed by `(unchanged)` if it was), `get KEY VALUE` or `get KEY: no such key`, `delete
+/// COUNT`, `range COUNT` and its keys. Exits with 0 if all compares held, so that the `success`
+/// list ran; with 3 otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", form::FORM))]
 pub(crate) struct TxnArgs {
-    /// The transaction as a JSON object (see --help); - for standard input, the default
+    /// The transaction as a JSON object (see --help) [default: standard input]
     #[arg(value_name = "FILE", conflicts_with = "Steps")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -42,7 +43,7 @@ pub(crate) struct TxnArgs {
     asks: Asks,
 }
 
-/// The flags instead of the form.
+/// The flags that replace the form.
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = true)]
 struct Steps {
@@ -56,17 +57,17 @@ struct Steps {
     #[arg(long, num_args = 2, value_names = ["KEY", "VALUE"], value_parser = bytes(),
         allow_negative_numbers = true)]
     if_value: Vec<Blob>,
-    /// If the key was changed last by this revision
+    /// If the last change of the key was this revision
     #[arg(long, num_args = 2, value_names = ["KEY", "REV"], value_parser = bytes())]
     if_revision: Vec<Blob>,
-    /// Then set the key, unless it has that value already
+    /// Then set the key, unless it already has that value
     #[arg(long, num_args = 2, value_names = ["KEY", "VALUE"], value_parser = bytes(),
         allow_negative_numbers = true)]
     set: Vec<Blob>,
     /// Then delete the key
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     delete: Vec<Blob>,
-    /// Then read the key, as the sets and deletes leave it
+    /// Then read the key, after the sets and deletes
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     get: Vec<Blob>,
     /// Else read the key
@@ -108,7 +109,7 @@ async fn read_form(store: &impl Operations, file: Option<PathBuf>) -> Result<Txn
 }
 
 impl Steps {
-    /// The transaction; empty if no flag was given.
+    /// Returns the transaction; empty if no flag was given.
     fn request(&self) -> Result<TxnRequest, String> {
         let compare = |key: &Blob, op, target| Compare { range: KeyRange::key(key), op, target };
         let mut request = TxnRequest::default();
@@ -144,7 +145,7 @@ impl Steps {
     }
 }
 
-/// The values of a flag that takes two.
+/// Returns the pairs of values of a flag that takes two.
 fn pairs(values: &[Blob]) -> impl Iterator<Item = (&Blob, &Blob)> {
     values.chunks_exact(2).filter_map(|pair| Some((pair.first()?, pair.get(1)?)))
 }

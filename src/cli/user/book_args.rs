@@ -1,4 +1,4 @@
-//! Which file of users a command reads or changes.
+//! The user file that a command reads or changes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,23 @@ use crate::cli::serve::limits::LimitArgs;
 use crate::config::{AuthConfig, Config};
 use crate::{Error, ErrorCode};
 
-/// Which file, and what it may hold: as a server with the same settings has it.
+/// The user file, with the limits of a server that has the same settings.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct BookArgs {
-    /// The file of users
+    /// The user file
     #[arg(long, value_name = "FILE", env = "WAKEFUL_AUTH", value_parser = book_file())]
     auth: PathBuf,
-    /// Read --auth and limits from the TOML file that the server reads its options from
+    /// Read --auth and limits from the TOML file of the server's options
     #[arg(long, value_name = "FILE", env = "WAKEFUL_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
 }
 
-/// A file that is read and replaced, which standard input and output cannot be.
+/// Accepts a file that can be read and replaced, unlike standard input and output.
 fn book_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
-        true => Err("the file of users is read and replaced; name a file"),
+        true => Err("the user file is read and replaced; give a file"),
         false => Ok(path),
     })
 }
@@ -36,7 +36,7 @@ fn refusal(why: String) -> Error {
 }
 
 impl BookArgs {
-    /// Returns the limits that a server with the same settings goes by.
+    /// Returns the limits of a server with the same settings.
     pub(in crate::cli) fn config(&self) -> Result<AuthConfig, Failure> {
         let mut config = Config::new();
         self.limits.apply(&mut config).map_err(Failure::usage)?;
@@ -44,7 +44,7 @@ impl BookArgs {
         Ok(config.auth)
     }
 
-    /// What is in it; nobody, if it is not there.
+    /// Reads the users; none if the file does not exist.
     pub(in crate::cli) fn read(&self) -> Result<Book, Failure> {
         let file = AuthFile::new(&self.auth);
         if !self.auth.exists() {
@@ -53,7 +53,7 @@ impl BookArgs {
         Ok(file.read(&self.config()?)?)
     }
 
-    /// Changes it.
+    /// Changes the file.
     pub(in crate::cli) fn update<T>(
         &self,
         change: impl FnOnce(&mut Book) -> Result<T, String>,
@@ -62,7 +62,7 @@ impl BookArgs {
         Ok(file.update(&self.config()?, |book| change(book).map_err(refusal))?)
     }
 
-    /// That a change would be taken, now.
+    /// Checks that a change would be accepted now.
     pub(in crate::cli) fn check<T>(
         &self,
         change: impl FnOnce(&mut Book) -> Result<T, String>,

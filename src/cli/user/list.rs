@@ -9,10 +9,11 @@ use crate::cli::output::Output;
 use crate::cli::table::{Kind, Table};
 
 /// List users in order of name
+///
+/// Prints one user per line: its name, whether it has a password, its roles, and its tokens by id
+/// and label.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints a user a line: its name, whether it has a password, its roles, and its tokens by id and label.
-
 Examples:
   wakeful user ls --auth users.toml
   wakeful user ls --auth users.toml --json | jq 'select(.tokens != []) | .user'")]

@@ -1,4 +1,4 @@
-//! `wakeful user`: who may log in.
+//! `wakeful user`: the users who may log in.
 
 pub(super) mod book_args;
 mod list;
@@ -14,29 +14,29 @@ use super::output::Output;
 use super::secret;
 use crate::auth::{NewToken, hash_password};
 
-/// Say who may log in to a server
+/// Manage the users who may log in to a server
+///
+/// Users are in a file, which `wakeful serve --auth FILE` reads; the server sees changes within a
+/// second, and ends what is no longer granted: watches, waits, reserved jobs, and the connections
+/// of removed users. Roles define what users may do: see `wakeful role --help`.
+///
+/// The server must be able to read the file: make its user the owner, or the file readable by a
+/// group of that user (mode 640). Later changes keep owner, group and mode.
+///
+/// The limits of names, passwords and numbers are those of a server with the same settings:
+/// --limit, environment variables, and the file of --config, which may also name the user file.
+///
+/// Passwords are typed, twice, or read from standard input; they are kept as Argon2id hashes. A
+/// token is for a program: it is shown once, when it is made, and also kept as a hash.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Users are in a file, which `wakeful serve --auth FILE` reads; it sees changes within a second, and
-ends what is not granted any more: watches, waits, jobs handed out, and the connections of users that
-are gone. What users may do is said by their roles: see `wakeful role --help`.
-
-The server has to be able to read the file: give it to the user that it runs as, or to a group of
-that user with mode 640. Whoever changes it later, it keeps owner, group and mode.
-
-Limits of names, passwords and numbers are those of the server if it has the same settings: --limit, the
-variables of the environment, and the file of --config, which may name the file of users as well.
-
-Passwords are typed, twice, or read from standard input; they are kept as Argon2id hashes. A token is
-for a program: it is shown once, when it is made, and kept as a hash too.
-
 Examples:
   export WAKEFUL_AUTH=/etc/wakeful/users.toml
   wakeful role add ops --admin
-  wakeful user add alice --role ops                        asks for her password
+  wakeful user add alice --role ops                  prompts for her password
   wakeful user add shop --no-password --role shop
-  wakeful user token shop --label web-1 --out web-1.token  then: wakeful get a --token web-1.token
-  wakeful user grant alice shop                            gives her one more role
+  wakeful user token shop --label web-1 --out web-1.token
+  wakeful user grant alice shop                      gives her one more role
   wakeful user ls")]
 pub(crate) struct UserArgs {
     #[command(subcommand)]
@@ -48,14 +48,14 @@ enum Action {
     Add(AddArgs),
     Del(DelArgs),
     Passwd(PasswdArgs),
-    /// Give a user roles
+    /// Grant roles to a user
     #[command(after_help = "\
-Examples:
+Example:
   wakeful user grant alice ops --auth users.toml")]
     Grant(RolesArgs),
-    /// Take roles from a user; what only they granted ends
+    /// Revoke roles from a user; what only they granted ends
     #[command(after_help = "\
-Examples:
+Example:
   wakeful user revoke alice ops --auth users.toml")]
     Revoke(RolesArgs),
     Token(TokenArgs),
@@ -63,11 +63,11 @@ Examples:
 }
 
 /// Add a user
+///
+/// Creates the file if it does not exist. A name consists of letters, digits and ._-@+:/=; the name
+/// in a client certificate can be one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Makes the file if it is not there. A name has letters, digits and ._-@+:/= in it; that of a client
-certificate can be one.
-
 Examples:
   wakeful user add alice --role ops --auth users.toml
   echo \"$PASSWORD\" | wakeful user add alice --auth users.toml
@@ -76,20 +76,20 @@ struct AddArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
-    /// Give it this role. Can be given many times
+    /// Give the user this role. Repeatable
     #[arg(long, value_name = "ROLE")]
     role: Vec<String>,
-    /// It logs in with tokens, or a certificate, alone
+    /// Allow login with tokens or a certificate only
     #[arg(long)]
     no_password: bool,
     #[command(flatten)]
     book: BookArgs,
 }
 
-/// Remove a user, with its tokens; whatever it has going on ends
+/// Remove a user and its tokens; its requests and connections end
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples:
+Example:
   wakeful user del alice --auth users.toml")]
 struct DelArgs {
     /// The user
@@ -110,7 +110,7 @@ struct PasswdArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
-    /// Take its password away
+    /// Remove the password
     #[arg(long)]
     none: bool,
     #[command(flatten)]
@@ -122,19 +122,19 @@ struct RolesArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
-    /// The role. Can be given many times
+    /// The role. Repeatable
     #[arg(value_name = "ROLE", required = true)]
     roles: Vec<String>,
     #[command(flatten)]
     book: BookArgs,
 }
 
-/// Make a token for a user, or take one back
+/// Create or revoke a token of a user
+///
+/// Prints the token and nothing else, or writes it to the file of --out: it is shown this once.
+/// `wakeful user ls` shows the ids of existing tokens.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the token, and nothing else, or writes it to the file of --out: it is shown this once. `wakeful user ls` shows the ids of those
-there are.
-
 Examples:
   wakeful user token shop --label web-1 --auth users.toml --out web-1.token
   wakeful user token shop --revoke web-1 --auth users.toml")]
@@ -142,10 +142,10 @@ struct TokenArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
-    /// What to call it
+    /// A label for the token
     #[arg(long, value_name = "LABEL", default_value = "", hide_default_value = true)]
     label: String,
-    /// Take back the token with this id or label; connections that logged in with it end
+    /// Revoke the token with this id or label; connections that logged in with it end
     #[arg(long, value_name = "ID", conflicts_with_all = ["label", "out"])]
     revoke: Option<String>,
     /// Write the token to a new file that only its owner can read
@@ -186,7 +186,7 @@ impl UserArgs {
     }
 }
 
-/// What was done to whom.
+/// Reports an action on a user.
 fn told(out: &mut Output, act: &str, name: &str) {
     if out.json() {
         out.object(&json!({ act: name }));
@@ -197,7 +197,7 @@ fn told(out: &mut Output, act: &str, name: &str) {
 
 impl AddArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
-        // Before a password is typed for nothing.
+        // Before the user types a password that would be refused.
         self.book.check(|book| self.add(book, None))?;
         let hash = if self.no_password { None } else { Some(new_hash(&self.name, &self.book)?) };
         self.book.update(|book| self.add(book, hash.as_deref()))?;
@@ -231,7 +231,7 @@ fn new_hash(user: &str, book: &BookArgs) -> Result<String, Failure> {
 #[derive(Serialize)]
 struct Made<'a> {
     id: String,
-    /// Unless it is in a file.
+    /// `None` if the token is in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     user: &'a str,
@@ -246,11 +246,11 @@ impl TokenArgs {
             return Ok(());
         }
         let token = NewToken::draw();
-        // First, so that no token is made that nobody has.
+        // First, so that no token is made that nobody receives.
         let file = self.out.as_deref().map(secret::create).transpose()?;
         let added = self.book.update(|book| book.add_token(&self.name, &self.label, &token));
         if let (Err(_), Some(path)) = (&added, &self.out) {
-            // It is empty, and ours.
+            // The file is empty, and was created by this command.
             let _ = std::fs::remove_file(path);
         }
         added?;

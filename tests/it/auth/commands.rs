@@ -104,7 +104,9 @@ fn a6_what_makes_no_sense_is_refused() {
     let short = [&["user", "add", "alice"], &auth[..]].concat();
     assert!(with_input(&short, "short\n").fails(2).contains("auth.password_bytes_min"));
     assert!(with_input(&short, "").fails(2).contains("no secret"));
-    assert!(with(&["user", "add", "a b", "--no-password"]).fails(2).contains("no name"));
+    assert!(
+        with(&["user", "add", "a b", "--no-password"]).fails(2).contains("not a valid user name")
+    );
     let unknown = with(&["user", "add", "alice", "--no-password", "--role", "nobody"]);
     assert!(unknown.fails(2).contains("no role"));
     assert!(with(&["role", "add", "r", "--read", "a*b"]).fails(2).contains('*'));

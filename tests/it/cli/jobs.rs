@@ -115,7 +115,7 @@ fn an_index_is_pushed_once_and_found_by_name() {
     assert_eq!((again["id"].to_string(), &again["existing"]), (id.clone(), &json!(true)));
     let again = server.run(&["job", "push", "resize", "b", "--index", "photo-17"]);
     assert_eq!((again.code, again.stdout), (Some(0), format!("{id}\n").into_bytes()));
-    let said = format!("nothing was pushed: job {id}, which is ready, has the index\n");
+    let said = format!("nothing was pushed: job {id} (ready) has the index\n");
     assert_eq!(again.stderr, said);
     let found = server.run(&["job", "get", "resize", "--index", "photo-17", "--json"]).json();
     assert_eq!((found["id"].to_string(), &found["payload"]), (id, &json!("a")));

@@ -14,7 +14,7 @@ fn set_get_and_del() {
     assert_eq!(server.ok(&["get", "greeting", "--revision", "2"]), "hello\n");
     assert_eq!(server.ok(&["del", "greeting", "--previous"]), "1\ngreeting\thi\n");
     let refusal = server.run(&["get", "greeting"]).fails(3);
-    assert!(refusal.contains("there is no key `greeting`"), "{refusal}");
+    assert!(refusal.contains("no key `greeting`"), "{refusal}");
     assert_eq!(server.ok(&["set", "greeting", "hey", "--previous"]), "revision 5\nno previous\n");
 }
 

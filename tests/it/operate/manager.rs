@@ -106,7 +106,7 @@ fn o6_a_manager_that_does_not_read_holds_nobody_up() {
     manager.watch(&mut command);
     command.env("WATCHDOG_USEC", "3000");
     let server = Served::run(command);
-    server.process.said("the service manager does not listen");
+    server.process.said("notify socket unavailable");
     server.ask(&["set", "a", "1"]).ok();
     server.stop();
 }
@@ -154,7 +154,7 @@ fn o6_a_socket_that_is_of_no_use_is_refused() {
         let mut server = Killed(with_socket(socket, &[]).spawn().unwrap());
         assert_eq!(exit_of(&mut server.0), Some(2));
         let said = std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap();
-        assert!(said.starts_with("error: the sockets that were passed: "), "{said}");
+        assert!(said.starts_with("error: the passed sockets: "), "{said}");
     }
     let mut command = wakeful(&["serve"]);
     command.env("LISTEN_FDS", "4000000000");

@@ -78,9 +78,9 @@ fn o1_trust_may_be_in_the_file_and_limits_may_be_none() {
 fn o2_options_that_contradict_each_other_are_printed_and_refused() {
     for (arguments, told) in [
         (&["--tls"][..], "needs a certificate"),
-        (&["--tls", "--tls-listen", "h:1"], "say one of them"),
-        (&["--tls-client-ca", "ca.pem"], "without a TLS port"),
-        (&["--tls-cert", "c.pem"], "--tls-cert without --tls-key"),
+        (&["--tls", "--tls-listen", "h:1"], "give only one"),
+        (&["--tls-client-ca", "ca.pem"], "needs a TLS port"),
+        (&["--tls-cert", "c.pem"], "--tls-cert needs --tls-key"),
     ] {
         let ran = run(&[&["config"], arguments].concat());
         assert!(String::from_utf8_lossy(&ran.stdout).contains("[limits]"), "it is printed");
@@ -109,23 +109,20 @@ fn o2_what_is_no_option_is_refused_with_file_line_and_what_was_meant() {
         ("\nlisetn = \"x\"", ":2: `serve` has no option `lisetn`; did you mean `listen`?"),
         (
             "[limits]\nstore.key_max = 1",
-            ":2: there is no limit `store.key_max`; did you mean `store.keys_max`?",
+            ":2: no limit is named `store.key_max`; did you mean `store.keys_max`?",
         ),
-        (
-            "store.keys_max = 1",
-            ":1: `store.keys_max` is a limit: write it behind a line `[limits]`",
-        ),
+        ("store.keys_max = 1", ":1: `store.keys_max` is a limit: write it below a line `[limits]`"),
         ("[limits]\n\nstore.keys_max = \"x\"", ":3: store.keys_max: `x` is not a whole number"),
-        ("[limits]\nstore.keys_max = true", ":2: store.keys_max: a limit is a number or a text"),
+        ("[limits]\nstore.keys_max = true", ":2: store.keys_max: expected a number or a string"),
         ("[limits]\nrpc.ping_interval = 5", ":2: rpc.ping_interval: `5` is not a duration"),
-        ("listen = 7117", ":1: `listen` is a text, and this is a number"),
-        ("log = [\"info\"]", ":1: `log` is a text, and this is a list"),
+        ("listen = 7117", ":1: `listen`: expected a string, found a number"),
+        ("log = [\"info\"]", ":1: `log`: expected a string, found a list"),
         ("durability = \"maybe\"", ":1: invalid value 'maybe' for '--durability <LEVEL>'"),
         (
             "log-format = \"json\"\nlog_format = \"json\"",
-            ":2: `log-format` is set in line 1 already",
+            ":2: `log-format` is already set in line 1",
         ),
-        ("config = \"other.toml\"", ":1: a file cannot name another"),
+        ("config = \"other.toml\"", ":1: a file cannot include another"),
         ("addr = \"h:1\"", ":1: `serve` has no option `addr`"),
         ("log = \"info", ":1: "),
     ] {

@@ -53,7 +53,7 @@ fn o5_a_file_that_is_wrong_changes_nothing_and_says_so() {
     for (text, told) in [
         (
             "log = \"debug\"\n[limits]\nrpc.conections_max = 1\n",
-            "wakeful.toml:3: there is no limit",
+            "wakeful.toml:3: no limit is named",
         ),
         (
             "log = \"debug\"\n[limits]\nrpc.frame_bytes_max = 10\n",

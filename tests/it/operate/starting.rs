@@ -28,10 +28,10 @@ fn o11_a_start_that_cannot_succeed_leaves_nothing_behind_and_cries_about_nothing
         (&["--listen", "http://h:1"], 2, "write `h:1`"),
         (&["--listen", free, "--dial", "foo"], 2, "HOST:PORT"),
         (&["--listen", free, "--dial-name", ""], 2, "name"),
-        (&["--listen", &taken], 1, "another with --listen"),
+        (&["--listen", &taken], 1, "another address with --listen"),
         // An address of nobody's.
-        (&["--listen", "192.0.2.1:7117"], 1, "another with --listen"),
-        (&["--listen", "no-such-host.invalid:7117"], 1, "another with --listen"),
+        (&["--listen", "192.0.2.1:7117"], 1, "another address with --listen"),
+        (&["--listen", "no-such-host.invalid:7117"], 1, "another address with --listen"),
         (&["--listen", free, "--auth", nothing], 2, nothing),
         (&["--listen", free, "--dial", "h:1", "--dial-token-file", nothing], 2, nothing),
         (&["--listen", free, "--limit", "rpc.frame_bytes_max=1KiB"], 2, "rpc.frame_bytes_max"),

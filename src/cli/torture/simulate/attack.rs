@@ -16,19 +16,19 @@ use crate::{
     Request, ReserveRequest, SetRequest, TxnOp, TxnRequest, WaitRequest, WatchRequest,
 };
 
-/// Requests that an attacker makes at once.
+/// Number of requests that an attacker sends at once.
 const AT_ONCE: usize = 40;
 
-/// How long an attacker lets what it has begun last, milliseconds, at most.
+/// Maximum duration of an attack, milliseconds.
 const LASTS_MS_MAX: u64 = 60;
 
-/// Most bytes of garbage at once.
+/// Maximum number of bytes of garbage at once.
 const GARBAGE_MAX: usize = 4 * 1024;
 
-/// Keys that attackers write: those of others are what their promises are about.
+/// Keys that attackers write: promises are checked on the keys of others.
 const KEYS: &str = "attack/";
 
-/// What attackers push to and reserve from.
+/// The topic of attackers.
 const TOPIC: &str = "attack";
 
 /// An attack.
@@ -63,7 +63,7 @@ const ATTACKS: [Attack; 12] = [
     Attack::Pings,
 ];
 
-/// Makes one attack after another, for ever.
+/// Makes one attack after another, forever.
 pub(super) async fn attack(network: Network, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     loop {
@@ -80,7 +80,7 @@ async fn strike(attack: Attack, network: &Network, chance: &mut StdRng) {
         attack,
         Attack::Garbage | Attack::Bodies | Attack::Half | Attack::Deaf | Attack::Pings
     );
-    // What it comes to is not its affair: that others are served is.
+    // The result does not matter: the test is that other clients are served.
     if raw {
         let Ok(mut socket) = network.connect("an attacker") else { return };
         let bytes = bytes_of(attack, chance);
@@ -102,14 +102,14 @@ async fn strike(attack: Attack, network: &Network, chance: &mut StdRng) {
     }
 }
 
-/// Reads until the server says no more.
+/// Reads until the server closes the connection.
 async fn hear(socket: &mut DuplexStream) -> std::io::Result<()> {
     let mut buffer = vec![0; 1024];
     while socket.read(&mut buffer).await? > 0 {}
     Ok(())
 }
 
-/// Asks for much by requests that are as they should be.
+/// Sends valid requests that ask for much.
 async fn demand(attack: Attack, client: Client, chance: &mut StdRng) {
     match attack {
         Attack::Ranges => {
@@ -161,7 +161,7 @@ async fn demand(attack: Attack, client: Client, chance: &mut StdRng) {
     }
 }
 
-/// A request that looks at as much as it may.
+/// Returns a request that looks at as much as it may.
 fn costly(chance: &mut StdRng) -> Request {
     let range = RangeRequest {
         revision: chance.random_range(0..200),
@@ -180,7 +180,7 @@ fn costly(chance: &mut StdRng) -> Request {
     }
 }
 
-/// Bytes that no client of ours would send.
+/// Returns bytes that no regular client would send.
 fn bytes_of(attack: Attack, chance: &mut StdRng) -> Vec<u8> {
     let mut out = Vec::new();
     if matches!(attack, Attack::Garbage) && chance.random_bool(0.5) {
@@ -227,7 +227,7 @@ fn request(out: &mut Vec<u8>, id: u64, request: &Request) {
     let _ = encode_frame(out, Kind::Request, id, 0, &call, usize::MAX);
 }
 
-/// A frame with a body that is wrong somewhere.
+/// Appends a frame whose body is invalid somewhere.
 fn body(out: &mut Vec<u8>, id: u64, chance: &mut StdRng) {
     let start = out.len() + HEADER_BYTES;
     request(out, id, &costly(chance));

@@ -14,19 +14,19 @@ use super::owner::{Owner, attend, own};
 use super::wire::Network;
 use crate::{Client, ClientConfig, Revision};
 
-/// Longest pause of a client that was refused before it tries again, milliseconds.
+/// Maximum pause of a refused client before a retry, milliseconds.
 const PAUSE_MS_MAX: u64 = 20;
 
-/// Most jobs that a worker takes before it leaves with the last of them.
+/// Maximum number of jobs that a worker reserves before it leaves with the last of them.
 const JOBS_MAX: usize = 40;
 
-/// What clients know.
+/// The knowledge of clients.
 pub(super) struct Known {
     pub(super) told: Arc<Mutex<Told>>,
     pub(super) owners: Vec<Arc<Mutex<Owner>>>,
 }
 
-/// Starts the clients of a life that goes on with the revision `next`.
+/// Starts the clients of a life that continues with the revision `next`.
 pub(super) fn bring(network: &Network, known: Known, next: Revision, attackers: usize, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     let Known { told, owners } = known;
@@ -52,7 +52,7 @@ pub(super) fn bring(network: &Network, known: Known, next: Revision, attackers: 
     });
     let watched = told.clone();
     again(network, "a watcher", chance.random(), move |client| {
-        // What comes between the end of a watch and the next is not shown.
+        // Changes between the end of a watch and the next one are not shown.
         watched.lock().shown.clear();
         load::watch(client, watched.clone())
     });
@@ -69,7 +69,7 @@ pub(super) fn bring(network: &Network, known: Known, next: Revision, attackers: 
     }
 }
 
-/// Has a client `act` again and again, with a pause in between.
+/// Makes a client `act` repeatedly, with pauses in between.
 fn again<F: Future<Output = ()> + 'static>(
     network: &Network,
     whose: &'static str,

@@ -1,28 +1,28 @@
-//! [`Faults`]: what goes wrong in a life, and how often.
+//! [`Faults`]: the faults in a life, and their frequency.
 
 use std::fmt;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// Most bytes that a disk has left when it is full.
+/// Maximum number of bytes left on a disk that is filling up.
 const ROOM_MAX: u64 = 96 * 1024;
 
-/// Most writes or syncs before one fails.
+/// Maximum number of writes or syncs before one fails.
 const CHANGES_MAX: u64 = 40;
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     /// A connection is cut.
     Cut,
     /// The machine's time of day is set.
     Clock { millis: i64 },
-    /// The disk has room for up to `room` bytes more.
+    /// The disk has room for up to `room` more bytes.
     Full { room: u64 },
     /// The disk has room again.
     Room,
-    /// Writes of more than a sector stop short, or do so no more.
+    /// Writes of more than a sector stop short, or stop doing so.
     Short(bool),
     /// Writes fail after the next `after` of them.
     Write { after: u64 },
@@ -30,19 +30,19 @@ pub(super) enum Fault {
     Sync { after: u64 },
 }
 
-/// What may go wrong in a life.
+/// The faults possible in a life.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Faults {
     cuts: bool,
     clock: bool,
     full: bool,
     short: bool,
-    /// The disk fails, for which the service ends.
+    /// True if the disk may fail, which ends the service.
     fails: bool,
 }
 
 impl Faults {
-    /// What goes wrong in most lives is little, so that clients come far.
+    /// Draws faults. Most lives have few, so that clients come far.
     pub(super) fn draw(chance: &mut StdRng, may_fail: bool) -> Self {
         Self {
             cuts: chance.random_bool(0.5),
@@ -57,7 +57,7 @@ impl Faults {
         Self::default()
     }
 
-    /// What goes wrong next, if anything does.
+    /// Returns the next fault, if any.
     pub(super) fn next(self, chance: &mut StdRng) -> Option<Fault> {
         let mut at = |wanted: bool, odds| wanted && chance.random_bool(odds);
         let (cut, clock) = (at(self.cuts, 0.1), at(self.clock, 0.05));
@@ -93,7 +93,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Cut => f.write_str("a connection is cut"),
             Self::Clock { millis } => write!(f, "the clock is set by {millis} ms"),
-            Self::Full { room } => write!(f, "the disk has room for {room} bytes more"),
+            Self::Full { room } => write!(f, "the disk has room for {room} more bytes"),
             Self::Room => f.write_str("the disk has room again"),
             Self::Short(true) => f.write_str("writes stop short"),
             Self::Short(false) => f.write_str("writes are whole again"),

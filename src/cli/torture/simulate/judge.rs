@@ -1,4 +1,4 @@
-//! [`judge`]: what must be true after every event of a life, whatever its clients did.
+//! [`judge`]: the conditions that hold after every event of a life, whatever its clients did.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,19 +10,19 @@ use crate::actor::message::Audit;
 use crate::environment::simulated;
 use crate::{Config, Wakeful};
 
-/// Steps that a turn takes for itself beside those of its requests, as many as so many requests.
+/// Steps that a turn takes for itself, as a number of requests that would be allowed as many.
 const OWN_REQUESTS: u64 = 2;
 
-/// Most ranges in one transaction of a client, each of which is a page of the answer.
+/// Maximum number of ranges in one transaction of a client, each of which is a page of the answer.
 pub(super) const RANGES_MAX: usize = 16;
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     pub(super) broken: Option<String>,
-    /// The most steps that one turn of the store took.
+    /// The highest number of steps in one turn of the store.
     pub(super) steps_most: u64,
-    /// The most bytes that were kept at once for clients that had not taken them.
+    /// The highest number of bytes held at once for clients that had not read them.
     pub(super) kept_most: u64,
 }
 
@@ -33,7 +33,7 @@ impl Found {
     }
 }
 
-/// What was found so far. Clones are the same.
+/// The findings so far. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Verdict(Arc<Mutex<Found>>);
 
@@ -47,7 +47,7 @@ impl Verdict {
     }
 }
 
-/// Judges whenever something has happened, until something is wrong.
+/// Judges after every event, until a condition fails.
 pub(super) async fn judge(
     wakeful: Wakeful,
     config: Config,
@@ -57,7 +57,7 @@ pub(super) async fn judge(
     loop {
         happened.notified().await;
         let audited = wakeful.queue().send(Audit).await;
-        // An error: the queue is gone, which others notice.
+        // An error means that the queue is gone, which others notice.
         let audited = audited.unwrap_or(Ok(())).map_err(|what| format!("J14: {what}"));
         let found = &mut *verdict.0.lock();
         let judged = audited
@@ -70,21 +70,21 @@ pub(super) async fn judge(
     }
 }
 
-/// No turn looks at more than its requests may.
+/// Checks that no turn looks at more than its requests may.
 fn judge_steps(config: &Config, found: &mut Found) -> Result<(), String> {
     let steps_max = config.store.steps_max as u64;
     for simulated::Turn { steps, requests } in simulated::take_turns() {
         found.steps_most = found.steps_most.max(steps);
         if steps > (requests + OWN_REQUESTS).saturating_mul(steps_max) {
             return Err(format!(
-                "S10: a turn of {requests} requests took {steps} steps; {steps_max} are for one"
+                "S10: a turn of {requests} requests took {steps} steps; the limit per request is {steps_max}"
             ));
         }
     }
     Ok(())
 }
 
-/// No connection keeps more than its limit and one answer or batch beyond it.
+/// Checks that no connection holds more than its limit plus one answer or batch.
 fn judge_bytes(wakeful: &Wakeful, config: &Config, found: &mut Found) -> Result<(), String> {
     let kept = wakeful.buffered().bytes();
     found.kept_most = found.kept_most.max(kept as u64);
@@ -94,7 +94,7 @@ fn judge_bytes(wakeful: &Wakeful, config: &Config, found: &mut Found) -> Result<
     let one = config.rpc.output_bytes_max + batch.max(answer);
     if kept > connections * one {
         return Err(format!(
-            "S10: {kept} bytes are kept for {connections} connections; {one} are for one"
+            "S10: {kept} bytes are held for {connections} connections; the limit per connection is {one}"
         ));
     }
     Ok(())

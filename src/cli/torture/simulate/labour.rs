@@ -1,4 +1,4 @@
-//! [`labour`]: who does the journal's work in a simulation, at times that follow from its seed.
+//! [`labour`]: performs the journal's work in a simulation, at times that follow from the seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::trace::{Event, Trace};
 use crate::journal::{FaultyDisk, Hand, Labour, Steps};
 
-/// Longest time that a step takes, milliseconds: most of them, and some.
+/// Maximum duration of a step, milliseconds: for most steps, and for some.
 const STEP_MS_MAX: u64 = 2;
 const LONG_STEP_MS_MAX: u64 = 50;
 
@@ -21,7 +21,7 @@ pub(super) struct Hired {
     wake: Arc<Notify>,
 }
 
-/// Returns the labour to open a journal with, and what does its work then.
+/// Returns the labour to open a journal with, and the worker that performs it.
 pub(super) fn labour() -> (Labour, Hired) {
     let (steps, wake) = (Arc::new(Mutex::new(None)), Arc::new(Notify::new()));
     let (given, woken) = (Arc::clone(&steps), Arc::clone(&wake));
@@ -49,7 +49,7 @@ impl Hired {
             }
             match steps.due() {
                 Some(due) => {
-                    // Late or not, there is a step to take.
+                    // A step is due, whether the timeout passed or not.
                     let _ = tokio::time::timeout_at(due.into(), self.wake.notified()).await;
                 }
                 None => self.wake.notified().await,

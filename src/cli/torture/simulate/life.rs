@@ -1,4 +1,5 @@
-//! [`live`]: one life of a service: it opens what a disk holds, is checked, has clients and faults, and ends.
+//! [`live`]: one life of a service: it opens the data on a disk, is checked, serves clients among
+//! faults, and ends.
 
 use std::hash::Hasher;
 use std::path::Path;
@@ -27,30 +28,31 @@ use crate::environment::simulated;
 use crate::journal::FaultyDisk;
 use crate::{Config, Durability, Operations, Wakeful};
 
-/// Longest life, milliseconds.
+/// Maximum life, milliseconds.
 const LIFE_MS_MAX: u64 = 400;
 
-/// Most changes of the disk after which a life ends in the middle of one of the journal's steps.
+/// Maximum number of disk changes after which a life ends in the middle of one of the journal's
+/// steps.
 const CHANGES_MAX: u64 = 200;
 
-/// How long a service may take for what it does at a start and at a stop, in its own time.
+/// Maximum time for a start and for a stop of a service, in its own time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a life ends.
+/// The way a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// What was written stays, synced or not.
+    /// Written data stays, synced or not.
     Kill,
-    /// Of what was not synced, each sector stays or not.
+    /// Each sector that was not synced stays or not.
     Cut,
-    /// The service is stopped, as it should be.
+    /// The service stops regularly.
     Stop,
 }
 
-/// Clients that own keys.
+/// Number of clients that own keys.
 const OWNERS: u64 = 3;
 
-/// What clients know at the end of a life, against which the next is checked.
+/// The knowledge of clients at the end of a life, against which the next is checked.
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) told: Told,
@@ -63,23 +65,23 @@ impl World {
     }
 }
 
-/// What happens in a life.
+/// The course of a life.
 pub(super) struct Plan {
     end: End,
     durability: Durability,
     attackers: usize,
     lasts: Duration,
-    /// The change of the disk with which it ends, if that comes first.
+    /// The number of disk changes after which it ends, if that comes first.
     changes: Option<u64>,
-    /// What may go wrong.
+    /// The possible faults.
     faults: Faults,
-    /// Whether everything must be finished before the end.
+    /// True if everything must be finished before the end.
     finishes: bool,
     seed: u64,
 }
 
 impl Plan {
-    /// A life in the middle of a run.
+    /// Draws a life in the middle of a run.
     pub(super) fn draw(chance: &mut StdRng) -> Self {
         let end = match chance.random_range(0..10) {
             0 => End::Stop,
@@ -87,7 +89,7 @@ impl Plan {
             _ => End::Cut,
         };
         let sudden = end != End::Stop && chance.random_bool(0.5);
-        // What a power cut leaves is a promise of the other one.
+        // After a power cut only the stricter durability promises anything.
         let lax = end != End::Cut && chance.random_bool(0.3);
         Self {
             end,
@@ -101,7 +103,7 @@ impl Plan {
         }
     }
 
-    /// The last life of a run, in which every job is finished and nothing goes wrong.
+    /// Draws the last life of a run, in which every job is finished and nothing fails.
     pub(super) fn last(chance: &mut StdRng) -> Self {
         Self {
             end: End::Stop,
@@ -116,11 +118,12 @@ impl Plan {
     }
 }
 
-/// Has a service live on `disk`, and checks what it finds there against `world`; returns what is on the
-/// disk when it has ended, and what clients know by then.
+/// Runs a service on `disk`, and checks its data against `world`; returns the disk at its end, and
+/// the knowledge of clients by then.
 ///
 /// # Errors
-/// A sentence that says which promise was broken, and how.
+///
+/// A sentence that names the broken promise.
 pub(super) fn live(
     number: u64,
     disk: FaultyDisk,
@@ -157,7 +160,7 @@ struct Life<'a> {
     disk: FaultyDisk,
     trace: &'a Trace,
     chance: StdRng,
-    /// Whether the service has a reason to fail.
+    /// True if the service has a reason to fail.
     failed: bool,
 }
 
@@ -177,10 +180,10 @@ impl Life<'_> {
         let (labour, hired) = labour();
         let on = Arc::new(disk.clone());
         let wakeful = Wakeful::open_by(labour, on, config.clone(), Path::new("/data"))
-            .map_err(|error| format!("a store that was cut off does not open: {error}"))?;
+            .map_err(|error| format!("a store does not open after a cut: {error}"))?;
         actix_rt::spawn(hired.work(disk.clone(), self.trace.clone(), self.chance.random()));
         let mut known = world.clone();
-        in_time("the check of a service that is back", check_all(&wakeful, &mut known)).await??;
+        in_time("the check of a restarted service", check_all(&wakeful, &mut known)).await??;
         let verdict = Verdict::default();
         let happened = self.trace.happened();
         actix_rt::spawn(judge(wakeful.clone(), config, happened, verdict.clone()));
@@ -210,7 +213,7 @@ impl Life<'_> {
         broken.map_or(Ok((after, World { told, owners })), Err)
     }
 
-    /// Has clients come, lets time pass and things go wrong, until the end.
+    /// Starts clients, and injects faults as time passes, until the end.
     async fn load(
         &mut self,
         wakeful: &Wakeful,
@@ -266,14 +269,14 @@ impl Life<'_> {
     }
 }
 
-/// Waits until every connection has ended; nothing is kept for them then.
+/// Waits until every connection has ended and nothing is held for any.
 async fn all_freed(wakeful: &Wakeful) -> Result<(), String> {
     while wakeful.connections().load(Ordering::Relaxed) > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     match wakeful.buffered().bytes() {
         0 => Ok(()),
-        kept => Err(format!("S10: {kept} bytes are kept, and no connection is open")),
+        kept => Err(format!("S10: {kept} bytes are held although no connection is open")),
     }
 }
 
@@ -290,7 +293,7 @@ async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> Result<T, Stri
     ended.map_err(|_| format!("{what} takes longer than {PATIENCE:?}"))
 }
 
-/// Returns a number that differs between disks that differ.
+/// Returns a number that differs for different disks.
 fn digest_of(disk: &FaultyDisk) -> u64 {
     let mut hasher = SipHasher13::new();
     for (path, bytes) in disk.contents() {

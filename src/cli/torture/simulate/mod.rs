@@ -1,9 +1,9 @@
 //! `wakeful torture --simulate`: whole services in one thread, in time that a seed decides.
 //!
-//! What is real: the client, the connections of the server, the actors with their mailboxes, the hub, the
-//! queue, the outcomes, and the journal with its recovery. What is not: TCP and TLS, of which there are sockets
-//! in memory; the threads of the journal, whose work is done step by step; the disk, which is the simulated
-//! one; time, which passes when nothing is left to do, and by a little with each look at a clock.
+//! Real parts: the client, the connections of the server, the actors with their mailboxes, the hub,
+//! the queue, the outcomes, and the journal with its recovery. Simulated parts: sockets in memory
+//! instead of TCP and TLS; the work of the journal's threads, done step by step; the disk; and
+//! time, which passes when no task is ready, and slightly with each reading of a clock.
 
 mod attack;
 mod clients;
@@ -28,13 +28,13 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, Output, notice};
 use run::{Broken, Ran, count_panics, run};
 
-/// How long one seed may take; most take a tenth of a second.
+/// Maximum time for one seed; most take a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often it is said how far it is.
+/// Interval between progress reports.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// What many seeds came to.
+/// The sums over many seeds.
 #[derive(Default)]
 struct Sum {
     seeds: u64,
@@ -43,10 +43,10 @@ struct Sum {
     acknowledged: u64,
     shown: u64,
     jobs: u64,
-    /// The most steps of one turn of the store, and the most bytes kept for clients at once.
+    /// The highest number of steps in one turn of the store, and of bytes held for clients at once.
     steps_most: u64,
     kept_most: u64,
-    /// Of the last seed.
+    /// The digest of the last seed.
     digest: u64,
 }
 
@@ -90,33 +90,33 @@ impl TortureArgs {
     }
 }
 
-/// Runs a seed on a thread that nothing has run on before.
+/// Runs a seed on a thread of its own, free of earlier state.
 fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
     let broken = |what: &str| Broken { what: what.to_owned(), event: 0, history: String::new() };
     count_panics();
     let thread = std::thread::Builder::new().name("simulation".to_owned());
     let (ended, ends) = mpsc::channel();
     let work = move || {
-        // Whoever waited has given it up.
+        // The receiver may have given up.
         let _ = ended.send(run(seed, events));
     };
     thread.spawn(work).map_err(|_| broken("no thread"))?;
     ends.recv_timeout(PATIENCE).unwrap_or_else(|error| {
         Err(broken(match error {
             RecvTimeoutError::Timeout => {
-                "it does not end: something works on and on while no time passes"
+                "it does not end: a task keeps running while no time passes"
             }
-            RecvTimeoutError::Disconnected => "a panic, which is said above",
+            RecvTimeoutError::Disconnected => "a panic, printed above",
         }))
     })
 }
 
 fn report_broken(seed: u64, events: u64, broken: &Broken) -> Failure {
     let Broken { what, event, history } = broken;
-    // As long as it takes: it may be long, and signals end this process as they are.
+    // Blocks as long as it takes: the history may be long, and signals end this process.
     let _ = output::write_all(std::io::stderr(), history.as_bytes());
     let message = format!(
-        "seed {seed}, event {event}: {what}; to see it again: wakeful torture --simulate --seed {seed} \
+        "seed {seed}, event {event}: {what}; to repeat: wakeful torture --simulate --seed {seed} \
          --events {events}"
     );
     Failure::told(Exit::Failed, "Broken", message)
@@ -127,7 +127,7 @@ fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
     let Sum { steps_most, kept_most, digest, .. } = *sum;
     if out.json() {
         out.object(&json!({
-            // Of 64 bits, more than readers whose numbers are doubles keep.
+            // A 64-bit number, more than readers that use doubles keep.
             "seed": first.to_string(),
             "seeds": seeds,
             "lives": lives,
@@ -144,11 +144,11 @@ fn report(first: u64, sum: &Sum, took: Duration, out: &mut Output) {
         return;
     }
     out.line(format_args!(
-        "{seeds} seeds from {first} on: {lives} lives of a service, {events} events, {acknowledged} \
+        "{seeds} seeds from {first}: {lives} lives of a service, {events} events, {acknowledged} \
          transactions acknowledged, {shown} events of keys shown, {jobs} jobs pushed, 0 promises broken"
     ));
     out.line(format_args!(
-        "at most {steps_most} steps in a turn of the store, {kept_most} bytes kept for clients"
+        "at most {steps_most} steps in a turn of the store, {kept_most} bytes held for clients"
     ));
     out.line(format_args!("the last run has the digest {digest:016x}; {} s", took.as_secs()));
 }

@@ -1,4 +1,5 @@
-//! [`Owner`]: a client that alone writes the keys of a prefix, and so knows what every read of them must be.
+//! [`Owner`]: a client that alone writes the keys of a prefix, and so knows the result of every
+//! read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use crate::{
     SetRequest, TxnOp, TxnRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
-/// Keys of one owner at once.
+/// Number of keys of one owner.
 const KEYS: u64 = 12;
 
-/// Revisions of the past of which it is remembered what they held.
+/// Number of past revisions whose content is remembered.
 const PAST: usize = 6;
 
-/// Longest value, bytes; the limit is 1 KiB.
+/// Maximum size of a value, bytes; the limit is 1 KiB.
 const VALUE_MAX: usize = 900;
 
 type Keys = BTreeMap<String, Blob>;
@@ -33,7 +34,7 @@ enum Change {
     Both([(String, Blob); 2]),
 }
 
-/// A write of which it is not known whether it was done, or will be. Its keys are not written any more.
+/// A write with an unknown outcome, present or future. Its keys are not written any more.
 #[derive(Debug, Clone)]
 struct Doubt {
     generation: u64,
@@ -41,12 +42,12 @@ struct Doubt {
     change: Change,
 }
 
-/// What a watcher was shown of a key.
+/// The last event of a key that a watcher was shown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     revision: Revision,
     key: String,
-    /// `None`: deleted.
+    /// `None` if the key was deleted.
     value: Option<Blob>,
 }
 
@@ -59,10 +60,10 @@ pub(super) struct Owner {
     pending: Option<Change>,
     doubts: Vec<Doubt>,
     past: VecDeque<(Revision, Keys)>,
-    /// What was written in this life, and what a watcher was shown of it.
+    /// The writes of this life, and the events that a watcher was shown.
     written: Vec<Seen>,
     shown: Vec<Seen>,
-    /// From this revision on, if a watcher was shown all of this life so far.
+    /// The first watched revision, if a watcher was shown all of this life so far.
     watched_from: Option<Revision>,
     pub(super) broken: Option<String>,
 }
@@ -80,7 +81,7 @@ impl Change {
         }
     }
 
-    /// What a watcher is shown of it.
+    /// Returns the events that a watcher is shown.
     fn events(&self, revision: Revision, before: &Keys) -> Vec<Seen> {
         let seen = |key: &String, value| Seen { revision, key: key.clone(), value };
         match self {
@@ -160,7 +161,7 @@ impl Owner {
         change
     }
 
-    /// Takes note of what became of the pending write.
+    /// Records the outcome of the pending write.
     fn answered(&mut self, answer: Result<Revision, Error>) {
         let Some(change) = self.pending.take() else { return };
         match answer {
@@ -183,7 +184,7 @@ impl Owner {
         self.generation += 1;
     }
 
-    /// Compares what a watcher was shown with what was written.
+    /// Compares the events that a watcher was shown with the writes.
     fn judge_watch(&mut self) {
         let (mut written, mut shown) =
             (std::mem::take(&mut self.written), std::mem::take(&mut self.shown));
@@ -191,7 +192,10 @@ impl Owner {
             return;
         };
         if !shown.is_sorted_by_key(|seen| seen.revision) {
-            self.breaks(format!("W2: watcher of owner {} was shown revisions back", self.number));
+            self.breaks(format!(
+                "W2: watcher of owner {} was shown revisions out of order",
+                self.number
+            ));
         }
         written.retain(|seen| (from..=last.revision).contains(&seen.revision));
         for doubt in &self.doubts {
@@ -207,14 +211,14 @@ impl Owner {
             let differs = written.iter().zip(&shown).find(|(written, shown)| written != shown);
             let (number, counts) = (self.number, (written.len(), shown.len()));
             self.breaks(format!(
-                "W1: owner {number} has written, and a watcher was shown, {counts:?} events from {from} \
+                "W1: owner {number} wrote, and a watcher was shown, {counts:?} events from {from} \
                  to {}; the first that differs: {differs:?}",
                 last.revision
             ));
         }
     }
 
-    /// Ends a life: what was not answered is in doubt.
+    /// Ends a life: a write without an answer is in doubt.
     pub(super) fn end_life(&mut self) {
         if let Some(change) = self.pending.take() {
             self.doubt(change);
@@ -233,7 +237,7 @@ impl Owner {
             change.apply(&mut after);
             if found != before && found != after {
                 return Err(format!(
-                    "D2: owner {} in generation {generation} had {} and perhaps {change:?}; found {}",
+                    "D2: owner {} in generation {generation} had {} and possibly {change:?}; found {}",
                     self.number,
                     show(&before),
                     show(&found)
@@ -262,7 +266,7 @@ impl Owner {
     }
 }
 
-/// Writes and reads, until a call fails without saying that nothing was changed.
+/// Writes and reads, until a call fails with an error that does not rule out a change.
 pub(super) async fn own(store: impl Operations, owner: Arc<Mutex<Owner>>, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     loop {
@@ -334,11 +338,11 @@ async fn range(
     Ok(())
 }
 
-/// Watches the keys of an owner, from the end of the last life on, for as long as that goes.
+/// Watches the keys of an owner from the end of the last life on, for as long as possible.
 pub(super) async fn attend(store: impl Operations, owner: Arc<Mutex<Owner>>, from: Revision) {
     let range = {
         let mut owner = owner.lock();
-        // What a watch that ended was shown is not gone on with.
+        // A watch that ended is not continued.
         if owner.watched_from.is_some() || !owner.shown.is_empty() {
             owner.watched_from = None;
             return;
@@ -379,7 +383,7 @@ async fn read(store: &impl Operations, prefix: String, revision: Revision) -> Re
     }
 }
 
-/// Whether an error says that nothing was changed.
+/// Returns true if the error guarantees that nothing was changed.
 fn is_refusal(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::NoSpace | ErrorCode::LimitExceeded)
 }
@@ -388,7 +392,7 @@ fn unread(error: Error) -> String {
     format!("D2: the keys of an owner cannot be read: {error}")
 }
 
-/// Keys with the lengths and first bytes of their values.
+/// Formats keys with the lengths and first bytes of their values.
 fn show(keys: &Keys) -> String {
     let one = |(key, value): (&String, &Blob)| {
         let first = value.first().map_or('-', |byte| char::from(*byte));

@@ -1,4 +1,4 @@
-//! [`run`]: what becomes of one seed.
+//! [`run`]: the run of one seed.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -15,11 +15,11 @@ use crate::environment::simulated;
 use crate::journal::FaultyDisk;
 
 thread_local! {
-    /// How often something has panicked on this thread: the tasks of a service are caught.
+    /// The number of panics on this thread: panics in tasks of a service are caught.
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Has panics counted, besides what is done about them.
+/// Counts panics, in addition to the present handling.
 pub(super) fn count_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -31,18 +31,18 @@ pub(super) fn count_panics() {
     });
 }
 
-/// Most lives of one run.
+/// Maximum number of lives in one run.
 const LIVES_MAX: u64 = 5;
 
-/// Longest time that one look at the clock takes, nanoseconds: so that turns end.
+/// Maximum time that one reading of the clock takes, nanoseconds, so that turns end.
 const READING_NS_MAX: u64 = 20_000;
 
 /// The time of day at which every run begins.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
-/// What a run came to.
+/// The results of a run.
 pub(super) struct Ran {
-    /// Differs between runs that differ.
+    /// Differs between different runs.
     pub(super) digest: u64,
     pub(super) events: u64,
     pub(super) lives: u64,
@@ -53,24 +53,24 @@ pub(super) struct Ran {
     pub(super) kept_most: u64,
 }
 
-/// A promise that was broken.
+/// A broken promise.
 pub(super) struct Broken {
     pub(super) what: String,
-    /// The event after which that was seen.
+    /// The event after which it was seen.
     pub(super) event: u64,
-    /// What led to it, and what clients were told.
+    /// The events that led to it, and the answers that clients got.
     pub(super) history: String,
 }
 
-/// Runs `seed`, for at most so many events.
+/// Runs `seed` for up to `events_max` events.
 ///
-/// Must be called on a thread of its own: what others left on it would be part of the run.
+/// Must be called on a thread of its own: state that others left there would affect the run.
 pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
     let mut chance = StdRng::seed_from_u64(seed);
     let _environment = simulated::enter(chance.random(), EPOCH, READING_NS_MAX);
     let trace = Trace::new();
     let (mut disk, mut world) = (FaultyDisk::new(), World::new());
-    // Less is kept for all connections than some of them may keep.
+    // The limit for all connections is below the sum of what each may hold.
     let scarce = chance.random_bool(0.3);
     let lives = chance.random_range(2..=LIVES_MAX);
     let mut lived = 0;
@@ -99,7 +99,7 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
         match went {
             Ok((after, left)) if PANICS.take() == 0 => (disk, world) = (after, left),
             went => {
-                let panic = "something panicked, as is said above".to_owned();
+                let panic = "a panic, printed above".to_owned();
                 let what = went.err().unwrap_or(panic);
                 let history = format!("{trace}{}", world.told);
                 return Err(Broken { what, event: trace.events(), history });

@@ -1,5 +1,5 @@
-//! [`Trace`]: what happened in a run, in order; as a number that tells two runs apart, and the end of it as
-//! text.
+//! [`Trace`]: the events of a run, in order; as a number that distinguishes two runs, and their end
+//! as text.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,20 +14,20 @@ use tokio::sync::Notify;
 use crate::environment::simulated;
 use crate::journal::Hand;
 
-/// Events that are kept to be shown.
+/// Number of events kept for display.
 const KEPT: usize = 60;
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     ToServer,
     ToClient,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    /// The process begins to live, for this time.
+    /// The process starts, and lives for this time.
     Life {
         number: u64,
         kind: String,
@@ -36,7 +36,7 @@ pub(super) enum Event {
         connection: u64,
         whose: &'static str,
     },
-    /// So many bytes, with this digest, reached the other end.
+    /// Bytes with this digest reached the other end.
     Bytes {
         connection: u64,
         way: Way,
@@ -48,10 +48,10 @@ pub(super) enum Event {
         connection: u64,
         way: Way,
     },
-    /// The journal came further.
+    /// The journal advanced.
     Step(Hand),
     Fault(String),
-    /// The process is gone; the digest is that of what the disk holds.
+    /// The process is gone; the digest is that of the disk.
     End {
         how: String,
         digest: u64,
@@ -65,7 +65,7 @@ struct Kept {
     event: Event,
 }
 
-/// What happened. Clones are the same trace.
+/// The events. Clones share the trace.
 #[derive(Clone)]
 pub(super) struct Trace(Arc<Mutex<State>>);
 
@@ -90,7 +90,7 @@ impl Trace {
         })))
     }
 
-    /// Notes what happened now.
+    /// Records an event at the present time.
     pub(super) fn note(&self, event: Event) {
         let at = simulated::elapsed();
         let mut state = self.0.lock();
@@ -108,17 +108,17 @@ impl Trace {
         state.happened.notify_one();
     }
 
-    /// Returns what is told of every event.
+    /// Returns the signal of every event.
     pub(super) fn happened(&self) -> Arc<Notify> {
         Arc::clone(&self.0.lock().happened)
     }
 
-    /// Returns how many events there were.
+    /// Returns the number of events.
     pub(super) fn events(&self) -> u64 {
         self.0.lock().events
     }
 
-    /// Returns a number that differs between runs that differ.
+    /// Returns a number that differs for different runs.
     pub(super) fn digest(&self) -> u64 {
         self.0.lock().hasher.finish()
     }
@@ -134,7 +134,7 @@ impl Event {
                 hasher.write_u64(*digest);
             }
             Self::Step(hand) => hasher.write_u8(16 + *hand as u8),
-            // Seldom.
+            // Other events are rare.
             other => hasher.write(other.to_string().as_bytes()),
         }
     }
@@ -150,10 +150,10 @@ impl fmt::Display for Event {
                 write!(f, "connection {connection} {to} {bytes} bytes, {digest:016x}")
             }
             Self::Closed { connection, way: Way::ToServer } => {
-                write!(f, "connection {connection}: the client sends no more")
+                write!(f, "connection {connection}: the client closed its side")
             }
             Self::Closed { connection, way: Way::ToClient } => {
-                write!(f, "connection {connection}: the server sends no more")
+                write!(f, "connection {connection}: the server closed its side")
             }
             Self::Step(Hand::Writer) => f.write_str("the journal writes"),
             Self::Step(Hand::Maker) => f.write_str("the journal makes a segment"),
@@ -174,7 +174,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Returns a number that differs between bytes that differ.
+/// Returns a number that differs for different bytes.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(bytes);

@@ -1,4 +1,4 @@
-//! [`Network`]: sockets in memory, which take time, deliver in pieces, and are cut.
+//! [`Network`]: sockets in memory that delay bytes, deliver them in pieces, and are cut.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,14 +20,14 @@ use crate::rpc::server::{Arrival, DoorKey};
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 
-/// Longest time on the way, milliseconds, of most bytes and of some.
+/// Maximum delay, milliseconds, of most bytes and of some.
 const DELAY_MS_MAX: u64 = 2;
 const LONG_DELAY_MS_MAX: u64 = 40;
 
-/// Most bytes that are on the way at once, in one direction.
+/// Maximum number of bytes in flight in one direction.
 const UNDER_WAY_MAX: usize = 8 * 1024;
 
-/// What connects clients with a server. Clones are the same network.
+/// Connects clients with a server. Clones share the network.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Inner>);
 
@@ -41,7 +41,7 @@ struct Inner {
 struct State {
     chance: StdRng,
     connections: u64,
-    /// Of every connection that was opened, what carries its bytes.
+    /// The carriers of every connection opened so far.
     wires: Vec<Wire>,
     closed: bool,
 }
@@ -81,15 +81,15 @@ impl Network {
             Carrier { connection, way, trace: trace.clone(), disk: disk.clone(), chance }
         };
         let (up, down) = (carry(Way::ToServer), carry(Way::ToClient));
-        // Not on the arbiter: a client connects again from a task that cannot start any there.
+        // Not on the arbiter: a client reconnects from a task that cannot spawn there.
         let up = tokio::spawn(up.run(from_client, to_server)).abort_handle();
         let down = tokio::spawn(down.run(from_server, to_client)).abort_handle();
         state.wires.push(Wire { number: connection, carriers: [up, down] });
         Ok(client)
     }
 
-    /// Cuts a connection that is open, if there is one: both ends see it end in the middle of what is
-    /// on its way.
+    /// Cuts an open connection, if there is one: both ends see it end in the middle of the data in
+    /// flight.
     pub(super) fn cut_one(&self) {
         let mut state = self.0.state.lock();
         state.wires.retain(|wire| wire.carriers.iter().any(|it| !it.is_finished()));
@@ -103,7 +103,7 @@ impl Network {
         wire.carriers.iter().for_each(AbortHandle::abort);
     }
 
-    /// Cuts every connection, and opens none any more.
+    /// Cuts every connection, and refuses new ones.
     pub(super) fn cut_all(&self) {
         let mut state = self.0.state.lock();
         state.closed = true;
@@ -112,7 +112,7 @@ impl Network {
         }
     }
 
-    /// What a client connects by.
+    /// Returns the opener through which a client connects.
     pub(super) fn opener(&self, whose: &'static str) -> Arc<dyn Opener> {
         Arc::new(Dial { network: self.clone(), whose })
     }
@@ -152,7 +152,7 @@ impl Carrier {
         R: AsyncRead + Send + Unpin,
         W: AsyncWrite + Send + Unpin,
     {
-        // An end that is gone is seen by the other.
+        // The other end notices an end that is gone.
         let _ = self.carry(&mut from, &mut to).await;
         let Self { connection, way, .. } = self;
         self.trace.note(Event::Closed { connection, way });
@@ -178,7 +178,7 @@ impl Carrier {
             let bytes = buffer.get(..read).unwrap_or_default();
             tokio::time::sleep(self.delay()).await;
             if self.disk.has_ended() {
-                // The process ended with the disk's last change: nothing that came after it was said.
+                // The process ended with the last change of the disk: later bytes were never sent.
                 return std::future::pending().await;
             }
             let digest = digest(bytes);
