@@ -1,6 +1,7 @@
-//! Addresses as people write them: `HOST:PORT`.
+//! Addresses as people write them, `HOST:PORT`, and what counts as one.
 
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::error::{Error, ErrorCode};
 
@@ -24,6 +25,18 @@ pub(crate) fn cannot_listen(error: &io::Error) -> Error {
         _ => ErrorCode::Unavailable,
     };
     Error::new(code, format!("cannot listen: {error}"))
+}
+
+/// Returns what counts as one address: of IPv6 the network, as whoever has one address of its first 64 bits has
+/// all of them.
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// Returns why `text` is not an address; `None` if it is one.

@@ -210,6 +210,11 @@ pub struct RpcConfig {
     /// How often the files of a TLS port are looked at, to be read anew where they have changed; zero
     /// for never.
     pub tls_check_interval: Duration,
+    /// Most lines of the log of one kind that peers cause in an interval who have not proved who they are; one
+    /// more line counts the others.
+    pub stranger_lines_max: u64,
+    /// The interval of `rpc.stranger_lines_max`.
+    pub stranger_lines_interval: Duration,
 }
 
 impl Config {
@@ -269,6 +274,8 @@ impl Config {
                 shutdown_grace: Duration::from_secs(30),
                 tls_handshakes_max: 1_000,
                 tls_check_interval: Duration::from_secs(5),
+                stranger_lines_max: 20,
+                stranger_lines_interval: Duration::from_secs(60),
             },
             journal: JournalConfig {
                 durability: Durability::Fsync,
@@ -346,7 +353,8 @@ impl Config {
                 heavy_requests_max, turn_max, json_depth_max, json_id_bytes_max, output_bytes_max,
                 total_output_bytes_max,
                 handshake_timeout, frame_timeout, write_timeout, ping_interval, ping_timeout,
-                shutdown_grace, tls_handshakes_max, tls_check_interval,
+                shutdown_grace, tls_handshakes_max, tls_check_interval, stranger_lines_max,
+                stranger_lines_interval,
             }
             journal: JournalConfig {
                 durability, sync_interval, segment_bytes, pending_bytes_max, snapshot_log_bytes,

@@ -33,6 +33,8 @@ mod duration;
 mod environment;
 pub mod error;
 mod failpoint;
+mod fair;
+mod fair_places;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -56,6 +58,7 @@ mod secret_file;
 mod service;
 mod session;
 mod store;
+mod stranger_lines;
 mod watch;
 pub mod work;
 

@@ -48,6 +48,7 @@ use crate::rpc::server::Server;
 use crate::rpc::server::addresses::Addresses;
 use crate::runtime;
 use crate::session::{Peer, Session};
+use crate::stranger_lines::StrangerLines;
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
 
@@ -94,6 +95,8 @@ struct Inner {
     addresses: Arc<Addresses>,
     /// Bytes held for connections until their peers read them.
     buffered: Arc<TotalBuffered>,
+    /// Bounds the log lines that unauthenticated peers cause.
+    strangers: StrangerLines,
     /// Counts dropped log lines, if a counter was set.
     lines_dropped: OnceLock<fn() -> u64>,
     house: Mutex<House>,
@@ -289,6 +292,7 @@ impl Wakeful {
             queue,
             storage,
             calls: AtomicU64::new(0),
+            strangers: StrangerLines::new(&config.rpc),
             rpc: RwLock::new(Arc::new(config.rpc.clone())),
             config,
             store_id,
@@ -451,6 +455,7 @@ impl Wakeful {
             door.finish(left, drained.clone()).await;
         }
         house.doors.clear();
+        self.inner.strangers.report_all();
         if let Some(auth) = self.inner.auth.get().cloned() {
             // An error means that this runtime is ending.
             let _ = tokio::task::spawn_blocking(move || auth.close()).await;
@@ -490,6 +495,10 @@ impl Wakeful {
 
     pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
         &self.inner.connections
+    }
+
+    pub(crate) fn strangers(&self) -> &StrangerLines {
+        &self.inner.strangers
     }
 
     pub(crate) fn buffered(&self) -> &Arc<TotalBuffered> {

@@ -111,6 +111,11 @@ impl Session {
         self.identity.lock().clone()
     }
 
+    /// Whether the connection has proved who it is.
+    pub(crate) fn is_known(&self) -> bool {
+        self.identity.lock().is_some()
+    }
+
     pub(crate) fn set_identity(&self, identity: Option<Identity>) {
         *self.identity.lock() = identity;
     }

@@ -15,11 +15,13 @@ use super::withheld::Answers;
 use super::{AnswerSink, QueueActor};
 use crate::config::Durability;
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::model::{CallReply, JobReply, Reply};
 
 /// Who asked.
 pub(crate) struct Caller {
     pub(super) owner: OwnerId,
+    pub(super) client: ClientId,
     /// The owner's name for the request.
     pub(super) id: u64,
     /// How durable the answer is to be.

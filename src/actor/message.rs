@@ -17,6 +17,7 @@ use crate::auth::Access;
 use crate::buffered::Buffered;
 use crate::config::Durability;
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::journal::Progress;
 use crate::model::{
     CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply, Request,
@@ -254,6 +255,8 @@ pub(crate) struct JobWorks {
     pub(crate) restriction: Option<Arc<Access>>,
     /// The fingerprint of the owner's user; 0 where there are no users.
     pub(crate) user: u64,
+    /// Who has a share of what is bounded.
+    pub(crate) client: ClientId,
 }
 
 /// A request to the queue.

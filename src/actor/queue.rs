@@ -26,9 +26,10 @@ use crate::auth::Access;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
+use crate::fair::ClientId;
 use crate::journal::{Batch, Progress};
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
-use crate::queue::{Answer, Now, ParkId, QueueError, Settled, State};
+use crate::queue::{Answer, Now, ParkId, QueueError, Requester, Settled, State};
 
 /// The queue, which a snapshot tells too.
 pub(crate) type SharedQueue = Rc<RefCell<State>>;
@@ -111,7 +112,8 @@ impl QueueActor {
         }
         let finishes = matches!(request, JobRequest::Cancel(_));
         let may = |topic: &Blob| sight.has(topic);
-        let answer = self.queue.borrow_mut().request_within(now, caller.owner, request, &may);
+        let requester = Requester { owner: caller.owner, client: caller.client };
+        let answer = self.queue.borrow_mut().request_within(now, requester, request, &may);
         match answer {
             Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
             Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
@@ -250,7 +252,8 @@ impl Handler<ExecuteJob> for QueueActor {
         }
         let now = self.now();
         let to = To::Local(answer, ctx.address());
-        let caller = Caller { owner, id, asked: durability, deadline: None, to };
+        let client = ClientId::Process;
+        let caller = Caller { owner, client, id, asked: durability, deadline: None, to };
         self.ask(now, caller, request, JobSight::default());
         self.finish(now, ctx);
     }

@@ -223,7 +223,7 @@ impl Handler<Seek> for StorageActor {
         let now = self.now();
         let wait = if self.stopping { Duration::ZERO } else { wait };
         let may = |topic: &Blob| sight.has(topic);
-        let found = self.outcomes.borrow_mut().seek(now, sought, wait, &may);
+        let found = self.outcomes.borrow_mut().seek(now, caller.client, sought, wait, &may);
         match found {
             Found::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
             Found::Parked(park) => self.callers.park(park, caller),

@@ -174,7 +174,8 @@ impl StoreActor {
         options: CallOptions,
         request: Request,
     ) -> Option<(Result<CallReply, Error>, Option<Until>)> {
-        let once = options.idempotency.map(|key| Once { key, share: owner.share });
+        let once = options.idempotency.map(|key| Once { key, client: owner.client });
+        self.hub.state_mut().set_client(owner.client);
         let Some(ledger) = &self.ledger else {
             let Some(reply) = self.apply_to_hub(now, once, request) else {
                 self.begun = Some(None);

@@ -1,7 +1,8 @@
 //! [`Origin`]: the origin of logins.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
+use crate::address::network;
 use crate::environment::RandomState;
 
 use crate::session::Peer;
@@ -29,12 +30,6 @@ impl Origin {
     }
 
     pub(super) fn addr(addr: IpAddr) -> Self {
-        Self::Addr(match addr.to_canonical() {
-            IpAddr::V6(addr) => {
-                let [a, b, c, d, ..] = addr.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            addr => addr,
-        })
+        Self::Addr(network(addr))
     }
 }

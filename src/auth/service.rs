@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::environment::RandomState;
@@ -19,12 +19,13 @@ use super::pool::{Pool, Refused};
 use super::throttle::Throttle;
 use super::users::{Account, ProvedToken, Users};
 use super::{Access, AuthFile, Book, Credentials, Origin};
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, Config};
 use crate::error::{Details, Error, ErrorCode};
+use crate::fair::Excess;
+use crate::fair_places::FairPlaces;
 use crate::session::{Identity, Peer, Via};
-
-/// The log target of the audit log.
-pub(crate) const AUDIT: &str = "wakeful::audit";
+pub(crate) use crate::stranger_lines::AUDIT;
+use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
 /// The users and grants of the present user file. Cheap to clone.
 ///
@@ -65,6 +66,10 @@ struct Inner {
     /// Hashes the names of origins.
     hasher: RandomState,
     pool: Pool,
+    /// Passwords that wait to be checked, by origin.
+    waiting: FairPlaces<Origin>,
+    /// Bounds the log lines of failed logins; those of the service or relay that asks.
+    lines: OnceLock<StrangerLines>,
     /// Callbacks for changes, by connection.
     listeners: Mutex<HashMap<u64, Box<dyn Fn() + Send + Sync>>>,
 }
@@ -156,6 +161,8 @@ impl Auth {
             throttle: Mutex::new(throttle),
             hasher: RandomState::new(),
             pool,
+            waiting: FairPlaces::new(config.hash_queue_max),
+            lines: OnceLock::new(),
             listeners: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -209,6 +216,11 @@ impl Auth {
     /// password are refused.
     pub(crate) fn close(&self) {
         self.inner.pool.close();
+    }
+
+    /// Has `lines` bound the log lines of failed logins, if nothing bounds them yet.
+    pub(crate) fn bound_lines(&self, lines: StrangerLines) {
+        let _ = self.inner.lines.set(lines);
     }
 
     /// Returns the maximum time from a connection to its login.
@@ -284,9 +296,14 @@ impl Auth {
                 tracing::info!(target: AUDIT, act = "login", user = name, ?via, %peer);
             }
             Err(error) if error.code == ErrorCode::LoginFailed => {
-                tracing::warn!(target: AUDIT, act = "login failed", user = claim.user, %peer);
+                let lines = self.inner.lines();
+                let user = &*claim.user;
+                log_stranger!(lines, LineKind::LoginFailed, target: AUDIT, WARN, act = "login failed", user, %peer);
             }
-            Err(error) => tracing::debug!(%peer, %error, "login refused"),
+            Err(error) => {
+                let lines = self.inner.lines();
+                log_stranger!(lines, LineKind::LoginRefused, DEBUG, %peer, %error, "login refused");
+            }
         }
         login
     }
@@ -309,9 +326,12 @@ impl Auth {
         password: String,
     ) -> Result<Login, Error> {
         self.inner.check_throttle(claim)?;
+        let place = self.inner.waiting.enter(claim.origin);
+        let place = place.map_err(|excess| self.inner.too_many_wait(excess))?;
         let (answer, answered) = oneshot::channel();
         let (inner, claim) = (Arc::clone(&self.inner), claim.clone());
         let check = move || {
+            drop(place);
             // A client that has gone needs no check.
             if !answer.is_closed() {
                 let _ = answer.send(inner.check_password(&claim, &user, &password));
@@ -319,13 +339,7 @@ impl Auth {
         };
         match self.inner.pool.run(check) {
             Ok(()) => {}
-            Err(Refused::Full) => {
-                return Err(self.inner.limit(
-                    "auth.hash_queue_max",
-                    self.inner.config.hash_queue_max as u64,
-                    "too many passwords are waiting to be checked; try again later",
-                ));
-            }
+            Err(Refused::Full) => return Err(self.inner.too_many_wait(Excess::Full)),
             Err(Refused::Closed) => {
                 return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
             }
@@ -356,6 +370,10 @@ impl Inner {
         }
         self.listeners.lock().values().for_each(|tell| tell());
         Ok(true)
+    }
+
+    fn lines(&self) -> &StrangerLines {
+        self.lines.get_or_init(|| StrangerLines::new(&Config::new().rpc))
     }
 
     /// Returns the claim of a login attempt.
@@ -416,10 +434,20 @@ impl Inner {
         if !self.throttle.lock().fail(self.now(), *origin) {
             return;
         }
-        match origin {
-            Origin::Addr(_) => tracing::warn!(target: AUDIT, act = "logins slowed", %peer),
-            Origin::Link(_) => tracing::warn!(target: AUDIT, act = "logins slowed", user, %peer),
-        }
+        let user = matches!(origin, Origin::Link(_)).then_some(&**user);
+        let (lines, act) = (self.lines(), "logins slowed");
+        log_stranger!(lines, LineKind::LoginsSlowed, target: AUDIT, WARN, act, user, %peer);
+    }
+
+    fn too_many_wait(&self, excess: Excess) -> Error {
+        let what = match excess {
+            Excess::Full => "too many passwords wait to be checked; try again later",
+            Excess::Share => {
+                "as many passwords from there wait to be checked as may still come from all others; try \
+                 again later"
+            }
+        };
+        self.limit("auth.hash_queue_max", self.config.hash_queue_max as u64, what)
     }
 
     fn limit(&self, name: &str, value: u64, what: &str) -> Error {

@@ -20,6 +20,7 @@ use super::tls::TlsArgs;
 use crate::TlsConfig;
 use crate::auth::Auth;
 use crate::link::{Anyone, Authenticate, LinkUsers, Relay, RelayOptions, SharedToken};
+use crate::stranger_lines::StrangerLines;
 use crate::{Config, Error, ErrorCode};
 
 /// The variable with the token that servers must show; as an argument it would be visible in `ps`.
@@ -155,7 +156,9 @@ impl RelayArgs {
 
     fn authenticate(&self, config: &Config) -> Result<Arc<dyn Authenticate>, Failure> {
         if let Some(path) = &self.accept_auth {
-            return Ok(Arc::new(LinkUsers::new(Auth::open(path, &config.auth)?)?));
+            let auth = Auth::open(path, &config.auth)?;
+            auth.bound_lines(StrangerLines::new(&config.rpc));
+            return Ok(Arc::new(LinkUsers::new(auth)?));
         }
         let token: Result<SharedToken, Error> = match &self.accept_token_file {
             _ if self.accept_anyone => return Ok(Arc::new(Anyone)),

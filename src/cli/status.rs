@@ -40,6 +40,8 @@ struct Gauges {
     output: Option<(u64, u64)>,
     /// The number of dropped log lines.
     lines_dropped: Option<u64>,
+    /// Lines of its log that strangers would have caused.
+    lines_left_out: Option<u64>,
 }
 
 impl Gauges {
@@ -55,6 +57,7 @@ impl Gauges {
         Ok(Self {
             output: gauge("rpc.total_output_bytes").zip(max.map(|max| max.value)),
             lines_dropped: gauge("log.lines_dropped"),
+            lines_left_out: gauge("log.stranger_lines_left_out"),
         })
     }
 
@@ -63,7 +66,8 @@ impl Gauges {
         let output =
             self.output.map(|(bytes, max)| [("output_bytes", bytes), ("output_bytes_max", max)]);
         let dropped = self.lines_dropped.map(|lines| ("log_lines_dropped", lines));
-        output.into_iter().flatten().chain(dropped).collect()
+        let left_out = self.lines_left_out.map(|lines| ("log_stranger_lines_left_out", lines));
+        output.into_iter().flatten().chain(dropped).chain(left_out).collect()
     }
 }
 
@@ -102,6 +106,9 @@ fn text(status: &StatusReply, gauges: &Gauges, out: &mut Output) {
     }
     if let Some(lines) = gauges.lines_dropped {
         fact("log", format!("{lines} lines dropped"));
+    }
+    if let Some(lines) = gauges.lines_left_out {
+        fact("strangers", format!("{lines} lines of the log left out"));
     }
     fact("journal", journal(status));
     if status.journal_bytes > 0 {

@@ -65,6 +65,9 @@ impl Config {
         if rpc.tls_handshakes_max == 0 {
             return refuse("rpc.tls_handshakes_max must be at least 1".into());
         }
+        if rpc.stranger_lines_interval.is_zero() {
+            return refuse("rpc.stranger_lines_interval must be above 0".into());
+        }
         if self.services.calls_per_connection_max == 0 {
             return refuse("services.calls_per_connection_max must be at least 1".into());
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::fair::ClientId;
 use crate::journal::Batch;
 use crate::model::{
     Blob, JobRef, JobRequest, JobState, PushOptions, PushRequest, Reservation, ReserveRequest,
@@ -98,7 +99,13 @@ impl Jobs {
         ];
         for request in requests {
             if let Answer::Ask(sought) = self.queue.request(self.now, 1, request) {
-                let _ = self.outcomes.seek(self.now, sought, Duration::ZERO, &|_| true);
+                let _ = self.outcomes.seek(
+                    self.now,
+                    ClientId::Process,
+                    sought,
+                    Duration::ZERO,
+                    &|_| true,
+                );
             }
             self.turn();
         }

@@ -1,6 +1,7 @@
 //! Records of the store.
 
 use crate::config::Config;
+use crate::fair::ClientId;
 use crate::model::{
     DeleteRequest, GetRequest, KeyRange, RangeOrder, RangeRequest, Request, SetRequest,
 };
@@ -51,8 +52,13 @@ fn use_store(state: &mut State) {
         Request::LeaseRevoke(9),
         Request::Delete(delete),
     ];
+    let of = |at| match at as u64 % 3 {
+        0 => ClientId::Process,
+        1 => ClientId::Connection(1),
+        user => ClientId::User(user),
+    };
     for (at, request) in requests.into_iter().enumerate() {
-        let once = request.is_write().then_some(Once { key: at as u128, share: at as u64 % 3 });
+        let once = request.is_write().then_some(Once { key: at as u128, client: of(at) });
         let _ = state.apply(now, once, request);
         take_record(state, now);
     }

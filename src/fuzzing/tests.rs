@@ -10,6 +10,7 @@ use super::bytes::put;
 use super::segments::{DIR, check_journal, lay_out, read_journal, segments, small_segments, write};
 use super::*;
 use crate::config::Config;
+use crate::fair::ClientId;
 use crate::journal::{self, Batch, Disk, FaultyDisk};
 use crate::model::{DeleteRequest, KeyRange, Request, SetRequest};
 use crate::queue::tests as jobs;
@@ -69,7 +70,7 @@ fn records_of(requests: Vec<(Option<u128>, Request)>) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     for (now, (idempotency, request)) in requests.into_iter().enumerate() {
         let key = idempotency.filter(|_| request.is_write());
-        let once = key.map(|key| Once { key, share: (key % 2) as u64 });
+        let once = key.map(|key| Once { key, client: ClientId::User((key % 2) as u64) });
         let _ = state.apply(now as u64, once, request);
         let mut record = Vec::new();
         if state.take_record(now as u64, &mut record) {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use actix_rt::{Arbiter, ArbiterHandle};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
@@ -19,6 +18,8 @@ use super::{Interceptor, MethodContext, Next, Returned, Service};
 use crate::config::services::{NAME_BYTES_MAX, RESERVED};
 use crate::config::{Config, ServicesConfig};
 use crate::error::{Details, Error, ErrorCode};
+use crate::fair::{ClientId, sharer};
+use crate::fair_places::FairPlaces;
 use crate::model::{Invocation, Payload, ServiceInfo};
 use crate::runtime::require_system;
 use crate::service::Wakeful;
@@ -31,8 +32,8 @@ pub(crate) struct Registry {
     /// Maximum size of the list of services, bytes; the list is one reply.
     listed_bytes_max: usize,
     offered: Mutex<Offered>,
-    /// One permit for each call that may run.
-    free: Arc<Semaphore>,
+    /// One for each running call.
+    places: FairPlaces<ClientId>,
 }
 
 #[derive(Default)]
@@ -54,8 +55,8 @@ impl Registry {
     pub(crate) fn new(config: &Config) -> Self {
         let listed_bytes_max = config.rpc.frame_bytes_max;
         let config = config.services.clone();
-        let free = Arc::new(Semaphore::new(config.calls_max.min(Semaphore::MAX_PERMITS)));
-        Self { config, listed_bytes_max, offered: Mutex::default(), free }
+        let places = FairPlaces::new(config.calls_max);
+        Self { config, listed_bytes_max, offered: Mutex::default(), places }
     }
 
     pub(crate) fn register(&self, service: Service) -> Result<(), Error> {
@@ -122,10 +123,17 @@ impl Registry {
     ) -> Result<Running, Error> {
         let Invocation { method, argument } = invocation;
         let (found, around, thread) = self.find(&method)?;
-        let permit = Arc::clone(&self.free).try_acquire_owned();
-        let permit = permit.map_err(|_| limit("services.calls_max", self.config.calls_max))?;
+        let place = self.places.enter(sharer(caller.client)).map_err(|excess| {
+            let max = self.config.calls_max;
+            let what = excess.what("too many calls are under way; try again later");
+            refusal(
+                "services.calls_max",
+                max,
+                format!("{what}: the limit services.calls_max is {max}"),
+            )
+        })?;
         let cancelled = CancellationToken::new();
-        let Caller { session, wakeful, deadline, request } = caller;
+        let Caller { session, wakeful, deadline, request, .. } = caller;
         let connection = session.id();
         let span = tracing::info_span!("call", method, connection, request);
         let last = Instant::now().checked_add(self.config.call_time_max);
@@ -137,7 +145,7 @@ impl Registry {
         let (cx, output_bytes_max) = (MethodContext::new(call), self.config.output_bytes_max);
         let (ended, answer) = (cancelled.clone(), Answer(Some(answer)));
         let run = async move {
-            let _permit = permit;
+            let _place = place;
             // Notifies tasks that a method has started elsewhere of its end.
             let _end = ended.clone().drop_guard();
             let run = async { next.run(argument, cx).await };
@@ -203,6 +211,8 @@ impl Registry {
 /// The origin of a call.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
+    /// Who has a share of the calls.
+    pub(crate) client: ClientId,
     pub(crate) wakeful: Wakeful,
     pub(crate) deadline: Option<Instant>,
     /// The number of the call on its connection; `None` from this process.
@@ -263,7 +273,10 @@ fn fits(output: Payload, max: usize) -> Result<Payload, Error> {
 }
 
 fn limit(name: &str, value: usize) -> Error {
-    let message = format!("the limit {name} is {value}; try again later, or ask for less");
+    refusal(name, value, format!("the limit {name} is {value}; try again later, or ask for less"))
+}
+
+fn refusal(name: &str, value: usize, message: String) -> Error {
     let details = Details::Limit { name: name.to_owned(), value: value as u64 };
     Error::new(ErrorCode::LimitExceeded, message).with_details(details)
 }

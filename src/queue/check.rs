@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::{QueueError, State, micros};
+use crate::fair::ClientId;
 use crate::model::{Backoff, Blob, PushOptions, PushRequest, TopicSettings, Unique};
 use crate::store::Micros;
+
+/// What is said where all requests wait that may.
+pub(super) const TOO_MANY_WAIT: &str = "too many requests wait already";
 
 impl State {
     pub(super) fn check_push(&self, push: &PushRequest) -> Result<(), QueueError> {
@@ -107,8 +111,8 @@ impl State {
     }
 
     /// That one more request may wait.
-    pub(super) fn check_parked(&self) -> Result<(), QueueError> {
-        let (max, parked) = (self.config.parked_max, self.parties.parked.len());
-        QueueError::limit("queue.parked_max", max, parked + 1, "too many requests wait already")
+    pub(super) fn check_parked(&self, client: ClientId) -> Result<(), QueueError> {
+        let (waiting, max) = (&self.parties.waiting, self.config.parked_max);
+        QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::change::{Change, Resumable};
-use super::park::{Ask, What};
+use super::park::{Ask, Requester, What};
 use super::state::Answer;
 use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, micros};
 use crate::model::{Reservation, ReserveRequest, ReservedJob};
@@ -22,8 +22,13 @@ struct Taker {
 }
 
 impl State {
-    pub(super) fn reserve(&mut self, now: Now, owner: u64, request: &ReserveRequest) -> Answer {
-        match self.park_reserve(now, owner, request) {
+    pub(super) fn reserve(
+        &mut self,
+        now: Now,
+        requester: Requester,
+        request: &ReserveRequest,
+    ) -> Answer {
+        match self.park_reserve(now, requester, request) {
             Ok(park) => Answer::Parked(park),
             Err(error) => Answer::Now(Err(error)),
         }
@@ -32,7 +37,7 @@ impl State {
     fn park_reserve(
         &mut self,
         now: Now,
-        owner: u64,
+        requester: Requester,
         request: &ReserveRequest,
     ) -> Result<ParkId, QueueError> {
         if self.draining {
@@ -49,11 +54,11 @@ impl State {
         let visibility = self.check_visibility(visibility)?;
         // One that does not wait is answered when the turn ends.
         if wait > Duration::ZERO {
-            self.check_parked()?;
+            self.check_parked(requester.client)?;
         }
-        let topic = self.topic_or_make(&request.topic)?;
+        let topic = self.topic_or_make(&request.topic, requester.client)?;
         let ask = Ask { topic, credits, visibility };
-        let park = self.parties.park(owner, deadline(now, wait), What::Reserve(ask));
+        let park = self.parties.park(requester, deadline(now, wait), What::Reserve(ask));
         if let Some(it) = self.topics.get_mut(topic as usize) {
             it.reserves.insert(park);
         }
@@ -173,13 +178,20 @@ impl State {
         })
     }
 
-    pub(super) fn ask_revoked(&mut self, now: Now, owner: u64, wait: Option<Duration>) -> Answer {
-        let asked = self.check_wait(wait).and_then(|wait| self.check_parked().map(|()| wait));
+    pub(super) fn ask_revoked(
+        &mut self,
+        now: Now,
+        requester: Requester,
+        wait: Option<Duration>,
+    ) -> Answer {
+        let parks = |wait| self.check_parked(requester.client).map(|()| wait);
+        let asked = self.check_wait(wait).and_then(parks);
         let wait = match asked {
             Ok(wait) => wait,
             Err(error) => return Answer::Now(Err(error)),
         };
-        let park = self.parties.park(owner, deadline(now, wait), What::Revoked);
+        let owner = requester.owner;
+        let park = self.parties.park(requester, deadline(now, wait), What::Revoked);
         let it = self.parties.owners.entry(owner).or_default();
         it.listens = true;
         it.asks.insert(park);

@@ -1,6 +1,7 @@
 //! [`QueueError`]: why the queue refuses something. It has changed nothing then.
 
 use crate::error::{Details, Error, ErrorCode};
+use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{Blob, JobId, JobRef, Reservation};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +75,21 @@ impl QueueError {
             return Ok(());
         }
         Err(Self::Limit { name, max: max as u64, what })
+    }
+
+    /// That `client` may hold `more` of what `shares` counts, of `max` in all; `full` is what a refusal says
+    /// where all of it is held.
+    pub(super) fn share(
+        shares: &FairShares<ClientId>,
+        client: ClientId,
+        more: usize,
+        name: &'static str,
+        max: usize,
+        full: &'static str,
+    ) -> Result<(), Self> {
+        let max = max as u64;
+        let checked = shares.check(sharer(client), more as u64, max);
+        checked.map_err(|excess| Self::Limit { name, max, what: excess.what(full) })
     }
 
     pub(crate) fn not_found(job: &JobRef) -> Self {

@@ -5,6 +5,7 @@ use super::job::Phase;
 use super::state::Answer;
 use super::topic::Topic;
 use super::{Effect, Now, QueueError, Slot, State, TopicNo};
+use crate::fair::ClientId;
 use crate::model::{Blob, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
 impl State {
@@ -104,11 +105,12 @@ impl State {
     pub(super) fn set_topic(
         &mut self,
         now: Now,
+        client: ClientId,
         name: &Blob,
         settings: &TopicSettings,
     ) -> Result<JobReply, QueueError> {
         self.check_settings(settings)?;
-        let topic = self.topic_or_make(name)?;
+        let topic = self.topic_or_make(name, client)?;
         self.commit(Change::TopicSet { topic, settings: settings.into() });
         self.tell_topic(now, name)
     }
@@ -116,10 +118,11 @@ impl State {
     pub(super) fn pause_topic(
         &mut self,
         now: Now,
+        client: ClientId,
         name: &Blob,
         paused: bool,
     ) -> Result<JobReply, QueueError> {
-        let topic = self.topic_or_make(name)?;
+        let topic = self.topic_or_make(name, client)?;
         if self.topic(topic).is_some_and(|it| it.paused != paused) {
             self.commit(Change::TopicPaused { topic, paused });
         }

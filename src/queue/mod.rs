@@ -79,7 +79,7 @@ mod unheard;
 
 pub(crate) use error::QueueError;
 pub(crate) use outcomes::{Found, Outcomes, Sought, Told};
-pub(crate) use park::{Effect, ParkId};
+pub(crate) use park::{Effect, ParkId, Requester};
 pub(crate) use resume::user_fingerprint;
 pub(crate) use settle::Settled;
 pub(crate) use state::{Answer, State};

@@ -7,44 +7,74 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::topic::Topic;
 use super::{QueueError, State, TopicNo};
+use crate::fair::{ClientId, Excess, FairShares, sharer};
 use crate::model::{Blob, JobReply, TopicSettings};
 
+/// Who made topics since the start: the journal does not say.
+#[derive(Debug, Default)]
+pub(super) struct Makers {
+    /// Topics with a name.
+    shares: FairShares<ClientId>,
+    /// The client whose topics are being made.
+    making: ClientId,
+}
+
 impl State {
-    /// The topic of this name, which is made if there is none.
-    pub(super) fn topic_or_make(&mut self, name: &Blob) -> Result<TopicNo, QueueError> {
+    /// The topic of this name, which `client` makes if there is none.
+    pub(super) fn topic_or_make(
+        &mut self,
+        name: &Blob,
+        client: ClientId,
+    ) -> Result<TopicNo, QueueError> {
         if let Some(topic) = self.names.get(name) {
             return Ok(*topic);
         }
         self.check_name("topic", name)?;
-        for change in self.plan_topics(&BTreeSet::from([name]))? {
-            self.commit(change);
-        }
+        let made = self.plan_topics(&BTreeSet::from([name]), client)?;
+        self.make_topics(made, client);
         self.topic_named(name)
     }
 
-    /// What makes those of these topics that are not there; none of the others is forgotten for
-    /// it.
+    /// Does what [`plan_topics`](Self::plan_topics) has planned for `client`.
+    pub(super) fn make_topics(&mut self, made: Vec<Change>, client: ClientId) {
+        self.makers.making = client;
+        made.into_iter().for_each(|change| self.commit(change));
+        self.makers.making = ClientId::Process;
+    }
+
+    /// What makes those of these topics that are not there, for `client`; none of the others is forgotten
+    /// for it. The share of a client: of numbers that nobody has, as many as it leaves; in the place of
+    /// topics of others that have nothing, half of all; in the place of its own, any.
     pub(super) fn plan_topics(
         &mut self,
         names: &BTreeSet<&Blob>,
+        client: ClientId,
     ) -> Result<Vec<Change>, QueueError> {
         let unknown: Vec<&Blob> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
-        let left = self.config.topics_max.saturating_sub(self.names.len()).min(unknown.len());
+        let topics_max = self.config.topics_max;
+        let left = self.makers.shares.units(sharer(client), topics_max as u64);
+        let left = usize::try_from(left).unwrap_or(usize::MAX).min(unknown.len());
         let mut vacant: Vec<TopicNo> = self.vacant.iter().copied().take(left).collect();
-        let free = self.config.topics_max.saturating_sub(self.topics.len());
+        let free = topics_max.saturating_sub(self.topics.len()).min(left - vacant.len());
         let missing = unknown.len().saturating_sub(vacant.len() + free);
         let made = unknown.len() - vacant.len() - missing;
-        vacant.extend(self.forgettable(names, missing));
+        vacant.extend(self.forgettable(names, missing, client));
         let mut numbers = vacant.into_iter();
-        let max = self.config.topics_max as u64;
+        let of_others = self.may_replace(client);
+        let excess = match self.names.len() < topics_max || of_others == 0 {
+            true => Excess::Share,
+            false => Excess::Full,
+        };
         let changes = unknown.into_iter().enumerate().map(|(count, name)| {
             let name = name.clone();
             if count < made {
                 return Ok(Change::TopicMade { name });
             }
             let what = "too many topics are in use; finish, clear or delete one first";
-            let limit = QueueError::Limit { name: "queue.topics_max", max, what };
+            let what = excess.what(what);
+            let limit =
+                QueueError::Limit { name: "queue.topics_max", max: topics_max as u64, what };
             let topic = numbers.next().ok_or(limit)?;
             Ok(Change::TopicReplaced { topic, name })
         });
@@ -55,28 +85,55 @@ impl State {
     ///
     /// Each that is in use again is looked at once for each time that it was left: what this costs
     /// does not depend on how many topics there are.
-    fn forgettable(&mut self, but: &BTreeSet<&Blob>, count: usize) -> Vec<TopicNo> {
-        let (mut found, mut in_use) = (Vec::new(), Vec::new());
-        let from = self.forgotten;
-        for number in self.idle.range(from..).chain(self.idle.range(..from)) {
+    fn forgettable(
+        &mut self,
+        but: &BTreeSet<&Blob>,
+        count: usize,
+        client: ClientId,
+    ) -> Vec<TopicNo> {
+        let (mut found, mut stale) = (Vec::new(), Vec::new());
+        let of_others = self.may_replace(client);
+        let (first, rest, count) = match of_others {
+            0 => (self.idle.range((client, 0)..=(client, TopicNo::MAX)), None, count),
+            _ => {
+                let from = self.forgotten;
+                let before = self.idle.range(..from);
+                (self.idle.range(from..), Some(before), count.min(of_others))
+            }
+        };
+        for place in first.chain(rest.into_iter().flatten()) {
             if found.len() == count {
                 break;
             }
-            if self.topic(*number).is_some_and(|topic| but.contains(&topic.name)) {
+            let (maker, number) = *place;
+            let Some(topic) = self.topic(number).filter(|topic| topic.maker == maker) else {
+                stale.push(*place);
+                continue;
+            };
+            if but.contains(&topic.name) {
                 continue;
             }
-            if self.is_forgettable(*number) { found.push(*number) } else { in_use.push(*number) }
+            if self.is_forgettable(number) { found.push(number) } else { stale.push(*place) }
         }
-        for number in in_use {
-            self.idle.remove(&number);
+        for place in stale {
+            self.idle.remove(&place);
         }
         found
     }
 
+    /// How many topics of others that have nothing may be forgotten for topics of `client`.
+    fn may_replace(&self, client: ClientId) -> usize {
+        let Some(client) = sharer(client) else { return usize::MAX };
+        let made = usize::try_from(self.makers.shares.held(client)).unwrap_or(usize::MAX);
+        self.config.topics_max.div_ceil(2).saturating_sub(made)
+    }
+
     /// Something has left a topic, which may have nothing now.
     pub(super) fn note_left(&mut self, number: TopicNo) {
-        if self.is_forgettable(number) {
-            self.idle.insert(number);
+        if self.is_forgettable(number)
+            && let Some(topic) = self.topic(number)
+        {
+            self.idle.insert((topic.maker, number));
         }
     }
 
@@ -162,6 +219,11 @@ impl State {
         } else {
             self.vacant.remove(&number);
             self.names.insert(name, number);
+            let maker = self.makers.making;
+            self.makers.shares.take(sharer(maker), 1);
+            if let Some(topic) = self.topics.get_mut(number as usize) {
+                topic.maker = maker;
+            }
         }
         self.note_left(number);
     }
@@ -171,13 +233,15 @@ impl State {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
         let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
         let old = std::mem::replace(topic, new);
-        self.names.remove(&old.name);
+        if self.names.remove(&old.name).is_some() {
+            self.makers.shares.give_back(sharer(old.maker), 1);
+        }
         // Of one that was forgotten, those whose time was over, which the journal does not say.
         self.finished_indexes.remove_topic(number);
         if let Some(opens) = old.throttled {
             self.throttled.remove(&(opens, number));
         }
-        self.forgotten = number + 1;
+        self.forgotten = (old.maker, number + 1);
         self.name_topic(number, name);
     }
 }

@@ -8,11 +8,20 @@ use super::owner_room::OwnerRoom;
 use super::producers::Place;
 use super::{QueueError, Slot, TopicNo};
 use crate::buffered::Charge;
+use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
 use crate::store::Micros;
 
 /// Names a request that waits; never given twice.
 pub(crate) type ParkId = u64;
+
+/// Who asks the queue for something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Requester {
+    /// The number of a connection, or of a worker of this process.
+    pub(crate) owner: u64,
+    pub(crate) client: ClientId,
+}
 
 /// What is to be told.
 #[derive(Debug)]
@@ -38,6 +47,7 @@ pub(crate) enum Effect {
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) owner: u64,
+    pub(super) client: ClientId,
     pub(super) deadline: Micros,
     pub(super) what: What,
 }
@@ -89,23 +99,27 @@ pub(super) struct Parties {
     pub(super) owners: HashMap<u64, Owner, RandomState>,
     /// Owners who are gone, while they still have something.
     pub(super) gone: BTreeSet<u64>,
-    /// Bytes of all pushes that wait for room.
-    pub(super) push_bytes: usize,
+    /// Requests that wait, by client.
+    pub(super) waiting: FairShares<ClientId>,
+    /// Bytes of pushes that wait for room, by client.
+    pub(super) push_bytes: FairShares<ClientId>,
     /// Owners that were handed jobs in this turn, where what they may keep is limited.
     pub(super) handed: Vec<u64>,
     next: ParkId,
 }
 
 impl Parties {
-    pub(super) fn park(&mut self, owner: u64, deadline: Micros, what: What) -> ParkId {
+    pub(super) fn park(&mut self, requester: Requester, deadline: Micros, what: What) -> ParkId {
+        let Requester { owner, client } = requester;
         self.next += 1;
         let id = self.next;
+        self.waiting.take(sharer(client), 1);
         if let What::Push { bytes, .. } = &what {
-            self.push_bytes += bytes;
+            self.push_bytes.take(sharer(client), *bytes as u64);
         }
         self.deadlines.insert((deadline, id));
         self.owners.entry(owner).or_default().parked.insert(id);
-        self.parked.insert(id, Parked { owner, deadline, what });
+        self.parked.insert(id, Parked { owner, client, deadline, what });
         id
     }
 
@@ -113,8 +127,9 @@ impl Parties {
     pub(super) fn unpark(&mut self, id: ParkId) -> Option<Parked> {
         let parked = self.parked.remove(&id)?;
         self.deadlines.remove(&(parked.deadline, id));
+        self.waiting.give_back(sharer(parked.client), 1);
         if let What::Push { bytes, .. } = &parked.what {
-            self.push_bytes = self.push_bytes.saturating_sub(*bytes);
+            self.push_bytes.give_back(sharer(parked.client), *bytes as u64);
         }
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::change::{Change, New, Rare};
-use super::park::What;
+use super::park::{Requester, What};
 use super::producers::Place;
 use super::record::StoredBackoff;
 use super::state::Answer;
 use super::topic::Taken;
 use super::{Effect, Now, ParkId, QueueError, State, dispatch, millis};
 use crate::config::QueueConfig;
+use crate::fair::ClientId;
 use crate::model::{
     Blob, JobId, JobReply, JobState, PushOptions, PushRequest, Pushed, TopicSettings,
 };
@@ -39,7 +40,7 @@ impl State {
     pub(super) fn push_or_park(
         &mut self,
         now: Now,
-        owner: u64,
+        requester: Requester,
         jobs: Vec<PushRequest>,
         wait: Duration,
     ) -> Answer {
@@ -47,14 +48,14 @@ impl State {
             return Answer::Now(Err(QueueError::Stopping));
         }
         if !wait.is_zero()
-            && let Some(blocked) = self.queue_before(&jobs)
+            && let Some(blocked) = self.queue_before(requester.client, &jobs)
         {
-            return match self.park_push(now, owner, jobs, wait, blocked) {
+            return match self.park_push(now, requester, jobs, wait, blocked) {
                 Ok(park) => Answer::Parked(park),
                 Err(error) => Answer::Now(Err(error)),
             };
         }
-        let (unfit, jobs) = match self.push(jobs) {
+        let (unfit, jobs) = match self.push(requester.client, jobs) {
             Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
             Err(unfit) => unfit,
         };
@@ -65,7 +66,7 @@ impl State {
         if wait.is_zero() {
             return Answer::Now(Err(self.full(limit)));
         }
-        match self.park_push(now, owner, jobs, wait, limit.place) {
+        match self.park_push(now, requester, jobs, wait, limit.place) {
             Ok(park) => Answer::Parked(park),
             Err(error) => Answer::Now(Err(error)),
         }
@@ -73,8 +74,10 @@ impl State {
 
     /// Where others wait already for room that these jobs need too. Whoever is ready to wait does so
     /// behind them, even if its jobs fit: else small ones would overtake large ones for ever.
-    fn queue_before(&mut self, jobs: &[PushRequest]) -> Option<Place> {
-        if self.check_pushes(jobs).is_err() || jobs.iter().all(|job| self.taken(job).is_some()) {
+    fn queue_before(&mut self, client: ClientId, jobs: &[PushRequest]) -> Option<Place> {
+        if self.check_pushes(client, jobs).is_err()
+            || jobs.iter().all(|job| self.taken(job).is_some())
+        {
             return None;
         }
         let topics = jobs.iter().filter_map(|job| self.names.get(&job.topic).copied());
@@ -85,23 +88,24 @@ impl State {
     fn park_push(
         &mut self,
         now: Now,
-        owner: u64,
+        requester: Requester,
         jobs: Vec<PushRequest>,
         wait: Duration,
         blocked: Place,
     ) -> Result<ParkId, QueueError> {
         let wait = self.check_wait(Some(wait))?;
-        self.check_parked()?;
+        self.check_parked(requester.client)?;
         let bytes = jobs.iter().map(parked_bytes_of).sum();
-        let (max, what) = (self.config.parked_bytes_max, "pushes that wait for room take too much");
-        QueueError::limit(
+        QueueError::share(
+            &self.parties.push_bytes,
+            requester.client,
+            bytes,
             "queue.parked_bytes_max",
-            max,
-            self.parties.push_bytes.saturating_add(bytes),
-            what,
+            self.config.parked_bytes_max,
+            "pushes that wait for room take too much",
         )?;
         let what = What::Push { jobs, bytes, blocked, charge: None };
-        let park = self.parties.park(owner, dispatch::deadline(now, wait), what);
+        let park = self.parties.park(requester, dispatch::deadline(now, wait), what);
         self.producers.wait(blocked, park);
         Ok(park)
     }
@@ -156,16 +160,20 @@ impl State {
     }
 
     /// Pushes all, or none.
-    fn push(&mut self, jobs: Vec<PushRequest>) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
-        let topics = match self.check_pushes(&jobs) {
+    fn push(
+        &mut self,
+        client: ClientId,
+        jobs: Vec<PushRequest>,
+    ) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
+        let topics = match self.check_pushes(client, &jobs) {
             Ok(topics) => topics,
             Err(unfit) => return Err((unfit, jobs)),
         };
-        topics.into_iter().for_each(|made| self.commit(made));
+        self.make_topics(topics, client);
         let mut pushed = Vec::with_capacity(jobs.len());
         for job in jobs {
             // All was checked: none can be refused now.
-            if let Ok(one) = self.push_one(job) {
+            if let Ok(one) = self.push_one(client, job) {
                 pushed.push(one);
             }
         }
@@ -173,7 +181,11 @@ impl State {
     }
 
     /// Gives what makes the topics that are not there yet.
-    fn check_pushes(&mut self, jobs: &[PushRequest]) -> Result<Vec<Change>, Unfit> {
+    fn check_pushes(
+        &mut self,
+        client: ClientId,
+        jobs: &[PushRequest],
+    ) -> Result<Vec<Change>, Unfit> {
         if jobs.is_empty() {
             return Err(QueueError::Invalid("a push needs one job at least".to_owned()).into());
         }
@@ -188,7 +200,7 @@ impl State {
         if jobs.iter().all(|job| self.names.contains_key(&job.topic)) {
             return Ok(Vec::new());
         }
-        Ok(self.plan_topics(&jobs.iter().map(|job| &job.topic).collect())?)
+        Ok(self.plan_topics(&jobs.iter().map(|job| &job.topic).collect(), client)?)
     }
 
     /// That there is room, counting those too whose index may turn out to be taken.
@@ -245,11 +257,11 @@ impl State {
         index.is_taken(self.aged_utc()).then_some((index.id, state))
     }
 
-    fn push_one(&mut self, push: PushRequest) -> Result<Pushed, QueueError> {
+    fn push_one(&mut self, client: ClientId, push: PushRequest) -> Result<Pushed, QueueError> {
         if let Some((id, state)) = self.taken(&push) {
             return Ok(Pushed { id, state, existing: true });
         }
-        let topic = self.topic_or_make(&push.topic)?;
+        let topic = self.topic_or_make(&push.topic, client)?;
         let id = self.next_id;
         let PushOptions { priority, delay, retry_max, loss_max, .. } = push.options;
         let new = New {
@@ -291,9 +303,10 @@ impl State {
     /// Lets a push in; false if it waits on where it is.
     fn admit(&mut self, park: ParkId, place: Place) -> bool {
         let Some(parked) = self.parties.parked.get_mut(&park) else { return false };
+        let client = parked.client;
         let What::Push { jobs, .. } = &mut parked.what else { return false };
         let taken = std::mem::take(jobs);
-        let result = match self.push(taken) {
+        let result = match self.push(client, taken) {
             Ok(pushed) => Ok(pushed),
             Err((Unfit::Refused(error), _)) => Err(error),
             Err((Unfit::Room(Limit { place: blocked, .. }), jobs)) => {
@@ -323,7 +336,8 @@ impl State {
     /// Pushes what a schedule has; false if nothing was pushed: there is no room, or its index is
     /// taken.
     pub(super) fn push_scheduled(&mut self, push: PushRequest) -> bool {
-        self.push(vec![push]).is_ok_and(|pushed| pushed.iter().any(|one| !one.existing))
+        self.push(ClientId::Process, vec![push])
+            .is_ok_and(|pushed| pushed.iter().any(|one| !one.existing))
     }
 }
 

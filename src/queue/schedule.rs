@@ -1,12 +1,15 @@
 //! Jobs that are pushed again and again, by the clock of a time zone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::calendar::{days_in, next_time};
 use super::change::{Change, Rare, Set};
 use super::push::rare_of;
 use super::{Now, QueueError, State, millis};
+use crate::config::QueueConfig;
+use crate::environment::RandomState;
+use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{
     Backoff, Blob, JobReply, PushOptions, PushRequest, Schedule, ScheduleInfo, UnixMillis,
 };
@@ -19,8 +22,11 @@ const CAME_COST: usize = 16;
 pub(super) struct Schedules {
     by_name: BTreeMap<Blob, Set>,
     due: BTreeSet<(UnixMillis, Blob)>,
+    /// Who set which of them, since the start: the journal does not say.
+    setters: HashMap<Blob, ClientId, RandomState>,
+    counts: FairShares<ClientId>,
     /// Of all of them, as [`bytes_of`] counts.
-    bytes: usize,
+    bytes: FairShares<ClientId>,
 }
 
 impl Schedules {
@@ -30,20 +36,87 @@ impl Schedules {
     }
 
     pub(super) fn put(&mut self, set: &Set) {
-        self.remove(&set.name);
+        self.take_out(&set.name);
         if let Some(next) = set.next {
             self.due.insert((next, set.name.clone()));
         }
-        self.bytes += bytes_of(set);
+        self.count(set);
         self.by_name.insert(set.name.clone(), set.clone());
     }
 
     pub(super) fn remove(&mut self, name: &Blob) {
+        self.take_out(name);
+        self.setters.remove(name);
+    }
+
+    fn take_out(&mut self, name: &Blob) {
         let Some(set) = self.by_name.remove(name) else { return };
-        self.bytes -= bytes_of(&set);
+        self.uncount(&set);
         if let Some(next) = set.next {
             self.due.remove(&(next, set.name));
         }
+    }
+
+    fn setter(&self, name: &Blob) -> Option<ClientId> {
+        self.setters.get(name).copied()
+    }
+
+    fn count(&mut self, set: &Set) {
+        let setter = self.setter(&set.name);
+        self.counts.take(setter, 1);
+        self.bytes.take(setter, bytes_of(set) as u64);
+    }
+
+    fn uncount(&mut self, set: &Set) {
+        let setter = self.setter(&set.name);
+        self.counts.give_back(setter, 1);
+        self.bytes.give_back(setter, bytes_of(set) as u64);
+    }
+
+    /// Makes `client` the one who set a schedule, if there is one of this name.
+    fn hand_to(&mut self, name: &Blob, client: ClientId) {
+        let Some(set) = self.by_name.get(name).cloned() else { return };
+        self.uncount(&set);
+        match sharer(client) {
+            Some(client) => self.setters.insert(name.clone(), client),
+            None => self.setters.remove(name),
+        };
+        self.count(&set);
+    }
+
+    /// That there is room for a schedule that `client` sets, in the place of any that has its name: for how
+    /// many there are, and for all of them in one reply.
+    fn check_room(
+        &mut self,
+        set: &Set,
+        client: ClientId,
+        config: &QueueConfig,
+    ) -> Result<(), QueueError> {
+        let before = self.by_name.get(&set.name).cloned();
+        let (mut more, mut bytes) = (1, bytes_of(set));
+        match &before {
+            // What it has already it may keep.
+            Some(before) if self.setter(&set.name) == sharer(client) => {
+                (more, bytes) = (0, bytes.saturating_sub(bytes_of(before)));
+            }
+            Some(before) => self.uncount(before),
+            None => {}
+        }
+        let (counts, sizes) = (&self.counts, &self.bytes);
+        let check = |shares, more, name, max, full| match more {
+            0 => Ok(()),
+            more => QueueError::share(shares, client, more, name, max, full),
+        };
+        let max = config.schedules_max;
+        let mut room = check(counts, more, "queue.schedules_max", max, "too many schedules");
+        let what = "the schedules are too large in all";
+        room = room.and_then(|()| {
+            check(sizes, bytes, "queue.list_bytes_max", config.list_bytes_max, what)
+        });
+        if let Some(before) = before.filter(|_| more > 0) {
+            self.count(&before);
+        }
+        room
     }
 
     pub(super) fn came(&mut self, name: &Blob, next: Option<UnixMillis>, missed: bool) {
@@ -63,6 +136,7 @@ impl State {
     pub(super) fn set_schedule(
         &mut self,
         now: Now,
+        client: ClientId,
         schedule: Schedule,
     ) -> Result<JobReply, QueueError> {
         self.tick(now);
@@ -74,9 +148,6 @@ impl State {
             QueueError::limit("queue.name_bytes_max", max, text.len(), what)?;
         }
         self.check_push(&push)?;
-        let (max, count) = (self.config.schedules_max, self.schedules.by_name.len());
-        let count = count + usize::from(!self.schedules.by_name.contains_key(&name));
-        QueueError::limit("queue.schedules_max", max, count, "too many schedules")?;
         let PushRequest { topic, payload, options } = push;
         let mut set = Set {
             name: name.clone(),
@@ -93,19 +164,12 @@ impl State {
             pushed: 0,
             missed: 0,
         };
-        self.check_schedule_bytes(&set)?;
+        self.schedules.check_room(&set, client, &self.config)?;
         set.next = Some(self.first_time(&set)?);
         self.commit(Change::ScheduleSet(set));
+        self.schedules.hand_to(&name, client);
         let set = self.schedules.by_name.get(&name);
         Ok(JobReply::Schedules(set.map(info_of).into_iter().collect()))
-    }
-
-    /// That all schedules can be told of in one reply.
-    fn check_schedule_bytes(&self, set: &Set) -> Result<(), QueueError> {
-        let replaced = self.schedules.by_name.get(&set.name).map_or(0, bytes_of);
-        let bytes = self.schedules.bytes - replaced + bytes_of(set);
-        let max = self.config.list_bytes_max;
-        QueueError::limit("queue.list_bytes_max", max, bytes, "the schedules are too large in all")
     }
 
     /// One that never comes is a mistake, to be told at once.
@@ -221,7 +285,8 @@ mod tests {
         config.list_bytes_max = 100;
         let mut state = State::new(config, 1);
         let now = Now { steady: 1, utc: 1 };
-        let mut set = |name, payload| state.set_schedule(now, daily(name, payload));
+        let mut set =
+            |name, payload| state.set_schedule(now, ClientId::Process, daily(name, payload));
         // 14 bytes of names and expressions, each.
         assert!(set("a", 36).is_ok() && set("b", 36).is_ok());
         let full = matches!(
@@ -231,7 +296,7 @@ mod tests {
         assert!(full, "what is there counts");
         assert!(set("a", 36).is_ok(), "but not what is replaced");
         state.remove_schedule(now, &"a".into()).unwrap();
-        assert_eq!(state.schedules.bytes, 50, "nor what is removed");
+        assert_eq!(state.schedules.bytes.total(), 50, "nor what is removed");
     }
 
     #[test]
@@ -240,7 +305,8 @@ mod tests {
         let now = Now { steady: 1, utc: 1_790_000_000_000 };
         for cron in ["0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 2020"] {
             let schedule = Schedule { cron: cron.to_owned(), ..daily("a", 1) };
-            let refusal = state.set_schedule(now, schedule).unwrap_err().to_string();
+            let refusal =
+                state.set_schedule(now, ClientId::Process, schedule).unwrap_err().to_string();
             assert!(refusal.contains(cron), "{refusal}");
             assert!(refusal.contains("queue.schedule_ahead_max"), "{refusal}");
         }
@@ -253,7 +319,7 @@ mod tests {
         let mut state = State::new(crate::Config::new().queue, 1);
         let mut schedule = daily("a", 1);
         schedule.push.options.index = Some("i".into());
-        state.set_schedule(Now { steady: 1, utc: 1 }, schedule).unwrap();
+        state.set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, schedule).unwrap();
         let mut counts = Vec::new();
         for steady in 2..5 {
             state.finish_turn(Now { steady, utc: state.schedules.next().unwrap() });
@@ -268,7 +334,7 @@ mod tests {
     #[test]
     fn d8_while_the_disk_is_full_schedules_push_nothing() {
         let mut state = State::new(crate::Config::new().queue, 1);
-        state.set_schedule(Now { steady: 1, utc: 1 }, daily("a", 1)).unwrap();
+        state.set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, daily("a", 1)).unwrap();
         let mut counts = Vec::new();
         for (steady, disk_full) in [(2, true), (3, false)] {
             let now = Now { steady, utc: state.schedules.next().unwrap() };
@@ -287,7 +353,9 @@ mod tests {
         config.slice_max = 2 * CAME_COST;
         let mut state = State::new(config, 1);
         let set = |state: &mut State, name: &str| {
-            state.set_schedule(Now { steady: 1, utc: 1 }, daily(name, 1)).unwrap();
+            state
+                .set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, daily(name, 1))
+                .unwrap();
         };
         ["a", "b", "c"].into_iter().for_each(|name| set(&mut state, name));
         let later = Now { steady: 2, utc: state.schedules.next().unwrap() };

@@ -9,8 +9,9 @@ use super::dead::DeadLetters;
 use super::ids::Ids;
 use super::indexes::FinishedIndexes;
 use super::job::Job;
+use super::names::Makers;
 use super::outcomes::Sought;
-use super::park::{Effect, ParkId, Parties};
+use super::park::{Effect, ParkId, Parties, Requester};
 use super::producers::Producers;
 use super::record::encode_record;
 use super::retry::Draw;
@@ -21,6 +22,7 @@ use super::unheard::Unheard;
 use super::{Now, QueueError, Slot, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
+use crate::fair::ClientId;
 use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
 use crate::store::Micros;
 
@@ -36,6 +38,7 @@ pub(crate) struct State {
     pub(super) line: u64,
     pub(super) topics: Vec<Topic>,
     pub(super) names: BTreeMap<Blob, TopicNo>,
+    pub(super) makers: Makers,
     pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
     /// Of reservations.
     pub(super) deadlines: BTreeSet<(Micros, Slot)>,
@@ -51,9 +54,10 @@ pub(crate) struct State {
     /// Numbers of topics that were deleted: theirs have no name.
     pub(super) vacant: BTreeSet<TopicNo>,
     /// Where to look for the next topic that can be forgotten.
-    pub(super) forgotten: TopicNo,
-    /// Topics that could be forgotten when they were last left by anything. Some may be in use again.
-    pub(super) idle: BTreeSet<TopicNo>,
+    pub(super) forgotten: (ClientId, TopicNo),
+    /// Topics that could be forgotten when they were last left by anything, each with its maker. Some may be
+    /// in use again, or another's.
+    pub(super) idle: BTreeSet<(ClientId, TopicNo)>,
     /// Topics to be looked at when the turn ends.
     pub(super) hot: Vec<TopicNo>,
     /// Topics whose next job waits for its rate, by the time, nanoseconds.
@@ -100,6 +104,7 @@ impl State {
             line: 0,
             topics: Vec::new(),
             names: BTreeMap::new(),
+            makers: Makers::default(),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             awaiting_resume: 0,
@@ -110,7 +115,7 @@ impl State {
             schedules: Schedules::default(),
             parties: Parties::default(),
             vacant: BTreeSet::new(),
-            forgotten: 0,
+            forgotten: (ClientId::Process, 0),
             idle: BTreeSet::new(),
             hot: Vec::new(),
             throttled: BTreeSet::new(),
@@ -172,28 +177,30 @@ impl State {
         reserved > self.awaiting_resume as u64
     }
 
-    /// Does what `owner` asks for. Settlements are done one by one, see
+    /// Does what `owner` asks for, of this process. Settlements are done one by one, see
     /// [`settle`](Self::settle); reservations are resumed by [`resume`](Self::resume).
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
-        self.request_within(now, owner, request, &|_| true)
+        self.request_within(now, Requester { owner, client: ClientId::Process }, request, &|_| true)
     }
 
-    /// Does what `owner` asks for, to whom jobs that a request names by their ids are there only if
+    /// Does what `requester` asks for, to whom jobs that a request names by their ids are there only if
     /// `may` permits their topics: any other is answered as one that was never pushed.
     pub(crate) fn request_within(
         &mut self,
         now: Now,
-        owner: u64,
+        requester: Requester,
         request: JobRequest,
         may: &dyn Fn(&Blob) -> bool,
     ) -> Answer {
         self.tick(now);
         let done = match request {
-            JobRequest::Push { jobs, wait } => return self.push_or_park(now, owner, jobs, wait),
-            JobRequest::Reserve(reserve) => return self.reserve(now, owner, &reserve),
-            JobRequest::Revoked { wait } => return self.ask_revoked(now, owner, wait),
+            JobRequest::Push { jobs, wait } => {
+                return self.push_or_park(now, requester, jobs, wait);
+            }
+            JobRequest::Reserve(reserve) => return self.reserve(now, requester, &reserve),
+            JobRequest::Revoked { wait } => return self.ask_revoked(now, requester, wait),
             JobRequest::Get(job) => return self.get(&job, may),
             JobRequest::Await { job, .. } => return self.await_finished(&job, may),
             JobRequest::Outcomes { topic, after, limit, .. } => {
@@ -218,13 +225,19 @@ impl State {
             JobRequest::Replay { topic, id } => self.replay_dead(now, &topic, id),
             JobRequest::DeleteDead { topic, id } => self.delete_dead(&topic, id),
             JobRequest::FreeIndex { topic, index } => self.free_index(&topic, &index),
-            JobRequest::SetTopic { topic, settings } => self.set_topic(now, &topic, &settings),
-            JobRequest::PauseTopic { topic, paused } => self.pause_topic(now, &topic, paused),
+            JobRequest::SetTopic { topic, settings } => {
+                self.set_topic(now, requester.client, &topic, &settings)
+            }
+            JobRequest::PauseTopic { topic, paused } => {
+                self.pause_topic(now, requester.client, &topic, paused)
+            }
             JobRequest::ClearTopic(topic) => self.clear_topic(&topic),
             JobRequest::DeleteTopic { topic, force } => self.delete_topic(&topic, force),
             JobRequest::Topic(topic) => self.tell_topic(now, &topic),
             JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
-            JobRequest::SetSchedule(schedule) => self.set_schedule(now, *schedule),
+            JobRequest::SetSchedule(schedule) => {
+                self.set_schedule(now, requester.client, *schedule)
+            }
             JobRequest::RemoveSchedule(name) => self.remove_schedule(now, &name),
             JobRequest::Schedules => Ok(self.tell_schedules()),
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::environment::RandomState;
+use crate::fair::ClientId;
 
 use super::change::Totals;
 use super::lane::Lane;
@@ -14,6 +15,8 @@ use crate::model::{Blob, JobId, JobState, Rate, TopicSettings, UnixMillis};
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     pub(super) name: Blob,
+    /// The client that made it since the start, or 0.
+    pub(super) maker: ClientId,
     pub(super) settings: TopicSettings,
     pub(super) paused: bool,
     /// By rank, then by turn.

@@ -13,6 +13,7 @@ use crate::model::{
     WatchRequest,
 };
 use crate::operations::Operations;
+use crate::stranger_lines::lines_left_out;
 
 impl Wakeful {
     /// Returns the limits by which requests are refused, with their present values.
@@ -27,7 +28,8 @@ impl Wakeful {
         let dropped = self.inner.lines_dropped.get();
         let dropped = dropped.map(|lines| gauge("log.lines_dropped", lines()));
         let kept = gauge("rpc.total_output_bytes", self.buffered().bytes() as u64);
-        [kept].into_iter().chain(dropped).collect()
+        let left_out = gauge("log.stranger_lines_left_out", lines_left_out());
+        [kept, left_out].into_iter().chain(dropped).collect()
     }
 
     /// Sets the counter of dropped log lines that the gauges report, once.

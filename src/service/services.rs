@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Wakeful, gone};
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::methods::{Caller, Interceptor, Registry, Service};
 use crate::model::{Invocation, Payload};
 
@@ -35,7 +36,9 @@ impl Wakeful {
     /// Calls a method from this process. Dropping the future drops the method.
     pub(super) async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
         let session = Arc::clone(&self.inner.here);
-        let caller = Caller { session, wakeful: self.clone(), deadline: None, request: None };
+        let wakeful = self.clone();
+        let caller =
+            Caller { session, client: ClientId::Process, wakeful, deadline: None, request: None };
         let (answer, answered) = oneshot::channel();
         let _running = self.inner.methods.start(invocation, caller, move |result| {
             // The caller may be gone.

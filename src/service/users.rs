@@ -25,6 +25,7 @@ impl Wakeful {
         if self.inner.auth.set(auth.clone()).is_err() {
             return refuse("a login is already required");
         }
+        auth.bound_lines(self.strangers().clone());
         let mut stopped = self.inner.stopped.subscribe();
         actix_rt::spawn(async move {
             tokio::select! {

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
 use super::{Micros, Once};
+use crate::fair::ClientId;
 use crate::model::{
-    Blob, DeleteReply, GetReply, KeyValue, LeaseId, LeaseReply, RangeReply, Reply, Revision,
-    SetReply, TxnReply,
+    Blob, DeleteReply, GetReply, IdempotencyKey, KeyValue, LeaseId, LeaseReply, RangeReply, Reply,
+    Revision, SetReply, TxnReply,
 };
 use crate::record;
 
@@ -67,8 +68,10 @@ enum WireChange<'a> {
     Began(u64, u64, u64),
     Kept(WireKeyValue<'a>),
     LeaseKept(u64, u64, u64, bool),
-    /// The same as `Remembered`, in somebody's share.
+    /// The same as `Remembered`, of a connection without a user; before there was `RememberedOfUser`, of a user
+    /// too.
     RememberedOf(u64, u128, u64, WireReply<'a>),
+    RememberedOfUser(u64, u128, u64, WireReply<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,11 +116,16 @@ impl Change {
             Self::LeaseRenewed { id, ttl } => WireChange::LeaseRenewed(*id, *ttl),
             Self::LeaseEnded { id } => WireChange::LeaseEnded(*id),
             Self::Compacted { revision } => WireChange::Compacted(*revision),
-            Self::Remembered { once: Once { key, share }, fingerprint, reply } => {
-                match (WireReply::of(reply), share) {
-                    (Some(reply), 0) => WireChange::Remembered(*key, *fingerprint, reply),
-                    (Some(reply), _) => WireChange::RememberedOf(*share, *key, *fingerprint, reply),
-                    (None, _) => return,
+            Self::Remembered { once: Once { key, client }, fingerprint, reply } => {
+                let Some(reply) = WireReply::of(reply) else { return };
+                match client {
+                    ClientId::Process => WireChange::Remembered(*key, *fingerprint, reply),
+                    ClientId::Connection(number) => {
+                        WireChange::RememberedOf(*number, *key, *fingerprint, reply)
+                    }
+                    ClientId::User(user) => {
+                        WireChange::RememberedOfUser(*user, *key, *fingerprint, reply)
+                    }
                 }
             }
             Self::Began { oldest, revision, keys } => WireChange::Began(*oldest, *revision, *keys),
@@ -142,10 +150,13 @@ impl Change {
             WireChange::LeaseEnded(id) => Self::LeaseEnded { id },
             WireChange::Compacted(revision) => Self::Compacted { revision },
             WireChange::Remembered(key, fingerprint, reply) => {
-                Self::Remembered { once: Once { key, share: 0 }, fingerprint, reply: reply.into() }
+                remembered(ClientId::Process, key, fingerprint, reply)
             }
-            WireChange::RememberedOf(share, key, fingerprint, reply) => {
-                Self::Remembered { once: Once { key, share }, fingerprint, reply: reply.into() }
+            WireChange::RememberedOf(number, key, fingerprint, reply) => {
+                remembered(ClientId::Connection(number), key, fingerprint, reply)
+            }
+            WireChange::RememberedOfUser(user, key, fingerprint, reply) => {
+                remembered(ClientId::User(user), key, fingerprint, reply)
             }
             WireChange::Began(oldest, revision, keys) => Self::Began { oldest, revision, keys },
             WireChange::Kept(kv) => Self::Kept { kv: kv.into() },
@@ -163,6 +174,15 @@ impl Change {
             Self::LeaseGranted { .. } | Self::LeaseRenewed { .. } | Self::LeaseEnded { .. }
         )
     }
+}
+
+fn remembered(
+    client: ClientId,
+    key: IdempotencyKey,
+    fingerprint: u64,
+    reply: WireReply<'_>,
+) -> Change {
+    Change::Remembered { once: Once { key, client }, fingerprint, reply: reply.into() }
 }
 
 fn blob(bytes: &Bytes) -> Blob {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Details, Error, ErrorCode};
+use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{Blob, LeaseId, Revision};
 
 /// Why the store, or a wait or watch on it, refuses. Nothing was changed.
@@ -53,6 +54,19 @@ impl StoreError {
     /// Passing `name` was asked for; `value` is where it stands.
     pub(crate) fn limit(name: &'static str, value: usize, what: &'static str) -> Self {
         Self::Limit { name, value: value as u64, unit: "", what }
+    }
+
+    /// That `client` may hold one more of what `shares` counts, of `max` in all; `full` is what a refusal says
+    /// where all of it is held.
+    pub(crate) fn share(
+        shares: &FairShares<ClientId>,
+        client: ClientId,
+        name: &'static str,
+        max: usize,
+        full: &'static str,
+    ) -> Result<(), Self> {
+        let checked = shares.check(sharer(client), 1, max as u64);
+        checked.map_err(|excess| Self::limit(name, max, excess.what(full)))
     }
 
     /// A lease has, or would have, keys whose end no record of the journal holds.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
-use super::ShareId;
+use crate::fair::ClientId;
 use crate::model::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, LeaseGrantRequest,
     RangeOrder, RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
@@ -24,13 +24,12 @@ pub(super) fn fingerprint(request: &Request) -> u64 {
     print.0.finish()
 }
 
-/// The share of what is remembered that a user has, whatever connection they come by, today and after
-/// a restart.
-pub(crate) fn share_of(user: &str) -> ShareId {
+/// Returns the client that a user is, whatever connection they come by, today and after a restart.
+pub(crate) fn client_of_user(user: &str) -> ClientId {
     let mut print = Print(SipHasher24::new());
     print.tag(6).bytes(user.as_bytes());
-    // 0 is this process.
-    print.0.finish().max(1)
+    // 0 stands for no user.
+    ClientId::User(print.0.finish().max(1))
 }
 
 struct Print(SipHasher24);

@@ -9,16 +9,28 @@ use crate::environment::RandomState;
 use super::shares::Shares;
 use super::{Micros, StoreError};
 use crate::config::StoreConfig;
+use crate::fair::ClientId;
 use crate::model::{IdempotencyKey, KeyValue, Reply};
-
-/// Whose room a remembered reply takes: that of a user, or of a connection without; 0 is this process.
-pub(crate) type ShareId = u64;
 
 /// A write that is done once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Once {
     pub(crate) key: IdempotencyKey,
-    pub(crate) share: ShareId,
+    /// Who sends it, and whose room the remembered reply takes.
+    pub(crate) client: ClientId,
+}
+
+/// The user by whom a key was given, 0 where there are no users, and the key: the keys of one user mean nothing
+/// to another. Without users, whoever has the key may send the write again.
+type Name = (u64, IdempotencyKey);
+
+impl Once {
+    fn name(self) -> Name {
+        match self.client {
+            ClientId::User(user) => (user, self.key),
+            ClientId::Process | ClientId::Connection(_) => (0, self.key),
+        }
+    }
 }
 
 /// When a reply was remembered, and its number among all that ever were.
@@ -26,12 +38,12 @@ pub(super) type Place = (Micros, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
-    replies: HashMap<IdempotencyKey, Kept, RandomState>,
+    replies: HashMap<Name, Kept, RandomState>,
     /// Oldest first.
-    order: BTreeMap<Place, IdempotencyKey>,
-    shares: HashMap<ShareId, Share, RandomState>,
-    counts: Shares<ShareId>,
-    sizes: Shares<ShareId>,
+    order: BTreeMap<Place, Name>,
+    shares: HashMap<ClientId, Share, RandomState>,
+    counts: Shares<ClientId>,
+    sizes: Shares<ClientId>,
     bytes: usize,
     /// The number of the last.
     last: u64,
@@ -41,7 +53,7 @@ pub(crate) struct Remembered {
 #[derive(Debug)]
 pub(super) struct Kept {
     place: Place,
-    pub(super) share: ShareId,
+    pub(super) client: ClientId,
     pub(super) fingerprint: u64,
     pub(super) reply: Reply,
     pub(super) bytes: usize,
@@ -56,48 +68,57 @@ struct Share {
 
 impl Remembered {
     /// The reply this key got before.
-    pub(crate) fn recall(
-        &self,
-        key: IdempotencyKey,
-        fingerprint: u64,
-    ) -> Result<Option<Reply>, StoreError> {
-        match self.replies.get(&key) {
+    pub(crate) fn recall(&self, once: Once, fingerprint: u64) -> Result<Option<Reply>, StoreError> {
+        match self.replies.get(&once.name()).or_else(|| self.recorded_before(once, fingerprint)) {
             None => Ok(None),
             Some(kept) if kept.fingerprint == fingerprint => Ok(Some(kept.reply.clone())),
             Some(_) => Err(StoreError::IdempotencyMismatch),
         }
     }
 
+    /// Finds what an earlier version recorded of a user: it did not tell users from connections, and before
+    /// that recorded no client at all.
+    fn recorded_before(&self, once: Once, fingerprint: u64) -> Option<&Kept> {
+        let ClientId::User(user) = once.client else { return None };
+        let kept = self.replies.get(&(0, once.key))?;
+        let may_be_its_own = match kept.client {
+            ClientId::Connection(recorded) => recorded == user,
+            ClientId::Process => kept.fingerprint == fingerprint,
+            ClientId::User(_) => false,
+        };
+        may_be_its_own.then_some(kept)
+    }
+
     /// Remembers a reply in the place of any that the key has, as when a record is replayed over
     /// a state that knows it already.
     pub(crate) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: Reply) {
-        let Once { key, share } = once;
-        if let Some(before) = self.replies.get(&key).map(|kept| kept.place) {
+        let (name, client) = (once.name(), once.client);
+        if let Some(before) = self.replies.get(&name).map(|kept| kept.place) {
             self.remove(before);
         }
         let bytes = reply_bytes(&reply);
         self.last += 1;
         let place = (now, self.last);
         self.bytes += bytes;
-        self.order.insert(place, key);
-        self.replies.insert(key, Kept { place, share, fingerprint, reply, bytes });
-        self.change(share, |share| {
+        self.order.insert(place, name);
+        self.replies.insert(name, Kept { place, client, fingerprint, reply, bytes });
+        self.change(client, |share| {
             share.order.insert(place);
             share.bytes += bytes;
         });
     }
 
     fn remove(&mut self, place: Place) {
-        let kept = self.order.remove(&place).and_then(|key| self.replies.remove(&key));
-        let Some(Kept { share, bytes, .. }) = kept else { return };
+        let kept = self.order.remove(&place).and_then(|name| self.replies.remove(&name));
+        let Some(Kept { client, bytes, .. }) = kept else { return };
         self.bytes -= bytes;
-        self.change(share, |share| {
+        self.change(client, |share| {
             share.order.remove(&place);
             share.bytes -= bytes;
         });
     }
 
-    fn change(&mut self, id: ShareId, change: impl FnOnce(&mut Share)) {
+    fn change(&mut self, id: ClientId, change: impl FnOnce(&mut Share)) {
         let share = self.shares.entry(id).or_default();
         let before = (share.order.len() as u64, share.bytes as u64);
         change(share);
@@ -120,7 +141,7 @@ impl Remembered {
         place: Place,
     ) -> impl Iterator<Item = (Place, IdempotencyKey, &Kept)> {
         let behind = self.order.range((Bound::Excluded(place), Bound::Unbounded));
-        behind.filter_map(|(place, key)| Some((*place, *key, self.replies.get(key)?)))
+        behind.filter_map(|(place, name)| Some((*place, name.1, self.replies.get(name)?)))
     }
 
     /// Forgets what is too old, and of what is too much, the oldest of whoever has the most.
@@ -157,7 +178,7 @@ impl Remembered {
         assert_eq!(self.order.len(), self.replies.len());
         assert_eq!(self.order.len(), self.shares.values().map(|it| it.order.len()).sum::<usize>());
         let reply = |(place, key, kept): (Place, IdempotencyKey, &Kept)| {
-            let once = Once { key, share: kept.share };
+            let once = Once { key, client: kept.client };
             (place.0, once, kept.fingerprint, kept.reply.clone())
         };
         self.after((0, 0)).map(reply).collect()
@@ -191,12 +212,21 @@ mod tests {
         Reply::Set(SetReply { revision, changed: true, lease: 0, previous: None })
     }
 
+    fn once_of(key: IdempotencyKey, user: u64) -> Once {
+        let client = if user == 0 { ClientId::Process } else { ClientId::User(user) };
+        Once { key, client }
+    }
+
+    fn once(key: IdempotencyKey) -> Once {
+        once_of(key, 0)
+    }
+
     fn remember(remembered: &mut Remembered, now: Micros, key: IdempotencyKey) {
         remember_of(remembered, now, key, 0);
     }
 
-    fn remember_of(remembered: &mut Remembered, now: Micros, key: IdempotencyKey, share: u64) {
-        remembered.remember(now, Once { key, share }, key as u64, reply(now));
+    fn remember_of(remembered: &mut Remembered, now: Micros, key: IdempotencyKey, user: u64) {
+        remembered.remember(now, once_of(key, user), key as u64, reply(now));
     }
 
     fn keys(remembered: &Remembered) -> Vec<(Micros, IdempotencyKey)> {
@@ -219,7 +249,7 @@ mod tests {
         assert_eq!(remembered.bytes, bytes);
         let order = [(2, 20), (2, 21), (2, 10), (3, 30)];
         assert_eq!(keys(&remembered), order, "as old as it is now");
-        assert_eq!(remembered.recall(10, 10), Ok(Some(reply(2))));
+        assert_eq!(remembered.recall(once(10), 10), Ok(Some(reply(2))));
     }
 
     #[test]
@@ -231,9 +261,9 @@ mod tests {
         let mut config = Config::new().store;
         config.idempotency_ttl = std::time::Duration::from_micros(10);
         remembered.forget(14, &config);
-        assert_eq!(remembered.recall(10, 10), Ok(Some(reply(5))));
+        assert_eq!(remembered.recall(once(10), 10), Ok(Some(reply(5))));
         remembered.forget(15, &config);
-        assert_eq!(remembered.recall(10, 10), Ok(None));
+        assert_eq!(remembered.recall(once(10), 10), Ok(None));
         assert_eq!((remembered.bytes, remembered.order.len()), (0, 0));
     }
 
@@ -251,12 +281,43 @@ mod tests {
             remembered.forget(2, &config);
         }
         for key in 0..4 {
-            assert!(remembered.recall(key, key as u64).unwrap().is_some(), "{key}");
+            let recalled = remembered.recall(once_of(key, 1), key as u64);
+            assert!(recalled.unwrap().is_some(), "{key}");
         }
         let own: Vec<_> = keys(&remembered).into_iter().map(|(_, key)| key).skip(4).collect();
         assert_eq!(own, (1_094..1_100).collect::<Vec<_>>());
         config.idempotency_bytes_max = 2 * OVERHEAD_BYTES;
         remembered.forget(2, &config);
         assert_eq!(keys(&remembered), [(1, 3), (2, 1_099)]);
+    }
+
+    /// One user was answered with what another had done under the same key, and its own write was not done.
+    #[test]
+    fn s9_the_keys_of_one_user_mean_nothing_to_another() {
+        let mut remembered = Remembered::default();
+        remember_of(&mut remembered, 1, 10, 1);
+        assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(None));
+        assert_eq!(remembered.recall(once_of(10, 2), 11), Ok(None), "nor is it a mismatch");
+        assert_eq!(remembered.recall(once(10), 10), Ok(None));
+        remember_of(&mut remembered, 2, 10, 2);
+        assert_eq!(remembered.recall(once_of(10, 1), 10), Ok(Some(reply(1))));
+        assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(Some(reply(2))));
+        assert_eq!(remembered.recall(once_of(10, 1), 11), Err(StoreError::IdempotencyMismatch));
+        // Without users it is whose key it is, over whatever connection.
+        let over = |connection| Once { key: 20, client: ClientId::Connection(connection) };
+        remembered.remember(3, over(5), 20, reply(3));
+        assert_eq!(remembered.recall(over(6), 20), Ok(Some(reply(3))));
+    }
+
+    #[test]
+    fn s9_what_earlier_versions_recorded_of_a_user_is_recalled_for_it() {
+        let mut remembered = Remembered::default();
+        let recorded = Once { key: 10, client: ClientId::Connection(1) };
+        remembered.remember(1, recorded, 10, reply(1));
+        assert_eq!(remembered.recall(once_of(10, 1), 10), Ok(Some(reply(1))));
+        assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(None));
+        remembered.remember(2, once(20), 20, reply(2));
+        assert_eq!(remembered.recall(once_of(20, 1), 20), Ok(Some(reply(2))));
+        assert_eq!(remembered.recall(once_of(20, 1), 21), Ok(None));
     }
 }

@@ -11,6 +11,7 @@ use super::lease_keys::LeaseKeys;
 use super::room::Demand;
 use super::{Micros, State, Steps, StoreError};
 use crate::config::record::DELETE_BYTES;
+use crate::fair::{ClientId, Excess, FairShares, sharer};
 use crate::model::{
     Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
     LeaseReply, LeaseTimeToLiveReply, Reply, SetRequest,
@@ -27,11 +28,16 @@ pub(crate) struct Lease {
     last_bound: u64,
     /// Made by a set with a time to live: of that one key, and gone with it.
     pub(crate) private: bool,
+    /// The client that made it since the start: the journal does not say.
+    client: ClientId,
 }
 
 #[derive(Debug)]
 pub(crate) struct Leases {
     leases: BTreeMap<LeaseId, Lease>,
+    shares: FairShares<ClientId>,
+    /// Who makes leases now.
+    client: ClientId,
     deadlines: BTreeSet<(Micros, LeaseId)>,
     /// The next id to pick.
     next: LeaseId,
@@ -67,6 +73,8 @@ impl Leases {
     pub(crate) fn new() -> Self {
         Self {
             leases: BTreeMap::new(),
+            shares: FairShares::default(),
+            client: ClientId::Process,
             deadlines: BTreeSet::new(),
             next: 1,
             bound: 0,
@@ -110,8 +118,17 @@ impl Leases {
         self.keep(id);
         self.deadlines.insert((deadline, id));
         let keys = LeaseKeys::default();
-        let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private };
-        self.leases.insert(id, lease);
+        let client = self.client;
+        let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private, client };
+        self.shares.take(sharer(client), 1);
+        if let Some(before) = self.leases.insert(id, lease) {
+            self.shares.give_back(sharer(before.client), 1);
+        }
+    }
+
+    /// That whoever makes leases now may make `more`, of `max` in all.
+    pub(super) fn check_room(&self, more: usize, max: usize) -> Result<(), Excess> {
+        self.shares.check(sharer(self.client), more as u64, max as u64)
     }
 
     /// Starts the lease's time again, as `ttl` from now on.
@@ -129,6 +146,7 @@ impl Leases {
         self.keep(id);
         let lease = self.leases.remove(&id)?;
         self.deadlines.remove(&(lease.deadline, id));
+        self.shares.give_back(sharer(lease.client), 1);
         Some(lease)
     }
 
@@ -207,6 +225,14 @@ impl Leases {
 
 /// What requests do with leases.
 impl State {
+    /// Makes `client` the owner of the leases that the next requests create; during a large write it stays that
+    /// of the write.
+    pub(crate) fn set_client(&mut self, client: ClientId) {
+        if self.open.is_none() {
+            self.leases.client = client;
+        }
+    }
+
     /// Makes the leases with these ids, and no others, ones that are not there for requests which name
     /// them.
     pub(crate) fn hide_leases(&mut self, ids: Vec<LeaseId>) {

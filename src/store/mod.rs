@@ -56,9 +56,9 @@ mod warm;
 pub(crate) mod tests;
 
 pub(crate) use error::StoreError;
-pub(crate) use fingerprint::share_of;
+pub(crate) use fingerprint::client_of_user;
 pub(crate) use history::{Entry, Seq};
-pub(crate) use idempotency::{Once, ShareId};
+pub(crate) use idempotency::Once;
 pub(crate) use journaled::Mark;
 pub(crate) use read::PageRoom;
 pub(crate) use shares::Shares;

@@ -48,8 +48,10 @@ impl State {
                 what: "the store is full; delete keys first",
             });
         }
-        if demand.leases > 0 && self.leases.len() + demand.leases > config.leases_max {
-            let what = "too many leases; revoke some first";
+        if demand.leases > 0
+            && let Err(excess) = self.leases.check_room(demand.leases, config.leases_max)
+        {
+            let what = excess.what("too many leases; revoke some first");
             return refuse("store.leases_max", config.leases_max, what);
         }
         if demand.events > config.revision_events_max {

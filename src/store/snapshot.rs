@@ -215,7 +215,7 @@ impl State {
             if place.1 <= snapshot.last_reply {
                 bytes += kept.bytes;
                 let (fingerprint, reply) = (kept.fingerprint, kept.reply.clone());
-                let once = Once { key, share: kept.share };
+                let once = Once { key, client: kept.client };
                 let change = Change::Remembered { once, fingerprint, reply };
                 let head = Head { time: place.0, revision: snapshot.revision, changes: 1 };
                 push(out, head, |out| change.encode(out));

@@ -127,7 +127,7 @@ impl State {
         }
         self.remembered.forget(now, &self.config);
         let fingerprint = fingerprint(&request);
-        if let Some(reply) = self.remembered.recall(once.key, fingerprint)? {
+        if let Some(reply) = self.remembered.recall(once, fingerprint)? {
             return Ok(Some(reply));
         }
         let reply = self.begin_anew(now, Some((once, fingerprint)), request)?;

@@ -21,6 +21,7 @@ use super::stream::Stream;
 use super::watcher::{Count, Events, Handle, Owner, Role, Search, Watcher};
 use crate::buffered::{Buffered, Charge};
 use crate::config::WatchConfig;
+use crate::fair::{ClientId, FairShares, sharer};
 use crate::journal::Batch as Records;
 use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
 use crate::store::{Mark, Micros, Seq, State, StoreError};
@@ -41,6 +42,9 @@ pub(crate) struct Hub<P> {
     pub(super) deadlines: BTreeSet<(Micros, u32)>,
     /// How many watchers each connection has.
     pub(super) owners: HashMap<u64, usize, RandomState>,
+    /// Watchers, and streams, by client.
+    pub(super) watcher_shares: FairShares<ClientId>,
+    pub(super) stream_shares: FairShares<ClientId>,
     /// Waits that still search the history, and whose turn it is: the first from there on.
     pub(super) searching: BTreeSet<u32>,
     pub(super) search_turn: u32,
@@ -81,6 +85,8 @@ impl<P> Hub<P> {
             waits: 0,
             deadlines: BTreeSet::new(),
             owners: HashMap::default(),
+            watcher_shares: FairShares::default(),
+            stream_shares: FairShares::default(),
             searching: BTreeSet::new(),
             search_turn: 0,
             looks_max,
@@ -279,13 +285,11 @@ impl<P> Hub<P> {
         }
     }
 
-    /// That one more watcher is allowed, for this owner and in all.
+    /// That one more watcher is allowed, for this owner, its client and in all.
     pub(super) fn check_room(&self, owner: &Owner) -> Result<(), StoreError> {
-        let max = self.config.watches_max;
-        if self.watchers.len() >= max {
-            let what = "too many waits and watches; try again later";
-            return Err(StoreError::limit("watch.watches_max", max, what));
-        }
+        let what = "too many waits and watches; try again later";
+        let (shares, max) = (&self.watcher_shares, self.config.watches_max);
+        StoreError::share(shares, owner.client, "watch.watches_max", max, what)?;
         let max = self.config.watches_per_connection_max;
         if owner.id != 0 && self.owners.get(&owner.id).is_some_and(|count| *count >= max) {
             let what = "too many waits and watches on this connection; end some first";
@@ -296,6 +300,7 @@ impl<P> Hub<P> {
 
     /// Adds a watcher that was checked; it is in the registry unless it searches first.
     pub(super) fn insert(&mut self, owner: &Owner, watcher: Watcher<P>) -> Handle {
+        self.watcher_shares.take(sharer(owner.client), 1);
         if owner.id != 0 {
             *self.owners.entry(owner.id).or_default() += 1;
         }
@@ -317,21 +322,23 @@ impl<P> Hub<P> {
         let (deadline, owner) = match &watcher.role {
             Role::Wait(wait) => {
                 self.waits -= 1;
-                (wait.deadline, Some(wait.owner.id))
+                (wait.deadline, Some(&wait.owner))
             }
             Role::Watch(watch) => {
                 let stream = self.streams.get(watch.stream as usize);
-                (watch.progress_due, stream.map(|stream| stream.owner.id))
+                (watch.progress_due, stream.map(|stream| &stream.owner))
             }
         };
         self.deadlines.remove(&(deadline, index));
         self.searching.remove(&index);
-        if let Some(owner) = owner.filter(|owner| *owner != 0)
-            && let Some(count) = self.owners.get_mut(&owner)
-        {
+        let Some(Owner { id, client, .. }) = owner.map(|owner| &**owner) else {
+            return Some(watcher);
+        };
+        self.watcher_shares.give_back(sharer(*client), 1);
+        if let Some(count) = self.owners.get_mut(id) {
             *count -= 1;
             if *count == 0 {
-                self.owners.remove(&owner);
+                self.owners.remove(id);
             }
         }
         Some(watcher)

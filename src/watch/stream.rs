@@ -9,6 +9,7 @@ use super::batch::{Batch, Delivery, News};
 use super::collect::end_error;
 use super::hub::Hub;
 use super::watcher::{Handle, Owner, Role, Snapshot, View, Watch, WatchOptions, Watcher};
+use crate::fair::sharer;
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
 use crate::store::{Micros, Seq, StoreError};
 
@@ -37,11 +38,10 @@ impl<P> Hub<P> {
         credit: usize,
         party: impl FnOnce() -> P,
     ) -> Result<Handle, StoreError> {
-        let max = self.config.streams_max;
-        if self.streams.len() >= max {
-            let what = "too many streams of watches; try again later";
-            return Err(StoreError::limit("watch.streams_max", max, what));
-        }
+        let what = "too many streams of watches; try again later";
+        let (shares, max) = (&self.stream_shares, self.config.streams_max);
+        StoreError::share(shares, owner.client, "watch.streams_max", max, what)?;
+        self.stream_shares.take(sharer(owner.client), 1);
         let generation = self.new_generation();
         let index = self.streams.insert(Stream {
             generation,
@@ -66,8 +66,9 @@ impl<P> Hub<P> {
         match self.stream(handle) {
             Ok(stream) if !stream.ids.is_empty() => false,
             Ok(stream) => {
-                let owner = stream.owner.id;
+                let (owner, client) = (stream.owner.id, stream.owner.client);
                 self.paused.remove(&(owner, handle));
+                self.stream_shares.give_back(sharer(client), 1);
                 self.streams.try_remove(handle.index as usize);
                 true
             }

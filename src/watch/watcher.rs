@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::buffered::BufferedBytes;
+use crate::fair::ClientId;
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{Micros, Seq, ShareId};
+use crate::store::{Micros, Seq};
 
 /// Who waits: one per connection, and one for this process.
 #[derive(Debug)]
@@ -13,16 +14,17 @@ pub(crate) struct Owner {
     pub(crate) id: u64,
     /// For operators.
     pub(crate) name: String,
-    /// Whose room the replies take that are remembered for it.
-    pub(crate) share: ShareId,
+    /// Who has a share of what is bounded, and of what is remembered.
+    pub(crate) client: ClientId,
     /// Counts what is kept until it is taken.
     pub(crate) buffered: Arc<BufferedBytes>,
 }
 
 impl Owner {
-    /// Makes an owner for whom any number of bytes may be kept.
+    /// Makes an owner of this process, for whom any number of bytes may be kept.
     pub(crate) fn unlimited(id: u64, name: String) -> Self {
-        Self { id, name, share: id, buffered: Arc::new(BufferedBytes::unlimited()) }
+        let buffered = Arc::new(BufferedBytes::unlimited());
+        Self { id, name, client: ClientId::Process, buffered }
     }
 }
 

@@ -18,12 +18,12 @@ impl QueueActor {
     pub(super) fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
         let turn = Turn::begin(self.turn_max);
         let now = self.now();
-        let JobWorks { owner, works, sink, restriction, user } = works;
+        let JobWorks { owner, works, sink, restriction, user, client } = works;
         let mut works = works.into_iter();
         for work in works.by_ref() {
             let to = To::Connection(sink.clone());
             let JobWork { id, deadline, durability: asked, .. } = work;
-            let caller = Caller { owner, id, asked, deadline, to };
+            let caller = Caller { owner, client, id, asked, deadline, to };
             let steps = steps_of(&work.request);
             self.do_one(now, caller, work, user, restriction.as_ref());
             if turn.is_over_after(steps) {
@@ -32,7 +32,8 @@ impl QueueActor {
         }
         self.finish(now, ctx);
         if works.len() > 0 {
-            let rest = JobWorks { owner, works: works.collect(), sink, restriction, user };
+            let works = works.collect();
+            let rest = JobWorks { owner, works, sink, restriction, user, client };
             let next = pace::next().into_actor(self);
             ctx.wait(next.map(|(), actor, ctx| actor.work_off(rest, ctx)));
         }

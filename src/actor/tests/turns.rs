@@ -7,6 +7,7 @@ use crate::actor::AnswerSink;
 use crate::actor::message::{
     Answer, Answers, Done, JobWork, JobWorks, OwnerGone, Requests, Task, Work,
 };
+use crate::fair::ClientId;
 use crate::model::{JobRequest, PushOptions, PushRequest, ReserveRequest};
 use crate::watch::Owner;
 use crate::{Jobs as _, KeyRange, RangeRequest, Reply};
@@ -100,7 +101,8 @@ fn job_message(
     let work = |(id, request)| JobWork { id, deadline: None, durability: None, request };
     let works = (1..).zip(requests).map(work).collect();
     let sink = Arc::new(Counted(sender));
-    (JobWorks { owner: 1, works, sink, restriction: None, user: 0 }, answers)
+    let client = ClientId::Process;
+    (JobWorks { owner: 1, works, sink, restriction: None, user: 0, client }, answers)
 }
 
 #[actix_rt::test]

@@ -18,6 +18,7 @@ pub(crate) use self::waits::{Found, Sought, Told, Topical};
 use super::park::ParkId;
 use super::{Now, millis};
 use crate::config::QueueConfig;
+use crate::fair::{ClientId, FairShares};
 use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
 use crate::store::{Micros, Shares};
 
@@ -60,6 +61,8 @@ pub(crate) struct Outcomes {
     /// Of them, those that the snapshot under way still has to tell.
     unconfirmed_untold: Vec<Reservation>,
     parked: HashMap<ParkId, Parked, RandomState>,
+    /// Requests that wait, by client.
+    waiting: FairShares<ClientId>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
     followers: HashMap<Blob, BTreeSet<ParkId>, RandomState>,
@@ -93,6 +96,7 @@ impl Outcomes {
             unconfirmed: VecDeque::new(),
             unconfirmed_untold: Vec::new(),
             parked: HashMap::default(),
+            waiting: FairShares::default(),
             deadlines: BTreeSet::new(),
             finishes: HashMap::default(),
             followers: HashMap::default(),

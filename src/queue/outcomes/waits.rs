@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::Outcomes;
 use super::kept::Place;
+use crate::fair::{ClientId, sharer};
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, Reservation,
 };
+use crate::queue::check::TOO_MANY_WAIT;
 use crate::queue::describe::bytes_of;
 use crate::queue::park::ParkId;
 use crate::queue::{Now, QueueError, micros};
@@ -71,6 +73,7 @@ pub(crate) enum Told {
 
 #[derive(Debug)]
 pub(super) struct Parked {
+    client: ClientId,
     deadline: Micros,
     what: Waits,
 }
@@ -87,6 +90,7 @@ impl Outcomes {
     pub(crate) fn seek(
         &mut self,
         now: Now,
+        client: ClientId,
         sought: Sought,
         wait: Duration,
         may: &dyn Fn(&Blob) -> bool,
@@ -97,7 +101,7 @@ impl Outcomes {
                 Some(info) => Ok(JobReply::Job(Box::new(info.clone()))),
                 None => Err(QueueError::not_found(&job)),
             }),
-            Sought::Finish { job, live } => self.seek_finish(now, &job, live, wait, may),
+            Sought::Finish { job, live } => self.seek_finish(now, client, &job, live, wait, may),
             Sought::List { topic: Topical { name, known, limit }, state, after } => {
                 if let Err(error) = self.check_topic(&name, known) {
                     return Found::Now(Err(error));
@@ -106,7 +110,7 @@ impl Outcomes {
                 Found::Now(Ok(JobReply::Jobs(page)))
             }
             Sought::Outcomes { topic, after } => {
-                match self.seek_outcomes(now, topic, after, wait) {
+                match self.seek_outcomes(now, client, topic, after, wait) {
                     Ok(found) => found,
                     Err(error) => Found::Now(Err(error)),
                 }
@@ -126,6 +130,7 @@ impl Outcomes {
     fn seek_outcomes(
         &mut self,
         now: Now,
+        client: ClientId,
         topic: Topical,
         after: Option<OutcomeSeq>,
         wait: Duration,
@@ -145,7 +150,8 @@ impl Outcomes {
         if !page.jobs.is_empty() || wait.is_zero() {
             return Ok(Found::Now(Ok(JobReply::Jobs(page))));
         }
-        let park = self.park(now, wait, Waits::Follow { topic: topic.clone(), after, limit })?;
+        let follow = Waits::Follow { topic: topic.clone(), after, limit };
+        let park = self.park(now, client, wait, follow)?;
         self.followers.entry(topic).or_default().insert(park);
         Ok(Found::Parked(park))
     }
@@ -153,6 +159,7 @@ impl Outcomes {
     fn seek_finish(
         &mut self,
         now: Now,
+        client: ClientId,
         job: &JobRef,
         live: Option<Reservation>,
         wait: Duration,
@@ -172,7 +179,7 @@ impl Outcomes {
         if wait.is_zero() {
             return Found::Unfinished(live.id);
         }
-        match self.park(now, wait, Waits::Finish(live.id)) {
+        match self.park(now, client, wait, Waits::Finish(live.id)) {
             Err(error) => Found::Now(Err(error)),
             Ok(park) => {
                 self.finishes.entry(live.id).or_default().insert(park);
@@ -218,14 +225,21 @@ impl Outcomes {
         page
     }
 
-    fn park(&mut self, now: Now, wait: Duration, what: Waits) -> Result<ParkId, QueueError> {
-        let (max, parked) = (self.config.parked_max, self.parked.len());
-        QueueError::limit("queue.parked_max", max, parked + 1, "too many requests wait already")?;
+    fn park(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        wait: Duration,
+        what: Waits,
+    ) -> Result<ParkId, QueueError> {
+        let (waiting, max) = (&self.waiting, self.config.parked_max);
+        QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)?;
+        self.waiting.take(sharer(client), 1);
         self.next_park += 1;
         let park = self.next_park;
         let deadline = now.steady.saturating_add(micros(wait));
         self.deadlines.insert((deadline, park));
-        self.parked.insert(park, Parked { deadline, what });
+        self.parked.insert(park, Parked { client, deadline, what });
         Ok(park)
     }
 
@@ -235,7 +249,8 @@ impl Outcomes {
     }
 
     fn take_parked(&mut self, park: ParkId) -> Option<Waits> {
-        let Parked { deadline, what } = self.parked.remove(&park)?;
+        let Parked { client, deadline, what } = self.parked.remove(&park)?;
+        self.waiting.give_back(sharer(client), 1);
         self.deadlines.remove(&(deadline, park));
         match &what {
             Waits::Finish(id) => {

@@ -270,7 +270,9 @@ impl Pair {
         let queue = &self.world.queue;
         let topics = 0..queue.topics.len() as u32;
         let forgettable: Vec<u32> = topics.filter(|topic| queue.is_forgettable(*topic)).collect();
-        assert!(forgettable.iter().all(|topic| queue.idle.contains(topic)), "{forgettable:?}");
+        let is_idle =
+            |topic: &u32| queue.idle.contains(&(queue.topics[*topic as usize].maker, *topic));
+        assert!(forgettable.iter().all(is_idle), "{forgettable:?}");
     }
 
     /// J14: every job is where the model has it, and counted so.

@@ -145,7 +145,8 @@ pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: N
         for index in ["i", "j"] {
             let job = JobRef::Index { topic: topic.clone(), index: index.into() };
             let sought = Sought::Job { job, to_cancel: false };
-            let Found::Now(found) = outcomes.seek(now, sought, ms(0), &|_| true) else {
+            let Found::Now(found) = outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true)
+            else {
                 panic!("waits")
             };
             out.push(format!("{topic} {index} {found:?}"));
@@ -162,7 +163,7 @@ fn seek(
 ) -> Result<crate::model::JobPage, QueueError> {
     let topic = Topical { name: topic.clone(), known: true, limit: 100 };
     let sought = Sought::Outcomes { topic, after: Some(after) };
-    match outcomes.seek(now, sought, ms(0), &|_| true) {
+    match outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true) {
         Found::Now(Ok(JobReply::Jobs(page))) => Ok(page),
         Found::Now(Err(error)) => Err(error),
         other => panic!("{other:?}"),

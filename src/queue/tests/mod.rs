@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use super::{Answer, Effect, Found, Now, Outcomes, QueueError, Settled, Sought, State, Told};
 use crate::config::{Config, QueueConfig};
+use crate::fair::ClientId;
 use crate::model::{
     Backoff, Blob, JobId, JobInfo, JobRef, JobReply, JobRequest, JobState, OrderRetry, PushOptions,
     PushRequest, Rate, Reservation, ReserveRequest, Settlement, TopicSettings, Unique, Verdict,

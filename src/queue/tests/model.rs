@@ -14,7 +14,7 @@ pub(super) use item::{At, Item};
 
 /// A reserve that waits.
 #[derive(Debug, Clone)]
-struct Asker {
+struct Requester {
     owner: u64,
     topic: Blob,
     credits: usize,
@@ -37,7 +37,7 @@ pub(super) struct Model {
     steady: u64,
     pub(super) items: Vec<Item>,
     topics: BTreeMap<Blob, Named>,
-    askers: BTreeMap<u64, Asker>,
+    askers: BTreeMap<u64, Requester>,
     /// Owners that resume what they hold, as which user.
     resumes: BTreeMap<u64, u64>,
     /// By deadline and owner.
@@ -160,14 +160,14 @@ impl Model {
 
     pub(super) fn park_reserve(&mut self, park: u64, owner: u64, request: &ReserveRequest) {
         let micros = |it: Option<Duration>| it.unwrap().as_micros() as u64;
-        let asker = Asker {
+        let requester = Requester {
             owner,
             topic: request.topic.clone(),
             credits: request.credits as usize,
             visibility: micros(request.visibility),
             deadline: self.steady + micros(request.wait),
         };
-        self.askers.insert(park, asker);
+        self.askers.insert(park, requester);
     }
 
     fn held(&mut self, reservation: Reservation) -> Option<&mut Item> {
@@ -279,7 +279,7 @@ impl Model {
 
     /// J17, J21: what it may resume is held for it, if it may return.
     pub(super) fn gone(&mut self, owner: u64, may_return: bool) {
-        self.askers.retain(|_, asker| asker.owner != owner);
+        self.askers.retain(|_, requester| requester.owner != owner);
         self.pushes.retain(|_, (_, _, pusher)| *pusher != owner);
         self.resumes.remove(&owner);
         let grace = self.steady + self.config().resume_grace.as_micros() as u64;
@@ -397,7 +397,7 @@ impl Model {
     /// Whether jobs of a topic run, or somebody waits for it or for room.
     pub(super) fn is_used(&self, topic: &Blob) -> bool {
         self.of_topic(topic).any(|item| item.state(0) == JobState::Reserved)
-            || self.askers.values().any(|asker| asker.topic == *topic)
+            || self.askers.values().any(|requester| requester.topic == *topic)
             || self.pushes_wait()
     }
 

@@ -346,7 +346,7 @@ fn what_was_cancelled_is_told_after_a_crash() {
     world.restart();
     let states = [1, 2].map(|id| {
         let sought = Sought::Job { job: JobRef::Id(id), to_cancel: false };
-        match world.outcomes.seek(world.now, sought, Duration::ZERO, &|_| true) {
+        match world.outcomes.seek(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true) {
             Found::Now(Ok(JobReply::Job(info))) => (info.state, info.outcome),
             other => panic!("{other:?}"),
         }

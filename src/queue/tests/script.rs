@@ -275,7 +275,7 @@ impl Stage {
             Answer::Parked(_) => return,
             Answer::Ask(sought) => sought,
         };
-        match self.world.outcomes.seek(self.world.now, sought, wait, &|_| true) {
+        match self.world.outcomes.seek(self.world.now, ClientId::Process, sought, wait, &|_| true) {
             Found::Now(Ok(reply)) => self.reply("", reply),
             Found::Now(Err(error)) => writeln!(self.out, "  {error}").unwrap(),
             Found::Parked(park) => writeln!(self.out, "  waits as #{park}").unwrap(),

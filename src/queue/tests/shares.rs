@@ -361,7 +361,7 @@ proptest! {
                 });
                 for (id, _) in within {
                     let sought = Sought::Job { job: JobRef::Id(*id), to_cancel: false };
-                    let found = outcomes.seek(now, sought, ms(0), &|_| true);
+                    let found = outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true);
                     let is_there = matches!(found, Found::Now(Ok(_)));
                     prop_assert!(is_there, "{id} of topic {topic} is gone");
                 }

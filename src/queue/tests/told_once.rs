@@ -35,7 +35,7 @@ fn fail(world: &mut World, id: JobId) {
 fn newest(world: &mut World) -> u64 {
     let topic = Topical { name: "mail".into(), known: true, limit: 100 };
     let sought = Sought::Outcomes { topic, after: Some(u64::MAX) };
-    match world.outcomes.seek(world.now, sought, Duration::ZERO, &|_| true) {
+    match world.outcomes.seek(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true) {
         Found::Now(Err(QueueError::FutureOutcome { newest, .. })) => newest,
         other => panic!("{other:?}"),
     }

@@ -1,6 +1,6 @@
 //! [`Acceptor`]: accepts links from authenticated peers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 
@@ -18,12 +18,15 @@ use super::dial::set_options;
 use super::hello::{Hello, Unfit, Welcome, encode_answer, read_hello, say};
 use super::registry::Registry;
 use super::{check_name, limit};
-use crate::address::cannot_listen;
+use crate::address::{cannot_listen, network};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
+use crate::fair::Excess;
+use crate::fair_places::{FairPlace, FairPlaces};
 use crate::rpc::server::{DoorKey, Entrance, Hindrance, LINGER, hear_out};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
+use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
 /// Maximum number of concurrent refusals for excess connections.
 const REFUSALS_MAX: usize = 64;
@@ -48,6 +51,7 @@ pub(super) struct Terms {
     pub(super) config: LinkConfig,
     pub(super) entrance: Entrance,
     pub(super) authenticate: Arc<dyn Authenticate>,
+    pub(super) lines: StrangerLines,
     /// The service that this end offers to peers.
     pub(super) door: Option<DoorKey>,
     /// Receives each link whose peer serves.
@@ -58,9 +62,10 @@ pub(super) struct Terms {
 pub(super) struct House {
     terms: Terms,
     names: Mutex<Registry<Link>>,
-    /// Permits for links without a name, whose peers only call.
-    places: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    /// Counts links by the address of the peer.
+    places: FairPlaces<IpAddr>,
+    /// Counts connections that have not authenticated yet, by their address.
+    handshakes: FairPlaces<IpAddr>,
     refusals: Arc<Semaphore>,
     /// Set when shutdown was requested.
     stop: tokio::sync::watch::Sender<bool>,
@@ -90,8 +95,8 @@ impl Acceptor {
         let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(&error))?;
         let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
         let house = Arc::new(House {
-            places: Arc::new(Semaphore::new(config.links_max.min(Semaphore::MAX_PERMITS))),
-            handshakes: Arc::new(Semaphore::new(config.handshakes_max.min(Semaphore::MAX_PERMITS))),
+            places: FairPlaces::new(config.links_max),
+            handshakes: FairPlaces::new(config.handshakes_max),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             terms,
             names: Mutex::default(),
@@ -141,18 +146,22 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
             }
         };
         if let Err(error) = set_options(&stream, &house.terms.config) {
-            tracing::debug!(%addr, %error, "a link was lost during setup");
+            let lines = &house.terms.lines;
+            log_stranger!(lines, LineKind::Connection, DEBUG, %addr, %error, "a link was lost during setup");
             continue;
         }
-        let Ok(permit) = Arc::clone(&house.handshakes).try_acquire_owned() else {
-            refuse_one_more(stream, addr, &house);
-            continue;
+        let place = match house.handshakes.enter(Some(network(addr.ip()))) {
+            Ok(place) => place,
+            Err(excess) => {
+                refuse_one_more(stream, addr, excess, &house);
+                continue;
+            }
         };
         let (house, alive) = (Arc::clone(&house), alive.clone());
         tokio::spawn(async move {
             let mut stop = house.stop.subscribe();
             tokio::select! {
-                () = take_in(&house, stream, addr, permit) => {}
+                () = take_in(&house, stream, addr, place) => {}
                 // Infallible: `House` holds the sender.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
@@ -162,10 +171,11 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
 }
 
 /// Refuses an excess connection; beyond the maximum of refusals it is closed silently.
-fn refuse_one_more(stream: TcpStream, addr: SocketAddr, house: &Arc<House>) {
+fn refuse_one_more(stream: TcpStream, addr: SocketAddr, excess: Excess, house: &Arc<House>) {
     let Ok(permit) = Arc::clone(&house.refusals).try_acquire_owned() else { return };
     let max = house.terms.config.handshakes_max;
-    let error = limit("link.handshakes_max", max, "too many peers are dialing at once");
+    let error =
+        limit("link.handshakes_max", max, excess.what("too many peers are dialing at once"));
     let entrance = house.terms.entrance.clone();
     tokio::spawn(async move {
         let entered = entrance.enter(stream, addr, Instant::now() + LINGER).await;
@@ -186,12 +196,7 @@ async fn part(socket: &mut Socket, word: &[u8]) {
 }
 
 /// Handles a link from its first byte to its end.
-async fn take_in(
-    house: &House,
-    stream: TcpStream,
-    addr: SocketAddr,
-    handshake: OwnedSemaphorePermit,
-) {
+async fn take_in(house: &House, stream: TcpStream, addr: SocketAddr, handshake: FairPlace<IpAddr>) {
     let limit = house.terms.config.handshake_timeout;
     let deadline = Instant::now() + limit;
     let entered = house.terms.entrance.enter(stream, addr, deadline).await;
@@ -211,11 +216,13 @@ async fn take_in(
         Ok(registered) => registered,
         Err(Unfit::Gone) => return,
         Err(Unfit::Line(line)) => {
-            tracing::info!(%addr, "refused: does not begin a link");
+            let lines = &house.terms.lines;
+            log_stranger!(lines, LineKind::LinkRefused, INFO, %addr, "refused: does not begin a link");
             return part(&mut socket, line.as_bytes()).await;
         }
         Err(Unfit::Refused(error)) => {
-            tracing::warn!(%addr, code = %error.code, %error, "link refused");
+            let (lines, code) = (&house.terms.lines, error.code);
+            log_stranger!(lines, LineKind::LinkRefused, WARN, %addr, %code, %error, "link refused");
             return part(&mut socket, &encode_answer(&Err(error))).await;
         }
     };
@@ -257,7 +264,14 @@ struct Registered<'a> {
     identity: Option<Identity>,
     /// Its place in the registry, if it serves.
     place: Option<u64>,
-    _permit: OwnedSemaphorePermit,
+    _place: FairPlace<IpAddr>,
+}
+
+impl Registered<'_> {
+    /// Returns whether one more line may be written of the link: of one that had to prove who it is, any.
+    fn admits(&self, cause: LineKind) -> bool {
+        self.identity.is_some() || self.house.terms.lines.admits(cause)
+    }
 }
 
 impl Drop for Registered<'_> {
@@ -275,9 +289,10 @@ fn register<'a>(
     identity: Option<Identity>,
     addr: SocketAddr,
 ) -> Result<Registered<'a>, Error> {
-    let permit = Arc::clone(&house.places).try_acquire_owned();
-    let permit = permit
-        .map_err(|_| limit("link.links_max", house.terms.config.links_max, "too many links"))?;
+    let of_links = house.places.enter(Some(network(addr.ip()))).map_err(|excess| {
+        let what = excess.what("too many links");
+        limit("link.links_max", house.terms.config.links_max, what)
+    })?;
     let about = About {
         name: hello.name.clone(),
         addr,
@@ -287,13 +302,20 @@ fn register<'a>(
     };
     let (link, idle) = Link::new(about, &house.terms.config);
     let mut registered =
-        Registered { house, link, idle: Some(idle), identity, place: None, _permit: permit };
+        Registered { house, link, idle: Some(idle), identity, place: None, _place: of_links };
     if hello.serves {
         let (link, identity) = (registered.link.clone(), registered.identity.clone());
         let entered = house.names.lock().enter(&hello.name, identity, link)?;
         registered.place = Some(entered.place);
         if let Some(before) = entered.replaced {
-            tracing::warn!(name = hello.name, "a newer link replaces an older one");
+            let name = &*hello.name;
+            log_stranger!(
+                registered,
+                LineKind::Link,
+                WARN,
+                name,
+                "a newer link replaces an older one"
+            );
             before.shut("a newer link took over the name");
         }
     }
@@ -311,7 +333,7 @@ async fn keep(
     let link = registered.link.clone();
     let About { name, addr, peer_serves, .. } = link.about();
     let who = registered.identity.as_ref().map(|identity| identity.name.as_str());
-    tracing::info!(name, %addr, who, serves = peer_serves, "link is up");
+    log_stranger!(registered, LineKind::Link, INFO, name, %addr, who, serves = peer_serves, "link is up");
     let come = async {
         if let Some(come) = house.terms.come.as_ref().filter(|_| *peer_serves) {
             let (link, identity) = (link.clone(), registered.identity.clone());
@@ -343,5 +365,5 @@ async fn keep(
         () = leaving => {}
         () = revoked => {}
     }
-    tracing::info!(name, %addr, reason = link.reason(), "link ended");
+    log_stranger!(registered, LineKind::Link, INFO, name, %addr, reason = link.reason(), "link ended");
 }

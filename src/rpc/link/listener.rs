@@ -28,6 +28,7 @@ use crate::rpc::tls::{DoorLimits, TlsConfig};
 use crate::runtime::{require_arbiter, require_tokio};
 use crate::service::Wakeful;
 use crate::session::Identity;
+use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
 /// Maximum number of clients waiting to be taken; further links wait with their client.
 const WAITING_MAX: usize = 64;
@@ -160,11 +161,12 @@ impl ReverseListener {
             None => None,
         };
         let (come, coming) = mpsc::channel(WAITING_MAX);
-        let acceptor =
-            Acceptor::bind(addr, Terms { config, entrance, authenticate, door, come: Some(come) })
-                .await?;
+        let lines = StrangerLines::new(&Config::new().rpc);
+        let terms =
+            Terms { config, entrance, authenticate, lines: lines.clone(), door, come: Some(come) };
+        let acceptor = Acceptor::bind(addr, terms).await?;
         let (made, clients) = mpsc::channel(WAITING_MAX);
-        let making = tokio::spawn(make_all(coming, made, template.clone())).abort_handle();
+        let making = tokio::spawn(make_all(coming, made, template.clone(), lines)).abort_handle();
         Ok(Self { acceptor, clients, making, template })
     }
 
@@ -233,13 +235,14 @@ async fn make_all(
     mut coming: mpsc::Receiver<Come>,
     made: mpsc::Sender<(Client, Dialer)>,
     template: ClientConfig,
+    lines: StrangerLines,
 ) {
     let mut making = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             come = coming.recv() => {
                 let Some(come) = come else { return };
-                making.spawn(make(come, made.clone(), template.clone()));
+                making.spawn(make(come, made.clone(), template.clone(), lines.clone()));
             }
             Some(_) = making.join_next() => {}
         }
@@ -250,6 +253,7 @@ async fn make(
     Come { link, identity }: Come,
     made: mpsc::Sender<(Client, Dialer)>,
     template: ClientConfig,
+    lines: StrangerLines,
 ) {
     let about = link.about();
     let (name, addr) = (about.name.clone(), about.addr);
@@ -263,7 +267,8 @@ async fn make(
             }
         }
         Err(error) => {
-            tracing::warn!(name, %addr, %error, "a server dialed in, but does not serve; closing");
+            let what = "a server dialed in, but does not serve; closing";
+            log_stranger!(lines, LineKind::Link, WARN, name, %addr, %error, "{what}");
             link.shut(error.to_string());
         }
     }

@@ -1,9 +1,10 @@
 //! [`Addresses`]: how many connections there are from where.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::address::network;
 use crate::environment::RandomState;
 use parking_lot::Mutex;
 
@@ -47,16 +48,6 @@ impl Drop for Place {
         // Nothing is kept of a crowd that has left.
         if open.is_empty() && open.capacity() > 1024 {
             open.shrink_to_fit();
-        }
-    }
-}
-
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

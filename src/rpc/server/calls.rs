@@ -9,6 +9,7 @@ use crate::environment::RandomState;
 use super::outbox::{Outbox, Outgoing};
 use crate::auth::{Access, Need};
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::methods::{Caller, Running};
 use crate::model::Invocation;
 use crate::service::Wakeful;
@@ -51,6 +52,7 @@ impl Calls {
         &mut self,
         service: &Wakeful,
         session: &Arc<Session>,
+        client: ClientId,
         outbox: &Arc<Outbox>,
     ) -> Vec<(u64, Error)> {
         let mut refused = Vec::new();
@@ -58,7 +60,7 @@ impl Calls {
             self.serial += 1;
             let (serial, outbox) = (self.serial, Arc::clone(outbox));
             let (session, wakeful) = (Arc::clone(session), service.clone());
-            let caller = Caller { session, wakeful, deadline, request: Some(id) };
+            let caller = Caller { session, client, wakeful, deadline, request: Some(id) };
             let method = self.guarded.then(|| invocation.method.clone());
             let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
             match service.methods().start(invocation, caller, answer) {

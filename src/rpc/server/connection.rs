@@ -40,6 +40,7 @@ use crate::rpc::proto::{Call, WireError, WireWelcome};
 use crate::rpc::socket::Socket;
 use crate::service::Wakeful;
 use crate::session::Session;
+use crate::stranger_lines::{LineKind, log_stranger};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -181,10 +182,10 @@ impl Connection {
         match end {
             End::Fatal(fatal) => self.refuse(fatal).await,
             End::Left => {
-                tracing::debug!("connection ended");
+                log_stranger!(self, LineKind::Connection, DEBUG, "connection ended");
                 self.say_last().await;
             }
-            End::Gone => tracing::debug!("connection gone"),
+            End::Gone => log_stranger!(self, LineKind::Connection, DEBUG, "connection gone"),
         }
     }
 
@@ -224,6 +225,11 @@ impl Connection {
 
     fn config(&self) -> &RpcConfig {
         &self.rpc
+    }
+
+    /// Returns whether one more line may be written of this connection: of a peer that has proved who it is, any.
+    fn admits(&self, cause: LineKind) -> bool {
+        self.session.is_known() || self.service.strangers().admits(cause)
     }
 
     /// Bytes of output that may still be encoded.
@@ -367,14 +373,14 @@ impl Connection {
         encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
-        tracing::debug!("connection open");
+        log_stranger!(self, LineKind::Connection, DEBUG, "connection open");
         Ok(())
     }
 
     async fn ask_json(&mut self, ask: Ask) -> Result<(), End> {
         if !self.exchange.is_json() {
             self.exchange.speak_json();
-            tracing::debug!("connection open, for JSON");
+            log_stranger!(self, LineKind::Connection, DEBUG, "connection open, for JSON");
         }
         let (id, name) = match ask {
             Ask { id, what: What::Hello(name), .. } => (id, name),
@@ -435,16 +441,21 @@ impl Connection {
     async fn refuse(&mut self, fatal: Fatal) {
         match fatal {
             Fatal::NotWakeful(line) => {
-                tracing::info!("refused: does not speak the protocol");
+                log_stranger!(
+                    self,
+                    LineKind::Refused,
+                    INFO,
+                    "refused: does not speak the protocol"
+                );
                 self.output.buffer().extend_from_slice(line.as_bytes());
             }
-            Fatal::Silent(why) => tracing::info!(why, "refused"),
+            Fatal::Silent(why) => log_stranger!(self, LineKind::Refused, INFO, why, "refused"),
             Fatal::Error(error) if self.inbox.is_json() => {
                 // An error without a request would be taken for the answer to another.
-                tracing::info!(%error, "refused");
+                log_stranger!(self, LineKind::Refused, INFO, %error, "refused");
             }
             Fatal::Error(error) => {
-                tracing::info!(%error, "refused");
+                log_stranger!(self, LineKind::Refused, INFO, %error, "refused");
                 let wire = WireError::from(&error);
                 if self.exchange.is_new() {
                     self.output.buffer().extend_from_slice(&PREFACE);

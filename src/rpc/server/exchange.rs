@@ -29,6 +29,7 @@ use crate::actor::message::{
 };
 use crate::environment;
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::model::{CallReply, Reply, Request};
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
@@ -89,14 +90,14 @@ impl Exchange {
     pub(super) fn new(service: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
         let name = session.peer().to_string();
         // Of others that come later, or after a restart, too.
-        let share = environment::random::<u64>().max(1);
+        let client = ClientId::Connection(environment::random::<u64>().max(1));
         let buffered = Arc::clone(&outbox.buffered);
-        let owner = Arc::new(Owner { id: session.id(), name, share, buffered });
+        let owner = Arc::new(Owner { id: session.id(), name, client, buffered });
         let encoder = Encoder::new(&service);
         let gate = Gate::new(&service, &session, &outbox);
         let mut jobs =
             Jobs::new(owner.id, gate.is_guarded(), service.config().queue.visibility_default);
-        jobs.user = gate.user();
+        (jobs.user, jobs.client) = (gate.user(), client);
         let calls = Calls::new(gate.is_guarded());
         Self {
             service,
@@ -208,7 +209,9 @@ impl Exchange {
         mut call: Result<Call, Error>,
     ) -> Result<(), End> {
         self.note_id(id)?;
-        self.encoder.log.asked(id, &call);
+        if !self.is_strange() || self.admits_request() {
+            self.encoder.log.asked(id, &call);
+        }
         // Looked at first: a request to the store, as most are, is not moved for it.
         if let Ok(asked) = &call
             && let Err(denial) = self.gate.check(asked)
@@ -327,7 +330,8 @@ impl Exchange {
             }
         }
         // After the store: what a job or a call is about is set before a worker or a method has it.
-        let refused = self.calls.start(&self.service, &self.session, &self.outbox);
+        let client = self.owner.client;
+        let refused = self.calls.start(&self.service, &self.session, client, &self.outbox);
         self.answers.extend(refused.into_iter().map(|(id, error)| (id, Err(error))));
         let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
         self.jobs.hand_over(&self.service, sink, self.gate.restriction());

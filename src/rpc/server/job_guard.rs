@@ -120,8 +120,9 @@ impl Jobs {
         });
         let works = works.collect();
         // bound: one for each change of the users, and for each answer that came too late
-        let (owner, restriction, user) = (self.owner, None, self.user);
-        service.queue().do_send(JobWorks { owner, works, sink, restriction, user });
+        let (owner, user, client) = (self.owner, self.user, self.client);
+        let restriction = None;
+        service.queue().do_send(JobWorks { owner, works, sink, restriction, user, client });
     }
 
     /// Makes of an answer what the peer may see of it. (`None`: everything.)

@@ -11,6 +11,7 @@ use crate::actor::AnswerSink;
 use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, OwnerId};
 use crate::auth::Access;
 use crate::error::Error;
+use crate::fair::ClientId;
 use crate::model::{CallReply, JobRequest, Reply};
 use crate::rpc::held::{Concern, Held};
 use crate::service::Wakeful;
@@ -36,6 +37,7 @@ pub(super) struct Jobs {
     pub(super) guard: JobGuard,
     /// The fingerprint of the peer's user; 0 where there are no users.
     pub(super) user: u64,
+    pub(super) client: ClientId,
     /// The peer has ended in order, or may not come back: it resumes nothing.
     pub(super) parted: bool,
     /// For the queue. One that has a large answer goes to it when the one before is answered.
@@ -68,6 +70,7 @@ impl Jobs {
             held: Held::new(visibility),
             guard: JobGuard::new(guarded),
             user: 0,
+            client: ClientId::Process,
             parted: false,
             works: VecDeque::new(),
             large_asked: 0,
@@ -135,8 +138,8 @@ impl Jobs {
             return;
         }
         // bound: one for each read, and requests in flight are limited
-        let (owner, user) = (self.owner, self.user);
-        service.queue().do_send(JobWorks { owner, works, sink, restriction, user });
+        let (owner, user, client) = (self.owner, self.user, self.client);
+        service.queue().do_send(JobWorks { owner, works, sink, restriction, user, client });
     }
 
     /// Gives up those of `ids` that are parked, which get their answers from the queue all the

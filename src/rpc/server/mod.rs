@@ -64,6 +64,7 @@ use crate::environment;
 use crate::error::Error;
 use crate::service::Wakeful;
 use crate::session::{Peer, Session};
+use crate::stranger_lines::{LineKind, log_stranger};
 
 /// How many of those who are too many are told so at once.
 const REFUSALS_MAX: usize = 64;
@@ -156,7 +157,8 @@ async fn accept_all(
         };
         let config = service.rpc();
         if let Err(error) = set_options(&socket, &config) {
-            tracing::debug!(%peer, %error, "connection lost while it was set up");
+            let lines = service.strangers();
+            log_stranger!(lines, LineKind::Connection, DEBUG, %peer, %error, "connection lost while it was set up");
             continue;
         }
         let gauge = match Gauge::enter(&service, Some(peer.ip()), &open, &alive) {

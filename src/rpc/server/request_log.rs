@@ -14,7 +14,7 @@ use crate::model::{JobRequest, Request};
 use crate::rpc::proto::Call;
 
 /// What a filter calls these events by: they are one for each request, unlike any others.
-const TARGET: &str = "wakeful::request";
+pub(super) const TARGET: &str = "wakeful::request";
 
 /// The requests that are not yet answered; none while they are not logged, so that it costs the look
 /// at one number for each request.

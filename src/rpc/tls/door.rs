@@ -25,6 +25,7 @@ use crate::rpc::json::Start;
 use crate::rpc::proto::WireError;
 use crate::rpc::socket::Socket;
 use crate::session::{Identity, Via};
+use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
 /// The answer to a client that does not speak TLS.
 const SPEAK_TLS: &str = "this port speaks TLS only: connect with TLS (wakeful --tls)";
@@ -36,6 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) struct Door {
     certificates: Arc<Certificates>,
     handshakes: Handshakes,
+    lines: StrangerLines,
     /// The name of the limit that is the deadline of a handshake.
     timeout: &'static str,
 }
@@ -44,6 +46,7 @@ pub(crate) struct Door {
 pub(crate) struct DoorLimits {
     pub(crate) handshakes_max: usize,
     pub(crate) check_interval: Duration,
+    pub(crate) lines: StrangerLines,
     /// The name of the limit that is their deadline.
     pub(crate) timeout: &'static str,
 }
@@ -69,6 +72,7 @@ impl DoorLimits {
         Self {
             handshakes_max: rpc.tls_handshakes_max,
             check_interval: rpc.tls_check_interval,
+            lines: StrangerLines::new(rpc),
             timeout: "rpc.handshake_timeout",
         }
     }
@@ -79,6 +83,7 @@ impl DoorLimits {
         Self {
             handshakes_max: link.handshakes_max,
             check_interval: rpc.tls_check_interval,
+            lines: StrangerLines::new(rpc),
             timeout: "link.handshake_timeout",
         }
     }
@@ -93,15 +98,15 @@ impl Door {
     /// `InvalidArgument` for a file that cannot be used; `Unavailable` if a thread cannot be
     /// started.
     pub(crate) fn open(config: TlsConfig, limits: DoorLimits) -> Result<Arc<Self>, Error> {
-        let DoorLimits { handshakes_max, check_interval, timeout } = limits;
+        let DoorLimits { handshakes_max, check_interval, lines, timeout } = limits;
         let certificates = Arc::new(Certificates::open(config)?);
-        let handshakes = Handshakes::start(handshakes_max).map_err(|error| {
+        let handshakes = Handshakes::start(handshakes_max, lines.clone()).map_err(|error| {
             Error::new(
                 ErrorCode::Unavailable,
                 format!("cannot start the thread for TLS handshakes: {error}"),
             )
         })?;
-        let door = Arc::new(Self { certificates, handshakes, timeout });
+        let door = Arc::new(Self { certificates, handshakes, lines, timeout });
         if !check_interval.is_zero() {
             tokio::spawn(keep_looking(Arc::downgrade(&door), check_interval));
         }
@@ -126,24 +131,29 @@ impl Door {
         let mut first = [0; PREFACE.len()];
         let seen = match tokio::time::timeout_at(deadline.into(), socket.peek(&mut first)).await {
             Ok(Ok(0) | Err(_)) => {
-                tracing::debug!(%peer, "disconnected before a TLS handshake");
+                let kind = LineKind::Handshake;
+                log_stranger!(self.lines, kind, DEBUG, %peer, "disconnected before a TLS handshake");
                 return None;
             }
             Ok(Ok(seen)) => first.get(..seen).unwrap_or_default(),
             Err(_) => {
-                tracing::info!(%peer, limit = self.timeout, "no TLS handshake in time; closing");
+                let limit = self.timeout;
+                log_stranger!(self.lines, LineKind::Handshake, INFO, %peer, limit, "no TLS handshake in time; closing");
                 say_last(socket, &self.answer_to(b"")).await;
                 return None;
             }
         };
         if seen.first() != Some(&HANDSHAKE_RECORD) {
-            tracing::info!(%peer, "refused: the peer does not speak TLS");
+            log_stranger!(self.lines, LineKind::Handshake, INFO, %peer, "refused: the peer does not speak TLS");
             say_last(socket, &self.answer_to(seen)).await;
             return None;
         }
         let handshake = self.handshake(socket, peer);
         let Ok(done) = tokio::time::timeout_at(deadline.into(), handshake).await else {
-            tracing::info!(
+            log_stranger!(
+                self.lines,
+                LineKind::Handshake,
+                INFO,
                 %peer,
                 limit = self.timeout,
                 under_way = self.handshakes.under_way(),
@@ -152,7 +162,7 @@ impl Door {
             return None;
         };
         done.map(|stream| Entered {
-            identity: identity(&stream, peer),
+            identity: self.identity(&stream, peer),
             socket: Socket::Other(Box::new(TlsStream::new(stream))),
         })
     }
@@ -163,14 +173,14 @@ impl Door {
         };
         // The certificates at the time of its turn apply.
         let begin = || self.certificates.acceptor().accept_with(socket, bounded).into_fallible();
-        match self.handshakes.run(begin).await {
+        match self.handshakes.run(peer.ip(), begin).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err((error, socket))) => {
                 if error.kind() == io::ErrorKind::InvalidData {
                     let error = reason::of_client(&error);
-                    tracing::info!(%peer, error, "TLS handshake refused");
+                    log_stranger!(self.lines, LineKind::Handshake, INFO, %peer, error, "TLS handshake refused");
                 } else {
-                    tracing::debug!(%peer, %error, "TLS handshake broken off");
+                    log_stranger!(self.lines, LineKind::Handshake, DEBUG, %peer, %error, "TLS handshake broken off");
                 }
                 // The alert is written; unread input would discard it.
                 say_last(socket, b"").await;
@@ -178,11 +188,22 @@ impl Door {
             }
             Err(error) => {
                 if error.is_panic() {
-                    tracing::error!(%peer, "a TLS handshake panicked");
+                    log_stranger!(self.lines, LineKind::Handshake, ERROR, %peer, "a TLS handshake panicked");
                 }
                 None
             }
         }
+    }
+
+    fn identity(&self, stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> {
+        let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+        let Some(name) = name_of(certificate) else {
+            let what = "a client certificate without a name that can be used";
+            log_stranger!(self.lines, LineKind::Handshake, INFO, %peer, "{what}");
+            return None;
+        };
+        log_stranger!(self.lines, LineKind::Handshake, DEBUG, %peer, name, "a client certificate");
+        Some(Identity { name, via: Via::Certificate })
     }
 
     /// Returns a readable answer to a client that does not speak TLS, by its first bytes.
@@ -211,16 +232,6 @@ impl Door {
             _ => format!("ERR wakeful: {SPEAK_TLS}\n").into_bytes(),
         }
     }
-}
-
-fn identity(stream: &Accepted<TcpStream>, peer: SocketAddr) -> Option<Identity> {
-    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-    let Some(name) = name_of(certificate) else {
-        tracing::info!(%peer, "a client certificate without a name that can be used");
-        return None;
-    };
-    tracing::debug!(%peer, name, "a client certificate");
-    Some(Identity { name, via: Via::Certificate })
 }
 
 /// Sends `words` if the peer reads them, and reads its remaining input, so that the close does not

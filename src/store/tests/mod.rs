@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{Micros, Once, ShareId, State, StoreError};
+use super::{Micros, Once, State, StoreError};
 use crate::config::{Config, StoreConfig};
+use crate::fair::ClientId;
 use crate::model::{
     DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseGrantRequest, LeaseId,
     RangeReply, RangeRequest, Reply, Request, Revision, SetRequest, TxnOp, TxnRequest,
@@ -139,12 +140,12 @@ impl State {
 }
 
 /// The share that a key's reply is remembered in; there are two.
-fn share_of_key(key: IdempotencyKey) -> ShareId {
-    (key % 2) as ShareId
+fn share_of_key(key: IdempotencyKey) -> u64 {
+    (key % 2) as u64
 }
 
 fn once(key: Option<IdempotencyKey>) -> Option<Once> {
-    key.map(|key| Once { key, share: share_of_key(key) })
+    key.map(|key| Once { key, client: ClientId::Connection(share_of_key(key)) })
 }
 
 fn txn(success: Vec<TxnOp>) -> Request {

@@ -56,7 +56,7 @@ const NOW: Micros = u64::MAX / 4;
 
 /// In a share with the longest number.
 fn largest(key: u128) -> Once {
-    Once { key, share: ShareId::MAX }
+    Once { key, client: ClientId::User(u64::MAX) }
 }
 
 /// Asks, shows it, and gives the record.

@@ -41,7 +41,7 @@ fn kv(key: &str, value: &str) -> Arc<KeyValue> {
 }
 
 fn remembered(reply: Reply) -> Change {
-    let once = Once { key: 1 << 100, share: 0 };
+    let once = Once { key: 1 << 100, client: ClientId::Process };
     Change::Remembered { once, fingerprint: 0x0102_0304_0506_0708, reply }
 }
 
@@ -88,8 +88,12 @@ pub(crate) fn changes() -> Vec<(&'static str, Change)> {
     ];
     changes.extend(replies().into_iter().map(|(name, reply)| (name, remembered(reply))));
     if let Change::Remembered { fingerprint, reply, .. } = remembered(replies().remove(4).1) {
-        let once = Once { key: 1 << 100, share: 300 };
-        changes.push(("of a client", Change::Remembered { once, fingerprint, reply }));
+        let of = |client| Once { key: 1 << 100, client };
+        let once = of(ClientId::Connection(300));
+        let of_connection = Change::Remembered { once, fingerprint, reply: reply.clone() };
+        changes.push(("of a client", of_connection));
+        let once = of(ClientId::User(300));
+        changes.push(("of a user", Change::Remembered { once, fingerprint, reply }));
     }
     changes
 }
@@ -162,6 +166,9 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         06 05 04 03 02 01 03 fb 2c 01 05
         of a client
         01 01 fc 70 11 01 00 fb 2c 01 01 0a fb 2c 01 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00
+        fd 08 07 06 05 04 03 02 01 03 fb 2c 01 05
+        of a user
+        01 01 fc 70 11 01 00 fb 2c 01 01 0b fb 2c 01 fe 00 00 00 00 00 00 00 00 00 00 00 00 10 00 00 00
         fd 08 07 06 05 04 03 02 01 03 fb 2c 01 05
     "#]].assert_eq(&out);
 }

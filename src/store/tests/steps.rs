@@ -301,7 +301,7 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
             Request::LeaseRevoke(7),
         ];
         let replies = (1..).zip(requests).map(|(key, request)| {
-            let once = Some(Once { key, share: 3 });
+            let once = Some(Once { key, client: ClientId::User(3) });
             let reply = ask(&mut store, &mut records, once, request.clone());
             assert_eq!(store.begin(0, once, request), Ok(Some(reply.clone())), "it is remembered");
             reply

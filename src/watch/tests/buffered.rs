@@ -8,7 +8,7 @@ const VALUE: usize = 1_000_000;
 
 fn limited(id: u64, total: &Arc<TotalBuffered>, own_max: usize, total_max: usize) -> Arc<Owner> {
     let buffered = Arc::new(BufferedBytes::new(total, own_max, total_max));
-    Arc::new(Owner { id, name: String::new(), share: id, buffered })
+    Arc::new(Owner { id, name: String::new(), client: ClientId::Connection(id), buffered })
 }
 
 fn watching(hub: &mut TestHub, owner: &Arc<Owner>, credit: usize, request: WatchRequest) -> Handle {

@@ -17,6 +17,7 @@ use super::wait::WaitStart;
 use super::watcher::{Handle, Owner, Role};
 use crate::buffered::{Buffered, BufferedBytes};
 use crate::config::{Config, StoreConfig, WatchConfig};
+use crate::fair::ClientId;
 use crate::model::{
     DeleteRequest, Event, EventKind, KeyRange, LeaseGrantRequest, Reply, Request, Revision,
     SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
@@ -40,7 +41,8 @@ fn hub_with(change: impl FnOnce(&mut StoreConfig, &mut WatchConfig)) -> TestHub 
 }
 
 fn owner(id: u64) -> Arc<Owner> {
-    Arc::new(Owner::unlimited(id, format!("owner {id}")))
+    let client = if id == 0 { ClientId::Process } else { ClientId::Connection(id) };
+    Arc::new(Owner { client, ..Owner::unlimited(id, format!("owner {id}")) })
 }
 
 fn prefix(prefix: &str) -> KeyRange {

@@ -32,7 +32,12 @@ fn owners() -> [Arc<Owner>; 3] {
         0 => owner(0),
         _ => {
             let buffered = Arc::new(BufferedBytes::new(&total, 300, 500));
-            Arc::new(Owner { id, name: format!("owner {id}"), share: id, buffered })
+            Arc::new(Owner {
+                id,
+                name: format!("owner {id}"),
+                client: ClientId::Connection(id),
+                buffered,
+            })
         }
     };
     [0, 1, 2].map(of)
@@ -186,7 +191,10 @@ impl World {
     /// The limits that one more watcher of this owner would pass.
     fn reasons_of_room(&self, owner: u64) -> Reasons {
         let mut reasons = Reasons::new();
-        if self.hub.watchers.len() >= self.config.watch.watches_max {
+        let left = self.config.watch.watches_max.saturating_sub(self.hub.watchers.len());
+        // Of an ended watch whose batch nobody has read yet, the hub knows nothing any more.
+        let held = self.hub.owners.get(&owner).copied().unwrap_or(0);
+        if left == 0 || owner != 0 && held >= left {
             reasons.insert("watch.watches_max");
         }
         if owner != 0 && self.watchers_of(owner) >= self.config.watch.watches_per_connection_max {

@@ -1,10 +1,12 @@
-//! What would write into the log.
+//! What would write into the log, and what would fill it.
 
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::Value;
 
-use super::victim::Victim;
+use super::victim::{Victim, closed};
+use crate::auth::{LOGIN_FAILED, Users, login_token};
 use crate::process::{Server, wakeful};
 use crate::support::body::{self, From, get, key};
 use crate::support::raw::{ERROR, PREFACE, Raw, WELCOME, frame, hello, request};
@@ -83,4 +85,62 @@ fn abuse_30_the_name_of_a_client_is_shown_without_its_control_characters() {
     );
     assert!(!shown.lines().any(|line| line.starts_with("2026-01-01")), "{shown}");
     drop(Raw::open(victim.addr()));
+}
+
+/// The lines of a log that have `text` in them, and how many more there were, as it says.
+fn counted(log: &str, text: &str, of: &str) -> (usize, u64) {
+    let lines = log.lines().filter(|line| line.contains(text)).count();
+    let left_out = log.lines().filter(|line| line.contains(of)).filter_map(|line| {
+        let (_, count) = line.split_once("left_out=")?;
+        count.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    (lines, left_out.sum())
+}
+
+/// Lines of one kind that are written in an hour, which no test lasts for.
+const WRITTEN: [&str; 4] =
+    ["--limit", "rpc.stranger_lines_max=7", "--limit", "rpc.stranger_lines_interval=1h"];
+
+/// Anybody could write 95 GB of log a day by connecting again and again.
+#[test]
+fn abuse_32_strangers_that_connect_again_and_again_fill_no_log() {
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "debug"];
+    let victim = Victim::of(Server::run_by(wakeful(&[&serve[..], &WRITTEN].concat())));
+    let said: [&[u8]; 4] =
+        [b"no protocol at all", b"GET / HTTP/1.1\r\n\r\n", b"{]", b"WAKEFUL\x02"];
+    for nth in 0..200 {
+        let mut raw = victim.connect();
+        raw.send(said[nth % said.len()]);
+        closed(&raw);
+    }
+    let left_out = victim.server().ok(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&left_out).unwrap();
+    assert!(status["log_stranger_lines_left_out"].as_u64().unwrap() >= 193, "{status}");
+    let log = victim.stop().stderr;
+    let (lines, left_out) = counted(&log, ": refused", "of=\"refused\"");
+    assert_eq!((lines, left_out), (7, 193), "{log}");
+    assert!(log.lines().count() < 100, "{log}");
+}
+
+#[test]
+fn abuse_32_logins_that_fail_are_counted_where_they_are_not_written() {
+    let users = Users::new(&[]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "info", "--auth", users.path()];
+    let victim = Victim::of(Server::run_by(wakeful(&[&serve[..], &WRITTEN].concat())));
+    // Fewer from each address than would slow it down.
+    for nth in 0..60 {
+        let from = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + nth / 6));
+        let mut raw = Raw::connect_from(from, victim.addr()).welcome();
+        assert_eq!(raw.call(login_token("nobody's")).refusal().code, LOGIN_FAILED);
+    }
+    // What somebody does who is known is written, however often.
+    for _ in 0..20 {
+        users.raw("root", victim.server()).call(body::compact(1));
+    }
+    let log = victim.stop().stderr;
+    let (lines, left_out) =
+        counted(&log, "act=\"login failed\" user", "act=\"login failed\" left_out");
+    assert_eq!((lines, left_out), (7, 53), "{log}");
+    let (acts, _) = counted(&log, "act=\"login\" user=\"root\"", "no summary");
+    assert_eq!(acts, 20, "{log}");
 }

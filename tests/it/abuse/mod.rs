@@ -1,4 +1,4 @@
-//! Z1 to Z30: what a server that faces a network must survive, each attack or fault as one test (or
+//! Z1 to Z32: what a server that faces a network must survive, each attack or fault as one test (or
 //! a few) with its number, against a server that is a process of its own. Its memory and its file
 //! descriptors are watched, and a well-behaved client beside the attack, which must notice nothing
 //! but that it may have to wait.
@@ -14,7 +14,8 @@
 //! | 26, 27 | guessed passwords, and what one may not do | `access` |
 //! | 28 | links | `links` |
 //! | 29 | clocks that jump | `clocks` |
-//! | 30 | what would write into the log | `logs` |
+//! | 30, 32 | what would write into the log, and what would fill it | `logs` |
+//! | 31 | one client that holds all it can of something | `shares` |
 //! | 1, 3, 6, 7, 10, 13, 14 | the same at the JSON door | `json` |
 //!
 //! Times are shortened by limits where a test would else wait for them; no test asserts one.
@@ -30,6 +31,7 @@ mod json;
 mod links;
 mod logs;
 mod memory;
+mod shares;
 mod slow;
 mod victim;
 

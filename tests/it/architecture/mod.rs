@@ -30,11 +30,12 @@ const CORES: [(&str, &[&str]); 4] = [
 ];
 
 /// What else in the crate a core may use: whole modules, or one type of a module that is not pure.
-const BELOW_CORES: [&str; 9] = [
+const BELOW_CORES: [&str; 10] = [
     "buffered",
     "config",
     "environment::RandomState",
     "error",
+    "fair",
     "journal::Batch",
     "model",
     "record",

@@ -240,3 +240,24 @@ fn every_limit_is_in_one_of_the_tables() {
     let unknown: Vec<_> = told.difference(&known).collect();
     assert!(unknown.is_empty(), "no limits: {unknown:?}");
 }
+
+/// Every limit is once in the table that says who can use it up, and nothing else is.
+#[test]
+fn the_table_of_shares_is_whole() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once("\n### Shares\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut listed = Vec::new();
+    for row in rows {
+        let [limits, who, share] =
+            row.split(" | ").collect::<Vec<_>>().try_into().expect("three columns");
+        assert!(who.len() > 3 && share.len() > 3, "{row}");
+        listed.extend(limits.split(", ").map(|limit| limit.trim_matches('`').to_owned()));
+    }
+    listed.sort_unstable();
+    let mut limits: Vec<_> = Config::new().entries().iter().map(|it| it.0.to_owned()).collect();
+    limits.sort_unstable();
+    assert_eq!(listed, limits);
+}

@@ -25,6 +25,8 @@ pub(super) const QUIET: &[(&str, &str)] = &[
     ("rpc.shutdown_grace", "a time: what is in flight then ends with the service"),
     ("rpc.tls_handshakes_max", "the next handshake waits for its turn"),
     ("rpc.tls_check_interval", "an interval"),
+    ("rpc.stranger_lines_max", "further lines are counted in one"),
+    ("rpc.stranger_lines_interval", "an interval"),
     ("journal.durability", "no number"),
     ("journal.sync_interval", "an interval"),
     (

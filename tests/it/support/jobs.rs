@@ -58,6 +58,11 @@ pub(crate) fn get(id: u64) -> Body {
     job(6).u32(0).u64(id)
 }
 
+/// Waits for the finish of a job.
+pub(crate) fn await_finished(id: u64, wait_ms: u64) -> Body {
+    job(7).u32(0).u64(id).u8(1).u64(wait_ms)
+}
+
 pub(crate) fn cancel(id: u64) -> Body {
     job(10).u32(0).u64(id)
 }

@@ -1,7 +1,7 @@
 //! TLS5 and TLS6: who speaks TLS where there is none, the reverse, and who does not finish.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use futures_util::future::join_all;
 use wakeful::{ErrorCode, Operations, SetRequest};
@@ -174,6 +174,26 @@ async fn tls6_handshakes_beyond_the_most_at_once_wait_for_their_turn() {
     within(next.unwrap().get("a")).await.unwrap();
     let log = server.stop();
     assert!(log.contains("a TLS handshake waits for its turn"), "{log}");
+}
+
+#[actix_rt::test]
+async fn tls6_handshakes_that_one_address_does_not_finish_leave_places_for_others() {
+    let authority = Authority::new();
+    let limits = ["--limit", "rpc.tls_handshakes_max=4", "--limit", "rpc.handshake_timeout=10m"];
+    let server = Server::start(&authority.server("127.0.0.1"), &limits);
+    let good = connect(server.addr, Some(authority.trusted())).await.unwrap();
+    let half: Vec<Raw> = (0..10)
+        .map(|_| {
+            let mut raw = Raw::connect_from(IpAddr::from([127, 0, 0, 2]), server.addr);
+            raw.send(&HALF_A_HELLO);
+            raw
+        })
+        .collect();
+    until("they are there", async || within(good.status()).await.unwrap().connections == 11).await;
+    let other = connect(server.addr, Some(authority.trusted())).await.unwrap();
+    within(other.set(SetRequest::new("a", "1"))).await.unwrap();
+    drop(half);
+    server.stop();
 }
 
 #[actix_rt::test]

@@ -84,7 +84,7 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
             // Workers that left keep their jobs: nobody waits for them.
             config.rpc.shutdown_grace = Duration::from_millis(20);
             config.store.steps_max = 512;
-            config.store.slice_max = 8;
+            config.store.slice_max = 64;
             config.store.idempotency_keys_max = 64;
             config.queue.parked_max = 64;
             config.watch.streams_max = 64;

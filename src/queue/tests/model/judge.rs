@@ -13,10 +13,10 @@ impl Model {
         for effect in effects {
             match effect {
                 Effect::Reserved(park, jobs) => {
-                    let asker = self.askers.remove(park).expect("it waits");
-                    assert!(jobs.len() <= asker.credits);
-                    assert!(!jobs.is_empty() || asker.deadline <= self.steady);
-                    handed.extend(jobs.iter().map(|job| (asker.clone(), job.clone())));
+                    let requester = self.askers.remove(park).expect("it waits");
+                    assert!(jobs.len() <= requester.credits);
+                    assert!(!jobs.is_empty() || requester.deadline <= self.steady);
+                    handed.extend(jobs.iter().map(|job| (requester.clone(), job.clone())));
                 }
                 Effect::Pushed(park, result) => {
                     let (jobs, deadline, _) = self.pushes.remove(park).expect("it waits");
@@ -51,28 +51,28 @@ impl Model {
         self.nothing_is_left();
     }
 
-    fn hand_out(&mut self, mut handed: Vec<(Asker, ReservedJob)>) {
+    fn hand_out(&mut self, mut handed: Vec<(Requester, ReservedJob)>) {
         handed.sort_by_key(|(_, job)| job.reservation.id);
         let ids: BTreeSet<JobId> = handed.iter().map(|(_, job)| job.reservation.id).collect();
         assert_eq!(ids.len(), handed.len(), "no job is handed out twice");
         for (_, job) in &handed {
             self.may_be_handed_out(job, &ids);
         }
-        for (asker, job) in handed {
+        for (requester, job) in handed {
             let steady = self.steady;
-            let resumable = self.resumes.get(&asker.owner).copied();
+            let resumable = self.resumes.get(&requester.owner).copied();
             let item = self.item(job.reservation.id).unwrap();
             item.epoch += 1;
-            (item.resumable, item.first_visibility) = (resumable, asker.visibility);
+            (item.resumable, item.first_visibility) = (resumable, requester.visibility);
             if let At::Due(due) = item.at {
                 item.since = due;
             }
             (item.at, item.started, item.blocks) = (At::Reserved, true, false);
-            (item.owner, item.visibility) = (asker.owner, asker.visibility);
-            item.deadline = steady + asker.visibility;
-            let topic = self.topics.get_mut(&asker.topic).unwrap();
+            (item.owner, item.visibility) = (requester.owner, requester.visibility);
+            item.deadline = steady + requester.visibility;
+            let topic = self.topics.get_mut(&requester.topic).unwrap();
             topic.starts.push(steady);
-            self.keeps_to_limits(&asker.topic);
+            self.keeps_to_limits(&requester.topic);
         }
     }
 
@@ -143,18 +143,18 @@ impl Model {
     /// Asserts that no reserve waits beside a job that it could have, and no push beside room for it.
     fn nothing_is_left(&mut self) {
         let steady = self.steady;
-        assert!(self.askers.values().all(|asker| asker.deadline > steady));
-        for asker in self.askers.values() {
-            let Named { settings, paused, .. } = &self.topics[&asker.topic];
+        assert!(self.askers.values().all(|requester| requester.deadline > steady));
+        for requester in self.askers.values() {
+            let Named { settings, paused, .. } = &self.topics[&requester.topic];
             let reserved = self
-                .of_topic(&asker.topic)
+                .of_topic(&requester.topic)
                 .filter(|item| item.state(self.utc) == JobState::Reserved)
                 .count();
             let busy = settings.concurrency.is_some_and(|max| reserved >= max as usize);
             if *paused || busy || settings.rate.is_some() {
                 continue;
             }
-            for item in self.of_topic(&asker.topic).filter(|item| item.ready(self.utc)) {
+            for item in self.of_topic(&requester.topic).filter(|item| item.ready(self.utc)) {
                 let limit = settings.order_limit.unwrap_or(1) as usize;
                 let taken = self.of_key(item).filter(|it| self.takes_place(it)).count();
                 let keyed = item.push.options.order_key.is_some();

@@ -33,6 +33,7 @@ use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{DoorLimits, TlsConfig};
 use crate::runtime::require_tokio;
+use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
 /// Maximum number of concurrent refusals for excess connections.
 const REFUSALS_MAX: usize = 64;
@@ -115,6 +116,7 @@ pub struct Relay {
 /// The shared state of all its clients.
 struct Hall {
     entrance: Entrance,
+    lines: StrangerLines,
     rpc: RpcConfig,
     splice_bytes: usize,
     route_bytes_max: usize,
@@ -155,10 +157,12 @@ impl Relay {
         let RelayOptions { config, authenticate, .. } = options;
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(&error))?;
         let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
+        let lines = StrangerLines::new(&config.rpc);
         let terms = Terms {
             config: config.link.clone(),
             entrance: of_links,
             authenticate,
+            lines: lines.clone(),
             door: None,
             come: None,
         };
@@ -168,6 +172,7 @@ impl Relay {
         let clients = Arc::new(AtomicUsize::new(0));
         let hall = Hall {
             entrance,
+            lines,
             splice_bytes: config.link.splice_bytes,
             route_bytes_max: config.link.hello_bytes_max,
             house: Arc::clone(&acceptor.house),
@@ -251,7 +256,8 @@ async fn accept_all(
             }
         };
         if let Err(error) = set_options(&stream, &hall.rpc) {
-            tracing::debug!(%addr, %error, "connection lost during setup");
+            let lines = &hall.lines;
+            log_stranger!(lines, LineKind::Connection, DEBUG, %addr, %error, "connection lost during setup");
             continue;
         }
         let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
@@ -312,11 +318,11 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
     let mut server = match opened {
         Ok(server) => server,
         Err(error) => {
-            tracing::info!(%addr, %error, "client refused");
+            log_stranger!(hall.lines, LineKind::Routed, INFO, %addr, %error, "client refused");
             return part(&mut socket, &route.refusal(&error)).await;
         }
     };
-    tracing::debug!(%addr, server = route.server, "client routed");
+    log_stranger!(hall.lines, LineKind::Routed, DEBUG, %addr, server = route.server, "client routed");
     let Route { mut forward, answer, .. } = route;
     if !answer.is_empty() {
         let begun = async {

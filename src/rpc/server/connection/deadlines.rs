@@ -9,6 +9,7 @@ use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
 use crate::rpc::server::gate::login_late;
 use crate::rpc::server::inbox::Fatal;
+use crate::stranger_lines::{LineKind, log_stranger};
 
 /// What a peer is told that never said which protocol it speaks.
 const NO_PREFACE: &str = "ERR wakeful: no preface within rpc.handshake_timeout; this port speaks \
@@ -62,11 +63,21 @@ impl Connection {
             return too_slow("a frame took longer than rpc.frame_timeout");
         }
         if self.blocked.is_some_and(|since| since + config.write_timeout <= now) {
-            tracing::info!("reads nothing for rpc.write_timeout; closing");
+            log_stranger!(
+                self,
+                LineKind::Stalled,
+                INFO,
+                "reads nothing for rpc.write_timeout; closing"
+            );
             return Err(End::Gone);
         }
         if self.pinged.is_some_and(|at| at + config.ping_timeout <= now) {
-            tracing::info!("silent after a ping for rpc.ping_timeout; closing");
+            log_stranger!(
+                self,
+                LineKind::Stalled,
+                INFO,
+                "silent after a ping for rpc.ping_timeout; closing"
+            );
             return Err(End::Gone);
         }
         if self.hung_up.is_some_and(|since| since + config.shutdown_grace <= now) {

@@ -12,12 +12,20 @@ use crate::error::Error;
 use crate::rpc::proto::Call;
 use crate::rpc::server::gate::{Revised, login_over};
 use crate::rpc::server::jobs::OWN_ID;
-use crate::store::{StoreError, share_of};
+use crate::rpc::server::request_log::TARGET;
+use crate::store::{StoreError, client_of_user};
+use crate::stranger_lines::LineKind;
 
 impl Exchange {
     /// Whether the peer has to log in, and has not.
     pub(in crate::rpc::server) fn is_strange(&self) -> bool {
         self.gate.login_timeout().is_some()
+    }
+
+    /// Returns whether one more request of peers that have not logged in may be logged, where requests are.
+    pub(super) fn admits_request(&self) -> bool {
+        tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+            && self.service.strangers().admits(LineKind::Request)
     }
 
     /// How long a login may take, if it is still to come.
@@ -39,8 +47,8 @@ impl Exchange {
         if let Ok(identity) = &answer {
             self.jobs.user = self.gate.user();
             let name = format!("{} as {}", self.owner.name, identity.name);
-            let share = share_of(&identity.name);
-            self.rename_owner(name, share);
+            let client = client_of_user(&identity.name);
+            self.rename_owner(name, client);
         }
         self.answers.push_back((id, answer.map(Done::LoggedIn)));
         Ok(())

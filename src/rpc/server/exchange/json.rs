@@ -41,7 +41,9 @@ impl Exchange {
         out: &mut Vec<u8>,
     ) -> Result<(), End> {
         if !for_strangers && self.is_strange() {
-            self.encoder.log.refused();
+            if self.admits_request() {
+                self.encoder.log.refused();
+            }
             refuse(out, &id, &text_of(&not_logged_in()));
             return Ok(());
         }
@@ -64,7 +66,9 @@ impl Exchange {
                 return self.ask(number, None, Ok(add));
             }
             What::Refused(why) => {
-                self.encoder.log.refused();
+                if !self.is_strange() || self.admits_request() {
+                    self.encoder.log.refused();
+                }
                 refuse(out, &id, &why);
             }
             What::NoParams(method) => {
@@ -95,7 +99,9 @@ impl Exchange {
 
     fn refuse_method(&mut self, out: &mut Vec<u8>, id: &IdText, method: &str) {
         let (code, why) = self.misses(method);
-        self.encoder.log.refused_method(method, code);
+        if !self.is_strange() || self.admits_request() {
+            self.encoder.log.refused_method(method, code);
+        }
         refuse(out, id, &why);
     }
 

@@ -3,32 +3,34 @@
 use std::sync::Arc;
 
 use super::Exchange;
-use crate::store::{ShareId, share_of};
+use crate::fair::ClientId;
+use crate::store::client_of_user;
 use crate::watch::Owner;
 
 impl Exchange {
     /// The peer has begun, and has said what it is called, if it has.
-    pub(in crate::rpc::server) fn meet(&mut self, client: Option<String>) {
+    pub(in crate::rpc::server) fn meet(&mut self, named: Option<String>) {
         self.open = true;
         let mut name = self.session.peer().to_string();
-        match &client {
-            Some(client) => name += &format!(" ({client})"),
+        match &named {
+            Some(named) => name += &format!(" ({named})"),
             None if self.is_json() => name += " (json)",
             None => {}
         }
-        self.client = client;
+        self.client = named;
         // What was proved does not go by what the peer calls itself, nor by when.
-        let mut share = self.owner.share;
+        let mut client = self.owner.client;
         if let Some(identity) = self.session.identity() {
             name += &format!(" as {}", identity.name);
-            share = share_of(&identity.name);
+            client = client_of_user(&identity.name);
         }
-        self.rename_owner(name, share);
+        self.rename_owner(name, client);
     }
 
-    pub(super) fn rename_owner(&mut self, name: String, share: ShareId) {
+    pub(super) fn rename_owner(&mut self, name: String, client: ClientId) {
         let buffered = Arc::clone(&self.owner.buffered);
-        self.owner = Arc::new(Owner { id: self.owner.id, name, share, buffered });
+        self.jobs.client = client;
+        self.owner = Arc::new(Owner { id: self.owner.id, name, client, buffered });
     }
 
     /// Whether the peer has not begun yet.

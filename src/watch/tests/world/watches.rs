@@ -10,7 +10,9 @@ impl World {
     pub(in super::super) fn open_stream(&mut self, owner_id: u64) {
         self.parties += 1;
         let party = self.parties;
-        let full = self.streams.len() >= self.config.watch.streams_max;
+        let left = self.config.watch.streams_max.saturating_sub(self.streams.len());
+        let own = self.streams.values().filter(|stream| stream.owner == owner_id).count();
+        let full = left == 0 || owner_id != 0 && own >= left;
         match self
             .hub
             .open_stream(&Arc::clone(&self.owners[owner_id as usize]), usize::MAX, || party)

@@ -1,0 +1,61 @@
+//! [`FairPlaces`]: places of which a client has no more than it leaves for others, free again when dropped.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::fair::{Excess, FairShares};
+
+/// Counts places by whoever has them.
+#[derive(Debug)]
+pub(crate) struct FairPlaces<Who> {
+    shares: Arc<Mutex<FairShares<Who>>>,
+    max: usize,
+}
+
+/// One of them; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct FairPlace<Who: Copy + Eq + Hash> {
+    shares: Arc<Mutex<FairShares<Who>>>,
+    who: Option<Who>,
+}
+
+impl<Who: Copy + Eq + Hash> FairPlaces<Who> {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { shares: Arc::default(), max }
+    }
+
+    /// Gives `who` a place.
+    pub(crate) fn enter(&self, who: Option<Who>) -> Result<FairPlace<Who>, Excess> {
+        let mut shares = self.shares.lock();
+        shares.check(who, 1, self.max as u64)?;
+        shares.take(who, 1);
+        Ok(FairPlace { shares: Arc::clone(&self.shares), who })
+    }
+}
+
+impl<Who: Copy + Eq + Hash> Drop for FairPlace<Who> {
+    fn drop(&mut self) {
+        self.shares.lock().give_back(self.who, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_dropped() {
+        let places = FairPlaces::new(3);
+        let first = places.enter(Some(1)).unwrap();
+        let second = places.enter(Some(1)).unwrap();
+        assert_eq!(places.enter(Some(1)).unwrap_err(), Excess::Share);
+        let third = places.enter(Some(2)).unwrap();
+        assert_eq!(places.enter(Some(2)).unwrap_err(), Excess::Full);
+        drop((second, third));
+        drop(places.enter(Some(2)).unwrap());
+        drop(first);
+        assert_eq!(places.shares.lock().total(), 0);
+    }
+}

@@ -1,0 +1,249 @@
+//! [`StrangerLines`]: bounds the lines of the log that peers kind who have not proved who they are.
+//!
+//! A line costs a stranger a connection, and the operator a few hundred bytes of disk. Of each kind of line
+//! so many are written in an interval (`rpc.stranger_lines_max`, `rpc.stranger_lines_interval`), then one that
+//! says how many more there were. What those do who are known is not limited here, nor is the audit of what
+//! was done.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::config::RpcConfig;
+use crate::environment;
+
+/// The target of the lines of the audit log.
+pub(crate) const AUDIT: &str = "wakeful::audit";
+
+/// Lines left out since the process started; it has one log, whoever writes to it.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the number of lines left out since the process started.
+pub(crate) fn lines_left_out() -> u64 {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
+/// A kind of line. Each is bounded by itself, so that no flood hides lines of another kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineKind {
+    /// A connection begins or ends.
+    Connection,
+    /// A connection is refused for what it said, or did not say in time.
+    Refused,
+    /// A connection ends as its peer takes nothing, or is silent.
+    Stalled,
+    /// A request before a login.
+    Request,
+    /// A TLS handshake that comes to nothing, or waits.
+    Handshake,
+    /// A login that failed.
+    LoginFailed,
+    /// A login that was refused unchecked.
+    LoginRefused,
+    /// An address, or a user over a link, has to wait with its next login.
+    LoginsSlowed,
+    /// A link that is refused.
+    LinkRefused,
+    /// A link of somebody who was not asked to prove anything.
+    Link,
+    /// A client of a relay.
+    Routed,
+}
+
+const KINDS: usize = 11;
+
+impl LineKind {
+    /// Returns what the summary calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+            Self::Stalled => "stalled",
+            Self::Request => "request",
+            Self::Handshake => "TLS handshake",
+            Self::LoginFailed => "login failed",
+            Self::LoginRefused => "login refused",
+            Self::LoginsSlowed => "logins slowed",
+            Self::LinkRefused => "link refused",
+            Self::Link => "link",
+            Self::Routed => "client of a relay",
+        }
+    }
+
+    /// Whether its lines are part of the audit log.
+    fn is_audited(self) -> bool {
+        matches!(self, Self::LoginFailed | Self::LoginsSlowed)
+    }
+}
+
+/// Bounds the lines of the log that strangers kind. Cheap to clone; all clones share the bound.
+#[derive(Debug, Clone)]
+pub(crate) struct StrangerLines(Arc<LineWindows>);
+
+#[derive(Debug)]
+struct LineWindows {
+    max: u64,
+    interval: Duration,
+    windows: Mutex<[Window; KINDS]>,
+}
+
+/// The interval under way of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    began: Option<Instant>,
+    written: u64,
+    left_out: u64,
+}
+
+impl StrangerLines {
+    pub(crate) fn new(rpc: &RpcConfig) -> Self {
+        let (max, interval) = (rpc.stranger_lines_max, rpc.stranger_lines_interval);
+        Self(Arc::new(LineWindows { max, interval, windows: Mutex::default() }))
+    }
+
+    /// Returns whether one more line may be written. One that may not is counted, and reported when the
+    /// interval is over.
+    pub(crate) fn admits(&self, kind: LineKind) -> bool {
+        let now = environment::now();
+        let (before, admitted, first) = {
+            let mut windows = self.0.windows.lock();
+            let Some(window) = windows.get_mut(kind as usize) else { return true };
+            let over = |began| now.saturating_duration_since(began) >= self.0.interval;
+            let before = match window.began {
+                Some(began) if !over(began) => 0,
+                _ => {
+                    std::mem::replace(window, Window { began: Some(now), ..Window::default() })
+                        .left_out
+                }
+            };
+            let admitted = window.written < self.0.max;
+            if admitted {
+                window.written += 1
+            } else {
+                window.left_out += 1
+            }
+            (before, admitted, !admitted && window.left_out == 1)
+        };
+        report(kind, before);
+        if !admitted {
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+        }
+        if first && let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(report_later(Arc::downgrade(&self.0), kind, self.0.interval));
+        }
+        admitted
+    }
+
+    /// Reports what was left out so far.
+    pub(crate) fn report_all(&self) {
+        self.0.report_all();
+    }
+}
+
+impl LineWindows {
+    fn take_left_out(&self, index: usize) -> u64 {
+        let mut windows = self.windows.lock();
+        windows.get_mut(index).map_or(0, |window| std::mem::take(&mut window.left_out))
+    }
+
+    fn report_all(&self) {
+        for kind in ALL {
+            report(kind, self.take_left_out(kind as usize));
+        }
+    }
+}
+
+impl Drop for LineWindows {
+    fn drop(&mut self) {
+        self.report_all();
+    }
+}
+
+const ALL: [LineKind; KINDS] = [
+    LineKind::Connection,
+    LineKind::Refused,
+    LineKind::Stalled,
+    LineKind::Request,
+    LineKind::Handshake,
+    LineKind::LoginFailed,
+    LineKind::LoginRefused,
+    LineKind::LoginsSlowed,
+    LineKind::LinkRefused,
+    LineKind::Link,
+    LineKind::Routed,
+];
+
+/// Reports what was left out when the interval of the first is over, be there another line or not.
+async fn report_later(lines: Weak<LineWindows>, kind: LineKind, interval: Duration) {
+    tokio::time::sleep(interval).await;
+    if let Some(lines) = lines.upgrade() {
+        report(kind, lines.take_left_out(kind as usize));
+    }
+}
+
+fn report(kind: LineKind, left_out: u64) {
+    if left_out == 0 {
+        return;
+    }
+    let of = kind.name();
+    if kind.is_audited() {
+        tracing::warn!(target: AUDIT, act = of, left_out, "more of them than lines are written");
+    } else {
+        tracing::warn!(of, left_out, "strangers kind more lines than are written");
+    }
+}
+
+/// Writes a line that a stranger causes: `log!(lines, LineKind::Refused, INFO, %error, "refused")`. The `target` of a
+/// line that has one comes before the level.
+macro_rules! log_stranger {
+    ($lines:expr, $kind:expr, target: $target:expr, $level:ident, $($field:tt)*) => {
+        if tracing::enabled!(target: $target, tracing::Level::$level) && $lines.admits($kind) {
+            tracing::event!(target: $target, tracing::Level::$level, $($field)*);
+        }
+    };
+    ($lines:expr, $kind:expr, $level:ident, $($field:tt)*) => {
+        if tracing::enabled!(tracing::Level::$level) && $lines.admits($kind) {
+            tracing::event!(tracing::Level::$level, $($field)*);
+        }
+    };
+}
+pub(crate) use log_stranger;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn lines(max: u64, interval: Duration) -> StrangerLines {
+        let mut rpc = Config::new().rpc;
+        (rpc.stranger_lines_max, rpc.stranger_lines_interval) = (max, interval);
+        StrangerLines::new(&rpc)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_lines_of_a_kind_are_written_in_an_interval_and_the_others_counted() {
+        let lines = lines(3, Duration::from_secs(60));
+        let admitted = |kind| (0..10).filter(|_| lines.admits(kind)).count();
+        let before = lines_left_out();
+        assert_eq!(admitted(LineKind::Refused), 3);
+        assert_eq!(admitted(LineKind::LoginFailed), 3, "one kind hides no other");
+        assert!(lines_left_out() >= before + 14);
+        let left_out = |kind: LineKind| lines.0.windows.lock()[kind as usize].left_out;
+        assert_eq!(left_out(LineKind::Refused), 7);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(left_out(LineKind::Refused), 0, "it was reported");
+        assert_eq!(admitted(LineKind::Refused), 3, "in the next interval as well");
+    }
+
+    #[test]
+    fn every_kind_has_a_window_and_a_name() {
+        for (at, kind) in ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+        }
+        let names: std::collections::BTreeSet<_> = ALL.into_iter().map(LineKind::name).collect();
+        assert_eq!(names.len(), KINDS);
+    }
+}
