@@ -9,7 +9,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use wakeful::specimen::Core;
 use wakeful::{
-    Blob, Config, GetRequest, KeyRange, RangeRequest, Request, SetRequest, WaitRequest,
+    Blob, Config, GetRequest, KeyRange, KvRequest, RangeRequest, SetRequest, WaitRequest,
     WatchRequest,
 };
 
@@ -29,8 +29,8 @@ fn numbers() -> impl Iterator<Item = u64> {
     (0u64..).map(|turn| turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS)
 }
 
-fn set(number: u64) -> Request {
-    Request::Set(SetRequest::new(key(number), vec![b'x'; 64]))
+fn set(number: u64) -> KvRequest {
+    KvRequest::Set(SetRequest::new(key(number), vec![b'x'; 64]))
 }
 
 /// Every key set `times` times, with a history as long as there are keys.
@@ -59,7 +59,7 @@ fn store(c: &mut Criterion) {
         b.iter_batched(
             || {
                 let key = turn.next().map(key).unwrap_or_default().into();
-                Request::Get(GetRequest { key, revision: 0 })
+                KvRequest::Get(GetRequest { key, revision: 0 })
             },
             |request| black_box(core.apply(request)),
             BatchSize::SmallInput,
@@ -70,7 +70,7 @@ fn store(c: &mut Criterion) {
             || {
                 let from = turn.next().map(key).unwrap_or_default();
                 let range = KeyRange::Range { from: from.into(), to: Blob::default() };
-                Request::Range(RangeRequest { limit: 100, ..RangeRequest::new(range) })
+                KvRequest::Range(RangeRequest { limit: 100, ..RangeRequest::new(range) })
             },
             |request| black_box(core.apply(request)),
             BatchSize::SmallInput,

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use wakeful::actor::StoreActor;
 use wakeful::actor::message::{Execute, Watched};
 use wakeful::{
-    Config, ErrorCode, KeyRange, Reply, Request, SetRequest, Wakeful, WatchItem, WatchRequest,
+    Config, ErrorCode, KeyRange, KvRequest, Reply, SetRequest, Wakeful, WatchItem, WatchRequest,
 };
 
 struct Greeter {
@@ -29,7 +29,7 @@ impl Handler<Greet> for Greeter {
 
     fn handle(&mut self, _: Greet, _: &mut Self::Context) -> Self::Result {
         let set = self.store.send(Execute {
-            request: Request::Set(SetRequest::new("greeting", "hello")),
+            request: KvRequest::Set(SetRequest::new("greeting", "hello")).into(),
             idempotency: None,
             durability: None,
             deadline: None,

@@ -7,11 +7,12 @@ use futures_core::Stream;
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, GaugeInfo, GetReply,
-    GetRequest, KeyRange, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, LimitInfo, RangeReply, RangeRequest, Reply, Request, Revision, SetReply,
-    SetRequest, SnapshotReply, StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest,
-    WatchItem, WatchRequest, WatchersReply,
+    Blob, CallOptions, CallReply, CompactReply, DeleteReply, DeleteRequest, FilesRequest,
+    GaugeInfo, GetReply, GetRequest, HubRequest, KeyRange, KvRequest, LeaseGrantRequest, LeaseId,
+    LeaseKeysReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply, LimitInfo, NodeRequest,
+    RangeReply, RangeRequest, Reply, Request, Revision, SetReply, SetRequest, SnapshotReply,
+    StatusReply, TxnReply, TxnRequest, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+    WatchersReply,
 };
 
 /// The operations on a Wakeful: the same on [`Wakeful`](crate::Wakeful), in this process, and on
@@ -37,7 +38,11 @@ pub trait Operations: Sync {
     ) -> impl Future<Output = Result<CallReply, Error>> + Send;
 
     /// Executes one request.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Reply, Error>> + Send {
+    fn call(
+        &self,
+        request: impl Into<Request> + Send,
+    ) -> impl Future<Output = Result<Reply, Error>> + Send {
+        let request = request.into();
         async { Ok(self.call_with(request, CallOptions::default()).await?.reply) }
     }
 
@@ -55,7 +60,7 @@ pub trait Operations: Sync {
     /// Sets a key.
     fn set(&self, request: SetRequest) -> impl Future<Output = Result<SetReply, Error>> + Send {
         async {
-            match self.call(Request::Set(request)).await? {
+            match self.call(KvRequest::Set(request)).await? {
                 Reply::Set(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -78,7 +83,7 @@ pub trait Operations: Sync {
     ) -> impl Future<Output = Result<GetReply, Error>> + Send {
         let request = GetRequest { key: key.into(), revision };
         async {
-            match self.call(Request::Get(request)).await? {
+            match self.call(KvRequest::Get(request)).await? {
                 Reply::Get(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -91,7 +96,7 @@ pub trait Operations: Sync {
         request: RangeRequest,
     ) -> impl Future<Output = Result<RangeReply, Error>> + Send {
         async {
-            match self.call(Request::Range(request)).await? {
+            match self.call(KvRequest::Range(request)).await? {
                 Reply::Range(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -108,7 +113,7 @@ pub trait Operations: Sync {
         request: RangeRequest,
     ) -> impl Future<Output = Result<RangeReply, Error>> + Send {
         async {
-            match self.call(Request::Scan(Box::new(request))).await? {
+            match self.call(KvRequest::Scan(Box::new(request))).await? {
                 Reply::Scan(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -118,7 +123,7 @@ pub trait Operations: Sync {
     /// Deletes keys, in one revision.
     fn delete(&self, range: KeyRange) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
         async {
-            match self.call(Request::Delete(DeleteRequest::new(range))).await? {
+            match self.call(KvRequest::Delete(DeleteRequest::new(range))).await? {
                 Reply::Delete(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -128,7 +133,7 @@ pub trait Operations: Sync {
     /// Compares, then executes one of two lists of operations, in one revision.
     fn txn(&self, request: TxnRequest) -> impl Future<Output = Result<TxnReply, Error>> + Send {
         async {
-            match self.call(Request::Txn(request)).await? {
+            match self.call(KvRequest::Txn(request)).await? {
                 Reply::Txn(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -138,7 +143,7 @@ pub trait Operations: Sync {
     /// Grants a lease with an id that the store picks.
     fn lease_grant(&self, ttl: Duration) -> impl Future<Output = Result<LeaseReply, Error>> + Send {
         async move {
-            match self.call(Request::LeaseGrant(LeaseGrantRequest { id: 0, ttl })).await? {
+            match self.call(KvRequest::LeaseGrant(LeaseGrantRequest { id: 0, ttl })).await? {
                 Reply::LeaseGrant(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -151,7 +156,7 @@ pub trait Operations: Sync {
         id: LeaseId,
     ) -> impl Future<Output = Result<LeaseReply, Error>> + Send {
         async move {
-            match self.call(Request::LeaseKeepAlive(id)).await? {
+            match self.call(KvRequest::LeaseKeepAlive(id)).await? {
                 Reply::LeaseKeepAlive(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -161,7 +166,7 @@ pub trait Operations: Sync {
     /// Ends a lease and deletes its keys, in one revision.
     fn lease_revoke(&self, id: LeaseId) -> impl Future<Output = Result<DeleteReply, Error>> + Send {
         async move {
-            match self.call(Request::LeaseRevoke(id)).await? {
+            match self.call(KvRequest::LeaseRevoke(id)).await? {
                 Reply::LeaseRevoke(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -174,7 +179,7 @@ pub trait Operations: Sync {
         id: LeaseId,
     ) -> impl Future<Output = Result<LeaseTimeToLiveReply, Error>> + Send {
         async move {
-            match self.call(Request::LeaseTimeToLive(id)).await? {
+            match self.call(KvRequest::LeaseTimeToLive(id)).await? {
                 Reply::LeaseTimeToLive(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -188,7 +193,7 @@ pub trait Operations: Sync {
         limit: usize,
     ) -> impl Future<Output = Result<LeaseListReply, Error>> + Send {
         async move {
-            match self.call(Request::LeaseList { after, limit }).await? {
+            match self.call(KvRequest::LeaseList { after, limit }).await? {
                 Reply::LeaseList(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -202,7 +207,7 @@ pub trait Operations: Sync {
         after: impl Into<Blob> + Send,
         limit: usize,
     ) -> impl Future<Output = Result<LeaseKeysReply, Error>> + Send {
-        let request = Request::LeaseKeys { id, after: after.into(), limit };
+        let request = KvRequest::LeaseKeys { id, after: after.into(), limit };
         async {
             match self.call(request).await? {
                 Reply::LeaseKeys(reply) => Ok(reply),
@@ -217,7 +222,7 @@ pub trait Operations: Sync {
         revision: Revision,
     ) -> impl Future<Output = Result<CompactReply, Error>> + Send {
         async move {
-            match self.call(Request::Compact(revision)).await? {
+            match self.call(KvRequest::Compact(revision)).await? {
                 Reply::Compact(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -227,7 +232,7 @@ pub trait Operations: Sync {
     /// Returns the status of the store.
     fn status(&self) -> impl Future<Output = Result<StatusReply, Error>> + Send {
         async {
-            match self.call(Request::Status).await? {
+            match self.call(HubRequest::Status).await? {
                 Reply::Status(reply) => Ok(*reply),
                 other => Err(unexpected(&other)),
             }
@@ -242,7 +247,7 @@ pub trait Operations: Sync {
     /// written, which may be retried; `JournalFailed`.
     fn snapshot(&self) -> impl Future<Output = Result<SnapshotReply, Error>> + Send {
         async {
-            match self.call(Request::Snapshot).await? {
+            match self.call(FilesRequest::Snapshot).await? {
                 Reply::Snapshot(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -262,7 +267,7 @@ pub trait Operations: Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Blob, Error>> + Send {
         async move {
-            match self.call(Request::ReadSnapshot { id, offset, limit }).await? {
+            match self.call(FilesRequest::ReadSnapshot { id, offset, limit }).await? {
                 Reply::ReadSnapshot(part) => Ok(part),
                 other => Err(unexpected(&other)),
             }
@@ -276,7 +281,7 @@ pub trait Operations: Sync {
     /// `Protocol` if the server is older than this request.
     fn limits(&self) -> impl Future<Output = Result<Vec<LimitInfo>, Error>> + Send {
         async {
-            match self.call(Request::Limits).await? {
+            match self.call(NodeRequest::Limits).await? {
                 Reply::Limits(limits) => Ok(limits),
                 other => Err(unexpected(&other)),
             }
@@ -291,7 +296,7 @@ pub trait Operations: Sync {
     /// `Protocol` if the server is older than this request.
     fn gauges(&self) -> impl Future<Output = Result<Vec<GaugeInfo>, Error>> + Send {
         async {
-            match self.call(Request::Gauges).await? {
+            match self.call(NodeRequest::Gauges).await? {
                 Reply::Gauges(gauges) => Ok(gauges),
                 other => Err(unexpected(&other)),
             }
@@ -305,7 +310,7 @@ pub trait Operations: Sync {
         limit: usize,
     ) -> impl Future<Output = Result<WatchersReply, Error>> + Send {
         async move {
-            match self.call(Request::Watchers { after, limit }).await? {
+            match self.call(HubRequest::Watchers { after, limit }).await? {
                 Reply::Watchers(reply) => Ok(reply),
                 other => Err(unexpected(&other)),
             }
@@ -315,7 +320,7 @@ pub trait Operations: Sync {
     /// Ends a wait or a watch by its id from [`watchers`](Self::watchers).
     fn end_watcher(&self, id: u64) -> impl Future<Output = Result<(), Error>> + Send {
         async move {
-            match self.call(Request::EndWatcher(id)).await? {
+            match self.call(HubRequest::EndWatcher(id)).await? {
                 Reply::EndWatcher => Ok(()),
                 other => Err(unexpected(&other)),
             }

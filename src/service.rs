@@ -510,12 +510,6 @@ impl Wakeful {
     }
 }
 
-/// Returns the refusal of an idempotency key: pushes have an index instead.
-pub(crate) fn no_idempotency() -> Error {
-    let message = "requests to the queue take no idempotency key; give a push an index instead";
-    Error::new(ErrorCode::InvalidArgument, message)
-}
-
 /// Returns the meaning of a lost message to the store.
 pub(crate) fn closed(error: MailboxError) -> Error {
     match error {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Access, Action};
+use crate::model::facts::{JobUse, Reference};
 use crate::model::{Blob, JobId, JobRequest};
 use crate::queue;
 
@@ -14,23 +15,14 @@ pub(super) fn hides_job(queue: &queue::State, access: &Access, id: JobId) -> boo
 /// The jobs that a request may name by their ids, by their topics. Any other is for the request as if it
 /// had never been pushed: what is answered, and when, does not depend on it.
 #[derive(Default)]
-pub(crate) struct JobSight(Option<(Arc<Access>, Needed)>);
-
-/// What is needed of the topic of a job.
-#[derive(Clone, Copy)]
-enum Needed {
-    Push,
-    Work,
-    Either,
-}
+pub(crate) struct JobSight(Option<(Arc<Access>, JobUse)>);
 
 impl JobSight {
     /// Returns the sight of whoever has `access`; `None` for everything.
     pub(super) fn of(access: Option<&Arc<Access>>, request: &JobRequest) -> Self {
-        let needed = match request {
-            JobRequest::Cancel(_) => Needed::Push,
-            JobRequest::Get(_) | JobRequest::Await { .. } => Needed::Either,
-            _ => Needed::Work,
+        let needed = match request.facts().names {
+            Reference::Job(needed, _) => needed,
+            _ => JobUse::Work,
         };
         Self(access.map(|access| (Arc::clone(access), needed)))
     }
@@ -38,9 +30,9 @@ impl JobSight {
     /// Whether jobs of this topic are there.
     pub(super) fn has(&self, topic: &Blob) -> bool {
         self.0.as_ref().is_none_or(|(access, needed)| match needed {
-            Needed::Push => access.has(Action::Push, topic),
-            Needed::Work => access.has(Action::Work, topic),
-            Needed::Either => access.sees_topic(topic),
+            JobUse::Push => access.has(Action::Push, topic),
+            JobUse::Work => access.has(Action::Work, topic),
+            JobUse::Look => access.sees_topic(topic),
         })
     }
 }

@@ -82,7 +82,8 @@ pub(crate) fn each_blob(done: &Done, each: &mut impl FnMut(&Blob)) {
     match done {
         Done::Reply(reply) => of_reply(&reply.reply, each),
         Done::Waited(outcome) => of_outcome(outcome, each),
-        _ => {}
+        Done::Parked(..) | Done::StreamOpened(_) | Done::Watching(_) | Done::WatchCancelled => {}
+        Done::LoggedIn(_) => {}
     }
 }
 
@@ -117,7 +118,18 @@ fn of_reply(reply: &Reply, each: &mut impl FnMut(&Blob)) {
         Reply::ReadSnapshot(part) => each(part),
         Reply::Invoke(output) => each(output.bytes()),
         Reply::Job(reply) => of_job_reply(reply, each),
-        _ => {}
+        // They hold numbers, and names of bounded count and length.
+        Reply::LeaseGrant(_)
+        | Reply::LeaseKeepAlive(_)
+        | Reply::LeaseList(_)
+        | Reply::Compact(_)
+        | Reply::Status(_)
+        | Reply::Watchers(_)
+        | Reply::EndWatcher
+        | Reply::Snapshot(_)
+        | Reply::Services(_)
+        | Reply::Limits(_)
+        | Reply::Gauges(_) => {}
     }
 }
 
@@ -129,7 +141,14 @@ fn of_job_reply(reply: &JobReply, each: &mut impl FnMut(&Blob)) {
         JobReply::Schedules(schedules) => {
             schedules.iter().for_each(|it| each(&it.schedule.push.payload));
         }
-        _ => {}
+        // They hold numbers, and names of bounded count and length.
+        JobReply::Pushed(_)
+        | JobReply::Settled(_)
+        | JobReply::Revoked(_)
+        | JobReply::Resumed(_)
+        | JobReply::Changed { .. }
+        | JobReply::Topic(_)
+        | JobReply::Topics { .. } => {}
     }
 }
 

@@ -8,7 +8,8 @@ use crate::environment::RandomState;
 use super::message::Task;
 use crate::auth::{Access, Action};
 use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX, VERDICTS_MAX};
-use crate::model::{Blob, LeaseId, Request, TxnOp};
+use crate::model::facts::{LeaseUse, Reference};
+use crate::model::{Blob, LeaseId, TxnOp};
 use crate::store::State;
 
 /// Judges what requests do with leases: one is whoever's its keys are. So nobody ends, keeps alive or
@@ -167,14 +168,14 @@ impl Judged {
 /// Returns the leases whose keys decide about a piece of work, and whether it writes them.
 fn named(task: &Task) -> (bool, Vec<LeaseId>) {
     let Task::Store { request, .. } = task else { return (false, Vec::new()) };
-    match request {
-        Request::LeaseTimeToLive(id) | Request::LeaseKeys { id, .. } => (false, vec![*id]),
-        Request::LeaseKeepAlive(id) | Request::LeaseRevoke(id) => (true, vec![*id]),
-        Request::Set(it) if it.lease != 0 => (true, vec![it.lease]),
-        Request::Txn(txn) => {
+    match request.facts().names {
+        Reference::Lease(0, _) => (false, Vec::new()),
+        Reference::Lease(id, LeaseUse::Read) => (false, vec![id]),
+        Reference::Lease(id, LeaseUse::Write) => (true, vec![id]),
+        Reference::Txn(txn) => {
             let of = |op: &TxnOp| match op {
                 TxnOp::Set(set) => set.lease,
-                _ => 0,
+                TxnOp::Get(_) | TxnOp::Range(_) | TxnOp::Delete(_) => 0,
             };
             let leases = txn.success.iter().chain(&txn.failure).map(of);
             let mut leases: Vec<LeaseId> = leases.filter(|lease| *lease != 0).collect();
@@ -182,6 +183,8 @@ fn named(task: &Task) -> (bool, Vec<LeaseId>) {
             leases.dedup();
             (true, leases)
         }
-        _ => (false, Vec::new()),
+        Reference::Nothing | Reference::Thing | Reference::Position(_) | Reference::Job(..) => {
+            (false, Vec::new())
+        }
     }
 }

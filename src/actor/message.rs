@@ -1,6 +1,6 @@
 //! Messages of the actors.
 //!
-//! [`Execute`] and [`Status`](crate::Request::Status) are for whoever holds the address of the
+//! [`Execute`] and [`Status`](crate::HubRequest::Status) are for whoever holds the address of the
 //! [`StoreActor`](super::StoreActor); everything that takes time has a method on
 //! [`Wakeful`], which also cleans up when its future is dropped.
 
@@ -20,8 +20,9 @@ use crate::error::Error;
 use crate::fair::ClientId;
 use crate::journal::Progress;
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply, Request,
-    Reservation, ReservedJob, Revision, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
+    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply,
+    Reservation, ReservedJob, Revision, StoreRequest, WaitOutcome, WaitRequest, WatchItem,
+    WatchRequest,
 };
 use crate::queue::Sought;
 use crate::service::Wakeful;
@@ -35,7 +36,7 @@ use crate::watch::{Batch, Handle, Owner};
 #[rtype(result = "Result<CallReply, Error>")]
 pub struct Execute {
     /// What to do.
-    pub request: Request,
+    pub request: StoreRequest,
     /// The caller's name for a write, so that sending it twice does it once.
     pub idempotency: Option<IdempotencyKey>,
     /// How durable what the answer shows is to be, where the service would be content with less.
@@ -76,7 +77,7 @@ pub(crate) struct Work {
 pub(crate) enum Task {
     Store {
         options: CallOptions,
-        request: Request,
+        request: StoreRequest,
     },
     Wait {
         request: WaitRequest,

@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::fair::ClientId;
 use crate::journal::{Batch, Progress};
+use crate::model::facts::DiskUse;
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
 use crate::queue::{Answer, Now, ParkId, QueueError, Requester, Settled, State};
 
@@ -102,10 +103,7 @@ impl QueueActor {
             self.answers.push((caller, Err(error)));
             return;
         }
-        let wait = match &request {
-            JobRequest::Await { wait, .. } | JobRequest::Outcomes { wait, .. } => *wait,
-            _ => Some(Duration::ZERO),
-        };
+        let wait = request.wait();
         if let JobRequest::Settle(settlements) = request {
             self.settle(now, caller, settlements, &sight);
             return;
@@ -184,14 +182,14 @@ impl QueueActor {
     /// That what a request changes can be written. Whoever gives jobs back is never refused for
     /// want of room.
     fn check(&self, request: &JobRequest) -> Result<(), Error> {
-        let Some(ledger) = self.ledger.as_ref().filter(|_| !request.only_reads()) else {
-            return Ok(());
-        };
+        let Some(ledger) = &self.ledger else { return Ok(()) };
         let mut log = ledger.log.get_mut();
-        if request.concludes() {
-            return log.failed().cloned().map_or(Ok(()), Err);
+        match request.facts().disk {
+            DiskUse::Nothing => Ok(()),
+            DiskUse::Conclusion => log.failed().cloned().map_or(Ok(()), Err),
+            DiskUse::Record | DiskUse::Files => log.check(None),
+            DiskUse::Growth => log.check(Some(request.log_bytes())),
         }
-        log.check(request.log_bytes())
     }
 
     fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>, sight: &JobSight) {

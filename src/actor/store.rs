@@ -19,24 +19,24 @@ use super::clock::{CLOCK_READ_EVERY, Clock};
 use super::lease_guard::LeaseGuard;
 use super::ledger::Ledger;
 use super::message::{
-    CancelWaits, CloseStream, Done, Execute, Halt, LocalStream, LocalWait, ParkedWait, Progressed,
-    Ready, Requests, Room, Show, Stop, Task, WaitFor, WatchFor, Work,
+    CancelWaits, CloseStream, Execute, Halt, LocalStream, LocalWait, ParkedWait, Progressed, Ready,
+    Requests, Room, Show, Stop, WaitFor, WatchFor,
 };
 use super::snapshot::OtherRooms;
 use super::snapshot::Snapshots;
 use super::vital::Vital;
 use super::withheld::StoreAnswered;
-use super::work::{is_of_disk, on_disk};
+use super::work::on_disk;
 use super::{Outlet, WatchSession};
 use crate::buffered::Buffered;
 use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
-use crate::model::{CallOptions, CallReply, Reply};
+use crate::model::{CallOptions, CallReply, Reply, StoreRequest};
 use crate::pace;
 use crate::store::{Mark, Micros, StoreError};
-use crate::watch::{Handle, Hub, Owner};
+use crate::watch::{Handle, Hub, Owner, WaitStart};
 
 /// Requests that the store looks ahead to at once.
 pub(super) const WARM_GROUP: usize = 64;
@@ -194,39 +194,41 @@ impl Handler<Execute> for StoreActor {
         let turn = self.begin();
         let now = self.now();
         let Execute { request, idempotency, durability, deadline } = execute;
-        if is_of_disk(&request) {
-            let (caller, answered) = oneshot::channel();
-            // Whoever asked may have stopped waiting.
-            let later = Box::new(move |reply: Result<Reply, Error>| {
-                drop(caller.send(reply.map(on_disk)));
-            });
-            if let Err(error) = self.do_on_disk(&request, deadline, later) {
-                return Box::pin(std::future::ready(Err(error)));
-            }
-            self.finish(&turn, ctx);
-            return Box::pin(answer_of(answered));
-        }
-        let here = Arc::clone(&self.here);
         let options = CallOptions { idempotency, durability };
-        let task = Task::Store { options, request };
-        if let Task::Store { request, .. } = &task
-            && !self.hub.may_pass(request)
-        {
+        let here = Arc::clone(&self.here);
+        let checked = options.check(&request.facts()).and_then(|()| self.take_up(deadline));
+        if !self.hub.may_pass(&request) && !matches!(request, StoreRequest::Files(_)) {
             self.finish_write(now);
         }
-        let worked = self.work(now, &here, Work { id: 0, deadline, task }, &[]);
-        let Some((done, until)) = worked else {
-            let (caller, answered) = oneshot::channel();
-            let level = self.begun.take().flatten();
-            self.begun_for = Some(BegunFor::Local(caller, level, deadline));
-            self.finish(&turn, ctx);
-            return Box::pin(answer_of(answered));
+        let (reply, until) = match (checked, request) {
+            (Err(error), _) => (Err(error), None),
+            (Ok(()), StoreRequest::Kv(request)) => {
+                let Some(applied) = self.apply(now, &here, options, request) else {
+                    let (caller, answered) = oneshot::channel();
+                    let level = self.begun.take().flatten();
+                    self.begun_for = Some(BegunFor::Local(caller, level, deadline));
+                    self.finish(&turn, ctx);
+                    return Box::pin(answer_of(answered));
+                };
+                applied
+            }
+            (Ok(()), StoreRequest::Hub(request)) => self.ask_hub(now, durability, &request),
+            (Ok(()), StoreRequest::Files(request)) => {
+                let (caller, answered) = oneshot::channel();
+                // Whoever asked may have stopped waiting.
+                let later = Box::new(move |reply: Result<Reply, Error>| {
+                    drop(caller.send(reply.map(on_disk)));
+                });
+                match self.do_on_disk(&request, deadline, later) {
+                    Err(error) => (Err(error), None),
+                    Ok(()) => {
+                        self.finish(&turn, ctx);
+                        return Box::pin(answer_of(answered));
+                    }
+                }
+            }
         };
         self.finish(&turn, ctx);
-        let reply = done.and_then(|done| match done {
-            Done::Reply(reply) => Ok(reply),
-            _ => Err(StoreError::Cancelled.into()),
-        });
         match (until, &mut self.ledger) {
             (Some(until), Some(ledger)) => {
                 let (caller, answered) = oneshot::channel();
@@ -246,15 +248,13 @@ impl Handler<WaitFor> for StoreActor {
         let now = self.now();
         let here = Arc::clone(&self.here);
         let WaitFor { service, request, outlet } = message;
-        let work = Work { id: 0, deadline: None, task: Task::Wait { request, outlet } };
-        let worked = self.work(now, &here, work, &[]);
+        let taken = self.take_up(None);
+        let started = taken.and_then(|()| Ok(self.begin_wait(now, &here, request, outlet)?));
         self.finish(&turn, ctx);
-        let (done, _) = worked.ok_or(StoreError::Cancelled)?;
-        match done? {
-            Done::Waited(outcome) => Ok(LocalWait::Answered(outcome)),
-            Done::Parked(handle, _) => Ok(LocalWait::Parked(ParkedWait { service, handle })),
-            _ => Err(StoreError::Cancelled.into()),
-        }
+        Ok(match started? {
+            WaitStart::Answered(outcome) => LocalWait::Answered(outcome),
+            WaitStart::Parked(handle, _) => LocalWait::Parked(ParkedWait { service, handle }),
+        })
     }
 }
 

@@ -13,9 +13,10 @@ use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
+use crate::model::facts::DiskUse;
 use crate::model::{
-    CallOptions, CallReply, KeyRange, Reply, Request, SetRequest, StatusReply, TxnOp, TxnRequest,
-    WaitRequest,
+    CallOptions, CallReply, FilesRequest, HubRequest, KvRequest, Reply, SetRequest, StatusReply,
+    StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
 use crate::store::{Micros, Once, State, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
@@ -35,31 +36,55 @@ impl StoreActor {
         sink: &Arc<dyn AnswerSink>,
         withheld: &mut withheld::Held,
     ) -> (Answer, usize) {
-        let id = work.id;
-        if let Task::Store { request, .. } = &work.task
-            && is_of_disk(request)
-        {
-            let sink = Arc::clone(sink);
-            let later = Box::new(move |reply: Result<Reply, Error>| {
-                sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
-            });
-            return match self.do_on_disk(request, work.deadline, later) {
-                Ok(()) => (Answer::Withheld, 0),
-                Err(error) => (Answer::Now(Err(error)), 0),
-            };
+        let Work { id, deadline, task } = work;
+        if let Err(error) = self.take_up(deadline) {
+            return (Answer::Now(Err(error)), 0);
         }
-        let writes = match work.task.writes() {
-            Some(true) if owner.buffered.allowance().refuses(1) => {
-                let what = "the server keeps as many answers as it may for clients that do not take \
-                            them; write without asking for what was before, or try again later";
-                return (Answer::Now(Err(refusal(&owner.buffered, what))), 0);
+        let (mut answer, until, writes) = match task {
+            Task::Store { options, request: StoreRequest::Kv(request) } => {
+                let writes = request.facts().disk != DiskUse::Nothing;
+                if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
+                    let what = "the server keeps as many answers as it may for clients that do not \
+                                take them; write without asking for what was before, or try again later";
+                    return (Answer::Now(Err(refusal(&owner.buffered, what))), 0);
+                }
+                // The answer to a large write follows at its end, see `deliver`.
+                let Some((reply, until)) = self.apply(now, owner, options, request) else {
+                    return (Answer::Withheld, 0);
+                };
+                (reply.map(Done::Reply), until, writes)
             }
-            writes => writes.is_some(),
-        };
-        let deadline = work.deadline;
-        // The answer to a large write follows at its end, see `deliver`.
-        let Some((mut answer, until)) = self.work(now, owner, work, before) else {
-            return (Answer::Withheld, 0);
+            Task::Store { options, request: StoreRequest::Hub(request) } => {
+                let (reply, until) = self.ask_hub(now, options.durability, &request);
+                (reply.map(Done::Reply), until, false)
+            }
+            Task::Store { request: StoreRequest::Files(request), .. } => {
+                let sink = Arc::clone(sink);
+                let later = Box::new(move |reply: Result<Reply, Error>| {
+                    sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
+                });
+                return match self.do_on_disk(&request, deadline, later) {
+                    Ok(()) => (Answer::Withheld, 0),
+                    Err(error) => (Answer::Now(Err(error)), 0),
+                };
+            }
+            Task::Wait { request, outlet } => {
+                (self.wait(now, owner, deadline, request, outlet), None, false)
+            }
+            Task::OpenStream { outlet, credit } => {
+                (self.open_stream(owner, outlet, credit), None, false)
+            }
+            Task::Watch { stream, watch_id, request } => {
+                let stream = resolve(stream, before);
+                let watching = stream.and_then(|it| self.hub.watch(now, it, watch_id, request));
+                (watching.map(Done::Watching).map_err(Error::from), None, false)
+            }
+            Task::CancelWatch { stream, watch_id } => {
+                let stream = resolve(stream, before);
+                let cancelled = stream.and_then(|it| self.hub.cancel_watch(it, watch_id));
+                (cancelled.map(|()| Done::WatchCancelled).map_err(Error::from), None, false)
+            }
+            Task::Refused(error) => (Err(error), None, false),
         };
         let bytes = match writes {
             true => answer_bytes(&answer),
@@ -70,17 +95,26 @@ impl StoreActor {
         (Answer::Withheld, bytes)
     }
 
-    /// Has what concerns the files done; `later` gives the answer.
-    pub(super) fn do_on_disk(
-        &mut self,
-        request: &Request,
-        deadline: Option<Instant>,
-        later: Later,
-    ) -> Result<(), Error> {
+    /// Counts a request, and refuses it if the service stops or the time of the request is over.
+    pub(super) fn take_up(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         self.requests += 1;
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
+        // By the clock of this moment: what came before in the same message may have taken long.
+        if deadline.is_some_and(|deadline| deadline <= environment::now()) {
+            return Err(StoreError::DeadlineExceeded.into());
+        }
+        Ok(())
+    }
+
+    /// Has what concerns the files done; `later` gives the answer.
+    pub(super) fn do_on_disk(
+        &mut self,
+        request: &FilesRequest,
+        deadline: Option<Instant>,
+        later: Later,
+    ) -> Result<(), Error> {
         let Some(ledger) = &self.ledger else {
             let message = "the store is in memory: there are no files to back up; start the server \
                            with a data directory";
@@ -89,90 +123,54 @@ impl StoreActor {
         if let Some(error) = ledger.failed() {
             return Err(error);
         }
-        if deadline.is_some_and(|deadline| deadline <= environment::now()) {
-            return Err(StoreError::DeadlineExceeded.into());
-        }
         let later = self.awaited.add(deadline, later);
         match request {
-            Request::ReadSnapshot { id, offset, limit } => {
+            FilesRequest::ReadSnapshot { id, offset, limit } => {
                 ledger.log.get_mut().read_snapshot(*id, *offset, *limit, later);
             }
-            _ => self.snapshots.ask(later),
+            FilesRequest::Snapshot => self.snapshots.ask(later),
         }
         Ok(())
     }
 
-    /// Does one piece of work, and tells what its answer waits for; `before` are the answers to
-    /// those before it in the same message. `None` if it is a large write that is only begun.
-    pub(super) fn work(
-        &mut self,
-        now: Micros,
-        owner: &Arc<Owner>,
-        work: Work,
-        before: &[Answer],
-    ) -> Option<(Result<Done, Error>, Option<Until>)> {
-        self.requests += 1;
-        if self.stopping {
-            return Some((Err(StoreError::Stopping { resume: None }.into()), None));
-        }
-        // By the clock of this moment: what came before in the same message may have taken long.
-        if work.deadline.is_some_and(|deadline| deadline <= environment::now()) {
-            return Some((Err(StoreError::DeadlineExceeded.into()), None));
-        }
-        match work.task {
-            Task::Store { options, request } => {
-                let (reply, until) = self.apply(now, owner, options, request)?;
-                Some((reply.map(Done::Reply), until))
-            }
-            task => Some((self.attend(now, owner, work.deadline, task, before), None)),
-        }
-    }
-
-    /// Does a piece of work that is about waits and watches. They are shown nothing that is not
-    /// durable.
-    fn attend(
+    /// Begins a wait. It is shown nothing that is not durable.
+    fn wait(
         &mut self,
         now: Micros,
         owner: &Arc<Owner>,
         deadline: Option<Instant>,
-        task: Task,
-        before: &[Answer],
+        mut request: WaitRequest,
+        outlet: Outlet,
     ) -> Result<Done, Error> {
-        Ok(match task {
-            Task::Store { .. } => return Err(StoreError::Cancelled.into()),
-            Task::Wait { mut request, outlet } => {
-                if let Some(deadline) = deadline {
-                    let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
-                    request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
-                }
-                match self.wait(now, owner, request, outlet)? {
-                    WaitStart::Answered(outcome) => Done::Waited(outcome),
-                    WaitStart::Parked(handle, revision) => Done::Parked(handle, revision),
-                }
-            }
-            Task::OpenStream { outlet, credit } => {
-                let alive = self.vital.alive();
-                let session = || start_session(outlet, alive);
-                Done::StreamOpened(self.hub.open_stream(owner, credit, session)?)
-            }
-            Task::Watch { stream, watch_id, request } => {
-                let stream = resolve(stream, before)?;
-                Done::Watching(self.hub.watch(now, stream, watch_id, request)?)
-            }
-            Task::CancelWatch { stream, watch_id } => {
-                self.hub.cancel_watch(resolve(stream, before)?, watch_id)?;
-                Done::WatchCancelled
-            }
-            Task::Refused(error) => return Err(error),
+        if let Some(deadline) = deadline {
+            let left = Duration::from_micros(self.micros(deadline).saturating_sub(now));
+            request.timeout = Some(request.timeout.map_or(left, |asked| asked.min(left)));
+        }
+        Ok(match self.begin_wait(now, owner, request, outlet)? {
+            WaitStart::Answered(outcome) => Done::Waited(outcome),
+            WaitStart::Parked(handle, revision) => Done::Parked(handle, revision),
         })
     }
 
-    fn apply(
+    fn open_stream(
+        &mut self,
+        owner: &Arc<Owner>,
+        outlet: Outlet,
+        credit: usize,
+    ) -> Result<Done, Error> {
+        let alive = self.vital.alive();
+        let session = || start_session(outlet, alive);
+        Ok(Done::StreamOpened(self.hub.open_stream(owner, credit, session)?))
+    }
+
+    /// Does a request to the keys. Returns the reply and what it waits for; `None` if the request is a large
+    /// write that is only begun.
+    pub(super) fn apply(
         &mut self,
         now: Micros,
         owner: &Owner,
         options: CallOptions,
-        request: Request,
+        request: KvRequest,
     ) -> Option<(Result<CallReply, Error>, Option<Until>)> {
         let once = options.idempotency.map(|key| Once { key, client: owner.client });
         self.hub.state_mut().set_client(owner.client);
@@ -181,9 +179,9 @@ impl StoreActor {
                 self.begun = Some(None);
                 return None;
             };
-            return Some((reply.map(|reply| CallReply { reply, durability: None }), None));
+            return Some((reply.map(CallReply::new), None));
         };
-        if changes(&request)
+        if request.facts().disk != DiskUse::Nothing
             && let Err(error) = check_room(&mut ledger.log.get_mut(), self.hub.state(), &request)
         {
             return Some((Err(error), None));
@@ -210,27 +208,54 @@ impl StoreActor {
         &mut self,
         now: Micros,
         once: Option<Once>,
-        request: Request,
+        request: KvRequest,
     ) -> Option<Result<Reply, Error>> {
-        let grants = matches!(request, Request::LeaseGrant(_));
+        let grants = matches!(request, KvRequest::LeaseGrant(_));
         if grants {
             self.draw_lease_ids();
         }
-        let mut reply = self.hub.begin(now, once, request)?;
+        let reply = self.hub.begin(now, once, request)?;
         if grants {
             self.draw_lease_ids();
-        }
-        if let Ok(Reply::Status(status)) = &mut reply {
-            status.store_id = self.store_id;
-            status.server_version = env!("CARGO_PKG_VERSION").to_owned();
-            status.uptime = environment::since(self.started);
-            status.connections = self.connections.load(Ordering::Relaxed);
-            status.requests = self.requests;
-            if let Some(ledger) = &self.ledger {
-                describe(ledger, status);
-            }
         }
         Some(reply.map_err(Error::from))
+    }
+
+    /// Answers what is asked about the store and its watchers. It shows nothing that is not durable.
+    pub(super) fn ask_hub(
+        &mut self,
+        now: Micros,
+        asked: Option<Durability>,
+        request: &HubRequest,
+    ) -> (Result<CallReply, Error>, Option<Until>) {
+        let (mut durability, mut until) = (None, None);
+        if let Some(ledger) = &self.ledger {
+            let level = ledger.level(asked);
+            until = ledger.until(level, false);
+            if let (Some(_), Some(error)) = (until, ledger.failed()) {
+                return (Err(error), None);
+            }
+            durability = Some(level);
+        }
+        let reply = self.hub.administer(now, request).map(|mut reply| {
+            if let Reply::Status(status) = &mut reply {
+                self.complete(status);
+            }
+            CallReply { reply, durability }
+        });
+        (reply.map_err(Error::from), until)
+    }
+
+    /// Fills in what the store knows nothing of.
+    fn complete(&self, status: &mut StatusReply) {
+        status.store_id = self.store_id;
+        status.server_version = env!("CARGO_PKG_VERSION").to_owned();
+        status.uptime = environment::since(self.started);
+        status.connections = self.connections.load(Ordering::Relaxed);
+        status.requests = self.requests;
+        if let Some(ledger) = &self.ledger {
+            describe(ledger, status);
+        }
     }
 
     /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,
@@ -240,7 +265,8 @@ impl StoreActor {
         self.hub.state_mut().number_leases_from(environment::random::<u64>() >> 11);
     }
 
-    fn wait(
+    /// Begins a wait that lasts as long as it says.
+    pub(super) fn begin_wait(
         &mut self,
         now: Micros,
         owner: &Arc<Owner>,
@@ -259,8 +285,8 @@ impl StoreActor {
         let next = works.get(..WARM_GROUP).unwrap_or(works);
         let mut writes = 0;
         let keys = next.iter().filter_map(|work| match &work.task {
-            Task::Store { request: Request::Get(get), .. } => Some(&*get.key),
-            Task::Store { request: Request::Set(set), .. } => {
+            Task::Store { request: StoreRequest::Kv(KvRequest::Get(get)), .. } => Some(&*get.key),
+            Task::Store { request: StoreRequest::Kv(KvRequest::Set(set)), .. } => {
                 writes += 1;
                 Some(&*set.key)
             }
@@ -284,14 +310,9 @@ fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
     status.journal_sync = Duration::from_micros(stats.sync_micros_last);
 }
 
-/// Whether a request may change something, leases and history included.
-fn changes(request: &Request) -> bool {
-    request.is_write() || matches!(request, Request::LeaseKeepAlive(_) | Request::Compact(_))
-}
-
 /// Checks that what a request changes can be written. Keys are looked up only where it is refused as one
 /// that grows.
-fn check_room(log: &mut Log, state: &State, request: &Request) -> Result<(), Error> {
+fn check_room(log: &mut Log, state: &State, request: &KvRequest) -> Result<(), Error> {
     let checked = log.check(bytes_set(request));
     match checked {
         Err(_) if !grows(state, request) => log.check(None),
@@ -300,90 +321,64 @@ fn check_room(log: &mut Log, state: &State, request: &Request) -> Result<(), Err
 }
 
 /// Returns about how many bytes of log a request takes that may make the store larger.
-fn bytes_set(request: &Request) -> Option<u64> {
+fn bytes_set(request: &KvRequest) -> Option<u64> {
     let bytes = |set: &SetRequest| CHANGE_BYTES + (set.key.len() + set.value.len()) as u64;
     match request {
-        Request::Set(set) => Some(bytes(set)),
-        Request::LeaseGrant(_) => Some(CHANGE_BYTES),
-        Request::Txn(TxnRequest { success, failure, .. }) => {
+        KvRequest::Set(set) => Some(bytes(set)),
+        KvRequest::Txn(TxnRequest { success, failure, .. }) => {
             let sets = success.iter().chain(failure).filter_map(|op| match op {
                 TxnOp::Set(set) => Some(bytes(set)),
-                _ => None,
+                TxnOp::Get(_) | TxnOp::Range(_) | TxnOp::Delete(_) => None,
             });
             sets.reduce(|one, other| one + other)
         }
-        _ => None,
+        request => (request.facts().disk == DiskUse::Growth).then_some(CHANGE_BYTES),
     }
 }
 
 /// Returns whether a request may make the store larger. A set of a key that is there and larger does not.
-fn grows(state: &State, request: &Request) -> bool {
+fn grows(state: &State, request: &KvRequest) -> bool {
     let grows = |set: &SetRequest| {
         let before = state.key_bytes(&set.key);
         before.is_none_or(|before| set.key.len() + set.value.len() >= before)
     };
     match request {
-        Request::Set(set) => grows(set),
-        Request::LeaseGrant(_) => true,
-        Request::Txn(TxnRequest { success, failure, .. }) => {
+        KvRequest::Set(set) => grows(set),
+        KvRequest::Txn(TxnRequest { success, failure, .. }) => {
             success.iter().chain(failure).any(|op| matches!(op, TxnOp::Set(set) if grows(set)))
         }
-        _ => false,
+        request => request.facts().disk == DiskUse::Growth,
+    }
+}
+
+/// Returns whether the answer to a request that changes something may hold values.
+fn holds_values(request: &KvRequest) -> bool {
+    match request {
+        KvRequest::Set(set) => set.return_previous,
+        KvRequest::Delete(delete) => delete.return_previous,
+        KvRequest::Txn(txn) => txn.success.iter().chain(&txn.failure).any(|op| match op {
+            TxnOp::Set(set) => set.return_previous,
+            TxnOp::Delete(delete) => delete.return_previous,
+            TxnOp::Get(_) | TxnOp::Range(_) => true,
+        }),
+        KvRequest::LeaseGrant(_) | KvRequest::LeaseKeepAlive(_) => false,
+        KvRequest::LeaseRevoke(_) | KvRequest::Compact(_) => false,
+        // Whatever is not said here is refused where no more answers may be kept.
+        _ => true,
     }
 }
 
 impl Task {
-    /// Whether the answer holds values, of one that changes something; `None` of any other.
-    fn writes(&self) -> Option<bool> {
-        let Self::Store { request, .. } = self else { return None };
-        match request {
-            Request::Set(set) => Some(set.return_previous),
-            Request::Delete(delete) => Some(delete.return_previous),
-            Request::Txn(txn) => {
-                let holds = |op: &TxnOp| match op {
-                    TxnOp::Set(set) => set.return_previous,
-                    TxnOp::Delete(delete) => delete.return_previous,
-                    TxnOp::Get(_) | TxnOp::Range(_) => true,
-                };
-                Some(txn.success.iter().chain(&txn.failure).any(holds))
-            }
-            request => request.is_write().then_some(false),
-        }
-    }
-
-    /// Whether it may take much longer than a look-up.
+    /// Returns whether the task may take much longer than a look-up.
     pub(super) fn is_heavy(&self) -> bool {
         match self {
-            Self::Store { request, .. } => request.is_heavy(),
-            Self::Wait { request, .. } => request.is_heavy(),
-            _ => false,
+            Self::Store { request, .. } => request.facts().weight.is_heavy(),
+            Self::Wait { request, .. } => request.facts().weight.is_heavy(),
+            // What a watch shows is read batch by batch, when its stream is ready.
+            Self::OpenStream { .. } | Self::Watch { .. } | Self::CancelWatch { .. } => false,
+            Self::Refused(_) => false,
         }
     }
-}
-
-impl Request {
-    /// Whether the store may take much longer for it than for a look-up.
-    pub(crate) fn is_heavy(&self) -> bool {
-        match self {
-            Self::Range(_) | Self::Scan(_) | Self::Txn(_) | Self::LeaseRevoke(_) => true,
-            Self::LeaseTimeToLive(_) | Self::LeaseKeys { .. } | Self::LeaseList { .. } => true,
-            Self::Watchers { .. } | Self::ReadSnapshot { .. } => true,
-            Self::Delete(delete) => !matches!(delete.range, KeyRange::Key(_)),
-            _ => false,
-        }
-    }
-}
-
-impl WaitRequest {
-    /// Whether the store may take much longer for it than for a look-up.
-    pub(crate) fn is_heavy(&self) -> bool {
-        self.after.is_some() || !matches!(self.range, KeyRange::Key(_))
-    }
-}
-
-/// Whether it is about the files, and answered when those are done with.
-pub(super) fn is_of_disk(request: &Request) -> bool {
-    matches!(request, Request::Snapshot | Request::ReadSnapshot { .. })
 }
 
 /// The reply to a request about the files, which are on the disk.

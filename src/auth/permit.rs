@@ -5,9 +5,10 @@
 //! the rest, with the same [`Access`].
 
 use super::{Access, Action, Need};
+use crate::model::facts::Class;
 use crate::model::{
-    Compare, DeleteRequest, JobRef, JobRequest, KeyRange, RangeRequest, Request, SetRequest, TxnOp,
-    TxnRequest, WaitRequest, WatchFrom, WatchRequest,
+    Compare, DeleteRequest, JobRef, JobRequest, KeyRange, KvRequest, RangeRequest, Request,
+    SetRequest, StoreRequest, TxnOp, TxnRequest, WaitRequest, WatchFrom, WatchRequest,
 };
 
 type Permit = Result<(), Need>;
@@ -21,32 +22,45 @@ impl Access {
     /// Checks whether a request is permitted, as far as its content names its objects.
     pub(crate) fn permits(&self, request: &Request) -> Permit {
         match request {
-            Request::Set(set) => self.permits_set(set),
-            Request::Get(get) => self.needs(Action::Read, self.has(Action::Read, &get.key)),
-            Request::Range(range) => self.permits_range(range),
-            Request::Scan(range) => self.permits_range(range),
-            Request::Delete(delete) => self.permits_delete(delete),
-            Request::Txn(txn) => self.permits_txn(txn),
+            Request::Store(request) => self.permits_store(request),
+            Request::Job(request) => self.permits_job(request),
+            Request::Invoke(invocation) => self.permits_call(&invocation.method),
+            Request::Node(request) => match request.facts().class {
+                Class::Open => Ok(()),
+                Class::Read | Class::Write => self.needs(Action::Call, self.has_any(Action::Call)),
+                Class::Admin => self.needs_admin(),
+            },
+        }
+    }
+
+    /// Checks whether a request to the store is permitted.
+    pub(crate) fn permits_store(&self, request: &StoreRequest) -> Permit {
+        match request {
+            StoreRequest::Kv(request) => self.permits_kv(request),
+            StoreRequest::Hub(_) | StoreRequest::Files(_) => self.needs_admin(),
+        }
+    }
+
+    fn permits_kv(&self, request: &KvRequest) -> Permit {
+        if request.facts().class == Class::Admin {
+            return self.needs_admin();
+        }
+        match request {
+            KvRequest::Set(set) => self.permits_set(set),
+            KvRequest::Get(get) => self.needs(Action::Read, self.has(Action::Read, &get.key)),
+            KvRequest::Range(range) => self.permits_range(range),
+            KvRequest::Scan(range) => self.permits_range(range),
+            KvRequest::Delete(delete) => self.permits_delete(delete),
+            KvRequest::Txn(txn) => self.permits_txn(txn),
             // The store knows the keys of the lease, and checks again.
-            Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseRevoke(_) => {
+            KvRequest::LeaseGrant(_) | KvRequest::LeaseKeepAlive(_) | KvRequest::LeaseRevoke(_) => {
                 self.needs(Action::Write, self.has_any(Action::Write))
             }
-            Request::LeaseTimeToLive(_) | Request::LeaseKeys { .. } => {
+            KvRequest::LeaseTimeToLive(_) | KvRequest::LeaseKeys { .. } => {
                 self.needs(Action::Read, self.has_any(Action::Read))
             }
-            Request::Job(job) => self.permits_job(job),
-            Request::Invoke(invocation) => self.permits_call(&invocation.method),
-            Request::Services => self.needs(Action::Call, self.has_any(Action::Call)),
-            // Refusals name the limits anyway.
-            Request::Limits => Ok(()),
-            Request::LeaseList { .. }
-            | Request::Compact(_)
-            | Request::Status
-            | Request::Gauges
-            | Request::Watchers { .. }
-            | Request::EndWatcher(_)
-            | Request::Snapshot
-            | Request::ReadSnapshot { .. } => self.needs_admin(),
+            // Only administrators may do what is not named here.
+            _ => self.needs_admin(),
         }
     }
 
@@ -120,7 +134,8 @@ impl Access {
         })
     }
 
-    fn permits_job(&self, request: &JobRequest) -> Permit {
+    /// Checks whether a request to the queue is permitted.
+    pub(crate) fn permits_job(&self, request: &JobRequest) -> Permit {
         match request {
             JobRequest::Push { jobs, .. } => jobs
                 .iter()
@@ -151,16 +166,8 @@ impl Access {
             JobRequest::FreeIndex { topic, .. } => {
                 self.needs(Action::Push, self.has(Action::Push, topic))
             }
-            JobRequest::Replay { .. }
-            | JobRequest::DeleteDead { .. }
-            | JobRequest::DeleteTopic { .. }
-            | JobRequest::SetTopic { .. }
-            | JobRequest::PauseTopic { .. }
-            | JobRequest::ClearTopic(_)
-            | JobRequest::Topics { .. }
-            | JobRequest::SetSchedule(_)
-            | JobRequest::RemoveSchedule(_)
-            | JobRequest::Schedules => self.needs_admin(),
+            // Only administrators may do what is not named here.
+            _ => self.needs_admin(),
         }
     }
 

@@ -27,7 +27,7 @@ impl Asks {
     pub(crate) async fn call(
         self,
         store: &impl Operations,
-        request: Request,
+        request: impl Into<Request>,
         json: bool,
     ) -> Result<CallReply, Error> {
         let durability = self.durability.map(|level| match level {
@@ -35,7 +35,7 @@ impl Asks {
             Level::Interval => Durability::Interval,
         });
         let options = CallOptions { idempotency: None, durability };
-        let reply = store.call_with(request, options).await?;
+        let reply = store.call_with(request.into(), options).await?;
         if reply.durability < durability && !json {
             notice("less durable than asked for: the server keeps everything in memory");
         }

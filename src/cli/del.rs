@@ -7,7 +7,7 @@ use super::asks::{self, Asks};
 use super::del_slices::{self, Slices};
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use crate::{DeleteReply, DeleteRequest, Operations, Reply, Request};
+use crate::{DeleteReply, DeleteRequest, KvRequest, Operations, Reply};
 
 /// Delete keys, all in one revision
 ///
@@ -54,7 +54,7 @@ impl DelArgs {
         let range = self.selection.range();
         let shown = range.to_string();
         let request = DeleteRequest { range: range.clone(), return_previous: previous };
-        let deleted = match asks.call(store, Request::Delete(request), out.json()).await {
+        let deleted = match asks.call(store, KvRequest::Delete(request), out.json()).await {
             Ok(done) => {
                 let Reply::Delete(reply) = &done.reply else { return Err(asks::unfit().into()) };
                 if out.json() {

@@ -10,8 +10,8 @@ use super::output::{Output, notice};
 use super::progress::Progress;
 use super::range;
 use crate::{
-    Blob, CallReply, DeleteRequest, Details, Error, ErrorCode, KeyRange, Operations, RangeOrder,
-    RangeReply, RangeRequest, Reply, Request,
+    Blob, CallReply, DeleteRequest, Details, Error, ErrorCode, KeyRange, KvRequest, Operations,
+    RangeOrder, RangeReply, RangeRequest, Reply,
 };
 
 /// Limits that a smaller delete stays within.
@@ -143,7 +143,7 @@ impl<S: Operations> Slices<'_, S> {
     async fn delete_one(&self, range: KeyRange) -> Result<(u64, CallReply), Error> {
         let request = DeleteRequest { range, return_previous: self.previous };
         // The first slice alone reports the durability it got.
-        let done = self.asks.call(self.store, Request::Delete(request), true).await?;
+        let done = self.asks.call(self.store, KvRequest::Delete(request), true).await?;
         match &done.reply {
             Reply::Delete(reply) => Ok((reply.deleted, done)),
             _ => Err(asks::unfit()),

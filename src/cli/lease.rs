@@ -9,7 +9,7 @@ use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::json::At;
 use super::output::{Output, notice};
-use crate::{Blob, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, Request, duration};
+use crate::{Blob, KvRequest, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, duration};
 
 /// Grant, renew and end leases: keys set with one are deleted when it ends
 #[derive(Debug, clap::Args)]
@@ -126,7 +126,7 @@ async fn grant(
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let request = Request::LeaseGrant(LeaseGrantRequest { id, ttl });
+    let request = KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl });
     let done = asks.call(store, request, out.json()).await?;
     let Reply::LeaseGrant(reply) = &done.reply else { return Err(asks::unfit().into()) };
     if out.json() {
@@ -143,7 +143,7 @@ async fn revoke(
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let done = asks.call(store, Request::LeaseRevoke(id), out.json()).await?;
+    let done = asks.call(store, KvRequest::LeaseRevoke(id), out.json()).await?;
     let Reply::LeaseRevoke(reply) = &done.reply else { return Err(asks::unfit().into()) };
     if out.json() {
         out.written(&done);

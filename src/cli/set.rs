@@ -7,7 +7,7 @@ use super::asks::{self, Asks};
 use super::failure::{Exit, Failure};
 use super::input;
 use super::output::Output;
-use crate::{Blob, LeaseId, Operations, Reply, Request, SetReply, SetRequest};
+use crate::{Blob, KvRequest, LeaseId, Operations, Reply, SetReply, SetRequest};
 
 /// Set a key, unless it already has that value
 ///
@@ -60,7 +60,7 @@ impl SetArgs {
             only_if_changed: !self.always,
             return_previous: self.previous,
         };
-        let done = self.asks.call(store, Request::Set(request), out.json()).await?;
+        let done = self.asks.call(store, KvRequest::Set(request), out.json()).await?;
         let Reply::Set(reply) = &done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
             out.written(&done);

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::fair::ClientId;
 use crate::model::{
-    DeleteRequest, GetRequest, KeyRange, RangeOrder, RangeRequest, Request, SetRequest,
+    DeleteRequest, GetRequest, KeyRange, KvRequest, RangeOrder, RangeRequest, SetRequest,
 };
 use crate::store::{Once, State};
 
@@ -34,7 +34,7 @@ fn use_store(state: &mut State) {
     let oldest = state.history().oldest();
     let page = |revision, order| {
         let page = RangeRequest { revision, order, ..RangeRequest::new(KeyRange::all()) };
-        Request::Range(page)
+        KvRequest::Range(page)
     };
     let set = SetRequest { return_previous: true, ..SetRequest::new("k", "v") };
     let delete = DeleteRequest { range: KeyRange::all(), return_previous: true };
@@ -42,15 +42,15 @@ fn use_store(state: &mut State) {
         page(0, RangeOrder::Ascending),
         page(0, RangeOrder::Descending),
         page(oldest, RangeOrder::Ascending),
-        Request::Get(GetRequest { key: "k".into(), revision: state.revision() }),
-        Request::LeaseTimeToLive(9),
-        Request::LeaseKeys { id: 9, after: "a".into(), limit: 1 },
-        Request::LeaseKeepAlive(9),
-        Request::Set(set.clone()),
-        Request::Set(SetRequest { ttl: Some(std::time::Duration::from_secs(1)), ..set }),
-        Request::Compact(state.revision()),
-        Request::LeaseRevoke(9),
-        Request::Delete(delete),
+        KvRequest::Get(GetRequest { key: "k".into(), revision: state.revision() }),
+        KvRequest::LeaseTimeToLive(9),
+        KvRequest::LeaseKeys { id: 9, after: "a".into(), limit: 1 },
+        KvRequest::LeaseKeepAlive(9),
+        KvRequest::Set(set.clone()),
+        KvRequest::Set(SetRequest { ttl: Some(std::time::Duration::from_secs(1)), ..set }),
+        KvRequest::Compact(state.revision()),
+        KvRequest::LeaseRevoke(9),
+        KvRequest::Delete(delete),
     ];
     let of = |at| match at as u64 % 3 {
         0 => ClientId::Process,

@@ -12,7 +12,7 @@ use super::*;
 use crate::config::Config;
 use crate::fair::ClientId;
 use crate::journal::{self, Batch, Disk, FaultyDisk};
-use crate::model::{DeleteRequest, KeyRange, Request, SetRequest};
+use crate::model::{DeleteRequest, KeyRange, KvRequest, SetRequest};
 use crate::queue::tests as jobs;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
 use crate::store::{Once, State};
@@ -64,7 +64,7 @@ pub(super) fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
 }
 
 /// The records of a store that was asked all this.
-fn records_of(requests: Vec<(Option<u128>, Request)>) -> Vec<Vec<u8>> {
+fn records_of(requests: Vec<(Option<u128>, KvRequest)>) -> Vec<Vec<u8>> {
     let mut state = State::new(Config::new().store);
     state.set_journaled(true);
     let mut records = Vec::new();
@@ -81,7 +81,7 @@ fn records_of(requests: Vec<(Option<u128>, Request)>) -> Vec<Vec<u8>> {
     records
 }
 
-fn requests() -> impl Strategy<Value = Vec<(Option<u128>, Request)>> {
+fn requests() -> impl Strategy<Value = Vec<(Option<u128>, KvRequest)>> {
     vec((proptest::option::weighted(0.4, any::<u128>()), strategy::request()), 1..20)
 }
 
@@ -145,8 +145,8 @@ fn some_records() -> Vec<Vec<u8>> {
         ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 3))
     };
     let requests = (1..=60).map(|n| match n % 10 {
-        0 => Request::Delete(DeleteRequest::new(KeyRange::all())),
-        _ => Request::Set(set(n)),
+        0 => KvRequest::Delete(DeleteRequest::new(KeyRange::all())),
+        _ => KvRequest::Set(set(n)),
     });
     records_of((1..).zip(requests).map(|(n, it)| ((n % 4 == 0).then_some(n), it)).collect())
 }

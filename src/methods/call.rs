@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::model::{Invocation, Payload, Reply, Request, ServiceInfo};
+use crate::model::{Invocation, NodeRequest, Payload, Reply, Request, ServiceInfo};
 use crate::operations::{Operations, unexpected};
 
 /// Calls of methods that an application has [registered](crate::Wakeful::register): the same on
@@ -47,7 +47,7 @@ pub trait Methods: Operations {
     /// Returns the offered services, in order of name.
     fn services(&self) -> impl Future<Output = Result<Vec<ServiceInfo>, Error>> + Send {
         async {
-            match self.call(Request::Services).await? {
+            match self.call(NodeRequest::Services).await? {
                 Reply::Services(services) => Ok(services),
                 other => Err(unexpected(&other)),
             }

@@ -1,7 +1,9 @@
 //! [`CallOptions`] and [`CallReply`]: how a request is done, and what it got.
 
+use super::facts::{Facts, Repeat};
 use super::{IdempotencyKey, Reply};
 use crate::config::Durability;
+use crate::error::{Error, ErrorCode};
 
 /// How a request is to be done; by default once for each time it is sent, and as durable as the
 /// server has it.
@@ -23,6 +25,16 @@ impl CallOptions {
         Self { idempotency: Some(key), durability: None }
     }
 
+    /// Refuses an idempotency key of a request that takes none.
+    pub(crate) fn check(self, facts: &Facts<'_>) -> Result<(), Error> {
+        if self.idempotency.is_none() || facts.repeat == Repeat::Keyed {
+            return Ok(());
+        }
+        let message = "only writes to keys and leases take an idempotency key; send this request \
+                       without one, and give each job of a push an index instead";
+        Err(Error::new(ErrorCode::InvalidArgument, message))
+    }
+
     /// To be answered when it is so durable.
     pub fn durable(durability: Durability) -> Self {
         Self { idempotency: None, durability: Some(durability) }
@@ -31,10 +43,18 @@ impl CallOptions {
 
 /// A reply, and how it was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallReply {
     /// What the request came to.
     pub reply: Reply,
     /// How durable everything that it shows is; `None` where nothing is, as the store is in
     /// memory.
     pub durability: Option<Durability>,
+}
+
+impl CallReply {
+    /// Makes the reply of a store in memory.
+    pub fn new(reply: Reply) -> Self {
+        Self { reply, durability: None }
+    }
 }

@@ -31,9 +31,17 @@ impl Payload {
 
 /// A service that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServiceInfo {
     /// Its name.
     pub name: String,
     /// Its methods, in order of name.
     pub methods: Vec<String>,
+}
+
+impl ServiceInfo {
+    /// Makes a service of this name; `methods` in order of name.
+    pub fn new(name: impl Into<String>, methods: Vec<String>) -> Self {
+        Self { name: name.into(), methods }
+    }
 }

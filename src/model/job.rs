@@ -96,6 +96,7 @@ pub struct Reservation {
 
 /// A job that is handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReservedJob {
     /// The right to settle it.
     pub reservation: Reservation,
@@ -115,6 +116,22 @@ pub struct ReservedJob {
     pub pushed: UnixMillis,
 }
 
+impl ReservedJob {
+    /// Makes a job without an index and an order key that was not handed out before.
+    pub fn new(reservation: Reservation, topic: impl Into<Blob>, payload: impl Into<Blob>) -> Self {
+        Self {
+            reservation,
+            topic: topic.into(),
+            payload: payload.into(),
+            index: None,
+            order_key: None,
+            failures: 0,
+            losses: 0,
+            pushed: 0,
+        }
+    }
+}
+
 /// What becomes of a job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settlement {
@@ -126,6 +143,7 @@ pub struct Settlement {
 
 /// What becomes of a job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It is done.
     Done {
@@ -195,6 +213,7 @@ pub enum JobRef {
 
 /// Where a job is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum JobState {
     /// To be handed out as soon as a worker, its topic and its order key allow.
     Ready,
@@ -212,6 +231,7 @@ pub enum JobState {
 
 /// What there is to tell of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobInfo {
     /// Its id.
     pub id: JobId,
@@ -252,6 +272,33 @@ pub struct JobInfo {
     /// Its place among all outcomes, once it is finished; not told of a dead letter that is still kept
     /// as one.
     pub outcome: Option<OutcomeSeq>,
+}
+
+impl JobInfo {
+    /// Makes a job of which nothing else is known.
+    pub fn new(id: JobId, topic: impl Into<Blob>, state: JobState) -> Self {
+        Self {
+            id,
+            topic: topic.into(),
+            state,
+            payload: None,
+            index: None,
+            order_key: None,
+            priority: 0,
+            epoch: 0,
+            failures: 0,
+            losses: 0,
+            retry_max: 0,
+            pushed: 0,
+            due: None,
+            started: None,
+            finished: None,
+            progress: None,
+            errors: Vec::new(),
+            output: None,
+            outcome: None,
+        }
+    }
 }
 
 impl PushRequest {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::facts::DiskUse;
 use super::{
     Blob, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushRequest, Reservation, ReservedJob,
     Schedule, ScheduleInfo, Settlement, TopicInfo, TopicSettings,
@@ -10,6 +11,7 @@ use crate::error::Error;
 
 /// What can be asked of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum JobRequest {
     /// Pushes jobs, all or none of them.
     Push {
@@ -170,6 +172,7 @@ pub struct ReserveRequest {
 
 /// What the queue answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobReply {
     /// To [`JobRequest::Push`]: one for each, in order.
     Pushed(Vec<Pushed>),
@@ -210,6 +213,7 @@ pub enum JobReply {
 
 /// A push that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pushed {
     /// The job; another's if its index was taken.
     pub id: JobId,
@@ -219,8 +223,16 @@ pub struct Pushed {
     pub existing: bool,
 }
 
+impl Pushed {
+    /// Makes the answer to a push that made the job `id`.
+    pub fn new(id: JobId, state: JobState) -> Self {
+        Self { id, state, existing: false }
+    }
+}
+
 /// Jobs, and where to go on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobPage {
     /// Without their payloads.
     pub jobs: Vec<JobInfo>,
@@ -248,34 +260,47 @@ impl PushRequest {
 }
 
 impl JobRequest {
-    /// Whether its answer may take as long as the caller allows.
+    /// Returns whether the answer may take as long as the caller allows.
     pub fn parks(&self) -> bool {
+        self.wait() != Some(Duration::ZERO)
+    }
+
+    /// Returns how long the request may wait for its answer; `None` for the server's default.
+    pub(crate) fn wait(&self) -> Option<Duration> {
         match self {
-            Self::Push { wait, .. } => !wait.is_zero(),
-            Self::Reserve(reserve) => reserve.wait != Some(Duration::ZERO),
+            Self::Push { wait, .. } => Some(*wait),
+            Self::Reserve(reserve) => reserve.wait,
             Self::Revoked { wait } | Self::Await { wait, .. } | Self::Outcomes { wait, .. } => {
-                *wait != Some(Duration::ZERO)
+                *wait
             }
-            _ => false,
+            Self::Settle(_)
+            | Self::Touch { .. }
+            | Self::Progress { .. }
+            | Self::Resume(_)
+            | Self::Get(_)
+            | Self::List { .. }
+            | Self::Cancel(_)
+            | Self::Replay { .. }
+            | Self::DeleteDead { .. }
+            | Self::FreeIndex { .. }
+            | Self::SetTopic { .. }
+            | Self::PauseTopic { .. }
+            | Self::ClearTopic(_)
+            | Self::DeleteTopic { .. }
+            | Self::Topic(_)
+            | Self::Topics { .. }
+            | Self::SetSchedule(_)
+            | Self::RemoveSchedule(_)
+            | Self::Schedules => Some(Duration::ZERO),
         }
     }
 
-    /// Whether it settles or holds on to what was handed out, which a service that stops still
-    /// takes.
-    pub fn concludes(&self) -> bool {
-        matches!(
-            self,
-            Self::Settle(_) | Self::Touch { .. } | Self::Progress { .. } | Self::Resume(_)
-        )
-    }
-
-    /// Returns about how many bytes of log it takes, if it may make what is kept larger.
-    pub(crate) fn log_bytes(&self) -> Option<u64> {
+    /// Returns about how many bytes of log the request takes, if it may make what is kept larger.
+    pub(crate) fn log_bytes(&self) -> u64 {
         match self {
-            Self::Push { jobs, .. } => Some(jobs.iter().map(PushRequest::log_bytes).sum()),
-            Self::SetTopic { .. } => Some(OTHER_BYTES),
-            Self::SetSchedule(schedule) => Some(schedule.push.log_bytes()),
-            _ => None,
+            Self::Push { jobs, .. } => jobs.iter().map(PushRequest::log_bytes).sum(),
+            Self::SetSchedule(schedule) => schedule.push.log_bytes(),
+            _ => OTHER_BYTES,
         }
     }
 
@@ -291,17 +316,14 @@ impl JobRequest {
         }
     }
 
-    /// Whether it changes nothing: it may be sent again.
+    /// Returns whether the request settles or holds on to jobs that were handed out, which a service
+    /// that stops still takes.
+    pub fn concludes(&self) -> bool {
+        self.facts().disk == DiskUse::Conclusion
+    }
+
+    /// Returns whether the request changes nothing, so that it may be sent again.
     pub fn only_reads(&self) -> bool {
-        matches!(
-            self,
-            Self::Get(_)
-                | Self::Await { .. }
-                | Self::Outcomes { .. }
-                | Self::List { .. }
-                | Self::Topic(_)
-                | Self::Topics { .. }
-                | Self::Schedules
-        )
+        self.facts().disk == DiskUse::Nothing
     }
 }

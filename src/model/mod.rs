@@ -5,11 +5,13 @@
 
 mod blob;
 mod call;
+pub(crate) mod facts;
 mod invocation;
 mod job;
 mod job_call;
 mod key_range;
 mod key_value;
+mod kv_request;
 mod reply;
 mod request;
 mod schedule;
@@ -28,15 +30,9 @@ pub use job_call::{JobPage, JobReply, JobRequest, Pushed, ReserveRequest};
 pub use key_range::KeyRange;
 pub(crate) use key_range::after_prefix;
 pub use key_value::{Event, EventKind, KeyValue};
-pub use reply::{
-    CompactReply, DeleteReply, GaugeInfo, GetReply, LeaseKeysReply, LeaseListReply, LeaseReply,
-    LeaseTimeToLiveReply, LimitInfo, RangeReply, Reply, SetReply, SnapshotReply, StatusReply,
-    TxnReply, WatcherInfo, WatcherKind, WatchersReply,
-};
-pub use request::{
-    Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, LeaseGrantRequest, RangeOrder,
-    RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
-};
+pub use kv_request::*;
+pub use reply::*;
+pub use request::*;
 pub use schedule::{Schedule, ScheduleInfo};
 pub use topic::{OrderRetry, Rate, TopicInfo, TopicSettings};
 pub use watch::{

@@ -1,4 +1,7 @@
 //! What the store answers. Every reply of the store carries the revision it was made at.
+//!
+//! Replies may get more fields and variants: programs make them by `new` or `default`, and set what
+//! differs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +11,7 @@ use super::{Blob, JobReply, KeyRange, KeyValue, LeaseId, Payload, Revision, Serv
 /// The answer to the [`Request`](super::Request) of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant answers the request of its name")]
+#[non_exhaustive]
 pub enum Reply {
     Set(SetReply),
     Get(GetReply),
@@ -34,8 +38,44 @@ pub enum Reply {
     Gauges(Vec<GaugeInfo>),
 }
 
+/// Finds the revision in a reply, with `&mut` before it or nothing.
+macro_rules! revision {
+    ($reply:expr, $($borrow:tt)*) => {
+        match $reply {
+            Self::Set(it) => Some($($borrow)* it.revision),
+            Self::Get(it) => Some($($borrow)* it.revision),
+            Self::Range(it) | Self::Scan(it) => Some($($borrow)* it.revision),
+            Self::Delete(it) | Self::LeaseRevoke(it) => Some($($borrow)* it.revision),
+            Self::Txn(it) => Some($($borrow)* it.revision),
+            Self::LeaseGrant(it) | Self::LeaseKeepAlive(it) => Some($($borrow)* it.revision),
+            Self::LeaseTimeToLive(it) => Some($($borrow)* it.revision),
+            Self::LeaseList(it) => Some($($borrow)* it.revision),
+            Self::LeaseKeys(it) => Some($($borrow)* it.revision),
+            Self::Compact(it) => Some($($borrow)* it.revision),
+            Self::Status(it) => Some($($borrow)* it.revision),
+            Self::Watchers(it) => Some($($borrow)* it.revision),
+            Self::Snapshot(it) => Some($($borrow)* it.revision),
+            Self::EndWatcher | Self::ReadSnapshot(_) | Self::Job(_) | Self::Invoke(_) => None,
+            Self::Services(_) | Self::Limits(_) | Self::Gauges(_) => None,
+        }
+    };
+}
+
+impl Reply {
+    /// Returns the revision of the store that the reply was made at, if it has one.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        revision!(self,)
+    }
+
+    /// Returns the revision of the store that the reply was made at, to change it.
+    pub(crate) fn revision_mut(&mut self) -> Option<&mut Revision> {
+        revision!(self, &mut)
+    }
+}
+
 /// A limit of a service, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LimitInfo {
     /// Its dotted name, as refusals have it ([`Details::Limit`](crate::Details::Limit)).
     pub name: String,
@@ -43,8 +83,16 @@ pub struct LimitInfo {
     pub value: u64,
 }
 
+impl LimitInfo {
+    /// Makes a limit of this name.
+    pub fn new(name: impl Into<String>, value: u64) -> Self {
+        Self { name: name.into(), value }
+    }
+}
+
 /// A figure of a service beside its [`StatusReply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GaugeInfo {
     /// Its dotted name: that of the limit which holds for it, without `_max`.
     pub name: String,
@@ -52,8 +100,16 @@ pub struct GaugeInfo {
     pub value: u64,
 }
 
+impl GaugeInfo {
+    /// Makes a figure of this name.
+    pub fn new(name: impl Into<String>, value: u64) -> Self {
+        Self { name: name.into(), value }
+    }
+}
+
 /// A snapshot that is safe on the server's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnapshotReply {
     /// The revision it has the store at.
     pub revision: Revision,
@@ -63,8 +119,16 @@ pub struct SnapshotReply {
     pub bytes: u64,
 }
 
+impl SnapshotReply {
+    /// Makes the reply about the snapshot `id`, of the store at `revision`.
+    pub fn new(revision: Revision, id: u64, bytes: u64) -> Self {
+        Self { revision, id, bytes }
+    }
+}
+
 /// What a set did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SetReply {
     /// The revision it made, or the current one if it changed nothing.
     pub revision: Revision,
@@ -76,8 +140,16 @@ pub struct SetReply {
     pub previous: Option<Arc<KeyValue>>,
 }
 
+impl SetReply {
+    /// Makes the reply to a set that made `revision`, of a key without a lease.
+    pub fn new(revision: Revision) -> Self {
+        Self { revision, changed: true, lease: 0, previous: None }
+    }
+}
+
 /// A key, if it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GetReply {
     /// The current revision.
     pub revision: Revision,
@@ -85,8 +157,16 @@ pub struct GetReply {
     pub kv: Option<Arc<KeyValue>>,
 }
 
+impl GetReply {
+    /// Makes the reply of a store at `revision`.
+    pub fn new(revision: Revision, kv: Option<Arc<KeyValue>>) -> Self {
+        Self { revision, kv }
+    }
+}
+
 /// A page of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RangeReply {
     /// The current revision.
     pub revision: Revision,
@@ -101,8 +181,17 @@ pub struct RangeReply {
     pub next: Option<Blob>,
 }
 
+impl RangeReply {
+    /// Makes a page of a store at `revision` after which there is nothing more.
+    pub fn new(revision: Revision, kvs: Vec<Arc<KeyValue>>) -> Self {
+        let count = kvs.len() as u64;
+        Self { revision, kvs, more: false, count, next: None }
+    }
+}
+
 /// What a delete did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeleteReply {
     /// The revision it made, or the current one if there was nothing to delete.
     pub revision: Revision,
@@ -112,8 +201,16 @@ pub struct DeleteReply {
     pub previous: Vec<Arc<KeyValue>>,
 }
 
+impl DeleteReply {
+    /// Makes the reply to a deletion of that many keys, without the keys themselves.
+    pub fn new(revision: Revision, deleted: u64) -> Self {
+        Self { revision, deleted, previous: Vec::new() }
+    }
+}
+
 /// What a transaction did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TxnReply {
     /// The revision it made, or the current one if it wrote nothing.
     pub revision: Revision,
@@ -123,8 +220,16 @@ pub struct TxnReply {
     pub results: Vec<Reply>,
 }
 
+impl TxnReply {
+    /// Makes the reply to a transaction.
+    pub fn new(revision: Revision, succeeded: bool, results: Vec<Reply>) -> Self {
+        Self { revision, succeeded, results }
+    }
+}
+
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseReply {
     /// The current revision.
     pub revision: Revision,
@@ -134,8 +239,16 @@ pub struct LeaseReply {
     pub ttl: Duration,
 }
 
+impl LeaseReply {
+    /// Makes the reply about the lease `id`.
+    pub fn new(revision: Revision, id: LeaseId, ttl: Duration) -> Self {
+        Self { revision, id, ttl }
+    }
+}
+
 /// How long a lease has left, and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseTimeToLiveReply {
     /// The current revision.
     pub revision: Revision,
@@ -145,13 +258,21 @@ pub struct LeaseTimeToLiveReply {
     pub granted: Duration,
     /// What is left of it.
     pub remaining: Duration,
-    /// The keys it ends, in order: the first page of them, as [`LeaseKeys`](crate::Request::LeaseKeys)
+    /// The keys it ends, in order: the first page of them, as [`LeaseKeys`](crate::KvRequest::LeaseKeys)
     /// lists all.
     pub keys: Vec<Blob>,
 }
 
+impl LeaseTimeToLiveReply {
+    /// Makes the reply about a lease without keys that was just granted.
+    pub fn new(revision: Revision, id: LeaseId, granted: Duration) -> Self {
+        Self { revision, id, granted, remaining: granted, keys: Vec::new() }
+    }
+}
+
 /// A page of the keys of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseKeysReply {
     /// The current revision.
     pub revision: Revision,
@@ -161,8 +282,16 @@ pub struct LeaseKeysReply {
     pub more: bool,
 }
 
+impl LeaseKeysReply {
+    /// Makes a page after which there is nothing more.
+    pub fn new(revision: Revision, keys: Vec<Blob>) -> Self {
+        Self { revision, keys, more: false }
+    }
+}
+
 /// A page of leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseListReply {
     /// The current revision.
     pub revision: Revision,
@@ -172,8 +301,16 @@ pub struct LeaseListReply {
     pub more: bool,
 }
 
+impl LeaseListReply {
+    /// Makes a page after which there is nothing more.
+    pub fn new(revision: Revision, leases: Vec<LeaseId>) -> Self {
+        Self { revision, leases, more: false }
+    }
+}
+
 /// What a compaction left.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CompactReply {
     /// The current revision.
     pub revision: Revision,
@@ -181,8 +318,16 @@ pub struct CompactReply {
     pub oldest: Revision,
 }
 
+impl CompactReply {
+    /// Makes the reply of a store at `revision`.
+    pub fn new(revision: Revision, oldest: Revision) -> Self {
+        Self { revision, oldest }
+    }
+}
+
 /// What the store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct StatusReply {
     /// The current revision.
     pub revision: Revision,
@@ -233,6 +378,7 @@ pub struct StatusReply {
 
 /// A page of waits and watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WatchersReply {
     /// The current revision.
     pub revision: Revision,
@@ -242,8 +388,16 @@ pub struct WatchersReply {
     pub more: bool,
 }
 
+impl WatchersReply {
+    /// Makes a page after which there is nothing more.
+    pub fn new(revision: Revision, watchers: Vec<WatcherInfo>) -> Self {
+        Self { revision, watchers, more: false }
+    }
+}
+
 /// A wait or a watch, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WatcherInfo {
     /// Its id, to end it by; never used again.
     pub id: u64,
@@ -257,8 +411,16 @@ pub struct WatcherInfo {
     pub behind: u64,
 }
 
+impl WatcherInfo {
+    /// Makes a wait or watch of `range` that has seen everything.
+    pub fn new(id: u64, kind: WatcherKind, range: KeyRange) -> Self {
+        Self { id, kind, owner: String::new(), range, behind: 0 }
+    }
+}
+
 /// A wait or a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WatcherKind {
     /// One call, one answer.
     Wait,

@@ -1,80 +1,84 @@
-//! What can be asked of the store in one step. Waits and watches, which take time, are in
-//! [`watch`](super::watch).
+//! [`Request`]: what can be asked, by who answers.
 
-use std::time::Duration;
+use super::facts::Repeat;
+use super::{Invocation, JobRequest, KvRequest};
 
-use super::{Blob, Invocation, JobRequest, KeyRange, LeaseId, Revision};
-
-/// One request to the store, answered at once by the [`Reply`](super::Reply) of the same name.
+/// One request, by who answers it.
+///
+/// The enums of the groups, and what they hold, convert into it:
+///
+/// ```
+/// use wakeful::{HubRequest, KvRequest, Request, SetRequest};
+///
+/// let set = Request::from(KvRequest::Set(SetRequest::new("greeting", "hello")));
+/// assert!(set.is_write());
+/// assert!(!Request::from(HubRequest::Status).is_write());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Request {
-    /// Sets a key.
-    Set(SetRequest),
-    /// Reads a key.
-    Get(GetRequest),
-    /// Reads a page of keys.
-    Range(RangeRequest),
-    /// Reads a page of keys that may end, with a place to go on from, before it has found any: a
-    /// range of the past may look at very many keys that were not there.
-    Scan(Box<RangeRequest>),
-    /// Deletes keys.
-    Delete(DeleteRequest),
-    /// Compares, then does one of two lists of operations, in one revision.
-    Txn(TxnRequest),
-    /// Makes a lease.
-    LeaseGrant(LeaseGrantRequest),
-    /// Starts the lease's time to live again from now.
-    LeaseKeepAlive(LeaseId),
-    /// Ends the lease now and deletes its keys, in one revision.
-    LeaseRevoke(LeaseId),
-    /// Tells how long the lease has left, and its keys.
-    LeaseTimeToLive(LeaseId),
-    /// Lists leases in order of id.
-    LeaseList {
-        /// Only ids above this.
-        after: LeaseId,
-        /// At most so many; 0 for `store.range_keys_max`.
-        limit: usize,
-    },
-    /// Lists the keys that end with a lease, in order.
-    LeaseKeys {
-        /// Which lease.
-        id: LeaseId,
-        /// Only keys above this; empty for all.
-        after: Blob,
-        /// At most this many; 0 for `store.range_keys_max`.
-        limit: usize,
-    },
-    /// Gives up the history before this revision: it becomes the oldest readable one.
-    Compact(Revision),
-    /// Tells what the store holds.
+    /// Asks the store.
+    Store(StoreRequest),
+    /// Asks the queue.
+    Job(JobRequest),
+    /// Calls a method of a service that the application has registered.
+    Invoke(Invocation),
+    /// Asks about the server itself.
+    Node(NodeRequest),
+}
+
+/// A request to the store, by the part of it that answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreRequest {
+    /// Reads or changes keys and leases.
+    Kv(KvRequest),
+    /// Asks what the store and its watchers come to.
+    Hub(HubRequest),
+    /// Asks for the files of the journal.
+    Files(FilesRequest),
+}
+
+/// Asks what the store and its watchers come to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HubRequest {
+    /// Returns what the store holds, and figures of the server.
     Status,
     /// Lists waits and watches in order of id.
     Watchers {
         /// Only ids above this.
         after: u64,
-        /// At most so many; 0 for `store.range_keys_max`.
+        /// Up to this many; 0 for `store.range_keys_max`.
         limit: usize,
     },
     /// Ends the wait or watch with this id (from the list) with
     /// [`EndedByOperator`](crate::ErrorCode::EndedByOperator).
     EndWatcher(u64),
+}
+
+/// Asks for the files of the journal, for a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FilesRequest {
     /// Has a snapshot written of what there is now, or later, and waits until it is safe.
     Snapshot,
-    /// Reads a part of a snapshot's file, for a backup.
+    /// Reads a part of a snapshot's file.
     ReadSnapshot {
         /// Which, from the reply to [`Snapshot`](Self::Snapshot).
         id: u64,
         /// Where in the file.
         offset: u64,
-        /// At most so many bytes; 0 for as many as a frame takes well.
+        /// Up to this many bytes; 0 for as many as a frame takes well.
         limit: usize,
     },
-    /// Asks the queue.
-    Job(JobRequest),
-    /// Calls a method of a service that the application has registered.
-    Invoke(Invocation),
-    /// Lists those services.
+}
+
+/// Asks about the server itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeRequest {
+    /// Lists the services of the application.
     Services,
     /// Lists the limits that requests are refused by.
     Limits,
@@ -83,211 +87,80 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it can change the store, so that an idempotency key has a meaning.
+    /// Returns whether the request takes an idempotency key: it changes keys or leases, in one revision.
     pub fn is_write(&self) -> bool {
-        matches!(
-            self,
-            Self::Set(_)
-                | Self::Delete(_)
-                | Self::Txn(_)
-                | Self::LeaseGrant(_)
-                | Self::LeaseRevoke(_)
-        )
+        self.facts().repeat == Repeat::Keyed
     }
 }
 
-/// Sets a key.
-///
-/// ```
-/// use std::time::Duration;
-/// use wakeful::SetRequest;
-///
-/// let plain = SetRequest::new("greeting", "hello");
-/// let fleeting = SetRequest { ttl: Some(Duration::from_secs(30)), ..plain };
-/// # assert_eq!(fleeting.key, "greeting");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SetRequest {
-    /// The key: 1 ..= `store.key_bytes_max` bytes.
-    pub key: Blob,
-    /// The value: 0 ..= `store.value_bytes_max` bytes.
-    pub value: Blob,
-    /// An existing lease to end with; 0 for none. Replaces the lease the key had. The private
-    /// lease of a key takes no other key.
-    pub lease: LeaseId,
-    /// A time to live of its own, `store.lease_ttl_min ..= store.lease_ttl_max`, whole
-    /// milliseconds: a private lease that ends when the key is deleted or set again without it.
-    /// Not together with `lease`.
-    pub ttl: Option<Duration>,
-    /// Do nothing if the key exists with this value and lease: no revision, no event. With `ttl`,
-    /// a private lease the key already has counts as the same, and its time starts again.
-    pub only_if_changed: bool,
-    /// Answer with the key as it was before.
-    pub return_previous: bool,
-}
-
-impl SetRequest {
-    /// Sets `key` to `value` for good, whether it changes or not.
-    pub fn new(key: impl Into<Blob>, value: impl Into<Blob>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-            lease: 0,
-            ttl: None,
-            only_if_changed: false,
-            return_previous: false,
-        }
+impl From<StoreRequest> for Request {
+    fn from(request: StoreRequest) -> Self {
+        Self::Store(request)
     }
 }
 
-/// Reads a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct GetRequest {
-    /// The key.
-    pub key: Blob,
-    /// As it was after this revision; 0 for now.
-    pub revision: Revision,
-}
-
-/// Reads a page of keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RangeRequest {
-    /// Which keys.
-    pub range: KeyRange,
-    /// As they were after this revision; 0 for now.
-    pub revision: Revision,
-    /// At most so many, up to `store.range_keys_max`; 0 for as many as that.
-    pub limit: usize,
-    /// In which order of keys.
-    pub order: RangeOrder,
-    /// Leave the values out.
-    pub keys_only: bool,
-    /// Only count. At a past revision a count looks at every key: beyond `store.steps_max` a
-    /// range is refused, and a scan goes on in parts.
-    pub count_only: bool,
-    /// Go on after this key (before it, when descending): `next` of the page before. `None`
-    /// for the first page. Give the revision of the first page too and the pages fit together.
-    pub after: Option<Blob>,
-}
-
-impl RangeRequest {
-    /// The first page of `range`, now, ascending, with values.
-    pub fn new(range: KeyRange) -> Self {
-        Self {
-            range,
-            revision: 0,
-            limit: 0,
-            order: RangeOrder::Ascending,
-            keys_only: false,
-            count_only: false,
-            after: None,
-        }
+impl From<KvRequest> for Request {
+    fn from(request: KvRequest) -> Self {
+        Self::Store(StoreRequest::Kv(request))
     }
 }
 
-/// Order of keys, byte by byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RangeOrder {
-    /// Smallest first.
-    Ascending,
-    /// Largest first.
-    Descending,
-}
-
-/// Deletes keys, all in one revision; without keys to delete there is no revision.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct DeleteRequest {
-    /// Which keys; at most `store.revision_events_max` may exist.
-    pub range: KeyRange,
-    /// Answer with the keys as they were before: at most `store.range_keys_max` of them, together
-    /// at most `store.range_bytes_max` bytes.
-    pub return_previous: bool,
-}
-
-impl DeleteRequest {
-    /// Deletes `range`.
-    pub fn new(range: KeyRange) -> Self {
-        Self { range, return_previous: false }
+impl From<HubRequest> for Request {
+    fn from(request: HubRequest) -> Self {
+        Self::Store(StoreRequest::Hub(request))
     }
 }
 
-/// Compares, then does one of two lists of operations, in one revision.
-///
-/// All compares are made before any operation. Operations run in order and see those before
-/// them. A list that writes nothing makes no revision. A key may be written only once; nothing
-/// is changed if anything is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct TxnRequest {
-    /// What must all hold; at most `store.txn_ops_max`.
-    pub compares: Vec<Compare>,
-    /// Done when all hold; at most `store.txn_ops_max`.
-    pub success: Vec<TxnOp>,
-    /// Done when not; at most `store.txn_ops_max`.
-    pub failure: Vec<TxnOp>,
+impl From<FilesRequest> for Request {
+    fn from(request: FilesRequest) -> Self {
+        Self::Store(StoreRequest::Files(request))
+    }
 }
 
-/// One thing that must hold, for every key of the range.
-///
-/// A key that does not exist has version, revisions and lease 0, and no value: a compare of its
-/// value never holds. On a range, only keys that exist are compared; a range without keys holds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Compare {
-    /// Which keys.
-    pub range: KeyRange,
-    /// How the key's own side relates to the target's.
-    pub op: CompareOp,
-    /// What is compared, and with what.
-    pub target: CompareTarget,
+impl From<JobRequest> for Request {
+    fn from(request: JobRequest) -> Self {
+        Self::Job(request)
+    }
 }
 
-/// How the key's own side relates to the target's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CompareOp {
-    /// =
-    Equal,
-    /// !=
-    NotEqual,
-    /// <
-    Less,
-    /// >
-    Greater,
+impl From<Invocation> for Request {
+    fn from(invocation: Invocation) -> Self {
+        Self::Invoke(invocation)
+    }
 }
 
-/// What is compared, and with what.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum CompareTarget {
-    /// The value, byte by byte.
-    Value(Blob),
-    /// The version; 0 for a key that does not exist.
-    Version(u64),
-    /// The create revision; 0 for a key that does not exist.
-    CreateRevision(Revision),
-    /// The mod revision; 0 for a key that does not exist.
-    ModRevision(Revision),
-    /// The lease; 0 for none.
-    Lease(LeaseId),
+impl From<NodeRequest> for Request {
+    fn from(request: NodeRequest) -> Self {
+        Self::Node(request)
+    }
 }
 
-/// One operation of a transaction; answered by the [`Reply`](super::Reply) of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum TxnOp {
-    /// Sets a key.
-    Set(SetRequest),
-    /// Reads a key; a past revision is read as it was, 0 sees what the transaction did so far.
-    Get(GetRequest),
-    /// Reads a page of keys; as for `Get`. All replies of a transaction have the room of one page:
-    /// one that comes when it is used up is empty, with `more` set. What all operations of a
-    /// transaction look at is limited by `store.steps_max`, beyond which it is refused.
-    Range(RangeRequest),
-    /// Deletes keys.
-    Delete(DeleteRequest),
+impl From<KvRequest> for StoreRequest {
+    fn from(request: KvRequest) -> Self {
+        Self::Kv(request)
+    }
 }
 
-/// Makes a lease: keys set with it are deleted, in one revision, when its time ends.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LeaseGrantRequest {
-    /// The id to have; 0 for one the store picks.
-    pub id: LeaseId,
-    /// Time to live, `store.lease_ttl_min ..= store.lease_ttl_max`, whole milliseconds.
-    pub ttl: Duration,
+impl From<HubRequest> for StoreRequest {
+    fn from(request: HubRequest) -> Self {
+        Self::Hub(request)
+    }
+}
+
+impl From<FilesRequest> for StoreRequest {
+    fn from(request: FilesRequest) -> Self {
+        Self::Files(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each request of a turn is moved several times.
+    #[test]
+    fn the_groups_of_requests_take_no_room() {
+        let largest = size_of::<KvRequest>().max(size_of::<JobRequest>());
+        assert!(size_of::<Request>() <= largest, "{} > {largest}", size_of::<Request>());
+    }
 }

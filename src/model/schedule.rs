@@ -17,6 +17,7 @@ pub struct Schedule {
 
 /// What there is to tell of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScheduleInfo {
     /// As set.
     pub schedule: Schedule,
@@ -26,4 +27,11 @@ pub struct ScheduleInfo {
     pub pushed: u64,
     /// How often its time came and nothing was pushed, as its topic was full or its index was taken.
     pub missed: u64,
+}
+
+impl ScheduleInfo {
+    /// Makes a schedule that has not pushed yet.
+    pub fn new(schedule: Schedule) -> Self {
+        Self { schedule, next: None, pushed: 0, missed: 0 }
+    }
 }

@@ -50,6 +50,7 @@ pub enum OrderRetry {
 
 /// What there is to tell of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TopicInfo {
     /// Its name.
     pub name: Blob,
@@ -85,4 +86,29 @@ pub struct TopicInfo {
     pub finished_recent: u64,
     /// Workers that wait for jobs.
     pub waiting_workers: u64,
+}
+
+impl TopicInfo {
+    /// Makes a topic that is empty and runs as the server has it.
+    pub fn new(name: impl Into<Blob>) -> Self {
+        Self {
+            name: name.into(),
+            settings: TopicSettings::default(),
+            paused: false,
+            ready: 0,
+            delayed: 0,
+            reserved: 0,
+            dead: 0,
+            bytes: 0,
+            pushed_total: 0,
+            done_total: 0,
+            dead_total: 0,
+            cancelled_total: 0,
+            evicted_total: 0,
+            oldest: Duration::ZERO,
+            pushed_recent: 0,
+            finished_recent: 0,
+            waiting_workers: 0,
+        }
+    }
 }

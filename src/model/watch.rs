@@ -35,6 +35,7 @@ impl WaitRequest {
 /// Until what a wait lasts. On a range of keys: until it holds for any one key of it, except
 /// `Absent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitCondition {
     /// A key is set or deleted.
     Changed,
@@ -108,6 +109,7 @@ impl WatchRequest {
 
 /// From where on a watch shows events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WatchFrom {
     /// Everything after the current revision.
     Now,
@@ -128,6 +130,7 @@ pub enum Delivery {
 
 /// What a watch yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WatchItem {
     /// Part of the present state, in key order, before [`WatchItem::SnapshotEnd`].
     Snapshot {

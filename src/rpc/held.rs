@@ -51,7 +51,7 @@ impl Hold {
 /// Which jobs a request asks something of.
 #[derive(Debug, Default)]
 pub(super) struct Concern {
-    reservations: Vec<Reservation>,
+    pub(super) reservations: Vec<Reservation>,
     /// Whether those are held no more when it is done.
     settles: bool,
     /// How long those that it gives, or touches, are held, if it says so.
@@ -78,6 +78,7 @@ impl Concern {
             JobRequest::Reserve(reserve) => {
                 Self { visibility: reserve.visibility, ..Self::default() }
             }
+            // A test asks this of every request that concludes.
             _ => Self::default(),
         }
     }

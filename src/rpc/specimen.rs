@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::codec::{self, CodecError};
 use super::frame::{self, Kind};
 use super::proto::{Call, WireCall, WireReply};
-use crate::model::{GetReply, GetRequest, KeyValue, Reply, Request, SetReply, SetRequest};
+use crate::model::{GetReply, GetRequest, KeyValue, KvRequest, Reply, SetReply, SetRequest};
 
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -23,14 +23,14 @@ pub struct Specimen {
 impl Specimen {
     /// A set of a 16-byte key to 64 bytes.
     pub fn set() -> Self {
-        let request = Request::Set(SetRequest::new("key:000000012345", vec![b'x'; 64]));
+        let request = KvRequest::Set(SetRequest::new("key:000000012345", vec![b'x'; 64]));
         let reply = SetReply { revision: 1_000_000, changed: true, lease: 0, previous: None };
         Self { call: Call::from(request), reply: Reply::Set(reply) }
     }
 
     /// A get that finds 64 bytes.
     pub fn get() -> Self {
-        let request = Request::Get(GetRequest { key: "key:000000012345".into(), revision: 0 });
+        let request = KvRequest::Get(GetRequest { key: "key:000000012345".into(), revision: 0 });
         let kv = KeyValue {
             key: "key:000000012345".into(),
             value: vec![b'x'; 64].into(),

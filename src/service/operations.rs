@@ -2,28 +2,37 @@
 
 use tokio::sync::oneshot;
 
-use super::{Wakeful, closed, gone, no_idempotency};
+use super::{Wakeful, closed, gone};
 use crate::actor::Outlet;
 use crate::actor::message::{Execute, LocalWait, WaitFor, WatchFor};
 use crate::config::{Config, RpcConfig};
 use crate::error::Error;
 use crate::local_watch::LocalWatch;
 use crate::model::{
-    CallOptions, CallReply, GaugeInfo, LimitInfo, Reply, Request, WaitOutcome, WaitRequest,
-    WatchRequest,
+    CallOptions, CallReply, GaugeInfo, LimitInfo, NodeRequest, Reply, Request, WaitOutcome,
+    WaitRequest, WatchRequest,
 };
 use crate::operations::Operations;
 use crate::stranger_lines::lines_left_out;
 
 impl Wakeful {
+    /// Answers a request about the server itself.
+    pub(crate) fn answer(&self, request: &NodeRequest) -> Reply {
+        match request {
+            NodeRequest::Services => Reply::Services(self.inner.methods.services()),
+            NodeRequest::Limits => Reply::Limits(self.limits()),
+            NodeRequest::Gauges => Reply::Gauges(self.gauges()),
+        }
+    }
+
     /// Returns the limits by which requests are refused, with their present values.
-    pub(crate) fn limits(&self) -> Vec<LimitInfo> {
+    fn limits(&self) -> Vec<LimitInfo> {
         let rpc = RpcConfig::clone(&self.rpc());
         Config { rpc, ..self.config().clone() }.limits()
     }
 
     /// Returns the bytes held for connections, and the number of dropped log lines.
-    pub(crate) fn gauges(&self) -> Vec<GaugeInfo> {
+    fn gauges(&self) -> Vec<GaugeInfo> {
         let gauge = |name: &str, value| GaugeInfo { name: name.to_owned(), value };
         let dropped = self.inner.lines_dropped.get();
         let dropped = dropped.map(|lines| gauge("log.lines_dropped", lines()));
@@ -43,35 +52,21 @@ impl Operations for Wakeful {
     type Watch = LocalWatch;
 
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
+        options.check(&request.facts())?;
         let CallOptions { idempotency, durability } = options;
-        if let Request::Job(request) = request {
-            if idempotency.is_some() {
-                return Err(no_idempotency());
+        let reply = match request {
+            Request::Store(request) => {
+                let execute = Execute { request, idempotency, durability, deadline: None };
+                return self.inner.store.send(execute).await.map_err(closed)?;
             }
-            let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
-            return self.ask_queue(owner, request, durability).await;
-        }
-        let request = match request {
-            Request::Invoke(invocation) if idempotency.is_none() => {
-                let reply = Reply::Invoke(self.invoke_here(invocation).await?);
-                return Ok(CallReply { reply, durability: None });
+            Request::Job(request) => {
+                let owner = self.owner.as_ref().map_or(0, |owner| owner.id);
+                return self.ask_queue(owner, request, durability).await;
             }
-            Request::Services => {
-                let reply = Reply::Services(self.inner.methods.services());
-                return Ok(CallReply { reply, durability: None });
-            }
-            Request::Gauges => {
-                let reply = Reply::Gauges(self.gauges());
-                return Ok(CallReply { reply, durability: None });
-            }
-            Request::Limits => {
-                let reply = Reply::Limits(self.limits());
-                return Ok(CallReply { reply, durability: None });
-            }
-            request => request,
+            Request::Invoke(invocation) => Reply::Invoke(self.invoke_here(invocation).await?),
+            Request::Node(request) => self.answer(&request),
         };
-        let execute = Execute { request, idempotency, durability, deadline: None };
-        self.inner.store.send(execute).await.map_err(closed)?
+        Ok(CallReply::new(reply))
     }
 
     async fn wait(&self, request: WaitRequest) -> Result<WaitOutcome, Error> {

@@ -4,7 +4,7 @@
 use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
 use crate::model::{
-    Blob, Event, EventKind, KeyRange, KeyValue, RangeRequest, Reply, Request, Revision, TxnOp,
+    Blob, Event, EventKind, KeyRange, KeyValue, KvRequest, RangeRequest, Reply, Revision, TxnOp,
 };
 use crate::record;
 
@@ -111,19 +111,21 @@ impl State {
     }
 
     /// Whether the answer to `request` may show something that is not durable yet.
-    pub(crate) fn touches_pending(&self, request: &Request) -> bool {
+    pub(crate) fn touches_pending(&self, request: &KvRequest) -> bool {
         if !self.is_pending() {
             return false;
         }
         match request {
-            Request::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
-            Request::Range(range) => self.is_page_pending(range),
-            Request::Scan(range) => self.is_page_pending(range),
-            Request::LeaseTimeToLive(_) | Request::LeaseKeys { .. } | Request::LeaseList { .. } => {
+            KvRequest::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
+            KvRequest::Range(range) => self.is_page_pending(range),
+            KvRequest::Scan(range) => self.is_page_pending(range),
+            KvRequest::LeaseTimeToLive(_)
+            | KvRequest::LeaseKeys { .. }
+            | KvRequest::LeaseList { .. } => {
                 // A key that is attached or detached makes an event, not a change of the lease.
                 self.leases_changed > self.settled || self.visible < self.revision
             }
-            Request::Txn(txn) => {
+            KvRequest::Txn(txn) => {
                 let ops = txn.success.iter().chain(&txn.failure);
                 let read = |op: &TxnOp| match op {
                     TxnOp::Get(get) => Some(KeyRange::Key(get.key.clone())),
@@ -133,7 +135,7 @@ impl State {
                 ops.clone().any(|op| read(op).is_none_or(|range| self.is_range_pending(&range)))
                     || txn.compares.iter().any(|compare| self.is_range_pending(&compare.range))
             }
-            Request::Status | Request::Watchers { .. } | Request::EndWatcher(_) => false,
+            // What is not said here waits for all that is pending.
             _ => true,
         }
     }
@@ -165,21 +167,12 @@ impl State {
 
     /// Makes a reply that touches nothing pending show the revision it is as of.
     pub(crate) fn show_visible(&self, reply: &mut Reply) {
-        let shown = match reply {
-            Reply::Get(reply) => &mut reply.revision,
-            Reply::Range(reply) | Reply::Scan(reply) => &mut reply.revision,
-            Reply::LeaseTimeToLive(reply) => &mut reply.revision,
-            Reply::LeaseList(reply) => &mut reply.revision,
-            Reply::LeaseKeys(reply) => &mut reply.revision,
-            Reply::Txn(reply) => {
-                for result in &mut reply.results {
-                    self.show_visible(result);
-                }
-                &mut reply.revision
-            }
-            _ => return,
-        };
-        *shown = self.visible.min(*shown);
+        if let Reply::Txn(reply) = reply {
+            reply.results.iter_mut().for_each(|result| self.show_visible(result));
+        }
+        if let Some(revision) = reply.revision_mut() {
+            *revision = self.visible.min(*revision);
+        }
     }
 
     /// The store's clock at the last record that was replayed.
@@ -240,7 +233,9 @@ impl State {
                 self.remembered.remember(time, once, fingerprint, reply);
                 self.remembered.forget(time, &self.config);
             }
-            _ => {}
+            // `replay` does these.
+            Change::Put { .. } | Change::Delete { .. } => {}
+            Change::Began { .. } | Change::Kept { .. } | Change::LeaseKept { .. } => {}
         }
     }
 

@@ -215,12 +215,8 @@ impl State {
 /// Every result of one transaction shows the revision it made.
 fn show_revision(results: &mut [Reply], revision: Revision) {
     for result in results {
-        match result {
-            Reply::Set(reply) => reply.revision = revision,
-            Reply::Get(reply) => reply.revision = revision,
-            Reply::Range(reply) => reply.revision = revision,
-            Reply::Delete(reply) => reply.revision = revision,
-            _ => {}
+        if let Some(shown) = result.revision_mut() {
+            *shown = revision;
         }
     }
 }

@@ -142,7 +142,7 @@ impl State {
     }
 
     /// A page that has not a single key, or a part of a count, says nothing to whoever goes on after
-    /// the last key: a [`Scan`](crate::Request::Scan) is needed there.
+    /// the last key: a [`Scan`](crate::KvRequest::Scan) is needed there.
     pub(super) fn whole_range(
         &self,
         request: &RangeRequest,

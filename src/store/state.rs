@@ -15,8 +15,8 @@ use super::spare::Spare;
 use super::{Micros, Seq, Steps, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
-    Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, LeaseId, Reply,
-    Request, Revision, SetReply, SetRequest, StatusReply,
+    Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, KvRequest, LeaseId,
+    Reply, Revision, SetReply, SetRequest, StatusReply,
 };
 
 /// The pure state machine of keys: requests in, replies out, events left in the history.
@@ -99,7 +99,7 @@ impl State {
         &mut self,
         now: Micros,
         once: Option<Once>,
-        request: Request,
+        request: KvRequest,
     ) -> Result<Reply, StoreError> {
         if let Some(reply) = self.begin(now, once, request)? {
             return Ok(reply);
@@ -113,20 +113,19 @@ impl State {
 
     /// Executes `request`, at most once under one idempotency key. A write of very many events is only
     /// begun, without a reply, for [`go_on`](Self::go_on); until its end, the only request allowed is a
-    /// [`Get`](Request::Get).
+    /// [`Get`](KvRequest::Get).
     pub(crate) fn begin(
         &mut self,
         now: Micros,
         once: Option<Once>,
-        request: Request,
+        request: KvRequest,
     ) -> Result<Option<Reply>, StoreError> {
         let Some(once) = once else { return self.begin_anew(now, None, request) };
-        if !request.is_write() {
+        let Some(fingerprint) = fingerprint(&request) else {
             let message = "only writes take an idempotency key; send this request without one";
             return Err(StoreError::InvalidArgument(message.to_owned()));
-        }
+        };
         self.remembered.forget(now, &self.config);
-        let fingerprint = fingerprint(&request);
         if let Some(reply) = self.remembered.recall(once, fingerprint)? {
             return Ok(Some(reply));
         }
@@ -147,7 +146,7 @@ impl State {
         &mut self,
         now: Micros,
         once: Option<(Once, u64)>,
-        request: Request,
+        request: KvRequest,
     ) -> Result<Option<Reply>, StoreError> {
         let mut steps = self.steps();
         let reply = self.do_anew(now, once, request, &mut steps);
@@ -159,15 +158,11 @@ impl State {
         &mut self,
         now: Micros,
         once: Option<(Once, u64)>,
-        request: Request,
+        request: KvRequest,
         steps: &mut Steps,
     ) -> Result<Option<Reply>, StoreError> {
         let reply = match request {
-            Request::Job(_) => {
-                let message = "a request to the queue came to the store";
-                Err(StoreError::InvalidArgument(message.to_owned()))
-            }
-            Request::Set(request) => {
+            KvRequest::Set(request) => {
                 self.check_set(&request)?;
                 if request.lease != 0 {
                     self.check_lease_room(std::iter::once(&request))?;
@@ -177,12 +172,12 @@ impl State {
                 self.write(|state, revision| state.set(now, revision, request, slot))
                     .map(Reply::Set)
             }
-            Request::Get(request) => self.get(&request, steps).map(Reply::Get),
-            Request::Range(request) => self.whole_range(&request, steps).map(Reply::Range),
-            Request::Scan(request) => {
+            KvRequest::Get(request) => self.get(&request, steps).map(Reply::Get),
+            KvRequest::Range(request) => self.whole_range(&request, steps).map(Reply::Range),
+            KvRequest::Scan(request) => {
                 self.range(&request, &mut self.page_room(), steps).map(Reply::Scan)
             }
-            Request::Delete(request) => {
+            KvRequest::Delete(request) => {
                 self.check_delete(&request)?;
                 let demand = self.demand_of_delete(&request);
                 self.check_room(&demand)?;
@@ -192,33 +187,24 @@ impl State {
                 }
                 self.write(|state, revision| Ok(state.delete(revision, request))).map(Reply::Delete)
             }
-            Request::Txn(request) => return self.txn(now, once, request, steps),
-            Request::LeaseGrant(request) => self.lease_grant(now, &request).map(Reply::LeaseGrant),
-            Request::LeaseKeepAlive(id) => {
+            KvRequest::Txn(request) => return self.txn(now, once, request, steps),
+            KvRequest::LeaseGrant(request) => {
+                self.lease_grant(now, &request).map(Reply::LeaseGrant)
+            }
+            KvRequest::LeaseKeepAlive(id) => {
                 self.lease_keep_alive(now, id).map(Reply::LeaseKeepAlive)
             }
-            Request::LeaseRevoke(id) => return self.lease_revoke(now, once, id),
-            Request::LeaseTimeToLive(id) => {
+            KvRequest::LeaseRevoke(id) => return self.lease_revoke(now, once, id),
+            KvRequest::LeaseTimeToLive(id) => {
                 self.lease_time_to_live(now, id, steps).map(Reply::LeaseTimeToLive)
             }
-            Request::LeaseList { after, limit } => {
+            KvRequest::LeaseList { after, limit } => {
                 self.lease_list(after, limit).map(Reply::LeaseList)
             }
-            Request::LeaseKeys { id, after, limit } => {
+            KvRequest::LeaseKeys { id, after, limit } => {
                 self.lease_keys_page(id, &after, limit, steps).map(Reply::LeaseKeys)
             }
-            Request::Compact(revision) => self.compact(revision).map(Reply::Compact),
-            Request::Status
-            | Request::Watchers { .. }
-            | Request::EndWatcher(_)
-            | Request::Snapshot
-            | Request::ReadSnapshot { .. }
-            | Request::Invoke(_)
-            | Request::Services
-            | Request::Limits
-            | Request::Gauges => {
-                Err(StoreError::InvalidArgument("not a request to the keys".to_owned()))
-            }
+            KvRequest::Compact(revision) => self.compact(revision).map(Reply::Compact),
         };
         reply.map(Some)
     }

@@ -1,7 +1,7 @@
 //! Requests to [`Hub`]: each is done, or begun and done in slices.
 
 use super::hub::Hub;
-use crate::model::{Reply, Request};
+use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
 use crate::store::{Micros, Once, StoreError};
 
 impl<P> Hub<P> {
@@ -10,7 +10,7 @@ impl<P> Hub<P> {
         &mut self,
         now: Micros,
         once: Option<Once>,
-        request: Request,
+        request: KvRequest,
     ) -> Result<Reply, StoreError> {
         if let Some(reply) = self.begin(now, once, request) {
             return reply;
@@ -25,28 +25,34 @@ impl<P> Hub<P> {
         &mut self,
         now: Micros,
         once: Option<Once>,
-        request: Request,
+        request: KvRequest,
     ) -> Option<Result<Reply, StoreError>> {
-        if self.is_busy() && !self.may_pass(&request) {
+        if self.is_busy() && !self.kv_may_pass(&request) {
             self.finish_write(now);
             self.finish_notifying();
         }
-        let reply = match (once, request) {
-            (None, Request::Status) => Ok(Reply::Status(Box::new(self.status()))),
-            (None, Request::Watchers { after, limit }) => {
-                self.list(after, limit).map(Reply::Watchers)
-            }
-            (None, Request::EndWatcher(id)) => self.end(id).map(|()| Reply::EndWatcher),
-            // With a key, the state refuses whatever is no write.
-            (once, request) => {
-                let before = self.state.history().end();
-                let reply = self.state.begin(now, once, request).transpose()?;
-                self.record(now);
-                self.notify(before);
-                reply
-            }
-        };
+        let before = self.state.history().end();
+        let reply = self.state.begin(now, once, request).transpose()?;
+        self.record(now);
+        self.notify(before);
         Some(reply)
+    }
+
+    /// Answers what is asked about the store and its watchers.
+    pub(crate) fn administer(
+        &mut self,
+        now: Micros,
+        request: &HubRequest,
+    ) -> Result<Reply, StoreError> {
+        match request {
+            HubRequest::Status => Ok(Reply::Status(Box::new(self.status()))),
+            HubRequest::Watchers { after, limit } => self.list(*after, *limit).map(Reply::Watchers),
+            HubRequest::EndWatcher(id) => {
+                self.finish_write(now);
+                self.finish_notifying();
+                self.end(*id).map(|()| Reply::EndWatcher)
+            }
+        }
     }
 
     /// Applies about `slice` events of the write that was begun; returns whether none is left.
@@ -81,14 +87,22 @@ impl<P> Hub<P> {
     }
 
     /// Whether a request needs neither the end of a large write nor that all watchers are notified.
-    pub(crate) fn may_pass(&self, request: &Request) -> bool {
+    pub(crate) fn may_pass(&self, request: &StoreRequest) -> bool {
         match request {
-            Request::Get(_) | Request::Status | Request::Watchers { .. } => true,
+            StoreRequest::Kv(request) => self.kv_may_pass(request),
+            StoreRequest::Hub(HubRequest::Status | HubRequest::Watchers { .. }) => true,
+            StoreRequest::Hub(HubRequest::EndWatcher(_)) | StoreRequest::Files(_) => false,
+        }
+    }
+
+    fn kv_may_pass(&self, request: &KvRequest) -> bool {
+        match request {
+            KvRequest::Get(_) => true,
             _ if self.state.is_open() => false,
-            Request::Range(_) | Request::Scan(_) | Request::LeaseKeepAlive(_) => true,
-            Request::LeaseTimeToLive(_) | Request::LeaseList { .. } | Request::LeaseKeys { .. } => {
-                true
-            }
+            KvRequest::Range(_) | KvRequest::Scan(_) | KvRequest::LeaseKeepAlive(_) => true,
+            KvRequest::LeaseTimeToLive(_)
+            | KvRequest::LeaseList { .. }
+            | KvRequest::LeaseKeys { .. } => true,
             // With a journal, its events become visible later.
             request => request.is_write() && self.state.is_journaled(),
         }

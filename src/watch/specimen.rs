@@ -9,7 +9,7 @@ use super::registry::Registry;
 use super::watcher::{Handle, Owner};
 use crate::config::Config;
 use crate::error::Error;
-use crate::model::{KeyRange, Reply, Request, WaitRequest, WatchRequest};
+use crate::model::{KeyRange, KvRequest, Reply, WaitRequest, WatchRequest};
 use crate::store::State;
 
 /// The store and its watchers, without actor and wire. Its time stands still.
@@ -37,7 +37,7 @@ impl Core {
     ///
     /// # Errors
     /// Those of the request.
-    pub fn apply(&mut self, request: Request) -> Result<Reply, Error> {
+    pub fn apply(&mut self, request: KvRequest) -> Result<Reply, Error> {
         Ok(self.hub.apply(0, None, request)?)
     }
 

@@ -8,7 +8,7 @@ use super::{config, done, open_with, set, start, within};
 use crate::actor::message::Execute;
 use crate::journal::FaultyDisk;
 use crate::patience::until;
-use crate::{Durability, ErrorCode, Operations, Request, SetRequest, Wakeful};
+use crate::{Durability, ErrorCode, FilesRequest, Operations, SetRequest, Wakeful};
 
 /// They were never answered while the thread of the snapshots waited for the disk.
 #[actix_rt::test]
@@ -18,15 +18,18 @@ async fn d8_requests_about_snapshots_are_answered_by_their_deadlines() {
     disk.hold_syncs(true);
     let call = start(&wakeful, set("a"), None);
     until("the sync hangs", || disk.syncs_held() > 0).await;
-    for request in [Request::Snapshot, Request::ReadSnapshot { id: 1, offset: 0, limit: 0 }] {
+    for request in
+        [FilesRequest::Snapshot, FilesRequest::ReadSnapshot { id: 1, offset: 0, limit: 0 }]
+    {
         let deadline = Some(Instant::now() + Duration::from_millis(20));
+        let request = request.into();
         let execute = Execute { request, idempotency: None, durability: None, deadline };
         let answer = within(wakeful.store().send(execute)).await.unwrap();
         assert_eq!(answer.unwrap_err().code, ErrorCode::DeadlineExceeded);
     }
     disk.hold_syncs(false);
     done(call).await;
-    within(wakeful.call(Request::Snapshot)).await.unwrap();
+    within(wakeful.call(FilesRequest::Snapshot)).await.unwrap();
     within(wakeful.stop()).await;
 }
 

@@ -11,7 +11,7 @@ use crate::auth::{Access, Action, Pattern, Role};
 use crate::config::Config;
 use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX};
 use crate::model::{
-    DeleteRequest, KeyRange, LeaseGrantRequest, LeaseId, Request, SetRequest, TxnOp, TxnRequest,
+    DeleteRequest, KeyRange, KvRequest, LeaseGrantRequest, LeaseId, SetRequest, TxnOp, TxnRequest,
 };
 use crate::store::State;
 
@@ -101,7 +101,7 @@ impl Model {
         model
     }
 
-    fn apply(&mut self, request: Request) {
+    fn apply(&mut self, request: KvRequest) {
         // Whether it does anything is not the question.
         let _ = self.state.apply(0, None, request);
     }
@@ -111,13 +111,13 @@ impl Model {
     }
 
     fn again(&mut self, lease: LeaseId, others: usize) {
-        self.apply(Request::LeaseRevoke(lease));
+        self.apply(KvRequest::LeaseRevoke(lease));
         let ttl = Duration::from_secs(60);
-        self.apply(Request::LeaseGrant(LeaseGrantRequest { id: lease, ttl }));
+        self.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id: lease, ttl }));
         for n in 0..MANY {
             let of = if n < others { 'b' } else { 'a' };
             let n = n + (lease as usize - 1) * MANY;
-            self.apply(Request::Set(Self::set(&format!("{of}/{n}"), lease)));
+            self.apply(KvRequest::Set(Self::set(&format!("{of}/{n}"), lease)));
         }
     }
 
@@ -126,14 +126,14 @@ impl Model {
         &mut self,
         who: usize,
         leases: &[LeaseId],
-        request: Request,
+        request: KvRequest,
     ) -> Result<(), TestCaseError> {
         let access = self.people[who].clone();
         let permitted = access.as_ref().is_none_or(|access| {
             let mut keys = leases.iter().flat_map(|lease| self.state.lease_keys(*lease));
             keys.all(|key| access.has(Action::Write, key))
         });
-        let task = Task::Store { options: Default::default(), request: request.clone() };
+        let task = Task::Store { options: Default::default(), request: request.clone().into() };
         let hidden = self.guard.hidden(access.as_ref(), &self.state, &task);
         prop_assert_eq!(hidden.is_empty(), permitted, "{} asks {:?}", who, request);
         if hidden.is_empty() {
@@ -152,21 +152,21 @@ impl Model {
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Bind { who, key, lease } if self.writes(who, std::slice::from_ref(&key)) => {
-                self.ask(who, &[lease], Request::Set(Self::set(&key, lease)))
+                self.ask(who, &[lease], KvRequest::Set(Self::set(&key, lease)))
             }
             Step::BindTwo { who, keys, leases } if self.writes(who, &keys) => {
                 let sets = keys.iter().zip(leases);
                 let success = sets.map(|(key, lease)| TxnOp::Set(Self::set(key, lease))).collect();
                 let txn = TxnRequest { compares: Vec::new(), success, failure: Vec::new() };
-                self.ask(who, &leases, Request::Txn(txn))
+                self.ask(who, &leases, KvRequest::Txn(txn))
             }
             Step::KeepAlive { who, lease } => {
-                self.ask(who, &[lease], Request::LeaseKeepAlive(lease))
+                self.ask(who, &[lease], KvRequest::LeaseKeepAlive(lease))
             }
-            Step::List { who, lease } => self.ask(who, &[lease], Request::LeaseTimeToLive(lease)),
+            Step::List { who, lease } => self.ask(who, &[lease], KvRequest::LeaseTimeToLive(lease)),
             Step::Delete { key } => {
                 let range = KeyRange::key(key);
-                self.apply(Request::Delete(DeleteRequest { range, return_previous: false }));
+                self.apply(KvRequest::Delete(DeleteRequest { range, return_previous: false }));
                 Ok(())
             }
             Step::Again { lease, others } => {
@@ -196,13 +196,14 @@ fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
     const KEYS: usize = 10_000;
     let mut model = Model::new();
     let ttl = Duration::from_secs(60);
-    model.apply(Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl }));
+    model.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id: 7, ttl }));
     for n in 0..KEYS {
-        model.apply(Request::Set(Model::set(&format!("a/{n:05}"), 7)));
+        model.apply(KvRequest::Set(Model::set(&format!("a/{n:05}"), 7)));
     }
     let access = model.people[0].clone();
-    let task = |request| Task::Store { options: Default::default(), request };
-    let slices = |model: &mut Model, request: Request| {
+    let task =
+        |request: KvRequest| Task::Store { options: Default::default(), request: request.into() };
+    let slices = |model: &mut Model, request: KvRequest| {
         let task = task(request);
         let mut slices = 1;
         let judge = |model: &mut Model| {
@@ -219,12 +220,12 @@ fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
         assert_eq!(model.state.steps_taken(), before, "it is known");
         (slices, hidden)
     };
-    for request in [Request::LeaseTimeToLive(7), Request::LeaseKeepAlive(7)] {
+    for request in [KvRequest::LeaseTimeToLive(7), KvRequest::LeaseKeepAlive(7)] {
         assert_eq!(slices(&mut model, request.clone()), (KEYS.div_ceil(JUDGED_AT_ONCE), vec![]));
         assert_eq!(slices(&mut model, request), (1, vec![]), "not again");
     }
-    model.apply(Request::Set(Model::set("b/0", 7)));
-    for request in [Request::LeaseTimeToLive(7), Request::LeaseRevoke(7)] {
+    model.apply(KvRequest::Set(Model::set("b/0", 7)));
+    for request in [KvRequest::LeaseTimeToLive(7), KvRequest::LeaseRevoke(7)] {
         assert_eq!(slices(&mut model, request.clone()), (KEYS.div_ceil(JUDGED_AT_ONCE), vec![7]));
         assert_eq!(slices(&mut model, request), (1, vec![7]));
     }

@@ -18,8 +18,8 @@ use actix_rt::task::JoinHandle;
 use crate::journal::FaultyDisk;
 use crate::patience::{until, within};
 use crate::{
-    CallOptions, CallReply, Config, Durability, Error, GetRequest, Operations, Request, SetRequest,
-    Wakeful,
+    CallOptions, CallReply, Config, Durability, Error, GetRequest, KvRequest, Operations, Request,
+    SetRequest, StoreRequest, Wakeful,
 };
 
 /// A configuration with small limits, whose journal syncs only when it is asked to.
@@ -65,21 +65,21 @@ async fn open_quiet(disk: &FaultyDisk, durability: Durability) -> Wakeful {
     wakeful
 }
 
-fn set(key: &str) -> Request {
-    Request::Set(SetRequest::new(key, "v"))
+fn set(key: &str) -> StoreRequest {
+    KvRequest::Set(SetRequest::new(key, "v")).into()
 }
 
-fn get(key: &str) -> Request {
-    Request::Get(GetRequest { key: key.into(), revision: 0 })
+fn get(key: &str) -> StoreRequest {
+    KvRequest::Get(GetRequest { key: key.into(), revision: 0 }).into()
 }
 
 /// Starts a request; those started one after the other come to the store in that order.
 fn start(
     wakeful: &Wakeful,
-    request: Request,
+    request: impl Into<Request>,
     durability: Option<Durability>,
 ) -> JoinHandle<Result<CallReply, Error>> {
-    let wakeful = wakeful.clone();
+    let (wakeful, request) = (wakeful.clone(), request.into());
     let options = CallOptions { durability, ..CallOptions::default() };
     actix_rt::spawn(async move { wakeful.call_with(request, options).await })
 }

@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use super::{done, get, is_withheld, open, open_quiet, set, start, until, within};
 use crate::journal::FaultyDisk;
 use crate::{
-    DeleteRequest, Durability, ErrorCode, KeyRange, Operations, RangeRequest, Reply, Request,
-    SetRequest, TxnOp, TxnRequest,
+    DeleteRequest, Durability, ErrorCode, FilesRequest, KeyRange, KvRequest, Operations,
+    RangeRequest, Reply, SetRequest, TxnOp, TxnRequest,
 };
 
 #[actix_rt::test]
@@ -29,7 +29,7 @@ async fn d1_reads_of_what_is_durable_are_answered_while_a_sync_runs() {
     assert_eq!((status.revision, status.durable_revision), (2, 2));
     let of_pending = start(&wakeful, get("b"), None);
     let of_all = RangeRequest::new(KeyRange::all());
-    let of_all = start(&wakeful, Request::Range(of_all), None);
+    let of_all = start(&wakeful, KvRequest::Range(of_all), None);
     assert!(is_withheld(&wakeful, &of_pending).await);
     assert!(!of_all.is_finished() && !pending.is_finished());
     disk.hold_syncs(false);
@@ -78,10 +78,10 @@ async fn d8_after_a_failed_write_or_sync_nothing_pending_is_shown_and_nothing_mo
         let writes = [
             set("d"),
             set("a"),
-            Request::Delete(DeleteRequest::new(KeyRange::key("a"))),
-            Request::Txn(txn),
-            Request::Compact(2),
-            Request::Snapshot,
+            KvRequest::Delete(DeleteRequest::new(KeyRange::key("a"))).into(),
+            KvRequest::Txn(txn).into(),
+            KvRequest::Compact(2).into(),
+            FilesRequest::Snapshot.into(),
         ];
         for write in writes {
             let error = within(start(&wakeful, write, None)).await.unwrap().unwrap_err();

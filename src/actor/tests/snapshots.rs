@@ -3,7 +3,8 @@
 use super::{config, done, open, open_quiet, open_with, set, start, until, within};
 use crate::journal::FaultyDisk;
 use crate::{
-    Config, Durability, ErrorCode, LeaseGrantRequest, Operations, Request, SetRequest, Wakeful,
+    Config, Durability, ErrorCode, FilesRequest, KvRequest, LeaseGrantRequest, Operations,
+    SetRequest, Wakeful,
 };
 
 async fn whole(wakeful: &Wakeful, id: u64, bytes: u64) -> Vec<u8> {
@@ -25,7 +26,7 @@ async fn d11_a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is()
     let empty = within(wakeful.snapshot()).await.unwrap();
     assert_eq!(within(wakeful.snapshot()).await.unwrap(), empty);
     let grant = LeaseGrantRequest { id: 7, ttl: std::time::Duration::from_secs(60) };
-    within(wakeful.call(Request::LeaseGrant(grant))).await.unwrap();
+    within(wakeful.call(KvRequest::LeaseGrant(grant))).await.unwrap();
     within(wakeful.set(SetRequest { lease: 7, ..SetRequest::new("a", "1") })).await.unwrap();
     let first = within(wakeful.snapshot()).await.unwrap();
     let before = whole(&wakeful, first.id, first.bytes).await;
@@ -48,7 +49,7 @@ async fn d10_a_snapshot_shows_nothing_that_a_power_cut_could_take() {
     let wakeful = open_quiet(&disk, Durability::Interval).await;
     done(start(&wakeful, set("a"), None)).await;
     disk.hold_syncs(true);
-    let snapshot = start(&wakeful, Request::Snapshot, None);
+    let snapshot = start(&wakeful, FilesRequest::Snapshot, None);
     until("a sync begins", || disk.syncs_held() == 1).await;
     let snaps = || {
         let is = |path: &std::path::Path| path.extension().is_some_and(|it| it == "snap");

@@ -3,9 +3,9 @@
 use super::{config, open_with, within};
 use crate::journal::FaultyDisk;
 use crate::{
-    Compare, CompareOp, CompareTarget, Config, Durability, Error, ErrorCode, GetRequest, Jobs,
-    KeyRange, LeaseGrantRequest, Operations, PushOptions, Reply, Request, SetRequest, TxnOp,
-    TxnRequest, Wakeful,
+    Compare, CompareOp, CompareTarget, Config, Durability, Error, ErrorCode, FilesRequest,
+    GetRequest, Jobs, KeyRange, KvRequest, LeaseGrantRequest, Operations, PushOptions, Reply,
+    Request, SetRequest, TxnOp, TxnRequest, Wakeful,
 };
 
 const QUOTA: u64 = 640 * 1024;
@@ -59,7 +59,8 @@ async fn set_when(wakeful: &Wakeful, nth: usize, code: ErrorCode) {
 }
 
 /// Sends a request until it is refused: a snapshot may make some room first.
-async fn refusal(wakeful: &Wakeful, request: Request) -> Error {
+async fn refusal(wakeful: &Wakeful, request: impl Into<Request>) -> Error {
+    let request = request.into();
     let refused = async {
         loop {
             match wakeful.call(request.clone()).await {
@@ -86,7 +87,7 @@ async fn d8_without_room_what_grows_is_refused_and_all_else_goes_on() {
             ..TxnRequest::default()
         };
         let grant = LeaseGrantRequest { id: 0, ttl: std::time::Duration::from_secs(60) };
-        for request in [Request::Txn(txn), Request::LeaseGrant(grant)] {
+        for request in [KvRequest::Txn(txn), KvRequest::LeaseGrant(grant)] {
             let error = refusal(&wakeful, request).await;
             assert_eq!(error.code, ErrorCode::NoSpace);
             assert_eq!(error.is_limit("journal.disk_bytes_max"), by_quota, "{error}");
@@ -128,7 +129,7 @@ async fn d8_writes_resume_when_deletes_and_compaction_have_made_room() {
             set_when_there_is_room(&wakeful, nth).await;
         }
         // And again, to the brim.
-        refusal(&wakeful, Request::Set(large(2000))).await;
+        refusal(&wakeful, KvRequest::Set(large(2000))).await;
         let before = keys(&wakeful).await.unwrap();
         within(wakeful.stop()).await;
         let again = open_with(&disk.kill(), config);
@@ -154,7 +155,7 @@ async fn d8_more_writes_at_once_than_there_is_room_for_are_answered_in_the_end()
     let wakeful = open_with(&disk, config.clone());
     // All of them are handed over before anyone knows that there is no room.
     let calls: Vec<_> =
-        (0..300).map(|nth| super::start(&wakeful, Request::Set(large(nth)), None)).collect();
+        (0..300).map(|nth| super::start(&wakeful, KvRequest::Set(large(nth)), None)).collect();
     let mut acknowledged = 0;
     for call in calls {
         match within(call).await.unwrap() {
@@ -197,7 +198,7 @@ async fn d8_all_that_one_revision_deletes_gives_its_room_back() {
         within(wakeful.compact(deleted.revision)).await.unwrap();
         // The revision itself can still be read.
         let now = GetRequest { key: large(0).key, revision: deleted.revision };
-        within(wakeful.call(Request::Get(now))).await.unwrap();
+        within(wakeful.call(KvRequest::Get(now))).await.unwrap();
         // All but what two segments hold.
         for nth in 0..have - 64 {
             set_when_there_is_room(&wakeful, nth).await;
@@ -264,7 +265,7 @@ async fn d8_a_set_that_makes_a_key_smaller_is_not_refused_where_a_delete_is_not(
     let txn = |set| TxnRequest { success: vec![TxnOp::Set(set)], ..TxnRequest::default() };
     within(wakeful.txn(txn(small(2)))).await.unwrap();
     for refused in [small(1), SetRequest::new("new", "1"), large(3)] {
-        for request in [Request::Set(refused.clone()), Request::Txn(txn(refused))] {
+        for request in [KvRequest::Set(refused.clone()), KvRequest::Txn(txn(refused))] {
             let error = refusal(&wakeful, request).await;
             assert_eq!(error.code, ErrorCode::NoSpace, "{error}");
         }
@@ -374,7 +375,7 @@ async fn d8_what_the_newest_snapshot_has_of_the_last_revision_is_given_up_too() 
     }
     let deleted = within(wakeful.delete(KeyRange::range("key", "kez"))).await.unwrap();
     within(wakeful.compact(deleted.revision)).await.unwrap();
-    let reply = within(wakeful.call(Request::Snapshot)).await.unwrap();
+    let reply = within(wakeful.call(FilesRequest::Snapshot)).await.unwrap();
     let Reply::Snapshot(snapshot) = reply else { panic!("{reply:?}") };
     assert!(snapshot.bytes > 40 * 4000, "it has what was deleted: {snapshot:?}");
     // Somebody else fills the disk.
@@ -390,7 +391,7 @@ async fn d8_what_the_newest_snapshot_has_of_the_last_revision_is_given_up_too() 
         success: vec![TxnOp::Set(large(0))],
         ..TxnRequest::default()
     };
-    let error = refusal(&wakeful, Request::Txn(sets_nothing)).await;
+    let error = refusal(&wakeful, KvRequest::Txn(sets_nothing)).await;
     assert_eq!(error.code, ErrorCode::NoSpace);
     set_when_there_is_room(&wakeful, 0).await;
     within(wakeful.stop()).await;

@@ -18,7 +18,7 @@ impl AnswerSink for Nowhere {
     fn take(&self, _: Vec<(u64, Result<Done, Error>)>) {}
 }
 
-fn message(connection: u64, requests: Vec<Request>) -> Requests {
+fn message(connection: u64, requests: Vec<StoreRequest>) -> Requests {
     let works = requests.into_iter().map(|request| {
         let task = Task::Store { options: CallOptions::default(), request };
         Work { id: 1, deadline: None, task }
@@ -40,7 +40,7 @@ async fn s10_others_have_their_turn_between_the_requests_of_one_message() {
     config.rpc.turn_max = Duration::ZERO;
     let wakeful = Wakeful::start(config).unwrap();
     wakeful.set(SetRequest::new("a", "1")).await.unwrap();
-    let range = || Request::Range(RangeRequest::new(KeyRange::all()));
+    let range = || KvRequest::Range(RangeRequest::new(KeyRange::all())).into();
     let store = wakeful.store().clone();
     let heavy = store.send(message(1, (0..HEAVY).map(|_| range()).collect()));
     let heavy = actix_rt::spawn(async move { heavy.await.unwrap() });
@@ -197,7 +197,7 @@ async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
         wakeful.txn(txn).await.unwrap();
     }
     let store = wakeful.store().clone();
-    let delete = || Request::Delete(crate::DeleteRequest::new(KeyRange::prefix("k")));
+    let delete = || KvRequest::Delete(crate::DeleteRequest::new(KeyRange::prefix("k"))).into();
     let (sink, mut withheld) = counted();
     let mut asked = message(1, vec![delete(), get("k00000"), set("k00000")]);
     asked.sink = sink;

@@ -69,7 +69,7 @@ fn op() -> impl Strategy<Value = (TxnOp, Vec<Touch>)> {
     ]
 }
 
-fn txn() -> impl Strategy<Value = (Request, Vec<Touch>)> {
+fn txn() -> impl Strategy<Value = (KvRequest, Vec<Touch>)> {
     let ops = || proptest::collection::vec(op(), 0..3);
     (proptest::collection::vec(range(), 0..3), ops(), ops()).prop_map(|(ranges, one, other)| {
         let mut touches: Vec<Touch> =
@@ -89,7 +89,7 @@ fn txn() -> impl Strategy<Value = (Request, Vec<Touch>)> {
                 .collect()
         };
         let txn = TxnRequest { compares, success: take(one), failure: take(other) };
-        (Request::Txn(txn), touches)
+        (KvRequest::Txn(txn), touches)
     })
 }
 
@@ -160,34 +160,36 @@ fn job() -> impl Strategy<Value = (JobRequest, Vec<Touch>)> {
 
 fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
     (key(), 0..18_u32).prop_map(|(key, which)| {
-        let admin = |request| (request, vec![Touch::Admin]);
+        fn admin(request: impl Into<Request>) -> (Request, Vec<Touch>) {
+            (request.into(), vec![Touch::Admin])
+        }
         let leases = vec![Touch::Any(&[Action::Write])];
         match which {
             0 => {
                 let touches = vec![Touch::Name(Action::Read, key.clone())];
-                (Request::Get(GetRequest { key: key.into(), revision: 0 }), touches)
+                (KvRequest::Get(GetRequest { key: key.into(), revision: 0 }).into(), touches)
             }
             1 => {
                 let ttl = Duration::from_secs(1);
-                (Request::LeaseGrant(LeaseGrantRequest { id: 0, ttl }), leases)
+                (KvRequest::LeaseGrant(LeaseGrantRequest { id: 0, ttl }).into(), leases)
             }
-            2 => (Request::LeaseKeepAlive(1), leases),
-            3 => (Request::LeaseRevoke(1), leases),
-            4 => (Request::LeaseTimeToLive(1), vec![Touch::Any(&[Action::Read])]),
-            5 => admin(Request::LeaseList { after: 0, limit: 0 }),
-            6 => admin(Request::Compact(1)),
-            7 => admin(Request::Status),
-            16 => admin(Request::Gauges),
-            8 => admin(Request::Watchers { after: 0, limit: 0 }),
-            9 => admin(Request::EndWatcher(1)),
-            10 => admin(Request::Snapshot),
-            11 => admin(Request::ReadSnapshot { id: 0, offset: 0, limit: 0 }),
+            2 => (KvRequest::LeaseKeepAlive(1).into(), leases),
+            3 => (KvRequest::LeaseRevoke(1).into(), leases),
+            4 => (KvRequest::LeaseTimeToLive(1).into(), vec![Touch::Any(&[Action::Read])]),
+            5 => admin(KvRequest::LeaseList { after: 0, limit: 0 }),
+            6 => admin(KvRequest::Compact(1)),
+            7 => admin(HubRequest::Status),
+            16 => admin(NodeRequest::Gauges),
+            8 => admin(HubRequest::Watchers { after: 0, limit: 0 }),
+            9 => admin(HubRequest::EndWatcher(1)),
+            10 => admin(FilesRequest::Snapshot),
+            11 => admin(FilesRequest::ReadSnapshot { id: 0, offset: 0, limit: 0 }),
             14 => {
-                let request = Request::LeaseKeys { id: 1, after: Blob::default(), limit: 0 };
-                (request, vec![Touch::Any(&[Action::Read])])
+                let request = KvRequest::LeaseKeys { id: 1, after: Blob::default(), limit: 0 };
+                (request.into(), vec![Touch::Any(&[Action::Read])])
             }
-            15 => (Request::Limits, Vec::new()),
-            12 => (Request::Services, vec![Touch::Any(&[Action::Call])]),
+            15 => (NodeRequest::Limits.into(), Vec::new()),
+            12 => (NodeRequest::Services.into(), vec![Touch::Any(&[Action::Call])]),
             13 => {
                 let method = "ab.Method".to_owned();
                 let invocation = Invocation { method, argument: Payload::Json("1".into()) };
@@ -206,13 +208,13 @@ fn other() -> impl Strategy<Value = (Request, Vec<Touch>)> {
 
 fn request() -> impl Strategy<Value = (Request, Vec<Touch>)> {
     prop_oneof![
-        set().prop_map(|(set, touches)| (Request::Set(set), touches)),
-        delete().prop_map(|(delete, touches)| (Request::Delete(delete), touches)),
+        set().prop_map(|(set, touches)| (KvRequest::Set(set).into(), touches)),
+        delete().prop_map(|(delete, touches)| (KvRequest::Delete(delete).into(), touches)),
         range().prop_map(|range| {
             let touches = vec![Touch::Keys(Action::Read, range.clone())];
-            (Request::Range(RangeRequest::new(range)), touches)
+            (KvRequest::Range(RangeRequest::new(range)).into(), touches)
         }),
-        txn(),
+        txn().prop_map(|(txn, touches)| (txn.into(), touches)),
         job().prop_map(|(job, touches)| (Request::Job(job), touches)),
         other(),
     ]
@@ -304,7 +306,8 @@ proptest! {
 #[test]
 fn a2_a_refusal_says_what_is_missing_and_not_what_is_there() {
     let nobody = Access::new(&[]);
-    let get = |key: &str| Request::Get(GetRequest { key: key.into(), revision: 0 });
+    let get =
+        |key: &str| Request::from(KvRequest::Get(GetRequest { key: key.into(), revision: 0 }));
     let [one, other] = [get("a"), get("b")].map(|it| nobody.permits(&it).unwrap_err());
     assert_eq!(one, other);
     let error = crate::Error::from(one);

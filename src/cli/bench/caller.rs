@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Reply, Request, StatusReply};
+use crate::model::{HubRequest, KvRequest, Reply, Request, StatusReply};
 use crate::rpc::codec::{self, BODY_BYTES_LIMIT};
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
 use crate::rpc::proto::{Call, WireError, WireHello, WireReply};
@@ -71,8 +71,8 @@ impl Caller {
     }
 
     /// Does one request of the store.
-    pub(super) fn request(&mut self, request: Request) -> Result<Reply, Error> {
-        let id = self.send(&Call::from(request))?;
+    pub(super) fn request(&mut self, request: impl Into<Request>) -> Result<Reply, Error> {
+        let id = self.send(&Call::from(request.into()))?;
         let body = self.answer(id)?;
         codec::decode::<WireReply<'_>>(&body)
             .map_err(|error| broken(&error.to_string()))?
@@ -82,7 +82,7 @@ impl Caller {
 
     /// What the store holds.
     pub(super) fn status(&mut self) -> Result<StatusReply, Error> {
-        match self.request(Request::Status)? {
+        match self.request(HubRequest::Status)? {
             Reply::Status(status) => Ok(*status),
             _ => Err(broken("a reply that does not fit its request")),
         }
@@ -91,7 +91,7 @@ impl Caller {
     /// Does `requests` in one write, and awaits all their replies.
     pub(super) fn pipeline(
         &mut self,
-        requests: impl Iterator<Item = Request>,
+        requests: impl Iterator<Item = KvRequest>,
     ) -> Result<(), Error> {
         let mut output = Vec::new();
         let mut awaiting = 0;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Event, GetReply, KeyRange, KeyValue, Reply, Request, SetReply, StatusReply, WaitOutcome,
+    Event, GetReply, HubRequest, KeyRange, KeyValue, KvRequest, Reply, Request, SetReply,
+    StatusReply, StoreRequest, WaitOutcome,
 };
 use crate::rpc::codec::{self, BODY_BYTES_LIMIT};
 use crate::rpc::frame::{self, Kind, PREFACE};
@@ -125,10 +126,10 @@ impl Store {
 
     fn request(&mut self, request: Request) -> Result<Reply, Error> {
         Ok(match request {
-            Request::Set(set) if set.key == REFUSED => {
+            Request::Store(StoreRequest::Kv(KvRequest::Set(set))) if set.key == REFUSED => {
                 return Err(Error::new(ErrorCode::LimitExceeded, "refused"));
             }
-            Request::Set(set) => {
+            Request::Store(StoreRequest::Kv(KvRequest::Set(set))) => {
                 self.revision += 1;
                 let kv = Arc::new(KeyValue {
                     key: set.key.clone(),
@@ -143,17 +144,19 @@ impl Store {
                 let revision = self.revision;
                 Reply::Set(SetReply { revision, changed: true, lease: 0, previous: None })
             }
-            Request::Get(get) => {
+            Request::Store(StoreRequest::Kv(KvRequest::Get(get))) => {
                 let kv = self.keys.get(&get.key[..]).cloned();
                 Reply::Get(GetReply { revision: self.revision, kv })
             }
-            Request::Status => Reply::Status(Box::new(StatusReply {
-                revision: self.revision,
-                oldest: 1,
-                waits: self.waits.len() as u64,
-                watches: self.watches.len() as u64,
-                ..StatusReply::default()
-            })),
+            Request::Store(StoreRequest::Hub(HubRequest::Status)) => {
+                Reply::Status(Box::new(StatusReply {
+                    revision: self.revision,
+                    oldest: 1,
+                    waits: self.waits.len() as u64,
+                    watches: self.watches.len() as u64,
+                    ..StatusReply::default()
+                }))
+            }
             request => panic!("unexpected {request:?}"),
         })
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorCode};
-use crate::model::{Request, SetRequest};
+use crate::model::{KvRequest, SetRequest};
 use crate::rpc::proto::Call;
 
 use super::audience::{Audience, Plan, Watched};
@@ -108,7 +108,7 @@ impl Source {
         match self {
             Self::Wakeful(caller, value_bytes) => {
                 let set = SetRequest::new(Watched::ONE, vec![b'x'; *value_bytes]);
-                caller.send(&Call::from(Request::Set(set)))
+                caller.send(&Call::from(KvRequest::Set(set)))
             }
             Self::Redis(publisher) => publisher.publish().map(|()| 0),
         }

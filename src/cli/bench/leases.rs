@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorCode};
-use crate::model::{Request, SetRequest};
+use crate::model::{KvRequest, SetRequest};
 
 use super::caller::{Caller, PATIENCE};
 use super::place::Place;
@@ -42,7 +42,7 @@ pub(super) fn run(place: &Place, leases: u64, ttl: Duration) -> Result<Ended, Er
         let left = due.saturating_duration_since(Instant::now());
         caller.pipeline((made..made + chunk).map(|number| {
             let set = SetRequest::new(key("lease", number), "x");
-            Request::Set(SetRequest { ttl: Some(left), ..set })
+            KvRequest::Set(SetRequest { ttl: Some(left), ..set })
         }))?;
         made += chunk;
     }

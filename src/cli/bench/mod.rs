@@ -302,7 +302,7 @@ impl BenchArgs {
             let chunk = FILL_CHUNK.min(self.keys - filled);
             caller.pipeline((filled..filled + chunk).map(|number| {
                 let value = vec![b'x'; self.value_bytes];
-                crate::Request::Set(crate::SetRequest::new(template::key("key", number), value))
+                crate::KvRequest::Set(crate::SetRequest::new(template::key("key", number), value))
             }))?;
             filled += chunk;
         }

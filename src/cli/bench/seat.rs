@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::model::{KeyRange, Request, WaitRequest, WatchRequest};
+use crate::model::{HubRequest, KeyRange, WaitRequest, WatchRequest};
 use crate::rpc::codec::{self, BODY_BYTES_LIMIT};
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::{Call, WireCredit, WireError, WirePush};
@@ -111,7 +111,7 @@ impl Seat {
             self.asked += 1;
         }
         if self.kind == WatcherKind::Wait {
-            let fence = Call::from(Request::Status);
+            let fence = Call::from(HubRequest::Status);
             encode_call(output, FENCE, &fence)?;
             self.awaiting += 1;
         }

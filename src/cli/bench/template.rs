@@ -4,7 +4,7 @@
 //! Encoding each request anew would cost the generator more than the server takes to answer it.
 
 use crate::error::Error;
-use crate::model::{GetRequest, Request, SetRequest};
+use crate::model::{GetRequest, KvRequest, SetRequest};
 use crate::rpc::codec;
 use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
 use crate::rpc::proto::{Call, WireCall};
@@ -35,8 +35,8 @@ impl Template {
     pub(super) fn new(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
         let marked = key("key", MARK);
         let request = match operation {
-            Operation::Set => Request::Set(SetRequest::new(marked, vec![b'x'; value_bytes])),
-            Operation::Get => Request::Get(GetRequest { key: marked.into(), revision: 0 }),
+            Operation::Set => KvRequest::Set(SetRequest::new(marked, vec![b'x'; value_bytes])),
+            Operation::Get => KvRequest::Get(GetRequest { key: marked.into(), revision: 0 }),
         };
         let mut frame = Vec::new();
         encode_call(&mut frame, 0, &Call::from(request))?;
@@ -147,9 +147,11 @@ mod tests {
             assert_eq!((header.kind, header.id), (Kind::Request, 77));
             let call = Call::from(codec::decode::<WireCall<'_>>(body).unwrap());
             let request = match operation {
-                Operation::Set => Request::Set(SetRequest::new("key:000000012345", vec![b'x'; 64])),
+                Operation::Set => {
+                    KvRequest::Set(SetRequest::new("key:000000012345", vec![b'x'; 64]))
+                }
                 Operation::Get => {
-                    Request::Get(GetRequest { key: "key:000000012345".into(), revision: 0 })
+                    KvRequest::Get(GetRequest { key: "key:000000012345".into(), revision: 0 })
                 }
             };
             assert_eq!(call, Call::from(request));

@@ -143,7 +143,7 @@ impl Operations for Fake {
     async fn call_with(&self, request: Request, _: CallOptions) -> Result<CallReply, Error> {
         let Request::Job(request) = request else { panic!("a worker asks for jobs alone") };
         let reply = Reply::Job(self.answer(request).await?);
-        Ok(CallReply { reply, durability: None })
+        Ok(CallReply::new(reply))
     }
 
     async fn wait(&self, _: WaitRequest) -> Result<WaitOutcome, Error> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::journal::{FaultyDisk, RealDisk, check_snapshot};
-use crate::{Config, LocalWatch, SetRequest, Wakeful};
+use crate::{Config, FilesRequest, LocalWatch, SetRequest, StoreRequest, Wakeful};
 
 /// A store that changes, and replaces its snapshot, before the first parts are read.
 struct Restless {
@@ -18,7 +18,11 @@ impl Operations for Restless {
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
         let again = {
             let mut times = self.times.lock();
-            let again = matches!(request, Request::ReadSnapshot { .. }) && *times > 0;
+            let reads = matches!(
+                request,
+                Request::Store(StoreRequest::Files(FilesRequest::ReadSnapshot { .. }))
+            );
+            let again = reads && *times > 0;
             *times -= u64::from(again);
             again
         };

@@ -21,8 +21,9 @@ use super::*;
 use crate::{
     Blob, CallOptions, CallReply, CompactReply, DeleteReply, Details, ErrorCode, Event, GetReply,
     KeyRange, KeyValue, LeaseKeysReply, LeaseListReply, LeaseReply, LeaseTimeToLiveReply,
-    Operations, RangeReply, Reply, Request, Revision, SetReply, StatusReply, TxnReply, WaitOutcome,
-    WaitRequest, WatchItem, WatchRequest, WatcherInfo, WatcherKind, WatchersReply,
+    Operations, RangeReply, Reply, Request, Revision, SetReply, StatusReply, StoreRequest,
+    TxnReply, WaitOutcome, WaitRequest, WatchItem, WatchRequest, WatcherInfo, WatcherKind,
+    WatchersReply,
 };
 
 /// The next answer of the store.
@@ -50,6 +51,17 @@ impl Scripted {
     }
 }
 
+/// Returns a request in words, whoever answers it.
+fn told(request: &Request) -> String {
+    match request {
+        Request::Store(StoreRequest::Kv(request)) => format!("{request:?}"),
+        Request::Store(StoreRequest::Hub(request)) => format!("{request:?}"),
+        Request::Store(StoreRequest::Files(request)) => format!("{request:?}"),
+        Request::Node(request) => format!("{request:?}"),
+        Request::Job(_) | Request::Invoke(_) => format!("{request:?}"),
+    }
+}
+
 impl Operations for Scripted {
     type Watch = stream::Iter<std::vec::IntoIter<Result<WatchItem, Error>>>;
 
@@ -58,7 +70,7 @@ impl Operations for Scripted {
             panic!("no command draws idempotency keys");
         };
         let asked = durability.map_or_else(String::new, |level| format!(" as {level:?}"));
-        match self.next(format!("{request:?}{asked}"))? {
+        match self.next(format!("{}{asked}", told(&request)))? {
             // The requested durability is the one reported.
             Answer::Reply(reply) => Ok(CallReply { reply, durability }),
             _ => panic!("the script has no reply here"),

@@ -11,8 +11,8 @@ use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::{input, set};
 use crate::{
-    Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, Operations,
-    Reply, Request, SetRequest, TxnOp, TxnReply, TxnRequest,
+    Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, KvRequest,
+    Operations, Reply, SetRequest, TxnOp, TxnReply, TxnRequest,
 };
 
 const EXAMPLES: &str = "\
@@ -87,7 +87,7 @@ impl TxnArgs {
         } else {
             by_flags
         };
-        let done = self.asks.call(store, Request::Txn(request.clone()), out.json()).await?;
+        let done = self.asks.call(store, KvRequest::Txn(request.clone()), out.json()).await?;
         let Reply::Txn(reply) = &done.reply else { return Err(asks::unfit().into()) };
         if out.json() {
             out.written(&done);

@@ -9,7 +9,7 @@ use super::link::Link;
 use super::pending::{Pending, Target};
 use super::session::{Session, answer};
 use crate::model::{
-    CallReply, JobRef, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
+    CallReply, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
     Settlement, Unique, Verdict,
 };
 use crate::rpc::held::Concern;
@@ -31,41 +31,13 @@ pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
     }
 }
 
-/// Returns how long a request itself waits at the server; `None` if only the server knows.
-pub(super) fn own_wait(job: &JobRequest) -> Option<Duration> {
-    match job {
-        JobRequest::Push { wait, .. } => Some(*wait),
-        JobRequest::Reserve(reserve) => reserve.wait,
-        JobRequest::Revoked { wait }
-        | JobRequest::Await { wait, .. }
-        | JobRequest::Outcomes { wait, .. } => *wait,
-        _ => Some(Duration::ZERO),
-    }
-}
-
-/// Shortens the wait of a request to `left`.
-pub(super) fn shorten(job: &mut JobRequest, left: Duration) {
-    // At least a moment: the server then looks once and answers.
-    let left = left.max(Duration::from_millis(1));
-    match job {
-        JobRequest::Push { wait, .. } => *wait = left,
-        JobRequest::Reserve(reserve) => reserve.wait = Some(left),
-        JobRequest::Revoked { wait }
-        | JobRequest::Await { wait, .. }
-        | JobRequest::Outcomes { wait, .. } => *wait = Some(left),
-        _ => {}
-    }
-}
-
-/// Returns whether a request may be sent again, for as long as it `lasts` (`None`: for ever), after the
-/// connection that may have carried it was lost. Jobs that were reserved on that connection and never
-/// arrived go back by themselves; a push that was done finds its jobs, if their indexes stay taken for
-/// at least as long.
-pub(super) fn may_repeat(job: &JobRequest, lasts: Option<Duration>) -> bool {
-    match job {
-        JobRequest::Reserve(_) | JobRequest::Revoked { .. } => true,
-        JobRequest::Push { jobs, .. } => jobs.iter().all(|push| stays_named(push, lasts)),
-        job => job.only_reads(),
+/// Returns whether a push may be sent again, for as long as it `lasts` (`None`: for ever), after the
+/// connection that may have carried it was lost: a push that was done finds its jobs, if their indexes
+/// stay taken for at least as long.
+pub(super) fn stays_indexed(call: &Call, lasts: Option<Duration>) -> bool {
+    match job_of(call) {
+        Some(JobRequest::Push { jobs, .. }) => jobs.iter().all(|push| stays_named(push, lasts)),
+        _ => false,
     }
 }
 
@@ -79,30 +51,9 @@ fn stays_named(PushRequest { options, .. }: &PushRequest, lasts: Option<Duration
     options.index.is_some() && after.zip(lasts).is_some_and(|(after, lasts)| after >= lasts)
 }
 
-pub(super) fn is_push(request: &Request) -> bool {
-    matches!(request, Request::Job(JobRequest::Push { .. }))
-}
-
-/// Returns whether a request names a job, or an outcome, that only one store has.
-pub(super) fn names_the_store(job: &JobRequest) -> bool {
-    match job {
-        JobRequest::Settle(_)
-        | JobRequest::Touch { .. }
-        | JobRequest::Progress { .. }
-        | JobRequest::Resume(_) => true,
-        JobRequest::Get(job) | JobRequest::Await { job, .. } | JobRequest::Cancel(job) => {
-            matches!(job, JobRef::Id(_))
-        }
-        JobRequest::Outcomes { after, .. } => after.is_some(),
-        JobRequest::List { after, .. } => *after != 0,
-        JobRequest::Replay { id, .. } | JobRequest::DeleteDead { id, .. } => id.is_some(),
-        _ => false,
-    }
-}
-
 fn revoked_answer(lost: Vec<Reservation>) -> Answer {
     let reply = Reply::Job(JobReply::Revoked(lost));
-    Answer::Reply(CallReply { reply, durability: None })
+    Answer::Reply(CallReply::new(reply))
 }
 
 /// Returns the queue's reply in an outcome.

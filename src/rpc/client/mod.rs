@@ -164,17 +164,19 @@ impl Client {
     /// together, in that order. Past `client.requests_in_flight_max` they wait for their turn.
     ///
     /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
-    pub fn go(&self, request: Request) -> Call<Reply> {
-        self.start(proto::Call::from(request), |answer| reply(answer).map(|reply| reply.reply))
+    pub fn go(&self, request: impl Into<Request>) -> Call<Reply> {
+        self.start(proto::Call::from(request.into()), |answer| {
+            reply(answer).map(|reply| reply.reply)
+        })
     }
 
     /// As [`go`](Self::go), for [`Operations::call_with`].
-    pub fn go_with(&self, request: Request, options: CallOptions) -> Call<CallReply> {
-        if options.idempotency.is_none() || request.is_write() {
-            return self.start(proto::Call::Store { options, request }, reply);
+    pub fn go_with(&self, request: impl Into<Request>, options: CallOptions) -> Call<CallReply> {
+        let request = request.into();
+        match options.check(&request.facts()) {
+            Ok(()) => self.start(proto::Call::Store { options, request }, reply),
+            Err(error) => self.refused(error),
         }
-        let message = "only a write can be done at most once: an idempotency key has no meaning";
-        self.refused(Error::new(ErrorCode::InvalidArgument, message))
     }
 
     /// A call that was not even sent.

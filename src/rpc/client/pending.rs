@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use super::inbound::Outcome;
 use super::jobs::{self, job_of};
-use crate::model::{CompareTarget, JobRequest, Reply, Request, Revision, TxnOp, WaitCondition};
+use crate::model::facts::Repeat;
+use crate::model::{JobRequest, Request, Revision, WaitCondition};
 use crate::rpc::proto::{Call, durability_byte, millis};
 
 /// A request that has no answer yet.
@@ -102,24 +103,21 @@ impl Pending {
     pub(super) fn own_wait(&self) -> Option<Duration> {
         match &self.call {
             Call::Wait(wait) => wait.timeout,
-            call => job_of(call).and_then(jobs::own_wait),
+            call => job_of(call).and_then(JobRequest::wait),
         }
     }
 
     pub(super) fn resend(&self) -> Resend {
-        match (&self.to, &self.call) {
-            (Target::Open | Target::Add { .. } | Target::Page { .. } | Target::Resume, _)
-            | (
-                _,
-                Call::StreamOpen { .. }
-                | Call::WatchAdd { .. }
-                | Call::WatchCancel { .. }
-                | Call::Login(_),
-            ) => Resend::Stream,
-            (_, Call::Wait(_)) => Resend::Always,
-            (_, Call::Store { options, .. }) if options.idempotency.is_some() => Resend::Always,
-            (_, Call::Store { request, .. }) if may_repeat(request, self.lasts) => Resend::Always,
-            _ => Resend::Never,
+        if let Target::Open | Target::Add { .. } | Target::Page { .. } | Target::Resume = self.to {
+            return Resend::Stream;
+        }
+        let may = |repeats| if repeats { Resend::Always } else { Resend::Never };
+        match self.call.facts().repeat {
+            Repeat::Always => Resend::Always,
+            Repeat::Keyed => may(self.call.is_keyed()),
+            Repeat::Indexed => may(jobs::stays_indexed(&self.call, self.lasts)),
+            Repeat::Never => Resend::Never,
+            Repeat::Renewed => Resend::Stream,
         }
     }
 
@@ -162,9 +160,11 @@ impl Pending {
                 true
             }
             Call::Store { options, request } => {
-                let once = options.idempotency.is_some() || jobs::is_push(request);
+                let facts = request.facts();
+                let indexed = facts.repeat == Repeat::Indexed;
+                let once = options.idempotency.is_some() || indexed;
                 let done_maybe = once && self.tried;
-                !done_maybe && !names_the_store(request)
+                !done_maybe && !facts.names.is_of_store()
             }
             // Of streams, which end with the store.
             Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
@@ -186,10 +186,11 @@ impl Pending {
         if self.is_wait() {
             if let Some(ends) = self.resume.ends {
                 let left = ends.saturating_duration_since(now);
+                // At least a moment: the server then looks once and answers.
+                let left = left.max(Duration::from_millis(1));
                 match &mut self.call {
-                    // At least a moment: the server then looks once and answers.
-                    Call::Wait(wait) => wait.timeout = Some(left.max(Duration::from_millis(1))),
-                    Call::Store { request: Request::Job(job), .. } => jobs::shorten(job, left),
+                    Call::Wait(wait) => wait.timeout = Some(left),
+                    Call::Store { request: Request::Job(job), .. } => job.wait_at_most(left, left),
                     _ => {}
                 }
             }
@@ -199,96 +200,5 @@ impl Pending {
             let left = millis(deadline.saturating_duration_since(now)).max(1);
             u32::try_from(left).unwrap_or(u32::MAX)
         })
-    }
-}
-
-/// Whether it names something that only one store has: a revision, a lease, a watcher. In another
-/// store that is another thing, or none.
-fn names_the_store(request: &Request) -> bool {
-    match request {
-        Request::Set(set) => set.lease != 0,
-        Request::Get(get) => get.revision != 0,
-        Request::Range(range) => range.revision != 0,
-        Request::Scan(range) => range.revision != 0,
-        Request::Txn(txn) => {
-            let ops = txn.success.iter().chain(&txn.failure);
-            txn.compares.iter().any(|compare| compares_the_store(&compare.target))
-                || ops.into_iter().any(op_names_the_store)
-        }
-        Request::Compact(_)
-        | Request::LeaseKeepAlive(_)
-        | Request::LeaseRevoke(_)
-        | Request::LeaseTimeToLive(_)
-        | Request::LeaseKeys { .. }
-        | Request::EndWatcher(_)
-        | Request::ReadSnapshot { .. } => true,
-        // The next page of a list that began in the old one.
-        Request::LeaseList { after, .. } => *after != 0,
-        Request::Job(job) => jobs::names_the_store(job),
-        Request::Watchers { after, .. } => *after != 0,
-        // The id of a lease to grant is the caller's choice.
-        Request::Delete(_) | Request::LeaseGrant(_) | Request::Status | Request::Snapshot => false,
-        Request::Invoke(_) | Request::Services | Request::Limits | Request::Gauges => false,
-    }
-}
-
-fn compares_the_store(target: &CompareTarget) -> bool {
-    match target {
-        CompareTarget::CreateRevision(_)
-        | CompareTarget::ModRevision(_)
-        | CompareTarget::Lease(_) => true,
-        CompareTarget::Value(_) | CompareTarget::Version(_) => false,
-    }
-}
-
-fn op_names_the_store(op: &TxnOp) -> bool {
-    match op {
-        TxnOp::Set(set) => set.lease != 0,
-        TxnOp::Get(get) => get.revision != 0,
-        TxnOp::Range(range) => range.revision != 0,
-        TxnOp::Delete(_) => false,
-    }
-}
-
-fn may_repeat(request: &Request, lasts: Option<Duration>) -> bool {
-    if let Request::Job(job) = request {
-        return jobs::may_repeat(job, lasts);
-    }
-    matches!(
-        request,
-        Request::Get(_)
-            | Request::Range(_)
-            | Request::Scan(_)
-            | Request::LeaseTimeToLive(_)
-            | Request::LeaseKeys { .. }
-            | Request::LeaseList { .. }
-            | Request::Status
-            | Request::Watchers { .. }
-            | Request::Snapshot
-            | Request::ReadSnapshot { .. }
-            | Request::Services
-            | Request::Limits
-            | Request::Gauges
-    )
-}
-
-/// The revision a reply was made at.
-pub(super) fn revision_of(reply: &Reply) -> Revision {
-    match reply {
-        Reply::Set(reply) => reply.revision,
-        Reply::Get(reply) => reply.revision,
-        Reply::Range(reply) | Reply::Scan(reply) => reply.revision,
-        Reply::Delete(reply) | Reply::LeaseRevoke(reply) => reply.revision,
-        Reply::Txn(reply) => reply.revision,
-        Reply::LeaseGrant(reply) | Reply::LeaseKeepAlive(reply) => reply.revision,
-        Reply::LeaseTimeToLive(reply) => reply.revision,
-        Reply::LeaseList(reply) => reply.revision,
-        Reply::LeaseKeys(reply) => reply.revision,
-        Reply::Compact(reply) => reply.revision,
-        Reply::Status(reply) => reply.revision,
-        Reply::Watchers(reply) => reply.revision,
-        Reply::Snapshot(reply) => reply.revision,
-        Reply::EndWatcher | Reply::ReadSnapshot(_) | Reply::Job(_) => 0,
-        Reply::Invoke(_) | Reply::Services(_) | Reply::Limits(_) | Reply::Gauges(_) => 0,
     }
 }

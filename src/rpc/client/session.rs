@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::inbound::{Answer, Inbound, Outcome, Push};
 use super::jobs::{Resuming, reserved};
 use super::link::{Link, Welcome};
-use super::pending::{Pending, Resend, Target, revision_of};
+use super::pending::{Pending, Resend, Target};
 use super::reason::{closed, overdue, queue_full, unsendable};
 use super::stream::Stream;
 use crate::config::ClientConfig;
@@ -424,7 +424,7 @@ pub(super) fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
 
 fn seen(answer: &Answer) -> Revision {
     match answer {
-        Answer::Reply(reply) => revision_of(&reply.reply),
+        Answer::Reply(reply) => reply.reply.revision().unwrap_or_default(),
         Answer::Wait(WaitOutcome::Met { revision, .. } | WaitOutcome::Timeout { revision }) => {
             *revision
         }

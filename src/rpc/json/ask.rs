@@ -146,15 +146,15 @@ pub(crate) fn no_method_among(
 }
 
 /// Returns a request whose answer has a form of its own.
-pub(super) fn plain(request: Request, shape: Shape) -> What {
-    What::Call { call: Ok(Call::from(request)), deadline: None, shape }
+pub(super) fn plain(request: impl Into<Request>, shape: Shape) -> What {
+    What::Call { call: Ok(Call::from(request.into())), deadline: None, shape }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::model::{SetRequest, WaitRequest};
+    use crate::model::{KvRequest, SetRequest, WaitRequest};
 
     fn ask(text: &str) -> Ask {
         let limits = Limits::of(&Config::new().rpc);
@@ -226,7 +226,7 @@ mod tests {
         };
         let set = call(r#"{"method":"KVStoreService.Set","params":[["a","b"]],"id":1}"#);
         let expected = SetRequest { only_if_changed: true, ..SetRequest::new("a", "b") };
-        assert_eq!(set, Call::from(Request::Set(expected)));
+        assert_eq!(set, Call::from(KvRequest::Set(expected)));
         let Call::Wait(wait) = call(r#"{"method":"KVStoreService.Watch","params":[-3],"id":1}"#)
         else {
             panic!("it is a wait")

@@ -7,7 +7,7 @@ use super::ask::{What, plain};
 use super::envelope::{First, Text, argument};
 use super::shape::NOT_FOUND;
 use crate::auth::Credentials;
-use crate::model::{Blob, GetRequest, KeyRange, Request, SetRequest, WaitRequest};
+use crate::model::{Blob, GetRequest, KeyRange, KvRequest, SetRequest, WaitRequest};
 use crate::rpc::proto::Call;
 
 /// The methods.
@@ -31,13 +31,13 @@ fn get(Text(key): Text<'_>) -> What {
     if key.is_empty() {
         return What::Refused(NOT_FOUND.to_owned());
     }
-    plain(Request::Get(GetRequest { key: Blob::from(&*key), revision: 0 }), Shape::Value)
+    plain(KvRequest::Get(GetRequest { key: Blob::from(&*key), revision: 0 }), Shape::Value)
 }
 
 fn set(First([Text(key), Text(value)]): First<Text<'_>, 2>) -> What {
     // Setting the present value wakes nobody.
     let set = SetRequest { only_if_changed: true, ..SetRequest::new(&*key, &*value) };
-    plain(Request::Set(set), Shape::Empty)
+    plain(KvRequest::Set(set), Shape::Empty)
 }
 
 /// Parses `user:password`; a string without a colon is a token.

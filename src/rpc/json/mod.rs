@@ -33,6 +33,8 @@ pub(crate) use ask::{Ask, IdText, Limits, What, no_method_among, understand};
 pub(crate) use envelope::Envelope;
 #[cfg(feature = "cli")]
 pub(crate) use formatter::append as append_object;
+#[cfg(test)]
+pub(crate) use reading::variants;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 #[cfg(feature = "cli")]
 pub(crate) use replies::{append_outcome, append_reply};

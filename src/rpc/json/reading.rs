@@ -69,6 +69,40 @@ pub(crate) fn variant<'de, T: Deserialize<'de>>(
     T::deserialize(Chosen { name, content: Reading::of(Some(node)) })
 }
 
+/// Returns the names of the variants of a choice.
+pub(crate) fn variants<T: Deserialize<'static>>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // Ends with an error as soon as the names are known.
+    drop(T::deserialize(Names(&mut names)));
+    names
+}
+
+/// Takes the names of the variants of a choice, without a value of it.
+struct Names<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = Misread;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
+        Err(Misread::new(""))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Misread> {
+        *self.0 = variants;
+        Err(Misread::new(""))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
 /// A value, or nothing if it is omitted.
 #[derive(Debug, Clone, Copy)]
 struct Reading<'de>(Option<&'de Node<'de>>);
@@ -384,7 +418,9 @@ impl<'de> VariantAccess<'de> for Reading<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{KeyRange, PushRequest, Request, Unique, WaitCondition};
+    use crate::model::{
+        KeyRange, KvRequest, PushRequest, Request, StoreRequest, Unique, WaitCondition,
+    };
     use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest};
 
     fn request(name: &'static str, text: &str) -> Result<Call, String> {
@@ -396,7 +432,11 @@ mod tests {
     #[test]
     fn g6_what_is_left_out_is_zero_and_names_are_read_whatever_their_case() {
         let said = request("Set", r#"{"key":"a","Value":{"base64":"/v0="},"TtlMs":5}"#).unwrap();
-        let Call::Store { request: Request::Set(set), .. } = said else { panic!("{said:?}") };
+        let Call::Store { request: Request::Store(StoreRequest::Kv(KvRequest::Set(set))), .. } =
+            said
+        else {
+            panic!("{said:?}")
+        };
         assert_eq!((&*set.key, &*set.value), (&b"a"[..], &b"\xfe\xfd"[..]));
         assert!(set.ttl.is_some() && set.lease == 0 && !set.only_if_changed);
         let said = request("Wait", r#"{"range":{"prefix":"a/"},"after":null}"#).unwrap();
@@ -404,7 +444,11 @@ mod tests {
         assert_eq!((wait.range, wait.condition), (KeyRange::prefix("a/"), WaitCondition::Changed));
         assert_eq!((wait.after, wait.timeout), (None, None));
         let said = request("Get", r#"{"key":"a","KEY":"b","k_ey":"c"}"#).unwrap();
-        let Call::Store { request: Request::Get(get), .. } = said else { panic!("{said:?}") };
+        let Call::Store { request: Request::Store(StoreRequest::Kv(KvRequest::Get(get))), .. } =
+            said
+        else {
+            panic!("{said:?}")
+        };
         assert_eq!(&*get.key, b"c", "the last counts");
         let node = Node::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
         let push: WireJobRequest<'_> = variant("Push", &node).unwrap();

@@ -17,7 +17,7 @@ use crate::rpc::codec::{CodecError, decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Header, Kind};
 use crate::session::{Identity, Via};
 
-const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
+pub(super) const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
 /// The bodies of requests that the document has.
 pub(crate) fn request_bodies() -> Vec<Vec<u8>> {
@@ -76,8 +76,8 @@ impl Golden {
         assert_eq!((decoded, read_durability(decoded.durability)), (header, Ok(durability)));
     }
 
-    pub(super) fn request(&mut self, name: &str, request: Request) {
-        self.call(name, &Call::from(request));
+    pub(super) fn request(&mut self, name: &str, request: impl Into<Request>) {
+        self.call(name, &Call::from(request.into()));
     }
 
     pub(super) fn reply(&mut self, name: &str, reply: &Reply) {
@@ -167,7 +167,7 @@ fn connection(golden: &mut Golden) {
 
 fn requests(golden: &mut Golden) {
     let set = SetRequest::new("a", "1");
-    golden.request("Set", Request::Set(set.clone()));
+    golden.request("Set", KvRequest::Set(set.clone()));
     let everything = SetRequest {
         lease: 5,
         ttl: Some(ms(1000)),
@@ -176,9 +176,9 @@ fn requests(golden: &mut Golden) {
         ..set
     };
     let options = CallOptions::once(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let call = Call::Store { options, request: Request::Set(everything) };
+    let call = Call::Store { options, request: KvRequest::Set(everything).into() };
     golden.call("Set with everything", &call);
-    golden.request("Get", Request::Get(GetRequest { key: "a".into(), revision: 3 }));
+    golden.request("Get", KvRequest::Get(GetRequest { key: "a".into(), revision: 3 }));
     let range = RangeRequest {
         range: KeyRange::range("a", "c"),
         revision: 3,
@@ -188,10 +188,10 @@ fn requests(golden: &mut Golden) {
         count_only: false,
         after: Some("b".into()),
     };
-    golden.request("Range", Request::Range(range.clone()));
-    golden.request("Scan", Request::Scan(Box::new(range)));
+    golden.request("Range", KvRequest::Range(range.clone()));
+    golden.request("Scan", KvRequest::Scan(Box::new(range)));
     let delete = DeleteRequest { range: KeyRange::prefix("a"), return_previous: true };
-    golden.request("Delete", Request::Delete(delete));
+    golden.request("Delete", KvRequest::Delete(delete));
     let compare = |key: &str, op, target| Compare { range: KeyRange::key(key), op, target };
     let txn = TxnRequest {
         compares: vec![
@@ -207,19 +207,19 @@ fn requests(golden: &mut Golden) {
             TxnOp::Range(RangeRequest::new(KeyRange::all())),
         ],
     };
-    golden.request("Txn", Request::Txn(txn));
+    golden.request("Txn", KvRequest::Txn(txn));
     let grant = LeaseGrantRequest { id: 5, ttl: ms(60_000) };
-    golden.request("LeaseGrant", Request::LeaseGrant(grant));
-    golden.request("LeaseKeepAlive", Request::LeaseKeepAlive(5));
-    golden.request("LeaseRevoke", Request::LeaseRevoke(5));
-    golden.request("LeaseTimeToLive", Request::LeaseTimeToLive(5));
-    golden.request("LeaseList", Request::LeaseList { after: 5, limit: 100 });
-    golden.request("Compact", Request::Compact(3));
-    golden.request("Status", Request::Status);
-    golden.request("Watchers", Request::Watchers { after: 5, limit: 100 });
-    golden.request("EndWatcher", Request::EndWatcher(5));
-    golden.request("Snapshot", Request::Snapshot);
-    let part = Request::ReadSnapshot { id: 5, offset: 4096, limit: 1024 };
+    golden.request("LeaseGrant", KvRequest::LeaseGrant(grant));
+    golden.request("LeaseKeepAlive", KvRequest::LeaseKeepAlive(5));
+    golden.request("LeaseRevoke", KvRequest::LeaseRevoke(5));
+    golden.request("LeaseTimeToLive", KvRequest::LeaseTimeToLive(5));
+    golden.request("LeaseList", KvRequest::LeaseList { after: 5, limit: 100 });
+    golden.request("Compact", KvRequest::Compact(3));
+    golden.request("Status", HubRequest::Status);
+    golden.request("Watchers", HubRequest::Watchers { after: 5, limit: 100 });
+    golden.request("EndWatcher", HubRequest::EndWatcher(5));
+    golden.request("Snapshot", FilesRequest::Snapshot);
+    let part = FilesRequest::ReadSnapshot { id: 5, offset: 4096, limit: 1024 };
     golden.request("ReadSnapshot", part);
     let method = "HelloService.Hello".to_owned();
     let argument = Payload::bincode("x").unwrap();
@@ -227,10 +227,10 @@ fn requests(golden: &mut Golden) {
     golden.request("Invoke", Request::Invoke(invocation));
     let argument = Payload::json("x").unwrap();
     golden.request("Invoke with JSON", Request::Invoke(Invocation { method, argument }));
-    golden.request("Services", Request::Services);
-    golden.request("LeaseKeys", Request::LeaseKeys { id: 5, after: "a".into(), limit: 100 });
-    golden.request("Limits", Request::Limits);
-    golden.request("Gauges", Request::Gauges);
+    golden.request("Services", NodeRequest::Services);
+    golden.request("LeaseKeys", KvRequest::LeaseKeys { id: 5, after: "a".into(), limit: 100 });
+    golden.request("Limits", NodeRequest::Limits);
+    golden.request("Gauges", NodeRequest::Gauges);
     golden.call("Login with a password", &Call::Login(Credentials::password("me", "secret")));
     golden.call("Login with a token", &Call::Login(Credentials::token("wakeful_1")));
 }

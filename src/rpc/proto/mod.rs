@@ -3,9 +3,12 @@
 //! Wire types borrow from the frame, are never recursive, and grow only at the end of their
 //! enums; their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
 
+mod call;
 mod durability;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_facts;
 #[cfg(test)]
 mod golden_jobs;
 mod hello;
@@ -29,7 +32,10 @@ mod txn;
 
 #[cfg(test)]
 pub(crate) use golden::request_bodies;
+#[cfg(test)]
+pub(crate) use golden_facts::{name_of, request_names};
 
+pub(crate) use call::Call;
 pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use job_request::WireJobRequest;
@@ -37,7 +43,7 @@ pub(crate) use key::{WireEvent, WireKeyRange, WireKeyValue};
 pub(crate) use login::WireCredentials;
 pub(crate) use push::{WireDelivery, WirePush};
 pub(crate) use reply::WireReply;
-pub(crate) use request::{Call, WireCall, WireRequest, WireWatch};
+pub(crate) use request::{WireCall, WireRequest, WireWatch};
 #[cfg(feature = "cli")]
 pub(crate) use shown::Shown;
 

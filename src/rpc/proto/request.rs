@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::call::Call;
 use super::invocation::WireInvocation;
 use super::job_request::WireJobRequest;
 use super::login::WireCredentials;
 use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
-use crate::auth::Credentials;
 use crate::model::{
-    Blob, CallOptions, Compare, DeleteRequest, Delivery, GetRequest, LeaseGrantRequest, RangeOrder,
-    RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom,
-    WatchRequest,
+    Blob, CallOptions, Compare, DeleteRequest, Delivery, FilesRequest, GetRequest, HubRequest,
+    KvRequest, LeaseGrantRequest, NodeRequest, RangeOrder, RangeRequest, Request, SetRequest,
+    StoreRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom, WatchRequest,
 };
 
 /// Body of a `Request` frame.
@@ -184,76 +184,49 @@ pub(crate) enum WireFrom {
     Snapshot,
 }
 
-/// What a request frame asks for, in the house's own words.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Call {
-    /// For the store, answered at once.
-    Store {
-        options: CallOptions,
-        request: Request,
-    },
-    Wait(WaitRequest),
-    StreamOpen {
-        window_bytes: u32,
-    },
-    WatchAdd {
-        stream: u64,
-        watch_id: u64,
-        watch: WatchRequest,
-    },
-    WatchCancel {
-        stream: u64,
-        watch_id: u64,
-    },
-    Login(Credentials),
-}
-
-impl From<Request> for Call {
-    fn from(request: Request) -> Self {
-        Self::Store { options: CallOptions::default(), request }
-    }
-}
-
 impl From<WireCall<'_>> for Call {
     fn from(wire: WireCall<'_>) -> Self {
         let request = match wire.request {
-            WireRequest::Set(set) => Request::Set(set.into()),
-            WireRequest::Get(get) => Request::Get(get.into()),
-            WireRequest::Range(range) => Request::Range(range.into()),
-            WireRequest::Scan(range) => Request::Scan(Box::new(range.into())),
-            WireRequest::Delete(delete) => Request::Delete(delete.into()),
-            WireRequest::Txn { compares, success, failure } => Request::Txn(TxnRequest {
-                compares: compares.into_iter().map(Compare::from).collect(),
-                success: success.into_iter().map(TxnOp::from).collect(),
-                failure: failure.into_iter().map(TxnOp::from).collect(),
-            }),
+            WireRequest::Set(set) => KvRequest::Set(set.into()).into(),
+            WireRequest::Get(get) => KvRequest::Get(get.into()).into(),
+            WireRequest::Range(range) => KvRequest::Range(range.into()).into(),
+            WireRequest::Scan(range) => KvRequest::Scan(Box::new(range.into())).into(),
+            WireRequest::Delete(delete) => KvRequest::Delete(delete.into()).into(),
+            WireRequest::Txn { compares, success, failure } => {
+                let compares = compares.into_iter().map(Compare::from).collect();
+                let success = success.into_iter().map(TxnOp::from).collect();
+                let failure = failure.into_iter().map(TxnOp::from).collect();
+                KvRequest::Txn(TxnRequest { compares, success, failure }).into()
+            }
             WireRequest::LeaseGrant { id, ttl_ms } => {
-                Request::LeaseGrant(LeaseGrantRequest { id, ttl: Duration::from_millis(ttl_ms) })
+                let ttl = Duration::from_millis(ttl_ms);
+                KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl }).into()
             }
-            WireRequest::LeaseKeepAlive { id } => Request::LeaseKeepAlive(id),
-            WireRequest::LeaseRevoke { id } => Request::LeaseRevoke(id),
-            WireRequest::LeaseTimeToLive { id } => Request::LeaseTimeToLive(id),
+            WireRequest::LeaseKeepAlive { id } => KvRequest::LeaseKeepAlive(id).into(),
+            WireRequest::LeaseRevoke { id } => KvRequest::LeaseRevoke(id).into(),
+            WireRequest::LeaseTimeToLive { id } => KvRequest::LeaseTimeToLive(id).into(),
             WireRequest::LeaseList { after, limit } => {
-                Request::LeaseList { after, limit: limit as usize }
+                KvRequest::LeaseList { after, limit: limit as usize }.into()
             }
-            WireRequest::Compact { revision } => Request::Compact(revision),
-            WireRequest::Status => Request::Status,
+            WireRequest::LeaseKeys { id, after, limit } => {
+                let after = Blob::from(after);
+                KvRequest::LeaseKeys { id, after, limit: limit as usize }.into()
+            }
+            WireRequest::Compact { revision } => KvRequest::Compact(revision).into(),
+            WireRequest::Status => HubRequest::Status.into(),
             WireRequest::Watchers { after, limit } => {
-                Request::Watchers { after, limit: limit as usize }
+                HubRequest::Watchers { after, limit: limit as usize }.into()
             }
-            WireRequest::EndWatcher { id } => Request::EndWatcher(id),
-            WireRequest::Snapshot => Request::Snapshot,
+            WireRequest::EndWatcher { id } => HubRequest::EndWatcher(id).into(),
+            WireRequest::Snapshot => FilesRequest::Snapshot.into(),
             WireRequest::ReadSnapshot { id, offset, limit } => {
-                Request::ReadSnapshot { id, offset, limit: limit as usize }
+                FilesRequest::ReadSnapshot { id, offset, limit: limit as usize }.into()
             }
             WireRequest::Job(job) => Request::Job(job.into()),
             WireRequest::Invoke(invocation) => Request::Invoke(invocation.into()),
-            WireRequest::Services => Request::Services,
-            WireRequest::LeaseKeys { id, after, limit } => {
-                Request::LeaseKeys { id, after: Blob::from(after), limit: limit as usize }
-            }
-            WireRequest::Limits => Request::Limits,
-            WireRequest::Gauges => Request::Gauges,
+            WireRequest::Services => NodeRequest::Services.into(),
+            WireRequest::Limits => NodeRequest::Limits.into(),
+            WireRequest::Gauges => NodeRequest::Gauges.into(),
             WireRequest::Wait { range, condition, after, timeout_ms } => {
                 return Call::Wait(WaitRequest {
                     range: range.into(),
@@ -277,67 +250,58 @@ impl From<WireCall<'_>> for Call {
     }
 }
 
-impl<'a> From<&'a Call> for WireCall<'a> {
-    fn from(call: &'a Call) -> Self {
-        let (idempotency, request) = match call {
-            Call::Store { options, request } => (options.idempotency, WireRequest::from(request)),
-            Call::Wait(wait) => (None, WireRequest::from(wait)),
-            Call::StreamOpen { window_bytes } => {
-                (None, WireRequest::StreamOpen { window_bytes: *window_bytes })
-            }
-            Call::WatchAdd { stream, watch_id, watch } => {
-                let (stream, watch_id) = (*stream, *watch_id);
-                (None, WireRequest::WatchAdd { stream, watch_id, watch: watch.into() })
-            }
-            Call::WatchCancel { stream, watch_id } => {
-                (None, WireRequest::WatchCancel { stream: *stream, watch_id: *watch_id })
-            }
-            Call::Login(credentials) => (None, WireRequest::Login(credentials.into())),
-        };
-        Self { idempotency, request }
-    }
-}
-
 impl<'a> From<&'a Request> for WireRequest<'a> {
     fn from(request: &'a Request) -> Self {
         match request {
-            Request::Set(set) => Self::Set(set.into()),
-            Request::Get(get) => Self::Get(get.into()),
-            Request::Range(range) => Self::Range(range.into()),
-            Request::Scan(range) => Self::Scan((&**range).into()),
-            Request::Delete(delete) => Self::Delete(delete.into()),
-            Request::Txn(txn) => Self::Txn {
+            Request::Store(StoreRequest::Kv(request)) => request.into(),
+            Request::Store(StoreRequest::Hub(request)) => match request {
+                HubRequest::Status => Self::Status,
+                HubRequest::Watchers { after, limit } => {
+                    Self::Watchers { after: *after, limit: saturate(*limit) }
+                }
+                HubRequest::EndWatcher(id) => Self::EndWatcher { id: *id },
+            },
+            Request::Store(StoreRequest::Files(request)) => match request {
+                FilesRequest::Snapshot => Self::Snapshot,
+                FilesRequest::ReadSnapshot { id, offset, limit } => {
+                    Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
+                }
+            },
+            Request::Job(job) => Self::Job(job.into()),
+            Request::Invoke(invocation) => Self::Invoke(invocation.into()),
+            Request::Node(NodeRequest::Services) => Self::Services,
+            Request::Node(NodeRequest::Limits) => Self::Limits,
+            Request::Node(NodeRequest::Gauges) => Self::Gauges,
+        }
+    }
+}
+
+impl<'a> From<&'a KvRequest> for WireRequest<'a> {
+    fn from(request: &'a KvRequest) -> Self {
+        match request {
+            KvRequest::Set(set) => Self::Set(set.into()),
+            KvRequest::Get(get) => Self::Get(get.into()),
+            KvRequest::Range(range) => Self::Range(range.into()),
+            KvRequest::Scan(range) => Self::Scan((&**range).into()),
+            KvRequest::Delete(delete) => Self::Delete(delete.into()),
+            KvRequest::Txn(txn) => Self::Txn {
                 compares: txn.compares.iter().map(WireCompare::from).collect(),
                 success: txn.success.iter().map(WireTxnOp::from).collect(),
                 failure: txn.failure.iter().map(WireTxnOp::from).collect(),
             },
-            Request::LeaseGrant(grant) => {
+            KvRequest::LeaseGrant(grant) => {
                 Self::LeaseGrant { id: grant.id, ttl_ms: millis(grant.ttl) }
             }
-            Request::LeaseKeepAlive(id) => Self::LeaseKeepAlive { id: *id },
-            Request::LeaseRevoke(id) => Self::LeaseRevoke { id: *id },
-            Request::LeaseTimeToLive(id) => Self::LeaseTimeToLive { id: *id },
-            Request::LeaseList { after, limit } => {
+            KvRequest::LeaseKeepAlive(id) => Self::LeaseKeepAlive { id: *id },
+            KvRequest::LeaseRevoke(id) => Self::LeaseRevoke { id: *id },
+            KvRequest::LeaseTimeToLive(id) => Self::LeaseTimeToLive { id: *id },
+            KvRequest::LeaseList { after, limit } => {
                 Self::LeaseList { after: *after, limit: saturate(*limit) }
             }
-            Request::Compact(revision) => Self::Compact { revision: *revision },
-            Request::Status => Self::Status,
-            Request::Watchers { after, limit } => {
-                Self::Watchers { after: *after, limit: saturate(*limit) }
-            }
-            Request::EndWatcher(id) => Self::EndWatcher { id: *id },
-            Request::Snapshot => Self::Snapshot,
-            Request::ReadSnapshot { id, offset, limit } => {
-                Self::ReadSnapshot { id: *id, offset: *offset, limit: saturate(*limit) }
-            }
-            Request::Job(job) => Self::Job(job.into()),
-            Request::Invoke(invocation) => Self::Invoke(invocation.into()),
-            Request::Services => Self::Services,
-            Request::LeaseKeys { id, after, limit } => {
+            KvRequest::LeaseKeys { id, after, limit } => {
                 Self::LeaseKeys { id: *id, after, limit: saturate(*limit) }
             }
-            Request::Limits => Self::Limits,
-            Request::Gauges => Self::Gauges,
+            KvRequest::Compact(revision) => Self::Compact { revision: *revision },
         }
     }
 }

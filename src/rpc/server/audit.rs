@@ -3,44 +3,9 @@
 use crate::actor::message::Done;
 use crate::auth::AUDIT;
 use crate::error::Error;
-use crate::model::{CallReply, JobReply, JobRequest, Reply, Request};
+use crate::model::facts::Act;
+use crate::model::{CallReply, FilesRequest, JobReply, Reply, Request, StoreRequest};
 use crate::session::Session;
-
-/// What a request does that is administration, and to what; `None` of any other.
-fn act_of(request: &Request) -> Option<(&'static str, String)> {
-    Some(match request {
-        Request::Compact(revision) => ("compact", format!("revision {revision}")),
-        Request::EndWatcher(id) => ("end watcher", id.to_string()),
-        Request::Snapshot => ("snapshot", String::new()),
-        Request::ReadSnapshot { id, .. } => ("read snapshot", id.to_string()),
-        Request::Job(job) => match job {
-            JobRequest::SetTopic { topic, .. } => ("set topic", topic.to_string()),
-            JobRequest::PauseTopic { topic, paused: true } => ("pause topic", topic.to_string()),
-            JobRequest::PauseTopic { topic, .. } => ("resume topic", topic.to_string()),
-            JobRequest::ClearTopic(topic) => ("clear topic", topic.to_string()),
-            JobRequest::DeleteTopic { topic, .. } => ("delete topic", topic.to_string()),
-            JobRequest::Replay { topic, .. } => ("replay dead letters", topic.to_string()),
-            JobRequest::DeleteDead { topic, .. } => ("delete dead letters", topic.to_string()),
-            JobRequest::SetSchedule(schedule) => ("set schedule", schedule.name.to_string()),
-            JobRequest::RemoveSchedule(name) => ("remove schedule", name.to_string()),
-            _ => return None,
-        },
-        _ => return None,
-    })
-}
-
-/// Whether it is one of the requests, one for each slice of jobs, that an act on all jobs of a topic
-/// takes.
-fn is_slice(request: &Request) -> bool {
-    let Request::Job(job) = request else { return false };
-    matches!(
-        job,
-        JobRequest::ClearTopic(_)
-            | JobRequest::DeleteTopic { .. }
-            | JobRequest::Replay { id: None, .. }
-            | JobRequest::DeleteDead { id: None, .. }
-    )
-}
 
 /// Longest name that the log shows whole, bytes.
 const SHOWN_BYTES_MAX: usize = 256;
@@ -64,17 +29,21 @@ impl Audit {
 
     /// What a request does that is administration, unless it only goes on with it.
     fn new_act(&mut self, request: &Request) -> Option<(&'static str, String)> {
-        match request {
-            // Wherever it begins: who leaves out the first byte has read it, too.
-            Request::ReadSnapshot { id, .. } if self.snapshot.replace(*id) == Some(*id) => None,
-            request if is_slice(request) => {
-                let act = act_of(request);
-                let goes_on = self.mass == act;
-                self.mass.clone_from(&act);
-                act.filter(|_| !goes_on)
-            }
-            request => act_of(request),
+        let Act { name, subject, sliced } = request.facts().act?;
+        // Wherever it begins: who leaves out the first byte has read it, too.
+        if let Request::Store(StoreRequest::Files(FilesRequest::ReadSnapshot { id, .. })) = request
+            && self.snapshot.replace(*id) == Some(*id)
+        {
+            return None;
         }
+        let act = (name, subject.to_string());
+        if sliced {
+            if self.mass.as_ref() == Some(&act) {
+                return None;
+            }
+            self.mass = Some(act.clone());
+        }
+        Some(act)
     }
 
     /// Takes note of an answer of the queue: what was done to all jobs of a topic may be at its end.
@@ -107,23 +76,24 @@ fn tell(session: &Session, act: &str, about: &str) {
 mod tests {
     use super::*;
     use crate::error::ErrorCode;
-    use crate::model::{GetRequest, SetRequest};
+    use crate::model::{GetRequest, HubRequest, JobRequest, KvRequest, SetRequest};
 
     #[test]
     fn a8_only_administrative_acts_are_noted() {
         let acts = [
-            Request::Compact(7),
-            Request::EndWatcher(7),
-            Request::Snapshot,
-            Request::ReadSnapshot { id: 7, offset: 0, limit: 1 },
+            KvRequest::Compact(7).into(),
+            HubRequest::EndWatcher(7).into(),
+            FilesRequest::Snapshot.into(),
+            FilesRequest::ReadSnapshot { id: 7, offset: 0, limit: 1 }.into(),
             Request::Job(JobRequest::ClearTopic("mail".into())),
             Request::Job(JobRequest::PauseTopic { topic: "mail".into(), paused: false }),
             Request::Job(JobRequest::RemoveSchedule("nightly".into())),
             Request::Job(JobRequest::DeleteDead { topic: "mail".into(), id: Some(7) }),
             Request::Job(JobRequest::DeleteTopic { topic: "mail".into(), force: false }),
         ];
-        let told: Vec<String> =
-            acts.iter().filter_map(act_of).map(|(act, about)| format!("{act}: {about}")).collect();
+        let mut audit = Audit::default();
+        let told = acts.iter().filter_map(|request| audit.new_act(request));
+        let told: Vec<String> = told.map(|(act, about)| format!("{act}: {about}")).collect();
         let expected = [
             "compact: revision 7",
             "end watcher: 7",
@@ -137,12 +107,12 @@ mod tests {
         ];
         assert_eq!(told, expected);
         let others = [
-            Request::Set(SetRequest::new("a", "b")),
-            Request::Get(GetRequest { key: "a".into(), revision: 0 }),
-            Request::Status,
+            KvRequest::Set(SetRequest::new("a", "b")).into(),
+            KvRequest::Get(GetRequest { key: "a".into(), revision: 0 }).into(),
+            HubRequest::Status.into(),
             Request::Job(JobRequest::Schedules),
         ];
-        assert!(others.iter().filter_map(act_of).next().is_none());
+        assert!(others.iter().filter_map(|request| audit.new_act(request)).next().is_none());
     }
 
     /// Before: a line for each slice of jobs that a clear of a topic took.
@@ -153,7 +123,7 @@ mod tests {
         let replay = |id| Request::Job(JobRequest::Replay { topic: "mail".into(), id });
         let changed = |more| {
             let reply = Reply::Job(JobReply::Changed { count: 7, more });
-            Ok(Done::Reply(CallReply { reply, durability: None }))
+            Ok(Done::Reply(CallReply::new(reply)))
         };
         assert!(audit.new_act(&clear("mail")).is_some());
         audit.answered(&changed(true));
@@ -186,8 +156,10 @@ mod tests {
     #[test]
     fn a8_reading_a_snapshot_is_noted_once_wherever_it_begins() {
         let mut audit = Audit::default();
-        let mut noted =
-            |id, offset| audit.new_act(&Request::ReadSnapshot { id, offset, limit: 1 }).is_some();
+        let mut noted = |id, offset| {
+            let read = FilesRequest::ReadSnapshot { id, offset, limit: 1 };
+            audit.new_act(&read.into()).is_some()
+        };
         assert!(noted(7, 1), "not at its start");
         assert!(!noted(7, 0) && !noted(7, 2));
         assert!(noted(8, 0) && !noted(8, 1));

@@ -24,13 +24,10 @@ use super::outbox::{Outbox, Outgoing};
 use super::streams::Streams;
 use super::withheld::Withheld;
 use crate::actor::AnswerSink;
-use crate::actor::message::{
-    Answer, Answers, CancelWaits, CloseStream, Done, JobWork, Requests, Work,
-};
+use crate::actor::message::{Answer, Answers, CancelWaits, CloseStream, Done, Requests, Work};
 use crate::environment;
 use crate::error::Error;
 use crate::fair::ClientId;
-use crate::model::{CallReply, Reply, Request};
 use crate::rpc::proto::Call;
 use crate::service::Wakeful;
 use crate::session::Session;
@@ -77,13 +74,6 @@ pub(super) struct Exchange {
 
 fn in_flight(id: u64) -> End {
     protocol(&format!("request id {id} is in flight already")).into()
-}
-
-/// Whether a request is not for the store.
-fn goes_elsewhere(call: &Call) -> bool {
-    let Call::Store { request, .. } = call else { return false };
-    use Request as R;
-    matches!(request, R::Job(_) | R::Invoke(_) | R::Services | R::Limits | R::Gauges)
 }
 
 impl Exchange {
@@ -224,52 +214,16 @@ impl Exchange {
             }
             call = Err(denial);
         }
-        let call = match call {
-            Ok(call) if goes_elsewhere(&call) => match self.ask_elsewhere(id, deadline, call) {
-                Some(call) => Ok(call),
-                None => return Ok(()),
-            },
-            call => call,
-        };
+        if let Ok(Call::Store { options, request }) = &call
+            && let Err(refusal) = options.check(&request.facts())
+        {
+            call = Err(refusal);
+        }
         let awaits = self.awaits(&call);
-        let (about, task) = self.task(id, call);
+        let Some((about, task)) = self.task(id, deadline, call) else { return Ok(()) };
         self.works.push(Work { id, deadline, task });
         self.asked.push(Asked { id, about, awaits });
         Ok(())
-    }
-
-    /// Takes a request to the queue, or about services; gives back one that is to be refused.
-    fn ask_elsewhere(&mut self, id: u64, deadline: Option<Instant>, call: Call) -> Option<Call> {
-        let Call::Store { options, request } = call else { return Some(call) };
-        let once = options.idempotency.is_some();
-        match request {
-            // Whoever holds jobs is still to settle them.
-            Request::Job(request) if !once && (!self.leaving || request.concludes()) => {
-                let durability = options.durability;
-                self.jobs.ask(JobWork { id, deadline, durability, request });
-            }
-            Request::Invoke(invocation) if !once && !self.leaving => {
-                self.calls.ask(id, deadline, invocation);
-            }
-            Request::Services if !once => {
-                let services = self.gate.callable(self.service.methods().services());
-                self.reply_here(id, Reply::Services(services));
-            }
-            Request::Limits if !once => {
-                self.reply_here(id, Reply::Limits(self.service.limits()));
-            }
-            Request::Gauges if !once => {
-                self.reply_here(id, Reply::Gauges(self.service.gauges()));
-            }
-            request => return Some(Call::Store { options, request }),
-        }
-        None
-    }
-
-    /// Answers a request that is for no actor.
-    fn reply_here(&mut self, id: u64, reply: Reply) {
-        let reply = CallReply { reply, durability: None };
-        self.answers.push_back((id, Ok(Done::Reply(reply))));
     }
 
     /// That no id was asked for twice in the same message. Ids that rise need no look.

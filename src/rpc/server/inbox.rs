@@ -1,12 +1,10 @@
 //! [`Inbox`]: turns what a peer sends into work, until there is enough for one turn.
 
-mod heavy;
 mod json;
 mod refusal;
 
 use std::time::{Duration, Instant};
 
-use self::heavy::is_heavy;
 use self::refusal::{bad_hello, bad_login, fatal};
 pub(in crate::rpc) use self::refusal::{is_undecided, not_wakeful};
 use super::connection::protocol;
@@ -253,7 +251,8 @@ impl Inbox {
                 let wait = Duration::from_millis(u64::from(header.deadline_ms));
                 let deadline = (header.deadline_ms > 0).then(|| now + wait);
                 let call = call(&header, body);
-                self.heavy += usize::from(call.as_ref().is_ok_and(is_heavy));
+                self.heavy +=
+                    usize::from(call.as_ref().is_ok_and(|call| call.facts().weight.is_heavy()));
                 Received::Request { id, deadline, call }
             }
             Kind::Cancel => Received::Cancel(id),
@@ -313,7 +312,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::model::{
-        GetRequest, JobRequest, KeyRange, PushRequest, RangeRequest, Request, Schedule,
+        GetRequest, JobRequest, KeyRange, KvRequest, PushRequest, RangeRequest, Request, Schedule,
     };
     use crate::rpc::codec::{encode_bare, encode_frame};
 
@@ -333,14 +332,14 @@ mod tests {
         }
     }
 
-    fn request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: Request) {
-        let call = Call::from(request);
+    fn request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: impl Into<Request>) {
+        let call = Call::from(request.into());
         let wire = WireCall::from(&call);
         encode_frame(out, Kind::Request, id, deadline_ms, &wire, usize::MAX).unwrap();
     }
 
-    fn get() -> Request {
-        Request::Get(GetRequest { key: "a".into(), revision: 0 })
+    fn get() -> KvRequest {
+        KvRequest::Get(GetRequest { key: "a".into(), revision: 0 })
     }
 
     fn script() -> (Vec<u8>, Vec<&'static str>) {
@@ -419,7 +418,7 @@ mod tests {
             .chain((10..20).map(|id| format!("request {id}: true")))
             .collect();
         for id in 10..15 {
-            request(&mut script, id, 0, Request::Range(RangeRequest::new(KeyRange::all())));
+            request(&mut script, id, 0, KvRequest::Range(RangeRequest::new(KeyRange::all())));
         }
         for id in 15..20 {
             let (cron, timezone) = ("0 3 * * *".to_owned(), "UTC".to_owned());
@@ -446,7 +445,7 @@ mod tests {
         let hello = WireHello { client_name: "", server: "" };
         encode_frame(&mut script, Kind::Hello, 0, 0, &hello, 1024).unwrap();
         for id in 1..=2 {
-            request(&mut script, id, 50, Request::Range(RangeRequest::new(KeyRange::all())));
+            request(&mut script, id, 50, KvRequest::Range(RangeRequest::new(KeyRange::all())));
         }
         let mut config = Config::new().rpc;
         config.heavy_requests_max = 1;

@@ -12,8 +12,7 @@ use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, ReviseAwaits};
 use crate::auth::{Access, Action, Need};
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    Blob, CallReply, JobId, JobRef, JobReply, JobRequest, Reply, Request, Reservation, Settlement,
-    Verdict,
+    Blob, CallReply, JobId, JobRef, JobReply, JobRequest, Reply, Reservation, Settlement, Verdict,
 };
 use crate::queue::QueueError;
 use crate::service::Wakeful;
@@ -29,7 +28,7 @@ pub(super) struct JobGuard {
 }
 
 struct Parked {
-    request: Request,
+    request: JobRequest,
     denied: bool,
     /// The queue looks whether it is permitted still; given up by it, it was not.
     doubted: bool,
@@ -40,7 +39,7 @@ impl Parked {
     /// that is.
     fn awaits(&self) -> Option<JobId> {
         match &self.request {
-            Request::Job(JobRequest::Await { job: JobRef::Id(id), .. }) => Some(*id),
+            JobRequest::Await { job: JobRef::Id(id), .. } => Some(*id),
             _ => None,
         }
     }
@@ -54,7 +53,7 @@ impl JobGuard {
     /// Takes note of a request.
     pub(super) fn ask(&mut self, id: u64, request: &JobRequest) {
         if self.on && request.parks() {
-            let request = Request::Job(request.clone());
+            let request = request.clone();
             self.parked.insert(id, Parked { request, denied: false, doubted: false });
         }
     }
@@ -84,7 +83,7 @@ impl Jobs {
             if parked.denied {
                 continue;
             }
-            if access.permits(&parked.request).is_err() {
+            if access.permits_job(&parked.request).is_err() {
                 parked.denied = true;
                 ids.push(*id);
             } else if let Some(job) = parked.awaits() {

@@ -12,6 +12,7 @@ use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, Owne
 use crate::auth::Access;
 use crate::error::Error;
 use crate::fair::ClientId;
+use crate::model::facts::Weight;
 use crate::model::{CallReply, JobRequest, Reply};
 use crate::rpc::held::{Concern, Held};
 use crate::service::Wakeful;
@@ -222,21 +223,15 @@ impl Jobs {
     }
 }
 
-/// Whether its answer may be a page, of which one at a time is enough. (What is reserved only
+/// Returns whether the answer is a page, of which one at a time is enough. (What is reserved only
 /// refers to what the queue has.)
-pub(super) fn is_large(request: &JobRequest) -> bool {
-    matches!(
-        request,
-        JobRequest::Outcomes { .. }
-            | JobRequest::List { .. }
-            | JobRequest::Topics { .. }
-            | JobRequest::Schedules
-    )
+fn is_large(request: &JobRequest) -> bool {
+    request.facts().weight == Weight::Page
 }
 
-/// Whether its answer may be large and does not wait, so that many could be made at once.
+/// Returns whether the answer may be large and does not wait, so that many could be made at once.
 fn has_large_answer(request: &JobRequest) -> bool {
-    !request.parks() && (is_large(request) || matches!(request, JobRequest::Get(_)))
+    !request.parks() && matches!(request.facts().weight, Weight::Page | Weight::Large)
 }
 
 #[cfg(test)]
@@ -258,7 +253,7 @@ mod tests {
     }
 
     fn reply(reply: JobReply) -> Result<Done, Error> {
-        Ok(Done::Reply(CallReply { reply: Reply::Job(reply), durability: None }))
+        Ok(Done::Reply(CallReply::new(Reply::Job(reply))))
     }
 
     fn given(reservations: &[Reservation]) -> Result<Done, Error> {

@@ -60,72 +60,15 @@ impl RequestLog {
     }
 }
 
-/// What is asked for, without a word about which key, job or value.
+/// Returns the name of a request, without the key, job or value that it is about.
 fn method(call: &Call) -> Cow<'static, str> {
-    Cow::Borrowed(match call {
-        Call::Store { request, .. } => return of_request(request),
-        Call::Login(_) => "Login",
-        Call::Wait(_) => "Wait",
-        Call::StreamOpen { .. } => "StreamOpen",
-        Call::WatchAdd { .. } => "WatchAdd",
-        Call::WatchCancel { .. } => "WatchCancel",
-    })
-}
-
-fn of_request(request: &Request) -> Cow<'static, str> {
-    Cow::Borrowed(match request {
-        Request::Set(_) => "Set",
-        Request::Get(_) => "Get",
-        Request::Range(_) => "Range",
-        Request::Scan(_) => "Scan",
-        Request::Delete(_) => "Delete",
-        Request::Txn(_) => "Txn",
-        Request::LeaseGrant(_) => "LeaseGrant",
-        Request::LeaseKeepAlive(_) => "LeaseKeepAlive",
-        Request::LeaseRevoke(_) => "LeaseRevoke",
-        Request::LeaseTimeToLive(_) => "LeaseTimeToLive",
-        Request::LeaseList { .. } => "LeaseList",
-        Request::LeaseKeys { .. } => "LeaseKeys",
-        Request::Compact(_) => "Compact",
-        Request::Status => "Status",
-        Request::Watchers { .. } => "Watchers",
-        Request::EndWatcher(_) => "EndWatcher",
-        Request::Snapshot => "Snapshot",
-        Request::ReadSnapshot { .. } => "ReadSnapshot",
-        Request::Services => "Services",
-        Request::Limits => "Limits",
-        Request::Gauges => "Gauges",
-        // Whatever a client says is a name of a method is escaped.
-        Request::Invoke(invocation) => return invocation.method.escape_debug().to_string().into(),
-        Request::Job(request) => of_job(request),
-    })
-}
-
-fn of_job(request: &JobRequest) -> &'static str {
-    match request {
-        JobRequest::Push { .. } => "Push",
-        JobRequest::Reserve(_) => "Reserve",
-        JobRequest::Settle(_) => "Settle",
-        JobRequest::Touch { .. } => "Touch",
-        JobRequest::Progress { .. } => "Progress",
-        JobRequest::Revoked { .. } => "Revoked",
-        JobRequest::Get(_) => "JobGet",
-        JobRequest::Await { .. } => "Await",
-        JobRequest::Outcomes { .. } => "Outcomes",
-        JobRequest::List { .. } => "List",
-        JobRequest::Cancel(_) => "Cancel",
-        JobRequest::Replay { .. } => "Replay",
-        JobRequest::SetTopic { .. } => "SetTopic",
-        JobRequest::PauseTopic { .. } => "PauseTopic",
-        JobRequest::ClearTopic(_) => "ClearTopic",
-        JobRequest::Topic(_) => "Topic",
-        JobRequest::Topics { .. } => "Topics",
-        JobRequest::SetSchedule(_) => "SetSchedule",
-        JobRequest::RemoveSchedule(_) => "RemoveSchedule",
-        JobRequest::Schedules => "Schedules",
-        JobRequest::Resume(_) => "Resume",
-        JobRequest::DeleteDead { .. } => "DeleteDead",
-        JobRequest::DeleteTopic { .. } => "DeleteTopic",
-        JobRequest::FreeIndex { .. } => "FreeIndex",
+    match call {
+        // Whatever a client calls a method is escaped.
+        Call::Store { request: Request::Invoke(invocation), .. } => {
+            invocation.method.escape_debug().to_string().into()
+        }
+        // As the one of a key is called `Get`.
+        Call::Store { request: Request::Job(JobRequest::Get(_)), .. } => "JobGet".into(),
+        call => call.facts().name.into(),
     }
 }

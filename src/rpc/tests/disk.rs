@@ -8,7 +8,7 @@ use super::peer::Peer;
 use super::probes::probes;
 use crate::actor::tests::{config, open_with};
 use crate::journal::FaultyDisk;
-use crate::model::{JobRef, PushOptions, Request, SetRequest};
+use crate::model::{JobRef, KvRequest, PushOptions, SetRequest};
 use crate::patience::{until, within};
 use crate::rpc::proto::Call;
 use crate::{Durability, ErrorCode, Jobs, Operations, Wakeful};
@@ -74,7 +74,7 @@ async fn d8_while_a_sync_hangs_every_request_is_answered_by_its_deadline() {
     let (service, addr) = serve(&disk).await;
     disk.hold_syncs(true);
     let mut other = Peer::connect(addr, None).await;
-    other.send(0, &[Call::from(Request::Set(SetRequest::new("taken/k", "w")))]).await;
+    other.send(0, &[Call::from(KvRequest::Set(SetRequest::new("taken/k", "w")))]).await;
     until("the sync hangs", || disk.syncs_held() > 0).await;
     let codes = ask_all(addr).await;
     assert!(codes[&(ErrorCode::DeadlineExceeded as u16)] > 20, "{codes:?}");

@@ -7,77 +7,8 @@ use crate::auth::{Action, Credentials};
 use crate::model::*;
 use crate::rpc::proto::Call;
 
-/// Gives each request its name, and [`NAMES`] all of them: a request that is not among them does not
-/// compile.
-macro_rules! names {
-    ($($name:literal: $request:pat,)+) => {
-        pub(super) const NAMES: &[&str] = &[$($name),+];
-
-        pub(super) fn name_of(call: &Call) -> &'static str {
-            match call {
-                $($request => $name,)+
-            }
-        }
-    };
-}
-
-use Call::Store;
 use JobRequest as J;
 use Request::Job;
-
-names! {
-    "Set": Store { request: Request::Set(_), .. },
-    "Get": Store { request: Request::Get(_), .. },
-    "Range": Store { request: Request::Range(_), .. },
-    "Scan": Store { request: Request::Scan(_), .. },
-    "Delete": Store { request: Request::Delete(_), .. },
-    "Txn": Store { request: Request::Txn(_), .. },
-    "LeaseGrant": Store { request: Request::LeaseGrant(_), .. },
-    "LeaseKeepAlive": Store { request: Request::LeaseKeepAlive(_), .. },
-    "LeaseRevoke": Store { request: Request::LeaseRevoke(_), .. },
-    "LeaseTimeToLive": Store { request: Request::LeaseTimeToLive(_), .. },
-    "LeaseList": Store { request: Request::LeaseList { .. }, .. },
-    "LeaseKeys": Store { request: Request::LeaseKeys { .. }, .. },
-    "Compact": Store { request: Request::Compact(_), .. },
-    "Status": Store { request: Request::Status, .. },
-    "Watchers": Store { request: Request::Watchers { .. }, .. },
-    "EndWatcher": Store { request: Request::EndWatcher(_), .. },
-    "Snapshot": Store { request: Request::Snapshot, .. },
-    "ReadSnapshot": Store { request: Request::ReadSnapshot { .. }, .. },
-    "Invoke": Store { request: Request::Invoke(_), .. },
-    "Services": Store { request: Request::Services, .. },
-    "Limits": Store { request: Request::Limits, .. },
-    "Gauges": Store { request: Request::Gauges, .. },
-    "Wait": Call::Wait(_),
-    "StreamOpen": Call::StreamOpen { .. },
-    "WatchAdd": Call::WatchAdd { .. },
-    "WatchCancel": Call::WatchCancel { .. },
-    "Login": Call::Login(_),
-    "JobPush": Store { request: Job(J::Push { .. }), .. },
-    "JobReserve": Store { request: Job(J::Reserve(_)), .. },
-    "JobSettle": Store { request: Job(J::Settle(_)), .. },
-    "JobTouch": Store { request: Job(J::Touch { .. }), .. },
-    "JobProgress": Store { request: Job(J::Progress { .. }), .. },
-    "JobResume": Store { request: Job(J::Resume(_)), .. },
-    "JobRevoked": Store { request: Job(J::Revoked { .. }), .. },
-    "JobGet": Store { request: Job(J::Get(_)), .. },
-    "JobAwait": Store { request: Job(J::Await { .. }), .. },
-    "JobOutcomes": Store { request: Job(J::Outcomes { .. }), .. },
-    "JobList": Store { request: Job(J::List { .. }), .. },
-    "JobCancel": Store { request: Job(J::Cancel(_)), .. },
-    "JobReplay": Store { request: Job(J::Replay { .. }), .. },
-    "JobDeleteDead": Store { request: Job(J::DeleteDead { .. }), .. },
-    "JobFreeIndex": Store { request: Job(J::FreeIndex { .. }), .. },
-    "JobDeleteTopic": Store { request: Job(J::DeleteTopic { .. }), .. },
-    "JobSetTopic": Store { request: Job(J::SetTopic { .. }), .. },
-    "JobPauseTopic": Store { request: Job(J::PauseTopic { .. }), .. },
-    "JobClearTopic": Store { request: Job(J::ClearTopic(_)), .. },
-    "JobTopic": Store { request: Job(J::Topic(_)), .. },
-    "JobTopics": Store { request: Job(J::Topics { .. }), .. },
-    "JobSetSchedule": Store { request: Job(J::SetSchedule(_)), .. },
-    "JobRemoveSchedule": Store { request: Job(J::RemoveSchedule(_)), .. },
-    "JobSchedules": Store { request: Job(J::Schedules), .. },
-}
 
 /// Requests that name nothing which may be there or not, or whose answers to an admin differ anyway.
 pub(super) const NAMES_NOTHING: &[&str] = &[
@@ -169,42 +100,42 @@ pub(super) fn probes(jobs: [JobId; 6], leases: [LeaseId; 2]) -> Vec<Probe> {
 
 fn keys(add: &mut impl FnMut(Told, Call)) {
     let set = || SetRequest::new("taken/k", "w");
-    let mut store = |told, request: Request| add(told, request.into());
-    store(WRITE, Request::Set(set()));
-    store(WRITE, Request::Set(SetRequest { return_previous: true, ..set() }));
+    let mut store = |told, request: KvRequest| add(told, request.into());
+    store(WRITE, KvRequest::Set(set()));
+    store(WRITE, KvRequest::Set(SetRequest { return_previous: true, ..set() }));
     store(
         WRITE,
-        Request::Set(SetRequest { only_if_changed: true, ..SetRequest::new("taken/k", "v") }),
+        KvRequest::Set(SetRequest { only_if_changed: true, ..SetRequest::new("taken/k", "v") }),
     );
-    store(READ, Request::Get(GetRequest { key: "taken/k".into(), revision: 0 }));
-    store(READ, Request::Get(GetRequest { key: "taken/k".into(), revision: 1 }));
+    store(READ, KvRequest::Get(GetRequest { key: "taken/k".into(), revision: 0 }));
+    store(READ, KvRequest::Get(GetRequest { key: "taken/k".into(), revision: 1 }));
     for range in [KeyRange::prefix("taken/"), KeyRange::key("taken/k"), KeyRange::prefix("")] {
         let counted = RangeRequest { count_only: true, ..RangeRequest::new(range.clone()) };
-        store(READ, Request::Range(counted.clone()));
-        store(READ, Request::Scan(Box::new(counted)));
-        store(READ, Request::Range(RangeRequest::new(range.clone())));
+        store(READ, KvRequest::Range(counted.clone()));
+        store(READ, KvRequest::Scan(Box::new(counted)));
+        store(READ, KvRequest::Range(RangeRequest::new(range.clone())));
         store(
             WRITE,
-            Request::Delete(DeleteRequest { return_previous: true, range: range.clone() }),
+            KvRequest::Delete(DeleteRequest { return_previous: true, range: range.clone() }),
         );
-        store(WRITE, Request::Delete(DeleteRequest::new(range.clone())));
+        store(WRITE, KvRequest::Delete(DeleteRequest::new(range.clone())));
         let compare = Compare {
             range: range.clone(),
             op: CompareOp::Greater,
             target: CompareTarget::Version(0),
         };
         let txn = TxnRequest { compares: vec![compare], ..TxnRequest::default() };
-        store(READ, Request::Txn(txn));
+        store(READ, KvRequest::Txn(txn));
         let delete = TxnOp::Delete(DeleteRequest::new(range));
-        store(WRITE, Request::Txn(TxnRequest { failure: vec![delete], ..TxnRequest::default() }));
+        store(WRITE, KvRequest::Txn(TxnRequest { failure: vec![delete], ..TxnRequest::default() }));
     }
     // Of one's own, which others' are beside.
-    store(Told::Admins, Request::Range(RangeRequest::new(KeyRange::prefix("mine/"))));
+    store(Told::Admins, KvRequest::Range(RangeRequest::new(KeyRange::prefix("mine/"))));
 }
 
 fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
     let set = || SetRequest { lease: id, ..SetRequest::new("mine/k", "w") };
-    let mut store = |told, request: Request| add(told, request.into());
+    let mut store = |told, request: KvRequest| add(told, request.into());
     // What else is wrong with a request is said of either.
     let too_long = vec![b'v'; config().store.value_bytes_max + 1];
     let ttl = Some(Duration::from_secs(60));
@@ -214,26 +145,26 @@ fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
         SetRequest { ttl, ..set() },
         SetRequest { key: "".into(), ..set() },
     ] {
-        store(WRITE, Request::Set(set.clone()));
+        store(WRITE, KvRequest::Set(set.clone()));
         let once = TxnRequest { success: vec![TxnOp::Set(set.clone())], ..TxnRequest::default() };
-        store(WRITE, Request::Txn(once));
+        store(WRITE, KvRequest::Txn(once));
         let ops = vec![TxnOp::Set(SetRequest::new("mine/k", "w")), TxnOp::Set(set)];
-        store(WRITE, Request::Txn(TxnRequest { failure: ops, ..TxnRequest::default() }));
+        store(WRITE, KvRequest::Txn(TxnRequest { failure: ops, ..TxnRequest::default() }));
     }
-    store(WRITE, Request::LeaseKeepAlive(id));
-    store(WRITE, Request::LeaseRevoke(id));
-    store(READ, Request::LeaseTimeToLive(id));
+    store(WRITE, KvRequest::LeaseKeepAlive(id));
+    store(WRITE, KvRequest::LeaseRevoke(id));
+    store(READ, KvRequest::LeaseTimeToLive(id));
     for limit in [0, usize::MAX] {
-        store(READ, Request::LeaseKeys { id, after: Blob::default(), limit });
+        store(READ, KvRequest::LeaseKeys { id, after: Blob::default(), limit });
     }
     let options = CallOptions { idempotency: Some(7), ..CallOptions::default() };
-    add(WRITE, Call::Store { options, request: Request::Set(set()) });
-    let keep_alive = Request::LeaseKeepAlive(id);
-    add(WRITE, Call::Store { options, request: keep_alive });
+    add(WRITE, Call::Store { options, request: KvRequest::Set(set()).into() });
+    let keep_alive = KvRequest::LeaseKeepAlive(id);
+    add(WRITE, Call::Store { options, request: keep_alive.into() });
 }
 
 fn lease_ids(add: &mut impl FnMut(Told, Call)) {
-    let grant = |id, ttl| Request::LeaseGrant(LeaseGrantRequest { id, ttl });
+    let grant = |id, ttl| KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl });
     add(Told::Admins, grant(LEASE, Duration::ZERO).into());
     add(Told::Anybody(Action::Write), grant(LEASE, Duration::from_secs(60)).into());
 }
@@ -259,8 +190,8 @@ fn services(add: &mut impl FnMut(Told, Call)) {
         let invocation = Invocation { method: method.to_owned(), argument };
         add(CALL, Request::Invoke(invocation).into());
     }
-    add(CALL, Request::Services.into());
-    add(Told::Admins, Request::Limits.into());
+    add(CALL, NodeRequest::Services.into());
+    add(Told::Admins, NodeRequest::Limits.into());
     // Of others a login says nothing.
     let wrong = Credentials::password("taken", "another password");
     add(Told::Admins, Call::Login(wrong));
@@ -379,15 +310,15 @@ fn admins(add: &mut impl FnMut(Told, Call)) {
         add(Told::Admins, job(request));
     }
     for request in [
-        Request::LeaseList { after: 0, limit: 0 },
-        Request::Compact(1),
-        Request::Status,
-        Request::Gauges,
-        Request::Watchers { after: 0, limit: 0 },
-        Request::EndWatcher(1),
-        Request::Snapshot,
-        Request::ReadSnapshot { id: 1, offset: 0, limit: 0 },
+        KvRequest::LeaseList { after: 0, limit: 0 }.into(),
+        KvRequest::Compact(1).into(),
+        HubRequest::Status.into(),
+        NodeRequest::Gauges.into(),
+        HubRequest::Watchers { after: 0, limit: 0 }.into(),
+        HubRequest::EndWatcher(1).into(),
+        FilesRequest::Snapshot.into(),
+        FilesRequest::ReadSnapshot { id: 1, offset: 0, limit: 0 }.into(),
     ] {
-        add(Told::Admins, request.into());
+        add(Told::Admins, request);
     }
 }

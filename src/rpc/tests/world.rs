@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::jobs::Jobs;
 use crate::methods::{MethodContext, Service};
 use crate::model::{
-    JobId, JobRef, LeaseGrantRequest, LeaseId, PushOptions, PushRequest, Request, ReserveRequest,
+    JobId, JobRef, KvRequest, LeaseGrantRequest, LeaseId, PushOptions, PushRequest, ReserveRequest,
     Schedule, SetRequest, Settlement, Verdict,
 };
 use crate::operations::Operations;
@@ -147,7 +147,7 @@ impl World {
         self.service.set(SetRequest::new("mine/k", "v")).await.unwrap();
         let id = if there { LEASE } else { LEASE + 1 };
         let ttl = Duration::from_secs(3_600);
-        self.service.call(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).await.unwrap();
+        self.service.call(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl })).await.unwrap();
         let leased = SetRequest { lease: id, ..SetRequest::new(format!("{name}/leased"), "v") };
         self.service.set(leased).await.unwrap();
         let private = SetRequest { ttl: Some(ttl), ..SetRequest::new(format!("{name}/ttl"), "v") };

@@ -12,7 +12,7 @@ use crate::model::RangeOrder;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Ask(Option<IdempotencyKey>, Box<Request>),
+    Ask(Option<IdempotencyKey>, Box<KvRequest>),
     /// So many milliseconds later; leases end, at most so many of them.
     Later(u64, usize),
     /// The room of so many compacted events is given back.
@@ -129,7 +129,9 @@ impl Pair {
             let mut after = None;
             loop {
                 let page = RangeRequest { after: after.take(), ..page.clone() };
-                let Ok(Reply::Range(page)) = self.store.ask(Request::Range(page)) else { panic!() };
+                let Ok(Reply::Range(page)) = self.store.ask(KvRequest::Range(page)) else {
+                    panic!()
+                };
                 after = page.kvs.last().map(|kv| kv.key.clone());
                 read.extend(page.kvs);
                 if !page.more {
@@ -139,7 +141,7 @@ impl Pair {
             assert_eq!(read, expected, "at revision {revision}");
         }
         for id in self.model.leases() {
-            self.step(Step::Ask(None, Box::new(Request::LeaseTimeToLive(id))));
+            self.step(Step::Ask(None, Box::new(KvRequest::LeaseTimeToLive(id))));
         }
         self.store.reclaim(usize::MAX);
         assert!(!self.store.must_reclaim());
@@ -191,7 +193,7 @@ proptest! {
         loop {
             let request =
                 RangeRequest { revision, limit, order, after, ..RangeRequest::new(range.clone()) };
-            let Ok(Reply::Range(page)) = pair.store.ask(Request::Range(request)) else { panic!() };
+            let Ok(Reply::Range(page)) = pair.store.ask(KvRequest::Range(request)) else { panic!() };
             after = page.kvs.last().map(|kv| kv.key.clone());
             read.extend(page.kvs);
             if !page.more {

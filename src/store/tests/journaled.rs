@@ -106,7 +106,7 @@ fn events_from(state: &State, oldest: Revision) -> Vec<Event> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Ask(Option<IdempotencyKey>, Box<Request>),
+    Ask(Option<IdempotencyKey>, Box<KvRequest>),
     /// So many milliseconds later; leases end, at most so many of them.
     Later(u64, usize),
     Reclaim(usize),
@@ -144,7 +144,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What made a record.
 #[derive(Debug, Clone)]
 enum Cause {
-    Asked(Option<IdempotencyKey>, Box<Request>),
+    Asked(Option<IdempotencyKey>, Box<KvRequest>),
     Expired,
 }
 
@@ -238,8 +238,8 @@ impl House {
         );
     }
 
-    fn ask(&mut self, idempotency: Option<IdempotencyKey>, request: Request) {
-        if let Request::Txn(txn) = &request
+    fn ask(&mut self, idempotency: Option<IdempotencyKey>, request: KvRequest) {
+        if let KvRequest::Txn(txn) = &request
             && reads_the_past(txn)
         {
             // What is not shown cannot be read as past; the plain store shows everything.
@@ -350,7 +350,8 @@ fn repeat(plain: &mut State, now: Micros, cause: &Cause) {
             match plain.apply(now, once(*idempotency), (**request).clone()) {
                 // The journaled store compacts only what it shows, and so may have been asked to
                 // compact what this one has compacted on its own.
-                Err(StoreError::Compacted { .. }) if matches!(**request, Request::Compact(_)) => {}
+                Err(StoreError::Compacted { .. }) if matches!(**request, KvRequest::Compact(_)) => {
+                }
                 reply => assert!(reply.is_ok(), "{reply:?}"),
             }
         }

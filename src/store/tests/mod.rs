@@ -24,8 +24,8 @@ use super::{Micros, Once, State, StoreError};
 use crate::config::{Config, StoreConfig};
 use crate::fair::ClientId;
 use crate::model::{
-    DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseGrantRequest, LeaseId,
-    RangeReply, RangeRequest, Reply, Request, Revision, SetRequest, TxnOp, TxnRequest,
+    DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, KvRequest, LeaseGrantRequest,
+    LeaseId, RangeReply, RangeRequest, Reply, Revision, SetRequest, TxnOp, TxnRequest,
 };
 
 /// A second of the store's clock.
@@ -67,31 +67,32 @@ impl State {
         self.keys_in(range, self.visible())
     }
 
-    fn ask(&mut self, request: Request) -> Result<Reply, StoreError> {
+    fn ask(&mut self, request: KvRequest) -> Result<Reply, StoreError> {
         self.apply(0, None, request)
     }
 
     fn set_to(&mut self, key: &str, value: &str) -> Revision {
-        match self.ask(Request::Set(SetRequest::new(key, value))).unwrap() {
+        match self.ask(KvRequest::Set(SetRequest::new(key, value))).unwrap() {
             Reply::Set(reply) => reply.revision,
             other => panic!("{other:?}"),
         }
     }
 
     fn set_with_lease(&mut self, key: &str, lease: LeaseId) -> Result<Reply, StoreError> {
-        self.ask(Request::Set(SetRequest { lease, ..SetRequest::new(key, "v") }))
+        self.ask(KvRequest::Set(SetRequest { lease, ..SetRequest::new(key, "v") }))
     }
 
     fn set_with_ttl(&mut self, now: Micros, key: &str, seconds: u64) -> LeaseId {
         let ttl = Some(Duration::from_secs(seconds));
-        match self.apply(now, None, Request::Set(SetRequest { ttl, ..SetRequest::new(key, "v") })) {
+        match self.apply(now, None, KvRequest::Set(SetRequest { ttl, ..SetRequest::new(key, "v") }))
+        {
             Ok(Reply::Set(reply)) => reply.lease,
             other => panic!("{other:?}"),
         }
     }
 
     fn delete_in(&mut self, range: KeyRange) -> (Revision, u64) {
-        match self.ask(Request::Delete(DeleteRequest::new(range))).unwrap() {
+        match self.ask(KvRequest::Delete(DeleteRequest::new(range))).unwrap() {
             Reply::Delete(reply) => (reply.revision, reply.deleted),
             other => panic!("{other:?}"),
         }
@@ -99,7 +100,7 @@ impl State {
 
     fn grant(&mut self, now: Micros, seconds: u64) -> LeaseId {
         let request = LeaseGrantRequest { id: 0, ttl: Duration::from_secs(seconds) };
-        match self.apply(now, None, Request::LeaseGrant(request)).unwrap() {
+        match self.apply(now, None, KvRequest::LeaseGrant(request)).unwrap() {
             Reply::LeaseGrant(reply) => reply.id,
             other => panic!("{other:?}"),
         }
@@ -110,7 +111,7 @@ impl State {
     }
 
     fn get_at(&mut self, key: &str, revision: Revision) -> Result<Option<String>, StoreError> {
-        match self.ask(Request::Get(GetRequest { key: key.into(), revision }))? {
+        match self.ask(KvRequest::Get(GetRequest { key: key.into(), revision }))? {
             Reply::Get(reply) => Ok(reply.kv.map(|kv| kv.value.to_string())),
             other => panic!("{other:?}"),
         }
@@ -118,7 +119,7 @@ impl State {
 
     /// The keys of a page, and whether there are more.
     fn page(&mut self, request: RangeRequest) -> (Vec<String>, bool) {
-        match self.ask(Request::Range(request)).unwrap() {
+        match self.ask(KvRequest::Range(request)).unwrap() {
             Reply::Range(page) => {
                 (page.kvs.iter().map(|kv| kv.key.to_string()).collect(), page.more)
             }
@@ -148,8 +149,8 @@ fn once(key: Option<IdempotencyKey>) -> Option<Once> {
     key.map(|key| Once { key, client: ClientId::Connection(share_of_key(key)) })
 }
 
-fn txn(success: Vec<TxnOp>) -> Request {
-    Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+fn txn(success: Vec<TxnOp>) -> KvRequest {
+    KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })
 }
 
 fn set(key: &str, value: &str) -> TxnOp {

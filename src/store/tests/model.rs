@@ -13,9 +13,9 @@ use super::share_of_key;
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, Compare, CompareOp, CompareTarget, DeleteReply, DeleteRequest, Event,
-    GetReply, GetRequest, IdempotencyKey, KeyRange, KeyValue, LeaseId, LeaseKeysReply,
+    GetReply, GetRequest, IdempotencyKey, KeyRange, KeyValue, KvRequest, LeaseId, LeaseKeysReply,
     LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeOrder, RangeReply, RangeRequest, Reply,
-    Request, Revision, SetReply, SetRequest, TxnOp, TxnReply, TxnRequest,
+    Revision, SetReply, SetRequest, TxnOp, TxnReply, TxnRequest,
 };
 use crate::store::Micros;
 use crate::store::history::EVENT_OVERHEAD_BYTES;
@@ -38,7 +38,7 @@ struct Lease {
 struct Remembered {
     at: Micros,
     key: IdempotencyKey,
-    request: Request,
+    request: KvRequest,
     reply: Reply,
 }
 
@@ -109,7 +109,7 @@ impl Model {
         &mut self,
         now: Micros,
         idempotency: Option<IdempotencyKey>,
-        request: Request,
+        request: KvRequest,
     ) -> Result<Reply, Reasons> {
         let Some(key) = idempotency else { return self.apply_anew(now, request) };
         if !request.is_write() {
@@ -150,45 +150,47 @@ impl Model {
         Some(self.keys.values().filter(|kv| kv.lease == id).count())
     }
 
-    fn apply_anew(&mut self, now: Micros, request: Request) -> Result<Reply, Reasons> {
+    fn apply_anew(&mut self, now: Micros, request: KvRequest) -> Result<Reply, Reasons> {
         let reasons = self.reasons_against(&request);
         if !reasons.is_empty() {
             return Err(reasons);
         }
         let revision = self.revision();
         Ok(match request {
-            Request::Set(set) => self.transact(|model| vec![model.set(now, set)]).remove(0),
-            Request::Delete(delete) => self.transact(|model| vec![model.delete(&delete)]).remove(0),
-            Request::Txn(txn) => self.txn(now, txn)?,
-            Request::Get(get) => self.get(&get),
-            Request::Range(range) => {
+            KvRequest::Set(set) => self.transact(|model| vec![model.set(now, set)]).remove(0),
+            KvRequest::Delete(delete) => {
+                self.transact(|model| vec![model.delete(&delete)]).remove(0)
+            }
+            KvRequest::Txn(txn) => self.txn(now, txn)?,
+            KvRequest::Get(get) => self.get(&get),
+            KvRequest::Range(range) => {
                 let mut room = self.whole_room();
                 Reply::Range(self.page(&range, &mut room))
             }
-            Request::Scan(range) => {
+            KvRequest::Scan(range) => {
                 let mut room = self.whole_room();
                 Reply::Scan(self.page(&range, &mut room))
             }
-            Request::LeaseGrant(grant) => {
+            KvRequest::LeaseGrant(grant) => {
                 let id = if grant.id == 0 { self.pick_lease() } else { grant.id };
                 self.leases.insert(id, lease(now, grant.ttl, false));
                 Reply::LeaseGrant(LeaseReply { revision, id, ttl: grant.ttl })
             }
-            Request::LeaseKeepAlive(id) => {
+            KvRequest::LeaseKeepAlive(id) => {
                 let ttl = self.leases[&id].ttl;
                 self.renew(now, id, ttl);
                 Reply::LeaseKeepAlive(LeaseReply { revision, id, ttl })
             }
-            Request::LeaseRevoke(id) => {
+            KvRequest::LeaseRevoke(id) => {
                 let deleted = self.end_lease(id) as u64;
                 let revision = self.revision();
                 Reply::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
             }
-            Request::LeaseKeys { id, after, limit } => {
+            KvRequest::LeaseKeys { id, after, limit } => {
                 let (keys, more) = self.key_page(id, &after, self.limit(limit));
                 Reply::LeaseKeys(LeaseKeysReply { revision, keys, more })
             }
-            Request::LeaseTimeToLive(id) => {
+            KvRequest::LeaseTimeToLive(id) => {
                 let keys = self.key_page(id, &Blob::default(), self.config.range_keys_max).0;
                 let lease = &self.leases[&id];
                 Reply::LeaseTimeToLive(LeaseTimeToLiveReply {
@@ -199,7 +201,7 @@ impl Model {
                     keys,
                 })
             }
-            Request::LeaseList { after, limit } => {
+            KvRequest::LeaseList { after, limit } => {
                 let limit = self.limit(limit);
                 let mut leases: Vec<_> =
                     self.leases().into_iter().filter(|id| *id > after).collect();
@@ -207,11 +209,10 @@ impl Model {
                 leases.truncate(limit);
                 Reply::LeaseList(LeaseListReply { revision, leases, more })
             }
-            Request::Compact(to) => {
+            KvRequest::Compact(to) => {
                 self.oldest = to;
                 Reply::Compact(CompactReply { revision, oldest: to })
             }
-            other => panic!("not a request to the keys: {other:?}"),
         })
     }
 }

@@ -18,7 +18,7 @@ fn s1_one_revision_per_write_and_none_for_what_changes_nothing() {
     assert_eq!(store.revision(), 5);
 
     let same = SetRequest { only_if_changed: true, ..SetRequest::new("b", "1") };
-    let Reply::Set(reply) = store.ask(Request::Set(same)).unwrap() else { panic!() };
+    let Reply::Set(reply) = store.ask(KvRequest::Set(same)).unwrap() else { panic!() };
     assert_eq!((reply.revision, reply.changed), (5, false));
     assert_eq!(store.story(), ["2 a", "3 a", "4 -a", "5 b", "5 c"]);
 }
@@ -65,7 +65,7 @@ fn s5_the_past_is_readable_from_oldest_to_current() {
     let all = [Ok(None), some("1"), some("2"), Ok(None), some("4"), Err("Future")];
     assert_eq!(past(&mut store), all);
 
-    store.ask(Request::Compact(3)).unwrap();
+    store.ask(KvRequest::Compact(3)).unwrap();
     let mut left = all;
     left[0] = Err("Compacted");
     left[1] = Err("Compacted");
@@ -120,11 +120,11 @@ fn s7_a_transaction_compares_first_then_writes_once() {
         ],
         failure: vec![get("a")],
     };
-    let Reply::Txn(first) = store.ask(Request::Txn(request.clone())).unwrap() else { panic!() };
+    let Reply::Txn(first) = store.ask(KvRequest::Txn(request.clone())).unwrap() else { panic!() };
     assert!(first.succeeded);
     let Some(Reply::Get(seen)) = first.results.get(1) else { panic!() };
     assert_eq!(seen.kv.as_ref().unwrap().value, "2", "it sees the operation before it");
-    let Reply::Txn(second) = store.ask(Request::Txn(request)).unwrap() else { panic!() };
+    let Reply::Txn(second) = store.ask(KvRequest::Txn(request)).unwrap() else { panic!() };
     assert_eq!((second.succeeded, second.results.len(), second.revision), (false, 1, 3));
 
     let twice = store.ask(txn(vec![set("a", "3"), set("a", "4")]));
@@ -142,12 +142,12 @@ fn s8_a_lease_ends_its_keys_together_and_not_before_its_time() {
     store.set_with_lease("a", lease).unwrap();
     assert_eq!(store.next_deadline(), Some(10 * SECOND));
 
-    store.apply(4 * SECOND, None, Request::LeaseKeepAlive(lease)).unwrap();
+    store.apply(4 * SECOND, None, KvRequest::LeaseKeepAlive(lease)).unwrap();
     assert_eq!(store.expire_one(14 * SECOND - 1), None);
     assert_eq!(store.expire_one(14 * SECOND), Some(2));
     assert_eq!(store.story(), ["2 b", "3 a", "4 -a", "4 -b"]);
     assert_eq!(
-        store.ask(Request::LeaseKeepAlive(lease)),
+        store.ask(KvRequest::LeaseKeepAlive(lease)),
         Err(StoreError::LeaseNotFound(lease)),
         "it is gone"
     );
@@ -163,7 +163,7 @@ fn s8_a_private_lease_ends_with_its_key() {
     store.set_to("b", "for good");
     assert_eq!(store.set_with_ttl(3 * SECOND, "c", 20), kept, "it starts again");
     for gone in [deleted, replaced] {
-        let asked = store.ask(Request::LeaseTimeToLive(gone));
+        let asked = store.ask(KvRequest::LeaseTimeToLive(gone));
         assert_eq!(asked, Err(StoreError::LeaseNotFound(gone)));
     }
     assert_eq!(store.expire_one(22 * SECOND), None);
@@ -175,7 +175,7 @@ fn s8_a_private_lease_ends_with_its_key() {
 #[test]
 fn s9_a_write_sent_again_is_done_once() {
     let mut store = store_with(|config| config.idempotency_ttl = Duration::from_secs(60));
-    let write = |value: &str| Request::Set(SetRequest::new("a", value));
+    let write = |value: &str| KvRequest::Set(SetRequest::new("a", value));
     let first = store.apply(0, once(Some(7)), write("1")).unwrap();
     store.set_to("a", "2");
     assert_eq!(store.apply(59 * SECOND, once(Some(7)), write("1")).unwrap(), first);
@@ -192,7 +192,7 @@ fn s9_a_write_sent_again_is_done_once() {
 fn s9_a_refused_write_may_be_sent_again() {
     let mut store = store_with(|config| config.keys_max = 1);
     store.set_to("a", "1");
-    let write = Request::Set(SetRequest::new("b", "1"));
+    let write = KvRequest::Set(SetRequest::new("b", "1"));
     assert_eq!(limit(store.apply(0, once(Some(7)), write.clone())), "store.keys_max");
     store.delete_in(KeyRange::key("a"));
     store.apply(0, once(Some(7)), write).unwrap();
@@ -232,7 +232,7 @@ fn s10_compaction_gives_room_back_a_slice_at_a_time() {
         store.set_to(&format!("key {n}"), "v");
     }
     store.delete_in(KeyRange::all());
-    store.ask(Request::Compact(102)).unwrap();
+    store.ask(KvRequest::Compact(102)).unwrap();
     assert_eq!(store.status().history_events, 190, "a slice at once");
     let mut turns = 0;
     while store.must_reclaim() {
@@ -241,7 +241,7 @@ fn s10_compaction_gives_room_back_a_slice_at_a_time() {
     }
     assert_eq!((turns, store.status().history_events), (9, 100), "the deletes are readable");
     store.set_to("a", "1");
-    store.ask(Request::Compact(103)).unwrap();
+    store.ask(KvRequest::Compact(103)).unwrap();
     store.reclaim(usize::MAX);
     assert_eq!((store.history().len(), store.keys.records()), (1, 1), "deleted keys are forgotten");
 }

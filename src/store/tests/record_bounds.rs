@@ -60,7 +60,7 @@ fn largest(key: u128) -> Once {
 }
 
 /// Asks, shows it, and gives the record.
-fn record(state: &mut State, key: Option<u128>, request: Request) -> Vec<u8> {
+fn record(state: &mut State, key: Option<u128>, request: KvRequest) -> Vec<u8> {
     let mut record = Vec::new();
     state.apply(NOW, key.map(largest), request).unwrap();
     assert!(state.take_record(NOW, &mut record));
@@ -105,12 +105,12 @@ fn the_largest_transaction_with_its_reply_fits_in_a_segment() {
     let config = small();
     let mut state = far(&config);
     for n in 0..REPLY_KEYS {
-        record(&mut state, None, Request::Set(full(n)));
+        record(&mut state, None, KvRequest::Set(full(n)));
     }
     // All sets but one, which all end a private lease and begin another, and a page of all keys.
     let private = |n| SetRequest { ttl: Some(Duration::from_micros(u64::MAX)), ..full(n) };
     for n in 0..OPS {
-        record(&mut state, None, Request::Set(private(n)));
+        record(&mut state, None, KvRequest::Set(private(n)));
     }
     let lease = state.grant(NOW, 1 << 40);
     state.changes.clear();
@@ -132,23 +132,23 @@ fn the_largest_delete_with_its_reply_fits_in_a_segment() {
         ..SetRequest::new(key(n), "")
     };
     for n in 0..=most {
-        record(&mut state, None, Request::Set(short(n)));
+        record(&mut state, None, KvRequest::Set(short(n)));
     }
-    let all = Request::Delete(DeleteRequest::new(KeyRange::all()));
+    let all = KvRequest::Delete(DeleteRequest::new(KeyRange::all()));
     let before = state.revision();
     assert_eq!(limit(state.apply(NOW, once(Some(1)), all.clone())), "store.revision_bytes_max");
     assert_eq!((state.revision(), state.changes.len()), (before, 0));
 
-    record(&mut state, None, Request::Delete(DeleteRequest::new(KeyRange::key(key(0)))));
+    record(&mut state, None, KvRequest::Delete(DeleteRequest::new(KeyRange::key(key(0)))));
     let largest = record(&mut state, Some(u128::MAX), all);
     assert!(largest.len() > most * (10 + KEY));
     assert!(largest.len() <= config.store.revision_bytes_max + 128);
 
     for n in 0..REPLY_KEYS {
-        record(&mut state, None, Request::Set(full(n)));
+        record(&mut state, None, KvRequest::Set(full(n)));
     }
     let give_back = DeleteRequest { range: KeyRange::all(), return_previous: true };
-    let with_reply = record(&mut state, Some(u128::MAX - 1), Request::Delete(give_back));
+    let with_reply = record(&mut state, Some(u128::MAX - 1), KvRequest::Delete(give_back));
     assert!(with_reply.len() > config.store.range_bytes_max);
     write_and_read(&config, &[largest.clone(), with_reply, largest]);
 }
@@ -161,21 +161,24 @@ fn the_end_of_the_fullest_lease_fits_in_a_segment() {
     let grant = LeaseGrantRequest { id: u64::MAX, ttl: Duration::from_secs(1) };
     state.revision = 1;
     state.visible = 1;
-    records.push(record(&mut state, None, Request::LeaseGrant(grant)));
+    records.push(record(&mut state, None, KvRequest::LeaseGrant(grant)));
     let most = config.store.revision_bytes_max / (24 + KEY);
     let attach = |n| SetRequest { lease: u64::MAX, ..SetRequest::new(key(n), "") };
     for n in 0..most {
-        records.push(record(&mut state, None, Request::Set(attach(n))));
+        records.push(record(&mut state, None, KvRequest::Set(attach(n))));
     }
-    for refused in [Request::Set(attach(most)), txn(vec![TxnOp::Set(attach(most))])] {
+    for refused in [KvRequest::Set(attach(most)), txn(vec![TxnOp::Set(attach(most))])] {
         assert_eq!(limit(state.apply(NOW, None, refused)), "store.revision_bytes_max");
     }
     // One that leaves makes room for another.
-    records.push(record(&mut state, None, Request::Set(SetRequest::new(key(0), ""))));
-    records.push(record(&mut state, None, Request::Set(attach(most))));
+    records.push(record(&mut state, None, KvRequest::Set(SetRequest::new(key(0), ""))));
+    records.push(record(&mut state, None, KvRequest::Set(attach(most))));
 
     let mut again = replayed(config.store.clone(), &records);
-    assert_eq!(limit(again.apply(NOW, None, Request::Set(attach(0)))), "store.revision_bytes_max");
+    assert_eq!(
+        limit(again.apply(NOW, None, KvRequest::Set(attach(0)))),
+        "store.revision_bytes_max"
+    );
     again.check_leases().unwrap();
     let lower = StoreConfig { revision_bytes_max: 1_000, ..config.store.clone() };
     assert_eq!(limit(replayed(lower, &records).check_leases()), "store.revision_bytes_max");

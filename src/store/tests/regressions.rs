@@ -11,7 +11,7 @@ fn the_event_of_the_oldest_revision_is_readable() {
         store.set_to("a", &n.to_string());
     }
     for oldest in 2..=5 {
-        store.ask(Request::Compact(oldest)).unwrap();
+        store.ask(KvRequest::Compact(oldest)).unwrap();
         assert_eq!(store.story().first().unwrap(), &format!("{oldest} a"));
     }
 }
@@ -67,7 +67,7 @@ fn a_full_lease_still_takes_the_keys_it_has() {
         success: vec![with_lease("c")],
         failure: vec![with_lease("a")],
     };
-    store.ask(Request::Txn(other_list)).unwrap();
+    store.ask(KvRequest::Txn(other_list)).unwrap();
 }
 
 /// Every delete of a transaction walked its keys before the sum was looked at.
@@ -89,7 +89,7 @@ fn a_delete_gives_back_no_more_keys_than_a_page_has() {
         store.set_to(&n.to_string(), "");
     }
     let delete = DeleteRequest { range: KeyRange::all(), return_previous: true };
-    assert_eq!(limit(store.ask(Request::Delete(delete))), "store.range_keys_max");
+    assert_eq!(limit(store.ask(KvRequest::Delete(delete))), "store.range_keys_max");
     assert_eq!(store.delete_in(KeyRange::all()), (6, 4));
 }
 
@@ -103,6 +103,6 @@ fn remembered_replies_are_counted_with_all_they_hold() {
     let keys = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::all()) };
     let read = txn(vec![TxnOp::Range(keys)]);
     store.apply(0, once(Some(1)), read).unwrap();
-    let other = Request::Set(SetRequest::new("a", "b"));
+    let other = KvRequest::Set(SetRequest::new("a", "b"));
     store.apply(0, once(Some(1)), other).expect("a thousand keys take more room than there is");
 }

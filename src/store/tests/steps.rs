@@ -26,7 +26,7 @@ fn range_at(revision: Revision, limit: usize) -> RangeRequest {
 }
 
 fn scan(store: &mut State, request: RangeRequest) -> RangeReply {
-    match store.ask(Request::Scan(Box::new(request))) {
+    match store.ask(KvRequest::Scan(Box::new(request))) {
         Ok(Reply::Scan(page)) => page,
         other => panic!("{other:?}"),
     }
@@ -76,9 +76,9 @@ fn s10_a_range_that_would_find_nothing_in_its_steps_is_refused_and_one_that_find
         store.set_to(&format!("gone {number:06}"), "again");
     }
     let at = full + 1;
-    assert_eq!(limit(store.ask(Request::Range(range_at(at, 1)))), "store.steps_max");
+    assert_eq!(limit(store.ask(KvRequest::Range(range_at(at, 1)))), "store.steps_max");
     let count = RangeRequest { count_only: true, ..range_at(full, 0) };
-    assert_eq!(limit(store.ask(Request::Range(count))), "store.steps_max");
+    assert_eq!(limit(store.ask(KvRequest::Range(count))), "store.steps_max");
     let (keys, more) = store.page(range_at(full, 0));
     assert!(more && !keys.is_empty() && keys.len() <= 100);
 }
@@ -117,7 +117,7 @@ fn s10_all_operations_of_a_transaction_have_one_budget_of_steps() {
         target: CompareTarget::Version(0),
     };
     let compares = TxnRequest { compares: vec![compare], ..TxnRequest::default() };
-    let (refused, steps) = steps_of(&mut store, |store| store.ask(Request::Txn(compares)));
+    let (refused, steps) = steps_of(&mut store, |store| store.ask(KvRequest::Txn(compares)));
     assert_eq!(limit(refused), "store.steps_max");
     assert!(steps <= 501, "{steps} steps");
     assert_eq!(store.revision(), revision, "refused means unchanged");
@@ -132,7 +132,7 @@ fn s10_what_is_gone_costs_a_range_of_now_nothing_by_whatever_revision_it_is_aske
         for request in
             [range_at(revision, 10), RangeRequest { count_only: true, ..range_at(revision, 0) }]
         {
-            let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::Range(request)));
+            let (reply, steps) = steps_of(&mut store, |store| store.ask(KvRequest::Range(request)));
             assert!(matches!(reply, Ok(Reply::Range(RangeReply { count: 1, .. }))), "{reply:?}");
             assert!(steps <= 3, "{steps} steps");
         }
@@ -153,7 +153,7 @@ fn s10_a_count_of_many_keys_takes_few_steps() {
     for (from, to) in [("", ""), ("000001", "099998"), ("012345", "012399")] {
         let range = KeyRange::range(from, to);
         let request = RangeRequest { count_only: true, ..RangeRequest::new(range.clone()) };
-        let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::Range(request)));
+        let (reply, steps) = steps_of(&mut store, |store| store.ask(KvRequest::Range(request)));
         let Ok(Reply::Range(reply)) = reply else { panic!("{reply:?}") };
         assert_eq!(reply.count, store.keys_in(&range, 0).len() as u64);
         assert!(steps <= 2_100, "{steps} steps");
@@ -164,11 +164,11 @@ fn s10_a_count_of_many_keys_takes_few_steps() {
 fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
     let mut store = store_with(|config| config.range_keys_max = 100);
     let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(60) };
-    store.ask(Request::LeaseGrant(grant)).unwrap();
+    store.ask(KvRequest::LeaseGrant(grant)).unwrap();
     for number in (0..20_000).rev() {
         store.set_with_lease(&format!("{number:06}"), 7).unwrap();
     }
-    let (reply, steps) = steps_of(&mut store, |store| store.ask(Request::LeaseTimeToLive(7)));
+    let (reply, steps) = steps_of(&mut store, |store| store.ask(KvRequest::LeaseTimeToLive(7)));
     let Ok(Reply::LeaseTimeToLive(reply)) = reply else { panic!("{reply:?}") };
     assert_eq!(reply.keys.len(), 100);
     assert_eq!((&*reply.keys[0], &*reply.keys[99]), (&b"000000"[..], &b"000099"[..]));
@@ -176,7 +176,7 @@ fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
 }
 
 /// What is done in slices of 50 events, and its reply; after each slice `check` looks at the store.
-fn in_slices(store: &mut State, request: Request, mut check: impl FnMut(&mut State)) -> Reply {
+fn in_slices(store: &mut State, request: KvRequest, mut check: impl FnMut(&mut State)) -> Reply {
     assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
     loop {
         check(store);
@@ -189,7 +189,7 @@ fn in_slices(store: &mut State, request: Request, mut check: impl FnMut(&mut Sta
 }
 
 fn value_of(store: &mut State, key: &str) -> (Option<Blob>, Revision) {
-    let get = Request::Get(GetRequest { key: key.into(), revision: 0 });
+    let get = KvRequest::Get(GetRequest { key: key.into(), revision: 0 });
     match store.begin(0, None, get) {
         Ok(Some(Reply::Get(reply))) => (reply.kv.map(|kv| kv.value.clone()), reply.revision),
         other => panic!("{other:?}"),
@@ -201,7 +201,7 @@ fn value_of(store: &mut State, key: &str) -> (Option<Blob>, Revision) {
 fn s10_a_large_write_is_done_in_slices_and_is_there_whole() {
     let mut store = roomy();
     let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(60) };
-    store.ask(Request::LeaseGrant(grant)).unwrap();
+    store.ask(KvRequest::LeaseGrant(grant)).unwrap();
     let fill = |store: &mut State| {
         for number in 0..1_000 {
             store.set_with_lease(&format!("k{number:04}"), 7).unwrap();
@@ -214,7 +214,7 @@ fn s10_a_large_write_is_done_in_slices_and_is_there_whole() {
         TxnOp::Get(GetRequest { key: "k0000".into(), revision: 0 }),
         TxnOp::Set(SetRequest::new("b", "new")),
     ]);
-    for request in [Request::Delete(delete()), both, Request::LeaseRevoke(7)] {
+    for request in [KvRequest::Delete(delete()), both, KvRequest::LeaseRevoke(7)] {
         fill(&mut store);
         let before = store.revision();
         let mut slices = 0;
@@ -294,11 +294,11 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
             TxnOp::Set(SetRequest { lease: 7, ..SetRequest::new(format!("k{number:02}"), "v") })
         });
         let requests = [
-            Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl }),
+            KvRequest::LeaseGrant(LeaseGrantRequest { id: 7, ttl }),
             txn(fill.collect()),
-            Request::Delete(delete),
+            KvRequest::Delete(delete),
             txn(ops),
-            Request::LeaseRevoke(7),
+            KvRequest::LeaseRevoke(7),
         ];
         let replies = (1..).zip(requests).map(|(key, request)| {
             let once = Some(Once { key, client: ClientId::User(3) });

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::model::{
-    Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange,
-    LeaseGrantRequest, RangeOrder, RangeRequest, Request, Revision, SetRequest, TxnOp, TxnRequest,
+    Blob, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, KeyRange, KvRequest,
+    LeaseGrantRequest, RangeOrder, RangeRequest, Revision, SetRequest, TxnOp, TxnRequest,
 };
 
 pub(crate) fn key() -> impl Strategy<Value = Blob> {
@@ -116,36 +116,36 @@ pub(crate) fn txn_request() -> impl Strategy<Value = TxnRequest> {
         .prop_map(|(compares, success, failure)| TxnRequest { compares, success, failure })
 }
 
-fn grant() -> impl Strategy<Value = Request> {
+fn grant() -> impl Strategy<Value = KvRequest> {
     (0..6u64, 0..12_000u64).prop_map(|(id, ttl)| {
-        Request::LeaseGrant(LeaseGrantRequest { id, ttl: Duration::from_millis(ttl) })
+        KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl: Duration::from_millis(ttl) })
     })
 }
 
 /// A request that may make events.
-pub(crate) fn write() -> impl Strategy<Value = Request> {
+pub(crate) fn write() -> impl Strategy<Value = KvRequest> {
     prop_oneof![
-        8 => set_request().prop_map(Request::Set),
-        3 => delete_request().prop_map(Request::Delete),
-        4 => txn_request().prop_map(Request::Txn),
+        8 => set_request().prop_map(KvRequest::Set),
+        3 => delete_request().prop_map(KvRequest::Delete),
+        4 => txn_request().prop_map(KvRequest::Txn),
         2 => grant(),
-        1 => (1..8u64).prop_map(Request::LeaseRevoke),
+        1 => (1..8u64).prop_map(KvRequest::LeaseRevoke),
     ]
 }
 
 /// Any request to the keys.
-pub(crate) fn request() -> impl Strategy<Value = Request> {
+pub(crate) fn request() -> impl Strategy<Value = KvRequest> {
     prop_oneof![
         16 => write(),
-        2 => get_request().prop_map(Request::Get),
-        4 => range_request().prop_map(Request::Range),
-        2 => range_request().prop_map(|range| Request::Scan(Box::new(range))),
-        1 => (1..8u64).prop_map(Request::LeaseKeepAlive),
-        1 => (1..8u64).prop_map(Request::LeaseTimeToLive),
+        2 => get_request().prop_map(KvRequest::Get),
+        4 => range_request().prop_map(KvRequest::Range),
+        2 => range_request().prop_map(|range| KvRequest::Scan(Box::new(range))),
+        1 => (1..8u64).prop_map(KvRequest::LeaseKeepAlive),
+        1 => (1..8u64).prop_map(KvRequest::LeaseTimeToLive),
         1 => (1..8u64, key(), 0..4usize)
-            .prop_map(|(id, after, limit)| Request::LeaseKeys { id, after, limit }),
+            .prop_map(|(id, after, limit)| KvRequest::LeaseKeys { id, after, limit }),
         1 => (0..8u64, 0..4usize)
-            .prop_map(|(after, limit)| Request::LeaseList { after, limit }),
-        1 => revision().prop_map(Request::Compact),
+            .prop_map(|(after, limit)| KvRequest::LeaseList { after, limit }),
+        1 => revision().prop_map(KvRequest::Compact),
     ]
 }

@@ -12,7 +12,7 @@ use crate::store::tests::{cases, strategy};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Write(Box<Request>),
+    Write(Box<KvRequest>),
     /// Everything that is older than so many revisions is compacted.
     Compact(u64),
     /// By this owner, after so many revisions ago.
@@ -119,7 +119,7 @@ impl World {
             |back: u64| if back == u64::MAX { back } else { (current + 2).saturating_sub(back) };
         match step {
             Step::Write(request) => self.ask(*request),
-            Step::Compact(back) => self.ask(Request::Compact(current.saturating_sub(back))),
+            Step::Compact(back) => self.ask(KvRequest::Compact(current.saturating_sub(back))),
             Step::Wait(owner, back, request) => {
                 self.wait(owner, WaitRequest { after: back.map(ago), ..*request });
             }

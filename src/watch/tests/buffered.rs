@@ -30,7 +30,7 @@ fn w9_nothing_is_read_for_a_stream_without_credit() {
             assert!(hub.batch().is_none());
             hub.settle(0);
             let Ok(Reply::Get(get)) =
-                hub.ask(Request::Get(GetRequest { key: "a".into(), revision: 0 }))
+                hub.ask(KvRequest::Get(GetRequest { key: "a".into(), revision: 0 }))
             else {
                 panic!("a get")
             };

@@ -14,7 +14,7 @@ use crate::store::tests::{cases, strategy};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Write(Box<Request>),
+    Write(Box<KvRequest>),
     /// After so many revisions ago.
     Wait(Option<u64>, Box<WaitRequest>),
     Watch(u64, u64, Box<WatchRequest>),
@@ -40,7 +40,7 @@ struct Two {
     stream: Handle,
     plain: TestHub,
     plain_stream: Handle,
-    pending: VecDeque<(Request, Mark)>,
+    pending: VecDeque<(KvRequest, Mark)>,
     waits: u32,
 }
 
@@ -93,8 +93,8 @@ impl Two {
         }
     }
 
-    fn write(&mut self, request: Request) {
-        if let Request::Txn(txn) = &request
+    fn write(&mut self, request: KvRequest) {
+        if let KvRequest::Txn(txn) = &request
             && txn.success.iter().chain(&txn.failure).any(reads_the_past)
         {
             // What is not durable cannot be read as past.

@@ -19,8 +19,8 @@ use crate::buffered::{Buffered, BufferedBytes};
 use crate::config::{Config, StoreConfig, WatchConfig};
 use crate::fair::ClientId;
 use crate::model::{
-    DeleteRequest, Event, EventKind, KeyRange, LeaseGrantRequest, Reply, Request, Revision,
-    SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
+    DeleteRequest, Event, EventKind, HubRequest, KeyRange, KvRequest, LeaseGrantRequest, Reply,
+    Revision, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
     WatchRequest,
 };
 use crate::store::{Micros, State, StoreError};
@@ -51,20 +51,20 @@ fn prefix(prefix: &str) -> KeyRange {
 
 /// What tests ask of the hub, in a word each; time stands at 0 unless they say otherwise.
 impl TestHub {
-    fn ask(&mut self, request: Request) -> Result<Reply, StoreError> {
+    fn ask(&mut self, request: KvRequest) -> Result<Reply, StoreError> {
         self.apply(0, None, request)
     }
 
     fn set_to(&mut self, key: &str, value: &str) {
-        self.ask(Request::Set(SetRequest::new(key, value))).unwrap();
+        self.ask(KvRequest::Set(SetRequest::new(key, value))).unwrap();
     }
 
     fn delete_in(&mut self, range: KeyRange) {
-        self.ask(Request::Delete(DeleteRequest::new(range))).unwrap();
+        self.ask(KvRequest::Delete(DeleteRequest::new(range))).unwrap();
     }
 
     fn compact(&mut self, revision: Revision) {
-        self.ask(Request::Compact(revision)).unwrap();
+        self.ask(KvRequest::Compact(revision)).unwrap();
     }
 
     /// Sets these keys, and deletes those that begin with `-`, in one revision.
@@ -74,7 +74,7 @@ impl TestHub {
             None => TxnOp::Set(SetRequest::new(*key, "v")),
         };
         let success = keys.iter().map(op).collect();
-        self.ask(Request::Txn(TxnRequest { success, ..TxnRequest::default() })).unwrap();
+        self.ask(KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })).unwrap();
     }
 
     fn stream_of(&mut self, party: u32) -> Handle {

@@ -166,9 +166,9 @@ fn w8_a_history_of_one_revision_loses_no_wake_up() {
     });
     for id in 1..=5 {
         let ttl = Duration::from_secs(1);
-        hub.ask(Request::LeaseGrant(LeaseGrantRequest { id, ttl })).unwrap();
+        hub.ask(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl })).unwrap();
         let key = format!("leased {id}");
-        hub.ask(Request::Set(SetRequest { lease: id, ..SetRequest::new(&key, "v") })).unwrap();
+        hub.ask(KvRequest::Set(SetRequest { lease: id, ..SetRequest::new(&key, "v") })).unwrap();
         hub.parked(id as u32, wait(KeyRange::key(&key), WaitCondition::Absent));
     }
     hub.settle(SECOND);
@@ -217,9 +217,9 @@ fn w10_ending_one_watch_does_not_touch_the_others() {
     }
     hub.set_to("a", "v");
     hub.cancel_watch(stream, 2).unwrap();
-    let ended = hub.ask(Request::Watchers { after: 0, limit: 0 });
+    let ended = hub.administer(0, &HubRequest::Watchers { after: 0, limit: 0 });
     let Ok(Reply::Watchers(page)) = ended else { panic!("a page") };
-    hub.ask(Request::EndWatcher(page.watchers[0].id)).unwrap();
+    hub.administer(0, &HubRequest::EndWatcher(page.watchers[0].id)).unwrap();
     assert_eq!(hub.cancel_watch(stream, 2), Err(StoreError::WatchNotFound(2)));
     let mut shown = hub.shown();
     shown.sort();
@@ -396,9 +396,9 @@ fn t5_timeouts_leave_no_filter() {
 fn s8_a_leases_keys_end_in_one_item_of_a_watch() {
     let mut hub = hub_with(|_, watch| watch.batch_events_max = 1);
     let ttl = Duration::from_secs(1);
-    hub.ask(Request::LeaseGrant(LeaseGrantRequest { id: 9, ttl })).unwrap();
+    hub.ask(KvRequest::LeaseGrant(LeaseGrantRequest { id: 9, ttl })).unwrap();
     for key in ["c", "a", "b"] {
-        hub.ask(Request::Set(SetRequest { lease: 9, ..SetRequest::new(key, "v") })).unwrap();
+        hub.ask(KvRequest::Set(SetRequest { lease: 9, ..SetRequest::new(key, "v") })).unwrap();
     }
     stream_with(&mut hub, WatchRequest::new(prefix("")));
     hub.advance(SECOND);
@@ -411,7 +411,7 @@ fn s10_mass_expiry_is_done_a_slice_at_a_time() {
     for n in 0..1_000 {
         let ttl = Some(Duration::from_secs(1));
         let set = SetRequest { ttl, ..SetRequest::new(format!("{n:04}"), "v") };
-        hub.ask(Request::Set(set)).unwrap();
+        hub.ask(KvRequest::Set(set)).unwrap();
     }
     let mut turns = 0;
     while hub.must_advance(SECOND) {

@@ -108,7 +108,7 @@ fn a_search_that_is_ended_resumes_where_it_was() {
     }
     let request = after(1, KeyRange::key("a"), WaitCondition::Absent);
     let handle = hub.parked(1, request.clone());
-    hub.ask(Request::EndWatcher(handle.to_u64())).unwrap();
+    hub.administer(0, &HubRequest::EndWatcher(handle.to_u64())).unwrap();
     assert_eq!(hub.answers(), ["1: EndedByOperator { resume: 4 }"]);
     hub.parked(2, request);
     hub.stop();
@@ -137,7 +137,8 @@ fn watchers_are_listed_in_order_of_id() {
     hub.parked(2, wait(KeyRange::key("b"), WaitCondition::Exists));
     hub.cancel_wait(first);
     hub.parked(3, wait(KeyRange::key("c"), WaitCondition::Exists));
-    let Ok(Reply::Watchers(page)) = hub.ask(Request::Watchers { after: 0, limit: 0 }) else {
+    let Ok(Reply::Watchers(page)) = hub.administer(0, &HubRequest::Watchers { after: 0, limit: 0 })
+    else {
         panic!("a page")
     };
     assert!(page.watchers.is_sorted_by(|a, b| a.id < b.id), "{page:?}");
@@ -153,7 +154,7 @@ fn a_page_of_watchers_ends_where_its_bytes_do() {
     }
     let (mut after, mut ids) = (0, Vec::new());
     loop {
-        let asked = hub.ask(Request::Watchers { after, limit: 0 });
+        let asked = hub.administer(0, &HubRequest::Watchers { after, limit: 0 });
         let Ok(Reply::Watchers(page)) = asked else { panic!("a page") };
         assert!((1..=2).contains(&page.watchers.len()), "{page:?}");
         ids.extend(page.watchers.iter().map(|watcher| watcher.id));

@@ -25,7 +25,7 @@ fn expiring(hub: &mut TestHub, keys: usize) {
     for number in 0..keys {
         let ttl = Some(Duration::from_secs(1));
         let key = format!("session/{number:05}");
-        hub.ask(Request::Set(SetRequest { ttl, ..SetRequest::new(key, "v") })).unwrap();
+        hub.ask(KvRequest::Set(SetRequest { ttl, ..SetRequest::new(key, "v") })).unwrap();
     }
     commit(hub);
 }
@@ -313,7 +313,7 @@ fn s10_an_event_is_told_to_many_watchers_in_slices() {
     hub.set_to("a", "v");
     assert!(hub.state().steps_taken() - before <= 50);
     assert!(hub.is_notifying());
-    hub.ask(Request::Get(crate::model::GetRequest { key: "a".into(), revision: 0 })).unwrap();
+    hub.ask(KvRequest::Get(crate::model::GetRequest { key: "a".into(), revision: 0 })).unwrap();
     assert!(hub.is_notifying(), "a look-up need not wait");
     let largest = largest_slice_shown(&mut hub, "2a up to 2", STREAMS, WATCHES);
     assert!(largest <= 50 + 8 * 1_024, "{largest} steps");

@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    pub(super) fn ask(&mut self, request: Request) {
+    pub(super) fn ask(&mut self, request: KvRequest) {
         if self.hub.state().is_open() {
             // The end of a lease, which comes first.
             self.model.expire_one(self.now).expect("a lease that ends");
@@ -214,8 +214,8 @@ impl World {
         let mut ids: Vec<u64> = Vec::new();
         loop {
             let after = ids.last().copied().unwrap_or(0);
-            let request = Request::Watchers { after, limit };
-            let Ok(Reply::Watchers(page)) = self.hub.apply(self.now, None, request) else {
+            let request = HubRequest::Watchers { after, limit };
+            let Ok(Reply::Watchers(page)) = self.hub.administer(self.now, &request) else {
                 panic!("a page of watchers")
             };
             ids.extend(page.watchers.iter().map(|watcher| watcher.id));
@@ -234,7 +234,7 @@ impl World {
                 showing.watches.get_mut(&watch.watch_id).unwrap().ended = true;
             }
         }
-        let ended = self.hub.apply(self.now, None, Request::EndWatcher(id));
+        let ended = self.hub.administer(self.now, &HubRequest::EndWatcher(id));
         assert_eq!(ended, Ok(Reply::EndWatcher));
     }
 

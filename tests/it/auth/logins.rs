@@ -195,7 +195,7 @@ async fn a4_a_client_logs_in_at_every_connection() {
     drop(server);
     // Without its user, the next connection fails, and with it whatever waits for it.
     users.change(|book| book.remove_user("app").unwrap());
-    let pending = client.go(wakeful::Request::Status);
+    let pending = client.go(wakeful::HubRequest::Status);
     let _server = Server::start_at(&addr, &again);
     let error = pending.await.unwrap_err();
     assert!(

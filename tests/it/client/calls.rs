@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use wakeful::{
-    Client, ClientConfig, ErrorCode, KeyRange, Operations, Request, SetRequest, WaitCondition,
-    WaitOutcome, WaitRequest, WatchRequest,
+    Client, ClientConfig, ErrorCode, HubRequest, KeyRange, KvRequest, Operations, SetRequest,
+    WaitCondition, WaitOutcome, WaitRequest, WatchRequest,
 };
 
 use super::proxy::Proxy;
@@ -61,7 +61,7 @@ async fn w8_a_wait_started_before_a_set_sees_it() {
     let client = connect(server.addr()).await;
     for nth in 2..200_u64 {
         let wait = client.go_wait(WaitRequest::new(KeyRange::all()));
-        let set = client.go(Request::Set(SetRequest::new("abc", "abc-value")));
+        let set = client.go(KvRequest::Set(SetRequest::new("abc", "abc-value")));
         let (met, set) = within(async { tokio::join!(wait, set) }).await;
         set.unwrap();
         let WaitOutcome::Met { revision, event } = met.unwrap() else { panic!("a timeout") };
@@ -227,7 +227,7 @@ async fn a_closed_client_says_so() {
     within(client.close()).await;
     assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
     assert_eq!(within(client.get("a")).await.unwrap_err().code, ErrorCode::Unavailable);
-    let mut late = client.go(Request::Status);
+    let mut late = client.go(HubRequest::Status);
     assert!(late.is_done() && (&mut late).now_or_never().unwrap().is_err());
     assert_eq!(server.status("waits"), 0);
 }

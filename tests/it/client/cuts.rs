@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use wakeful::{
-    CallOptions, Client, ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, TxnOp,
+    CallOptions, Client, ErrorCode, KeyRange, KvRequest, Operations, Reply, SetRequest, TxnOp,
     TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
@@ -182,7 +182,7 @@ async fn r3_writes_are_never_done_twice() {
             let writes: Vec<_> = (0..10)
                 .map(|nth| {
                     let value = format!("{round}-{nth}");
-                    let set = client.go(Request::Set(SetRequest::new("k", &value)));
+                    let set = client.go(KvRequest::Set(SetRequest::new("k", &value)));
                     (value, set)
                 })
                 .collect();
@@ -220,7 +220,7 @@ async fn s9_writes_with_a_key_are_done_exactly_once() {
                 .map(|nth| {
                     let value = format!("{round}-{nth}");
                     let key = u128::from(round * 10 + nth + 1);
-                    let set = Request::Set(SetRequest::new("k", &value));
+                    let set = KvRequest::Set(SetRequest::new("k", &value));
                     (value, client.go_with(set, CallOptions::once(key)))
                 })
                 .collect();

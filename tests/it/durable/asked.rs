@@ -1,6 +1,6 @@
 //! A real server that answers before it syncs, and requests that ask for more.
 
-use wakeful::{CallOptions, Durability, Operations, Request, SetRequest};
+use wakeful::{CallOptions, Durability, KvRequest, Operations, SetRequest};
 
 use super::{Home, connect, within};
 use crate::process::Server;
@@ -93,7 +93,7 @@ async fn d9_clients_and_the_command_line_ask() {
     assert_eq!(told(&["set", "a", "1", "--json", "--durability", "fsync"]), "fsync");
     assert_eq!(told(&["del", "a", "--json", "--durability", "interval"]), "interval");
     let client = connect(server.addr()).await;
-    let set = |value: &str| Request::Set(SetRequest::new("b", value));
+    let set = |value: &str| KvRequest::Set(SetRequest::new("b", value)).into();
     let asked = CallOptions::durable(Durability::Fsync);
     let done = within(client.call_with(set("1"), asked)).await.unwrap();
     assert_eq!(done.durability, Some(Durability::Fsync));

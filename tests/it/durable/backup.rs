@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wakeful::{CallOptions, KeyRange, LeaseGrantRequest, Operations, Request, SetRequest};
+use wakeful::{CallOptions, KeyRange, KvRequest, LeaseGrantRequest, Operations, SetRequest};
 
 use super::kills::{count_of, write};
 use super::{Home, connect, within};
@@ -96,14 +96,14 @@ async fn d11_a_restored_store_has_the_same_keys_history_leases_and_replies_under
     let server = home.server();
     let client = connect(server.addr()).await;
     let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(3600) };
-    within(client.call(Request::LeaseGrant(grant))).await.unwrap();
+    within(client.call(KvRequest::LeaseGrant(grant))).await.unwrap();
     within(client.set(SetRequest { lease: 7, ..SetRequest::new("leased", "1") })).await.unwrap();
     for value in ["1", "2", "3"] {
         within(client.set(SetRequest::new("a", value))).await.unwrap();
     }
     within(client.set(SetRequest::new("gone", "1"))).await.unwrap();
     within(client.delete(KeyRange::key("gone"))).await.unwrap();
-    let once = || Request::Set(SetRequest::new("once", "1"));
+    let once = || KvRequest::Set(SetRequest::new("once", "1")).into();
     let first = within(client.call_with(once(), CallOptions::once(42))).await.unwrap();
     let before = within(client.status()).await.unwrap();
     let file = file(&home, "backup");

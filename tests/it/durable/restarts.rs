@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use wakeful::{
-    CallOptions, KeyRange, LeaseGrantRequest, Operations, Request, SetRequest, WatchFrom,
+    CallOptions, KeyRange, KvRequest, LeaseGrantRequest, Operations, SetRequest, WatchFrom,
     WatchItem, WatchRequest,
 };
 
@@ -67,7 +67,7 @@ async fn d4_leases_live_on() {
     let server = home.server();
     let client = connect(server.addr()).await;
     let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(3600) };
-    within(client.call(Request::LeaseGrant(grant))).await.unwrap();
+    within(client.call(KvRequest::LeaseGrant(grant))).await.unwrap();
     let attached = SetRequest { lease: 7, ..SetRequest::new("a", "1") };
     within(client.set(attached)).await.unwrap();
     let brief = Some(Duration::from_millis(300));
@@ -89,7 +89,8 @@ async fn d5_a_write_that_is_sent_again_after_a_restart_is_done_once() {
     let home = Home::new();
     let server = home.server();
     let client = connect(server.addr()).await;
-    let write = || Request::Set(SetRequest { return_previous: true, ..SetRequest::new("a", "1") });
+    let set = SetRequest { return_previous: true, ..SetRequest::new("a", "1") };
+    let write = || KvRequest::Set(set.clone()).into();
     let first = within(client.call_with(write(), CallOptions::once(42))).await.unwrap();
     server.signal("KILL");
     server.finish();

@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wakeful::actor::message::{Execute, Watched};
 use wakeful::{
-    Durability, ErrorCode, KeyRange, Operations, Reply, Request, SetRequest, WaitOutcome,
+    Durability, ErrorCode, KeyRange, KvRequest, Operations, Reply, SetRequest, WaitOutcome,
     WaitRequest, Wakeful, WatchFrom, WatchRequest,
 };
 
@@ -189,7 +189,7 @@ async fn e1_the_store_takes_messages() {
         durability: Some(Durability::Fsync),
         deadline: None,
     };
-    let set = || execute(Request::Set(SetRequest::new("a", "1")));
+    let set = || execute(KvRequest::Set(SetRequest::new("a", "1")).into());
     let first = within(wakeful.store().send(set())).await.unwrap().unwrap();
     assert!(matches!(&first.reply, Reply::Set(reply) if reply.revision == 2));
     // In memory nothing is durable, whatever was asked for, and the answer says so.
@@ -198,7 +198,7 @@ async fn e1_the_store_takes_messages() {
     // R2: what is too late is not done.
     let late = Execute {
         deadline: Some(Instant::now()),
-        ..execute(Request::Set(SetRequest::new("b", "1")))
+        ..execute(KvRequest::Set(SetRequest::new("b", "1")).into())
     };
     let late = within(wakeful.store().send(late)).await.unwrap().unwrap_err();
     assert_eq!(late.code, ErrorCode::DeadlineExceeded);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use wakeful::{
     CallOptions, Client, Compare, CompareOp, CompareTarget, Details, ErrorCode, EventKind,
-    KeyRange, Operations, RangeRequest, Request, SetRequest, TxnOp, TxnRequest, WaitCondition,
-    WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
+    HubRequest, KeyRange, KvRequest, Operations, RangeRequest, Request, SetRequest, TxnOp,
+    TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
 use super::{events, start, within};
@@ -78,11 +78,12 @@ async fn transactions(store: &impl Operations) {
     assert_eq!((done.succeeded, done.revision), (true, 6));
     let done = store.txn(take).await.unwrap();
     assert_eq!((done.succeeded, done.revision, done.results.len()), (false, 6, 1));
-    let write = Request::Set(SetRequest::new("once", "1"));
+    let write = Request::from(KvRequest::Set(SetRequest::new("once", "1")));
     let first = store.call_with(write.clone(), CallOptions::once(77)).await.unwrap();
     assert_eq!(store.call_with(write, CallOptions::once(77)).await.unwrap(), first);
-    let other =
-        store.call_with(Request::Set(SetRequest::new("once", "2")), CallOptions::once(77)).await;
+    let other = store
+        .call_with(KvRequest::Set(SetRequest::new("once", "2")).into(), CallOptions::once(77))
+        .await;
     assert_eq!(other.unwrap_err().code, ErrorCode::IdempotencyMismatch);
 }
 
@@ -156,7 +157,7 @@ async fn refusals(store: &impl Operations) {
     let expected = Details::Limit { name: "store.key_bytes_max".into(), value: 4_096 };
     assert_eq!(long.details, expected);
     assert!(long.message.contains("store.key_bytes_max"), "{long}");
-    let once = store.call_with(Request::Status, CallOptions::once(1)).await.unwrap_err();
+    let once = store.call_with(HubRequest::Status.into(), CallOptions::once(1)).await.unwrap_err();
     assert_eq!(once.code, ErrorCode::InvalidArgument);
     let current = store.status().await.unwrap().revision;
     let compacted = store.compact(current).await.unwrap();

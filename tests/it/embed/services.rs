@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wakeful::{
-    Client, ClientConfig, Config, Error, ErrorCode, GetRequest, MethodContext, Methods, Operations,
-    Peer, Request, Service, ServiceInfo, Session, SetRequest, Wakeful,
+    Client, ClientConfig, Config, Error, ErrorCode, GetRequest, KvRequest, MethodContext, Methods,
+    Operations, Peer, Service, ServiceInfo, Session, SetRequest, Wakeful,
 };
 
 use super::within;
@@ -36,11 +36,11 @@ async fn n1_a_call_begins_after_what_was_sent_before_it() {
     let client = connect(&addr).await;
     for round in 0..200 {
         let value = round.to_string();
-        let set = client.go(Request::Set(SetRequest::new("key", value.as_str())));
+        let set = client.go(KvRequest::Set(SetRequest::new("key", value.as_str())));
         let read = client.go_invoke::<Option<String>>("Reader.Read", &());
         // In the same packets, so that the connection has more to do before it comes to the store.
         let more: Vec<_> = (0..500)
-            .map(|_| client.go(Request::Get(GetRequest { key: "key".into(), revision: 0 })))
+            .map(|_| client.go(KvRequest::Get(GetRequest { key: "key".into(), revision: 0 })))
             .collect();
         assert_eq!(within(read).await, Ok(Some(value)));
         within(set).await.unwrap();
@@ -167,7 +167,7 @@ async fn n1_calls_of_one_connection_run_beside_each_other_and_beside_everything_
         assert_eq!(within(call).await.as_deref(), Ok(name));
     }
     let offered = within(client.services()).await.unwrap();
-    assert_eq!(offered, [ServiceInfo { name: "Gate".into(), methods: vec!["Pass".into()] }]);
+    assert_eq!(offered, [ServiceInfo::new("Gate", vec!["Pass".into()])]);
     within(wakeful.stop()).await;
 }
 

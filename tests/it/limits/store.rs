@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wakeful::{
-    Compare, CompareOp, CompareTarget, DeleteRequest, Error, KeyRange, Operations, RangeRequest,
-    Request, SetRequest, TxnOp, TxnRequest, Wakeful,
+    Compare, CompareOp, CompareTarget, DeleteRequest, Error, KeyRange, KvRequest, Operations,
+    RangeRequest, SetRequest, TxnOp, TxnRequest, Wakeful,
 };
 
 use super::{Row, refusal};
@@ -34,7 +34,7 @@ fn short_lived(key: &str) -> SetRequest {
 /// Returns the refusal of deleting every key and returning what it held.
 async fn take_all(wakeful: &Wakeful) -> Error {
     let request = DeleteRequest { return_previous: true, ..DeleteRequest::new(KeyRange::all()) };
-    refusal(wakeful, wakeful.call(Request::Delete(request))).await
+    refusal(wakeful, wakeful.call(KvRequest::Delete(request))).await
 }
 
 /// Sets keys with one lease, and returns the refusal of the last.

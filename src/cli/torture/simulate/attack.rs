@@ -12,8 +12,8 @@ use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::{HEADER_BYTES, Kind, PREFACE};
 use crate::rpc::proto::{WireCall, WireHello, WireRequest};
 use crate::{
-    CallOptions, Client, ClientConfig, Jobs, KeyRange, Operations, PushOptions, RangeRequest,
-    Request, ReserveRequest, SetRequest, TxnOp, TxnRequest, WaitRequest, WatchRequest,
+    CallOptions, Client, ClientConfig, Jobs, KeyRange, KvRequest, Operations, PushOptions,
+    RangeRequest, ReserveRequest, SetRequest, TxnOp, TxnRequest, WaitRequest, WatchRequest,
 };
 
 /// Number of requests that an attacker sends at once.
@@ -141,8 +141,8 @@ async fn demand(attack: Attack, client: Client, chance: &mut StdRng) {
         }
         Attack::Promises => {
             for _ in 0..AT_ONCE {
-                let set = Request::Set(SetRequest::new(format!("{KEYS}once"), "x"));
-                let _ = client.call_with(set, CallOptions::once(chance.random())).await;
+                let set = KvRequest::Set(SetRequest::new(format!("{KEYS}once"), "x"));
+                let _ = client.call_with(set.into(), CallOptions::once(chance.random())).await;
             }
         }
         Attack::Jobs => {
@@ -162,7 +162,7 @@ async fn demand(attack: Attack, client: Client, chance: &mut StdRng) {
 }
 
 /// Returns a request that looks at as much as it may.
-fn costly(chance: &mut StdRng) -> Request {
+fn costly(chance: &mut StdRng) -> KvRequest {
     let range = RangeRequest {
         revision: chance.random_range(0..200),
         limit: chance.random_range(0..200),
@@ -170,12 +170,12 @@ fn costly(chance: &mut StdRng) -> Request {
         ..RangeRequest::new(KeyRange::all())
     };
     match chance.random_range(0..4) {
-        0 => Request::Range(range),
-        1 => Request::Scan(Box::new(range)),
-        2 => Request::Delete(crate::DeleteRequest::new(KeyRange::prefix(KEYS))),
+        0 => KvRequest::Range(range),
+        1 => KvRequest::Scan(Box::new(range)),
+        2 => KvRequest::Delete(crate::DeleteRequest::new(KeyRange::prefix(KEYS))),
         _ => {
             let success = (0..RANGES_MAX).map(|_| TxnOp::Range(range.clone())).collect();
-            Request::Txn(TxnRequest { success, ..TxnRequest::default() })
+            KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })
         }
     }
 }
@@ -197,7 +197,7 @@ fn bytes_of(attack: Attack, chance: &mut StdRng) -> Vec<u8> {
             }
         }
         Attack::Half => {
-            let set = Request::Set(SetRequest::new(format!("{KEYS}half"), vec![b'x'; 900]));
+            let set = KvRequest::Set(SetRequest::new(format!("{KEYS}half"), vec![b'x'; 900]));
             request(&mut out, 1, &set);
             let left = chance.random_range(1..=HEADER_BYTES + 900);
             out.truncate(out.len().saturating_sub(left));
@@ -222,7 +222,7 @@ fn garbage(chance: &mut StdRng, max: usize) -> Vec<u8> {
     (0..bytes).map(|_| chance.random()).collect()
 }
 
-fn request(out: &mut Vec<u8>, id: u64, request: &Request) {
+fn request(out: &mut Vec<u8>, id: u64, request: &KvRequest) {
     let call = WireCall { idempotency: None, request: WireRequest::from(request) };
     let _ = encode_frame(out, Kind::Request, id, 0, &call, usize::MAX);
 }

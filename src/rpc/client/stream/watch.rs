@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{
-    Blob, Event, RangeRequest, Request, Revision, WatchFrom, WatchItem, WatchRequest,
+    Blob, Event, KvRequest, RangeRequest, Revision, WatchFrom, WatchItem, WatchRequest,
 };
 use crate::rpc::client::inbound::Outcome;
 use crate::rpc::proto::WireDelivery;
@@ -54,7 +54,7 @@ pub(in crate::rpc::client) enum Need {
     /// To be on the stream.
     Add(WatchRequest),
     /// The next page of its snapshot.
-    Page(Request),
+    Page(KvRequest),
 }
 
 impl Watch {
@@ -92,9 +92,9 @@ impl Watch {
                 };
                 let scans = self.scans;
                 return Need::Page(if scans {
-                    Request::Scan(Box::new(page))
+                    KvRequest::Scan(Box::new(page))
                 } else {
-                    Request::Range(page)
+                    KvRequest::Range(page)
                 });
             }
         };

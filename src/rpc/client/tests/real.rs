@@ -7,7 +7,7 @@ use super::*;
 use crate::config::Config;
 use crate::jobs::Jobs;
 use crate::model::{
-    KeyRange, PushOptions, Request, ReserveRequest, SetRequest, Settlement, TxnOp, TxnRequest,
+    KeyRange, KvRequest, PushOptions, ReserveRequest, SetRequest, Settlement, TxnOp, TxnRequest,
     Verdict, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 use crate::operations::Operations;
@@ -40,9 +40,9 @@ async fn cutting_proxy(addr: String, step: u64) -> ClientConfig {
     config
 }
 
-fn pair(nth: usize) -> Request {
+fn pair(nth: usize) -> KvRequest {
     let set = |key: &str| TxnOp::Set(SetRequest::new(format!("{key}{}", nth % 7), "x".repeat(50)));
-    Request::Txn(TxnRequest { success: vec![set("a"), set("b")], ..TxnRequest::default() })
+    KvRequest::Txn(TxnRequest { success: vec![set("a"), set("b")], ..TxnRequest::default() })
 }
 
 #[actix_rt::test]
@@ -170,7 +170,7 @@ async fn churn(client: Client, thread: u64) {
     for nth in 0..200_u64 {
         let key = format!("{thread}/{nth}");
         let writes: Vec<_> =
-            (0..5).map(|_| client.go(Request::Set(SetRequest::new(&key, "v")))).collect();
+            (0..5).map(|_| client.go(KvRequest::Set(SetRequest::new(&key, "v")))).collect();
         let wait = client.go_wait(WaitRequest::new(KeyRange::key(&key)));
         let watch = client.watch(WatchRequest::new(KeyRange::key(&key)));
         if nth % 2 == 0 {

@@ -4,17 +4,17 @@ use super::*;
 use crate::config::Durability;
 use crate::model::{
     Blob, CallOptions, CallReply, Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest,
-    KeyRange, LeaseGrantRequest, RangeRequest, Request, SetRequest, TxnOp, TxnRequest,
-    WaitCondition, WaitOutcome, WaitRequest,
+    HubRequest, KeyRange, KvRequest, LeaseGrantRequest, NodeRequest, RangeRequest, Request,
+    SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest,
 };
 use crate::operations::Operations;
 
 fn get(key: &str) -> Request {
-    Request::Get(GetRequest { key: key.into(), revision: 0 })
+    KvRequest::Get(GetRequest { key: key.into(), revision: 0 }).into()
 }
 
 fn put(key: &str) -> Request {
-    Request::Set(SetRequest::new(key, "v"))
+    KvRequest::Set(SetRequest::new(key, "v")).into()
 }
 
 fn asks(call: &Call) -> &Request {
@@ -151,48 +151,51 @@ async fn d9_what_is_asked_is_sent_again_with_the_request_and_what_it_got_is_told
 
 #[tokio::test]
 async fn what_names_things_of_a_store_is_not_sent_to_another() {
-    let at = |revision| Request::Get(GetRequest { key: "a".into(), revision });
+    let at = |revision| Request::from(KvRequest::Get(GetRequest { key: "a".into(), revision }));
     let range = |revision| RangeRequest { revision, ..RangeRequest::new(KeyRange::all()) };
     let leased = |lease| SetRequest { lease, ..SetRequest::new("a", "v") };
-    let lists =
-        |after| [Request::LeaseList { after, limit: 0 }, Request::Watchers { after, limit: 0 }];
+    let lists = |after| -> [Request; 2] {
+        let watchers = HubRequest::Watchers { after, limit: 0 };
+        [KvRequest::LeaseList { after, limit: 0 }.into(), watchers.into()]
+    };
     let compare = |target| {
         let compare = Compare { range: KeyRange::key("a"), op: CompareOp::Equal, target };
-        Request::Txn(TxnRequest { compares: vec![compare], ..TxnRequest::default() })
+        KvRequest::Txn(TxnRequest { compares: vec![compare], ..TxnRequest::default() }).into()
     };
-    let success = |op| Request::Txn(TxnRequest { success: vec![op], ..TxnRequest::default() });
-    let failure = |op| Request::Txn(TxnRequest { failure: vec![op], ..TxnRequest::default() });
-    let of_one = [
+    let txn = |txn| Request::from(KvRequest::Txn(txn));
+    let success = |op| txn(TxnRequest { success: vec![op], ..TxnRequest::default() });
+    let failure = |op| txn(TxnRequest { failure: vec![op], ..TxnRequest::default() });
+    let of_one: [Request; 15] = [
         at(5),
-        Request::Range(range(5)),
-        Request::Set(leased(5)),
+        KvRequest::Range(range(5)).into(),
+        KvRequest::Set(leased(5)).into(),
         compare(CompareTarget::CreateRevision(5)),
         compare(CompareTarget::ModRevision(5)),
         compare(CompareTarget::Lease(5)),
         success(TxnOp::Set(leased(5))),
         failure(TxnOp::Get(GetRequest { key: "a".into(), revision: 5 })),
         success(TxnOp::Range(range(5))),
-        Request::Compact(5),
-        Request::LeaseKeepAlive(5),
-        Request::LeaseRevoke(5),
-        Request::LeaseTimeToLive(5),
-        Request::LeaseKeys { id: 5, after: Blob::default(), limit: 0 },
-        Request::EndWatcher(5),
+        KvRequest::Compact(5).into(),
+        KvRequest::LeaseKeepAlive(5).into(),
+        KvRequest::LeaseRevoke(5).into(),
+        KvRequest::LeaseTimeToLive(5).into(),
+        KvRequest::LeaseKeys { id: 5, after: Blob::default(), limit: 0 }.into(),
+        HubRequest::EndWatcher(5).into(),
     ];
-    let of_any = [
+    let of_any: [Request; 13] = [
         at(0),
-        Request::Range(range(0)),
-        Request::Set(leased(0)),
-        Request::Delete(DeleteRequest::new(KeyRange::all())),
+        KvRequest::Range(range(0)).into(),
+        KvRequest::Set(leased(0)).into(),
+        KvRequest::Delete(DeleteRequest::new(KeyRange::all())).into(),
         compare(CompareTarget::Value("v".into())),
         compare(CompareTarget::Version(0)),
         success(TxnOp::Set(leased(0))),
         failure(TxnOp::Range(range(0))),
         success(TxnOp::Delete(DeleteRequest::new(KeyRange::all()))),
-        Request::LeaseGrant(LeaseGrantRequest { id: 5, ttl: Duration::from_secs(1) }),
-        Request::Status,
-        Request::Limits,
-        Request::Gauges,
+        KvRequest::LeaseGrant(LeaseGrantRequest { id: 5, ttl: Duration::from_secs(1) }).into(),
+        HubRequest::Status.into(),
+        NodeRequest::Limits.into(),
+        NodeRequest::Gauges.into(),
     ];
     let server = Server::start().await;
     let (client, peer) = server.connect().await;
@@ -201,7 +204,7 @@ async fn what_names_things_of_a_store_is_not_sent_to_another() {
         tokio::task::yield_now().await;
     }
     let refused: Vec<_> = of_one.into_iter().chain(lists(5)).map(|one| client.go(one)).collect();
-    let keyed = client.go_with(Request::Set(leased(5)), CallOptions::once(6));
+    let keyed = client.go_with(KvRequest::Set(leased(5)), CallOptions::once(6));
     let sent: Vec<Request> = of_any.into_iter().chain(lists(0)).collect();
     let _calls: Vec<_> = sent.iter().map(|one| client.go(one.clone())).collect();
     let mut peer = server.accept(8, 1).await;
@@ -406,7 +409,7 @@ async fn close_lets_requests_in_flight_end_and_nothing_begin() {
     within(async { tokio::join!(client.close(), script) }).await;
     assert_eq!(within(write).await.unwrap(), set(11));
     assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
-    let late = Request::Delete(DeleteRequest::new(KeyRange::all()));
+    let late = KvRequest::Delete(DeleteRequest::new(KeyRange::all()));
     assert_eq!(within(client.go(late)).await.unwrap_err().code, ErrorCode::Unavailable);
     within(client.close()).await;
 }

@@ -5,7 +5,8 @@ use futures_util::StreamExt;
 use super::*;
 use crate::error::Details;
 use crate::model::{
-    KeyRange, RangeReply, RangeRequest, Request, WatchFrom, WatchItem, WatchRequest,
+    HubRequest, KeyRange, KvRequest, RangeReply, RangeRequest, Request, StoreRequest, WatchFrom,
+    WatchItem, WatchRequest,
 };
 use crate::operations::Operations;
 use crate::rpc::client::{WatchMux, WatchStream};
@@ -143,7 +144,7 @@ async fn what_is_consumed_is_credited_and_what_is_not_is_not() {
         bytes += peer.push(stream, &[revision], revision, false).await;
     }
     // Other calls go on, and no credit comes before their requests.
-    let read = client.go(Request::Status);
+    let read = client.go(HubRequest::Status);
     let (id, _) = peer.request().await;
     peer.refuse(id, ErrorCode::Internal).await;
     assert_eq!(within(read).await.unwrap_err().code, ErrorCode::Internal);
@@ -230,7 +231,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
         after: Some("a".into()),
         ..RangeRequest::new(KeyRange::all())
     };
-    assert_eq!(call, Call::from(Request::Range(rest)));
+    assert_eq!(call, Call::from(KvRequest::Range(rest)));
     let kvs = vec![key_value("b", 6).into()];
     let page = RangeReply { revision: 20, kvs: kvs.clone(), more: false, count: 1, next: None };
     peer.reply(id, &Reply::Range(page)).await;
@@ -253,7 +254,12 @@ async fn a_snapshot_that_was_cut_is_scanned_where_a_page_looks_at_too_much() {
     let kvs = vec![key_value("x", 6).into()];
     for (after, kvs, next) in [("a", vec![], Some("m".into())), ("m", kvs.clone(), None)] {
         let (id, call) = peer.request().await;
-        let Call::Store { request: Request::Scan(scan), .. } = call else { panic!("{call:?}") };
+        let Call::Store {
+            request: Request::Store(StoreRequest::Kv(KvRequest::Scan(scan))), ..
+        } = call
+        else {
+            panic!("{call:?}")
+        };
         assert_eq!((scan.revision, scan.after), (10, Some(after.into())));
         let count = kvs.len() as u64;
         let page = RangeReply { revision: 20, kvs, more: next.is_some(), count, next };

@@ -92,7 +92,7 @@ impl Exchange {
                 // A call that was cancelled meanwhile has its answer already.
                 if self.calls.answered(id, serial) {
                     let reply = result.map(Reply::Invoke);
-                    let reply = reply.map(|reply| CallReply { reply, durability: None });
+                    let reply = reply.map(CallReply::new);
                     self.answers.push_back((id, reply.map(Done::Reply)));
                 }
             }

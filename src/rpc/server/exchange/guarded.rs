@@ -94,7 +94,7 @@ impl Exchange {
     fn refuse_denied_rest(&mut self, access: &Access) {
         for work in &mut self.works {
             let permit = match &work.task {
-                Task::Store { request, .. } => access.permits(request),
+                Task::Store { request, .. } => access.permits_store(request),
                 Task::Wait { request, .. } => access.permits_wait(request),
                 Task::OpenStream { .. } => access.permits_stream(),
                 Task::Watch { request, .. } => access.permits_watch(request),

@@ -1,34 +1,45 @@
-//! What the store is asked to do of each call.
+//! Who answers each call, and what the store is asked to do of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{About, Asked, Exchange, Outgoing};
 use crate::actor::Outlet;
-use crate::actor::message::{StreamRef, Task};
-use crate::error::{Error, ErrorCode};
-use crate::model::Request;
+use crate::actor::message::{Done, JobWork, StreamRef, Task};
+use crate::config::Durability;
+use crate::error::Error;
+use crate::model::{CallReply, FilesRequest, Reply, Request, StoreRequest};
 use crate::rpc::proto::Call;
+use crate::rpc::server::gate::not_logged_in;
 use crate::store::StoreError;
 
 impl Exchange {
-    /// What the store is asked to do of a call, and what the answer is about.
-    pub(super) fn task(&self, id: u64, call: Result<Call, Error>) -> (About, Task) {
-        match call {
-            Err(error) => (About::Plain, Task::Refused(error)),
-            Ok(_) if self.leaving => {
-                (About::Plain, Task::Refused(StoreError::Stopping { resume: None }.into()))
-            }
-            Ok(Call::Store { request: Request::Job(_), .. }) => {
-                let message = "a request to the queue takes no idempotency key: give each job of \
-                    a push an index instead";
-                (About::Plain, Task::Refused(Error::new(ErrorCode::InvalidArgument, message)))
-            }
-            Ok(Call::Store { options, request: request @ Request::ReadSnapshot { .. } }) => {
-                (About::File, Task::Store { options, request })
+    /// Takes a call. Returns what the answer is about and what the store is asked to do, unless the
+    /// queue, a method or the connection itself answers.
+    pub(super) fn task(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        call: Result<Call, Error>,
+    ) -> Option<(About, Task)> {
+        let refuse = |error: Error| Some((About::Plain, Task::Refused(error)));
+        Some(match call {
+            Err(error) => return refuse(error),
+            Ok(Call::Store { options, request: Request::Store(request) }) if !self.leaving => {
+                let about = match &request {
+                    StoreRequest::Files(FilesRequest::ReadSnapshot { .. }) => About::File,
+                    StoreRequest::Kv(_) | StoreRequest::Hub(_) => About::Plain,
+                    StoreRequest::Files(FilesRequest::Snapshot) => About::Plain,
+                };
+                (about, Task::Store { options, request })
             }
             Ok(Call::Store { options, request }) => {
-                (About::Plain, Task::Store { options, request })
+                return match self.ask_elsewhere(id, deadline, options.durability, request) {
+                    Ok(()) => None,
+                    Err(error) => refuse(error),
+                };
             }
+            Ok(_) if self.leaving => return refuse(StoreError::Stopping { resume: None }.into()),
             Ok(Call::Wait(request)) => {
                 let outbox = Arc::clone(&self.outbox);
                 let answer = move |outcome| outbox.push(Outgoing::Answer(id, outcome));
@@ -54,8 +65,8 @@ impl Exchange {
                 };
                 (About::Add { stream: id }, task)
             }
-            // Logins are answered before.
-            Ok(Call::Login(_)) => (About::Plain, Task::Refused(StoreError::Cancelled.into())),
+            // It is answered before, by the connection.
+            Ok(Call::Login(_)) => return refuse(not_logged_in()),
             Ok(Call::WatchCancel { stream: id, watch_id }) => {
                 let task = match self.stream_ref(id) {
                     Some(stream) => Task::CancelWatch { stream, watch_id },
@@ -63,7 +74,39 @@ impl Exchange {
                 };
                 (About::Cancel { stream: id, watch_id }, task)
             }
+        })
+    }
+
+    /// Takes a request that the store does not answer.
+    fn ask_elsewhere(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        durability: Option<Durability>,
+        request: Request,
+    ) -> Result<(), Error> {
+        match request {
+            // Whoever holds jobs is still to settle them.
+            Request::Job(request) if !self.leaving || request.concludes() => {
+                self.jobs.ask(JobWork { id, deadline, durability, request });
+            }
+            Request::Node(request) => {
+                let reply = match self.service.answer(&request) {
+                    // Those that the caller may call.
+                    Reply::Services(services) => Reply::Services(self.gate.callable(services)),
+                    reply => reply,
+                };
+                let reply = CallReply::new(reply);
+                self.answers.push_back((id, Ok(Done::Reply(reply))));
+            }
+            Request::Invoke(invocation) if !self.leaving => {
+                self.calls.ask(id, deadline, invocation);
+            }
+            Request::Store(_) | Request::Job(_) | Request::Invoke(_) => {
+                return Err(StoreError::Stopping { resume: None }.into());
+            }
         }
+        Ok(())
     }
 
     /// Whether there are as many streams as watches may be.

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::heavy::is_heavy;
 use super::{Fatal, Inbox, Received, is_login};
 use crate::config::RpcConfig;
 use crate::rpc::json::{Bounds, Limits, Split, SplitError, What, understand};
@@ -75,10 +74,13 @@ impl Inbox {
 /// Whether it may take much longer than a look-up.
 fn is_heavy_what(what: &What) -> bool {
     match what {
-        What::Call { call: Ok(call), .. } => is_heavy(call),
+        What::Call { call: Ok(call), .. } => call.facts().weight.is_heavy(),
         // All that is in flight is looked through.
         What::Cancel(_) => true,
-        _ => false,
+        // A stream, and a watch on it, of which a read takes no more than of other requests.
+        What::WatchOpen(_) | What::WatchNext(_) | What::WatchClose(_) => false,
+        What::Call { call: Err(_), .. } | What::Refused(_) | What::NoParams(_) => false,
+        What::Hello(_) | What::Ping | What::Goodbye => false,
     }
 }
 

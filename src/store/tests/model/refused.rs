@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use super::{Model, Reasons, Room, matching};
 use crate::model::{
-    Blob, GetRequest, KeyRange, LeaseId, RangeRequest, Request, Revision, SetRequest, TxnOp,
+    Blob, GetRequest, KeyRange, KvRequest, LeaseId, RangeRequest, Revision, SetRequest, TxnOp,
     TxnRequest,
 };
 use crate::store::StoreError;
 
 /// What is refused.
 impl Model {
-    pub(super) fn reasons_against(&self, request: &Request) -> Reasons {
+    pub(super) fn reasons_against(&self, request: &KvRequest) -> Reasons {
         let mut reasons = Reasons::new();
         match request {
-            Request::Set(set) => {
+            KvRequest::Set(set) => {
                 self.refuse_set(set, &mut reasons);
                 let op = [TxnOp::Set(set.clone())];
                 reasons.extend(self.reasons_of_room(&op, &mut self.whole_room()));
             }
-            Request::Delete(delete) => {
+            KvRequest::Delete(delete) => {
                 self.refuse_range(&delete.range, &mut reasons);
                 let op = [TxnOp::Delete(delete.clone())];
                 reasons.extend(self.reasons_of_room(&op, &mut self.whole_room()));
             }
-            Request::Txn(txn) => self.refuse_txn(txn, &mut reasons),
-            Request::Get(get) => self.refuse_get(get, &mut reasons),
-            Request::Range(range) => self.refuse_page(range, &mut reasons),
-            Request::Scan(range) => self.refuse_page(range, &mut reasons),
-            Request::LeaseGrant(grant) => {
+            KvRequest::Txn(txn) => self.refuse_txn(txn, &mut reasons),
+            KvRequest::Get(get) => self.refuse_get(get, &mut reasons),
+            KvRequest::Range(range) => self.refuse_page(range, &mut reasons),
+            KvRequest::Scan(range) => self.refuse_page(range, &mut reasons),
+            KvRequest::LeaseGrant(grant) => {
                 self.refuse_ttl(grant.ttl, &mut reasons);
                 if self.leases.contains_key(&grant.id) {
                     reasons.insert("LeaseExists");
@@ -38,22 +38,21 @@ impl Model {
                     reasons.insert("store.leases_max");
                 }
             }
-            Request::LeaseKeepAlive(id)
-            | Request::LeaseRevoke(id)
-            | Request::LeaseTimeToLive(id) => {
+            KvRequest::LeaseKeepAlive(id)
+            | KvRequest::LeaseRevoke(id)
+            | KvRequest::LeaseTimeToLive(id) => {
                 reasons.extend((!self.leases.contains_key(id)).then_some("LeaseNotFound"));
             }
-            Request::LeaseKeys { id, limit, .. } => {
+            KvRequest::LeaseKeys { id, limit, .. } => {
                 reasons.extend((!self.leases.contains_key(id)).then_some("LeaseNotFound"));
                 let too_long = *limit > self.config.range_keys_max;
                 reasons.extend(too_long.then_some("store.range_keys_max"));
             }
-            Request::LeaseList { limit, .. } => {
+            KvRequest::LeaseList { limit, .. } => {
                 let too_long = *limit > self.config.range_keys_max;
                 reasons.extend(too_long.then_some("store.range_keys_max"));
             }
-            Request::Compact(revision) => self.refuse_revision(*revision, &mut reasons),
-            _ => {}
+            KvRequest::Compact(revision) => self.refuse_revision(*revision, &mut reasons),
         }
         reasons
     }
