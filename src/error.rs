@@ -57,7 +57,8 @@ pub enum ErrorCode {
     FrameTooLarge = 16,
     /// The peer speaks another version, or another protocol altogether.
     UnsupportedVersion = 17,
-    /// After a reconnect the server holds another store than before: revisions do not compare.
+    /// After a reconnect the server holds another store than before, or one that may have lost what it last
+    /// showed: revisions and reservations of before do not count.
     StoreChanged = 18,
     /// No server answers at the address.
     Unreachable = 19,

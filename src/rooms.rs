@@ -42,12 +42,14 @@ impl Rooms {
         self.store.finish_replay();
     }
 
-    /// From now on what happens is told as records. What was handed out when the records end is
-    /// lost, but for what is recorded as done.
-    pub(crate) fn recover(&mut self, now: Now) {
+    /// Begins to write what happens as records. Jobs that were handed out when the records end are
+    /// lost to their workers, except those that are recorded as done and those that may be resumed. With
+    /// `fenced`, something that was seen may be lost: no reservation is resumed, and no id and no epoch
+    /// that may have been seen is given again.
+    pub(crate) fn recover(&mut self, now: Now, fenced: bool) {
         self.store.set_journaled(true);
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
-        self.queue.recover(now, &mut self.outcomes);
+        self.queue.recover(now, &mut self.outcomes, fenced);
     }
 }

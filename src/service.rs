@@ -231,6 +231,11 @@ impl Wakeful {
             let bytes = opened.cut_bytes;
             tracing::warn!(bytes, "cut a torn tail of the journal, left by a crash");
         }
+        if opened.is_reborn {
+            let what = "the last end was unclean, and something that clients saw may be lost: the store goes on \
+                        under another id, and its watches and reservations have ended";
+            tracing::warn!(store_id = format!("{:016x}", opened.store_id), what);
+        }
         tracing::info!(
             dir = %dir.display(),
             revision = rooms.store.revision(),
@@ -252,8 +257,8 @@ impl Wakeful {
         let failure = watch::Sender::new(None);
         let durability = opened.is_some().then_some(config.journal.durability);
         let clock = Clock::new(&config.queue, rooms.queue.utc().max(rooms.outcomes.utc()));
-        if opened.is_some() {
-            rooms.recover(clock.now());
+        if let Some(opened) = &opened {
+            rooms.recover(clock.now(), opened.is_reborn);
         }
         let log = opened.map(|it| SharedLog::new(it, config.journal.clone(), failure.clone()));
         let Rooms { store, queue, outcomes } = rooms;

@@ -129,8 +129,10 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
     pub(super) fn note(&mut self, progress: &Progress) -> Option<(Seq, Option<M>)> {
         let default = self.log.get().durability();
         let shown = match (progress, default) {
-            (Progress::Synced(seq), Durability::Fsync) => self.show(*seq),
-            (Progress::Written(seq), Durability::Interval) => self.show(*seq),
+            // With `interval`, the first commit of a segment is synced before it is reported as written.
+            (Progress::Synced(seq), _) | (Progress::Written(seq), Durability::Interval) => {
+                self.show(*seq)
+            }
             (Progress::Space(no_room), _) => {
                 self.log.get_mut().set_no_room(no_room.clone());
                 None
@@ -156,8 +158,7 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         (mark.is_some() || self.withheld.is_due(durable)).then_some((durable, mark))
     }
 
-    /// The disk has every record up to `seq`. All of them were written before, so their events are
-    /// on their way.
+    /// The disk has every record up to `seq`. All of them are shown, so their events are on their way.
     fn note_synced(&mut self, seq: Seq) {
         self.synced = seq;
         while let Some((at, mark)) = self.marks.front().copied()

@@ -32,8 +32,8 @@ enum JournalCommand {
 ///
 /// A last resort without a backup: the damage that `journal verify` reports, and everything written
 /// after it, is dropped permanently. The command prints how much that is, and asks for
-/// confirmation. Copy the directory first. The dropped revisions will be assigned again: restart
-/// every client that may have seen them. A damaged snapshot cannot be repaired: restore a backup.
+/// confirmation. Copy the directory first. The dropped revisions will be assigned again, under
+/// another store id. A damaged snapshot cannot be repaired: restore a backup.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -55,7 +55,7 @@ impl Jobs {
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
         self.now.utc = self.queue.utc().saturating_add(1);
-        self.queue.recover(self.now, &mut self.outcomes);
+        self.queue.recover(self.now, &mut self.outcomes, false);
         self.turn();
         let (topic, index): (Blob, Blob) = ("t".into(), "i".into());
         let options = PushOptions {

@@ -31,6 +31,9 @@ pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
 /// The records and padding are masked; see [`mask`].
 pub(super) const FLAG_MASKED: u32 = 4;
 
+/// Records of this commit and those behind it may be shown before they are on the disk.
+pub(super) const FLAG_LOOSE: u32 = 8;
+
 /// A piece of a commit with fewer bytes that are not zero than this is masked: so few flipped bits
 /// could make it look as if it had never been written.
 const SPARSE: usize = 8;
@@ -135,6 +138,8 @@ pub(super) struct CommitHead {
     /// How many sectors' worth of the commit are zero by nature; see [`zero_pieces`].
     pub(super) zero_sectors: u32,
     pub(super) flags: u32,
+    /// The id of the store from here on; 0 for the one before.
+    pub(super) incarnation: u64,
 }
 
 /// What stands where a commit's header may be.
@@ -154,6 +159,7 @@ impl CommitHead {
         for field in [self.bytes, self.records, self.zero_sectors, self.flags] {
             rest.extend_from_slice(&field.to_le_bytes());
         }
+        rest.extend_from_slice(&self.incarnation.to_le_bytes());
         rest.resize(COMMIT_HEAD - 8, 0);
         let mut head = [0; COMMIT_HEAD];
         let crc = head_crc(&rest, salt, offset).to_le_bytes();
@@ -180,6 +186,7 @@ impl CommitHead {
             records: u32_at(bytes, 28),
             zero_sectors: u32_at(bytes, 32),
             flags: u32_at(bytes, 36),
+            incarnation: u64_at(bytes, 40),
         })
     }
 
@@ -205,6 +212,8 @@ pub(super) struct Snapshot {
     pub(super) store_id: u64,
     /// The last record it stands for.
     pub(super) seq: Seq,
+    /// The id of the store when this was written; 0 for `store_id`.
+    pub(super) incarnation: u64,
 }
 
 impl Snapshot {
@@ -217,6 +226,7 @@ impl Snapshot {
         bytes.extend_from_slice(&0u32.to_le_bytes());
         bytes.extend_from_slice(&self.store_id.to_le_bytes());
         bytes.extend_from_slice(&self.seq.to_le_bytes());
+        bytes.extend_from_slice(&self.incarnation.to_le_bytes());
         bytes.resize(Self::BYTES - 4, 0);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -231,7 +241,8 @@ impl Snapshot {
         if crc32c::crc32c(bytes.get(..60).unwrap_or_default()) != u32_at(bytes, 60) {
             return Err(BadHead::Damaged(60, "the checksum of the header is wrong"));
         }
-        Ok(Self { store_id: u64_at(bytes, 24), seq: u64_at(bytes, 32) })
+        let (store_id, seq) = (u64_at(bytes, 24), u64_at(bytes, 32));
+        Ok(Self { store_id, seq, incarnation: u64_at(bytes, 40) })
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::Disk;
 use super::error::Action;
+use super::format::Snapshot;
 use super::maker::Maker;
 use super::shared::{Shared, State};
 use super::snapshot::{self, Writing};
@@ -32,6 +33,7 @@ pub(super) struct Keeper {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     store_id: u64,
+    incarnation: u64,
     shared: Arc<Shared>,
     report: Report,
     /// The snapshot under way, and since when.
@@ -49,11 +51,17 @@ pub(super) enum Left {
 }
 
 impl Keeper {
-    pub(super) fn new(maker: &Maker, shared: &Arc<Shared>, report: &Report) -> Self {
+    pub(super) fn new(
+        maker: &Maker,
+        incarnation: u64,
+        shared: &Arc<Shared>,
+        report: &Report,
+    ) -> Self {
         Self {
             disk: Arc::clone(&maker.disk),
             dir: maker.dir.clone(),
             store_id: maker.store_id,
+            incarnation,
             shared: Arc::clone(shared),
             report: Arc::clone(report),
             writing: None,
@@ -86,7 +94,9 @@ impl Keeper {
                 self.begun = environment::now();
                 // One that was given up goes first: the new one's file may have its name.
                 self.writing = None;
-                match Writing::begin(&self.disk, &self.dir, self.store_id, seq) {
+                let Self { store_id, incarnation, .. } = *self;
+                let head = Snapshot { store_id, seq, incarnation };
+                match Writing::begin(&self.disk, &self.dir, head) {
                     Ok(begin) => self.writing = Some(begin),
                     Err(error) => self.fail(error),
                 }

@@ -81,6 +81,7 @@ use crate::config::JournalConfig;
 use error::Action;
 use exclusive::Exclusive;
 use files::Access;
+use ready::Incarnation;
 use thread::FileJournal;
 
 /// Number of a record: from 1, consecutive for ever.
@@ -221,8 +222,10 @@ pub(crate) struct JournalStats {
 pub(crate) struct Opened {
     /// Takes what comes after `last`.
     pub(crate) journal: Box<dyn Journal>,
-    /// The identity written in the segments.
+    /// The id of the store, as clients see it.
     pub(crate) store_id: u64,
+    /// The id is new: the log was not closed, and what was shown with durability `interval` may be lost.
+    pub(crate) is_reborn: bool,
     /// Bytes, zeros not counted, of a torn tail that were cut.
     pub(crate) cut_bytes: u64,
     /// The last record replayed; 0 for none.
@@ -240,7 +243,8 @@ pub(crate) enum Labour {
     Steps(Wake, Box<dyn FnOnce(Steps)>),
 }
 
-/// Opens or makes the journal in `dir`, replaying every record in order.
+/// Opens or makes the journal in `dir`, replaying every record in order. `new_store_id` is for a
+/// new store, and for one of which something that was shown may be lost.
 ///
 /// `report` is called from the journal's thread, `replay` from here.
 ///
@@ -277,9 +281,12 @@ pub(crate) fn open_by(
     let exclusive = Exclusive::take(&*disk, dir)?;
     let disk = Arc::clone(&exclusive.disk);
     let found = recovery::scan(&*disk, dir, Access::Write, replay)?;
-    let store_id = found.store_id.unwrap_or(new_store_id);
-    let maker = maker::Maker::new(disk, dir, store_id, config.segment_bytes);
-    let ready = ready::prepare(found, &maker)?;
+    let base = found.store_id.unwrap_or(new_store_id);
+    let is_new = found.loose;
+    let known = found.incarnation.unwrap_or(base);
+    let incarnation = Incarnation { id: if is_new { new_store_id } else { known }, is_new };
+    let maker = maker::Maker::new(disk, dir, base, config.segment_bytes);
+    let ready = ready::prepare(found, incarnation, &maker)?;
     let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
     let journal = match labour {
         Labour::Threads => FileJournal::start(ready, maker, config, report, exclusive)?,
@@ -290,7 +297,8 @@ pub(crate) fn open_by(
             journal
         }
     };
-    Ok(Opened { journal: Box::new(journal), store_id, cut_bytes, last, log_bytes })
+    let Incarnation { id: store_id, is_new: is_reborn } = incarnation;
+    Ok(Opened { journal: Box::new(journal), store_id, is_reborn, cut_bytes, last, log_bytes })
 }
 
 /// Checks every byte of the journal in `dir`, changing nothing.

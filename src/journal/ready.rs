@@ -11,10 +11,19 @@ use super::shared::Used;
 use super::snapshot;
 use super::{JournalError, Seq, SnapshotInfo};
 
+/// The id under which a store is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incarnation {
+    pub(super) id: u64,
+    /// The id is new, and not in the log yet.
+    pub(super) is_new: bool,
+}
+
 /// What the writer goes on with.
 pub(super) struct Ready {
     pub(super) current: Segment,
     pub(super) position: u64,
+    pub(super) incarnation: Incarnation,
     pub(super) used: Vec<Used>,
     pub(super) spares: Vec<Segment>,
     pub(super) segments: u64,
@@ -26,7 +35,11 @@ pub(super) struct Ready {
 }
 
 /// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
-pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError> {
+pub(super) fn prepare(
+    found: Found,
+    incarnation: Incarnation,
+    maker: &Maker,
+) -> Result<Ready, JournalError> {
     let unfinished = found.groups.unfinished_at_end();
     if unfinished > 0 {
         let what = "the log ends in records of a request that was never whole; they are left out";
@@ -74,6 +87,7 @@ pub(super) fn prepare(found: Found, maker: &Maker) -> Result<Ready, JournalError
     Ok(Ready {
         current,
         position,
+        incarnation,
         used,
         spares: rest.collect(),
         segments: count,

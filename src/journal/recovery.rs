@@ -11,8 +11,8 @@ use super::error::Action;
 use super::exclusive::MARKER;
 use super::files::{Access, Stop, read_snapshot, segments};
 use super::format::{
-    COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records, SECTOR,
-    SEGMENT_HEAD, Slot, check_body, is_zero, mask, zero_pieces,
+    COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_LOOSE, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records,
+    SECTOR, SEGMENT_HEAD, Slot, check_body, is_zero, mask, zero_pieces,
 };
 use super::groups::Groups;
 use super::segment::{self, Segment};
@@ -57,6 +57,10 @@ pub(super) struct Found {
     pub(super) commits: u64,
     pub(super) bytes: u64,
     pub(super) closed: bool,
+    /// The id of the store, if it is not that of the segments.
+    pub(super) incarnation: Option<u64>,
+    /// Something that is not in the log any more may have been shown.
+    pub(super) loose: bool,
     pub(super) groups: Groups,
     pub(super) unwitnessed: Unwitnessed,
     /// The newest segment whose commits say that it has a successor.
@@ -147,6 +151,8 @@ fn scan_files(
         commits: 0,
         bytes: 0,
         closed: false,
+        incarnation: snapshot.map(|it| it.incarnation),
+        loose: false,
         groups: Groups::default(),
         unwitnessed: Unwitnessed::default(),
         promised: 0,
@@ -296,6 +302,10 @@ impl Found {
         }
         self.commits += 1;
         self.closed = commit.flags & FLAG_CLOSED != 0;
+        if commit.incarnation != 0 {
+            (self.incarnation, self.loose) = (Some(commit.incarnation), false);
+        }
+        self.loose = !self.closed && (self.loose || commit.flags & FLAG_LOOSE != 0);
         Ok(())
     }
 
@@ -342,7 +352,7 @@ impl Found {
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn verified(&self) -> Verified {
         Verified {
-            store_id: self.store_id,
+            store_id: self.incarnation.or(self.store_id),
             snapshot: self.snapshot.map_or(0, |it| it.seq),
             segments: self.segments.len() as u64,
             commits: self.commits,

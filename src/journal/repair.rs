@@ -7,7 +7,9 @@ use super::disk::Disk;
 use super::error::Action;
 use super::exclusive::{self, Exclusive};
 use super::files::Stop;
-use super::format::{COMMIT_HEAD, CommitHead, SEGMENT_HEAD, SegmentHead, Slot};
+use super::format::{
+    COMMIT_HEAD, CommitHead, FLAG_LOOSE, FLAG_NO_SUCCESSOR, SEGMENT_HEAD, SegmentHead, Slot,
+};
 use super::maker::Maker;
 use super::recovery;
 use super::segment;
@@ -16,6 +18,16 @@ use crate::config::JournalConfig;
 
 /// Read at once; a multiple of where commits may start.
 const CHUNK: u64 = 64 * 1024;
+
+const EMPTY: CommitHead = CommitHead {
+    first: 0,
+    synced_through: 0,
+    bytes: 0,
+    records: 0,
+    zero_sectors: 0,
+    flags: 0,
+    incarnation: 0,
+};
 
 /// What is to be dropped; nothing has changed yet.
 pub(crate) struct Repair {
@@ -141,8 +153,16 @@ impl Repair {
             let synced = disk.sync_dir(&self.dir);
             synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
         }
-        let Some((head, commits)) = self.end else { return Ok(()) };
-        let Self { exclusive, dir, .. } = self;
+        let Some((head, mut commits)) = self.end else { return Ok(()) };
+        let Self { exclusive, dir, dropped, .. } = self;
+        let at = (SEGMENT_HEAD + commits.len()) as u64;
+        if dropped.bytes > 0 && at + COMMIT_HEAD as u64 <= head.size {
+            // What is dropped may have been seen: the store gets another id when it is opened.
+            let last = dropped.last;
+            let flags = FLAG_LOOSE | FLAG_NO_SUCCESSOR;
+            let mark = CommitHead { first: last + 1, synced_through: last, flags, ..EMPTY };
+            commits.extend_from_slice(&mark.encode(head.salt, at));
+        }
         let maker =
             Maker::new(Arc::clone(&exclusive.disk), &dir, head.store_id, config.segment_bytes);
         // A copy, as the file may be too short or too long, too.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::error::Action;
 use super::exclusive::{self, Exclusive};
+use super::format::Snapshot;
 use super::maker::Maker;
 use super::snapshot::{self, Checked, Reading, Writing};
 use super::{JournalError, Replay, segment};
@@ -37,7 +38,7 @@ pub(crate) fn check(
 ) -> Result<Contents, JournalError> {
     let reading = Reading::open(disk, file)?;
     reading.replay(replay)?;
-    let Checked { store_id, records, bytes, .. } = reading.says();
+    let Checked { incarnation: store_id, records, bytes, .. } = reading.says();
     Ok(Contents { store_id, records, bytes })
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn restore(
     }
     let reading = Reading::open(disk, file)?;
     let seq = reading.says().seq;
-    let mut writing = Writing::begin(to, dir, store_id, seq)?;
+    let mut writing = Writing::begin(to, dir, Snapshot { store_id, seq, incarnation: 0 })?;
     reading.read(|_, framed, records| writing.append(framed, records))?;
     // The snapshot first: without a segment it is refused, a segment without it would be an empty
     // store.

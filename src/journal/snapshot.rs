@@ -55,11 +55,11 @@ impl Writing {
     pub(super) fn begin(
         disk: &Arc<dyn Disk>,
         dir: &Path,
-        store_id: u64,
-        seq: Seq,
+        head: Snapshot,
     ) -> Result<Self, JournalError> {
+        let seq = head.seq;
         let temporary = dir.join(format!("{}{TEMPORARY}", name(seq)));
-        let head = Snapshot { store_id, seq }.encode();
+        let head = head.encode();
         let made = disk.create(&temporary).and_then(|file| {
             file.write_all_at(0, &head)?;
             Ok(file)
@@ -136,6 +136,8 @@ impl Drop for Writing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checked {
     pub(super) store_id: u64,
+    /// The id of the store when it was written.
+    pub(super) incarnation: u64,
     /// The last record it stands for.
     pub(super) seq: Seq,
     /// The segment where the log goes on.
@@ -193,6 +195,10 @@ impl Reading {
     pub(super) fn says(&self) -> Checked {
         Checked {
             store_id: self.head.store_id,
+            incarnation: match self.head.incarnation {
+                0 => self.head.store_id,
+                incarnation => incarnation,
+            },
             seq: self.head.seq,
             segment: self.trailer.segment,
             first: self.trailer.first,

@@ -196,10 +196,11 @@ impl FileJournal {
             work: Work::Threads { writer: None, others: Vec::new() },
             exclusive: Some(exclusive),
         };
-        let keeper = Keeper::new(&maker, &shared, &report);
+        let keeper = Keeper::new(&maker, ready.incarnation.id, &shared, &report);
         let (current, position) = (ready.current, ready.position);
         let writes = Arc::clone(&shared);
-        let writer = Writer::new(writes, report, config, maker.size, current, position, stats);
+        let writer = Writer::new(writes, report, config, maker.size, current, position, stats)
+            .with_incarnation(ready.incarnation);
         let disk_bytes_max = config.disk_bytes_max;
         (journal, Workers { shared, writer, maker, disk_bytes_max, keeper, orders })
     }

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::format::{
-    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR,
-    FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask, padded, zero_pieces,
+    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_LOOSE, FLAG_MASKED,
+    FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask,
+    padded, zero_pieces,
 };
+use super::ready::Incarnation;
 use super::segment::{Segment, capacity};
 use super::shared::{Ending, Shared, State, Used};
 use super::{JournalError, JournalStats, Progress, Report, Seq};
@@ -18,6 +20,10 @@ use crate::failpoint;
 
 /// How long it is worth to wait for the next records without sleeping.
 const SPIN: Duration = Duration::from_micros(250);
+
+/// With `interval`: the most records that are shown before they are synced. The fence of the queue passes over
+/// more ids and epochs than they can give.
+pub(super) const UNSYNCED_MAX: u64 = 1 << 16;
 
 /// The state of the thread that writes.
 pub(super) struct Writer {
@@ -41,6 +47,11 @@ pub(super) struct Writer {
     promised: bool,
     /// Why there is no room for a successor, as last reported.
     no_room: Option<JournalError>,
+    /// With `interval`: whether a commit of this writer in the current segment is on the disk, whose flag says
+    /// that records behind it may be shown before they are.
+    marked: bool,
+    /// The new id of the store, for the next commit; 0 for none.
+    incarnation: u64,
     /// The last records came soon after those before.
     brisk: bool,
 }
@@ -81,8 +92,16 @@ impl Writer {
             // As long as it is not known.
             promised: false,
             no_room: None,
+            marked: false,
+            incarnation: 0,
             brisk: false,
         }
+    }
+
+    /// Has the next commit hold the id of the store, if that is new.
+    pub(super) fn with_incarnation(mut self, incarnation: Incarnation) -> Self {
+        self.incarnation = if incarnation.is_new { incarnation.id } else { 0 };
+        self
     }
 
     /// Writes until the end, or the first failure.
@@ -130,7 +149,7 @@ impl Writer {
         }
         let due = self.dirty.is_some_and(|since| environment::since(since) >= self.sync_interval);
         if self.dirty.is_some() && (turn.sync || due) {
-            self.sync()?;
+            self.sync(true)?;
         }
         let Some(ending) = turn.ending else { return Ok(false) };
         if !self.taken.is_empty() {
@@ -275,7 +294,10 @@ impl Writer {
             bytes: framed.len() as u32,
             records,
             zero_sectors,
-            flags: flags | if no_successor { FLAG_NO_SUCCESSOR } else { 0 },
+            flags: flags
+                | if no_successor { FLAG_NO_SUCCESSOR } else { 0 }
+                | if self.durability == Durability::Interval { FLAG_LOOSE } else { 0 },
+            incarnation: std::mem::take(&mut self.incarnation),
         };
         let head = head.encode(self.current.head.salt, self.position);
         if let Some(slot) = self.commit.get_mut(..COMMIT_HEAD) {
@@ -301,16 +323,22 @@ impl Writer {
     fn committed(&mut self) -> Result<(), JournalError> {
         self.want();
         match self.durability {
-            Durability::Fsync => self.sync(),
+            Durability::Fsync => self.sync(true),
             Durability::Interval => {
                 self.current.check_linked()?;
+                if !self.marked || self.written - self.synced > UNSYNCED_MAX {
+                    // After an unclean end the log says that something may be lost.
+                    self.sync(self.marked)?;
+                    self.marked = true;
+                }
                 (self.report)(Progress::Written(self.written));
                 Ok(())
             }
         }
     }
 
-    fn sync(&mut self) -> Result<(), JournalError> {
+    /// Syncs; `counts` if the time that it takes is to be reported.
+    fn sync(&mut self, counts: bool) -> Result<(), JournalError> {
         let start = environment::now();
         self.current.sync()?;
         // A sync of a file without a name succeeds, and keeps nothing.
@@ -321,7 +349,9 @@ impl Writer {
         {
             let mut state = self.shared.state.lock();
             state.stats.synced = self.synced;
-            state.stats.sync_micros_last = micros;
+            if counts {
+                state.stats.sync_micros_last = micros;
+            }
             self.shared.synced.notify_all();
         }
         failpoint::reached("journal-synced");
@@ -342,7 +372,7 @@ impl Writer {
         }
         // So that at most one segment holds what is not yet durable.
         if self.dirty.is_some() {
-            self.sync()?;
+            self.sync(true)?;
         }
         failpoint::reached("journal-next");
         let next = self.shared.state.lock().spares.pop_front();
@@ -350,6 +380,7 @@ impl Writer {
             self.current = next;
             self.position = SEGMENT_HEAD as u64;
             self.promised = false;
+            self.marked = false;
             let SegmentHead { number, size: bytes, .. } = self.current.head;
             let used = Used { number, first: self.written + 1, bytes };
             let mut state = self.shared.state.lock();
@@ -374,7 +405,7 @@ impl Writer {
 
     fn finish(&mut self, ending: Ending) -> Result<(), JournalError> {
         if self.dirty.is_some() {
-            self.sync()?;
+            self.sync(true)?;
         }
         if ending == Ending::Dropped {
             return Ok(());

@@ -90,7 +90,8 @@ pub enum Backoff {
 pub struct Reservation {
     /// The job.
     pub id: JobId,
-    /// How often it has been handed out, this time included.
+    /// One more than at the hand-out before; more than that after an end behind which hand-outs may be
+    /// lost.
     pub epoch: u32,
 }
 
@@ -247,7 +248,7 @@ pub struct JobInfo {
     pub order_key: Option<Blob>,
     /// As it was pushed.
     pub priority: u8,
-    /// How often it was handed out.
+    /// The highest under which it may have been handed out; 0 for never.
     pub epoch: u32,
     /// Failures that count against `retry_max`.
     pub failures: u32,

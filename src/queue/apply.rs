@@ -77,6 +77,7 @@ impl State {
                 }
             }
             Change::ClockSetBack { by } => self.apply_clock_set_back(at, *by),
+            Change::Fenced { next_id, epochs } => self.apply_fenced(*next_id, *epochs),
             Change::JobKept(kept) => self.apply_kept(kept),
             Change::IndexKept { topic, index, id, state, until } => {
                 self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));

@@ -270,6 +270,12 @@ pub(super) enum Change {
     },
     /// In a snapshot: a job was dead or cancelled, and the outcomes had not recorded it yet.
     Unheard(Box<StoredOutcome>),
+    /// Ids below `next_id` may have been seen, and the next `epochs` of each job that is there, and what
+    /// they were of lost.
+    Fenced {
+        next_id: JobId,
+        epochs: u32,
+    },
 }
 
 impl Rare {

@@ -160,7 +160,8 @@ impl State {
             retry_max: self.retry_max(job),
             pushed: job.pushed,
             due: if let Phase::Delayed(due) = job.phase { Some(due) } else { None },
-            started: (job.epoch > 0).then_some(job.started),
+            // A fence gives epochs to jobs that were never handed out.
+            started: (job.started > 0).then_some(job.started),
             finished: if let Phase::Dead(since) = job.phase { Some(since) } else { None },
             progress: extra.and_then(|extra| extra.progress.clone()),
             errors: extra.map(|extra| extra.errors.iter().cloned().collect()).unwrap_or_default(),

@@ -93,6 +93,9 @@ impl State {
             let slot = self.next_ready(now, number, !round.is_empty(), *budget);
             let Some(slot) = slot else { break };
             *budget -= 1;
+            if self.bury_spent(slot) {
+                continue;
+            }
             let Some(mut taker) = self.next_taker(number).or_else(|| round.pop_front()) else {
                 break;
             };

@@ -51,6 +51,7 @@ mod dead;
 mod describe;
 mod dispatch;
 mod error;
+mod fence;
 mod ids;
 mod indexes;
 mod job;

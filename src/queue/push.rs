@@ -220,6 +220,7 @@ impl State {
             count += new;
             total += size;
         }
+        self.check_ids(count).map_err(Unfit::Refused)?;
         let mut room = Ok(());
         for (name, more) in more {
             room = room.and(self.check_topic_room(name, more)?);

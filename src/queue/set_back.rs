@@ -68,7 +68,7 @@ mod tests {
         let request = JobRequest::SetSchedule(Box::new(schedule));
         let done = state.request(Now { steady: 1, utc: set }, 1, request);
         assert!(matches!(done, Answer::Now(Ok(_))));
-        state.recover(Now { steady: 1, utc: start }, &mut Outcomes::new(config.clone()));
+        state.recover(Now { steady: 1, utc: start }, &mut Outcomes::new(config.clone()), false);
         let mut again = State::new(config, 1);
         let mut record = Vec::new();
         while state.take_record(&mut record) {

@@ -175,7 +175,7 @@ impl State {
         self.commit(Change::Again { id, again, cost, error: None });
     }
 
-    fn die(&mut self, slot: Slot, cost: Cost, error: String) {
+    pub(super) fn die(&mut self, slot: Slot, cost: Cost, error: String) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
         self.meter_finished(slot);
         self.commit(Change::Dead { id, cost, error });
@@ -335,8 +335,9 @@ impl State {
 
     /// After a restart: what was handed out is held for its worker to resume it, or lost if nobody
     /// may; but for that whose result is recorded. What finished, and is not among the outcomes, is
-    /// recorded now.
-    pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes) {
+    /// recorded now. With `fenced`, what was seen before may be lost: nobody resumes anything, and no id
+    /// and no epoch that may have been seen is given again.
+    pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes, fenced: bool) {
         self.set_clock_back(now);
         outcomes.set_utc(now.utc);
         self.tick(now);
@@ -354,11 +355,14 @@ impl State {
             self.commit(Change::Done { id });
         }
         for slot in held {
-            if self.may_await_resume(slot) {
+            if !fenced && self.may_await_resume(slot) {
                 self.restart_grace(slot);
             } else {
                 self.lose(slot, "the server ended while it ran");
             }
+        }
+        if fenced {
+            self.fence();
         }
     }
 }

@@ -260,6 +260,10 @@ impl State {
             | Change::ScheduleCame { .. }
             | Change::Unheard(_)
             | Change::ClockSetBack { .. } => Ok(()),
+            Change::Fenced { next_id, .. } if *next_id < self.next_id || *next_id > ID_LIMIT => {
+                Err(format!("job {next_id} does not follow"))
+            }
+            Change::Fenced { .. } => Ok(()),
         }
     }
 }

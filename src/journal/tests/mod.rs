@@ -6,6 +6,7 @@ mod exclusive;
 mod failure;
 mod formats;
 pub(crate) mod groups;
+mod incarnations;
 mod power;
 mod repairs;
 mod restores;

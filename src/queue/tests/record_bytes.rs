@@ -119,6 +119,7 @@ fn changes() -> Vec<(&'static str, Change)> {
         ("index freed", Change::IndexFreed { topic: 0, index: "i".into(), id: 4 }),
         ("cleared", Change::Cleared { id: 4 }),
         ("topic deleted", Change::TopicDeleted { topic: 1 }),
+        ("fenced", Change::Fenced { next_id: 70_000, epochs: 300 }),
     ]
 }
 
@@ -290,6 +291,8 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         02 01 fb 2c 01 01 15 04
         topic deleted
         02 01 fb 2c 01 01 18 01
+        fenced
+        02 01 fb 2c 01 01 1a fc 70 11 01 00 fb 2c 01
         began
         02 01 fb 2c 01 01 0f fb fb 00 fb 2c 01
         topic kept

@@ -256,8 +256,8 @@ impl Stage {
                 let effects = world.record(true);
                 self.effects(effects);
             }
-            "restart" => {
-                let effects = world.restart();
+            "restart" | "fenced" => {
+                let effects = world.restart_with(words.at(0) == "fenced");
                 self.effects(effects);
             }
             "snapshot" => {

@@ -213,6 +213,11 @@ impl World {
 
     /// Ends without a word, and begins anew from the newest snapshot and the records since.
     pub(super) fn restart(&mut self) -> Vec<Effect> {
+        self.restart_with(false)
+    }
+
+    /// [`restart`](Self::restart); with `fenced`, as if something that was seen may be lost.
+    pub(super) fn restart_with(&mut self, fenced: bool) -> Vec<Effect> {
         self.telling = None;
         self.to_record.clear();
         self.told.clear();
@@ -222,7 +227,7 @@ impl World {
         };
         queue.set_journaled(true);
         outcomes.set_journaled(true);
-        queue.recover(self.now, &mut outcomes);
+        queue.recover(self.now, &mut outcomes, fenced);
         (self.queue, self.outcomes) = (queue, outcomes);
         if self.followers.is_empty() {
             let mut follower = Follower::new(&self.config);

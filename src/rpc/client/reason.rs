@@ -12,8 +12,8 @@ pub(super) fn closed() -> Error {
 
 pub(super) fn store_changed(addr: &str) -> Error {
     let message = format!(
-        "{addr} holds another store than before the reconnect: revisions do not compare; read \
-         the present state anew"
+        "{addr} holds another store than before the reconnect, or one that may have lost what it last showed: \
+         its id is another, and neither revisions nor reservations go on; read the present state anew"
     );
     Error::new(ErrorCode::StoreChanged, message)
 }

@@ -6,6 +6,7 @@ pub(crate) mod damage;
 pub(crate) mod failure;
 mod formats;
 mod hangs;
+mod incarnations;
 pub(crate) mod kills;
 mod lock;
 mod removed;

@@ -57,11 +57,41 @@ const OWNERS: u64 = 3;
 pub(super) struct World {
     pub(super) told: Told,
     owners: Vec<Owner>,
+    /// The id of the store in the last life, and whether it must have another one in the next.
+    store: Option<(u64, NextId)>,
+}
+
+/// What is promised of a store's id in its next life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NextId {
+    Same,
+    Another,
+    /// A stop leaves no mark where the disk has no room for it.
+    Either,
 }
 
 impl World {
     pub(super) fn new() -> Self {
-        Self { told: Told::new(WRITERS), owners: (0..OWNERS).map(Owner::new).collect() }
+        Self {
+            told: Told::new(WRITERS),
+            owners: (0..OWNERS).map(Owner::new).collect(),
+            store: None,
+        }
+    }
+}
+
+impl World {
+    fn check_id(&self, id: u64) -> Result<(), String> {
+        let Some((before, next)) = self.store else { return Ok(()) };
+        let kept = match next {
+            NextId::Same => id == before,
+            NextId::Another => id != before,
+            NextId::Either => true,
+        };
+        let broken = || {
+            format!("D3: the store had the id {before:016x}, now {id:016x}: {next:?} is promised")
+        };
+        if kept { Ok(()) } else { Err(broken()) }
     }
 }
 
@@ -100,6 +130,15 @@ impl Plan {
             faults: Faults::draw(chance, end != End::Stop),
             finishes: false,
             seed: chance.random(),
+        }
+    }
+
+    /// Returns what this life promises of the store's id in the next: each life has acknowledged a write.
+    fn next_id(&self) -> NextId {
+        match (self.durability, self.end) {
+            (Durability::Fsync, _) => NextId::Same,
+            (Durability::Interval, End::Kill | End::Cut) => NextId::Another,
+            (Durability::Interval, End::Stop) => NextId::Either,
         }
     }
 
@@ -182,12 +221,14 @@ impl Life<'_> {
         let wakeful = Wakeful::open_by(labour, on, config.clone(), Path::new("/data"))
             .map_err(|error| format!("a store does not open after a cut: {error}"))?;
         actix_rt::spawn(hired.work(disk.clone(), self.trace.clone(), self.chance.random()));
+        world.check_id(wakeful.store_id())?;
+        let store = Some((wakeful.store_id(), plan.next_id()));
         let mut known = world.clone();
         in_time("the check of a restarted service", check_all(&wakeful, &mut known)).await??;
         let verdict = Verdict::default();
         let happened = self.trace.happened();
         actix_rt::spawn(judge(wakeful.clone(), config, happened, verdict.clone()));
-        let World { told, owners } = known;
+        let World { told, owners, .. } = known;
         let told = Arc::new(Mutex::new(told));
         let owners: Vec<_> = owners.into_iter().map(|it| Arc::new(Mutex::new(it))).collect();
         if plan.finishes {
@@ -210,7 +251,7 @@ impl Life<'_> {
         owners.iter_mut().for_each(Owner::end_life);
         found.add(&verdict.found());
         let broken = verdict.broken().or_else(|| owners.iter().find_map(|it| it.broken.clone()));
-        broken.map_or(Ok((after, World { told, owners })), Err)
+        broken.map_or(Ok((after, World { told, owners, store })), Err)
     }
 
     /// Starts clients, and injects faults as time passes, until the end.

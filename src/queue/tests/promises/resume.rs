@@ -74,6 +74,47 @@ fn j21_one_that_does_not_return_loses_its_job_after_the_grace_and_is_told_at_onc
     );
 }
 
+/// Its worker may have given it back, and another have got it, in what is lost.
+#[test]
+fn d3_nobody_resumes_after_a_start_behind_which_something_may_be_lost() {
+    check(
+        "
+        returns by=3
+        push mail one
+        reserve mail by=3
+        fenced
+        returns 1/1 by=3
+        done 1/1 late
+        push mail two
+        reserve mail by=5 credits=2
+        fenced
+        push mail three
+        reserve mail by=5 credits=3
+        ",
+        expect![[r#"
+            > returns by=3
+            > push mail one
+              1 Ready
+            > reserve mail by=3
+              gets 1/1 one
+            > fenced
+            > returns 1/1 by=3
+              1/1 is lost
+            > done 1/1 late
+              job 1 is no longer held under epoch 1: it was settled, cancelled, or not touched in time
+            > push mail two
+              4294967298 Ready
+            > reserve mail by=5 credits=2
+              gets 1/262146 one, 4294967298/1 two
+            > fenced
+            > push mail three
+              8589934595 Ready
+            > reserve mail by=5 credits=3
+              gets 1/524291 one, 4294967298/262146 two, 8589934595/1 three
+        "#]],
+    );
+}
+
 /// The grace lengthens no visibility timeout.
 #[test]
 fn j21_a_job_is_held_no_longer_than_its_worker_said() {
