@@ -18,9 +18,9 @@ pub(crate) enum ClientId {
     /// This process, whose own requests the limits bound without a share.
     #[default]
     Process,
-    /// A connection without a user, by a number drawn at random: of those after a restart, too.
+    /// A connection without a user, by a random number, which is unique across restarts.
     Connection(u64),
-    /// A user, whatever connection they come by, by a fingerprint of the name.
+    /// A user, over any connection, by a fingerprint of the name.
     User(u64),
 }
 
@@ -64,7 +64,7 @@ impl<Who> Default for FairShares<Who> {
 }
 
 impl<Who: Copy + Eq + Hash> FairShares<Who> {
-    /// Checks that `who` may hold `more`, of `max` in all. Nobody's share (`None`) is not limited.
+    /// Checks that `who` may hold `more`, of `max` in total. `None` has no share, only the total.
     pub(crate) fn check(&self, who: Option<Who>, more: u64, max: u64) -> Result<(), Excess> {
         let left = max.saturating_sub(self.total);
         if more > left {

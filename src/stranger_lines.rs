@@ -18,7 +18,7 @@ use crate::environment;
 /// The target of the lines of the audit log.
 pub(crate) const AUDIT: &str = "wakeful::audit";
 
-/// Lines left out since the process started; it has one log, whoever writes to it.
+/// Lines left out since the process started. A process has one log.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the number of lines left out since the process started.
@@ -33,11 +33,11 @@ pub(crate) enum LineKind {
     Connection,
     /// A connection is refused for what it said, or did not say in time.
     Refused,
-    /// A connection ends as its peer takes nothing, or is silent.
+    /// A connection ends because its peer reads nothing, or is silent.
     Stalled,
     /// A request before a login.
     Request,
-    /// A TLS handshake that comes to nothing, or waits.
+    /// A TLS handshake that fails, or waits.
     Handshake,
     /// A login that failed.
     LoginFailed,
@@ -47,7 +47,7 @@ pub(crate) enum LineKind {
     LoginsSlowed,
     /// A link that is refused.
     LinkRefused,
-    /// A link of somebody who was not asked to prove anything.
+    /// A link of a peer that need not authenticate.
     Link,
     /// A client of a relay.
     Routed,
@@ -79,7 +79,7 @@ impl LineKind {
     }
 }
 
-/// Bounds the lines of the log that strangers kind. Cheap to clone; all clones share the bound.
+/// Bounds the log lines that unauthenticated peers cause. Cheap to clone; all clones share the bound.
 #[derive(Debug, Clone)]
 pub(crate) struct StrangerLines(Arc<LineWindows>);
 
@@ -104,8 +104,7 @@ impl StrangerLines {
         Self(Arc::new(LineWindows { max, interval, windows: Mutex::default() }))
     }
 
-    /// Returns whether one more line may be written. One that may not is counted, and reported when the
-    /// interval is over.
+    /// Returns whether one more line may be written. Others are counted, and reported after the interval.
     pub(crate) fn admits(&self, kind: LineKind) -> bool {
         let now = environment::now();
         let (before, admitted, first) = {
@@ -176,7 +175,7 @@ const ALL: [LineKind; KINDS] = [
     LineKind::Routed,
 ];
 
-/// Reports what was left out when the interval of the first is over, be there another line or not.
+/// Reports what was left out after the interval, whether or not another line follows.
 async fn report_later(lines: Weak<LineWindows>, kind: LineKind, interval: Duration) {
     tokio::time::sleep(interval).await;
     if let Some(lines) = lines.upgrade() {
@@ -196,8 +195,8 @@ fn report(kind: LineKind, left_out: u64) {
     }
 }
 
-/// Writes a line that a stranger causes: `log!(lines, LineKind::Refused, INFO, %error, "refused")`. The `target` of a
-/// line that has one comes before the level.
+/// Writes a line that an unauthenticated peer causes: `log_stranger!(lines, LineKind::Refused, INFO, %error,
+/// "refused")`. A `target` comes before the level.
 macro_rules! log_stranger {
     ($lines:expr, $kind:expr, target: $target:expr, $level:ident, $($field:tt)*) => {
         if tracing::enabled!(target: $target, tracing::Level::$level) && $lines.admits($kind) {

@@ -20,7 +20,7 @@ pub(super) struct Makers {
 }
 
 impl State {
-    /// The topic of this name, which `client` makes if there is none.
+    /// Returns the topic of this name, and creates it for `client` if there is none.
     pub(super) fn topic_or_make(
         &mut self,
         name: &Blob,

@@ -366,4 +366,25 @@ mod tests {
         }
         assert_eq!(came, [2, 3, 3]);
     }
+
+    #[test]
+    fn s10_a_client_sets_no_more_schedules_than_it_leaves_for_others() {
+        let mut config = crate::Config::new().queue;
+        config.schedules_max = 4;
+        let mut state = State::new(config, 1);
+        let mut set = |client, name| {
+            let now = Now { steady: 1, utc: 1 };
+            state.set_schedule(now, client, daily(name, 1)).map(drop)
+        };
+        let [one, other] = [1, 2].map(ClientId::User);
+        assert!(set(one, "a").is_ok() && set(one, "b").is_ok());
+        let refusal = set(one, "c").unwrap_err();
+        assert!(matches!(refusal, QueueError::Limit { name: "queue.schedules_max", max: 4, .. }));
+        assert!(set(other, "c").is_ok());
+        assert!(set(one, "a").is_ok(), "its own it may replace");
+        assert!(set(other, "b").is_ok(), "a schedule of another becomes its own");
+        assert!(set(one, "d").is_err());
+        assert!(set(ClientId::Process, "d").is_ok());
+        assert!(set(ClientId::Process, "e").is_err());
+    }
 }

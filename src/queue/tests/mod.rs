@@ -20,7 +20,9 @@ mod world;
 
 use std::time::Duration;
 
-use super::{Answer, Effect, Found, Now, Outcomes, QueueError, Settled, Sought, State, Told};
+use super::{
+    Answer, Effect, Found, Now, Outcomes, QueueError, Requester, Settled, Sought, State, Told,
+};
 use crate::config::{Config, QueueConfig};
 use crate::fair::ClientId;
 use crate::model::{

@@ -181,3 +181,30 @@ fn a_page_of_topics_ends_where_its_bytes_do() {
     }
     assert_eq!(listed, names);
 }
+
+/// One client could use up all topics, with a request that waits in each.
+#[test]
+fn s10_a_client_makes_no_more_topics_than_it_leaves_for_others() {
+    let mut queue = State::new(QueueConfig { topics_max: 4, ..steady() }, 1);
+    let now = Now { steady: 1, utc: MORNING };
+    let push = |queue: &mut State, user, topic: &str| {
+        let jobs = vec![PushRequest::new(topic, "p")];
+        let requester = Requester { owner: user, client: ClientId::User(user) };
+        let request = JobRequest::Push { jobs, wait: Duration::ZERO };
+        match queue.request_within(now, requester, request, &|_| true) {
+            Answer::Now(Ok(_)) => true,
+            Answer::Now(Err(QueueError::Limit { name: "queue.topics_max", max: 4, .. })) => false,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(push(&mut queue, 1, "a") && push(&mut queue, 1, "b"));
+    assert!(!push(&mut queue, 1, "c"), "as many are left as it has");
+    assert!(push(&mut queue, 2, "x") && !push(&mut queue, 2, "y"));
+    // An empty topic of its own makes room for another.
+    queue.request(now, 1, JobRequest::Cancel(JobRef::Id(1)));
+    assert!(push(&mut queue, 1, "c") && !queue.names.contains_key(&Blob::from("a")));
+    assert!(push(&mut queue, 3, "z"), "there is one left");
+    // With an empty one of another client, it has no more than half of all.
+    queue.request(now, 1, JobRequest::Cancel(JobRef::Id(3)));
+    assert!(!push(&mut queue, 1, "d") && push(&mut queue, 2, "y"));
+}
