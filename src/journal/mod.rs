@@ -18,7 +18,17 @@
 //!   write.
 //! - **A tear is not damage.** A power cut leaves zeros in unsynced sectors. Each commit states
 //!   what was durable when it was written, so a hole before a later witness is damage, and
-//!   refused.
+//!   refused. A commit with a nearly empty sector is masked, so that no flipped bit looks like a
+//!   tear.
+//! - **Readable is not durable** (`ready`): after a kill or a failed sync, data may be in memory
+//!   only, so the end of the log is written again before anything is appended to it.
+//! - **Incarnations** (`ready`): if something visible may have been lost, the store continues
+//!   under another id, and the queue skips ids and epochs, so that no new object has the name of
+//!   one that was visible.
+//! - **Room**: a request that makes the store larger is admitted only if the disk also has room
+//!   for the next snapshot and a segment, because the snapshot is what gives room back. The
+//!   journal reports the room of its disk (`Journal::room`) and keeps the reserved room
+//!   (`reserve`).
 //! - **Snapshots** (`keeper`): the store writes itself in slices, one per turn, as records in the
 //!   log's own encoding, which the same state machine replays. Nothing is copied: the history
 //!   already has earlier versions of keys, so only its oldest events must be kept meanwhile; a

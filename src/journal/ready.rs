@@ -1,4 +1,4 @@
-//! What a journal that was read needs before it is written to again.
+//! Prepares a journal that was read for being written again.
 
 use super::error::Action;
 use super::exclusive::{self, MARKER};

@@ -1,5 +1,5 @@
-//! The fence at a start after which something that was seen may be lost: its ids and epochs are not
-//! given again.
+//! The fence at a start after which visible changes may be lost: no id and no epoch that may have
+//! been visible is assigned again.
 
 use super::change::Change;
 use super::{QueueError, Slot, State};
