@@ -259,27 +259,27 @@ impl KvRequest {
     #[rustfmt::skip]
     pub(crate) fn facts(&self) -> Facts<'_> {
         use Class::{Admin, Read, Write};
-        use Weight::{Heavy, Light};
         use DiskUse::{Growth, Nothing, Record};
         use Reference::{Lease, Position, Thing};
         use Repeat::{Always, Keyed, Never};
+        use Weight::{Heavy, Light};
         let row = Facts::row;
         match self {
-            //                               name               class  disk     weight repeat  names                             audited as
-            Self::Set(it)            => row("Set",             Write, Growth,  Light, Keyed,  Lease(it.lease, LeaseUse::Write), None),
-            Self::Get(it)            => row("Get",             Read,  Nothing, Light, Always, Position(it.revision),            None),
-            Self::Range(it)          => row("Range",           Read,  Nothing, Heavy, Always, Position(it.revision),            None),
-            Self::Scan(it)           => row("Scan",            Read,  Nothing, Heavy, Always, Position(it.revision),            None),
-            Self::Delete(it)         => row("Delete",          Write, Record,  of_range(&it.range), Keyed, Reference::Nothing,      None),
-            Self::Txn(it)            => row("Txn",             Write, Growth,  Heavy, Keyed,  Reference::Txn(it),                   None),
+            //                                   name               class  disk     weight               repeat  names                             audited as
+            Self::Set(it)                 => row("Set",             Write, Growth,  Light,               Keyed,  Lease(it.lease, LeaseUse::Write), None),
+            Self::Get(it)                 => row("Get",             Read,  Nothing, Light,               Always, Position(it.revision),            None),
+            Self::Range(it)               => row("Range",           Read,  Nothing, Heavy,               Always, Position(it.revision),            None),
+            Self::Scan(it)                => row("Scan",            Read,  Nothing, Heavy,               Always, Position(it.revision),            None),
+            Self::Delete(it)              => row("Delete",          Write, Record,  of_range(&it.range), Keyed,  Reference::Nothing,               None),
+            Self::Txn(it)                 => row("Txn",             Write, Growth,  Heavy,               Keyed,  Reference::Txn(it),               None),
             // The id of a lease to grant is the caller's choice.
-            Self::LeaseGrant(_)      => row("LeaseGrant",      Write, Growth,  Light, Keyed,  Reference::Nothing,                   None),
-            Self::LeaseKeepAlive(id) => row("LeaseKeepAlive",  Write, Record,  Light, Never,  Lease(*id, LeaseUse::Write),      None),
-            Self::LeaseRevoke(id)    => row("LeaseRevoke",     Write, Record,  Heavy, Keyed,  Lease(*id, LeaseUse::Write),      None),
-            Self::LeaseTimeToLive(id) => row("LeaseTimeToLive", Read, Nothing, Heavy, Always, Lease(*id, LeaseUse::Read),       None),
-            Self::LeaseKeys { id, .. } => row("LeaseKeys",     Read,  Nothing, Heavy, Always, Lease(*id, LeaseUse::Read),       None),
-            Self::LeaseList { after, .. } => row("LeaseList",  Admin, Nothing, Heavy, Always, Position(*after),                 None),
-            Self::Compact(it)        => row("Compact",         Admin, Record,  Light, Never,  Thing, act("compact", Subject::Revision(*it))),
+            Self::LeaseGrant(_)           => row("LeaseGrant",      Write, Growth,  Light,               Keyed,  Reference::Nothing,               None),
+            Self::LeaseKeepAlive(id)      => row("LeaseKeepAlive",  Write, Record,  Light,               Never,  Lease(*id, LeaseUse::Write),      None),
+            Self::LeaseRevoke(id)         => row("LeaseRevoke",     Write, Record,  Heavy,               Keyed,  Lease(*id, LeaseUse::Write),      None),
+            Self::LeaseTimeToLive(id)     => row("LeaseTimeToLive", Read,  Nothing, Heavy,               Always, Lease(*id, LeaseUse::Read),       None),
+            Self::LeaseKeys { id, .. }    => row("LeaseKeys",       Read,  Nothing, Heavy,               Always, Lease(*id, LeaseUse::Read),       None),
+            Self::LeaseList { after, .. } => row("LeaseList",       Admin, Nothing, Heavy,               Always, Position(*after),                 None),
+            Self::Compact(it)             => row("Compact",         Admin, Record,  Light,               Never,  Thing,                            act("compact", Subject::Revision(*it))),
         }
     }
 }
@@ -290,16 +290,16 @@ impl HubRequest {
     #[rustfmt::skip]
     pub(crate) fn facts(&self) -> Facts<'_> {
         use Class::Admin;
-        use Weight::{Heavy, Light};
         use DiskUse::Nothing;
         use Reference::{Position, Thing};
         use Repeat::{Always, Never};
+        use Weight::{Heavy, Light};
         let row = Facts::row;
         match self {
-            //                             name          class  disk     weight repeat  names            audited as
-            Self::Status          => row("Status",     Admin, Nothing, Light, Always, Reference::Nothing,  None),
-            Self::Watchers { after, .. } => row("Watchers", Admin, Nothing, Heavy, Always, Position(*after), None),
-            Self::EndWatcher(id)  => row("EndWatcher", Admin, Nothing, Light, Never,  Thing,           act("end watcher", Subject::Id(*id))),
+            //                                  name          class  disk     weight  repeat  names               audited as
+            Self::Status                 => row("Status",     Admin, Nothing, Light,  Always, Reference::Nothing, None),
+            Self::Watchers { after, .. } => row("Watchers",   Admin, Nothing, Heavy,  Always, Position(*after),   None),
+            Self::EndWatcher(id)         => row("EndWatcher", Admin, Nothing, Light,  Never,  Thing,              act("end watcher", Subject::Id(*id))),
         }
     }
 }
@@ -310,14 +310,14 @@ impl FilesRequest {
     #[rustfmt::skip]
     pub(crate) fn facts(&self) -> Facts<'_> {
         use Class::Admin;
-        use Weight::{Heavy, Light};
         use DiskUse::Files;
         use Repeat::Always;
+        use Weight::{Heavy, Light};
         let row = Facts::row;
         match self {
-            //                                   name            class  disk   weight repeat  names           audited as
-            Self::Snapshot                => row("Snapshot",     Admin, Files, Light, Always, Reference::Nothing, act("snapshot", Subject::Store)),
-            Self::ReadSnapshot { id, .. } => row("ReadSnapshot", Admin, Files, Heavy, Always, Reference::Thing,   act("read snapshot", Subject::Id(*id))),
+            //                                   name            class  disk   weight  repeat  names               audited as
+            Self::Snapshot                => row("Snapshot",     Admin, Files, Light,  Always, Reference::Nothing, act("snapshot", Subject::Store)),
+            Self::ReadSnapshot { id, .. } => row("ReadSnapshot", Admin, Files, Heavy,  Always, Reference::Thing,   act("read snapshot", Subject::Id(*id))),
         }
     }
 }
@@ -328,16 +328,16 @@ impl NodeRequest {
     #[rustfmt::skip]
     pub(crate) fn facts(&self) -> Facts<'_> {
         use Class::{Admin, Open, Read};
-        use Weight::Light;
         use DiskUse::Nothing;
         use Repeat::Always;
+        use Weight::Light;
         let row = Facts::row;
         match self {
-            //                     name        class  disk     weight repeat  names           audited as
-            Self::Services => row("Services", Read,  Nothing, Light, Always, Reference::Nothing, None),
+            //                    name        class  disk     weight  repeat  names               audited as
+            Self::Services => row("Services", Read,  Nothing, Light,  Always, Reference::Nothing, None),
             // What refusals name anyway.
-            Self::Limits   => row("Limits",   Open,  Nothing, Light, Always, Reference::Nothing, None),
-            Self::Gauges   => row("Gauges",   Admin, Nothing, Light, Always, Reference::Nothing, None),
+            Self::Limits   => row("Limits",   Open,  Nothing, Light,  Always, Reference::Nothing, None),
+            Self::Gauges   => row("Gauges",   Admin, Nothing, Light,  Always, Reference::Nothing, None),
         }
     }
 }
@@ -348,40 +348,40 @@ impl JobRequest {
     #[rustfmt::skip]
     pub(crate) fn facts(&self) -> Facts<'_> {
         use Class::{Admin, Read, Write};
-        use Weight::{Heavy, Large, Light, Page};
         use DiskUse::{Conclusion, Growth, Nothing, Record};
         use JobUse::{Look, Push, Work};
         use Reference::{Job, Position};
         use Repeat::{Always, Indexed, Never};
         use Subject::Name;
+        use Weight::{Heavy, Large, Light, Page};
         let (row, some) = (Facts::row, Weight::heavy_if);
         let by = |job: &JobRef| matches!(job, JobRef::Id(_));
         match self {
-            //                                name             class  disk        weight repeat   names             audited as
-            Self::Push { .. }         => row("Push",           Write, Growth,     Light, Indexed, Reference::Nothing,   None),
-            Self::Reserve(it)         => row("Reserve",        Write, Record,     some(it.credits > 1), Always, Reference::Nothing, None),
-            Self::Settle(_)           => row("Settle",         Write, Conclusion, Light, Never,   Job(Work, true),  None),
-            Self::Touch { .. }        => row("Touch",          Write, Conclusion, Light, Never,   Job(Work, true),  None),
-            Self::Progress { .. }     => row("Progress",       Write, Conclusion, Light, Never,   Job(Work, true),  None),
-            Self::Resume(_)           => row("Resume",         Write, Conclusion, Light, Never,   Job(Work, true),  None),
-            Self::Revoked { .. }      => row("Revoked",        Write, Record,     Light, Always,  Job(Work, false), None),
-            Self::Get(it)             => row("Get",            Read,  Nothing,    Large, Always,  Job(Look, by(it)), None),
-            Self::Await { job, .. }   => row("Await",          Read,  Nothing,    Light, Always,  Job(Look, by(job)), None),
-            Self::Cancel(it)          => row("Cancel",         Write, Record,     Light, Never,   Job(Push, by(it)), None),
-            Self::Outcomes { after, .. } => row("Outcomes",    Read,  Nothing,    Page,  Always,  thing_if(after.is_some()), None),
-            Self::List { after, .. }  => row("List",           Read,  Nothing,    Page,  Always,  Position(*after), None),
-            Self::FreeIndex { .. }    => row("FreeIndex",      Write, Record,     Light, Never,   Reference::Nothing,   None),
-            Self::Replay { topic, id } => row("Replay",        Admin, Record,     some(id.is_none()), Never, thing_if(id.is_some()), act_on_jobs("replay dead letters", topic, id.is_none())),
-            Self::DeleteDead { topic, id } => row("DeleteDead", Admin, Record,    some(id.is_none()), Never, thing_if(id.is_some()), act_on_jobs("delete dead letters", topic, id.is_none())),
-            Self::SetTopic { topic, .. } => row("SetTopic",    Admin, Growth,     Light, Never,   Reference::Nothing,   act("set topic", Name(topic))),
-            Self::PauseTopic { topic, paused } => row("PauseTopic", Admin, Record, Light, Never,  Reference::Nothing,   act(if *paused { "pause topic" } else { "resume topic" }, Name(topic))),
-            Self::ClearTopic(topic)   => row("ClearTopic",     Admin, Record,     Heavy, Never,   Reference::Nothing,   act_on_jobs("clear topic", topic, true)),
-            Self::DeleteTopic { topic, .. } => row("DeleteTopic", Admin, Record,  Heavy, Never,   Reference::Nothing,   act_on_jobs("delete topic", topic, true)),
-            Self::Topic(_)            => row("Topic",          Read,  Nothing,    Light, Always,  Reference::Nothing,   None),
-            Self::Topics { .. }       => row("Topics",         Admin, Nothing,    Page,  Always,  Reference::Nothing,   None),
-            Self::SetSchedule(it)     => row("SetSchedule",    Admin, Growth,     Heavy, Never,   Reference::Nothing,   act("set schedule", Name(&it.name))),
-            Self::RemoveSchedule(it)  => row("RemoveSchedule", Admin, Record,     Light, Never,   Reference::Nothing,   act("remove schedule", Name(it))),
-            Self::Schedules           => row("Schedules",      Admin, Nothing,    Page,  Always,  Reference::Nothing,   None),
+            //                                        name              class  disk        weight                repeat   names                      audited as
+            Self::Push { .. }                  => row("Push",           Write, Growth,     Light,                Indexed, Reference::Nothing,        None),
+            Self::Reserve(it)                  => row("Reserve",        Write, Record,     some(it.credits > 1), Always,  Reference::Nothing,        None),
+            Self::Settle(_)                    => row("Settle",         Write, Conclusion, Light,                Never,   Job(Work, true),           None),
+            Self::Touch { .. }                 => row("Touch",          Write, Conclusion, Light,                Never,   Job(Work, true),           None),
+            Self::Progress { .. }              => row("Progress",       Write, Conclusion, Light,                Never,   Job(Work, true),           None),
+            Self::Resume(_)                    => row("Resume",         Write, Conclusion, Light,                Never,   Job(Work, true),           None),
+            Self::Revoked { .. }               => row("Revoked",        Write, Record,     Light,                Always,  Job(Work, false),          None),
+            Self::Get(it)                      => row("Get",            Read,  Nothing,    Large,                Always,  Job(Look, by(it)),         None),
+            Self::Await { job, .. }            => row("Await",          Read,  Nothing,    Light,                Always,  Job(Look, by(job)),        None),
+            Self::Cancel(it)                   => row("Cancel",         Write, Record,     Light,                Never,   Job(Push, by(it)),         None),
+            Self::Outcomes { after, .. }       => row("Outcomes",       Read,  Nothing,    Page,                 Always,  thing_if(after.is_some()), None),
+            Self::List { after, .. }           => row("List",           Read,  Nothing,    Page,                 Always,  Position(*after),          None),
+            Self::FreeIndex { .. }             => row("FreeIndex",      Write, Record,     Light,                Never,   Reference::Nothing,        None),
+            Self::Replay { topic, id }         => row("Replay",         Admin, Record,     some(id.is_none()),   Never,   thing_if(id.is_some()),    act_on_jobs("replay dead letters", topic, id.is_none())),
+            Self::DeleteDead { topic, id }     => row("DeleteDead",     Admin, Record,     some(id.is_none()),   Never,   thing_if(id.is_some()),    act_on_jobs("delete dead letters", topic, id.is_none())),
+            Self::SetTopic { topic, .. }       => row("SetTopic",       Admin, Growth,     Light,                Never,   Reference::Nothing,        act("set topic", Name(topic))),
+            Self::PauseTopic { topic, paused } => row("PauseTopic",     Admin, Record,     Light,                Never,   Reference::Nothing,        act(if *paused { "pause topic" } else { "resume topic" }, Name(topic))),
+            Self::ClearTopic(topic)            => row("ClearTopic",     Admin, Record,     Heavy,                Never,   Reference::Nothing,        act_on_jobs("clear topic", topic, true)),
+            Self::DeleteTopic { topic, .. }    => row("DeleteTopic",    Admin, Record,     Heavy,                Never,   Reference::Nothing,        act_on_jobs("delete topic", topic, true)),
+            Self::Topic(_)                     => row("Topic",          Read,  Nothing,    Light,                Always,  Reference::Nothing,        None),
+            Self::Topics { .. }                => row("Topics",         Admin, Nothing,    Page,                 Always,  Reference::Nothing,        None),
+            Self::SetSchedule(it)              => row("SetSchedule",    Admin, Growth,     Heavy,                Never,   Reference::Nothing,        act("set schedule", Name(&it.name))),
+            Self::RemoveSchedule(it)           => row("RemoveSchedule", Admin, Record,     Light,                Never,   Reference::Nothing,        act("remove schedule", Name(it))),
+            Self::Schedules                    => row("Schedules",      Admin, Nothing,    Page,                 Always,  Reference::Nothing,        None),
         }
     }
 }
