@@ -166,9 +166,9 @@ fn a3_what_is_typed_goes_before_the_environment() {
     let env = [("WAKEFUL_USER", "app"), ("WAKEFUL_PASSWORD", PASSWORD)];
     status(&env, &["--token", &root]).ok();
     let both = status(&[], &[&as_root[..], &["--token", &root]].concat());
-    assert!(both.fails(2).contains("Not both"));
+    assert!(both.fails(2).contains("not both"));
     let whose = status(&variables, &["--password-file", &password]);
-    assert!(whose.fails(2).contains("whose password"));
+    assert!(whose.fails(2).contains("--password-file needs --user"));
 }
 
 #[test]

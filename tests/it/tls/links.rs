@@ -130,8 +130,11 @@ fn tls7_options_that_would_go_unheard_are_refused() {
     for (line, why) in [
         (&["serve", "--dial-tls"][..], "--dial"),
         (&["relay", "--accept-anyone", "--tls"], "--tls-cert and --tls-key"),
-        (&["relay", "--accept-anyone", "--tls-cert", "a", "--tls-key", "b"], "without --tls"),
-        (&["relay", "--accept-anyone", "--tls-ca", "ca.pem"], "connects to nobody"),
+        (
+            &["relay", "--accept-anyone", "--tls-cert", "a", "--tls-key", "b"],
+            "--tls-cert needs --tls",
+        ),
+        (&["relay", "--accept-anyone", "--tls-ca", "ca.pem"], "a relay dials no server"),
         (&["relay", "--accept-anyone", "--accept-client-ca", "ca.pem"], "--tls"),
     ] {
         let said = crate::process::run(line).fails(2);
