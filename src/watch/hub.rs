@@ -45,9 +45,9 @@ pub(crate) struct Hub<P> {
     /// Watchers, and streams, by client.
     pub(super) watcher_shares: FairShares<ClientId>,
     pub(super) stream_shares: FairShares<ClientId>,
-    /// Waits that still search the history, and whose turn it is: the first from there on.
-    pub(super) searching: BTreeSet<u32>,
-    pub(super) search_turn: u32,
+    /// Waits that still search, by owner, and whose turn it is: the first owner from that one on.
+    pub(super) searching: BTreeSet<(u64, u32)>,
+    pub(super) search_turn: u64,
     /// Keys and events that a wait examines before it is parked.
     pub(super) looks_max: usize,
     /// Streams that have something to show and a consumer who is ready for it.
@@ -322,6 +322,7 @@ impl<P> Hub<P> {
         let (deadline, owner) = match &watcher.role {
             Role::Wait(wait) => {
                 self.waits -= 1;
+                self.searching.remove(&(wait.owner.id, index));
                 (wait.deadline, Some(&wait.owner))
             }
             Role::Watch(watch) => {
@@ -330,7 +331,6 @@ impl<P> Hub<P> {
             }
         };
         self.deadlines.remove(&(deadline, index));
-        self.searching.remove(&index);
         let Some(Owner { id, client, .. }) = owner.map(|owner| &**owner) else {
             return Some(watcher);
         };

@@ -16,6 +16,9 @@ use crate::model::{
 };
 use crate::store::{Seq, StoreError};
 
+/// Keys and events that one search examines before it is the turn of another owner.
+const SEARCHED_IN_TURN: usize = 64;
+
 /// What a piece of a search found.
 pub(super) enum Found {
     /// The answer.
@@ -62,15 +65,18 @@ impl<P> Hub<P> {
         Search::Count(Count { at, is_state, first, next: first, end: history.applied_end(), live })
     }
 
-    /// Goes on with the searches, each in its turn, about `slice` keys and events in all.
+    /// Continues the searches by about `slice` keys and events in all. Owners take turns, so that many
+    /// searches of one owner do not delay those of others; of one owner, the first is completed first.
     pub(super) fn search(&mut self, mut slice: usize) {
         while slice > 0 {
-            let next = self.searching.range(self.search_turn..).next();
-            let Some(index) = next.or(self.searching.first()).copied() else { return };
-            self.search_turn = index.wrapping_add(1);
-            self.search_on(index, &mut slice);
+            let next = self.searching.range((self.search_turn, 0)..).next();
+            let Some((owner, index)) = next.or(self.searching.first()).copied() else { return };
+            self.search_turn = owner.wrapping_add(1);
+            let mut share = slice.min(SEARCHED_IN_TURN);
+            slice -= share;
+            self.search_on(index, &mut share);
             // A search that had nothing left to read took a share too.
-            slice = slice.saturating_sub(1);
+            slice += share.saturating_sub(1);
         }
     }
 
@@ -92,10 +98,11 @@ impl<P> Hub<P> {
     pub(super) fn set_search(&mut self, index: u32, search: Search) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
         let Role::Wait(wait) = &mut watcher.role else { return };
+        let place = (wait.owner.id, index);
         if search.is_over() {
-            self.searching.remove(&index);
+            self.searching.remove(&place);
         } else {
-            self.searching.insert(index);
+            self.searching.insert(place);
         }
         wait.search = search.kept(&watcher.range, &wait.condition).map(Box::new);
     }

@@ -247,6 +247,27 @@ fn t4_a_wait_that_looks_at_the_state_in_slices_misses_nothing_that_changes_meanw
     hub.assert_empty();
 }
 
+/// Before: searches took turns, so that whoever had a thousand of them had all turns but one.
+#[test]
+fn s10_searches_of_one_owner_do_not_delay_those_of_others() {
+    let mut hub = many_keys();
+    let of = |hub: &mut TestHub, id, party| {
+        hub.wait(0, &owner(id), wait(prefix("k"), equals("x")), || party).unwrap();
+    };
+    for party in 0..100 {
+        of(&mut hub, 1, party);
+    }
+    of(&mut hub, 2, 100);
+    // Half of what is examined is for the one.
+    for _ in 0..2 * 2_000 / 50 {
+        hub.advance(0);
+    }
+    assert!(hub.searching.iter().all(|(owner, _)| *owner == 1));
+    assert!(hub.searching.len() > 95, "{} are left", hub.searching.len());
+    largest_slice(&mut hub);
+    assert!(hub.searching.is_empty());
+}
+
 #[test]
 fn t2_a_wait_whose_time_is_over_before_it_has_looked_at_the_state_claims_nothing() {
     let mut hub = many_keys();
