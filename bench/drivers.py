@@ -38,7 +38,7 @@ class Driver:
 
 
 class Bench(Driver):
-    """`wakeful bench`, against Wakeful or Redis."""
+    """`wakeful-bench`, against Wakeful or Redis."""
 
     def __init__(self, name, run, server, wakeful):
         super().__init__(name, run, server)
@@ -122,6 +122,6 @@ class GoLoad(Driver):
 
 
 def said(output):
-    """What `wakeful bench --json`, or netrpc, said."""
+    """What `wakeful-bench --json`, or netrpc, said."""
     report = json.loads(output)
     return Load(*(report[name] for name in ["requests", "per_second", "p50_us", "p99_us"]))

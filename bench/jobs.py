@@ -30,17 +30,16 @@ IDLE_P50_US_MAX = 200.0
 
 
 class Bench:
-    """`wakeful bench jobs`, against Wakeful or beanstalkd."""
+    """`wakeful-bench jobs`, against Wakeful or beanstalkd."""
 
     def __init__(self, name, run, server, wakeful):
         self.name, self.run, self.server, self.wakeful = name, run, server, wakeful
 
     def command(self, *words):
         peer = "wakeful" if self.server is self.wakeful else "beanstalkd"
-        words = ["bench", "jobs", "--json", "--peer", peer, *words]
-        command = self.wakeful.command_line(*words)
+        command = self.wakeful.bench_command("jobs", "--peer", peer, *words)
         # It asks the Wakeful unless it is told otherwise.
-        return [*command[:-1], self.server.addr]
+        return [self.server.addr if word == self.wakeful.addr else word for word in command]
 
     def load(self, seconds, batch=1):
         words = ["--connections", CONNECTIONS, "--depth", DEPTH, "--seconds", seconds]

@@ -19,6 +19,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parent.parent
 # Another binary can be named, to compare two versions.
 WAKEFUL = Path(os.environ.get("WAKEFUL", "target/release/wakeful"))
+WAKEFUL_BENCH = Path(os.environ.get("WAKEFUL_BENCH", "target/release/wakeful-bench"))
 NETRPC = Path("target/bench/netrpc")
 ETCD_LOAD = Path("target/bench/etcd/release/etcd-load")
 NATS_LOAD = Path("target/bench/nats/release/nats-load")
@@ -89,8 +90,9 @@ class Wakeful(Server):
     name = "Wakeful"
 
     def __init__(self, *options):
-        if not (REPO / WAKEFUL).exists():
-            raise Missing(f"{WAKEFUL} is not built: run `cargo build --release`")
+        for binary, package in [(WAKEFUL, "wakeful"), (WAKEFUL_BENCH, "wakeful-bench")]:
+            if not (REPO / binary).exists():
+                raise Missing(f"{binary} is not built: run `cargo build --release -p {package}`")
         super().__init__(self.serve_command(*options))
         self.addr = self.said_address()
 
@@ -118,8 +120,8 @@ class Wakeful(Server):
         return [str(word) for word in [WAKEFUL, *words, "--addr", self.addr]]
 
     def bench_command(self, *options):
-        """The command line of its own load generator, against itself."""
-        words = [WAKEFUL, "bench", "--addr", self.addr, "--json", *options]
+        """The command line of the load generator, against itself."""
+        words = [WAKEFUL_BENCH, "--addr", self.addr, "--json", *options]
         return [str(word) for word in words]
 
 

@@ -26,8 +26,7 @@ mod address;
 pub mod auth;
 mod buffered;
 #[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
+mod cli;
 pub mod config;
 mod duration;
 mod environment;
@@ -35,9 +34,8 @@ pub mod error;
 mod failpoint;
 mod fair;
 mod fair_places;
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
+#[cfg(any(test, feature = "internals"))]
+pub mod internals;
 mod jobs;
 mod journal;
 mod local_job;
@@ -63,27 +61,23 @@ mod watch;
 pub mod work;
 
 pub use auth::Credentials;
+#[cfg(feature = "cli")]
+pub use cli::run as run_command_line;
 pub use config::{ClientConfig, Config, Durability};
 pub use error::{Details, Error, ErrorCode};
 pub use jobs::Jobs;
-#[doc(hidden)]
-pub use journal::specimen as journal_specimen;
 pub use local_watch::{LocalWatch, WatchInto};
 #[doc(hidden)]
 pub use methods::method_name;
 pub use methods::{Interceptor, MethodContext, Methods, Next, Returned, Service};
 pub use model::*;
 pub use operations::Operations;
-#[doc(hidden)]
-pub use queue::specimen as queue_specimen;
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use rpc::link;
 #[cfg(feature = "tls")]
 pub use rpc::tls::{ClientCertificate, ClientCertificates, ClientTls, TlsConfig, TlsDoor};
 pub use service::{LimitChange, Reconfigured, Wakeful};
 pub use session::{Identity, Peer, Session, Via};
-#[doc(hidden)]
-pub use watch::specimen;
 pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};
 
 /// Compiles the Rust examples of the documents.

@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    wakeful::cli::run(std::env::args_os())
+    wakeful::run_command_line(std::env::args_os())
 }

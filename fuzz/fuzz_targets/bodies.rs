@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::fuzzing::bodies(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::internals::fuzzing::bodies(data));

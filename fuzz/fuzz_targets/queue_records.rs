@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::fuzzing::queue_records(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::internals::fuzzing::queue_records(data));

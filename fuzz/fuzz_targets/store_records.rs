@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::fuzzing::store_records(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wakeful::internals::fuzzing::store_records(data));

@@ -25,6 +25,8 @@ mod lease;
 mod login;
 mod output;
 mod part_file;
+#[cfg(any(test, feature = "internals"))]
+pub mod program;
 mod progress;
 mod range;
 mod relay;
@@ -163,7 +165,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     Journal(journal::JournalArgs),
     Torture(torture::TortureArgs),
-    Bench(bench::BenchArgs),
+    #[command(hide = true, disable_help_flag = true)]
+    Bench(bench::AnyArgs),
     User(user::UserArgs),
     Role(role::RoleArgs),
     Completions(completions::CompletionsArgs),
@@ -299,16 +302,7 @@ impl Cli {
             Command::Role(args) => args.run(out),
             Command::Journal(args) => args.run(out),
             Command::Torture(args) => args.run(out),
-            Command::Bench(args) => {
-                let credentials = common.login.credentials()?;
-                #[cfg(feature = "tls")]
-                let place = bench::Place::new(&common.addr, common.tls.client()?.as_ref())?;
-                #[cfg(not(feature = "tls"))]
-                let place = bench::Place::plain(&common.addr);
-                let out = &mut std::io::stdout().lock();
-                bench::run(args, &place, credentials, common.json, out)?;
-                Ok(Exit::Done)
-            }
+            Command::Bench(_) => Err(Failure::usage(bench::MOVED)),
             command => {
                 let on_signal = command.on_signal();
                 let deadline = command.deadline(common.deadline);

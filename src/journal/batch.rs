@@ -68,7 +68,7 @@ impl Batch {
     }
 
     /// What the records say.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let records = super::format::Records::of(&self.framed);
         records.filter_map(|record| Some(record.ok()?.payload.to_vec())).collect()

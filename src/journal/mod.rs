@@ -61,7 +61,6 @@ mod restore;
 mod segment;
 mod shared;
 mod snapshot;
-pub mod specimen;
 #[cfg(any(test, feature = "cli"))]
 mod steps;
 #[cfg(test)]
@@ -181,6 +180,7 @@ pub(crate) trait Journal: Send {
     /// than `within`.
     fn close_within(self: Box<Self>, within: Duration) -> Result<(), JournalError>;
     /// As [`close_within`](Self::close_within), with all the time that a disk needs.
+    #[cfg(any(test, feature = "internals"))]
     fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.close_within(Duration::from_secs(60))
     }

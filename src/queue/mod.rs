@@ -71,7 +71,6 @@ mod schedule;
 mod set_back;
 mod settle;
 mod snapshot;
-pub mod specimen;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;

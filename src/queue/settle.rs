@@ -19,6 +19,7 @@ pub(crate) enum Settled {
 
 impl State {
     /// Settles one job.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn settle(
         &mut self,
         now: Now,

@@ -181,6 +181,7 @@ impl State {
     /// [`settle`](Self::settle); reservations are resumed by [`resume`](Self::resume).
     ///
     /// `now` must be the same until the turn is finished and its record taken.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
         self.request_within(now, Requester { owner, client: ClientId::Process }, request, &|_| true)
     }

@@ -12,8 +12,6 @@ pub(crate) mod proto;
 mod pulse;
 pub(crate) mod server;
 pub(crate) mod socket;
-#[doc(hidden)]
-pub mod specimen;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]

@@ -472,7 +472,7 @@ impl State {
     }
 
     /// [`begin_to_expire`](Self::begin_to_expire), to its end.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
         let mut deleted = self.begin_to_expire(now)?;
         while self.is_open() {

@@ -94,7 +94,7 @@ impl State {
     }
 
     /// Does `request`, at most once under one idempotency key. New events are in the history.
-    #[cfg(any(test, feature = "fuzzing"))]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn apply(
         &mut self,
         now: Micros,

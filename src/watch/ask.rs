@@ -6,6 +6,7 @@ use crate::store::{Micros, Once, StoreError};
 
 impl<P> Hub<P> {
     /// Executes `request` to its end. Waits and streams get its events in the answers and batches.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn apply(
         &mut self,
         now: Micros,

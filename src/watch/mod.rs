@@ -32,7 +32,6 @@ mod paused;
 mod places;
 mod registry;
 mod search;
-pub mod specimen;
 mod stream;
 mod wait;
 mod watcher;
@@ -43,5 +42,7 @@ mod tests;
 
 pub(crate) use batch::{Batch, Delivery, News};
 pub(crate) use hub::{Hub, NextBatch};
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use registry::Registry;
 pub(crate) use wait::WaitStart;
 pub(crate) use watcher::{Handle, Owner, View};

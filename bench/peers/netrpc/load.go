@@ -101,7 +101,7 @@ func min(a, b int) int {
 	return b
 }
 
-// run sends a batch, awaits all its replies, and sends the next: as wakeful bench does.
+// run sends a batch, awaits all its replies, and sends the next: as wakeful-bench does.
 func (one *lane) run(end time.Time, pipeline int, set bool, keys int, calls calls) error {
 	answers := make(chan *rpc.Call, pipeline)
 	for started := time.Now(); started.Before(end); started = time.Now() {

@@ -2,7 +2,7 @@
 // with. Over JSON the load is for Wakeful, too.
 //
 //	netrpc serve [-codec json]     prints "listening on ADDR" and serves
-//	netrpc load -addr ADDR ...     prints one line of JSON, with the names of `wakeful bench --json`
+//	netrpc load -addr ADDR ...     prints one line of JSON, with the names of `wakeful-bench --json`
 package main
 
 import (

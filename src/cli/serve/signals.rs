@@ -1,7 +1,4 @@
 //! [`Orders`]: the orders that signals give a server.
-//!
-//! Signals have a thread of their own, because a second signal must end a process whose other
-//! threads wait.
 
 use std::io;
 use std::sync::Arc;

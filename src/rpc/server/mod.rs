@@ -22,7 +22,7 @@ mod output;
 mod push_writer;
 mod request_log;
 mod streams;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "internals"))]
 mod understood;
 mod withheld;
 
@@ -52,7 +52,7 @@ pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, is_undecided, not_wakeful}
 pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
 use self::outbox::{Outbox, Outgoing};
 pub(in crate::rpc) use self::output::hear_out;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use self::understood::understood;
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};

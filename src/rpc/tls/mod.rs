@@ -48,7 +48,7 @@ pub use config::{ClientCertificates, TlsConfig};
 pub use door::TlsDoor;
 pub(crate) use door::{Door, DoorLimits, Entered};
 
-#[cfg(feature = "cli")]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use client::{read as read_client, server_name};
 
 use rustls::crypto::CryptoProvider;

@@ -76,6 +76,19 @@ fn there_is_one_unsafe_block_and_every_message_states_its_bound() {
     }
 }
 
+/// What is not part of the API is private, or behind the feature `internals`.
+#[test]
+fn no_public_module_is_hidden() {
+    for path in files("src") {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for at in (0..lines.len()).filter(|at| lines[*at] == "#[doc(hidden)]") {
+            let item = lines[at..].iter().find(|line| !line.starts_with("#[")).unwrap();
+            assert!(!item.starts_with("pub mod"), "{}: `{item}` is hidden", relative(&path));
+        }
+    }
+}
+
 /// The table has each module of the map, and names nothing that is not there.
 #[test]
 fn the_table_of_modules_is_whole() {
@@ -98,7 +111,7 @@ fn the_table_of_modules_is_whole() {
 #[test]
 fn the_files_that_the_text_names_exist() {
     let mut all = Vec::new();
-    for dir in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+    for dir in ["src", "tests", "crates", "fuzz/fuzz_targets"] {
         all.extend(files(dir).iter().map(|path| format!("/{}", relative(path))));
     }
     let text = architecture();

@@ -135,7 +135,7 @@ impl Reader {
                 Item::Mod(module) => {
                     let name = module.ident.to_string();
                     names.insert(name.clone());
-                    let path = [&path[..], &[name.clone()]].concat();
+                    let path = [&path[..], std::slice::from_ref(&name)].concat();
                     let children = children.join(&name);
                     match module.content {
                         Some((_, items)) => self.module(file, &children, path, items),
@@ -208,7 +208,10 @@ fn attributes(tokens: &[TokenTree]) -> (Vec<TokenStream>, &[TokenTree]) {
 /// other crates.
 fn is_left_out(attribute: &TokenStream) -> bool {
     let text = attribute.to_string().replace(' ', "");
-    text == "cfg(test)" || text.starts_with("cfg(all(test,") || text == "macro_export"
+    text == "cfg(test)"
+        || text == "cfg(doctest)"
+        || text.starts_with("cfg(all(test,")
+        || text == "macro_export"
 }
 
 /// Returns what follows the item, statement, field or arm that `tokens` begin with.

@@ -361,20 +361,6 @@ fn a_worker_outlives_its_server() {
     assert_eq!(server.ok(&["job", "wait", &id]), "after\n");
 }
 
-#[test]
-fn the_load_generator_settles_every_job_that_it_pushes() {
-    let server = Server::start();
-    for batch in ["1", "5"] {
-        let words = ["bench", "jobs", "-n", "1000", "-c", "3", "--depth", "8", "--batch", batch];
-        let report = server.run(&[&words[..], &["--json"]].concat()).json();
-        assert_eq!((&report["jobs"], &report["refused"]), (&json!(1000), &json!(0)), "{batch}");
-    }
-    let idle = server.run(&["bench", "jobs", "--idle", "--rounds", "5", "--json"]).json();
-    assert_eq!(idle["rounds"], 5);
-    let topic = server.topic();
-    assert_eq!((&topic["done_total"], &topic["ready"]), (&json!(2005), &json!(0)));
-}
-
 /// A server that stops soon, and leaves its workers enough time to resume their jobs.
 const GRACES: [&str; 4] =
     ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];

@@ -91,16 +91,11 @@ fn s5_compacted_revisions_cannot_be_read() {
 }
 
 #[test]
-fn bench_measures_a_server() {
-    let server = Server::start();
-    let short = ["bench", "--requests", "2000", "--connections", "4", "--keys", "100", "--json"];
-    let report = server.run(&short);
-    assert_eq!(report.code, Some(0), "{report:?}");
-    for line in String::from_utf8(report.stdout).unwrap().lines() {
-        assert!(serde_json::from_str::<Value>(line).unwrap().is_object(), "{line}");
+fn bench_is_a_program_of_its_own() {
+    for rest in [&["-c", "100", "--fill"][..], &["jobs", "--idle"], &["--help"], &[]] {
+        let told = run(&[&["bench"], rest].concat()).fails(2);
+        assert!(told.contains("`wakeful-bench`"), "{rest:?}: {told}");
     }
-    assert!(server.status("requests") >= 2_000);
-    server.until_status("connections", 1);
 }
 
 #[test]
@@ -129,7 +124,6 @@ fn help_has_an_example_of_every_command() {
         "watchers",
         "compact",
         "status",
-        "bench",
         "completions",
     ];
     for command in commands {

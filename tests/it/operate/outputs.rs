@@ -236,14 +236,6 @@ fn o9_a_worker_finishes_jobs_that_complain_to_nobody() {
     }
 }
 
-#[test]
-fn o9_a_bench_ends_on_a_stopped_terminal() {
-    let server = Server::start();
-    let bench = ["bench", "--seconds", "1", "--connections", "1"];
-    let mut bench = Mute::stderr(server.command(&bench), Broken::Stopped);
-    assert_eq!(bench.exit(), Some(0));
-}
-
 /// Reads lines until `until` holds for one; that is the last.
 fn lines_to(reader: PipeReader, until: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut lines = Vec::new();

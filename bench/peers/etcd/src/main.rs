@@ -3,7 +3,7 @@
 //!     etcd-load etcd|wakeful ADDR TASKS CONNECTIONS KEYS VALUE_BYTES SECONDS
 //!
 //! Each task puts a key drawn at random, awaits the answer, puts the next; the tasks share so many
-//! connections. Prints one line of JSON, with the names of `wakeful bench --json`. One thread, as
+//! connections. Prints one line of JSON, with the names of `wakeful-bench --json`. One thread, as
 //! the generator and the server share the machine.
 
 use std::error::Error;

@@ -7,7 +7,7 @@
 //! consume; CONNECTIONS x DEPTH messages are under way at once. A latency is the time from when a
 //! message was published to when its acknowledgement was sent; with `double`, to when the server
 //! has confirmed that, as the answer to a settlement does with Wakeful. Prints one line of JSON,
-//! with the names of `wakeful bench jobs --json`. One thread, as the generator and the server share
+//! with the names of `wakeful-bench jobs --json`. One thread, as the generator and the server share
 //! the machine.
 
 use std::error::Error;

@@ -1,0 +1,209 @@
+//! [`Audience`]: many waits or watches on some connections, held by one thread.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+
+use wakeful::{Error, ErrorCode};
+
+use super::caller::{Caller, PATIENCE, lost};
+use super::connection::SCRATCH_BYTES;
+use super::place::Place;
+use super::redis::Subscriber;
+use super::seat::Seat;
+use super::template::key;
+
+/// How an audience watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// Each watcher is one `wait`, answered once.
+    Wait,
+    /// Each watcher is one watch id; all of a connection are on one stream.
+    Watch,
+}
+
+/// Which keys an audience watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// All the same key, [`Watched::ONE`].
+    One,
+    /// Each a key of its own, which nobody sets.
+    Idle,
+    /// The keys of a load, of which there are so many.
+    Loaded(u64),
+}
+
+/// Who an audience is.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// How they watch.
+    pub(super) kind: Kind,
+    /// Which keys.
+    pub(super) watched: Watched,
+    /// How many there are, over all connections.
+    pub(super) watchers: u64,
+    /// How many connections there are.
+    pub(super) connections: u64,
+    /// Ask for a wait again when it is met.
+    pub(super) again: bool,
+}
+
+/// A party at one connection.
+#[derive(Debug)]
+enum Party {
+    Wakeful(Seat),
+    Redis(Subscriber),
+}
+
+/// Many waits or watches on some connections.
+#[derive(Debug)]
+pub(super) struct Audience {
+    poll: Poll,
+    events: Events,
+    scratch: Vec<u8>,
+    parties: Vec<Party>,
+}
+
+impl Kind {
+    /// Its name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+impl Watched {
+    /// The key of [`Watched::One`].
+    pub(super) const ONE: &'static str = "fan-out";
+
+    /// The key that the watcher with `number` watches.
+    pub(super) fn key(self, number: u64) -> Vec<u8> {
+        match self {
+            Self::One => Self::ONE.into(),
+            Self::Idle => key("idle", number),
+            Self::Loaded(keys) => key("key", number % keys),
+        }
+    }
+}
+
+impl Audience {
+    /// Connects, and returns when every watcher is in place.
+    pub(super) fn gather(plan: &Plan, place: &Place) -> Result<Self, Error> {
+        let mut audience = Self::empty()?;
+        let connections = plan.connections.max(1);
+        for number in 0..connections {
+            let (share, more) = (plan.watchers / connections, plan.watchers % connections);
+            let first = share * number + more.min(number);
+            let watchers = first..first + share + u64::from(number < more);
+            let mut connection = Caller::connect(place)?.into_connection()?;
+            connection.register(audience.poll.registry(), audience.parties.len())?;
+            let seat = Seat::new(connection, plan.kind, plan.watched, plan.again, watchers);
+            audience.parties.push(Party::Wakeful(seat));
+        }
+        audience.settle()?;
+        Ok(audience)
+    }
+
+    /// Connects `connections` subscribers to a Redis.
+    pub(super) fn subscribe(addr: &str, connections: u64, payload: usize) -> Result<Self, Error> {
+        let mut audience = Self::empty()?;
+        for _ in 0..connections {
+            let mut subscriber = Subscriber::connect(addr, payload)?;
+            let token = audience.parties.len();
+            subscriber.connection.register(audience.poll.registry(), token)?;
+            audience.parties.push(Party::Redis(subscriber));
+        }
+        Ok(audience)
+    }
+
+    fn empty() -> Result<Self, Error> {
+        Ok(Self {
+            poll: Poll::new().map_err(lost)?,
+            events: Events::with_capacity(1024),
+            scratch: vec![0; SCRATCH_BYTES],
+            parties: Vec::new(),
+        })
+    }
+
+    /// Asks for every wait that was met again, and returns when they are in place.
+    pub(super) fn rearm(&mut self) -> Result<(), Error> {
+        for party in &mut self.parties {
+            if let Party::Wakeful(seat) = party {
+                seat.rearm();
+            }
+        }
+        self.settle()
+    }
+
+    /// Asks for watchers, until all are in place.
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut moved = Instant::now();
+        for party in &mut self.parties {
+            if let Party::Wakeful(seat) = party {
+                seat.ask()?;
+            }
+        }
+        while !self.ready() {
+            self.turn(Duration::from_millis(100))?;
+            if !self.events.is_empty() {
+                moved = Instant::now();
+            } else if moved.elapsed() > PATIENCE {
+                let what = "the server does not take the watchers";
+                return Err(Error::new(ErrorCode::DeadlineExceeded, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self) -> bool {
+        self.parties.iter().all(|party| match party {
+            Party::Wakeful(seat) => seat.ready(),
+            Party::Redis(_) => true,
+        })
+    }
+
+    /// Waits at most `timeout` for something to come and reads it; tells how many events it was,
+    /// each counted once for each watcher.
+    pub(super) fn turn(&mut self, timeout: Duration) -> Result<u64, Error> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            polled => polled.map_err(lost)?,
+        }
+        let mut events = 0;
+        for event in &self.events {
+            match self.parties.get_mut(event.token().0) {
+                Some(Party::Wakeful(seat)) => {
+                    if event.is_writable() {
+                        seat.connection.flush()?;
+                    }
+                    events += seat.receive(&mut self.scratch)?;
+                }
+                Some(Party::Redis(subscriber)) => {
+                    events += subscriber.receive(&mut self.scratch)?;
+                }
+                None => {}
+            }
+        }
+        Ok(events)
+    }
+
+    /// Lives on a thread of its own until told to stop; that gives the events it had.
+    pub(super) fn spawn(mut self) -> (Arc<AtomicBool>, JoinHandle<Result<u64, Error>>) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut events = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                events += self.turn(Duration::from_millis(50))?;
+            }
+            Ok(events)
+        });
+        (stop, thread)
+    }
+}

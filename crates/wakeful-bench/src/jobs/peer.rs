@@ -1,0 +1,84 @@
+//! [`Peer`]: who is loaded, and [`Speech`]: how to talk to them.
+
+use wakeful::Error;
+use wakeful::Reservation;
+
+use super::super::caller::{Caller, dial};
+use super::super::connection::Connection;
+use super::{beanstalkd, native};
+use crate::Place;
+use crate::wire::Wire;
+
+/// Who is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Peer {
+    /// A Wakeful.
+    Wakeful,
+    /// A beanstalkd, for comparison; it has no batches.
+    Beanstalkd,
+}
+
+/// What one connection has heard since it was last asked.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Jobs that are pushed.
+    pub(super) pushed: u64,
+    /// Jobs that were handed out.
+    pub(super) jobs: Vec<Reservation>,
+    /// Requests for jobs that were answered.
+    pub(super) reserves: u64,
+    /// Jobs that are settled.
+    pub(super) settled: u64,
+    /// Jobs that were refused, pushed or settled.
+    pub(super) refused: Vec<Error>,
+}
+
+/// How to talk on one connection.
+pub(super) trait Speech {
+    /// Appends requests that push `count` jobs, at most `batch` in each.
+    fn push(&mut self, out: &mut Vec<u8>, count: u64, batch: u64) -> Result<(), Error>;
+
+    /// Appends requests for `count` jobs, at most `batch` in each; tells how many requests.
+    fn reserve(&mut self, out: &mut Vec<u8>, count: u64, batch: u64) -> Result<u64, Error>;
+
+    /// Appends requests that settle `jobs`, at most `batch` in each.
+    fn settle(&mut self, out: &mut Vec<u8>, jobs: &[Reservation], batch: u64) -> Result<(), Error>;
+
+    /// Takes the whole answers in `bytes`; tells how many bytes they were.
+    fn hear(&mut self, bytes: &[u8], out: &mut Vec<u8>, heard: &mut Heard) -> Result<usize, Error>;
+}
+
+impl Peer {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wakeful => "wakeful",
+            Self::Beanstalkd => "beanstalkd",
+        }
+    }
+
+    /// Connects, and says what is to be said first.
+    pub(super) fn connect(
+        self,
+        place: &Place,
+        payload_bytes: usize,
+    ) -> Result<(Connection, Box<dyn Speech>), Error> {
+        Ok(match self {
+            Self::Wakeful => {
+                let speech = native::Native::new(payload_bytes);
+                (Caller::connect(place)?.into_connection()?, Box::new(speech))
+            }
+            Self::Beanstalkd => {
+                let mut socket = dial(&place.addr)?;
+                let speech = beanstalkd::Beanstalkd::begin(&mut socket, payload_bytes)?;
+                (Connection::new(Wire::Plain(socket), Vec::new())?, Box::new(speech))
+            }
+        })
+    }
+}
+
+/// The sizes of the parts that `count` is made of, none above `batch`.
+pub(super) fn parts(count: u64, batch: u64) -> impl Iterator<Item = u64> {
+    let whole = count / batch;
+    let rest = count % batch;
+    (0..whole).map(move |_| batch).chain((rest > 0).then_some(rest))
+}

@@ -1,0 +1,28 @@
+//! What fuzz targets, benchmarks and the load generator use of private modules.
+//!
+//! No part of the API: it is compiled with the feature `internals` alone, and changes without notice.
+
+pub mod fuzzing;
+mod journal;
+mod queue;
+mod watch;
+pub mod wire;
+
+pub use journal::Log;
+pub use queue::Queue;
+pub use watch::{Core, Watchers};
+
+#[cfg(feature = "cli")]
+pub use crate::cli::program;
+
+/// Reads the files that `tls` names; returns also the name that the server at `addr` has to have.
+///
+/// # Errors
+/// What is wrong with the files, or with the name.
+#[cfg(all(feature = "cli", feature = "tls"))]
+pub fn client_tls(
+    tls: &crate::ClientTls,
+    addr: &str,
+) -> Result<(rustls::ClientConfig, rustls::pki_types::ServerName<'static>), crate::Error> {
+    Ok((crate::rpc::tls::read_client(tls)?, crate::rpc::tls::server_name(tls, addr)?))
+}

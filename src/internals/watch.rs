@@ -1,0 +1,94 @@
+//! The store with its watchers, and the registry of watchers alone.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::model::{KeyRange, KvRequest, Reply, WaitRequest, WatchRequest};
+use crate::store::State;
+use crate::watch::{Handle, Hub, NextBatch, Owner, Registry};
+
+/// The store and its watchers, without actor and wire. Its time stands still.
+#[derive(Debug)]
+pub struct Core {
+    hub: Hub<()>,
+    owner: Arc<Owner>,
+    stream: Handle,
+    watches: u64,
+}
+
+impl Core {
+    /// An empty store with one stream of watches.
+    ///
+    /// # Errors
+    /// None, unless `config` allows no stream.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let mut hub = Hub::new(State::new(config.store), config.watch);
+        let owner = Arc::new(Owner::unlimited(0, String::new()));
+        let stream = hub.open_stream(&owner, usize::MAX, || ())?;
+        Ok(Self { hub, owner, stream, watches: 0 })
+    }
+
+    /// Does one request, as the actor does.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub fn apply(&mut self, request: KvRequest) -> Result<Reply, Error> {
+        Ok(self.hub.apply(0, None, request)?)
+    }
+
+    /// Parks a wait.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub fn wait(&mut self, request: WaitRequest) -> Result<(), Error> {
+        self.hub.wait(0, &self.owner, request, || ())?;
+        Ok(())
+    }
+
+    /// Adds a watch to the stream.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub fn watch(&mut self, request: WatchRequest) -> Result<(), Error> {
+        self.watches += 1;
+        self.hub.watch(0, self.stream, self.watches, request)?;
+        Ok(())
+    }
+
+    /// Takes everything the stream has to show; tells how many deliveries that was.
+    pub fn show(&mut self) -> usize {
+        let mut deliveries = 0;
+        loop {
+            match self.hub.next_batch() {
+                NextBatch::Batch(stream, batch) => {
+                    deliveries += batch.deliveries.len();
+                    self.hub.ready(stream, usize::MAX);
+                }
+                NextBatch::Again => {}
+                NextBatch::Idle => return deliveries,
+            }
+        }
+    }
+}
+
+/// Who waits for which keys.
+#[derive(Debug, Default)]
+pub struct Watchers(Registry);
+
+impl Watchers {
+    /// Registers `watcher` for `range`; `false` if it was.
+    pub fn insert(&mut self, range: &KeyRange, watcher: u32) -> bool {
+        self.0.insert(range, watcher)
+    }
+
+    /// Undoes [`insert`](Self::insert).
+    pub fn remove(&mut self, range: &KeyRange, watcher: u32) -> bool {
+        self.0.remove(range, watcher)
+    }
+
+    /// Calls `f` with every watcher whose range contains `key`.
+    pub fn for_each(&self, key: &[u8], f: impl FnMut(u32)) {
+        self.0.for_each(key, f);
+    }
+}
