@@ -3,6 +3,9 @@
 //!
 //! `tracing-appender` does not fit: at its end it prints to standard output if the queue is still
 //! full, it ignores failed writes, and its bound is a number of lines of any length.
+//!
+//! One thread writes from a bounded queue, which logs, notices, panics and the standard error of
+//! jobs' commands share; no other code writes to standard error in a long-running command.
 
 use std::io;
 use std::sync::{Arc, LazyLock};

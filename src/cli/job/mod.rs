@@ -1,6 +1,23 @@
 //! `wakeful job`: one file for each action on jobs.
 //!
 //! Shared arguments are in [`options`] and [`spec`], the printed form of a job is in [`show`].
+//!
+//! # Design
+//!
+//! - **`job work` is one task** (`worker`): the loops that take, hold, settle and print share
+//!   `Running`, and none of them waits for a reader. Each command has a task of its own
+//!   (`child`), which ends with a verdict.
+//! - **A killed worker runs no code,** so a second process ends its commands (`guard`,
+//!   `guard_process`): the same binary, selected by its first argument. A command registers its
+//!   process group between fork and exec, so that none runs unregistered. When the worker dies,
+//!   the kernel closes the socket, and the guard kills what is registered. That hook is the one
+//!   `unsafe` block: if the worker registered a command after the spawn, the command would run
+//!   unregistered for a moment. `PR_SET_PDEATHSIG` does not reach the processes that a command
+//!   has started; a subreaper above the worker would itself be the process that is killed.
+//! - **A failure of the worker is not a failure of the job:** `Hindrance` is the reason why a
+//!   command could not be run, and whether it is temporary.
+//! - As the first process of a container, a worker reaps orphans by their ids (`reap`):
+//!   `waitpid(-1)` would take the exits of commands from tokio.
 
 mod ask;
 mod at;

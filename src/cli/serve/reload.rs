@@ -1,4 +1,7 @@
 //! [`Reloads`]: the effect of SIGHUP, part by part.
+//!
+//! A list of named functions, each of which applies what it can of the options that were read
+//! again, and reports it. Limits that determine the layout of memory and disk stay as they are.
 
 use std::ffi::OsString;
 

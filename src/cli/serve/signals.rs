@@ -1,4 +1,7 @@
 //! [`Orders`]: the orders that signals give a server.
+//!
+//! Signals have a thread of their own, because a second signal must end a process whose other
+//! threads wait.
 
 use std::io;
 use std::sync::Arc;

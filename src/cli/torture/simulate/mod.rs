@@ -4,6 +4,19 @@
 //! the queue, the outcomes, and the journal with its recovery. Simulated parts: sockets in memory
 //! instead of TCP and TLS; the work of the journal's threads, done step by step; the disk; and
 //! time, which passes when no task is ready, and slightly with each reading of a clock.
+//!
+//! # Design
+//!
+//! The service and its clients run in one thread, on a tokio runtime whose clock is paused.
+//! Everything random follows from the seed, including the keys of hash tables and the delays of
+//! bytes. So one seed is one run, to the byte, which a test compares. This holds as long as code
+//! that runs here takes time and randomness from `environment`, and `tokio::select!` is `biased`.
+//! The threads of the journal, of handlers and of logins are not simulated as threads.
+//!
+//! Models judge clients: the only writer of a prefix knows what every read, watch and restart must
+//! show (`owner`, and `told` beside it in `torture`). After each event, a recount of every job
+//! checks the queue; steps check each turn of the store; a counter checks what is buffered for
+//! clients.
 
 mod attack;
 mod clients;
