@@ -1,4 +1,4 @@
-//! What Cargo.toml, deny.toml, README.md and ARCHITECTURE.md say about the dependencies is so.
+//! The claims of Cargo.toml, deny.toml, README.md and docs/dependencies.md about the dependencies hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -111,11 +111,9 @@ fn dependencies(package: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
 fn the_table_of_dependencies_is_true_and_whole() {
     let packages = packages();
     let dependencies = dependencies(wakeful(&packages));
-    let text = file("ARCHITECTURE.md");
-    let (_, section) = text.split_once("\n## Dependencies, and why").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+    let text = file("docs/dependencies.md");
     let mut explained = BTreeSet::new();
-    for row in section.lines().filter(|line| line.starts_with("| ")).skip(2) {
+    for row in text.lines().filter(|line| line.starts_with("| ")).skip(2) {
         let (names, why) = row[2..].split_once(" | ").expect(row);
         for name in names.trim_start_matches("*dev:* ").split(", ") {
             let name = name.split([' ', '(']).next().unwrap();
@@ -129,7 +127,7 @@ fn the_table_of_dependencies_is_true_and_whole() {
         }
     }
     let missing: Vec<_> = dependencies.keys().filter(|name| !explained.contains(*name)).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md does not say why {missing:?}");
+    assert!(missing.is_empty(), "docs/dependencies.md does not explain {missing:?}");
 }
 
 /// Git ignores the files that commands of README.md and of `docs` write.
