@@ -14,10 +14,11 @@
 //!
 //! # Layout
 //!
-//! `model` is the vocabulary (all of it is re-exported here), [`config`] every limit by name,
-//! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin wiring
-//! around them, `service` the handle, `methods` the services of an application, [`work`] what handles jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli`
-//! is the command line. `ARCHITECTURE.md` is the map.
+//! `model` has the requests and replies (all re-exported here), [`config`] every limit by name, and
+//! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin
+//! wiring around them, `service` the handle, `methods` the services of an application, and [`work`]
+//! the handlers of jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli` is the command
+//! line. `ARCHITECTURE.md` is the map.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
