@@ -16,9 +16,7 @@ use tokio::task::AbortHandle;
 use super::accept::{Acceptor, Come, House, Terms};
 use super::authenticate::{Anyone, Authenticate};
 use super::carrier::Link;
-#[cfg(feature = "tls")]
-use crate::config::Config;
-use crate::config::{ClientConfig, LinkConfig};
+use crate::config::{ClientConfig, Config, LinkConfig};
 use crate::error::Error;
 use crate::rpc::client::{Client, Opener};
 use crate::rpc::server::Entrance;
