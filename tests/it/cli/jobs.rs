@@ -305,7 +305,7 @@ fn j2_what_was_deleted_stays_so_across_a_crash() {
     let refused = Running::start_with_input(asked, b"no\n").finish().fails(1);
     assert!(refused.contains("deletes 2 dead letters of mail"), "{refused}");
     assert_eq!(server.ok(&["job", "free-index", "mail", "b"]), "freed b\n");
-    assert!(server.run(&["job", "free-index", "mail", "b"]).fails(3).contains("is free"));
+    assert!(server.run(&["job", "free-index", "mail", "b"]).fails(3).contains("is already free"));
     server.push(&["misspelt"]);
     assert!(server.run(&["topics", "delete", "misspelt"]).fails(1).contains("1 job waits"));
     let asked = server.command(&["topics", "delete", "misspelt", "--force"]);

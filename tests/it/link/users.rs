@@ -68,10 +68,10 @@ fn l3_a_user_dials_under_the_names_that_it_was_granted() {
     let mut rogue = users.dialing(&relay, "home");
     rogue.env("WAKEFUL_DIAL_TOKEN", NewToken::draw().secret());
     let rogue = Dialing::start(rogue);
-    rogue.0.said("no link");
+    rogue.0.said("cannot establish the link");
     let mut mute = users.dialing(&relay, "home");
     mute.env_remove("WAKEFUL_DIAL_TOKEN");
-    Dialing::start(mute).0.said("no link");
+    Dialing::start(mute).0.said("cannot establish the link");
     relay.ok("home", &["set", "a", "1"]);
     assert!(relay.run("away", &["get", "a"]).stderr.contains("no server away"));
 }

@@ -105,6 +105,6 @@ fn o4_a_second_signal_ends_it_at_once() {
         server.process.signal(signal);
         let ran = server.process.finish();
         assert_eq!(ran.code, Some(code), "{}", ran.stderr);
-        assert!(ran.stderr.contains("at once"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("immediately"), "{}", ran.stderr);
     }
 }

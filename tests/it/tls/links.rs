@@ -66,7 +66,7 @@ fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() 
     let other = Authority::new();
     let ca = other.ca();
     let wary = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
-    let refused = wary.said("no link");
+    let refused = wary.said("cannot establish the link");
     assert!(refused.contains("not trusted here: give the CA with --tls-ca"), "{refused}");
     assert_eq!(relay.run(&["get", "a"]).ok(), "1\n", "the link is as it was");
     for process in [server, relay.relay.process] {
@@ -102,13 +102,13 @@ fn tls7_a_certificate_is_the_user_that_dials() {
     };
     dial(&authority.client("stranger")).said("no role of the user grants `dial` on it");
     let nobody = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
-    let refused = nobody.said("no link");
+    let refused = nobody.said("cannot establish the link");
     assert!(
         refused.contains("requires a client certificate: give one with --tls-cert"),
         "{refused}"
     );
     // One of another CA.
-    let refused = dial(&Authority::new().client("edge")).said("no link");
+    let refused = dial(&Authority::new().client("edge")).said("cannot establish the link");
     assert!(refused.contains("does not trust the client certificate"), "{refused}");
     let _edge = dial(&authority.client("edge"));
     relay.until_there();
@@ -121,7 +121,7 @@ fn tls7_a_relay_without_tls_is_not_taken_for_one_that_speaks_it() {
     let relay = Relay::run_as(relay);
     let mut server = dialing(&relay.accepting, "home", &["--dial-tls"]);
     server.env("RUST_LOG", "warn");
-    let said = Running::start(server).said("no link");
+    let said = Running::start(server).said("cannot establish the link");
     assert!(said.contains("TLS"), "{said}");
 }
 
