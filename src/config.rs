@@ -6,6 +6,8 @@
 pub(crate) mod auth;
 mod check;
 mod client;
+#[cfg(feature = "tls")]
+mod client_tls;
 mod job_frames;
 mod limits;
 mod link;
@@ -17,15 +19,21 @@ pub(crate) mod work;
 use std::time::Duration;
 
 pub use auth::AuthConfig;
+#[cfg(test)]
+pub(crate) use auth::HASH_MEMORY_BYTES_MIN;
 pub(crate) use check::PUSH_BYTES;
 pub use client::ClientConfig;
+#[cfg(feature = "tls")]
+pub use client_tls::{ClientCertificate, ClientTls};
 #[cfg(test)]
 pub(crate) use job_frames::job_frames;
 pub use link::LinkConfig;
+pub(crate) use link::SERVER_NAME_BYTES_MAX;
 pub use queue::QueueConfig;
 pub use services::ServicesConfig;
 
 use crate::duration;
+pub use crate::model::Durability;
 
 /// No configuration allows larger frame bodies than this: the codec's own limit is a constant.
 pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
@@ -71,17 +79,6 @@ pub struct JournalConfig {
     /// long as the last segment has room. A snapshot that is being written comes on top, and what was
     /// accepted before it.
     pub disk_bytes_max: u64,
-}
-
-/// What a reply to a write, and everything that shows the write, waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Durability {
-    /// The operating system has it: a killed process loses nothing, a power cut at most
-    /// `journal.sync_interval` and the time a sync takes, always a suffix.
-    Interval,
-    /// The disk has it: a power cut loses nothing.
-    Fsync,
 }
 
 /// Bounds of the key-value store.

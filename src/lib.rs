@@ -61,10 +61,9 @@ mod stranger_lines;
 mod watch;
 pub mod work;
 
-pub use auth::Credentials;
 #[cfg(feature = "cli")]
 pub use cli::run as run_command_line;
-pub use config::{ClientConfig, Config, Durability};
+pub use config::{ClientConfig, Config};
 pub use error::{Details, Error, ErrorCode};
 pub use jobs::Jobs;
 pub use local_watch::{LocalWatch, WatchInto};

@@ -47,7 +47,6 @@
 mod access;
 mod book;
 mod change;
-mod credentials;
 mod file;
 mod key_set;
 mod layout;
@@ -63,14 +62,13 @@ mod throttle;
 mod token;
 mod users;
 
+pub use crate::model::Credentials;
 pub use access::Action;
 pub(crate) use access::{Access, Need};
 pub use book::{Book, Role, TokenInfo, User};
-pub use credentials::Credentials;
 pub use file::AuthFile;
 use origin::Origin;
 pub use password::hash_password;
-pub(crate) use password::params;
 pub use pattern::Pattern;
 pub(crate) use permit::reads;
 pub use service::Auth;

@@ -55,7 +55,7 @@ fn hash(password: &str, config: &AuthConfig) -> Result<String, String> {
 }
 
 /// Returns the hashing parameters.
-pub(crate) fn params(config: &AuthConfig) -> Result<Params, argon2::Error> {
+pub(super) fn params(config: &AuthConfig) -> Result<Params, argon2::Error> {
     let kib = u32::try_from(config.hash_memory_bytes / 1024).unwrap_or(u32::MAX);
     Params::new(kib, config.hash_passes, 1, None)
 }
@@ -123,6 +123,7 @@ impl fmt::Debug for PasswordHash {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::HASH_MEMORY_BYTES_MIN;
 
     /// Returns cheap parameters for tests.
     pub(crate) fn cheap() -> AuthConfig {
@@ -146,6 +147,13 @@ pub(super) mod tests {
     fn a3_the_defaults_are_those_of_owasp() {
         let params = params(&AuthConfig::new()).unwrap();
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (19 * 1024, 2, 1));
+    }
+
+    #[test]
+    fn a3_the_least_memory_that_can_be_configured_is_what_the_hash_needs() {
+        let with = |hash_memory_bytes| AuthConfig { hash_memory_bytes, ..AuthConfig::new() };
+        assert!(params(&with(HASH_MEMORY_BYTES_MIN)).is_ok());
+        assert!(params(&with(HASH_MEMORY_BYTES_MIN - 1024)).is_err());
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::duration;
 use crate::error::{Error, ErrorCode};
 
+/// What Argon2id needs at least, bytes.
+pub(crate) const HASH_MEMORY_BYTES_MIN: usize = 8 * 1024;
+
 /// Bounds of users and logins; of effect only where there are users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthConfig {
@@ -101,7 +104,8 @@ impl AuthConfig {
         }
         let dear = self.hash_memory_bytes > self.hash_memory_bytes_max
             || self.hash_passes > self.hash_passes_max;
-        if dear || crate::auth::params(self).is_err() {
+        let little = self.hash_memory_bytes < HASH_MEMORY_BYTES_MIN || self.hash_passes == 0;
+        if dear || little {
             return refuse(
                 "auth.hash_memory_bytes must be 8 KiB to auth.hash_memory_bytes_max, and \
                  auth.hash_passes 1 to auth.hash_passes_max"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::BODY_BYTES_LIMIT;
-use crate::auth::Credentials;
+use crate::model::Credentials;
 
 /// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
 /// defaults.
@@ -21,7 +21,7 @@ pub struct ClientConfig {
     pub credentials: Option<Credentials>,
     /// How to speak TLS; `None` for not at all.
     #[cfg(feature = "tls")]
-    pub tls: Option<crate::ClientTls>,
+    pub tls: Option<super::ClientTls>,
     /// From the first packet to the server's welcome, and to the end of the login.
     pub connect_timeout: Duration,
     /// How long a call may take, the time without a connection included; `None` for ever. Goes

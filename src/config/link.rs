@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::Config;
 use crate::error::{Error, ErrorCode};
 
+/// Maximum length of the name of a server behind a link, bytes.
+pub(crate) const SERVER_NAME_BYTES_MAX: usize = 256;
+
 /// No configuration allows more connections over one link: what they can hold is added up.
 const STREAMS_LIMIT: usize = 65_536;
 

@@ -1,8 +1,7 @@
 //! [`CallOptions`] and [`CallReply`]: how a request is done, and what it got.
 
 use super::facts::{Facts, Repeat};
-use super::{IdempotencyKey, Reply};
-use crate::config::Durability;
+use super::{Durability, IdempotencyKey, Reply};
 use crate::error::{Error, ErrorCode};
 
 /// How a request is to be done; by default once for each time it is sent, and as durable as the

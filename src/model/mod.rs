@@ -5,6 +5,8 @@
 
 mod blob;
 mod call;
+mod credentials;
+mod durability;
 pub(crate) mod facts;
 mod invocation;
 mod job;
@@ -20,6 +22,8 @@ mod watch;
 
 pub use blob::Blob;
 pub use call::{CallOptions, CallReply};
+pub use credentials::Credentials;
+pub use durability::Durability;
 pub use invocation::{Invocation, Payload, ServiceInfo};
 pub(crate) use job::cut_off;
 pub use job::{

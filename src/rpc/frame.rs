@@ -2,10 +2,13 @@
 //!
 //! Pure: bytes in, frames out. `docs/protocol.md` draws the header byte by byte.
 
-use super::codec::CodecError;
+use super::codec_error::CodecError;
 
 /// What a client sends first: the name of the protocol and its version.
 pub const PREFACE: [u8; 8] = *b"WAKEFUL\x01";
+
+/// The first bytes of either end of a link: a magic number and the version.
+pub(crate) const LINK_PREFACE: [u8; 8] = *b"WAKELNK\x01";
 
 /// Bytes of a frame header.
 pub const HEADER_BYTES: usize = 20;

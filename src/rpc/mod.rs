@@ -3,6 +3,7 @@
 mod backoff;
 pub mod client;
 pub mod codec;
+mod codec_error;
 pub mod frame;
 mod held;
 mod http;

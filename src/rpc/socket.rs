@@ -9,18 +9,6 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What the end of a connection to `addr` means if the other end did not trust this one: it looks at a
-/// certificate when this one has already begun to speak. `None` for any other end.
-#[cfg(feature = "tls")]
-pub(crate) fn distrust(addr: &str, error: &io::Error) -> Option<crate::Error> {
-    super::tls::lost(addr, error)
-}
-
-#[cfg(not(feature = "tls"))]
-pub(crate) fn distrust(_: &str, _: &io::Error) -> Option<crate::Error> {
-    None
-}
-
 /// A stream of bytes in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

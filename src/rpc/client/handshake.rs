@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::distrust;
 use super::inbound::{protocol, refusal, unreadable};
 use super::link::Welcome;
 use super::login::log_in;
@@ -16,7 +17,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind, PREFACE};
 use crate::rpc::proto::{WireHello, WireWelcome};
-use crate::rpc::socket::{Socket, distrust};
+use crate::rpc::socket::Socket;
 
 /// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;

@@ -11,6 +11,7 @@
 //! `jobs`.
 
 mod call;
+mod distrust;
 mod driver;
 mod handshake;
 mod inbound;
@@ -29,6 +30,7 @@ mod watch;
 mod way;
 
 pub use call::Call;
+pub(crate) use distrust::distrust;
 pub use watch::{WatchId, WatchMux, WatchStream};
 pub(crate) use way::Opener;
 
@@ -47,13 +49,13 @@ use self::shared::{Handle, Shared};
 use self::way::Way;
 use crate::address;
 use crate::config::ClientConfig;
+use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
     CallOptions, CallReply, Invocation, Payload, Reply, Request, WaitOutcome, WaitRequest,
     WatchRequest,
 };
 use crate::operations::Operations;
-use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto;
 use crate::runtime::{require_arbiter, require_tokio};
 use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};

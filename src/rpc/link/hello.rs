@@ -8,14 +8,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
+use crate::rpc::client::distrust;
 use crate::rpc::codec::{self, CodecError, decode, encode_frame};
-use crate::rpc::frame::{self, Kind};
+use crate::rpc::frame::{self, Kind, LINK_PREFACE as PREFACE};
 use crate::rpc::http;
 use crate::rpc::proto::{WireCredentials, WireError};
-use crate::rpc::socket::{Socket, distrust};
-
-/// The first bytes of either end of a link: a magic number and the version.
-pub(crate) const PREFACE: [u8; 8] = *b"WAKELNK\x01";
+use crate::rpc::socket::Socket;
 
 /// Maximum size of an answer to a hello, bytes: until then the listener is untrusted.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;

@@ -41,15 +41,12 @@ mod users;
 pub use authenticate::{Admission, Anyone, Authenticate, Presented, SharedToken};
 pub(crate) use dial::dial;
 pub use dial::{DialHandle, DialOptions, DialState};
-pub(crate) use hello::PREFACE as LINK_PREFACE;
 pub use listener::{Dialer, ReverseListener, ReverseOptions};
 pub use relay::{Relay, RelayOptions};
 pub use users::LinkUsers;
 
+use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Details, Error, ErrorCode};
-
-/// Maximum length of the name of a server behind a link, bytes.
-pub(crate) const SERVER_NAME_BYTES_MAX: usize = 256;
 
 /// Checks that `name` can be the name of a server.
 ///

@@ -9,11 +9,11 @@ use self::refusal::{bad_hello, bad_login, fatal};
 pub(in crate::rpc) use self::refusal::{is_undecided, not_wakeful};
 use super::connection::protocol;
 use crate::config::RpcConfig;
+use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
 use crate::rpc::json::{Ask, Splitter, Start, What};
-use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest body before the hello is done, bytes: who is not known yet gets no buffers.

@@ -42,7 +42,7 @@ mod stream;
 
 use std::sync::Arc;
 
-pub use client::{ClientCertificate, ClientTls};
+pub use crate::config::{ClientCertificate, ClientTls};
 pub(crate) use client::{connect, lost};
 pub use config::{ClientCertificates, TlsConfig};
 pub use door::TlsDoor;

@@ -23,7 +23,7 @@ const SPLIT: [&str; 1] = ["rpc"];
 /// The pure cores, and the crates each is made of. None of these crates gives a clock, randomness, threads or I/O
 /// (`jiff` and `croner` are built without their clocks).
 const CORES: [(&str, &[&str]); 4] = [
-    ("model", &[]),
+    ("model", &["serde"]),
     ("store", &["hashbrown", "serde", "serde_bytes", "siphasher", "slab", "smallvec", "thiserror"]),
     ("watch", &["hashbrown", "slab", "smallvec"]),
     ("queue", &["croner", "jiff", "serde", "serde_bytes", "siphasher", "slab", "thiserror"]),

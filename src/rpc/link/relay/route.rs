@@ -4,11 +4,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::connect;
+use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::{CodecError, decode, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE, split};
 use crate::rpc::json::Start;
-use crate::rpc::link::SERVER_NAME_BYTES_MAX;
 use crate::rpc::proto::{WireError, WireHello};
 use crate::rpc::server::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
 

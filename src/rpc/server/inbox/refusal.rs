@@ -3,9 +3,8 @@
 use super::{Fatal, protocol};
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::CodecError;
-use crate::rpc::frame::PREFACE;
+use crate::rpc::frame::{LINK_PREFACE, PREFACE};
 use crate::rpc::http;
-use crate::rpc::link::LINK_PREFACE;
 
 /// Why a frame before a login ends the connection.
 pub(super) fn bad_login(error: CodecError) -> Fatal {
