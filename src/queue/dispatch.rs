@@ -204,6 +204,16 @@ impl State {
         Answer::Parked(park)
     }
 
+    /// Reports lost reservations to `owner` once more: an answer with them did not arrive in time.
+    pub(crate) fn report_again(&mut self, owner: u64, lost: &[Reservation]) {
+        if let Some(known) = self.parties.owners.get_mut(&owner) {
+            lost.iter().rev().for_each(|it| known.revoked.push_front(*it));
+            if !known.asks.is_empty() {
+                self.answer_revoked(owner);
+            }
+        }
+    }
+
     /// Answers all requests of an owner that wait for revoked reservations: several workers may
     /// share a connection, and only they know whose job it was.
     pub(super) fn answer_revoked(&mut self, owner: u64) {

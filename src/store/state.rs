@@ -233,8 +233,12 @@ impl State {
         self.reclaim(self.config.slice_max);
     }
 
-    /// Gives up what the limits leave no room for; nothing that is not shown yet.
+    /// Gives up what the limits leave no room for; nothing that is not shown yet, and nothing while a large
+    /// write is being applied, whose reads of the past were permitted when it began.
     pub(super) fn keep_history_short(&mut self) {
+        if self.is_open() {
+            return;
+        }
         let StoreConfig { history_revisions_max, history_bytes_max, .. } = self.config;
         self.history.compact_to(self.visible, history_revisions_max, history_bytes_max);
     }

@@ -99,6 +99,11 @@ impl QueueActor {
         if !unseen.is_empty() {
             self.queue.borrow_mut().undeliver(now, unseen);
         }
+        for answered in &expired {
+            if let Ok(JobReply::Revoked(lost)) = &answered.result {
+                self.queue.borrow_mut().report_again(answered.caller.owner, lost);
+            }
+        }
         give_late(expired);
     }
 

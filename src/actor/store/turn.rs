@@ -76,6 +76,8 @@ impl StoreActor {
             self.send_batch();
             looks += 1;
         }
+        // Looking for batches notifies watchers, too.
+        self.send_answers();
         self.arm(ctx);
     }
 
@@ -105,8 +107,8 @@ impl StoreActor {
         let now = self.now();
         if let Some(ledger) = &mut self.ledger {
             let due = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
-            if due.is_some_and(|due| due <= now) {
-                // A snapshot would begin with what it deleted.
+            if due.is_some_and(|due| due <= now) && !self.hub.is_busy() {
+                // A snapshot would begin with what it deleted. Watchers that are still to be notified need it.
                 self.hub.give_up_last_revision(now);
             }
             let mark = self.hub.state().mark();
@@ -181,6 +183,8 @@ impl StoreActor {
         self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
+        // It may have completed a large write, whose caller is answered before another begins.
+        self.deliver();
         self.expire();
         let shown = self.show(&turn);
         if let Some(ledger) = &mut self.ledger {
@@ -256,6 +260,7 @@ impl StoreActor {
                 if let (Some(access), Some(work)) =
                     (&batch.restriction, batch.works.as_slice().first())
                     && !self.leases.judge_some(Some(access), self.hub.state(), &work.task)
+                    && work.deadline.is_none_or(|deadline| deadline > environment::now())
                 {
                     return false;
                 }
@@ -282,6 +287,7 @@ impl StoreActor {
     pub(super) fn put_off(&mut self, mut batch: Batch) -> Later {
         if batch.begun.is_some() {
             let later = batch.later();
+            debug_assert!(self.begun_for.is_none(), "one large write at a time");
             self.begun_for = Some(BegunFor::Connection(Box::new(batch)));
             return later;
         }

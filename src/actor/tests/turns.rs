@@ -269,3 +269,35 @@ async fn s10_look_ups_are_answered_while_a_large_durable_write_is_done() {
     config.rpc.turn_max = Duration::ZERO;
     a_large_delete_is_done_in_turns(open_with(&disk, config)).await;
 }
+
+#[actix_rt::test]
+async fn s10_large_writes_of_several_connections_are_each_answered_with_their_own_reply() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    let keys_of = |connection: usize| 600 + 137 * connection;
+    for connection in 0..8 {
+        let keys: Vec<String> =
+            (0..keys_of(connection)).map(|number| format!("{connection}/{number}")).collect();
+        for keys in keys.chunks(500) {
+            let sets = keys.iter().map(|key| crate::TxnOp::Set(SetRequest::new(key.clone(), "v")));
+            let txn = crate::TxnRequest { success: sets.collect(), ..Default::default() };
+            wakeful.txn(txn).await.unwrap();
+        }
+    }
+    let asked = (0..8).map(|connection| {
+        let range = KeyRange::prefix(format!("{connection}/"));
+        let delete = KvRequest::Delete(crate::DeleteRequest::new(range)).into();
+        wakeful.store().send(message(connection, vec![delete]))
+    });
+    let asked: Vec<_> = asked.collect();
+    for (connection, answers) in asked.into_iter().enumerate() {
+        let Answers { done, .. } = within(answers).await.unwrap();
+        let Answer::Now(Ok(Done::Reply(CallReply { reply: Reply::Delete(it), .. }))) = &done[0]
+        else {
+            panic!("connection {connection} is answered with something else");
+        };
+        assert_eq!(it.deleted as usize, keys_of(connection), "of connection {connection}");
+    }
+    wakeful.stop().await;
+}
