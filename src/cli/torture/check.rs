@@ -1,11 +1,15 @@
 //! Checks that a restarted server keeps its acknowledged promises.
 
+use std::fmt;
+
 use futures_util::StreamExt;
 
 use super::jobs;
 use super::load::{LEASE_TTL, key_of};
 use super::told::{Shown, Told, Writer};
-use crate::{KeyRange, Operations, SetRequest, WatchFrom, WatchItem, WatchRequest};
+use crate::{
+    EventKind, KeyRange, Operations, Revision, SetRequest, WatchFrom, WatchItem, WatchRequest,
+};
 
 /// Checks `store` against `told`, and records its present state.
 ///
@@ -23,14 +27,42 @@ pub(super) async fn check(store: &impl Operations, told: &mut Told) -> Result<()
     check_events(store, told).await?;
     jobs::check(store, &mut told.jobs).await?;
     let set = store.set(SetRequest::new("probe", "")).await.map_err(failed("set"))?;
-    if set.revision != status.revision + 1 {
-        return Err(format!(
-            "D3: the store was at revision {}, and the next write made {}",
-            status.revision, set.revision
-        ));
-    }
+    check_made_between(store, status.revision, set.revision).await?;
     told.revision = set.revision;
     told.shown.clear();
+    Ok(())
+}
+
+/// Checks that the probe made the revision after `before`, or that nothing but ends of leases came between
+/// them: a restarted server ends those that are over.
+async fn check_made_between(
+    store: &impl Operations,
+    before: Revision,
+    probe: Revision,
+) -> Result<(), String> {
+    let broken = |what: &dyn fmt::Display| {
+        format!("D3: the store was at revision {before}, and the next write made {probe}{what}")
+    };
+    if probe <= before {
+        return Err(broken(&""));
+    }
+    let from = WatchFrom::Revision(before + 1);
+    let request = WatchRequest { from, previous: true, ..WatchRequest::new(KeyRange::all()) };
+    let mut watch = store.watch(request).await.map_err(failed("watch"))?;
+    let mut reached = before;
+    while reached < probe {
+        let item = watch.next().await.ok_or("D3: a watch of the past ended")?;
+        let WatchItem::Events { events, .. } = item.map_err(failed("watch"))? else { continue };
+        for event in &events {
+            let revision = event.revision();
+            let had_lease = event.previous.as_ref().is_some_and(|previous| previous.lease != 0);
+            let ended = event.kind() == EventKind::Delete && had_lease;
+            if revision > reached + 1 || (revision < probe && !ended) {
+                return Err(broken(&format_args!(", after {event:?}")));
+            }
+            reached = revision;
+        }
+    }
     Ok(())
 }
 
