@@ -126,9 +126,14 @@ impl LeaseGuard {
         }
         let of = Judged::new(id, access, writes);
         let after = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
+            // Others may bind keys faster than slices are judged: it is judged anew once, and whole.
+            Some(Found::PermittedUpTo(_, then)) if *then != last_bound => {
+                *slice = usize::MAX;
+                Blob::default()
+            }
             Some(Found::Permitted(then)) if *then == last_bound => return Some(true),
             Some(Found::Denied(key)) if state.is_bound(key, id) => return Some(false),
-            Some(Found::PermittedUpTo(key, then)) if *then == last_bound => key.clone(),
+            Some(Found::PermittedUpTo(key, _)) => key.clone(),
             _ => Blob::default(),
         };
         let mut last = None;

@@ -45,6 +45,8 @@ pub(crate) struct Log {
     lacks_room: bool,
     /// Bytes admitted in this turn, and not handed over yet.
     admitted: u64,
+    /// Bytes admitted for a large write whose record is not handed over yet.
+    admitted_large: u64,
     /// Bytes of records behind the newest snapshot.
     log_bytes: u64,
     /// Of them, those before the snapshot under way.
@@ -69,6 +71,7 @@ impl SharedLog {
             ample_until: 0,
             lacks_room: false,
             admitted: 0,
+            admitted_large: 0,
             log_bytes: opened.log_bytes,
             log_bytes_covered: 0,
         })))
@@ -204,7 +207,7 @@ impl Log {
 
     /// Hands records over; tells whether there were any.
     pub(super) fn append(&mut self, records: &mut Batch) -> bool {
-        self.admitted = 0;
+        self.admitted = self.admitted_large;
         let Some(journal) = self.journal.as_mut().filter(|_| !records.is_empty()) else {
             return false;
         };
@@ -212,6 +215,17 @@ impl Log {
         self.appended = journal.append(records);
         self.reserve();
         true
+    }
+
+    /// Keeps what was admitted until [`large_ends`](Self::large_ends): a large write has its record only at
+    /// its end, and others are handed over before.
+    pub(super) fn large_begins(&mut self) {
+        self.admitted_large = self.admitted;
+    }
+
+    /// The record of the large write was handed over.
+    pub(super) fn large_ends(&mut self) {
+        self.admitted = self.admitted.saturating_sub(std::mem::take(&mut self.admitted_large));
     }
 
     /// Has room kept for the next snapshot.

@@ -194,6 +194,9 @@ impl StoreActor {
         let records = self.hub.records().records();
         let Some(mut reply) = self.apply_to_hub(now, once, request) else {
             self.begun = Some(Some(level));
+            if let Some(ledger) = &self.ledger {
+                ledger.log.get_mut().large_begins();
+            }
             return None;
         };
         let shows_pending = touches_pending || self.hub.records().records() > records;

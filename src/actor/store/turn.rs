@@ -260,7 +260,6 @@ impl StoreActor {
                 if let (Some(access), Some(work)) =
                     (&batch.restriction, batch.works.as_slice().first())
                     && !self.leases.judge_some(Some(access), self.hub.state(), &work.task)
-                    && work.deadline.is_none_or(|deadline| deadline > environment::now())
                 {
                     return false;
                 }
@@ -331,6 +330,9 @@ impl StoreActor {
         let Some(reply) = self.hub.take_finished() else { return };
         // A withheld answer waits for the records handed over so far.
         self.hand_over();
+        if let Some(ledger) = &self.ledger {
+            ledger.log.get_mut().large_ends();
+        }
         let until = |level: Option<Durability>| {
             let ledger = self.ledger.as_ref().zip(level);
             ledger.and_then(|(ledger, level)| ledger.until(level, true))

@@ -230,3 +230,23 @@ fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
         assert_eq!(slices(&mut model, request), (1, vec![7]));
     }
 }
+
+#[test]
+fn s10_a_lease_that_others_bind_keys_to_all_the_time_is_judged_all_the_same() {
+    let mut model = Model::new();
+    let ttl = Duration::from_secs(60);
+    model.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id: 7, ttl }));
+    for n in 0..10_000 {
+        model.apply(KvRequest::Set(Model::set(&format!("a/{n:05}"), 7)));
+    }
+    let access = model.people[0].clone();
+    let request = KvRequest::LeaseKeepAlive(7).into();
+    let task = Task::Store { options: Default::default(), request };
+    let mut turns = 0;
+    while !model.guard.judge_some(access.as_ref(), &model.state, &task) {
+        turns += 1;
+        assert!(turns < 10, "it begins again and again");
+        model.apply(KvRequest::Set(Model::set(&format!("a/+{turns}"), 7)));
+    }
+    assert!(model.guard.hidden(access.as_ref(), &model.state, &task).is_empty());
+}

@@ -301,3 +301,29 @@ async fn s10_large_writes_of_several_connections_are_each_answered_with_their_ow
     }
     wakeful.stop().await;
 }
+
+#[actix_rt::test]
+async fn t1_a_wait_behind_very_many_others_is_answered_without_another_message() {
+    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let wait = |condition| {
+        let wakeful = wakeful.clone();
+        let request = crate::WaitRequest {
+            condition,
+            timeout: Some(Duration::from_secs(60)),
+            ..crate::WaitRequest::new(KeyRange::key("a"))
+        };
+        actix_rt::spawn(async move { wakeful.wait(request).await })
+    };
+    let unmet: Vec<_> =
+        (0..2_000).map(|_| wait(crate::WaitCondition::Equals("other".into()))).collect();
+    let met = wait(crate::WaitCondition::Exists);
+    while wakeful.status().await.unwrap().waits < 2_001 {
+        tokio::task::yield_now().await;
+    }
+    // Of a connection, which the store tells of nothing else.
+    let answers = within(wakeful.store().send(message(2, vec![set("a")]))).await.unwrap();
+    assert!(is_answered(&answers, 1));
+    assert!(matches!(within(met).await.unwrap(), Ok(crate::WaitOutcome::Met { .. })));
+    drop(unmet);
+    wakeful.stop().await;
+}

@@ -251,6 +251,11 @@ impl Stage {
                 world.queue.drain();
                 world.queue.release_all(world.now);
             }
+            "again" => {
+                world.queue.report_again(words.owner(), &words.reservations());
+                let effects = world.queue.finish_turn(world.now);
+                self.effects(effects);
+            }
             "undeliver" => world.queue.undeliver(world.now, [words.reservation()]),
             "recorded" => {
                 let effects = world.record(true);

@@ -311,3 +311,29 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
     };
     assert_eq!(records(2), records(1_000));
 }
+
+#[test]
+fn s10_a_large_write_may_read_the_past_to_its_end() {
+    let mut store = store_with(|config| {
+        config.slice_max = 2;
+        config.history_revisions_max = 3;
+    });
+    store.set_journaled(true);
+    let written: Vec<Revision> = ["1", "2", "3", "4", "5"].map(|it| store.set_to("a", it)).into();
+    store.show(written[1]);
+    assert_eq!(store.get_at("a", written[0]), Ok(Some("1".to_owned())));
+    let get = TxnOp::Get(GetRequest { key: "a".into(), revision: written[0] });
+    let sets = (0..20).map(|number| set(&format!("k{number}"), "v"));
+    let request = txn(sets.chain([get]).collect());
+    assert_eq!(store.begin(0, None, request), Ok(None), "it takes several slices");
+    store.show(written[4]);
+    let reply = loop {
+        if let Some(reply) = store.go_on(2) {
+            break reply;
+        }
+    };
+    let Ok(Reply::Txn(TxnReply { results, .. })) = reply else { panic!("{reply:?}") };
+    assert_eq!(results.len(), 21);
+    store.show(store.revision());
+    assert!(store.get_at("a", written[0]).is_err(), "history is short again");
+}

@@ -466,3 +466,36 @@ fn j15_all_workers_of_a_connection_are_told_of_what_was_revoked() {
         "#]],
     );
 }
+
+#[test]
+fn j15_what_was_revoked_is_reported_again_if_the_answer_came_too_late() {
+    check(
+        "
+        push mail one
+        reserve mail by=3
+        revoked by=3 wait=1000
+        cancel 1
+        again 1/1 by=3
+        revoked by=3 wait=1000
+        revoked by=3 wait=1000
+        again 1/1 by=3
+        ",
+        expect![[r#"
+            > push mail one
+              1 Ready
+            > reserve mail by=3
+              gets 1/1 one
+            > revoked by=3 wait=1000
+            > cancel 1
+              1 Cancelled, epoch 1
+              revoked: 1/1
+              note of 1 Cancelled, epoch 1
+            > again 1/1 by=3
+            > revoked by=3 wait=1000
+              revoked: 1/1
+            > revoked by=3 wait=1000
+            > again 1/1 by=3
+              revoked: 1/1
+        "#]],
+    );
+}
