@@ -333,6 +333,7 @@ impl Handler<Stop> for StoreActor {
         let turn = self.begin();
         self.finish_write(self.now());
         self.stopping = true;
+        self.send_last_batches();
         for (stream, batch) in self.hub.stop() {
             if let Some(session) = self.hub.party(stream) {
                 // bound: the last batch of this session

@@ -355,6 +355,11 @@ impl<P> Hub<P> {
             .filter(|watcher| watcher.generation == handle.generation)
     }
 
+    /// Returns the number of open streams.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     pub(super) fn status(&self) -> StatusReply {
         StatusReply {
             waits: self.waits as u64,

@@ -68,7 +68,7 @@ impl<P> Hub<P> {
     }
 
     /// Notifies all that are left.
-    pub(super) fn finish_notifying(&mut self) {
+    pub(crate) fn finish_notifying(&mut self) {
         while !self.notify_some(usize::MAX) {}
     }
 

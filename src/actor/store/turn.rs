@@ -99,6 +99,18 @@ impl StoreActor {
         }
     }
 
+    /// Sends the batches that turns were too short for: a consumer that is ready gets the events of every
+    /// write that was done, before the stop ends its stream. Each stream is looked at once.
+    pub(super) fn send_last_batches(&mut self) {
+        self.hub.finish_notifying();
+        for _ in 0..self.hub.open_streams() {
+            if !self.hub.has_batch() {
+                break;
+            }
+            self.send_batch();
+        }
+    }
+
     /// Hands what was changed to the journal.
     fn hand_over(&mut self) {
         if self.ledger.is_none() {

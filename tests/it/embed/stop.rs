@@ -20,7 +20,17 @@ use crate::support::{eventually, until};
 
 #[actix_rt::test]
 async fn r5_a_stop_answers_everyone_and_refuses_everything_after() {
-    let wakeful = start();
+    a_stop_answers_everyone(start()).await;
+}
+
+#[actix_rt::test]
+async fn r5_a_stop_shows_what_the_last_turn_was_too_short_for() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    a_stop_answers_everyone(Wakeful::start(config).unwrap()).await;
+}
+
+async fn a_stop_answers_everyone(wakeful: Wakeful) {
     within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
     let mut wait = Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key("b"))));
     assert!((&mut wait).now_or_never().is_none());
