@@ -1,7 +1,7 @@
-//! Every limit and default of a Wakeful, with its unit and the reason for its value.
+//! Every limit and default of a Wakeful, with its unit.
 //!
-//! Nothing else in the crate holds a number that bounds something: a refusal names the field
-//! of this module that caused it (`store.key_bytes_max`), so an operator knows what to turn.
+//! All limits of the crate are here: a refusal names the field of this module that caused it
+//! (`store.key_bytes_max`), so that an operator knows what to change.
 
 pub(crate) mod auth;
 mod check;
@@ -35,187 +35,192 @@ pub use services::ServicesConfig;
 use crate::duration;
 pub use crate::model::Durability;
 
-/// No configuration allows larger frame bodies than this: the codec's own limit is a constant.
+/// Upper bound of `rpc.frame_bytes_max`: the codec's own limit is a constant.
 pub const BODY_BYTES_LIMIT: usize = 256 * 1024 * 1024;
 
-/// Everything that can be set about a Wakeful; [`Config::new`] has the defaults.
+/// The configuration of a Wakeful; [`Config::new`] returns the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Bounds of the key-value store.
+    /// Limits of the key-value store.
     pub store: StoreConfig,
-    /// Bounds of waits and watches.
+    /// Limits of waits and watches.
     pub watch: WatchConfig,
-    /// Bounds of the TCP door.
+    /// Limits of connections.
     pub rpc: RpcConfig,
-    /// How and when what is written becomes durable.
+    /// How and when writes become durable.
     pub journal: JournalConfig,
-    /// Bounds of the job queue, and what topics have that nobody has set.
+    /// Limits of the job queue, and the defaults of topics.
     pub queue: QueueConfig,
-    /// Bounds of the services that an application registers.
+    /// Limits of the services that an application registers.
     pub services: ServicesConfig,
-    /// Bounds of users and logins.
+    /// Limits of users and logins.
     pub auth: AuthConfig,
-    /// Bounds of links.
+    /// Limits of links.
     pub link: LinkConfig,
 }
 
-/// How and when what is written becomes durable.
+/// How and when writes become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// What a reply waits for, unless its request asks for more. Of no effect without a data directory: nothing is durable then.
+    /// What a reply waits for, unless its request asks for more. Without a data directory it has no
+    /// effect: nothing is durable then.
     pub durability: Durability,
-    /// With `interval`: how often what was written is synced.
+    /// With `interval`: how often written data is synced.
     pub sync_interval: Duration,
-    /// Bytes of one segment of the log, made in full before it is used. What one revision changes,
-    /// with its reply, must fit in one.
+    /// Size of one log segment, preallocated before use. Must hold everything that one revision
+    /// changes, with its reply.
     pub segment_bytes: u64,
-    /// Most bytes of records that are not yet written; writes beyond are refused.
+    /// Maximum size of records that are not yet written; further writes are refused.
     pub pending_bytes_max: usize,
-    /// Bytes of log after which a snapshot is written, in the background, and the log before it
-    /// removed; as many bytes as the last snapshot has, if that is more. Bounds how long a start
-    /// takes.
+    /// Log size (or the size of the last snapshot, if larger) at which a snapshot is written in the
+    /// background and the log before it removed. Bounds the duration of a start.
     pub snapshot_log_bytes: u64,
-    /// Most bytes that segments and snapshots take; writes beyond are refused, deletes are not as
-    /// long as the last segment has room. A snapshot that is being written comes on top, and what was
-    /// accepted before it.
+    /// Maximum size of segments and snapshots; further writes are refused, deletes are accepted
+    /// while the last segment has room. A snapshot being written, and what was accepted before it,
+    /// may exceed this.
     pub disk_bytes_max: u64,
 }
 
-/// Bounds of the key-value store.
+/// Limits of the key-value store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Longest key, bytes. Keys are names; long ones make every index larger.
+    /// Longest key, in bytes. Keys are names; long ones make every index larger.
     pub key_bytes_max: usize,
-    /// Longest value, bytes. Must leave room for a request in one `rpc.frame_bytes_max` frame.
+    /// Longest value, in bytes. Must leave room for a request in one frame of
+    /// `rpc.frame_bytes_max`.
     pub value_bytes_max: usize,
-    /// Most keys that exist at once.
+    /// Maximum number of keys that exist at once.
     pub keys_max: usize,
-    /// Most bytes of present keys and values together (without overhead, about 250 bytes a key).
+    /// Maximum total size of present keys and values (excluding about 250 bytes of overhead per
+    /// key).
     pub total_bytes_max: u64,
-    /// Most revisions kept readable; the oldest are compacted past this.
+    /// Maximum number of readable revisions; beyond it the oldest are compacted.
     pub history_revisions_max: u64,
-    /// Most bytes of history (keys, values and their overhead) kept; the oldest are compacted past this.
+    /// Maximum size of the history (keys, values and overhead); beyond it the oldest revisions are
+    /// compacted.
     pub history_bytes_max: u64,
-    /// Most operations in one transaction, and most compares.
+    /// Maximum number of operations, and of compares, in one transaction.
     pub txn_ops_max: usize,
-    /// Most events one revision may hold, and most keys one lease may: what a range delete, a
-    /// transaction or an expiry changes at once; more than `store.slice_max` of them take several turns.
+    /// Maximum number of events in one revision, and of keys on one lease. Bounds what one range
+    /// delete, transaction or lease expiry changes; more than `store.slice_max` events take several
+    /// turns.
     pub revision_events_max: usize,
-    /// Most bytes one revision may change (keys, values set, and up to 64 bytes for each), and most
-    /// that the end of one lease may: one record of the journal, which must fit in a segment.
+    /// Maximum number of bytes that one revision, or the end of one lease, may change (keys, new
+    /// values, and up to 64 bytes for each). Such a change is one journal record and must fit in a
+    /// segment.
     pub revision_bytes_max: usize,
-    /// Most keys in one page of a range; larger limits are refused, no limit means this.
+    /// Maximum number of keys in one page of a range; a larger requested limit is refused, no limit
+    /// means this one.
     pub range_keys_max: usize,
-    /// Bytes after which a page of a range ends early (with `more` set).
+    /// Size at which a page of a range ends early, with `more` set.
     pub range_bytes_max: usize,
-    /// Most keys and events that one request looks at, whether they are there or not: a page ends
-    /// early there, a transaction is refused, a wait goes on in later turns.
+    /// Maximum number of keys and events that one request examines, whether they exist or not. A
+    /// page ends early there; a transaction is refused; a wait continues in later turns.
     pub steps_max: usize,
-    /// Most leases that exist at once, those made by `set` with a `ttl` included.
+    /// Maximum number of leases that exist at once, including those created by `set` with a `ttl`.
     pub leases_max: usize,
     /// Shortest time to live.
     pub lease_ttl_min: Duration,
     /// Longest time to live.
     pub lease_ttl_max: Duration,
-    /// Most replies remembered for idempotency keys; past this the oldest of the user, or the connection
-    /// without one, that has the most are forgotten.
+    /// Maximum number of remembered replies to idempotency keys. Beyond it, the server forgets the
+    /// oldest reply of the user (or of the anonymous connection) that has the most.
     pub idempotency_keys_max: usize,
-    /// Most bytes of replies remembered for idempotency keys; past this the oldest are forgotten in the
-    /// same way.
+    /// Maximum size of remembered replies to idempotency keys; eviction as above.
     pub idempotency_bytes_max: usize,
     /// How long a reply is remembered for its idempotency key.
     pub idempotency_ttl: Duration,
-    /// Leases, waits, history entries or watchers handled in one turn before other work gets
-    /// its turn: bounds the stall that any mass event can cause.
+    /// Number of leases, waits, history entries or watchers handled in one turn before other work
+    /// runs. Bounds the stall that any mass event can cause.
     pub slice_max: usize,
 }
 
-/// Bounds of waits and watches.
+/// Limits of waits and watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchConfig {
-    /// Most waits and watches in all.
+    /// Maximum number of waits and watches in total.
     pub watches_max: usize,
-    /// Most waits and watches of one connection, and most of its streams of watches.
+    /// Maximum number of waits and watches of one connection, and of its watch streams.
     pub watches_per_connection_max: usize,
-    /// Most streams of watches in all.
+    /// Maximum number of watch streams in total.
     pub streams_max: usize,
-    /// Longest `wait`.
+    /// Longest timeout of a `wait`.
     pub wait_timeout_max: Duration,
-    /// `wait` without a timeout waits this long.
+    /// Timeout of a `wait` that names none.
     pub wait_timeout_default: Duration,
-    /// Events after which a batch to one stream ends.
+    /// Number of events at which a batch for one stream ends.
     pub batch_events_max: usize,
-    /// Bytes after which a batch to one stream ends.
+    /// Size at which a batch for one stream ends.
     pub batch_bytes_max: usize,
-    /// Shortest interval of progress marks.
+    /// Shortest interval between progress marks.
     pub progress_interval_min: Duration,
 }
 
-/// Bounds of the TCP door.
+/// Limits of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcConfig {
-    /// Most connections at once; one more is told so and closed.
+    /// Maximum number of connections; further ones are refused with an error and closed.
     pub connections_max: usize,
-    /// Most connections at once from one IPv4 address, or from one IPv6 network of 64 bits; one more
-    /// is told so and closed.
+    /// Maximum number of connections from one IPv4 address or one IPv6 /64 network; further ones
+    /// are refused with an error and closed.
     pub connections_per_address_max: usize,
-    /// File descriptors (`ulimit -n`) that connections may not use, so that the journal can always open
-    /// its next segment. `wakeful serve` lowers it to half of `ulimit -n`.
+    /// File descriptors (`ulimit -n`) that connections may not use, so that the journal can always
+    /// open its next segment; `wakeful serve` lowers this to half of `ulimit -n`.
     pub descriptors_reserved: usize,
-    /// Most frames of one connection in a second that ask for nothing: pings, pongs, cancels and
-    /// credits, beyond one for each request and each push. One more ends the connection.
+    /// Maximum number of frames per second on one connection that request nothing (pings, pongs,
+    /// cancels and credits), beyond one for each request and each push. One more closes the
+    /// connection.
     pub control_frames_max: u64,
-    /// Longest frame body, bytes, in both directions.
+    /// Longest frame body in either direction, in bytes.
     pub frame_bytes_max: usize,
-    /// Longest frame body of a peer that has to log in and has not, bytes.
+    /// Longest frame body from a peer that must log in and has not yet, in bytes.
     pub login_frame_bytes_max: usize,
-    /// Most requests of one connection that are not yet answered, those that wait excepted; what comes
-    /// after them waits in the socket.
+    /// Maximum number of unanswered requests of one connection, waits excluded; further requests
+    /// stay in the socket.
     pub requests_in_flight_max: usize,
-    /// How many requests that may take long (ranges, transactions, range deletes) of one
-    /// connection are done in one turn; bounds how long one connection holds up the others.
+    /// Maximum number of potentially slow requests (ranges, transactions, range deletes) that one
+    /// connection has executed in one turn. Bounds how long one connection delays the others.
     pub heavy_requests_max: usize,
-    /// How long a thread works before it looks at its sockets and timers again, and others have their
+    /// How long a thread works before it polls its sockets and timers again and other work gets its
     /// turn.
     pub turn_max: Duration,
-    /// Deepest nesting of lists and objects in JSON; the connection of who goes deeper ends.
+    /// Deepest nesting of arrays and objects in JSON; deeper JSON closes the connection.
     pub json_depth_max: usize,
-    /// Longest id of a request in JSON, bytes: it is kept until the request is answered. The connection
-    /// of who gives a longer one ends.
+    /// Longest request id in JSON, in bytes; a longer one closes the connection. An id is kept
+    /// until its request is answered.
     pub json_id_bytes_max: usize,
-    /// Bytes that a connection holds for its peer (answers, batches of streams, encoded output) before
-    /// nothing more is read for it.
+    /// Bytes buffered for one peer (answers, stream batches, encoded output) at which the server
+    /// stops reading from that connection.
     pub output_bytes_max: usize,
-    /// Bytes that all connections hold for their peers before nothing more is read for those that hold
-    /// more than their equal share; larger answers are refused then.
+    /// Bytes buffered for all peers together at which the server stops reading from connections
+    /// above their equal share; answers larger than the remaining share are refused then.
     pub total_output_bytes_max: usize,
-    /// From accept to the whole preface and hello.
+    /// Time from accept to the complete preface and hello.
     pub handshake_timeout: Duration,
-    /// From the first byte of a frame to its last.
+    /// Time from the first byte of a frame to its last.
     pub frame_timeout: Duration,
-    /// How long a peer may take none of the output that waits for it.
+    /// How long a peer may read none of the output that is waiting for it.
     pub write_timeout: Duration,
     /// Silence after which the peer is pinged.
     pub ping_interval: Duration,
-    /// How long after a ping the peer may stay silent.
+    /// How long the peer may stay silent after a ping.
     pub ping_timeout: Duration,
-    /// How long requests in flight may take after a goodbye.
+    /// How long requests in flight may take after the goodbye.
     pub shutdown_grace: Duration,
-    /// Most TLS handshakes of one port under way at once; the others wait for their turn, within
-    /// `rpc.handshake_timeout`.
+    /// Maximum number of concurrent TLS handshakes on one port; further ones wait for their turn,
+    /// within `rpc.handshake_timeout`.
     pub tls_handshakes_max: usize,
-    /// How often the files of a TLS port are looked at, to be read anew where they have changed; zero
-    /// for never.
+    /// How often the certificate files of a TLS port are checked for changes; zero means never.
     pub tls_check_interval: Duration,
-    /// Most lines of the log of one kind that peers cause in an interval who have not proved who they are; one
-    /// more line counts the others.
+    /// Maximum number of log lines of one kind that unauthenticated peers may cause per interval;
+    /// one more line reports the number of the others.
     pub stranger_lines_max: u64,
     /// The interval of `rpc.stranger_lines_max`.
     pub stranger_lines_interval: Duration,
 }
 
 impl Config {
-    /// The defaults: bounds for one machine with a few GiB to spare.
+    /// Returns the defaults, which suit a machine with a few GiB to spare.
     pub fn new() -> Self {
         Self {
             store: StoreConfig {
@@ -296,8 +301,8 @@ impl Default for Config {
     }
 }
 
-/// Takes a [`Config`] apart into its fields and their dotted names. It names every field of
-/// every part, so that one forgotten here does not compile.
+/// Lists the fields of a [`Config`] with their dotted names. It names every field of every part, so
+/// that a forgotten one is an error of the compiler.
 macro_rules! settings {
     ($config:expr, $($part:ident: $type:ident { $($field:ident),* $(,)? })*) => {{
         let Config { $($part),* } = $config;
@@ -314,8 +319,11 @@ impl Config {
     /// Sets one field by its dotted name, as in `store.keys_max`, from text.
     ///
     /// Units: durations as `1500ms`, `30s`, `5m`, `1h`, `7d`; bytes and counts as whole numbers,
-    /// `_` allowed between digits, with `KiB`, `MiB` or `GiB` where that is meant.
-    /// Errors: a sentence; nothing changed. [`entries`](Self::entries) has the names.
+    /// optionally with `_` between digits and with `KiB`, `MiB` or `GiB`.
+    /// [`entries`](Self::entries) returns the names.
+    ///
+    /// # Errors
+    /// A sentence with the reason; nothing has changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let mut settings = self.settings();
         match settings.iter_mut().find(|(known, _)| *known == name) {
@@ -326,7 +334,7 @@ impl Config {
         }
     }
 
-    /// Every field by its dotted name, with its value as [`set`](Self::set) reads it.
+    /// Returns every field by its dotted name, with its value as [`set`](Self::set) reads it.
     pub fn entries(&self) -> Vec<(&'static str, String)> {
         let mut copy = self.clone();
         copy.settings().into_iter().map(|(name, setting)| (name, setting.show())).collect()
@@ -391,9 +399,9 @@ impl Config {
 trait Setting {
     fn assign(&mut self, text: &str) -> Result<(), String>;
     fn show(&self) -> String;
-    /// Its value as refusals have it; `None` for one that is no number.
+    /// Returns the value as refusals show it; `None` if it is not a number.
     fn number(&self) -> Option<u64>;
-    /// Sets it to what [`number`](Self::number) returned, or to the nearest that it can be.
+    /// Sets the field to `number`, or to the nearest value that it can have.
     fn assign_number(&mut self, number: u64);
 }
 

@@ -1,8 +1,9 @@
 //! [`FairShares`]: how much of something bounded each client holds.
 //!
-//! A client may hold no more than is left for all others: one alone half of the limit, one of two a third.
-//! However many hold as much as they may, something is left for whoever comes. There is nothing to
-//! configure, and no client is refused for what others hold while it holds less than is left.
+//! A client may take more only while it then holds no more than is left for all others. A client alone gets
+//! half of the limit; two that grow together get a third each; of clients that come one after the other, each
+//! gets half of what the earlier ones left, so about log2(N) clients use up a limit of N. There is nothing
+//! to configure, and no client is refused for what others hold while it holds less than is left.
 //!
 //! Source: A. Choudhury and E. Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
 //! IEEE/ACM Transactions on Networking 6 (1998), with the factor 1.
@@ -46,7 +47,7 @@ pub(crate) enum Excess {
 }
 
 impl Excess {
-    /// Returns what a refusal says, which is `full` where all of it is held.
+    /// Returns the reason that a refusal gives: `full` if the limit itself is reached.
     pub(crate) fn what(self, full: &'static str) -> &'static str {
         match self {
             Self::Full => full,
@@ -80,16 +81,16 @@ impl<Who: Copy + Eq + Hash> FairShares<Who> {
         self.held.get(&who).copied().unwrap_or(0)
     }
 
-    /// Returns how many more units `who` may take one after the other, of `max` in all.
+    /// Returns how many more units `who` may take one after the other, of `max` in total.
     pub(crate) fn units(&self, who: Option<Who>, max: u64) -> u64 {
         let left = max.saturating_sub(self.total);
         let Some(who) = who else { return left };
         let held = self.held(who);
-        // Each that is taken is one more for it, and one less for all.
+        // Each unit taken is one more for the client, and one less for all.
         (left + 1).saturating_sub(held) / 2
     }
 
-    /// Returns how much all hold together.
+    /// Returns how much all clients hold together.
     #[cfg(test)]
     pub(crate) fn total(&self) -> u64 {
         self.total

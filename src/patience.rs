@@ -1,17 +1,17 @@
-//! Waits of tests for what must come.
+//! Bounded waits of unit tests.
 
 use std::future::Future;
 use std::time::Duration;
 
-/// After this, what was waited for does not come.
+/// The time after which a test fails that waits for something.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for what must come.
+/// Awaits `future`; panics if that takes longer than [`PATIENCE`].
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
 }
 
-/// Waits until it is so, and says `what` did not come about if it never is.
+/// Waits until `so` returns true; panics with `what` if that takes longer than [`PATIENCE`].
 pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let polled = async {
         while !so() {

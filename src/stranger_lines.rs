@@ -1,9 +1,9 @@
-//! [`StrangerLines`]: bounds the lines of the log that peers kind who have not proved who they are.
+//! [`StrangerLines`]: bounds the log lines that unauthenticated peers cause.
 //!
-//! A line costs a stranger a connection, and the operator a few hundred bytes of disk. Of each kind of line
-//! so many are written in an interval (`rpc.stranger_lines_max`, `rpc.stranger_lines_interval`), then one that
-//! says how many more there were. What those do who are known is not limited here, nor is the audit of what
-//! was done.
+//! A line costs such a peer a connection, and the operator a few hundred bytes of disk. Up to
+//! `rpc.stranger_lines_max` lines of each kind are written per `rpc.stranger_lines_interval`, then one line
+//! with the number of the others. Lines that authenticated clients cause are not limited, nor are the audit
+//! lines about administrative acts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -56,7 +56,7 @@ pub(crate) enum LineKind {
 const KINDS: usize = 11;
 
 impl LineKind {
-    /// Returns what the summary calls it.
+    /// Returns the name of the kind in the summary.
     fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -189,9 +189,9 @@ fn report(kind: LineKind, left_out: u64) {
     }
     let of = kind.name();
     if kind.is_audited() {
-        tracing::warn!(target: AUDIT, act = of, left_out, "more of them than lines are written");
+        tracing::warn!(target: AUDIT, act = of, left_out, "unauthenticated peers caused more of these lines than are written");
     } else {
-        tracing::warn!(of, left_out, "strangers kind more lines than are written");
+        tracing::warn!(of, left_out, "unauthenticated peers caused more lines than are written");
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_lines_of_a_kind_are_written_in_an_interval_and_the_others_counted() {
+    async fn z32_lines_beyond_the_limit_of_their_kind_are_counted() {
         let lines = lines(3, Duration::from_secs(60));
         let admitted = |kind| (0..10).filter(|_| lines.admits(kind)).count();
         let before = lines_left_out();

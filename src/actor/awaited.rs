@@ -9,18 +9,18 @@ use parking_lot::Mutex;
 use super::message::Later;
 use super::withheld::late;
 
-/// Requests about files that want an answer by a deadline, whatever the disk does.
+/// Requests about files that must be answered by a deadline, whatever the disk does.
 ///
-/// Bounded by those who ask: each has only so many requests in flight.
+/// Bounded by `rpc.requests_in_flight_max` of each connection.
 #[derive(Default)]
 pub(super) struct Awaited {
     requests: BTreeMap<(Instant, u64), Weak<Mutex<Option<Later>>>>,
-    /// Number of the next one.
+    /// Number of the next request.
     next: u64,
 }
 
 impl Awaited {
-    /// Returns what gives the answer, unless [`expire`](Self::expire) has given one before.
+    /// Wraps `later`, so that [`expire`](Self::expire) can answer first.
     pub(super) fn add(&mut self, deadline: Option<Instant>, later: Later) -> Later {
         let Some(deadline) = deadline else { return later };
         let waiting = Arc::new(Mutex::new(Some(later)));
@@ -34,7 +34,7 @@ impl Awaited {
         })
     }
 
-    /// Returns when the next answer is to be given at the latest.
+    /// Returns the earliest deadline.
     pub(super) fn next_deadline(&mut self) -> Option<Instant> {
         while let Some(first) = self.requests.first_entry() {
             if first.get().strong_count() > 0 {

@@ -78,7 +78,7 @@ impl MessageResponse<StoreActor, Requests> for Answering {
         sender: Option<OneshotSender<Answers>>,
     ) {
         match self {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Self::Now(answers) => drop(sender.map(|sender| sender.send(answers))),
             Self::Later(Later(later)) => later.set(sender),
         }

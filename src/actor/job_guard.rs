@@ -18,7 +18,7 @@ pub(super) fn hides_job(queue: &queue::State, access: &Access, id: JobId) -> boo
 pub(crate) struct JobSight(Option<(Arc<Access>, JobUse)>);
 
 impl JobSight {
-    /// Returns the sight of whoever has `access`; `None` for everything.
+    /// Returns the sight of a user with `access`; `None` for everything.
     pub(super) fn of(access: Option<&Arc<Access>>, request: &JobRequest) -> Self {
         let needed = match request.facts().names {
             Reference::Job(needed, _) => needed,

@@ -35,7 +35,7 @@ pub(crate) trait Answered {
     fn split_expired(self, now: Instant) -> (Option<Self>, Option<Self>)
     where
         Self: Sized;
-    /// Gives them to whoever asked.
+    /// Sends the answers to their callers.
     fn give_all(answers: impl Iterator<Item = Self>)
     where
         Self: Sized;
@@ -49,7 +49,7 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
             log,
             marks: VecDeque::new(),
             durable,
-            // Whoever opens a journal syncs what is in it.
+            // Opening a journal syncs its records.
             shown: last,
             synced: last,
             withheld: Withheld::default(),

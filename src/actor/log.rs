@@ -1,4 +1,4 @@
-//! [`Log`]: the journal that the actors of a service share, and what they must agree on about it.
+//! [`Log`]: the journal that the actors of a service share, and the facts about it that all of them need.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
@@ -16,14 +16,14 @@ use crate::journal::{
 use crate::model::Reply;
 use crate::store::StoreError;
 
-/// The room on the disk is compared again after at most so many bytes of log.
+/// Bytes of log after which the room on the disk is compared again.
 const COMPARE_EVERY: u64 = 4 * 1024 * 1024;
 
-/// Most bytes of a snapshot's file in one answer: they wait in memory for a peer that does not read.
+/// Maximum size of the part of a snapshot's file in one answer, which stays in memory until its peer has read it.
 const PART_BYTES_MAX: usize = 64 * 1024;
 
-/// The log as each of its actors has it. They run on one thread, each hands over what it changed
-/// before its turn ends: so whoever looks finds every room as its records have it.
+/// The log, shared by its actors. They run on one thread, and each hands over its records before its turn
+/// ends, so the state of each actor matches its records whenever another one runs.
 #[derive(Clone)]
 pub(crate) struct SharedLog(Rc<RefCell<Log>>);
 
@@ -31,17 +31,17 @@ pub(crate) struct Log {
     /// `None` once it is closed.
     journal: Option<Box<dyn Journal>>,
     config: JournalConfig,
-    /// The last record handed over.
+    /// The number of the last record handed over.
     appended: Seq,
-    /// Why nothing is written any more.
+    /// The failure after which nothing is written any more.
     failed: Option<Error>,
-    /// Tells the service so.
+    /// Reports the failure to the service.
     failure: watch::Sender<Option<Error>>,
-    /// Why there is no room for what grows.
+    /// Why requests that grow the store have no room.
     no_room: Option<JournalError>,
-    /// Up to so many bytes of log there is known to be room beside the next snapshot.
+    /// Size of the log up to which there is known to be room beside the next snapshot.
     ample_until: u64,
-    /// Something was refused for want of that room, and nothing admitted since.
+    /// Something was refused for lack of that room, and nothing was admitted since.
     lacks_room: bool,
     /// Bytes admitted in this turn, and not handed over yet.
     admitted: u64,
@@ -96,7 +96,7 @@ impl SharedLog {
             }
             Err(_) => return,
         };
-        // Not while the log is borrowed: the journal reports to whoever has it.
+        // Not while the log is borrowed: the journal reports to its actors.
         drop(journal);
     }
 }
@@ -125,7 +125,7 @@ impl Log {
         Ok(())
     }
 
-    /// Checks that there is room for so many bytes more, and beside them for the snapshot which gives
+    /// Checks that there is room for `bytes` more, and beside them for the snapshot which gives
     /// room back when things are deleted, and for a segment in which that is written.
     fn check_room_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
         if !self.has_ample_room(bytes) {
@@ -152,7 +152,7 @@ impl Log {
         Err(why.unwrap_or_else(|| self.lack(0)))
     }
 
-    /// Compares the room with what the next snapshot takes when the log has so many bytes more.
+    /// Compares the room with the size of the next snapshot if the log grows by `bytes`.
     fn has_ample_room(&mut self, bytes: u64) -> bool {
         let snapshot = self.snapshot_bytes_max(bytes);
         let Some(journal) = &self.journal else { return true };
@@ -172,7 +172,7 @@ impl Log {
         true
     }
 
-    /// Has a snapshot made, as the disk has no room but for that; returns the refusal of so many bytes.
+    /// Requests a snapshot, because the disk has room for nothing else; returns the refusal of `bytes`.
     fn lack(&mut self, bytes: u64) -> Error {
         let snapshot = self.snapshot_bytes_max(bytes);
         self.lacks_room = true;
@@ -205,7 +205,7 @@ impl Log {
         self.appended
     }
 
-    /// Hands records over; tells whether there were any.
+    /// Hands records over; returns whether there were any.
     pub(super) fn append(&mut self, records: &mut Batch) -> bool {
         self.admitted = self.admitted_large;
         let Some(journal) = self.journal.as_mut().filter(|_| !records.is_empty()) else {
@@ -260,7 +260,7 @@ impl Log {
         self.no_room.is_none() && !self.lacks_room
     }
 
-    /// Nothing is written any more; told once to the service, however many learn of it.
+    /// Ends all writing; reports the failure to the service once, however many actors notice it.
     pub(super) fn fail(&mut self, error: &JournalError) -> Error {
         if let Some(error) = &self.failed {
             return error.clone();

@@ -245,7 +245,7 @@ pub(crate) type OwnerId = u64;
 
 /// What one read of a connection asks of the queue. Each answer comes by the sink, some later.
 ///
-/// bound: a connection has only so many requests in flight.
+/// bound: `rpc.requests_in_flight_max` of each connection.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct JobWorks {
@@ -327,7 +327,7 @@ pub(crate) enum Finished {
     Done(Reservation, Box<JobInfo>),
     /// To be recorded.
     Noted(Box<JobInfo>),
-    /// To be told to those who wait for it.
+    /// To be reported to the requests that wait for it.
     Cleared(Box<JobInfo>),
 }
 
@@ -347,12 +347,12 @@ pub(crate) struct Recorded {
 pub(crate) struct Seek {
     pub(crate) caller: Caller,
     pub(crate) sought: Sought,
-    /// Which jobs there are for whoever asks.
+    /// The jobs that the caller may see.
     pub(crate) sight: JobSight,
     pub(crate) wait: Duration,
 }
 
-/// Whoever waited for the finish of this job waits no more, and is told what it is.
+/// Answers the requests that wait for the end of this job with its current description.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StillUnfinished {

@@ -32,10 +32,10 @@ use crate::model::facts::DiskUse;
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
 use crate::queue::{Answer, Now, ParkId, QueueError, Requester, Settled, State};
 
-/// The queue, which a snapshot tells too.
+/// The queue, which snapshots contain too.
 pub(crate) type SharedQueue = Rc<RefCell<State>>;
 
-/// Owns the jobs, and hands them out to whoever asks for them.
+/// Owns the jobs, and hands them out to workers.
 ///
 /// Crash-only: its state is consistent after every message.
 pub(crate) struct QueueActor {
@@ -49,7 +49,7 @@ pub(crate) struct QueueActor {
     answers: Vec<(Caller, Result<JobReply, Error>)>,
     /// Jobs that finished in this turn, for the storage.
     finished: Vec<Finished>,
-    /// How many results are confirmed since the storage was last told.
+    /// Number of results confirmed since the storage was last notified.
     confirmed: usize,
     /// Answers that the storage gives when it has recorded those outcomes.
     finishing: Vec<(Caller, JobReply)>,
@@ -208,7 +208,7 @@ impl QueueActor {
         self.answers.extend(self.settling.begin(caller, settled));
     }
 
-    /// What was handed out to an owner that was not told of it yet.
+    /// Jobs handed out to an owner that has not been notified yet.
     fn withheld_jobs(&self, owner: OwnerId) -> Vec<Reservation> {
         let withheld = self.ledger.iter().flat_map(|ledger| ledger.withheld());
         let own = withheld.filter(|answered| answered.caller.owner == owner);

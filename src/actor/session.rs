@@ -19,7 +19,7 @@ pub(crate) struct WatchSession {
     _alive: mpsc::Sender<()>,
 }
 
-/// How a session reaches whoever waits. Must not block.
+/// How a session reaches the waiting party. Must not block.
 pub(crate) enum Outlet {
     /// Takes the one answer.
     Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),

@@ -15,7 +15,7 @@ use crate::store::{Micros, Snapshot, State};
 /// Keys, events, leases or replies in a slice: tens of microseconds.
 const SLICE: usize = 128;
 
-/// A slice grows up to so many times when history that only the snapshot keeps does.
+/// The factor up to which a slice grows when history that only the snapshot keeps grows.
 const HURRY_MAX: u64 = 16;
 
 /// Bytes of records handed over at once.
@@ -43,7 +43,7 @@ pub(super) struct Snapshots {
     waiting: Vec<Later>,
 }
 
-/// What a snapshot tells besides the store. Its moment is one for all of them: they run on one
+/// What a snapshot contains besides the store. Its moment is one for all of them: they run on one
 /// thread, and each has handed over what it changed.
 pub(crate) struct OtherRooms {
     pub(crate) queue: SharedQueue,
@@ -77,7 +77,7 @@ enum Step {
 }
 
 impl Snapshots {
-    /// Has a snapshot of what there is now, or later, written, and `answer` told.
+    /// Requests a snapshot of the current state or a later one, and passes its result to `answer`.
     pub(super) fn ask(&mut self, answer: Later) {
         self.asked.push(answer);
     }
@@ -149,7 +149,7 @@ impl Snapshots {
         };
     }
 
-    /// Whether there is a slice to tell now.
+    /// Whether a slice is to be written now.
     pub(super) fn must_tell(&self) -> bool {
         matches!(self.step, Step::Telling { parts, .. } if parts < PARTS_MAX)
     }

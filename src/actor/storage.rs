@@ -25,13 +25,13 @@ use crate::model::{Blob, JobReply};
 use crate::pace::Turn;
 use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
 
-/// The outcomes, which a snapshot tells too.
+/// The outcomes, which snapshots contain too.
 pub(crate) type SharedOutcomes = Rc<RefCell<Outcomes>>;
 
 /// What the actors of jobs handed to the journal.
 pub(crate) type JobLedger = Ledger<(), JobAnswered>;
 
-/// Records what became of jobs, and tells it to whoever asks or waits.
+/// Records the outcomes of jobs, and answers the requests that ask or wait for them.
 pub(crate) struct StorageActor {
     outcomes: SharedOutcomes,
     queue: Addr<QueueActor>,

@@ -59,7 +59,7 @@ pub struct StoreActor {
     pub(super) snapshots: Snapshots,
     /// Who waits for the thread of the snapshots.
     pub(super) awaited: Awaited,
-    /// What a snapshot tells besides the store.
+    /// What a snapshot contains besides the store.
     pub(super) rooms: OtherRooms,
     /// Who asks when it is this process.
     pub(super) here: Arc<Owner>,
@@ -215,7 +215,7 @@ impl Handler<Execute> for StoreActor {
             (Ok(()), StoreRequest::Hub(request)) => self.ask_hub(now, durability, &request),
             (Ok(()), StoreRequest::Files(request)) => {
                 let (caller, answered) = oneshot::channel();
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 let later = Box::new(move |reply: Result<Reply, Error>| {
                     drop(caller.send(reply.map(on_disk)));
                 });
@@ -368,7 +368,7 @@ impl Handler<Halt> for StoreActor {
 
     fn handle(&mut self, Halt { within }: Halt, ctx: &mut Self::Context) {
         if let Some(ledger) = &mut self.ledger {
-            // Not while the log is borrowed: the journal reports to whoever has it.
+            // Not while the log is borrowed: the journal reports to its actors.
             let journal = ledger.log.get_mut().take_journal();
             if let Some(journal) = journal {
                 ledger.closed(&journal.close_within(within));

@@ -1,4 +1,4 @@
-//! [`Vital`]: what tells the service that one of its actors is gone.
+//! [`Vital`]: notifies the service when one of its actors is gone.
 
 use tokio::sync::{mpsc, watch};
 

@@ -50,7 +50,7 @@ pub(crate) trait AnswerSink: Send + Sync {
 
 /// Answers in the order of the records they wait for.
 ///
-/// Bounded by those who ask: each has only so many requests in flight.
+/// Bounded by `rpc.requests_in_flight_max` of each connection.
 pub(super) struct Withheld<A> {
     queue: VecDeque<(Seq, A)>,
     /// No answer has to be given before.
@@ -183,7 +183,7 @@ impl Answered for StoreAnswered {
     fn give_all(answers: impl Iterator<Item = Self>) {
         answers.for_each(|answered| match answered {
             Self::Connection(sink, answers, _) => sink.take(answers),
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Self::Local(caller, answer, _) => drop(caller.send(answer)),
         });
     }

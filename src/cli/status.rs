@@ -6,8 +6,9 @@ use crate::{ErrorCode, Operations, Reply, StatusReply};
 
 /// Print the status of the server
 ///
-/// Prints one fact per line. `store` is a random number drawn when a store is created: revisions of
-/// two different stores do not compare.
+/// Prints one fact per line. `store` is the id of the store, 16 hexadecimal digits: drawn at random when
+/// the store is created, and again at a start after an end that may have lost visible changes.
+/// Revisions under two different ids cannot be compared.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +41,7 @@ struct Gauges {
     output: Option<(u64, u64)>,
     /// The number of dropped log lines.
     lines_dropped: Option<u64>,
-    /// Lines of its log that strangers would have caused.
+    /// The number of log lines that unauthenticated peers caused and that were not written.
     lines_left_out: Option<u64>,
 }
 

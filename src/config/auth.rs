@@ -1,61 +1,62 @@
-//! [`AuthConfig`]: the limits of users, logins and what they may cost.
+//! [`AuthConfig`]: the limits of users and logins.
 
 use std::time::Duration;
 
 use crate::duration;
 use crate::error::{Error, ErrorCode};
 
-/// What Argon2id needs at least, bytes.
+/// The minimum memory of Argon2id, in bytes.
 pub(crate) const HASH_MEMORY_BYTES_MIN: usize = 8 * 1024;
 
-/// Bounds of users and logins; of effect only where there are users.
+/// Limits of users and logins; without users they have no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthConfig {
-    /// Longest file of users, bytes.
+    /// Largest user file, in bytes.
     pub file_bytes_max: usize,
-    /// Most users.
+    /// Maximum number of users.
     pub users_max: usize,
-    /// Most roles.
+    /// Maximum number of roles.
     pub roles_max: usize,
-    /// Most patterns of one role, all its grants together.
+    /// Maximum number of patterns of one role, over all its grants.
     pub role_patterns_max: usize,
-    /// Most tokens of one user.
+    /// Maximum number of tokens of one user.
     pub tokens_per_user_max: usize,
-    /// Longest name of a user, a role or a token, bytes.
+    /// Longest name of a user, role or token, in bytes.
     pub name_bytes_max: usize,
-    /// Shortest password that can be set, bytes.
+    /// Shortest password that can be set, in bytes.
     pub password_bytes_min: usize,
-    /// Longest password that can be set, bytes.
+    /// Longest password that can be set, in bytes.
     pub password_bytes_max: usize,
-    /// Memory that hashing a new password takes, bytes; OWASP's advice for Argon2id.
+    /// Memory used to hash a new password, in bytes. OWASP's recommendation for Argon2id.
     pub hash_memory_bytes: usize,
-    /// Passes over that memory; OWASP's advice for Argon2id.
+    /// Passes over that memory. OWASP's recommendation for Argon2id.
     pub hash_passes: u32,
-    /// Most memory that checking a password may take, as its hash in the file says.
+    /// Maximum memory that the hash in the user file may require for a password check.
     pub hash_memory_bytes_max: usize,
-    /// Most passes that checking a password may take, as its hash in the file says.
+    /// Maximum number of passes that the hash in the user file may require for a password check.
     pub hash_passes_max: u32,
-    /// Threads that check passwords, and so how many at once.
+    /// Number of threads that check passwords, and so of concurrent checks.
     pub hash_threads: usize,
-    /// Most passwords that wait to be checked; one more is refused.
+    /// Maximum number of passwords waiting for a check; further ones are refused.
     pub hash_queue_max: usize,
-    /// How many logins from one address, or over a link as one user, may fail before it has to wait.
+    /// Number of failed logins from one address, or over a link as one user, before further ones
+    /// must wait.
     pub login_failures_max: u32,
-    /// After how long one failed login of an address is forgiven, and so how often it may fail from
-    /// then on.
+    /// Time after which one failed login of an address is forgiven, and so the rate of failures
+    /// from then on.
     pub login_failure_interval: Duration,
-    /// Most addresses, and users over links, of failed logins that are remembered; past this, what will be forgiven first
-    /// is at once.
+    /// Maximum number of addresses, and of users over links, whose failed logins are remembered;
+    /// beyond it, the one that would be forgiven first is forgotten.
     pub login_addresses_max: usize,
-    /// From accept to a login; where there are users, a connection that has not logged in by then is
+    /// Time from accept to login; with users, a connection that has not logged in by then is
     /// closed.
     pub login_timeout: Duration,
-    /// How often it is looked whether the file of users has changed.
+    /// How often the user file is checked for changes.
     pub reload_interval: Duration,
 }
 
 impl AuthConfig {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self {
             file_bytes_max: 16 * 1024 * 1024,
@@ -80,7 +81,7 @@ impl AuthConfig {
         }
     }
 
-    /// That somebody could log in at all.
+    /// Checks that the limits allow logins at all.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         for (name, count) in [
@@ -133,17 +134,17 @@ impl Default for AuthConfig {
     }
 }
 
-/// A lease with no more keys than this is looked at anew each time somebody uses it.
+/// Number of keys of a lease up to which every use of the lease checks all of them again.
 pub(crate) const JUDGED_KEYS_MAX: usize = 64;
 
-/// Keys of a larger lease that are judged in one turn.
+/// Number of keys of a larger lease that are checked in one turn.
 pub(crate) const JUDGED_AT_ONCE: usize = 2_048;
 
-/// Most of the others of which it is remembered what somebody may do with them.
+/// Maximum number of remembered permissions to larger leases.
 pub(crate) const VERDICTS_MAX: usize = 4_096;
 
-/// More threads than this do not check more passwords.
+/// Upper bound of `auth.hash_threads`.
 const HASH_THREADS_LIMIT: usize = 256;
 
-/// Longest time that can be configured: added to a clock, it is far from where that ends.
+/// Longest time that can be configured; it cannot overflow a clock.
 const TIME_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);

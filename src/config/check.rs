@@ -1,4 +1,4 @@
-//! That the limits of a [`Config`] fit each other.
+//! Checks that the limits of a [`Config`] fit each other.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use super::{BODY_BYTES_LIMIT, Config};
 use crate::duration::show;
 use crate::error::{Error, ErrorCode};
 
-/// Bytes of keys and values after which a push of events ends: small enough that streams take
-/// turns on one connection.
+/// Size of keys and values at which a push of events ends: small enough that the streams of one connection
+/// take turns.
 pub(crate) const PUSH_BYTES: usize = 64 * 1024;
 
-/// Deepest JSON that is read, whatever is configured: readers go as deep as it does.
+/// Upper bound of `rpc.json_depth_max`: the parser recurses as deep as the JSON is nested.
 pub(crate) const JSON_DEPTH_LIMIT: usize = 120;
 
-/// Room for any number of 64 bits, which is what Go's clients give as an id.
+/// Lower bound of `rpc.json_id_bytes_max`: room for any number of 64 bits, which Go's clients send as ids.
 const JSON_ID_BYTES_MIN: usize = 20;
 
-/// What a segment has room for beside one record, and a little more.
+/// Upper bound of what a segment contains besides one record.
 const SEGMENT_OVERHEAD_BYTES: u64 = 1024;
 
-/// A login with a token has less than this.
+/// Lower bound of `rpc.login_frame_bytes_max`: a login with a token is smaller.
 const LOGIN_BYTES_LEAST: usize = 1024;
 
-/// Longest time about jobs that can be configured: added to a clock, and multiplied by a priority,
-/// it is far from where either ends.
+/// Longest time about jobs that can be configured; neither added to a clock nor multiplied by a priority
+/// can it overflow.
 const JOB_TIME_LIMIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Config {
-    /// That the limits fit each other.
+    /// Checks that the limits fit each other.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the two that do not, or the one that makes no sense.
+    /// `InvalidArgument`, naming the two limits that do not, or the one that makes no sense.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         self.check_frames()?;
@@ -88,7 +88,7 @@ impl Config {
         Ok(())
     }
 
-    /// That every request, every reply and every push fits in a frame.
+    /// Checks that every request, every reply and every push fits in a frame.
     fn check_frames(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let store = &self.store;
@@ -138,7 +138,7 @@ impl Config {
         Ok(())
     }
 
-    /// That every record fits in a segment of the journal, and can be read again.
+    /// Checks that every record fits in a segment of the journal, and can be read again.
     fn check_records(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let change = change_bytes_max(&self.store);
@@ -183,7 +183,7 @@ impl Config {
         Ok(())
     }
 
-    /// That jobs can be pushed, handed out, listed and seen to at all.
+    /// Checks that jobs can be pushed, handed out and listed at all.
     fn check_jobs(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let queue = &self.queue;

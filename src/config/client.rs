@@ -1,58 +1,55 @@
-//! [`ClientConfig`]: what can be set about a client.
+//! [`ClientConfig`]: the configuration of a client.
 
 use std::time::Duration;
 
 use super::BODY_BYTES_LIMIT;
 use crate::model::Credentials;
 
-/// Everything that can be set about a [`Client`](crate::Client); [`ClientConfig::new`] has the
-/// defaults.
+/// The configuration of a [`Client`](crate::Client); [`ClientConfig::new`] returns the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// Where the server is: `host:port`. Names are looked up again at every reconnect.
+    /// The address of the server, `host:port`. The host name is resolved again at every reconnect.
     pub addr: String,
-    /// What the client calls itself, for operators; at most 256 bytes, the rest is cut off.
+    /// The name that the client gives itself, for operators; truncated to 256 bytes.
     pub name: String,
-    /// The name of the server that is meant: behind a relay, which of those there; elsewhere whoever
-    /// answers under another name refuses. Empty: whoever answers. At most 256 bytes.
+    /// The name of the server to connect to. A relay routes by this name; a server with another name
+    /// refuses. Empty for any server. At most 256 bytes.
     pub server: String,
-    /// With what to log in, at every connection before anything else is asked; `None` where the
-    /// server has no users, or takes the certificate of the connection for a login.
+    /// The credentials for the login that begins every connection; `None` if the server has no users,
+    /// or accepts the certificate of the connection as a login.
     pub credentials: Option<Credentials>,
-    /// How to speak TLS; `None` for not at all.
+    /// The TLS settings; `None` for connections without TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<super::ClientTls>,
-    /// From the first packet to the server's welcome, and to the end of the login.
+    /// Time from the first packet to the server's welcome, and to the end of the login.
     pub connect_timeout: Duration,
-    /// How long a call may take, the time without a connection included; `None` for ever. Goes
-    /// with the request, so that the server drops it when nobody waits for it any more. Waits
-    /// have their own timeout.
+    /// How long a call may take, including the time without a connection; `None` for no limit. It is
+    /// sent with the request, so that the server drops the request when nobody waits for it any more.
+    /// Waits have their own timeout.
     pub call_deadline: Option<Duration>,
-    /// How much longer than its own timeout a wait may take: the way there and back, and a
-    /// reconnect in between.
+    /// How much longer than its own timeout a wait may take: time for the network and one reconnect.
     pub wait_grace: Duration,
-    /// Longest pause before the first reconnect; doubled by each one that fails. The pause is
-    /// drawn between 0 and this, so that the clients of a restarted server do not come at once.
+    /// Longest pause before the first reconnect; doubles with each failure. The pause is drawn between 0
+    /// and this value, so that the clients of a restarted server do not all reconnect at once.
     pub reconnect_backoff_min: Duration,
     /// Longest pause before any reconnect.
     pub reconnect_backoff_max: Duration,
-    /// Most requests that are sent and not yet answered, those that wait excepted; the server may allow
-    /// less. One more waits for its turn.
+    /// Maximum number of unanswered requests, waits excluded; the server may allow fewer. Further
+    /// requests wait for their turn.
     pub requests_in_flight_max: usize,
-    /// Most requests and waits that wait for their turn or for the connection; one more is
+    /// Maximum number of requests that wait for their turn or for the connection; further ones are
     /// refused with `LimitExceeded`.
     pub requests_queued_max: usize,
-    /// Bytes of encoded output after which requests wait for their turn.
+    /// Size of encoded output at which requests wait for their turn.
     pub output_bytes_max: usize,
-    /// Bytes of pushes that the server may send ahead of the consumer of a watch.
+    /// Bytes of pushes that the server may send before the consumer of a watch has read them.
     pub watch_window_bytes: u32,
-    /// How often the server is asked to say how far a watch is complete, where the caller asked
-    /// for no progress marks; zero for never. Without, a watch whose keys do not change would
-    /// resume after a reconnect from its last own event, which may be compacted by then. A server
-    /// that refuses marks so often is asked for as many as it allows.
+    /// The interval of progress marks of a watch whose caller requested none; zero for none. Without
+    /// them, a watch whose keys do not change would resume after a reconnect from its last event, which
+    /// may be compacted by then. If the server refuses the interval, its shortest one is used.
     pub watch_bookmark_interval: Duration,
-    /// Longest frame body, bytes, in both directions. The server's `rpc.frame_bytes_max`, which it
-    /// tells in its welcome, holds where that is less.
+    /// Longest frame body in either direction, in bytes. The server's `rpc.frame_bytes_max`, which its
+    /// welcome contains, applies if it is smaller.
     pub frame_bytes_max: usize,
     /// Silence after which the server is pinged.
     pub ping_interval: Duration,
@@ -63,7 +60,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The defaults for the server at `addr`, `host:port`.
+    /// Returns the defaults for the server at `addr`, `host:port`.
     pub fn new(addr: impl Into<String>) -> Self {
         Self {
             addr: addr.into(),

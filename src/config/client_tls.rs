@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// The TLS settings of a client. Files are PEM, and read at every connect, so that renewed ones are
+/// The TLS settings of a client. Files are PEM. They are read at every connect, so that renewed files are
 /// used from the next connect on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientTls {

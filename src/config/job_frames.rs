@@ -1,17 +1,17 @@
-//! How large the bodies can be that are about jobs.
+//! The maximum sizes of frame bodies about jobs.
 
 use super::QueueConfig;
 
-/// What a job, a topic or an outcome takes in a body beside its bytes and pauses, at most.
+/// Maximum size of a job, a topic or an outcome in a body, without its bytes and pauses.
 const FIXED_BYTES: usize = 256;
 
-/// What a refusal takes that is one of many, at most.
+/// Maximum size of a refusal that is one of many.
 const REFUSAL_BYTES: usize = 512;
 
-/// What one reservation takes in a body.
+/// Size of one reservation in a body.
 const RESERVATION_BYTES: usize = 12;
 
-/// The largest bodies, and what they are made of: each must fit in a frame.
+/// Returns the maximum sizes of bodies, and the names of their parts: each body must fit in a frame.
 pub(crate) fn job_frames(queue: &QueueConfig) -> [(usize, &'static str); 7] {
     let sum = |parts: &[usize]| parts.iter().copied().fold(0, usize::saturating_add);
     let names = queue.name_bytes_max.saturating_mul(3);

@@ -1,13 +1,13 @@
-//! The limits of a [`Config`] as a server tells them to its clients.
+//! The limits of a [`Config`] as a server reports them to its clients.
 
 use super::{Config, Setting};
 use crate::model::LimitInfo;
 
-/// The parts of a configuration that requests are refused by.
+/// The parts of a configuration that refuse requests.
 const TOLD: [&str; 5] = ["store.", "watch.", "rpc.", "queue.", "services."];
 
 impl Config {
-    /// Every limit that a request can be refused by, with its value; times in milliseconds.
+    /// Returns every limit that can refuse a request, with its value; times in milliseconds.
     pub(crate) fn limits(&self) -> Vec<LimitInfo> {
         let mut copy = self.clone();
         let settings = copy.settings().into_iter();

@@ -1,53 +1,53 @@
-//! [`LinkConfig`]: the limits of links, on which processes serve each other the other way round.
+//! [`LinkConfig`]: the limits of links.
 
 use std::time::Duration;
 
 use super::Config;
 use crate::error::{Error, ErrorCode};
 
-/// Maximum length of the name of a server behind a link, bytes.
+/// Longest name of a server behind a link, in bytes.
 pub(crate) const SERVER_NAME_BYTES_MAX: usize = 256;
 
-/// No configuration allows more connections over one link: what they can hold is added up.
+/// Upper bound of `link.streams_max`, because the buffers of all connections of a link are added up.
 const STREAMS_LIMIT: usize = 65_536;
 
-/// A hello of a link has room for its name and a credential, and is no way to fill memory.
+/// Bounds of `link.hello_bytes_max`: room for a name and a credential, but not to fill memory.
 const HELLO_BYTES: std::ops::RangeInclusive<usize> = 1_024..=64 * 1024;
 
-/// Bounds of links: of both ends, whoever dials.
+/// Limits of links, for both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// Most links that one listener has at once; one more is told so and closed.
+    /// Maximum number of links of one listener; further ones are refused with an error and closed.
     pub links_max: usize,
-    /// Most connections of a listener that have not shown yet who they are; one more is told so
-    /// and closed, and dials again later.
+    /// Maximum number of connections of a listener that have not authenticated yet; further ones
+    /// are refused with an error and closed, and dial again later.
     pub handshakes_max: usize,
-    /// From accept, or from connected, to the end of the handshake of a link.
+    /// Time from accept, or from connect, to the end of the handshake of a link.
     pub handshake_timeout: Duration,
-    /// Longest hello of a link, bytes: before it the peer is a stranger.
+    /// Longest hello of a link, in bytes; the peer is unauthenticated until then.
     pub hello_bytes_max: usize,
-    /// Most connections over one link in each direction; the end with the smaller number decides.
-    /// Each may hold 256 KiB that nobody has read yet.
+    /// Maximum number of connections over one link in each direction; the smaller value of the two
+    /// ends applies. Each may buffer 256 KiB that nobody has read yet.
     pub streams_max: usize,
-    /// How many bytes more the connections of a link may hold in all, where the way is long and
-    /// wide and those 256 KiB would slow it down.
+    /// How many bytes beyond 256 KiB each the connections of a link may buffer in total, for paths
+    /// with high bandwidth and latency.
     pub window_bytes_max: usize,
-    /// Silence on a link after which the other end is asked whether it is there.
+    /// Silence on a link after which the other end is pinged.
     pub ping_interval: Duration,
-    /// How long it may stay silent then.
+    /// How long the other end may stay silent after a ping.
     pub ping_timeout: Duration,
-    /// How long whoever dials tries to connect.
+    /// Timeout of a dialing end's attempt to connect.
     pub connect_timeout: Duration,
-    /// Longest pause before the first attempt after a link was lost; it doubles with each failure.
+    /// Longest pause before the first attempt after a link was lost; doubles with each failure.
     pub backoff_min: Duration,
     /// Longest pause before any attempt.
     pub backoff_max: Duration,
-    /// Bytes that a relay holds of each direction of each connection.
+    /// Bytes that a relay buffers in each direction of each connection.
     pub splice_bytes: usize,
 }
 
 impl LinkConfig {
-    /// The defaults.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self {
             links_max: 10_000,
@@ -65,10 +65,10 @@ impl LinkConfig {
         }
     }
 
-    /// That the limits make sense.
+    /// Checks that the limits make sense.
     ///
     /// # Errors
-    /// `InvalidArgument` naming the one that does not.
+    /// `InvalidArgument`, naming the limit that does not.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         if self.links_max == 0 || self.handshakes_max == 0 || self.splice_bytes == 0 {
@@ -103,7 +103,7 @@ impl Default for LinkConfig {
 }
 
 impl Config {
-    /// That the limits of links make sense.
+    /// Checks that the limits of links make sense.
     pub(super) fn check_links(&self) -> Result<(), Error> {
         self.link.check()
     }

@@ -2,123 +2,129 @@
 
 use std::time::Duration;
 
-/// Bounds of the job queue, and what topics have that nobody has set.
+/// Limits of the job queue, and the defaults of topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Most topics; past this one that has nothing is forgotten for a new one.
+    /// Maximum number of topics; beyond it, a new topic replaces an empty one.
     pub topics_max: usize,
-    /// Most schedules.
+    /// Maximum number of schedules.
     pub schedules_max: usize,
-    /// Longest name of a topic or a schedule, longest index and order key, bytes.
+    /// Longest name of a topic or schedule, longest index and longest order key, in bytes.
     pub name_bytes_max: usize,
-    /// Longest payload, bytes.
+    /// Longest payload, in bytes.
     pub payload_bytes_max: usize,
-    /// Longest result, bytes.
+    /// Longest result, in bytes.
     pub output_bytes_max: usize,
-    /// Longest progress note, bytes.
+    /// Longest progress note, in bytes.
     pub progress_bytes_max: usize,
-    /// Errors are cut off after so many bytes.
+    /// Size at which an error is truncated, in bytes.
     pub error_bytes_max: usize,
-    /// Errors kept of a job: its last.
+    /// Number of errors kept per job; the last ones are kept.
     pub errors_kept_max: usize,
-    /// Most unfinished jobs in all.
+    /// Maximum number of unfinished jobs in total.
     pub jobs_max: usize,
-    /// Most bytes of unfinished jobs in all (payloads and names, without about 300 bytes a job).
+    /// Maximum size of unfinished jobs in total (payloads and names, excluding about 300 bytes of
+    /// overhead per job).
     pub bytes_max: u64,
-    /// Most unfinished jobs of a topic that says nothing else.
+    /// Maximum number of unfinished jobs of a topic without a setting of its own.
     pub topic_jobs_max: u64,
-    /// Most bytes of unfinished jobs of a topic that says nothing else.
+    /// Maximum size of the unfinished jobs of a topic without a setting of its own.
     pub topic_bytes_max: u64,
-    /// Most jobs in one push, and settlements, touches or resumed reservations in one request.
+    /// Maximum number of jobs in one push, and of settlements, touches or resumed reservations in
+    /// one request.
     pub push_jobs_max: usize,
-    /// Most bytes of payloads and names in one push, and of payloads in one reservation's answer
-    /// (one job more).
+    /// Maximum size of payloads and names in one push, and of payloads in the answer to one reserve
+    /// request (plus one job).
     pub push_bytes_max: usize,
-    /// Most jobs that one request to reserve may ask for.
+    /// Maximum number of jobs that one reserve request may ask for.
     pub credits_max: u32,
-    /// Most requests that wait: for jobs, for room, for outcomes.
+    /// Maximum number of waiting requests: for jobs, for room, for outcomes.
     pub parked_max: usize,
-    /// Most bytes of pushes that wait for room.
+    /// Maximum size of pushes that wait for room.
     pub parked_bytes_max: usize,
     /// Longest wait of a request.
     pub wait_max: Duration,
-    /// How long a request waits that does not say.
+    /// Wait of a request that names none.
     pub wait_default: Duration,
-    /// How long a job is held without a touch, if its worker does not say.
+    /// How long a job is held without a touch, if its worker names no visibility timeout.
     pub visibility_default: Duration,
-    /// Longest time that a worker may hold a job without a touch.
+    /// Longest visibility timeout that a worker may ask for.
     pub visibility_max: Duration,
-    /// How long a job stays reserved for a worker that resumes its reservations, from the loss of its
-    /// connection or from a restart of the server, but no longer than its visibility timeout; zero:
-    /// not at all.
+    /// How long a job stays reserved for a worker that resumes its reservations, counted from the
+    /// loss of its connection or from a restart of the server, but never longer than its visibility
+    /// timeout; zero disables this.
     pub resume_grace: Duration,
-    /// Longest delay, backoff and time that an index stays taken after its job.
+    /// Longest delay, longest backoff, and longest time that an index stays taken after its job
+    /// finished.
     pub delay_max: Duration,
-    /// How far ahead the next time of a schedule is looked for; one that has none by then does not
-    /// come. Bounds what the search costs.
+    /// How far ahead the next time of a schedule is searched for; a schedule without one in that
+    /// time does not run. Bounds the cost of the search.
     pub schedule_ahead_max: Duration,
-    /// How many failures are followed by another run, if neither push nor topic say.
+    /// Number of failures that are followed by another run, if neither push nor topic set one.
     pub retry_max: u32,
-    /// How many losses are followed by another run, if neither push nor topic say: a job that
-    /// takes its workers down with it is to stop doing so.
+    /// Number of losses that are followed by another run, if neither push nor topic set one. Stops
+    /// a job that crashes its workers.
     pub loss_max: u32,
-    /// Longest pause after the first failure, if neither push nor topic say.
+    /// Longest pause after the first failure, if neither push nor topic set one.
     pub backoff_base: Duration,
-    /// Longest pause after any.
+    /// Longest pause after any failure.
     pub backoff_cap: Duration,
-    /// Shortest pause.
+    /// Shortest pause after a failure.
     pub backoff_floor: Duration,
-    /// Most pauses in a list of them.
+    /// Maximum number of pauses in a backoff list.
     pub backoff_pauses_max: usize,
-    /// How much sooner than another pushed at the same time a job of one more priority is.
+    /// How much earlier one step of priority ranks a job, compared with a job pushed at the same
+    /// time.
     pub priority_step: Duration,
-    /// Most dead letters kept; past this the oldest of the topic that has the most are given up.
+    /// Maximum number of dead letters; beyond it, the oldest of the topic that has the most are
+    /// evicted.
     pub dead_max: usize,
-    /// Most bytes of dead letters kept.
+    /// Maximum size of all dead letters.
     pub dead_bytes_max: u64,
-    /// Most dead letters kept of one topic; its oldest are given up past this.
+    /// Maximum number of dead letters of one topic; beyond it, its oldest are evicted.
     pub topic_dead_max: usize,
-    /// Most bytes of dead letters kept of one topic.
+    /// Maximum size of the dead letters of one topic.
     pub topic_dead_bytes_max: u64,
     /// How long a dead letter is kept.
     pub dead_age_max: Duration,
-    /// Most outcomes kept (results included); past this the oldest of the topic that has the most are
-    /// given up.
+    /// Maximum number of outcomes (results included); beyond it, the oldest of the topic that has
+    /// the most are evicted.
     pub outcomes_max: usize,
-    /// Most bytes of outcomes kept.
+    /// Maximum size of all outcomes.
     pub outcomes_bytes_max: u64,
-    /// Most outcomes kept of one topic; its oldest are given up past this.
+    /// Maximum number of outcomes of one topic; beyond it, its oldest are evicted.
     pub topic_outcomes_max: usize,
-    /// Most bytes of outcomes kept of one topic.
+    /// Maximum size of the outcomes of one topic.
     pub topic_outcomes_bytes_max: u64,
     /// How long an outcome is kept.
     pub outcomes_age_max: Duration,
-    /// Most indexes of finished jobs that stay taken; past this, of the topic that has the most of them,
-    /// those are freed that would be first.
+    /// Maximum number of indexes of finished jobs that stay taken; beyond it, the topic that has
+    /// the most frees those that expire first.
     pub finished_indexes_max: usize,
-    /// Most indexes of finished jobs of one topic that stay taken; past this its first to be free are
-    /// freed.
+    /// Maximum number of indexes of finished jobs of one topic that stay taken; beyond it, those
+    /// that expire first are freed.
     pub topic_finished_indexes_max: usize,
-    /// Most jobs in one page of a list.
+    /// Maximum number of jobs in one page of a list.
     pub list_jobs_max: usize,
-    /// Bytes after which a page of a list ends early, and most bytes (names, expressions,
-    /// payloads) of all schedules.
+    /// Size at which a page of a list ends early, and maximum size (names, expressions, payloads)
+    /// of all schedules.
     pub list_bytes_max: usize,
-    /// Most jobs looked at for one page of a list or one slice of a clear, those that do not
-    /// belong there included.
+    /// Maximum number of jobs examined for one page of a list or one slice of a clear, including
+    /// those that do not match.
     pub list_looked_at_max: usize,
-    /// Most ended reservations kept for an owner until it asks for them; of those before them it
-    /// learns when it touches or settles them.
+    /// Maximum number of ended reservations kept for an owner until it asks for them; the owner
+    /// learns of earlier ones when it touches or settles their jobs.
     pub revoked_max: usize,
     /// How long a jump of the time of day must last before the queue follows it.
     pub clock_settle: Duration,
-    /// Jobs handled in one turn before other work gets its turn; a schedule that comes counts as 16.
+    /// Number of jobs handled in one turn before other work runs; a due schedule counts as 16.
     pub slice_max: usize,
-    /// Bytes of jobs after which a slice of a snapshot ends.
+    /// Size of jobs at which a slice of a snapshot ends.
     pub slice_bytes_max: usize,
 }
 
 impl QueueConfig {
+    /// Returns the defaults.
     pub(super) fn new() -> Self {
         Self {
             topics_max: 10_000,

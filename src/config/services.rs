@@ -1,24 +1,25 @@
-//! [`ServicesConfig`]: the limits of services of one's own.
+//! [`ServicesConfig`]: the limits of an application's services.
 
 use std::time::Duration;
 
-/// Bounds of the services that an application registers.
+/// Limits of the services that an application registers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServicesConfig {
-    /// Most services.
+    /// Maximum number of services.
     pub services_max: usize,
-    /// Most calls of methods that are under way, of all connections.
+    /// Maximum number of concurrent method calls, of all connections.
     pub calls_max: usize,
-    /// Most calls of one connection that are under way; what it sends after them waits in the socket.
+    /// Maximum number of concurrent method calls of one connection; what it sends next stays in the
+    /// socket.
     pub calls_per_connection_max: usize,
-    /// Longest a call may take, if its caller waits that long.
+    /// Longest duration of a call, if its caller waits that long.
     pub call_time_max: Duration,
-    /// Longest result of a method, bytes. Must fit in one `rpc.frame_bytes_max` frame.
+    /// Longest result of a method, in bytes. Must fit in one frame of `rpc.frame_bytes_max`.
     pub output_bytes_max: usize,
 }
 
 impl ServicesConfig {
-    /// The defaults.
+    /// Returns the defaults.
     pub(super) fn new() -> Self {
         Self {
             services_max: 1_024,
@@ -30,8 +31,8 @@ impl ServicesConfig {
     }
 }
 
-/// Longest name of a service or a method, bytes.
+/// Longest name of a service or a method, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 128;
 
-/// Names of services that are Wakeful's own at the JSON door.
+/// Names of Wakeful's own services in the JSON dialect.
 pub(crate) const RESERVED: [&str; 2] = ["KVStoreService", "Wakeful"];

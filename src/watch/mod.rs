@@ -13,8 +13,8 @@
 //!   anything, no wait times out, and none is added, so the number of slices is visible to nobody.
 //! - A wait examines its state in slices (`search`): keys as they are visible, or the history. How
 //!   many keys existed at a revision is counted back from those that exist, by the events since.
-//! - While a large write is applied, or its watchers are notified, the hub lets only reads pass
-//!   (`ask`); the actor keeps other messages in its backlog.
+//! - While a large write is applied, the hub lets only reads pass; while its watchers are notified,
+//!   reads and, with a journal, writes (`ask`). The actor keeps other messages in its backlog.
 //! - A wait is a `Watcher` with a condition and a deadline. A stream has any number of watch ids,
 //!   each a `Watcher` with a cursor. Both share one slab, one registry and one set of deadlines.
 //! - A cursor is enough: there is no queue of events per watcher. A stream reads a batch from the

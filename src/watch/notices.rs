@@ -1,8 +1,9 @@
 //! [`Notices`]: the newest events, of which watchers are notified in slices.
 //!
 //! Until all watchers of a revision are notified, no watch is shown anything, no wait times out, and
-//! no watcher is added, so the number of slices is visible to nobody. Requests that make events or
-//! concern watchers come after, see [`Hub::may_pass`].
+//! no watcher is added, so the number of slices is visible to nobody. Requests that concern watchers come
+//! after. So do writes without a journal; with one, they are executed meanwhile, because their events
+//! become visible later: see [`Hub::may_pass`].
 
 use std::ops::Range;
 

@@ -50,7 +50,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Sets for the filling of keys in one write.
 const FILL_CHUNK: u64 = 1_000;
 
-/// Loads a running server with sets and gets, waits and watches, and tells how it did.
+/// Loads a running server with sets and gets, waits and watches, and reports throughput and latency.
 ///
 /// Each connection sends a batch of requests (`--pipeline`), awaits all the replies, and sends the
 /// next. A request's latency is the time from when its batch was written to when its reply was
@@ -58,8 +58,8 @@ const FILL_CHUNK: u64 = 1_000;
 #[derive(Debug, Clone, clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").multiple(false), args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-It sets keys named key:000000000000 and on, and leaves them there: not for a server whose keys
-matter.
+It sets the keys from key:000000000000 on, and does not delete them: do not use it with a server
+whose keys matter.
 
 Examples:
   wakeful-bench                                            gets and sets, for 10 s
@@ -72,23 +72,23 @@ struct BenchArgs {
     #[command(subcommand)]
     other: Option<Other>,
 
-    /// Connections that send requests; with --fan-out and --park, that hold watchers.
+    /// Number of connections that send requests; with --fan-out and --park, that hold watchers.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
     connections: u64,
 
-    /// Requests that a connection sends at once.
+    /// Number of requests that a connection sends at once.
     #[arg(long, short = 'P', default_value_t = 1, value_parser = positive)]
     pipeline: u64,
 
-    /// What the requests are, by weight.
+    /// The kinds of requests, by weight.
     #[arg(long, default_value = "set:50,get:50")]
     ops: Mix,
 
-    /// Bytes of a value.
+    /// Size of a value, in bytes.
     #[arg(long, default_value_t = 64)]
     value_bytes: usize,
 
-    /// Keys to draw from, at random: key:000000000000 and on.
+    /// Number of keys to draw from at random, from key:000000000000 on.
     #[arg(long, default_value_t = 100_000, value_parser = positive)]
     keys: u64,
 
@@ -101,7 +101,7 @@ struct BenchArgs {
     #[arg(long)]
     seconds: Option<f64>,
 
-    /// How many requests to send.
+    /// Number of requests to send.
     #[arg(long, short = 'n', value_parser = positive)]
     requests: Option<u64>,
 
@@ -109,19 +109,19 @@ struct BenchArgs {
     #[arg(long)]
     rate: Option<f64>,
 
-    /// Threads, among which the connections are divided.
+    /// Number of threads, among which the connections are divided.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     threads: u64,
 
-    /// Watchers that are there meanwhile; with --fan-out, that get the event.
+    /// Number of watchers during the load; with --fan-out, of watchers that get the event.
     #[arg(long, short = 'W', default_value_t = 0)]
     watchers: u64,
 
-    /// What the watchers are: a wait each, or a watch id each, on one stream per connection.
+    /// The kind of the watchers: a wait each, or a watch id each, on one stream per connection.
     #[arg(long = "as", value_enum, default_value_t = Kind::Watch)]
     kind: Kind,
 
-    /// Connections that hold the watchers of a load.
+    /// Number of connections that hold the watchers of a load.
     #[arg(long, default_value_t = 10, value_parser = positive)]
     watcher_connections: u64,
 
@@ -133,7 +133,7 @@ struct BenchArgs {
     #[arg(long, group = "mode")]
     fan_out: bool,
 
-    /// Rounds of --fan-out.
+    /// Number of rounds of --fan-out.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
 
@@ -142,7 +142,7 @@ struct BenchArgs {
     #[arg(long, hide = true, value_name = "ADDR", conflicts_with_all = ["fill", "watchers"])]
     redis: Option<String>,
 
-    /// Hold so many watchers of keys that nobody sets, and do nothing else.
+    /// Hold this number of watchers of keys that nobody sets, and do nothing else.
     #[arg(long, group = "mode", value_name = "WATCHERS")]
     park: Option<u64>,
 
@@ -150,19 +150,19 @@ struct BenchArgs {
     #[arg(long, group = "mode")]
     lagging_watcher: bool,
 
-    /// How many revisions ago the lagging watcher starts, or at the oldest there is.
+    /// How many revisions ago the lagging watcher starts, or at the oldest readable one.
     #[arg(long, default_value_t = 500_000)]
     behind: u64,
 
-    /// Bytes of pushes that the lagging watcher lets be on their way.
+    /// Bytes of pushes that may be in flight to the lagging watcher.
     #[arg(long, default_value_t = 256 * 1024)]
     window_bytes: u32,
 
-    /// Make so many leases that end at the same time, and tell how late the last one does.
+    /// Create this number of leases that end at the same time, and report how late the last one ends.
     #[arg(long, group = "mode", value_name = "LEASES")]
     leases: Option<u64>,
 
-    /// How long from now the leases end; must be enough to make them.
+    /// Seconds from now until the leases end; must be enough to create them.
     #[arg(long, default_value_t = 20.0)]
     ttl_seconds: f64,
 }

@@ -73,7 +73,7 @@ impl QueueActor {
         give(&mut self.ledger, &mut self.answers);
         let queue = self.queue.borrow();
         if !self.drained.is_empty() && !queue.has_reserved() {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             for drained in self.drained.drain(..) {
                 let _ = drained.send(());
             }

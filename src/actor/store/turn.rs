@@ -363,7 +363,7 @@ impl StoreActor {
             }
             Some(BegunFor::Local(caller, level, deadline)) => {
                 match (until(level), &mut self.ledger, failed) {
-                    // Whoever asked may have stopped waiting.
+                    // The caller may have stopped waiting.
                     (Some(_), _, Some(error)) => drop(caller.send(Err(error))),
                     (Some(until), Some(ledger), None) => {
                         let answer = StoreAnswered::Local(caller, reply(level), deadline);

@@ -16,13 +16,11 @@ use super::program::Program;
 use super::worker::work;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::patience::{PATIENCE, until};
 use crate::{
     CallOptions, CallReply, Config, Error, ErrorCode, JobReply, JobRequest, Operations, Reply,
     Request, Reservation, ReservedJob, Verdict, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
 };
-
-/// Maximum time to wait for an event.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Fake {
@@ -32,11 +30,13 @@ struct Fake {
     /// Errors that refuse the next settlements.
     unsettled: Mutex<VecDeque<Error>>,
     revoked: Mutex<Vec<Reservation>>,
+    revocation: Notify,
     /// Reservations that touches refuse.
     stale: Mutex<Vec<Reservation>>,
     told: Mutex<Vec<String>>,
     asked: Mutex<Vec<u32>>,
     touched: Mutex<Vec<u64>>,
+    touch: Notify,
     changed: Notify,
 }
 
@@ -79,15 +79,6 @@ impl Fake {
         told
     }
 
-    async fn until(&self, mut holds: impl FnMut() -> bool) {
-        let held = async {
-            while !holds() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, held).await.expect("it does not come to hold");
-    }
-
     async fn answer(&self, request: JobRequest) -> Result<JobReply, Error> {
         match request {
             JobRequest::Reserve(request) => {
@@ -122,6 +113,7 @@ impl Fake {
             )),
             JobRequest::Touch { reservations, .. } => {
                 self.touched.lock().extend(reservations.iter().map(|one| one.id));
+                self.touch.notify_one();
                 let answer = |one| self.stale.lock().contains(one).then(stale);
                 Ok(JobReply::Settled(reservations.iter().map(answer).collect()))
             }
@@ -130,7 +122,7 @@ impl Fake {
                 if !revoked.is_empty() {
                     return Ok(JobReply::Revoked(revoked));
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.revocation.notified().await;
             },
             other => panic!("a worker does not ask for {other:?}"),
         }
@@ -262,7 +254,7 @@ fn what_runs_too_long_or_prints_too_much_is_ended_with_all_it_started() {
     assert_eq!(fake.told(), ["1 retry ran longer than 1s"]);
     let child = std::fs::read_to_string(child).unwrap();
     let gone = format!("! kill -0 {0} || grep -q '^State:.Z' /proc/{0}/status", child.trim());
-    in_runtime(fake.until(|| {
+    in_runtime(until("the process it started is gone", || {
         let status = std::process::Command::new("sh").args(["-c", &gone]).status();
         status.unwrap().success()
     }));
@@ -309,8 +301,11 @@ fn what_runs_is_held_and_what_is_not_its_own_any_more_is_ended_and_not_settled()
             let (_stop, mut stops) = mpsc::channel(2);
             let mut out = Output::memory(false);
             let lose = async {
-                fake.until(|| fake.touched.lock().contains(&1)).await;
+                while !fake.touched.lock().contains(&1) {
+                    fake.touch.notified().await;
+                }
                 if by_touch { &fake.stale } else { &fake.revoked }.lock().push(lost);
+                fake.revocation.notify_one();
                 std::future::pending().await
             };
             tokio::select! {
@@ -360,7 +355,7 @@ fn at_a_signal_no_more_are_taken_and_what_runs_may_end() {
     );
     let fake = Fake::with(&["x", "y"]);
     let (exit, _) = run_with(&fake, &plan(&script, u64::MAX), async |stop| {
-        fake.until(|| begun.exists()).await;
+        until("the command has begun", || begun.exists()).await;
         stop.send(Exit::Terminated).await.unwrap();
         std::fs::write(&go, "").unwrap();
     });
@@ -379,7 +374,7 @@ fn at_a_second_signal_or_the_end_of_the_grace_what_runs_is_ended_and_released() 
         let grace = Duration::from_millis(if second { 600_000 } else { 10 });
         let plan = Plan { grace, ..plan(&script, u64::MAX) };
         let (exit, printed) = run_with(&fake, &plan, async |stop| {
-            fake.until(|| begun.exists()).await;
+            until("the command has begun", || begun.exists()).await;
             stop.send(Exit::Interrupted).await.unwrap();
             if second {
                 stop.send(Exit::Interrupted).await.unwrap();
