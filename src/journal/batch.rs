@@ -1,9 +1,9 @@
-//! Records encoded for one hand-over.
+//! [`Batch`]: encoded records for one hand-over.
 
 use super::format::{FRAME_BYTES, Place, frame_head, frame_len};
 
-/// Framed records: of each its length, its checksum and its payload. Those of one group are read back
-/// all or not at all.
+/// Framed records: each has its length, its checksum and its payload. The records of one group are read
+/// back all or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(super) framed: Vec<u8>,
@@ -11,13 +11,13 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Without records.
+    /// Makes an empty batch.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one record, a group of its own, unless `encode` says that there is none; otherwise it appends the payload
-    /// and must leave alone what is there.
+    /// Adds one record, a group of its own, unless `encode` returns that there is none; otherwise
+    /// `encode` appends the payload and must not change what is already there.
     pub(crate) fn push_if(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> bool) {
         let start = self.framed.len();
         self.framed.extend_from_slice(&[0; FRAME_BYTES]);
@@ -34,7 +34,7 @@ impl Batch {
         self.records += 1;
     }
 
-    /// Adds records, all of one group, until `encode` says that there is none.
+    /// Adds records, all of one group, until `encode` returns that there is none.
     pub(crate) fn push_group(&mut self, mut encode: impl FnMut(&mut Vec<u8>) -> bool) {
         let (start, before) = (self.framed.len(), self.records);
         let mut more = true;
@@ -52,29 +52,29 @@ impl Batch {
         }
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub(crate) fn is_empty(&self) -> bool {
         self.records == 0
     }
 
-    /// How many records.
+    /// Returns the number of records.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    /// Their bytes, framing included.
+    /// Returns the bytes of the records, framing included.
     pub(crate) fn bytes(&self) -> usize {
         self.framed.len()
     }
 
-    /// What the records say.
+    /// Returns the payloads of the records.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let records = super::format::Records::of(&self.framed);
         records.filter_map(|record| Some(record.ok()?.payload.to_vec())).collect()
     }
 
-    /// Empties it, keeping the buffer.
+    /// Empties the batch and keeps the buffer.
     pub(super) fn clear(&mut self) {
         self.framed.clear();
         self.records = 0;

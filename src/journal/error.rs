@@ -1,4 +1,4 @@
-//! What can be wrong with a journal.
+//! [`JournalError`]: the errors of a journal.
 
 use std::fmt;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use super::Seq;
 use super::format::VERSION;
 
-/// What can be wrong with a journal; messages say what to do next.
+/// An error of a journal; the message explains what to do next.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum JournalError {
-    /// Somebody else has it open.
+    /// Another process has the journal open.
     #[error("{} is open in another process; stop that one or choose another directory", dir.display())]
     Locked {
         /// The journal's directory.
         dir: PathBuf,
     },
-    /// Bytes that were durable are not what was written.
+    /// Durable bytes are not what was written.
     #[error(
         "{} is damaged at byte {offset}: {what}; nothing was changed, restore a backup, or see `wakeful \
          journal repair --help`", file.display()
@@ -24,12 +24,12 @@ pub(crate) enum JournalError {
     Damaged {
         /// The segment.
         file: PathBuf,
-        /// Where in it.
+        /// The position in the segment.
         offset: u64,
         /// What was found.
         what: String,
     },
-    /// There was a journal, and its files are not there any more.
+    /// There was a journal, but its files are gone.
     #[error(
         "{0} held a store, and its files are gone; nothing was changed: restore a backup into it \
          (`wakeful restore FILE --data-dir {0}`), or remove {1} to begin a new store there",
@@ -38,15 +38,15 @@ pub(crate) enum JournalError {
     Gone {
         /// The journal's directory.
         dir: PathBuf,
-        /// The file that says so.
+        /// The file that marks the directory.
         marker: PathBuf,
     },
-    /// Not a log that this version reads.
+    /// Not a log that this version can read.
     #[error("{} cannot be read: {what}", file.display())]
     Format {
         /// The segment.
         file: PathBuf,
-        /// Foreign, older or newer, and what to do.
+        /// Whether it is foreign, older or newer, and what to do.
         what: String,
     },
     /// The operating system refused.
@@ -55,22 +55,22 @@ pub(crate) enum JournalError {
         file.display()
     )]
     Io {
-        /// What was tried.
+        /// The action that failed.
         what: Action,
-        /// On what.
+        /// The file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The operating system's message.
         error: String,
     },
     /// The disk is full.
     #[error("no space left to {what} {}; free some, then start again", file.display())]
     NoSpace {
-        /// What was tried.
+        /// The action that failed.
         what: Action,
-        /// On what.
+        /// The file.
         file: PathBuf,
     },
-    /// The journal takes all the room that it may.
+    /// The journal has reached its limit.
     #[error(
         "the journal takes all of journal.disk_bytes_max ({max} bytes); raise it, or delete and \
          compact"
@@ -85,7 +85,7 @@ pub(crate) enum JournalError {
          writes under way were done shows when the store is opened again"
     )]
     Hangs,
-    /// What a repair would drop is needed.
+    /// A repair would drop records that the snapshot needs.
     #[error(
         "{0} stands for {seq} records, and the log would end before them; nothing was changed; \
          `wakeful restore {0} --data-dir NEW` makes a store of that snapshot alone", snapshot.display()
@@ -93,23 +93,23 @@ pub(crate) enum JournalError {
     Needed {
         /// The snapshot.
         snapshot: PathBuf,
-        /// The last record it stands for.
+        /// The last record in the snapshot.
         seq: Seq,
     },
-    /// Where a journal is to be made there is one.
+    /// The directory for a new journal already contains one.
     #[cfg(any(test, feature = "cli"))]
     #[error("{} is there already; name another directory", file.display())]
     NotEmpty {
-        /// A file of it.
+        /// A file of the existing journal.
         file: PathBuf,
     },
-    /// One of its threads has ended by a panic.
+    /// A thread of the journal panicked.
     #[error("the thread {thread} panicked, which is a defect in Wakeful")]
     Panicked {
-        /// The thread.
+        /// The name of the thread.
         thread: &'static str,
     },
-    /// Somebody removed the segment that is written.
+    /// The segment in use was removed.
     #[error(
         "{} was removed while it was written; what was written last is lost with it: stop the server, \
          and restore a backup", file.display()
@@ -118,25 +118,25 @@ pub(crate) enum JournalError {
         /// The segment.
         file: PathBuf,
     },
-    /// It was closed in the middle of something.
+    /// The journal was closed during the operation.
     #[error("the journal was closed meanwhile")]
     Closed,
-    /// A record that no segment holds.
+    /// A record is too large for any segment.
     #[error(
         "record {seq} of {bytes} bytes does not fit in a segment; raise journal.segment_bytes above \
          {limit} and start again"
     )]
     RecordTooLarge {
-        /// Which.
+        /// The number of the record.
         seq: Seq,
-        /// Its size.
+        /// The size of the record.
         bytes: u64,
-        /// The largest that fits.
+        /// The largest size that fits.
         limit: u64,
     },
 }
 
-/// What was tried.
+/// An action on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     MakeDir,
@@ -187,7 +187,7 @@ impl JournalError {
         Self::Damaged { file: file.to_owned(), offset, what: what.into() }
     }
 
-    /// Of a format that this version does not read.
+    /// Returns the error for a format that this version cannot read.
     pub(super) fn version(file: &Path, version: u32) -> Self {
         let age = if version > VERSION { "newer" } else { "older" };
         let what = format!(

@@ -1,4 +1,4 @@
-//! [`Exclusive`]: a data directory that no other process uses, and the mark that it holds a store.
+//! [`Exclusive`]: exclusive use of a data directory, and the mark that it holds a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use super::disk::{Disk, DiskLock};
 use super::error::Action;
 use super::segment::TEMPORARY;
 
-/// The file that earlier versions lock, and nothing else.
+/// The file that earlier versions lock, instead of the directory.
 pub(super) const LOCK: &str = "lock";
 
-/// The file that marks a directory as that of a store. A name that `rm *` does not match.
+/// The file that marks a directory as that of a store. Its name does not match `rm *`.
 pub(super) const MARKER: &str = ".wakeful-store";
 
-/// A data directory that no other process uses, for as long as this value or a clone of its disk
+/// A data directory locked against other processes, for as long as this value or a clone of its disk
 /// lives.
 pub(super) struct Exclusive {
-    /// Finds the directory's files whatever the directory is called meanwhile.
+    /// Finds the directory's files even if the directory is renamed.
     pub(super) disk: Arc<dyn Disk>,
     _lock: Option<DiskLock>,
 }
 
 impl Exclusive {
-    /// Locks the directory itself, which nobody can remove and make anew in its place, and the file
+    /// Locks the directory itself, which cannot be removed and replaced without notice, and the file
     /// that earlier versions lock.
     pub(super) fn take(disk: &dyn Disk, dir: &Path) -> Result<Self, JournalError> {
         Self::hold(disk, dir, true)
     }
 
-    /// Locks the directory without making a file in it.
+    /// Locks the directory without creating a file in it.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Self, JournalError> {
         let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
@@ -50,8 +50,8 @@ impl Exclusive {
     }
 }
 
-/// Marks `dir` as that of a store. Called when its first files are durable: a crash before that
-/// leaves a directory in which a store can still be made.
+/// Marks `dir` as that of a store. Called when the store's first files are durable: after an earlier
+/// crash, a store can still be created in the directory.
 pub(super) fn mark(disk: &dyn Disk, dir: &Path, store_id: u64) -> Result<(), JournalError> {
     let path = dir.join(MARKER);
     let temporary = dir.join(format!("{MARKER}{TEMPORARY}"));
@@ -66,13 +66,13 @@ pub(super) fn mark(disk: &dyn Disk, dir: &Path, store_id: u64) -> Result<(), Jou
         disk.sync_dir(dir)
     });
     made.map_err(|error| {
-        // Best effort: opening the journal removes it too.
+        // Best effort: the next start removes it too.
         let _ = disk.remove(&temporary);
         JournalError::io(Action::Make, &path, &error)
     })
 }
 
-/// Takes the mark away: what is left is no store any more.
+/// Removes the mark: the directory does not hold a store any more.
 #[cfg(any(test, feature = "cli"))]
 pub(super) fn unmark(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;

@@ -1,7 +1,7 @@
 //! Opens the files of a journal: the newest snapshot, and the segments from the one it names on.
 //!
-//! A file that is missing, under another's name, of another store or of a version that is not known
-//! is an error here; what segments hold is read by [`recovery`](super::recovery).
+//! A file that is missing, misnamed, or of another store or an unknown version is an error here; the
+//! content of segments is read by [`recovery`](super::recovery).
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::segment::{self, Segment};
 use super::snapshot::{self, Checked, Reading};
 use super::{JournalError, Replay};
 
-/// What the segments are opened for.
+/// The purpose for which segments are opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
     #[cfg(any(test, feature = "cli"))]
@@ -20,7 +20,7 @@ pub(super) enum Access {
     Write,
 }
 
-/// Where reading stops: before the commit with the byte at `offset` of segment `number`.
+/// Where reading stops: before the commit that contains the byte at `offset` of segment `number`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stop {
     pub(super) number: u64,
@@ -72,7 +72,7 @@ pub(super) fn segments(
     for name in names {
         match segment::number_in(name) {
             None => {}
-            // Segments that a snapshot replaced may not be removed yet.
+            // Segments that a snapshot replaced may still be there.
             Some(Some(number)) => numbers.extend((number >= begin).then_some(number)),
             Some(None) => {
                 let what = "the name is none that a segment has; move the file away";
@@ -106,7 +106,8 @@ pub(super) fn segments(
     Ok(segments)
 }
 
-/// Opens a segment and checks its header; with `any_length`, the file may be shorter than that says.
+/// Opens a segment and checks its header; with `any_length`, the file may be shorter than the header
+/// states.
 fn open_segment(
     disk: &dyn Disk,
     path: PathBuf,

@@ -1,48 +1,48 @@
-//! The bytes: segment headers, commit headers, frames of records. `docs/journal.md` has them as
-//! tables.
+//! The byte format: segment headers, commit headers, frames of records. `docs/journal.md` specifies it
+//! in tables.
 
 use super::Seq;
 
-/// What a disk writes whole or not at all.
+/// The unit that a disk writes whole or not at all.
 pub(super) const SECTOR: u64 = 512;
-/// Where commits may start. A header of this size so never straddles two sectors.
+/// The alignment of commits. A header of this size never straddles two sectors.
 pub(super) const ALIGN: u64 = 64;
 /// Bytes of a commit's header.
 pub(super) const COMMIT_HEAD: usize = 64;
-/// Bytes that records leave free at the end of a segment: for a commit without any, which says
-/// that there is a next segment if none before could say so, or that the log was closed.
+/// Bytes that records leave free at the end of a segment: for a commit without records, which states
+/// that there is a next segment (if no earlier one could) or that the log was closed.
 pub(super) const SEAL: usize = COMMIT_HEAD;
 /// Bytes before a record's payload.
 pub(super) const FRAME_BYTES: usize = 8;
-/// Bytes of a segment's header, the padding included; commits start here.
+/// Bytes of a segment's header, padding included; commits start here.
 pub(super) const SEGMENT_HEAD: usize = 512;
-/// The version that is written. Everything of an older one is right in it too.
+/// The version that is written. Everything in an older version is also valid in this one.
 pub(super) const VERSION: u32 = 2;
-/// The oldest version that is read.
+/// The oldest version that can be read.
 const VERSION_OLDEST: u32 = 1;
-/// Most bytes of records in one commit: a length must fit in 32 bits with room to spare.
+/// The most bytes of records in one commit: far less than a 32-bit length allows.
 pub(super) const COMMIT_BYTES_MAX: u64 = 1 << 30;
 
-/// The log ends here on purpose.
+/// The log ends here because it was closed.
 pub(super) const FLAG_CLOSED: u32 = 1;
-/// There was no successor of the segment when this was written.
+/// The segment had no successor when this commit was written.
 pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
 
 /// The records and padding are masked; see [`mask`].
 pub(super) const FLAG_MASKED: u32 = 4;
 
-/// Records of this commit and those behind it may be shown before they are on the disk.
+/// Records of this commit and later ones may be visible before they are on the disk.
 pub(super) const FLAG_LOOSE: u32 = 8;
 
-/// A piece of a commit with fewer bytes that are not zero than this is masked: so few flipped bits
-/// could make it look as if it had never been written.
+/// A piece of a commit with fewer non-zero bytes than this is masked: a few flipped bits could
+/// otherwise make it look as if it had never been written.
 const SPARSE: usize = 8;
 
-/// The bits of a record's length that are its length.
+/// The bits of a record's length field that hold the length.
 const LENGTH: u32 = FOLLOWS - 1;
-/// In the length of a record: it is not the first of its group.
+/// Flag in a record's length field: not the first record of its group.
 const FOLLOWS: u32 = 1 << 30;
-/// In the length of a record: it is not the last of its group.
+/// Flag in a record's length field: not the last record of its group.
 const MORE: u32 = 1 << 31;
 
 const MAGIC: &[u8; 16] = b"WAKEFUL\0LOG\0\0\0\0\0";
@@ -50,7 +50,7 @@ const MARKER: &[u8; 4] = b"WKCM";
 const SNAPSHOT_MAGIC: &[u8; 16] = b"WAKEFUL\0SNAP\0\0\0\0";
 const END: &[u8; 4] = b"WKSE";
 
-/// The next multiple of [`ALIGN`].
+/// Returns `bytes` rounded up to a multiple of [`ALIGN`].
 pub(super) fn padded(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGN)
 }
@@ -65,7 +65,7 @@ pub(super) struct SegmentHead {
     pub(super) salt: u64,
 }
 
-/// Why a segment's header is none.
+/// The reason why a segment's header is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadHead {
     Foreign,
@@ -74,7 +74,7 @@ pub(super) enum BadHead {
 }
 
 impl SegmentHead {
-    /// The whole first sector.
+    /// Encodes the whole first sector.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(SEGMENT_HEAD);
         bytes.extend_from_slice(MAGIC);
@@ -90,7 +90,7 @@ impl SegmentHead {
         bytes
     }
 
-    /// Reads the first sector.
+    /// Decodes the first sector.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHead> {
         if bytes.get(..16) != Some(MAGIC) {
             return Err(BadHead::Foreign);
@@ -117,7 +117,7 @@ impl SegmentHead {
     }
 }
 
-/// The version in the header of a segment or a snapshot.
+/// Returns the version in the header of a segment or a snapshot.
 fn version_at(bytes: &[u8]) -> Result<u32, BadHead> {
     let version = u32_at(bytes, 16);
     let known = (VERSION_OLDEST..=VERSION).contains(&version);
@@ -127,22 +127,22 @@ fn version_at(bytes: &[u8]) -> Result<u32, BadHead> {
 /// A commit's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CommitHead {
-    /// Number of its first record; with no record, of the next.
+    /// The number of the first record; without records, of the next one.
     pub(super) first: Seq,
-    /// The last record that was known to be on the disk when this was written.
+    /// The last record known to be on the disk when the commit was written.
     pub(super) synced_through: Seq,
     /// Bytes of framed records.
     pub(super) bytes: u32,
-    /// How many records.
+    /// The number of records.
     pub(super) records: u32,
-    /// How many sectors' worth of the commit are zero by nature; see [`zero_pieces`].
+    /// The number of sector-sized pieces of the commit that are zero by content; see [`zero_pieces`].
     pub(super) zero_sectors: u32,
     pub(super) flags: u32,
-    /// The id of the store from here on; 0 for the one before.
+    /// The id of the store from here on; 0 if it does not change.
     pub(super) incarnation: u64,
 }
 
-/// What stands where a commit's header may be.
+/// The content of a place where a commit's header may be.
 pub(super) enum Slot {
     Zero,
     Commit(CommitHead),
@@ -150,8 +150,8 @@ pub(super) enum Slot {
 }
 
 impl CommitHead {
-    /// The header as it stands at `offset` of a segment with `salt`. Both go into the checksum, so
-    /// that no payload and no misplaced sector passes for a commit.
+    /// Encodes the header for `offset` of a segment with `salt`. Both are part of the checksum, so that
+    /// no payload and no misplaced sector looks like a commit.
     pub(super) fn encode(&self, salt: u64, offset: u64) -> [u8; COMMIT_HEAD] {
         let mut rest = Vec::with_capacity(COMMIT_HEAD);
         rest.extend_from_slice(&self.first.to_le_bytes());
@@ -168,10 +168,10 @@ impl CommitHead {
         head
     }
 
-    /// Reads what stands at `offset`.
+    /// Decodes the slot at `offset`.
     pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Slot {
         let Some(bytes) = bytes.get(..COMMIT_HEAD) else { return Slot::Bad };
-        // The quick way out, for the search through every place where a header may be.
+        // A shortcut for the search through every place where a header may be.
         if bytes.get(..4) != Some(MARKER) {
             return if is_zero(bytes) { Slot::Zero } else { Slot::Bad };
         }
@@ -190,12 +190,12 @@ impl CommitHead {
         })
     }
 
-    /// Number of its last record; with no record, of the one before.
+    /// Returns the number of the last record; without records, of the one before.
     pub(super) fn last(&self) -> Seq {
         self.first.saturating_add(u64::from(self.records)).saturating_sub(1)
     }
 
-    /// Bytes in the segment, header and padding included.
+    /// Returns the bytes in the segment, header and padding included.
     pub(super) fn span(&self) -> u64 {
         COMMIT_HEAD as u64 + padded(u64::from(self.bytes))
     }
@@ -210,9 +210,9 @@ fn head_crc(rest: &[u8], salt: u64, offset: u64) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) store_id: u64,
-    /// The last record it stands for.
+    /// The last record in the snapshot.
     pub(super) seq: Seq,
-    /// The id of the store when this was written; 0 for `store_id`.
+    /// The id of the store when the snapshot was written; 0 for `store_id`.
     pub(super) incarnation: u64,
 }
 
@@ -246,24 +246,24 @@ impl Snapshot {
     }
 }
 
-/// How a snapshot ends: what its records must be.
+/// The end of a snapshot, which describes its records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Trailer {
-    /// The segment with the first record it does not stand for, or where that will be written.
+    /// The segment with the first record after the snapshot, or where it will be written.
     pub(super) segment: u64,
     /// The first record in that segment.
     pub(super) first: Seq,
     pub(super) records: u64,
-    /// Bytes of them, framing included.
+    /// Bytes of the records, framing included.
     pub(super) bytes: u64,
-    /// Over all of them, in order.
+    /// The checksum of all records, in order.
     pub(super) crc: u32,
 }
 
 impl Trailer {
     pub(super) const BYTES: usize = 64;
 
-    /// Counts framed records in.
+    /// Adds framed records.
     pub(super) fn add(&mut self, framed: &[u8], records: u64) {
         self.records += records;
         self.bytes += framed.len() as u64;
@@ -298,17 +298,17 @@ impl Trailer {
     }
 }
 
-/// How many of the pieces that sector boundaries cut `body` into are all zero. `body` starts right
-/// behind a header that ends at `offset`; the piece in the header's own sector is not counted: it
-/// is there when the header is.
+/// Returns how many of the pieces into which sector boundaries cut `body` are all zero. `body` starts
+/// right after a header that ends at `offset`; the piece in the header's own sector is not counted,
+/// because it is there whenever the header is.
 pub(super) fn zero_pieces(body: &[u8], offset: u64) -> u32 {
     let with_head = offset.next_multiple_of(SECTOR) - offset;
     let behind = body.get(with_head as usize..).unwrap_or_default();
     behind.chunks(SECTOR as usize).filter(|piece| is_zero(piece)).count() as u32
 }
 
-/// Whether one of the pieces that [`zero_pieces`] counts has so few bytes that are not zero that
-/// damage could make it look like one that was never written.
+/// Returns whether one of the pieces that [`zero_pieces`] counts has so few non-zero bytes that damage
+/// could make it look like a piece that was never written.
 pub(super) fn is_sparse(body: &[u8], offset: u64) -> bool {
     let with_head = offset.next_multiple_of(SECTOR) - offset;
     let behind = body.get(with_head as usize..).unwrap_or_default();
@@ -318,9 +318,8 @@ pub(super) fn is_sparse(body: &[u8], offset: u64) -> bool {
     })
 }
 
-/// Masks what stands at `offset`, a multiple of 8, of a segment with `salt`, or takes the mask away:
-/// each word of 8 bytes is combined (exclusive or) with one that SplitMix64 makes of the salt and
-/// the word's place.
+/// Masks or unmasks the bytes at `offset`, a multiple of 8, of a segment with `salt`: each word of 8
+/// bytes is combined (exclusive or) with a word that SplitMix64 derives from the salt and the position.
 pub(super) fn mask(bytes: &mut [u8], salt: u64, offset: u64) {
     for (word, at) in bytes.chunks_mut(8).zip((offset..).step_by(8)) {
         let mut mixed = salt.wrapping_add((at / 8 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -331,8 +330,8 @@ pub(super) fn mask(bytes: &mut [u8], salt: u64, offset: u64) {
     }
 }
 
-/// Where a record stands in its group: records that are handed over together, and read back all or
-/// not at all.
+/// The position of a record in its group; the records of a group are handed over together and read back
+/// all or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) first: bool,
@@ -340,13 +339,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Of a record that is a group of its own.
+    /// The position of a record that is a group of its own.
     pub(super) const ALONE: Self = Self { first: true, last: true };
 }
 
-/// Length, place and checksum of a record.
+/// Returns the length, position and checksum of a record.
 pub(super) fn frame_head(payload: &[u8], place: Place) -> [u8; FRAME_BYTES] {
-    // A longer one fits no segment: the writer refuses it for its length.
+    // A longer record fits in no segment, and the writer refuses it.
     let mut len = u32::try_from(payload.len()).unwrap_or(LENGTH).min(LENGTH);
     len |= if place.first { 0 } else { FOLLOWS };
     len |= if place.last { 0 } else { MORE };
@@ -357,7 +356,7 @@ pub(super) fn frame_head(payload: &[u8], place: Place) -> [u8; FRAME_BYTES] {
     head
 }
 
-/// Bytes of the record that `framed` starts with, its frame included.
+/// Returns the bytes of the record at the start of `framed`, its frame included.
 pub(super) fn frame_len(framed: &[u8]) -> u64 {
     FRAME_BYTES as u64 + u64::from(u32_at(framed, 0) & LENGTH)
 }
@@ -365,13 +364,13 @@ pub(super) fn frame_len(framed: &[u8]) -> u64 {
 /// A record of a commit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
-    /// Where in the body it begins.
+    /// The position in the body.
     pub(super) at: usize,
     pub(super) payload: &'a [u8],
     pub(super) place: Place,
 }
 
-/// The records of a commit; where in the body the first bad one begins ends it.
+/// The records of a commit; ends at the position of the first bad one.
 pub(super) struct Records<'a> {
     rest: &'a [u8],
     at: usize,
@@ -408,7 +407,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Where in a commit's body (records and padding) the first thing is that cannot be.
+/// Checks a commit's body (records and padding); returns the position of the first invalid part.
 pub(super) fn check_body(head: &CommitHead, body: &[u8]) -> Result<(), usize> {
     let bytes = head.bytes as usize;
     let (framed, padding) = body.split_at_checked(bytes).ok_or(0usize)?;
@@ -423,7 +422,7 @@ pub(super) fn check_body(head: &CommitHead, body: &[u8]) -> Result<(), usize> {
     Ok(())
 }
 
-/// Whether there is nothing but zeros.
+/// Returns whether all bytes are zero.
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }

@@ -1,4 +1,4 @@
-//! [`Groups`]: records of one group are replayed together, when its last one is read.
+//! [`Groups`]: replays the records of a group together, once the last one is read.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use super::format::Record;
 use super::segment::Segment;
 use super::{JournalError, Replay, Seq};
 
-/// The group that is being read. What is kept of it is what its hand-over held in memory.
+/// The group that is being read. It takes no more memory than its hand-over did.
 #[derive(Default)]
 pub(super) struct Groups {
     open: Vec<Kept>,
     left_out: u64,
 }
 
-/// A record whose group has not ended yet, and where it is.
+/// A record whose group has not ended yet, and its position.
 struct Kept {
     seq: Seq,
     payload: Vec<u8>,
@@ -22,8 +22,8 @@ struct Kept {
 }
 
 impl Groups {
-    /// Takes the next record, at `offset` of `segment`, and replays its group if it is the last.
-    /// Returns the bytes of the payloads that were replayed.
+    /// Takes the next record, at `offset` of `segment`, and replays its group if it is the last one.
+    /// Returns the bytes of the replayed payloads.
     pub(super) fn take(
         &mut self,
         segment: &Segment,
@@ -34,7 +34,7 @@ impl Groups {
     ) -> Result<u64, JournalError> {
         let Record { payload, place, .. } = record;
         if place.first {
-            // The process ended before it had written the end of the one before.
+            // The process ended before it had written the rest of the previous group.
             self.leave_out();
         } else if self.open.is_empty() {
             return Err(segment.damaged(offset, "the record continues a group that has not begun"));
@@ -60,12 +60,12 @@ impl Groups {
         self.open.clear();
     }
 
-    /// Records of the group at the end, if that is unfinished.
+    /// Returns the number of records of an unfinished group at the end.
     pub(super) fn unfinished_at_end(&self) -> u64 {
         self.open.len() as u64
     }
 
-    /// Records of all unfinished groups.
+    /// Returns the number of records of all unfinished groups.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn unfinished(&self) -> u64 {
         self.left_out + self.unfinished_at_end()

@@ -1,5 +1,5 @@
-//! The thread that keeps snapshots: it writes them beside the log, removes what they replace, and
-//! reads them for backups.
+//! The snapshot thread: writes snapshots beside the log, removes the files that they replace, and reads
+//! snapshots for backups.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use super::{JournalError, Part, Progress, Report, Seq, SnapshotInfo, segment};
 use crate::environment;
 use crate::failpoint;
 
-/// What the thread is asked to do.
+/// An order to the thread.
 pub(super) enum Order {
     /// Begin a snapshot of every record up to this one.
     Begin(Seq),
-    /// Framed records of it, how many, and how long they are to take at least.
+    /// Add framed records, of this number, and take at least this long.
     Add(Vec<u8>, u64, Duration),
-    /// There are no more.
+    /// Finish: there are no more records.
     Finish,
-    /// Forget about it.
+    /// Abandon the snapshot.
     Abandon,
     Read(Part),
 }
@@ -36,17 +36,17 @@ pub(super) struct Keeper {
     incarnation: u64,
     shared: Arc<Shared>,
     report: Report,
-    /// The snapshot under way, and since when.
+    /// The snapshot in progress, and when it began.
     writing: Option<Writing>,
     begun: Instant,
 }
 
-/// What is left of an order.
+/// The remaining work of an order.
 pub(super) enum Left {
     Nothing,
-    /// A part was taken, which is reported after so long a rest.
+    /// A part was written; report that after this pause.
     Rest(Duration),
-    /// The snapshot is whole, and must wait for the log before it to be synced.
+    /// The snapshot is complete, and must wait until the log before it is synced.
     Sync(Writing),
 }
 
@@ -69,7 +69,7 @@ impl Keeper {
         }
     }
 
-    /// Works until the handle is gone.
+    /// Executes orders until the handle is dropped.
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         while let Ok(order) = orders.recv() {
             match self.take(order) {
@@ -86,13 +86,13 @@ impl Keeper {
         }
     }
 
-    /// Does what it is asked for, as far as that can be done at once.
+    /// Executes an order as far as possible without waiting.
     pub(super) fn take(&mut self, order: Order) -> Left {
         failpoint::reached("snapshots");
         match order {
             Order::Begin(seq) => {
                 self.begun = environment::now();
-                // One that was given up goes first: the new one's file may have its name.
+                // An abandoned one must go first, because the new one's file may have the same name.
                 self.writing = None;
                 let Self { store_id, incarnation, .. } = *self;
                 let head = Snapshot { store_id, seq, incarnation };
@@ -126,26 +126,26 @@ impl Keeper {
         Left::Nothing
     }
 
-    /// Reports that there is room for another part.
+    /// Reports that another part may be added.
     pub(super) fn taken(&self) {
         (self.report)(Progress::SnapshotTaken);
     }
 
     fn fail(&mut self, error: JournalError) {
-        // The log is as it was: nothing is lost but the time.
+        // The log is unaffected: only time is lost.
         self.writing = None;
         self.look();
         tracing::warn!(%error, "a snapshot could not be written; another is tried later");
         (self.report)(Progress::SnapshotFailed(error));
     }
 
-    /// Reads how much room the disk has, after files were made or removed.
+    /// Reads the free space of the disk, after files were created or removed.
     fn look(&self) {
         let free = self.disk.free_bytes(&self.dir).unwrap_or_default();
         self.shared.state.lock().free = free;
     }
 
-    /// Lets the disk be, unless the journal ends.
+    /// Pauses, unless the journal ends.
     fn rest(&self, pause: Duration) {
         if !pause.is_zero() {
             let mut state = self.shared.state.lock();
@@ -155,8 +155,8 @@ impl Keeper {
         }
     }
 
-    /// Asks for the sync that the snapshot of `seq` needs: it must not know what a power cut could
-    /// still take back from the log.
+    /// Requests the sync that the snapshot of `seq` needs: a snapshot must not contain anything that a
+    /// power failure could still remove from the log.
     fn ask_for_sync(&self, seq: Seq) {
         let mut state = self.shared.state.lock();
         if state.stats.synced < seq {
@@ -173,13 +173,13 @@ impl Keeper {
         }
     }
 
-    /// Whether the log up to `seq` is synced, or will not be for now.
+    /// Returns whether the log up to `seq` is synced, or will not be for now.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn is_settled(&self, seq: Seq) -> bool {
         settled(&self.shared.state.lock(), seq)
     }
 
-    /// Makes the snapshot safe, once its log is settled, and removes what it replaces.
+    /// Makes the snapshot safe, once its log is settled, and removes the files that it replaces.
     pub(super) fn finish(&mut self, writing: Writing) {
         if let Err(error) = self.make_safe(writing) {
             self.fail(error);
@@ -212,7 +212,7 @@ impl Keeper {
         state.stats.disk_bytes = state.stats.disk_bytes + bytes - before;
         let info = SnapshotInfo { seq, bytes };
         state.stats.snapshot = Some(info);
-        // There may be room now.
+        // There may be space now.
         state.retry = true;
         self.shared.wanted.notify_all();
         drop(state);
@@ -239,7 +239,7 @@ fn settled(state: &State, seq: Seq) -> bool {
     state.stats.synced >= seq || state.failed.is_some() || state.done || state.stuck
 }
 
-/// Removes what the snapshot of `seq` replaces, which is safe.
+/// Removes the files that the snapshot of `seq` replaces; the snapshot must be safe.
 pub(super) fn remove_replaced(
     disk: &dyn Disk,
     dir: &Path,

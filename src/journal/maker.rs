@@ -1,4 +1,4 @@
-//! Makes segments, in full, before they are used.
+//! Creates segments, completely filled, before they are used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::environment;
 
 const ZEROS: usize = 1024 * 1024;
 
-/// Makes segments of one journal.
+/// Creates the segments of one journal.
 #[derive(Clone)]
 pub(super) struct Maker {
     pub(super) disk: Arc<dyn Disk>,
@@ -29,20 +29,20 @@ impl Maker {
         Self { disk, dir: dir.to_owned(), size, store_id }
     }
 
-    /// Makes a segment; when it is there under its name it is there whole, and durable.
+    /// Creates a segment; once it exists under its name, it is complete and durable.
     pub(super) fn make(&self, number: u64) -> Result<Segment, JournalError> {
         let (store_id, size) = (self.store_id, self.size);
         let salt = environment::random();
         self.put(SegmentHead { version: VERSION, store_id, number, size, salt }, &[])
     }
 
-    /// Returns how many bytes new files may take; `None` where the disk does not report them.
+    /// Returns how many bytes new files may take; `None` if the disk does not report them.
     pub(super) fn free_bytes(&self) -> Option<u64> {
         self.disk.free_bytes(&self.dir).unwrap_or_default()
     }
 
-    /// Puts a segment with this header, and behind it these bytes, in the place of any that is
-    /// there: before that one goes, or not at all.
+    /// Creates a segment with this header and these bytes after it; atomically replaces an existing
+    /// one.
     pub(super) fn put(&self, head: SegmentHead, commits: &[u8]) -> Result<Segment, JournalError> {
         let path = segment::path(&self.dir, head.number);
         let temporary = self.dir.join(format!("{}{TEMPORARY}", segment::name(head.number)));
@@ -54,7 +54,7 @@ impl Maker {
         match made {
             Ok(file) => Ok(Segment { head, path, file }),
             Err(error) => {
-                // Best effort: opening the journal removes it too.
+                // Best effort: the next start removes it too.
                 let _ = self.disk.remove(&temporary);
                 Err(JournalError::io(Action::Make, &path, &error))
             }
@@ -69,15 +69,15 @@ impl Maker {
     ) -> io::Result<Box<dyn DiskFile>> {
         let file = self.disk.create(temporary)?;
         file.reserve(head.size)?;
-        // Real zeros: a sync after overwriting them has no metadata to write, unlike one after
-        // growing the file or filling what is merely reserved.
+        // Real zeros: a sync after overwriting them has no metadata to write, unlike one after growing
+        // the file or filling space that is merely reserved.
         let zeros = vec![0; ZEROS.min(head.size as usize)];
         let mut at = 0;
         while at < head.size {
             let bytes = zeros.get(..(head.size - at).min(zeros.len() as u64) as usize);
             let bytes = bytes.unwrap_or(&zeros);
             file.write_all_at(at, bytes)?;
-            // Piece by piece: one sync of it all would hold up those of the log.
+            // Piece by piece: a single sync of everything would delay those of the log.
             file.sync_data()?;
             at += bytes.len() as u64;
         }

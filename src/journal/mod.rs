@@ -93,173 +93,175 @@ use files::Access;
 use ready::Incarnation;
 use thread::FileJournal;
 
-/// Number of a record: from 1, consecutive for ever.
+/// Number of a record, from 1, consecutive for ever.
 pub(crate) type Seq = u64;
 
-/// What the journal's thread reports, in order.
+/// The reports of the journal's thread, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Progress {
     /// The operating system has every record up to this one.
     Written(Seq),
     /// The disk has every record up to this one.
     Synced(Seq),
-    /// Nothing more is written, ever; told once.
+    /// Nothing more is ever written; reported once.
     Failed(JournalError),
-    /// Why no successor segment could be made: refuse writes that grow; `None`: there is room again.
+    /// The reason why no successor segment could be created: refuse writes that grow the store; `None`:
+    /// there is space again.
     Space(Option<JournalError>),
-    /// A part of a snapshot was written: there is room for another.
+    /// A part of a snapshot was written: another may be added.
     SnapshotTaken,
-    /// A snapshot is safe, and what it replaces is gone.
+    /// A snapshot is safe, and the files that it replaces are removed.
     Snapshot(SnapshotInfo),
-    /// A snapshot was not made; the log is as it was.
+    /// A snapshot failed; the log is unaffected.
     SnapshotFailed(JournalError),
 }
 
-/// A snapshot that is safe.
+/// A safe snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotInfo {
-    /// The last record it stands for.
+    /// The last record in the snapshot.
     pub(crate) seq: Seq,
-    /// Size of its file.
+    /// Size of the file.
     pub(crate) bytes: u64,
 }
 
-/// Asks for a part of a snapshot's file.
+/// A request for a part of a snapshot's file.
 pub(crate) struct Part {
-    /// Which snapshot.
+    /// The snapshot.
     pub(crate) seq: Seq,
-    /// Where in the file.
+    /// The position in the file.
     pub(crate) offset: u64,
-    /// Most bytes; fewer come only at the end of the file, none behind it.
+    /// The most bytes to read; fewer are returned only at the end of the file, none after it.
     pub(crate) bytes: usize,
-    /// Gets the bytes, or why not: another snapshot may have replaced this one.
+    /// Called with the bytes or an error: another snapshot may have replaced this one.
     pub(crate) done: PartDone,
 }
 
-/// Gets a part of a snapshot's file.
+/// Called with a part of a snapshot's file.
 pub(crate) type PartDone = Box<dyn FnOnce(Result<Vec<u8>, JournalError>) + Send>;
 
-/// Where the journal's thread reports to.
+/// Called with the reports of the journal's thread.
 pub(crate) type Report = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// Gets every record back; says what is wrong with one it cannot read.
+/// Called with every record that is read back; returns an error text for one it cannot read.
 pub(crate) type Replay<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<(), String>;
 
-/// Takes records and makes them durable.
+/// Makes records durable.
 pub(crate) trait Journal: Send {
-    /// Hands over records, never blocks; tells the number of the last. Takes the content and
-    /// leaves the batch empty. After a failure nothing is written any more.
+    /// Hands over records without blocking; returns the number of the last one. Empties the batch.
+    /// After a failure, nothing is written any more.
     fn append(&mut self, batch: &mut Batch) -> Seq;
-    /// Asks for a sync, now, of everything handed over; of use with durability `interval`.
+    /// Requests a sync of everything handed over; useful with durability `interval`.
     fn sync(&mut self);
-    /// Begins a snapshot of every record handed over so far. Told by [`Progress`] when a part of it
-    /// is taken, and when it is safe or failed; one at a time.
+    /// Begins a snapshot of every record handed over so far. [`Progress`] reports when a part of it was
+    /// written, and when it is safe or has failed; one snapshot at a time.
     fn begin_snapshot(&mut self);
-    /// Hands over records of the snapshot, never blocks; leaves the batch empty. Callers have only
-    /// few parts under way at once. Each takes `pace` at least, so that the disk has time for
+    /// Hands over records of the snapshot without blocking; empties the batch. Callers must have only a
+    /// few parts in progress at once. Each takes at least `pace`, so that the disk has time for
     /// commits.
     fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration);
-    /// The snapshot has all its records.
+    /// Completes the snapshot.
     fn finish_snapshot(&mut self);
-    /// Gives the snapshot up.
+    /// Abandons the snapshot.
     fn abandon_snapshot(&mut self);
     /// Reads from a snapshot.
     fn read_snapshot(&mut self, part: Part);
-    /// Bytes handed over and not yet written.
+    /// Returns the bytes handed over and not yet written.
     fn pending_bytes(&self) -> usize;
-    /// How it is going.
+    /// Returns the statistics of the journal.
     fn stats(&self) -> JournalStats;
-    /// Returns the room for records, as last read from the disk.
+    /// Returns the space for records, as last read from the disk.
     fn room(&self) -> FreeSpace;
-    /// Keeps so many bytes of the disk for the next snapshot: segments are made beside them, unless
-    /// something that was handed over has nowhere else to go.
+    /// Reserves bytes of the disk for the next snapshot: segments are created in the rest only, unless
+    /// something already handed over needs one.
     fn reserve(&mut self, bytes: u64);
-    /// Has the room on the disk read again.
+    /// Reads the free space of the disk again.
     fn look_for_room(&mut self);
-    /// Writes and syncs everything, marks the log as closed, ends the threads; blocks, but no longer
-    /// than `within`.
+    /// Writes and syncs everything, marks the log as closed, and ends the threads; blocks for at most
+    /// `within`.
     fn close_within(self: Box<Self>, within: Duration) -> Result<(), JournalError>;
-    /// As [`close_within`](Self::close_within), with all the time that a disk needs.
+    /// Does the same as [`close_within`](Self::close_within), without a time limit.
     #[cfg(any(test, feature = "internals"))]
     fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.close_within(Duration::from_secs(60))
     }
 }
 
-/// Returns how many bytes the next snapshot takes at most: what the last one has, twice what the log
-/// since adds (a small key or a job takes more in a snapshot than in the log), and some for what has a
-/// size of its own.
+/// Returns the most bytes that the next snapshot takes: those of the last one, twice those that the log
+/// has added since (a small key or a job takes more in a snapshot than in the log), and some for parts
+/// of a fixed size.
 pub(crate) fn snapshot_bytes_max(before: u64, log_bytes: u64, segment_bytes: u64) -> u64 {
     before.saturating_add(log_bytes.saturating_mul(2)).saturating_add(segment_bytes / 8)
 }
 
-/// The room a journal has.
+/// The free space of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FreeSpace {
-    /// Bytes for records in the segments that are there, negative if more was handed over already.
+    /// Bytes for records in the existing segments; negative if more was already handed over.
     pub(crate) segments: i64,
-    /// Another segment is made for what has nowhere else to go, even where all the room is used that the
-    /// journal may have: so much can be deleted behind a snapshot.
+    /// Whether one more segment may be created even beyond the space of the journal, for what was
+    /// already handed over, because a snapshot allows enough files to be removed.
     pub(crate) has_resort: bool,
-    /// Bytes that new files may take; `None` where the disk does not report them.
+    /// Bytes that new files may take; `None` if the disk does not report them.
     pub(crate) disk: Option<u64>,
 }
 
-/// How a journal is going.
+/// The statistics of a journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct JournalStats {
     /// The last record written.
     pub(crate) written: Seq,
     /// The last record known to be on the disk.
     pub(crate) synced: Seq,
-    /// Segments, those prepared included.
+    /// Segments, prepared ones included.
     pub(crate) segments: u64,
     /// Bytes of segments and snapshots.
     pub(crate) disk_bytes: u64,
     /// Commits since the journal was opened.
     pub(crate) commits: u64,
-    /// Records in them.
+    /// Records in those commits.
     pub(crate) records: u64,
-    /// Bytes written for them, headers and padding included.
+    /// Bytes written in those commits, headers and padding included.
     pub(crate) bytes: u64,
     /// The newest snapshot.
     pub(crate) snapshot: Option<SnapshotInfo>,
-    /// How long the last sync took, microseconds.
+    /// Duration of the last sync, in microseconds.
     pub(crate) sync_micros_last: u64,
 }
 
-/// An open journal and what was found.
+/// An open journal and the result of its recovery.
 pub(crate) struct Opened {
-    /// Takes what comes after `last`.
+    /// Takes the records after `last`.
     pub(crate) journal: Box<dyn Journal>,
     /// The id of the store, as clients see it.
     pub(crate) store_id: u64,
-    /// The id is new: the log was not closed, and what was shown with durability `interval` may be lost.
+    /// The id is new: the log was not closed, and changes that were visible with durability `interval`
+    /// may be lost.
     pub(crate) is_reborn: bool,
-    /// Bytes, zeros not counted, of a torn tail that were cut.
+    /// Non-zero bytes of a torn tail that were cut off.
     pub(crate) cut_bytes: u64,
     /// The last record replayed; 0 for none.
     pub(crate) last: Seq,
-    /// Bytes of the log's records behind the snapshot.
+    /// Bytes of the log's records after the snapshot.
     pub(crate) log_bytes: u64,
 }
 
-/// Who does the work of an open journal.
+/// Where the work of an open journal is done.
 pub(crate) enum Labour {
-    /// Threads of its own.
+    /// In threads of its own.
     Threads,
-    /// Whoever is given the [`Steps`], told by [`Wake`] when there are some to take.
+    /// By the receiver of the [`Steps`]; [`Wake`] reports when there are some to take.
     #[cfg(any(test, feature = "cli"))]
     Steps(Wake, Box<dyn FnOnce(Steps)>),
 }
 
-/// Opens or makes the journal in `dir`, replaying every record in order. `new_store_id` is for a
-/// new store, and for one of which something that was shown may be lost.
+/// Opens or creates the journal in `dir`, and replays every record in order. `new_store_id` is for a
+/// new store, and for one that may have lost visible changes.
 ///
-/// `report` is called from the journal's thread, `replay` from here.
+/// `report` is called from the journal's thread, `replay` from the caller's.
 ///
 /// # Errors
-/// What is wrong, with file and offset; of what was there nothing has changed.
+/// What is wrong, with file and offset; existing files are unchanged.
 #[cfg(test)]
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
@@ -272,12 +274,13 @@ pub(crate) fn open(
     open_by(Labour::Threads, disk, dir, config, new_store_id, report, replay)
 }
 
-/// Opens or makes the journal in `dir`, replaying every record in order; `labour` does its work.
+/// Opens or creates the journal in `dir`, and replays every record in order; `labour` states where its
+/// work is done.
 ///
-/// `report` is called by whoever does the work, `replay` from here.
+/// `report` is called where the work is done, `replay` from the caller's thread.
 ///
 /// # Errors
-/// What is wrong, with file and offset; of what was there nothing has changed.
+/// What is wrong, with file and offset; existing files are unchanged.
 pub(crate) fn open_by(
     labour: Labour,
     disk: Arc<dyn Disk>,
@@ -311,7 +314,7 @@ pub(crate) fn open_by(
     Ok(Opened { journal: Box::new(journal), store_id, is_reborn, cut_bytes, last, log_bytes })
 }
 
-/// Checks every byte of the journal in `dir`, changing nothing.
+/// Checks every byte of the journal in `dir` without changing anything.
 ///
 /// # Errors
 /// What is wrong, with file and offset; `Locked` while a server has it open.

@@ -1,4 +1,4 @@
-//! Prepares a journal that was read for being written again.
+//! Prepares a journal for writing after it was read.
 
 use super::error::Action;
 use super::exclusive::{self, MARKER};
@@ -11,15 +11,15 @@ use super::shared::Used;
 use super::snapshot;
 use super::{JournalError, Seq, SnapshotInfo};
 
-/// The id under which a store is known.
+/// The id of a store.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Incarnation {
     pub(super) id: u64,
-    /// The id is new, and not in the log yet.
+    /// Whether the id is new, and not in the log yet.
     pub(super) is_new: bool,
 }
 
-/// What the writer goes on with.
+/// The state from which the writer continues.
 pub(super) struct Ready {
     pub(super) current: Segment,
     pub(super) position: u64,
@@ -34,7 +34,8 @@ pub(super) struct Ready {
     pub(super) cut_bytes: u64,
 }
 
-/// After a scan that found no damage: cuts what is torn, removes leftovers, makes what is missing.
+/// Prepares a journal in which a scan found no damage: cuts off torn parts, removes leftovers, and
+/// creates missing files.
 pub(super) fn prepare(
     found: Found,
     incarnation: Incarnation,
@@ -48,7 +49,7 @@ pub(super) fn prepare(
     cut(&found)?;
     rewrite(&found)?;
     sweep(maker)?;
-    // After a kill the newest names may be in memory only: a segment's, or that of the snapshot.
+    // After a kill, the newest names (of a segment or of the snapshot) may be in memory only.
     let dir = &maker.dir;
     maker.disk.sync_dir(dir).map_err(|error| JournalError::io(Action::Sync, dir, &error))?;
     if let Some(snapshot) = found.snapshot {
@@ -62,8 +63,8 @@ pub(super) fn prepare(
     mark(maker)?;
     if segments.len() == index + 1 {
         let newest = segments.last().map_or(0, |segment| segment.head.number);
-        // A failure here is the journal's thread to report and to retry: reading must be possible
-        // with a full disk.
+        // The journal's thread will report and retry a failure: reading must be possible with a full
+        // disk.
         segments.extend(maker.make(newest + 1));
     }
     for segment in segments.iter_mut().skip(index) {
@@ -100,9 +101,9 @@ pub(super) fn prepare(
 }
 
 /// Writes the end of the log again and syncs it. What is read may be in memory only: after a kill, and
-/// after a sync that failed, behind which the operating system takes for written what the disk does
-/// not have, so that another sync alone would do nothing. Behind an end that is not closed, the zeros
-/// are written again too: they may have been written to cut off what is torn.
+/// after a failed sync, which leaves the operating system with pages that it considers written although
+/// the disk does not have them, so that another sync alone would do nothing. After an end that is not
+/// closed, the zeros are written again too: they may have been written to cut off a torn tail.
 fn rewrite(found: &Found) -> Result<(), JournalError> {
     let (end, position) = found.end;
     let begin = found.unwitnessed.begin().unwrap_or(found.end).min(found.end);
@@ -120,7 +121,8 @@ fn rewrite(found: &Found) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Gives a segment of an older version the header of this one: what is appended may need it.
+/// Writes the current version into the header of an older segment, because appended commits may need
+/// it.
 fn upgrade(segment: &mut Segment) -> Result<(), JournalError> {
     if segment.head.version == VERSION {
         return Ok(());
@@ -130,7 +132,7 @@ fn upgrade(segment: &mut Segment) -> Result<(), JournalError> {
     segment.sync()
 }
 
-/// Marks the directory as that of a store, unless it is.
+/// Marks the directory as that of a store, unless it already is.
 fn mark(maker: &Maker) -> Result<(), JournalError> {
     let listed = maker.disk.list(&maker.dir);
     let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;
@@ -138,7 +140,7 @@ fn mark(maker: &Maker) -> Result<(), JournalError> {
         return Ok(());
     }
     match exclusive::mark(&*maker.disk, &maker.dir, maker.store_id) {
-        // Reading must be possible with a full disk; the next opening tries again.
+        // Reading must be possible with a full disk; the next start tries again.
         Err(error @ JournalError::NoSpace { .. }) => {
             tracing::warn!(%error, "the directory is not marked as that of a store");
             Ok(())
@@ -170,7 +172,7 @@ fn cut(found: &Found) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Removes segments and snapshots that were never finished.
+/// Removes unfinished segments and snapshots.
 fn sweep(maker: &Maker) -> Result<(), JournalError> {
     let listed = maker.disk.list(&maker.dir);
     let names = listed.map_err(|error| JournalError::io(Action::List, &maker.dir, &error))?;

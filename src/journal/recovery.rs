@@ -1,7 +1,7 @@
-//! Reads a journal back: what is whole, what is torn, what is damaged.
+//! Reads a journal back: complete, torn and damaged parts.
 //!
-//! A tear is what a power cut leaves of commits that were not yet synced: sectors that are still
-//! zero. Everything else that is wrong is damage, and damage is never cut away.
+//! A tear is what a power failure leaves of commits that were not yet synced: sectors that are still
+//! zero. Every other error is damage, and damage is never cut off.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -19,51 +19,51 @@ use super::segment::{self, Segment};
 use super::snapshot::Checked;
 use super::{JournalError, Replay, Seq};
 
-/// What a check of a journal found.
+/// The result of a check of a journal.
 #[cfg(any(test, feature = "cli"))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Verified {
     /// The identity in the segments; `None` without segments.
     pub(crate) store_id: Option<u64>,
-    /// The last record that the newest snapshot stands for; 0 without one.
+    /// The last record in the newest snapshot; 0 without one.
     pub(crate) snapshot: Seq,
     /// Segments, the prepared ones included.
     pub(crate) segments: u64,
-    /// Writes they hold.
+    /// The number of writes in them.
     pub(crate) commits: u64,
     /// The number of the last record.
     pub(crate) records: u64,
-    /// Bytes of records behind the snapshot.
+    /// Bytes of the records after the snapshot.
     pub(crate) bytes: u64,
-    /// Of the records, those that are left out: the ends of their groups were never written.
+    /// The number of records that are ignored because the ends of their groups were never written.
     pub(crate) unfinished: u64,
-    /// Bytes, zeros not counted, of a torn tail that opening would cut.
+    /// Non-zero bytes of a torn tail that the next start would cut off.
     pub(crate) torn_bytes: u64,
-    /// Whether it was closed and not written to since.
+    /// Whether the log was closed and not written since.
     pub(crate) closed: bool,
 }
 
-/// What a scan found.
+/// The result of a scan.
 pub(super) struct Found {
     pub(super) store_id: Option<u64>,
     pub(super) snapshot: Option<Checked>,
     pub(super) segments: Vec<Segment>,
-    /// The first record of each segment, as far as commits go.
+    /// The first record of each segment that has commits.
     pub(super) firsts: Vec<Seq>,
-    /// Index of the segment and place in it where the good commits end.
+    /// The end of the good commits: the index of the segment and the position in it.
     pub(super) end: (usize, u64),
     pub(super) last: Seq,
     pub(super) torn: Option<u64>,
     pub(super) commits: u64,
     pub(super) bytes: u64,
     pub(super) closed: bool,
-    /// The id of the store, if it is not that of the segments.
+    /// The id of the store, if it differs from that of the segments.
     pub(super) incarnation: Option<u64>,
-    /// Something that is not in the log any more may have been shown.
+    /// Whether changes that are no longer in the log may have been visible.
     pub(super) loose: bool,
     pub(super) groups: Groups,
     pub(super) unwitnessed: Unwitnessed,
-    /// The newest segment whose commits say that it has a successor.
+    /// The newest segment to which a commit refers as a successor.
     pub(super) promised: u64,
     pub(super) stop: Option<Stop>,
 }
@@ -74,18 +74,19 @@ pub(super) struct Unwitnessed(VecDeque<Unsure>);
 
 /// A commit that may not be on the disk.
 struct Unsure {
-    /// Index of its segment and place in it.
+    /// The index of the segment and the position in it.
     place: (usize, u64),
-    /// Its last record; of one without records, the record before.
+    /// The last record of the commit; without records, the one before.
     last: Seq,
     is_empty: bool,
 }
 
 impl Unwitnessed {
-    /// Adds the next commit, and drops those that it declares synced.
+    /// Adds the next commit, and removes those that it declares synced.
     fn note(&mut self, place: (usize, u64), commit: &CommitHead) {
         let mut sure = self.0.partition_point(|it| it.last <= commit.synced_through);
-        // A commit without records has the number of the one before it: it is not known to be synced.
+        // A commit without records has the number of the one before it, so it is not known to be
+        // synced.
         while sure > 0 && self.0.get(sure - 1).is_some_and(|it| it.is_empty) {
             sure -= 1;
         }
@@ -93,13 +94,13 @@ impl Unwitnessed {
         self.0.push_back(Unsure { place, last: commit.last(), is_empty: commit.records == 0 });
     }
 
-    /// Returns where the first of them begins: the index of its segment, and the place in it.
+    /// Returns the start of the first of them: the index of the segment and the position in it.
     pub(super) fn begin(&self) -> Option<(usize, u64)> {
         self.0.front().map(|it| it.place)
     }
 }
 
-/// Reads every byte of the journal in `dir`, changing nothing.
+/// Reads every byte of the journal in `dir` without changing anything.
 pub(super) fn scan(
     disk: &dyn Disk,
     dir: &Path,
@@ -109,7 +110,7 @@ pub(super) fn scan(
     scan_files(disk, dir, access, None, replay)
 }
 
-/// Reads and checks the journal in `dir` up to `stop`, and nothing behind it.
+/// Reads and checks the journal in `dir` up to `stop`, and nothing after it.
 #[cfg(any(test, feature = "cli"))]
 pub(super) fn scan_until(
     disk: &dyn Disk,
@@ -129,7 +130,7 @@ fn scan_files(
 ) -> Result<Found, JournalError> {
     let mut names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
     if let Some(Stop { number: stop, offset }) = stop {
-        // With a damaged header, the segment goes as a whole.
+        // If the header is damaged, the whole segment is dropped.
         let keep = |number| number < stop || number == stop && offset >= SEGMENT_HEAD as u64;
         names.retain(|name| segment::number_in(name).flatten().is_none_or(keep));
     }
@@ -197,8 +198,8 @@ impl Found {
                 };
                 let expected = self.last + 1;
                 if commit.first != expected {
-                    // Whole commits before this one may be torn away, but only at the end of the
-                    // segment before, and only if this one does not say that they were durable.
+                    // Complete commits before this one may be torn off, but only at the end of the
+                    // previous segment, and only if this commit does not declare them durable.
                     let behind = at == SEGMENT_HEAD as u64 && commit.first > expected;
                     if !behind || witnessed(segment, at, later, expected)? {
                         let what = format!("record {} follows record {}", commit.first, self.last);
@@ -213,7 +214,7 @@ impl Found {
                 let body_at = at + COMMIT_HEAD as u64;
                 let mut body = vec![0; commit.span() as usize - COMMIT_HEAD];
                 segment.read(body_at, &mut body)?;
-                // As it stands on the disk: what is masked has no zeros by nature.
+                // Checked as on the disk: masked bytes have no zeros by content.
                 let torn = zero_pieces(&body, body_at) > commit.zero_sectors;
                 if commit.flags & FLAG_MASKED != 0 {
                     mask(&mut body, segment.head.salt, body_at);
@@ -255,7 +256,7 @@ impl Found {
         stop.offset < at + span
     }
 
-    /// Checks that the log reaches the last record that the snapshot stands for.
+    /// Checks that the log reaches the last record in the snapshot.
     fn has_snapshot(&self) -> Result<(), JournalError> {
         let (index, at) = self.end;
         if let (Some(snapshot), Some(segment)) = (self.snapshot, self.segments.get(index))
@@ -270,7 +271,7 @@ impl Found {
         Ok(())
     }
 
-    /// Checks that no commit of the newest segment says that a successor exists.
+    /// Checks that no commit of the newest segment refers to a successor.
     fn has_successor(&self) -> Result<(), JournalError> {
         match self.segments.last() {
             Some(last) if self.promised == last.head.number => {
@@ -282,7 +283,7 @@ impl Found {
         }
     }
 
-    /// Replays a commit that is whole.
+    /// Replays a complete commit.
     fn take(
         &mut self,
         segment: &Segment,
@@ -309,7 +310,7 @@ impl Found {
         Ok(())
     }
 
-    /// Checks that what stands behind the end at `at` is what a power cut leaves, and no damage.
+    /// Checks that the bytes after the end at `at` are what a power failure leaves, and not damage.
     fn hole(&self, segment: &Segment, at: u64, later: &[Segment]) -> Result<(), JournalError> {
         let mut sector = vec![0; ((at + 1).next_multiple_of(SECTOR) - at) as usize];
         segment.read(at, &mut sector)?;
@@ -342,7 +343,7 @@ impl Found {
         self.last
     }
 
-    /// Where the good commits end.
+    /// Returns the end of the good commits.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn end(&self) -> Option<(&Segment, u64)> {
         let (index, at) = self.end;
@@ -365,7 +366,7 @@ impl Found {
     }
 }
 
-/// The segments from `end` on, each with where to start in it.
+/// Returns the segments from `end` on, each with its start position.
 pub(super) fn behind(
     segments: &[Segment],
     end: (usize, u64),
@@ -384,7 +385,7 @@ fn rest_is_zero(segment: &Segment, from: u64) -> Result<bool, JournalError> {
     Ok(zero)
 }
 
-/// Whether a commit from `from` on says that `seq` was on the disk before it was written.
+/// Returns whether a commit from `from` on declares that `seq` was on the disk before it was written.
 fn witnessed(
     segment: &Segment,
     from: u64,

@@ -1,4 +1,4 @@
-//! Drops the end of a log from a damaged place on: the operator's last way out.
+//! Drops the end of a log from a damaged position on: the operator's last resort.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::segment;
 use super::{JournalError, Seq};
 use crate::config::JournalConfig;
 
-/// Read at once; a multiple of where commits may start.
+/// The size of a read; a multiple of the alignment of commits.
 const CHUNK: u64 = 64 * 1024;
 
 const EMPTY: CommitHead = CommitHead {
@@ -29,34 +29,34 @@ const EMPTY: CommitHead = CommitHead {
     incarnation: 0,
 };
 
-/// What is to be dropped; nothing has changed yet.
+/// A planned repair; nothing has changed yet.
 pub(crate) struct Repair {
     exclusive: Exclusive,
     dir: PathBuf,
-    /// The segment where the log shall end, and its commits that stay; `None` if none does.
+    /// The last segment that remains, and its commits that stay; `None` if there are none.
     end: Option<(SegmentHead, Vec<u8>)>,
-    /// Segments that go as a whole.
+    /// Segments to remove completely.
     later: Vec<u64>,
     dropped: Dropped,
 }
 
-/// What a repair drops, and what it leaves.
+/// What a repair drops and what it keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// The last record that stays.
     pub(crate) last: Seq,
-    /// Records behind it, as far as they can be counted.
+    /// Dropped records, as far as they can be counted.
     pub(crate) records: u64,
-    /// Bytes of them and everything behind, zeros not counted.
+    /// Non-zero bytes from the first dropped record on.
     pub(crate) bytes: u64,
-    /// Segments that go as a whole.
+    /// Segments to remove completely.
     pub(crate) segments: u64,
 }
 
-/// Finds out what is dropped if the log in `dir` ends before the commit at `offset` of `file`.
+/// Determines what is dropped if the log in `dir` ends before the commit at `offset` of `file`.
 ///
 /// # Errors
-/// What is wrong before that place, or that the snapshot needs what is behind it.
+/// What is wrong before that position, or that the snapshot needs what is after it.
 pub(crate) fn plan(
     disk: &dyn Disk,
     dir: &Path,
@@ -94,8 +94,8 @@ pub(crate) fn plan(
     Ok(Repair { exclusive, dir: dir.to_owned(), end, later, dropped })
 }
 
-/// Counts what is in a segment's file, whatever its state, from `from` on, and notes the newest
-/// record; gives its header if it has one.
+/// Counts the content of a segment's file from `from` on, whatever its state, and notes the newest
+/// record; returns the header if there is one.
 fn count(
     disk: &dyn Disk,
     dir: &Path,
@@ -130,22 +130,22 @@ fn count(
 }
 
 impl Repair {
-    /// What will be dropped.
+    /// Returns what will be dropped.
     pub(crate) fn dropped(&self) -> Dropped {
         self.dropped
     }
 
-    /// Drops it.
+    /// Executes the repair.
     ///
     /// # Errors
     /// The operating system refused; the same repair may be tried again.
     pub(crate) fn apply(self, config: &JournalConfig) -> Result<(), JournalError> {
         let disk = &*self.exclusive.disk;
         if self.end.is_none() {
-            // Nothing stays that could be missed.
+            // Nothing remains that could be missed.
             exclusive::unmark(disk, &self.dir)?;
         }
-        // The last first: what is left is always a log with a damaged end.
+        // From the last to the first, so that a log with a damaged end remains at any time.
         for number in self.later.iter().rev() {
             let path = segment::path(&self.dir, *number);
             let removed = disk.remove(&path);
@@ -157,7 +157,8 @@ impl Repair {
         let Self { exclusive, dir, dropped, .. } = self;
         let at = (SEGMENT_HEAD + commits.len()) as u64;
         if dropped.bytes > 0 && at + COMMIT_HEAD as u64 <= head.size {
-            // What is dropped may have been seen: the store gets another id when it is opened.
+            // The dropped records may have been visible, so the store gets another id when it is
+            // opened.
             let last = dropped.last;
             let flags = FLAG_LOOSE | FLAG_NO_SUCCESSOR;
             let mark = CommitHead { first: last + 1, synced_through: last, flags, ..EMPTY };
@@ -165,7 +166,7 @@ impl Repair {
         }
         let maker =
             Maker::new(Arc::clone(&exclusive.disk), &dir, head.store_id, config.segment_bytes);
-        // A copy, as the file may be too short or too long, too.
+        // As a copy, because the file may also be too short or too long.
         maker.put(head, &commits)?;
         maker.make(head.number + 1)?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Makes a journal from a snapshot's file, as a backup is one.
+//! Creates a journal from a snapshot's file, such as a backup.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use super::snapshot::{self, Checked, Reading, Writing};
 use super::{JournalError, Replay, segment};
 use crate::config::JournalConfig;
 
-/// Where the log of a restored store begins. Not with 1: should the snapshot ever be missing, that
-/// would be the log of an empty store.
+/// The first segment of a restored store. Not 1: if the snapshot were ever missing, a segment 1 would
+/// be the log of an empty store.
 const FIRST_SEGMENT: u64 = 2;
 
-/// What a snapshot's file has.
+/// The content of a snapshot's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Contents {
-    /// Of which store it is.
+    /// The id of its store.
     pub(crate) store_id: u64,
-    /// Records in it.
+    /// The number of records.
     pub(crate) records: u64,
-    /// Its size.
+    /// The size in bytes.
     pub(crate) bytes: u64,
 }
 
-/// Checks the whole file of a snapshot, giving every record to `replay`.
+/// Checks the whole file of a snapshot and passes every record to `replay`.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// What is wrong with the file, and where.
 pub(crate) fn check(
     disk: &dyn Disk,
     file: &Path,
@@ -42,12 +42,12 @@ pub(crate) fn check(
     Ok(Contents { store_id, records, bytes })
 }
 
-/// Makes the journal of a new store, `store_id`, in `dir` from the snapshot in `file`, which is
-/// checked in full before.
+/// Creates the journal of a new store, `store_id`, in `dir` from the snapshot in `file`, which is
+/// checked completely before.
 ///
 /// # Errors
-/// What is wrong with the file; that `dir` has a journal already, or is open. Nothing of what was
-/// there has changed.
+/// What is wrong with the file; or that `dir` already has a journal or is open. Existing files are
+/// unchanged.
 pub(crate) fn restore(
     disk: &dyn Disk,
     file: &Path,
@@ -67,7 +67,7 @@ pub(crate) fn restore(
     let seq = reading.says().seq;
     let mut writing = Writing::begin(to, dir, Snapshot { store_id, seq, incarnation: 0 })?;
     reading.read(|_, framed, records| writing.append(framed, records))?;
-    // The snapshot first: without a segment it is refused, a segment without it would be an empty
+    // The snapshot first: without a segment it is refused, while a segment without it would be an empty
     // store.
     writing.finish(FIRST_SEGMENT, seq + 1)?;
     Maker::new(Arc::clone(to), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
@@ -75,7 +75,7 @@ pub(crate) fn restore(
     Ok(contents)
 }
 
-/// A file of a journal, if there is one.
+/// Returns a file of a journal, if there is one.
 fn anything_in(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, JournalError> {
     let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
     let found = names

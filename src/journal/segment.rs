@@ -1,4 +1,4 @@
-//! One file of the log.
+//! A file of the log.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::disk::DiskFile;
 use super::error::Action;
 use super::format::{COMMIT_HEAD, SEAL, SECTOR, SEGMENT_HEAD, SegmentHead};
 
-/// How the name of a file ends that is not yet a segment.
+/// The suffix of a file that is not a complete segment yet.
 pub(super) const TEMPORARY: &str = ".tmp";
 
 const SUFFIX: &str = ".log";
@@ -20,24 +20,24 @@ pub(super) struct Segment {
     pub(super) file: Box<dyn DiskFile>,
 }
 
-/// The name of a segment.
+/// Returns the name of a segment.
 pub(super) fn name(number: u64) -> String {
     format!("{number:016x}{SUFFIX}")
 }
 
-/// The number in a name: `None` for other files, `Some(None)` for a name no segment has.
+/// Returns the number in a name: `None` for other files, `Some(None)` for a name that no segment has.
 pub(super) fn number_in(file: &str) -> Option<Option<u64>> {
     let digits = file.strip_suffix(SUFFIX)?;
     let number = u64::from_str_radix(digits, 16).ok();
     Some(number.filter(|number| *number > 0 && name(*number) == file))
 }
 
-/// What a segment of `segment_bytes` really takes: whole sectors, and some room for commits.
+/// Returns the actual size of a segment for `segment_bytes`: whole sectors, with space for commits.
 pub(super) fn whole_size(segment_bytes: u64) -> u64 {
     segment_bytes.max(2 * SECTOR).next_multiple_of(SECTOR)
 }
 
-/// Most bytes of framed records a segment of this size holds.
+/// Returns the most bytes of framed records that a segment of this size holds.
 pub(super) fn capacity(size: u64) -> u64 {
     size.saturating_sub((SEGMENT_HEAD + COMMIT_HEAD + SEAL) as u64)
 }
@@ -68,8 +68,8 @@ impl Segment {
         JournalError::damaged(&self.path, offset, what)
     }
 
-    /// Reads from `from` to the end in chunks that start and end where sectors do, the first one
-    /// excepted; ends when `see` says so.
+    /// Reads from `from` to the end in chunks that start and end at sector boundaries, except for the
+    /// first start; ends early when `see` returns that.
     pub(super) fn chunks(
         &self,
         from: u64,
@@ -94,7 +94,7 @@ impl Segment {
     }
 }
 
-/// Where a segment is.
+/// Returns the path of a segment.
 pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
     dir.join(name(number))
 }

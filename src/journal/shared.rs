@@ -1,4 +1,4 @@
-//! What the caller, the writing thread and the thread that makes segments share.
+//! The state shared by the caller, the writing thread and the thread that creates segments.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -9,25 +9,25 @@ use parking_lot::{Condvar, Mutex};
 use super::segment::Segment;
 use super::{JournalError, JournalStats, Seq};
 
-/// What the threads share.
+/// The state shared by the threads.
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Wakes the writer.
     pub(super) work: Condvar,
     /// Wakes the maker.
     pub(super) wanted: Condvar,
-    /// Wakes whoever waits for a sync.
+    /// Wakes threads that wait for a sync.
     pub(super) synced: Condvar,
-    /// Wakes whoever would otherwise rest.
+    /// Wakes threads that pause.
     pub(super) ended: Condvar,
     /// Bytes handed over and not yet written.
     pub(super) pending: AtomicUsize,
-    /// Bytes of the disk that are kept for the next snapshot.
+    /// Bytes of the disk that are reserved for the next snapshot.
     pub(super) reserved: AtomicU64,
 }
 
 impl Shared {
-    /// Waits until `ended` holds, or until `by`; returns whether it does.
+    /// Waits until `ended` holds, but at most until `by`; returns whether it holds.
     pub(super) fn wait_for_end(&self, by: Instant, ended: impl Fn(&State) -> bool) -> bool {
         let mut state = self.state.lock();
         while !ended(&state) {
@@ -39,50 +39,50 @@ impl Shared {
     }
 }
 
-/// How a journal ends.
+/// The way in which a journal ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// On purpose: the log says so.
+    /// Closed, which the log records.
     Closed,
-    /// The handle is gone: what was handed over is still written.
+    /// The handle was dropped: what was handed over is still written.
     Dropped,
 }
 
-/// What is guarded.
+/// The state behind the mutex.
 pub(super) struct State {
-    /// Framed records that the writer has not taken yet; it swaps its own buffer for this one.
+    /// Framed records that the writer has not taken yet; the writer swaps its own buffer for this one.
     pub(super) handed: Vec<u8>,
     pub(super) sync: bool,
     pub(super) ending: Option<Ending>,
     pub(super) failed: Option<JournalError>,
-    /// Segments that wait for use, in order.
+    /// Segments ready for use, in order.
     pub(super) spares: VecDeque<Segment>,
     /// The segments in use, oldest first; the last is the current one.
     pub(super) used: VecDeque<Used>,
-    /// The segment the maker shall make.
+    /// The segment that the maker must create.
     pub(super) wanted: Option<u64>,
-    /// Why the last attempt failed.
+    /// The reason why the last attempt failed.
     pub(super) no_room: Option<JournalError>,
-    /// A snapshot, which will make room, waits for what is handed over to be synced: that is written
-    /// whatever room it takes.
+    /// A snapshot, which will free space, waits for the sync of what was handed over: that is written
+    /// regardless of the reserved space.
     pub(super) owed: bool,
     /// Retry now.
     pub(super) retry: bool,
-    /// What was taken has no segment to go to.
+    /// There is no segment for what was taken.
     pub(super) blocked: bool,
-    /// Nor could one be made for the snapshot that waits for it: that is given up.
+    /// No segment could be created even for the waiting snapshot, which is abandoned.
     pub(super) stuck: bool,
-    /// Bytes that the current segment has left.
+    /// The bytes left in the current segment.
     pub(super) left: u64,
-    /// Bytes that new files may take, as last read from the disk; `None` where the disk does not report
+    /// Bytes that new files may take, as last read from the disk; `None` if the disk does not report
     /// them.
     pub(super) free: Option<u64>,
-    /// The maker shall read `free` again.
+    /// The maker must read `free` again.
     pub(super) look: bool,
-    /// Threads that have not ended: the writer, and all.
+    /// Whether the writer has not ended, and the number of threads that have not.
     pub(super) writing: bool,
     pub(super) running: usize,
-    /// The maker shall end.
+    /// The maker must end.
     pub(super) done: bool,
     pub(super) stats: JournalStats,
 }
@@ -91,7 +91,7 @@ pub(super) struct State {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Used {
     pub(super) number: u64,
-    /// Its first record or, if it has none yet, the next.
+    /// The first record or, if the segment has none yet, the next one.
     pub(super) first: Seq,
     pub(super) bytes: u64,
 }

@@ -1,5 +1,5 @@
-//! One file of a snapshot: what every record up to a certain one led to, as records of its own.
-//! `docs/journal.md` has every byte.
+//! A file of a snapshot: the state after a certain record, as records of its own. `docs/journal.md`
+//! specifies every byte.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use super::{JournalError, Seq};
 
 const SUFFIX: &str = ".snap";
 
-/// Read at once; a longer record has its own room.
+/// The size of a read; a longer record gets a buffer of its own.
 const CHUNK: usize = 1024 * 1024;
 
-/// Written between two syncs. A sync of more would hold up those of the log for longer.
+/// Bytes written between two syncs. A sync of more would delay those of the log for longer.
 const SYNC_EVERY: u64 = 256 * 1024;
 
-/// No journal comes to so many records or segments.
+/// A limit that no journal reaches: every record and segment has a lower number.
 const NUMBER_MAX: u64 = 1 << 62;
 
-/// The name of the snapshot that stands for every record up to `seq`.
+/// Returns the name of the snapshot of every record up to `seq`.
 pub(super) fn name(seq: Seq) -> String {
     format!("{seq:016x}{SUFFIX}")
 }
 
-/// Where it is.
+/// Returns the path of that snapshot.
 pub(super) fn path(dir: &Path, seq: Seq) -> PathBuf {
     dir.join(name(seq))
 }
 
-/// The record in a name: `None` for other files, `Some(None)` for a name no snapshot has.
+/// Returns the record in a name: `None` for other files, `Some(None)` for a name that no snapshot has.
 pub(super) fn seq_in(file: &str) -> Option<Option<Seq>> {
     let digits = file.strip_suffix(SUFFIX)?;
     let seq = Seq::from_str_radix(digits, 16).ok();
@@ -65,7 +65,7 @@ impl Writing {
             Ok(file)
         });
         let file = made.map_err(|error| {
-            // Best effort: opening the journal removes it too.
+            // Best effort: the next start removes it too.
             let _ = disk.remove(&temporary);
             JournalError::io(Action::Make, &temporary, &error)
         })?;
@@ -92,8 +92,8 @@ impl Writing {
         Ok(())
     }
 
-    /// Makes it whole: the log goes on in `segment`, which begins with the record `first`. Tells
-    /// its size.
+    /// Completes the snapshot: the log continues in `segment`, which begins with the record `first`.
+    /// Returns its size.
     pub(super) fn finish(mut self, segment: u64, first: Seq) -> Result<u64, JournalError> {
         (self.trailer.segment, self.trailer.first) = (segment, first);
         let trailer = self.trailer.encode();
@@ -126,31 +126,31 @@ impl Writing {
 impl Drop for Writing {
     fn drop(&mut self) {
         if !self.kept {
-            // Best effort: opening the journal removes it too.
+            // Best effort: the next start removes it too.
             let _ = self.disk.remove(&self.temporary);
         }
     }
 }
 
-/// What a snapshot says about itself.
+/// The properties stored in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checked {
     pub(super) store_id: u64,
-    /// The id of the store when it was written.
+    /// The id of the store when the snapshot was written.
     pub(super) incarnation: u64,
-    /// The last record it stands for.
+    /// The last record in the snapshot.
     pub(super) seq: Seq,
-    /// The segment where the log goes on.
+    /// The segment in which the log continues.
     pub(super) segment: u64,
     /// The first record there.
     pub(super) first: Seq,
-    /// Records it holds itself.
+    /// The number of the snapshot's own records.
     pub(super) records: u64,
-    /// Size of the file.
+    /// The size of the file.
     pub(super) bytes: u64,
 }
 
-/// A snapshot that is read: in full, as what comes last tells whether it is whole.
+/// A snapshot that is read, always completely, because only its end shows whether it is complete.
 pub(super) struct Reading {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -160,7 +160,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Opens the file at `path`, whatever its name, and reads its two ends.
+    /// Opens the file at `path`, whatever its name, and reads its header and trailer.
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, JournalError> {
         let failed = |action| move |error| JournalError::io(action, path, &error);
         let file = disk.open(path).map_err(failed(Action::Open))?;
@@ -207,7 +207,8 @@ impl Reading {
         }
     }
 
-    /// Reads and checks everything; `see` gets every run of whole framed records with its place.
+    /// Reads and checks everything; calls `see` with every run of complete framed records and its
+    /// position.
     pub(super) fn read(
         &self,
         mut see: impl FnMut(u64, &[u8], u64) -> Result<(), JournalError>,
@@ -243,7 +244,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Reads and checks everything, giving every record to `replay`.
+    /// Reads and checks everything; passes every record to `replay`.
     pub(super) fn replay(&self, replay: super::Replay) -> Result<(), JournalError> {
         self.read(|at, framed, _| {
             for record in Records::of(framed).flatten() {
@@ -259,10 +260,10 @@ impl Reading {
     }
 }
 
-/// How much of `bytes` is whole and right records, and how many.
+/// Returns how many bytes at the start of `bytes` are complete and valid records, and their number.
 fn whole_records(bytes: &[u8]) -> (usize, u64) {
     let (mut end, mut records) = (0, 0);
-    // All of a snapshot is there, or nothing: it has no groups.
+    // A snapshot is complete or absent as a whole, so it has no groups.
     let alone = |record: &Record| record.place == Place::ALONE;
     for record in Records::of(bytes).map_while(Result::ok).take_while(alone) {
         end = record.at + FRAME_BYTES + record.payload.len();

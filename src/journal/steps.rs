@@ -1,6 +1,6 @@
-//! [`Steps`]: the work of the journal's threads, done a step at a time by whoever calls.
+//! [`Steps`]: the work of the journal's threads, done one step at a time by the caller.
 //!
-//! For simulations, in which nothing happens at the same time. Each step is what a thread does between two
+//! For simulations, in which nothing happens concurrently. Each step is what a thread does between two
 //! waits, by the same code.
 
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::snapshot::Writing;
 use super::thread::{Made, RETRY, Workers, make_next};
 use crate::environment;
 
-/// Told when there is something to do. Must not block, nor take a step.
+/// Called when there is work. Must not block, nor take a step.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// Whose step is taken.
+/// The thread whose step is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hand {
     /// Writes and syncs the log.
     Writer,
-    /// Makes segments.
+    /// Creates segments.
     Maker,
     /// Writes snapshots.
     Keeper,
@@ -39,9 +39,9 @@ struct Inner {
 struct State {
     workers: Workers,
     written: bool,
-    /// When a segment that could not be made is tried again.
+    /// When to retry the creation of a segment.
     retry_at: Option<Instant>,
-    /// What the keeper waits for.
+    /// What the snapshot thread waits for.
     kept: Kept,
 }
 
@@ -74,7 +74,7 @@ impl Steps {
         }
     }
 
-    /// Returns when there is something to do although nobody asks for it; `None` for never.
+    /// Returns when there is work even without a request; `None` for never.
     pub(crate) fn due(&self) -> Option<Instant> {
         let state = self.0.state.lock();
         let rest = match state.kept {
@@ -85,13 +85,13 @@ impl Steps {
         [writer, state.retry_at, rest].into_iter().flatten().min()
     }
 
-    /// Writes until the end that the log was told of.
+    /// Writes until the log ends.
     pub(super) fn write_to_the_end(&self) {
         let mut state = self.0.state.lock();
         while !state.written && (state.write() || state.make()) {}
     }
 
-    /// Does what the keeper was asked for before the end.
+    /// Executes the remaining orders for snapshots.
     pub(super) fn keep_to_the_end(&self) {
         let mut state = self.0.state.lock();
         if let Kept::Rest(until) = &mut state.kept {

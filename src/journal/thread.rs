@@ -1,4 +1,4 @@
-//! The journal on a disk: a handle, a thread that writes, a thread that makes segments.
+//! The journal on a disk: a handle, a thread that writes, a thread that creates segments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,27 +25,27 @@ use super::{
 use crate::config::JournalConfig;
 use crate::environment;
 
-/// How long after a segment could not be made it is tried again.
+/// The time after which a failed creation of a segment is retried.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
-/// How long a handle that is dropped waits for the disk at most.
+/// The longest time that dropping a handle waits for the disk.
 const DROP_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the other threads have to end when the writer has.
+/// The time that the other threads have to end after the writer has.
 const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// The handle.
 pub(super) struct FileJournal {
     shared: Arc<Shared>,
     last: Seq,
-    /// `None` once the keeper shall end.
+    /// `None` once the snapshot thread must end.
     keeper: Option<Sender<Order>>,
     work: Work,
-    // Goes last, when nothing writes any more. What hangs keeps it until the process ends.
+    // Dropped last, when nothing writes any more. A thread that hangs keeps it until the process ends.
     exclusive: Option<Exclusive>,
 }
 
-/// Who does the work.
+/// Where the work is done.
 enum Work {
     Threads {
         writer: Option<JoinHandle<()>>,
@@ -55,7 +55,7 @@ enum Work {
     Steps(Steps),
 }
 
-/// The work of the threads, not begun.
+/// The work of the threads, before it begins.
 pub(super) struct Workers {
     pub(super) shared: Arc<Shared>,
     pub(super) writer: Writer,
@@ -66,7 +66,7 @@ pub(super) struct Workers {
 }
 
 impl FileJournal {
-    /// Has threads do the work.
+    /// Starts threads for the work.
     pub(super) fn start(
         ready: Ready,
         maker: Maker,
@@ -94,14 +94,14 @@ impl FileJournal {
             }
             started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
         };
-        // Those that run end with `journal` if the next cannot be started.
+        // If the next thread cannot be started, those that run end with `journal`.
         let make = Box::new(move || make_segments(&shared, &maker, disk_bytes_max));
         journal.add(start("wakeful-segments", make)?);
         journal.add(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
         let writes = Arc::clone(&watched);
         watched.state.lock().writing = true;
         let write = move || {
-            // Also where it panics.
+            // Also if it panics.
             let _ends = WriterEnds(&writes);
             writer.run();
         };
@@ -126,7 +126,7 @@ impl FileJournal {
         }
     }
 
-    /// Has whoever takes the steps do the work.
+    /// Leaves the work to the receiver of the steps.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn step(
         ready: Ready,
@@ -205,7 +205,7 @@ impl FileJournal {
         (journal, Workers { shared, writer, maker, disk_bytes_max, keeper, orders })
     }
 
-    /// There is something to do.
+    /// Reports that there is work.
     fn wake(&self) {
         self.shared.work.notify_all();
         #[cfg(any(test, feature = "cli"))]
@@ -214,7 +214,7 @@ impl FileJournal {
         }
     }
 
-    /// Waits until the writer has ended, or until `by`; returns whether it has.
+    /// Waits until the writer has ended, but at most until `by`; returns whether it has.
     fn end_writer(&mut self, by: Instant) -> bool {
         match &mut self.work {
             Work::Threads { writer, .. } => {
@@ -249,15 +249,15 @@ impl FileJournal {
         }
     }
 
-    /// WriterEnds the threads. One that hangs is left behind, with the lock of the directory: the process that
-    /// waited for it could not end before the disk answers.
+    /// Ends the threads. One that hangs is left behind, with the lock of the directory: joining it
+    /// would keep the process from ending until the disk answers.
     fn end(&mut self, ending: Ending, by: Instant) {
         {
             let mut state = self.shared.state.lock();
             state.ending.get_or_insert(ending);
             self.shared.work.notify_all();
         }
-        // The writer first: until it has ended it may need a segment.
+        // The writer first, because it may need a segment until it has ended.
         let mut ended = self.end_writer(by);
         {
             let mut state = self.shared.state.lock();
@@ -355,7 +355,7 @@ impl Journal for FileJournal {
 
     fn reserve(&mut self, bytes: u64) {
         if self.shared.reserved.swap(bytes, Ordering::Relaxed) > bytes {
-            // A segment that had no room beside what was kept may have it now.
+            // A segment for which there was no space beside the reserved bytes may fit now.
             self.shared.state.lock().retry = true;
             self.shared.wanted.notify_all();
             self.wake();
@@ -383,7 +383,7 @@ impl Drop for FileJournal {
     }
 }
 
-/// Returns a number of bytes that a journal has, which is far from the limit.
+/// Returns a number of bytes of a journal, which is far below the limit.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -398,19 +398,19 @@ impl Drop for WriterEnds<'_> {
     }
 }
 
-/// Has the writer end, and say why, without the thread that has panicked.
+/// Ends the writer with an error on behalf of a thread that has panicked.
 fn fail(shared: &Shared, error: JournalError) {
     shared.state.lock().failed.get_or_insert(error);
     shared.work.notify_all();
     shared.synced.notify_all();
 }
 
-/// Makes what the writer wants, until told to end.
+/// Creates the segments that the writer wants, until the end.
 fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
     while !state.done {
         match make_next(shared, maker, disk_bytes_max, &mut state) {
-            // The lock was free while room was looked for.
+            // The lock was released while the space was checked.
             Made::Nothing if state.look || state.done => {}
             Made::Nothing => shared.wanted.wait(&mut state),
             Made::Segment => {}
@@ -426,16 +426,16 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
     }
 }
 
-/// What came of a look at what the writer wants.
+/// The result of a check for a wanted segment.
 pub(super) enum Made {
-    /// It wants nothing.
+    /// No segment is wanted.
     Nothing,
     Segment,
-    /// Not now: it is tried again after [`RETRY`], or as soon as there may be room.
+    /// Creation failed: it is retried after [`RETRY`], or as soon as there may be space.
     Failed,
 }
 
-/// Makes the segment that the writer wants.
+/// Creates the segment that the writer wants.
 pub(super) fn make_next(
     shared: &Shared,
     maker: &Maker,
@@ -443,7 +443,7 @@ pub(super) fn make_next(
     state: &mut MutexGuard<'_, State>,
 ) -> Made {
     let look = |state: &mut MutexGuard<'_, State>| {
-        // Before the look: it may be asked for again meanwhile.
+        // Set before the check, because it may be requested again meanwhile.
         state.look = false;
         state.free = MutexGuard::unlocked(state, || maker.free_bytes());
     };
@@ -454,7 +454,8 @@ pub(super) fn make_next(
     state.retry = false;
     let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
     crate::failpoint::reached("segments");
-    // Without it nothing goes on: neither what was handed over, nor a snapshot that waits for that.
+    // Without this segment, nothing can continue: neither what was handed over nor a snapshot that
+    // waits for it.
     let last = state.spares.is_empty();
     let reserved = shared.reserved.load(Ordering::Relaxed);
     let beside = maker.size..maker.size.saturating_add(reserved);
@@ -462,7 +463,7 @@ pub(super) fn make_next(
     let made = if used_up && !(last && (state.owed || (state.blocked && state.used.len() <= 1))) {
         Err(JournalError::Quota { max: disk_bytes_max })
     } else if is_reserved && !(last && (state.owed || state.blocked)) {
-        // No failure: whoever hands records over knows what is kept, and refuses in time.
+        // Not a failure: callers know the reserved space and refuse requests in time.
         if state.no_room.take().is_some() {
             shared.work.notify_all();
         }

@@ -1,4 +1,4 @@
-//! Writes: everything that arrives while one sync runs goes into the next commit.
+//! Writes commits: everything that arrives during a sync goes into the next commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,45 +18,45 @@ use crate::config::{Durability, JournalConfig};
 use crate::environment;
 use crate::failpoint;
 
-/// How long it is worth to wait for the next records without sleeping.
+/// How long to wait for the next records without sleeping.
 const SPIN: Duration = Duration::from_micros(250);
 
-/// With `interval`: the most records that are shown before they are synced. The fence of the queue passes over
-/// more ids and epochs than they can give.
+/// With `interval`: the most records that are visible before they are synced. The fence of the queue
+/// skips more ids and epochs than these records can assign.
 pub(super) const UNSYNCED_MAX: u64 = 1 << 16;
 
-/// The state of the thread that writes.
+/// The state of the writing thread.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     report: Report,
     durability: Durability,
     sync_interval: Duration,
-    /// Size of new segments.
+    /// The size of new segments.
     size: u64,
     current: Segment,
     position: u64,
     written: Seq,
     synced: Seq,
-    /// When the first write was that is not yet synced.
+    /// The time of the first write that is not synced yet.
     dirty: Option<Instant>,
-    /// What was taken, and how much of it is written.
+    /// The records that were taken, and how many bytes of them are written.
     taken: Vec<u8>,
     done: usize,
     commit: Vec<u8>,
-    /// Whether a commit of the current segment says that there is a next one.
+    /// Whether a commit of the current segment states that there is a next one.
     promised: bool,
-    /// Why there is no room for a successor, as last reported.
+    /// The reason why a successor could not be created, as last reported.
     no_room: Option<JournalError>,
-    /// With `interval`: whether a commit of this writer in the current segment is on the disk, whose flag says
-    /// that records behind it may be shown before they are.
+    /// With `interval`: whether the disk has a commit of this writer in the current segment whose flag
+    /// states that later records may be visible before they are synced.
     marked: bool,
     /// The new id of the store, for the next commit; 0 for none.
     incarnation: u64,
-    /// The last records came soon after those before.
+    /// Whether the last records came soon after those before.
     brisk: bool,
 }
 
-/// What there is to do.
+/// The work of a turn.
 pub(super) struct Turn {
     sync: bool,
     ending: Option<Ending>,
@@ -89,7 +89,7 @@ impl Writer {
             taken: Vec::new(),
             done: 0,
             commit: Vec::new(),
-            // As long as it is not known.
+            // Until it is known.
             promised: false,
             no_room: None,
             marked: false,
@@ -98,7 +98,7 @@ impl Writer {
         }
     }
 
-    /// Has the next commit hold the id of the store, if that is new.
+    /// Records the id of the store in the next commit, if the id is new.
     pub(super) fn with_incarnation(mut self, incarnation: Incarnation) -> Self {
         self.incarnation = if incarnation.is_new { incarnation.id } else { 0 };
         self
@@ -106,7 +106,7 @@ impl Writer {
 
     /// Writes until the end, or the first failure.
     pub(super) fn run(mut self) {
-        // A panic must not leave those waiting who wait for what would have been durable.
+        // A panic must not leave callers waiting for durability.
         let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
         let panicked = || Err(JournalError::Panicked { thread: "wakeful-journal" });
         if let Err(error) = worked.unwrap_or_else(|_| panicked()) {
@@ -114,7 +114,7 @@ impl Writer {
         }
     }
 
-    /// Nothing more is written.
+    /// Marks the journal as failed: nothing more is written.
     pub(super) fn fail(&self, error: JournalError) {
         let mut state = self.shared.state.lock();
         state.failed = Some(error.clone());
@@ -136,7 +136,7 @@ impl Writer {
         }
     }
 
-    /// Does what there is to do now; returns whether that was the end.
+    /// Does the work of a turn; returns whether it was the last one.
     pub(super) fn take(&mut self, turn: Turn) -> Result<bool, JournalError> {
         if turn.no_room != self.no_room {
             self.no_room.clone_from(&turn.no_room);
@@ -144,7 +144,7 @@ impl Writer {
         }
         self.write_taken()?;
         if turn.sync && !self.taken.is_empty() {
-            // What is left, for which there is no segment yet, was asked for too.
+            // The sync covers what is left without a segment, too.
             self.shared.state.lock().sync = true;
         }
         let due = self.dirty.is_some_and(|since| environment::since(since) >= self.sync_interval);
@@ -165,7 +165,7 @@ impl Writer {
         Ok(true)
     }
 
-    /// Waits for something to do; takes what was handed over, unless something taken is left.
+    /// Waits for work; takes what was handed over, unless something taken before is left.
     fn wait(&mut self) -> Result<Turn, JournalError> {
         let idle_since = environment::now();
         if self.brisk {
@@ -187,23 +187,23 @@ impl Writer {
         }
     }
 
-    /// Returns when what was written is to be synced, if nobody asks for it before.
+    /// Returns when to sync what was written, if it is not requested before.
     pub(super) fn due(&self) -> Option<Instant> {
         self.dirty.map(|since| since + self.sync_interval)
     }
 
-    /// Takes what was handed over, unless something taken is left; returns what there is to do now.
+    /// Takes what was handed over, unless something taken before is left; returns the work of the turn.
     pub(super) fn look(&mut self, state: &mut State) -> Result<Option<Turn>, JournalError> {
-        // Another thread of the journal is gone.
+        // Another thread of the journal has failed.
         if let Some(error) = &state.failed {
             return Err(error.clone());
         }
         let no_segment = state.spares.is_empty();
-        // Something taken is left only when there is no segment for it. The end waits for one
-        // attempt to make it.
+        // Something taken before is left only if there is no segment for it. The end waits for one
+        // attempt to create it.
         let blocked = !self.taken.is_empty() && no_segment;
         if blocked && !state.blocked {
-            // At once: what is kept for a snapshot may be taken for this.
+            // At once, because the space reserved for a snapshot may be used for this.
             state.retry = true;
             self.shared.wanted.notify_all();
         }
@@ -213,9 +213,9 @@ impl Writer {
         }
         let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
         let ready = !self.taken.is_empty() && !blocked;
-        // What is asked for includes what was taken just now.
+        // A requested sync includes what was taken just now.
         let sync = state.sync && (self.dirty.is_some() || ready);
-        // What cannot be written in this turn was asked for too.
+        // It also includes what cannot be written in this turn.
         let later = blocked || !state.handed.is_empty();
         let due = self.due().is_some_and(|until| until <= environment::now());
         state.sync &= later;
@@ -225,8 +225,8 @@ impl Writer {
         Ok(None)
     }
 
-    /// Waits a moment without going to sleep, out of which it takes longer to wake than most
-    /// answers take to make their client ask again.
+    /// Waits briefly without sleeping: waking up takes longer than most clients take to send their next
+    /// request after an answer.
     fn spin(&self, since: Instant) {
         while self.shared.pending.load(Ordering::Relaxed) == 0 && environment::since(since) < SPIN {
             std::thread::yield_now();
@@ -273,7 +273,7 @@ impl Writer {
         Ok(true)
     }
 
-    /// One write.
+    /// Writes one commit.
     fn commit(&mut self, framed: &[u8], records: u32, mut flags: u32) -> Result<(), JournalError> {
         let no_successor = self.shared.state.lock().spares.is_empty();
         let body_at = self.position + COMMIT_HEAD as u64;
@@ -319,7 +319,7 @@ impl Writer {
         Ok(())
     }
 
-    /// After a write of records.
+    /// Runs after a write of records.
     fn committed(&mut self) -> Result<(), JournalError> {
         self.want();
         match self.durability {
@@ -327,7 +327,7 @@ impl Writer {
             Durability::Interval => {
                 self.current.check_linked()?;
                 if !self.marked || self.written - self.synced > UNSYNCED_MAX {
-                    // After an unclean end the log says that something may be lost.
+                    // After an unclean end, the log must show that something may be lost.
                     self.sync(self.marked)?;
                     self.marked = true;
                 }
@@ -337,11 +337,11 @@ impl Writer {
         }
     }
 
-    /// Syncs; `counts` if the time that it takes is to be reported.
+    /// Syncs; `counts` if the duration is to be reported.
     fn sync(&mut self, counts: bool) -> Result<(), JournalError> {
         let start = environment::now();
         self.current.sync()?;
-        // A sync of a file without a name succeeds, and keeps nothing.
+        // A sync of a file without a name succeeds and keeps nothing.
         self.current.check_linked()?;
         let micros = u64::try_from(environment::since(start).as_micros()).unwrap_or(u64::MAX);
         self.dirty = None;
@@ -359,18 +359,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on to the next segment; `false` when there is none yet.
+    /// Moves on to the next segment; returns `false` if there is none yet.
     fn advance(&mut self) -> Result<bool, JournalError> {
         if self.shared.state.lock().spares.is_empty() {
             self.want();
             return Ok(false);
         }
-        // Without it nobody would miss what comes next. The room for it is taken only when one says
-        // so already, perhaps before this writer.
+        // Without this mark, a missing successor would go unnoticed. It takes space only if no commit,
+        // perhaps of an earlier writer, has it already.
         if !self.promised && self.position < self.current.head.size {
             self.commit(&[], 0, 0)?;
         }
-        // So that at most one segment holds what is not yet durable.
+        // Ensures that at most one segment holds commits that are not durable.
         if self.dirty.is_some() {
             self.sync(true)?;
         }
@@ -391,8 +391,9 @@ impl Writer {
         Ok(true)
     }
 
-    /// Has a successor made if there is none, or, from the middle of this segment on, if there is
-    /// only one: then the next segment has its successor when its turn comes, and no commit waits.
+    /// Requests a successor if there is none or, from the middle of this segment on, if there is only
+    /// one: then the next segment already has its successor when it comes into use, and no commit
+    /// waits.
     pub(super) fn want(&self) {
         let mut state = self.shared.state.lock();
         let ahead = if self.position > self.current.head.size / 2 { 2 } else { 1 };
@@ -412,7 +413,7 @@ impl Writer {
         }
         let left = self.current.head.size - self.position;
         if left < COMMIT_HEAD as u64 + if self.promised { 0 } else { SEAL as u64 } {
-            // Everything is durable; only the mark has no room.
+            // Everything is durable; only the closing mark does not fit.
             return Ok(());
         }
         self.commit(&[], 0, FLAG_CLOSED)?;
@@ -420,7 +421,7 @@ impl Writer {
     }
 }
 
-/// How much of `framed`, in whole records, fits in `room`: bytes and records.
+/// Returns how much of `framed`, in whole records, fits in `room`: bytes and records.
 fn fit(framed: &[u8], room: u64) -> (usize, u32) {
     let (mut bytes, mut records) = (0, 0);
     while let Some(rest) = framed.get(bytes..).filter(|rest| !rest.is_empty()) {

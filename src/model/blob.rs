@@ -5,11 +5,11 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Immutable bytes that are cheap to clone: what keys and values are made of.
+/// Immutable bytes that are cheap to clone; keys and values are blobs.
 ///
-/// One allocation and 16 bytes a handle, which at millions of keys is the reason not to use
-/// `bytes::Bytes`. Made `From` slices, strings, arrays and vectors; always a copy, so that a
-/// small key never keeps a large read buffer alive.
+/// A blob costs one allocation and 16 bytes per handle; with millions of keys, this is the reason for
+/// not using `bytes::Bytes`. `From` slices, strings, arrays and vectors always copies, so that a small
+/// key never keeps a large read buffer alive.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blob(Arc<[u8]>);
 
@@ -105,7 +105,7 @@ impl<const N: usize> PartialEq<&[u8; N]> for Blob {
     }
 }
 
-/// As text where it is UTF-8, with escapes for control characters; other bytes as `\xNN`.
+/// Formats UTF-8 as text with control characters escaped, and other bytes as `\xNN`.
 impl fmt::Display for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -124,7 +124,7 @@ impl fmt::Display for Blob {
     }
 }
 
-/// As [`Display`](fmt::Display), in quotes, and cut after 64 bytes.
+/// Formats as [`Display`](fmt::Display), in quotes, cut off after 64 bytes.
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.get(..64) {

@@ -1,30 +1,29 @@
-//! [`CallOptions`] and [`CallReply`]: how a request is done, and what it got.
+//! [`CallOptions`] and [`CallReply`]: the options of a request, and its reply.
 
 use super::facts::{Facts, Repeat};
 use super::{Durability, IdempotencyKey, Reply};
 use crate::error::{Error, ErrorCode};
 
-/// How a request is to be done; by default once for each time it is sent, and as durable as the
-/// server has it.
+/// Options of a request. By default, the request is executed each time it is sent, with the durability
+/// of the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CallOptions {
-    /// The caller's name for a write, so that sending it twice does it once: a request with a key
-    /// that was done before gets the same reply again, while it is remembered
-    /// (`store.idempotency_ttl`).
+    /// The idempotency key of a write: as long as the key is remembered (`store.idempotency_ttl`), a
+    /// request with the same key is not executed again but gets the same reply.
     pub idempotency: Option<IdempotencyKey>,
-    /// How durable everything that the answer shows is to be before it comes. Never less than
-    /// `journal.durability`, which `None` stands for; more costs only the caller's time. Of reads
-    /// it says the same of what they show. [`CallReply::durability`] says what it came to.
+    /// The minimum durability of everything that the answer shows. Never less than
+    /// `journal.durability`, which `None` stands for; more costs only this caller time. For reads, it
+    /// applies to the data that they return. [`CallReply::durability`] reports the durability reached.
     pub durability: Option<Durability>,
 }
 
 impl CallOptions {
-    /// To be done at most once, under `key`.
+    /// Returns options for a write that is executed at most once under `key`.
     pub fn once(key: IdempotencyKey) -> Self {
         Self { idempotency: Some(key), durability: None }
     }
 
-    /// Refuses an idempotency key of a request that takes none.
+    /// Refuses an idempotency key on a request that takes none.
     pub(crate) fn check(self, facts: &Facts<'_>) -> Result<(), Error> {
         if self.idempotency.is_none() || facts.repeat == Repeat::Keyed {
             return Ok(());
@@ -34,20 +33,20 @@ impl CallOptions {
         Err(Error::new(ErrorCode::InvalidArgument, message))
     }
 
-    /// To be answered when it is so durable.
+    /// Returns options for an answer with at least this durability.
     pub fn durable(durability: Durability) -> Self {
         Self { idempotency: None, durability: Some(durability) }
     }
 }
 
-/// A reply, and how it was done.
+/// A reply and its durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallReply {
-    /// What the request came to.
+    /// The reply.
     pub reply: Reply,
-    /// How durable everything that it shows is; `None` where nothing is, as the store is in
-    /// memory.
+    /// The durability of everything that the reply shows; `None` if the store is in memory, where
+    /// nothing is durable.
     pub durability: Option<Durability>,
 }
 

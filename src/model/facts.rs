@@ -1,8 +1,8 @@
-//! [`Facts`]: what holds of each request, in one table.
+//! [`Facts`]: one table with a row for each request.
 //!
-//! The log of requests, the audit, the limits of heavy requests, permissions, the check of the disk,
-//! the client's resend and the table in `docs/protocol.md` read these rows. A request without a row does
-//! not compile.
+//! The request log, the audit log, the limits of heavy requests, permissions, the check of the disk,
+//! the client's resend and the table in `docs/protocol.md` read these rows. A request without a row
+//! does not compile.
 
 use std::fmt::{self, Display};
 
@@ -11,21 +11,22 @@ use super::{
     KvRequest, LeaseId, NodeRequest, Request, StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
 
-/// What holds of one request.
+/// The properties of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts<'a> {
-    /// Its name in `docs/protocol.md`, without the `Job` that requests to the queue have in JSON.
+    /// The request's name in `docs/protocol.md`, without the prefix `Job` that requests to the queue
+    /// have in JSON.
     pub(crate) name: &'static str,
     pub(crate) class: Class,
     pub(crate) disk: DiskUse,
     pub(crate) weight: Weight,
     pub(crate) repeat: Repeat,
     pub(crate) names: Reference<'a>,
-    /// What the audit log calls it; `None` of requests that are not audited.
+    /// The act in the audit log; `None` for requests that are not audited.
     pub(crate) act: Option<Act<'a>>,
 }
 
-/// Who may make a request, where there are users.
+/// The users who may make a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Every user.
@@ -38,64 +39,64 @@ pub(crate) enum Class {
     Admin,
 }
 
-/// What a request needs of the disk.
+/// What a request needs from the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskUse {
-    /// Nothing: it changes nothing that is recorded.
+    /// Nothing: the request changes nothing that is recorded.
     Nothing,
-    /// A record that makes nothing larger.
+    /// A record that does not make the stored data larger.
     Record,
-    /// A record that may make what is kept larger: refused where there is no room.
+    /// A record that may make the stored data larger; refused when the disk is full.
     Growth,
-    /// A record that is never refused for want of room: jobs are given back or held on to.
+    /// A record that is never refused for lack of space: jobs are given back or kept.
     Conclusion,
-    /// The files themselves: answered when the disk has done it.
+    /// The files themselves; the answer comes when the disk has finished.
     Files,
 }
 
-/// What a request costs the server.
+/// The cost of a request to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// A look-up; a small answer.
+    /// A look-up with a small answer.
     Light,
-    /// A look-up, whose answer may be large: one at a time for each connection.
+    /// A look-up whose answer may be large: one at a time for each connection.
     Large,
-    /// May take much longer than a look-up: few of them in one turn.
+    /// May take much longer than a look-up: only a few in one turn.
     Heavy,
-    /// Heavy, and its answer is a page: one at a time for each connection.
+    /// Heavy, and the answer is a page: one at a time for each connection.
     Page,
 }
 
-/// Whether a client sends a request again whose answer was lost with the connection.
+/// Whether a client resends a request whose answer was lost with the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// It changes nothing, or the same again.
+    /// Yes: the request changes nothing, or has the same effect again.
     Always,
-    /// Under an idempotency key, which it takes.
+    /// Under an idempotency key only.
     Keyed,
     /// If the index of each job outlasts the request.
     Indexed,
-    /// The caller is told that it may have been done.
+    /// No: the caller learns that the request may have been executed.
     Never,
-    /// It belongs to a connection, and the next connection makes its own.
+    /// No: the request belongs to a connection, and the next connection makes its own.
     Renewed,
 }
 
-/// What a request names that only one store has: in another store that is another thing, or none. The
-/// actors judge by it whether the thing is there for the user who asks.
+/// What a request names that only one store has: in another store, the name stands for something else
+/// or for nothing. The actors use it to decide whether the thing exists for the user who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference<'a> {
-    /// Nothing, or what the caller chose.
+    /// Nothing, or a name that the caller chose.
     Nothing,
     /// An id or a revision.
     Thing,
-    /// A revision, or where a list goes on; 0 for none.
+    /// A revision, or the position where a list continues; 0 for none.
     Position(u64),
-    /// A lease, 0 for none, and what is done to its keys.
+    /// A lease (0 for none) and what the request does to its keys.
     Lease(LeaseId, LeaseUse),
-    /// What the operations and compares of a transaction name.
+    /// The things named by the operations and compares of a transaction.
     Txn(&'a TxnRequest),
-    /// Jobs, and what is done to them; whether by their ids rather than by an index.
+    /// Jobs and what the request does to them; true if it names them by id and not by index.
     Job(JobUse, bool),
 }
 
@@ -104,18 +105,19 @@ pub(crate) enum Reference<'a> {
 pub(crate) enum LeaseUse {
     /// Lists them.
     Read,
-    /// Ends them, keeps them alive, or binds one more.
+    /// Ends them, keeps them alive, or binds another key.
     Write,
 }
 
-/// What a request does to a job: whoever is not granted that on its topic does not find the job.
+/// What a request does to a job: for a user without the grant for it on the job's topic, the job does
+/// not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobUse {
-    /// Takes a push back.
+    /// Cancels it, as its producer may.
     Push,
     /// Works on it.
     Work,
-    /// Looks at it.
+    /// Reads it.
     Look,
 }
 
@@ -124,11 +126,11 @@ pub(crate) enum JobUse {
 pub(crate) struct Act<'a> {
     pub(crate) name: &'static str,
     pub(crate) subject: Subject<'a>,
-    /// The act takes one request for each slice of jobs, and is noted once.
+    /// The act takes one request per slice of jobs and is logged once.
     pub(crate) sliced: bool,
 }
 
-/// What an administrative act is about.
+/// The subject of an administrative act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject<'a> {
     /// The whole store.
@@ -150,7 +152,7 @@ impl Display for Subject<'_> {
 }
 
 impl Reference<'_> {
-    /// Returns whether the request means something else in another store.
+    /// Returns whether the request would mean something else in another store.
     pub(crate) fn is_of_store(self) -> bool {
         match self {
             Self::Nothing => false,
@@ -211,7 +213,7 @@ const fn act<'a>(name: &'static str, subject: Subject<'a>) -> Option<Act<'a>> {
     Some(Act { name, subject, sliced: false })
 }
 
-/// An act on the jobs of a topic: on one of them, or slice by slice on all.
+/// Returns an act on the jobs of a topic: on one of them, or on all, slice by slice.
 fn act_on_jobs<'a>(name: &'static str, topic: &'a Blob, sliced: bool) -> Option<Act<'a>> {
     Some(Act { name, subject: Subject::Name(topic), sliced })
 }
@@ -223,7 +225,7 @@ impl Request {
         match self {
             Self::Store(request) => request.facts(),
             Self::Job(request) => request.facts(),
-            // Few at a time, so that a read starts no more calls than the connection may have.
+            // A few at a time, so that one read starts no more calls than the connection may have.
             Self::Invoke(_) => {
                 let (class, weight) = (Class::Write, Weight::Heavy);
                 Facts::row(
@@ -272,7 +274,7 @@ impl KvRequest {
             Self::Scan(it)                => row("Scan",            Read,  Nothing, Heavy,               Always, Position(it.revision),            None),
             Self::Delete(it)              => row("Delete",          Write, Record,  of_range(&it.range), Keyed,  Reference::Nothing,               None),
             Self::Txn(it)                 => row("Txn",             Write, Growth,  Heavy,               Keyed,  Reference::Txn(it),               None),
-            // The id of a lease to grant is the caller's choice.
+            // The caller may choose the id of the lease to grant.
             Self::LeaseGrant(_)           => row("LeaseGrant",      Write, Growth,  Light,               Keyed,  Reference::Nothing,               None),
             Self::LeaseKeepAlive(id)      => row("LeaseKeepAlive",  Write, Record,  Light,               Never,  Lease(*id, LeaseUse::Write),      None),
             Self::LeaseRevoke(id)         => row("LeaseRevoke",     Write, Record,  Heavy,               Keyed,  Lease(*id, LeaseUse::Write),      None),
@@ -335,7 +337,7 @@ impl NodeRequest {
         match self {
             //                    name        class  disk     weight  repeat  names               audited as
             Self::Services => row("Services", Read,  Nothing, Light,  Always, Reference::Nothing, None),
-            // What refusals name anyway.
+            // Refusals name the limits anyway.
             Self::Limits   => row("Limits",   Open,  Nothing, Light,  Always, Reference::Nothing, None),
             Self::Gauges   => row("Gauges",   Admin, Nothing, Light,  Always, Reference::Nothing, None),
         }
@@ -401,7 +403,7 @@ fn thing_if<'a>(names: bool) -> Reference<'a> {
     if names { Reference::Thing } else { Reference::Nothing }
 }
 
-/// Returns what a deletion costs.
+/// Returns the cost of a deletion.
 fn of_range(range: &KeyRange) -> Weight {
     Weight::heavy_if(!matches!(range, KeyRange::Key(_)))
 }

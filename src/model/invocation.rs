@@ -1,17 +1,17 @@
-//! Calls of methods of services that the embedding application has registered.
+//! Calls of methods of the embedding application's services.
 
 use super::Blob;
 
-/// A call of a method by name, as in `HelloService.Hello`.
+/// A call of a method by its name, as in `HelloService.Hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Invocation {
     /// `SERVICE.METHOD`.
     pub method: String,
-    /// The one argument; several travel as a tuple or a structure.
+    /// The only argument; a tuple or a structure carries several values.
     pub argument: Payload,
 }
 
-/// An argument or a result of a method, in the encoding that its caller speaks.
+/// An argument or a result of a method, in the encoding of its caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// bincode, as on the native wire.
@@ -21,7 +21,7 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Its bytes.
+    /// Returns the encoded bytes.
     pub fn bytes(&self) -> &Blob {
         match self {
             Self::Bincode(bytes) | Self::Json(bytes) => bytes,
@@ -29,18 +29,18 @@ impl Payload {
     }
 }
 
-/// A service that is offered.
+/// A service that the application offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceInfo {
-    /// Its name.
+    /// Name of the service.
     pub name: String,
-    /// Its methods, in order of name.
+    /// The service's methods, in order of name.
     pub methods: Vec<String>,
 }
 
 impl ServiceInfo {
-    /// Makes a service of this name; `methods` in order of name.
+    /// Makes a service with this name; `methods` must be in order of name.
     pub fn new(name: impl Into<String>, methods: Vec<String>) -> Self {
         Self { name: name.into(), methods }
     }

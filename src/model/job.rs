@@ -1,124 +1,124 @@
-//! Jobs: what is pushed, handed out and settled, and what there is to tell of it.
+//! Jobs: as pushed, as handed out, as settled, and as reported.
 //!
-//! A job is pushed to a topic, handed out to one worker after another, each time under a new
-//! [epoch](Reservation::epoch), until one settles it for good or its budgets are used up.
+//! A job is pushed to a topic and handed out to one worker after another, each time with a new
+//! [epoch](Reservation::epoch), until a worker settles it for good or its budgets are used up.
 
 use std::time::Duration;
 
 use super::Blob;
 
-/// Names a job: from 1 in the order of pushes, never given twice.
+/// Identifies a job: counts from 1 in the order of pushes and is never reused.
 pub type JobId = u64;
 
-/// Number of an outcome in the order in which jobs finished, from 1.
+/// Number of an outcome, from 1, in the order in which jobs finished.
 pub type OutcomeSeq = u64;
 
 /// Time of day: milliseconds since 1970-01-01 UTC.
 pub type UnixMillis = u64;
 
-/// A job to push. [`new`](Self::new) leaves everything but topic and payload to the topic.
+/// A job to push. [`new`](Self::new) leaves everything except topic and payload to the topic's
+/// settings.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PushRequest {
-    /// The topic; made by its first push. 1 to `queue.name_bytes_max` bytes.
+    /// The topic, created by its first push. 1 to `queue.name_bytes_max` bytes.
     pub topic: Blob,
-    /// What the handler gets; at most `queue.payload_bytes_max` bytes.
+    /// The input of the handler; up to `queue.payload_bytes_max` bytes.
     pub payload: Blob,
-    /// How it is to be done.
+    /// How to run the job.
     pub options: PushOptions,
 }
 
-/// How a job is to be done; what is not said here is as the topic has it.
+/// How to run a job. Options that are not set come from the topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PushOptions {
-    /// The caller's name for the job, unique in the topic for as long as `unique` says: a push
-    /// that finds it taken adds nothing and gets the job that has it.
+    /// The caller's name for the job, unique in the topic for the time that `unique` states: a push
+    /// with an index that is taken adds nothing and returns the job that holds the index.
     pub index: Option<Blob>,
     /// How long the index is taken.
     pub unique: Unique,
-    /// Jobs of a topic with the same order key are done in the order of their pushes, and no more
-    /// of them at once than [`TopicSettings::order_limit`](super::TopicSettings::order_limit).
+    /// Jobs of a topic with the same order key run in the order of their pushes, at most
+    /// [`TopicSettings::order_limit`](super::TopicSettings::order_limit) at once.
     pub order_key: Option<Blob>,
-    /// A job goes before those of lower priority that were pushed up to `queue.priority_step` for
-    /// each step of the difference before it; so none waits for ever. Not within an order key.
+    /// A job goes before jobs of lower priority that were pushed up to `queue.priority_step` earlier
+    /// for each step of difference, so none waits for ever. Has no effect within an order key.
     pub priority: u8,
-    /// Not to be handed out before so long from now.
+    /// The shortest time before the job is handed out.
     pub delay: Duration,
-    /// How many failures are followed by another run: 0 is one run, then a dead letter.
+    /// How many failures are followed by another run: with 0, the first failure makes a dead letter.
     pub retry_max: Option<u32>,
-    /// How many losses (of a worker, its connection, the server) are followed by another run.
+    /// How many losses (of a worker, its connection or the server) are followed by another run.
     pub loss_max: Option<u32>,
-    /// How long after a failure the next run is.
+    /// The delay between a failure and the next run.
     pub backoff: Option<Backoff>,
 }
 
-/// For how long a job keeps its index to itself.
+/// How long a job holds its index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Unique {
-    /// Until it is handed out for the first time.
+    /// Until the job is handed out for the first time.
     Waiting,
-    /// Until it is done, dead or cancelled.
+    /// Until the job is done, dead or cancelled.
     #[default]
     Unfinished,
-    /// Until so long after that.
+    /// For this long after the job finishes.
     Finished(Duration),
 }
 
-/// How long after a failure the next run is. Durations from 0 to `queue.delay_max`.
+/// The delay between a failure and the next run. Durations from 0 to `queue.delay_max`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Backoff {
-    /// Always so long.
+    /// The same delay every time.
     Constant(Duration),
-    /// Drawn evenly between `floor` and `base` doubled with each failure after the first, but no
-    /// more than `cap`: full jitter. Source: AWS Architecture Blog, *Exponential Backoff And
-    /// Jitter*.
+    /// A random delay, uniform between `floor` and `base` doubled with each failure after the first,
+    /// but at most `cap`: full jitter. Source: AWS Architecture Blog, *Exponential Backoff And Jitter*.
     Exponential {
-        /// The longest pause after the first failure.
+        /// The longest delay after the first failure.
         base: Duration,
-        /// The longest pause after any.
+        /// The longest delay after any failure.
         cap: Duration,
-        /// The shortest.
+        /// The shortest delay.
         floor: Duration,
     },
-    /// After the first failure the first, and so on; after the last always the last. Not empty.
+    /// The n-th entry follows the n-th failure; the last one repeats. Not empty.
     List(Vec<Duration>),
 }
 
-/// One hand-out of a job. Whoever holds it may settle the job; everyone else is refused with
-/// [`StaleReservation`](crate::ErrorCode::StaleReservation). It fences outside effects too: of two
-/// with the same id, the one with the lower epoch has lost its right.
+/// One hand-out of a job. Its holder may settle the job; everyone else is refused with
+/// [`StaleReservation`](crate::ErrorCode::StaleReservation). A reservation also fences effects outside
+/// of the queue: of two with the same id, the one with the lower epoch is no longer valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reservation {
     /// The job.
     pub id: JobId,
-    /// One more than at the hand-out before; more than that after an end behind which hand-outs may be
-    /// lost.
+    /// One higher than at the previous hand-out; more than that after an unclean end, before which
+    /// hand-outs may have been lost.
     pub epoch: u32,
 }
 
-/// A job that is handed out.
+/// A job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReservedJob {
     /// The right to settle it.
     pub reservation: Reservation,
-    /// Its topic.
+    /// The job's topic.
     pub topic: Blob,
-    /// As it was pushed.
+    /// The payload, as pushed.
     pub payload: Blob,
-    /// As it was pushed.
+    /// The index, as pushed.
     pub index: Option<Blob>,
-    /// As it was pushed.
+    /// The order key, as pushed.
     pub order_key: Option<Blob>,
     /// Failures so far.
     pub failures: u32,
     /// Losses so far.
     pub losses: u32,
-    /// When it was pushed.
+    /// Time of the push.
     pub pushed: UnixMillis,
 }
 
 impl ReservedJob {
-    /// Makes a job without an index and an order key that was not handed out before.
+    /// Makes a job without index and order key that is handed out for the first time.
     pub fn new(reservation: Reservation, topic: impl Into<Blob>, payload: impl Into<Blob>) -> Self {
         Self {
             reservation,
@@ -133,46 +133,47 @@ impl ReservedJob {
     }
 }
 
-/// What becomes of a job that was handed out.
+/// The verdict on a job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settlement {
-    /// Which hand-out.
+    /// The hand-out that is settled.
     pub reservation: Reservation,
-    /// What becomes of the job.
+    /// The verdict on the job.
     pub verdict: Verdict,
 }
 
-/// What becomes of a job that was handed out.
+/// What happens to a job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is done.
+    /// The job is done.
     Done {
-        /// Kept as its result; at most `queue.output_bytes_max` bytes.
+        /// The job's result; up to `queue.output_bytes_max` bytes.
         output: Blob,
     },
-    /// It failed: another run if there is one left, else a dead letter.
+    /// The job failed: it runs again if its budget allows, otherwise it becomes a dead letter.
     Retry {
-        /// When; `None` as its backoff has it, zero for at once.
+        /// The delay before the next run; `None` for the job's backoff, zero for at once.
         after: Option<Duration>,
-        /// Why; cut off at `queue.error_bytes_max`.
+        /// The reason; cut off at `queue.error_bytes_max`.
         error: String,
     },
-    /// It failed for good: a dead letter.
+    /// The job failed for good and becomes a dead letter.
     Fail {
-        /// Why; cut off at `queue.error_bytes_max`.
+        /// The reason; cut off at `queue.error_bytes_max`.
         error: String,
     },
-    /// Another run later; costs nothing.
+    /// The job runs again later; this uses up no budget.
     Snooze {
-        /// How much later.
+        /// The delay.
         after: Duration,
     },
-    /// Not done, through no fault of the job (the worker stops): back to the head; costs nothing.
+    /// Not done, through no fault of the job (the worker stops): the job returns to the head of its
+    /// topic; this uses up no budget.
     Release,
 }
 
-/// Cuts a text off where it is longer than `bytes_max`, between characters.
+/// Cuts off a text that is longer than `bytes_max`, at a character boundary.
 pub(crate) fn cut_off(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         let end = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
@@ -181,14 +182,14 @@ pub(crate) fn cut_off(text: &mut String, bytes_max: usize) {
 }
 
 impl Verdict {
-    /// Cuts the error off where it is longer than `bytes_max`.
+    /// Cuts off an error that is longer than `bytes_max`.
     pub(crate) fn cut_error(&mut self, bytes_max: usize) {
         if let Self::Retry { error, .. } | Self::Fail { error } = self {
             cut_off(error, bytes_max);
         }
     }
 
-    /// Bytes of its output, or of its error.
+    /// Returns the bytes of the output or of the error.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Done { output } => output.len(),
@@ -198,12 +199,12 @@ impl Verdict {
     }
 }
 
-/// Which job is meant.
+/// Names a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum JobRef {
-    /// The one with this id.
+    /// The job with this id.
     Id(JobId),
-    /// The newest with this index in this topic.
+    /// The newest job with this index in this topic.
     Index {
         /// The topic.
         topic: Blob,
@@ -212,43 +213,44 @@ pub enum JobRef {
     },
 }
 
-/// Where a job is in its life.
+/// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum JobState {
-    /// To be handed out as soon as a worker, its topic and its order key allow.
+    /// Waits to be handed out as soon as a worker, its topic and its order key allow.
     Ready,
-    /// To be ready later.
+    /// Becomes ready later.
     Delayed,
     /// Handed out.
     Reserved,
     /// Finished, with a result.
     Done,
-    /// Finished, as a dead letter: a budget is used up, or it failed for good.
+    /// Finished as a dead letter: a budget is used up, or the job failed for good.
     Dead,
     /// Finished by [`Cancel`](super::JobRequest::Cancel) or [`ClearTopic`](super::JobRequest::ClearTopic).
     Cancelled,
 }
 
-/// What there is to tell of a job.
+/// A description of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobInfo {
-    /// Its id.
+    /// Id of the job.
     pub id: JobId,
-    /// Its topic.
+    /// The job's topic.
     pub topic: Blob,
-    /// Where it is.
+    /// The job's state.
     pub state: JobState,
-    /// As it was pushed; only where one job was asked for, and until it is done or cancelled.
+    /// The payload, as pushed. Only in the answer about a single job, and until the job is done or
+    /// cancelled.
     pub payload: Option<Blob>,
-    /// As it was pushed.
+    /// The index, as pushed.
     pub index: Option<Blob>,
-    /// As it was pushed.
+    /// The order key, as pushed.
     pub order_key: Option<Blob>,
-    /// As it was pushed.
+    /// The priority, as pushed.
     pub priority: u8,
-    /// The highest under which it may have been handed out; 0 for never.
+    /// The highest epoch with which the job may have been handed out; 0 for never.
     pub epoch: u32,
     /// Failures that count against `retry_max`.
     pub failures: u32,
@@ -256,27 +258,27 @@ pub struct JobInfo {
     pub losses: u32,
     /// How many failures are followed by another run.
     pub retry_max: u32,
-    /// When it was pushed.
+    /// Time of the push.
     pub pushed: UnixMillis,
-    /// When it will be ready, if it is delayed.
+    /// When a delayed job becomes ready.
     pub due: Option<UnixMillis>,
-    /// When it was handed out last.
+    /// Time of the last hand-out.
     pub started: Option<UnixMillis>,
-    /// When it finished.
+    /// When the job finished.
     pub finished: Option<UnixMillis>,
-    /// What its worker last said.
+    /// The last progress that the worker reported.
     pub progress: Option<Blob>,
-    /// Its last errors, oldest first; of a dead letter the last is the reason.
+    /// The last errors, oldest first; the last error of a dead letter is its reason.
     pub errors: Vec<String>,
-    /// Its result, once it is done.
+    /// The result of a job that is done.
     pub output: Option<Blob>,
-    /// Its place among all outcomes, once it is finished; not told of a dead letter that is still kept
-    /// as one.
+    /// The number of the job's outcome once the job is finished; `None` for a dead letter that is still
+    /// kept.
     pub outcome: Option<OutcomeSeq>,
 }
 
 impl JobInfo {
-    /// Makes a job of which nothing else is known.
+    /// Makes a description with nothing but these values.
     pub fn new(id: JobId, topic: impl Into<Blob>, state: JobState) -> Self {
         Self {
             id,
@@ -303,7 +305,7 @@ impl JobInfo {
 }
 
 impl PushRequest {
-    /// A job as the topic has it.
+    /// Makes a job with the options of its topic.
     pub fn new(topic: impl Into<Blob>, payload: impl Into<Blob>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), options: PushOptions::default() }
     }
@@ -314,7 +316,7 @@ impl JobState {
     pub const ALL: [Self; 6] =
         [Self::Ready, Self::Delayed, Self::Reserved, Self::Done, Self::Dead, Self::Cancelled];
 
-    /// Whether nothing more comes of it by itself.
+    /// Returns whether the state is final unless a user acts.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Done | Self::Dead | Self::Cancelled)
     }

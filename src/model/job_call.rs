@@ -1,4 +1,4 @@
-//! What can be asked of the queue, and what it answers.
+//! Requests to the queue and their replies.
 
 use std::time::Duration;
 
@@ -9,182 +9,186 @@ use super::{
 };
 use crate::error::Error;
 
-/// What can be asked of the queue.
+/// A request to the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JobRequest {
-    /// Pushes jobs, all or none of them.
+    /// Pushes jobs, all of them or none.
     Push {
-        /// 1 to `queue.push_jobs_max`.
+        /// The jobs: 1 to `queue.push_jobs_max`.
         jobs: Vec<PushRequest>,
-        /// How long to wait for room in a topic that is [full](crate::ErrorCode::Full); zero: not
+        /// How long to wait for space in a topic that is [full](crate::ErrorCode::Full); zero for not
         /// at all.
         wait: Duration,
     },
-    /// Asks for jobs to do. Answered with at least one, or none after `wait`.
+    /// Reserves jobs. The answer has at least one job, or none after `wait`.
     Reserve(ReserveRequest),
-    /// Settles jobs, each by itself. Answered when what became of them is recorded.
+    /// Settles jobs, each on its own. The answer comes when the verdicts are recorded.
     Settle(Vec<Settlement>),
-    /// Holds on to jobs: the visibility timeout of each starts anew.
+    /// Keeps jobs: restarts the visibility timeout of each.
     Touch {
-        /// Which.
+        /// The reservations to keep.
         reservations: Vec<Reservation>,
-        /// `None` for the one it was reserved with.
+        /// The visibility timeout; `None` for the one that the job was reserved with.
         visibility: Option<Duration>,
     },
-    /// Tells how far a job is. Not recorded: lost with the server.
+    /// Reports the progress of a job. Not recorded, so it is lost with the server.
     Progress {
-        /// Which.
+        /// The reservation of the job.
         reservation: Reservation,
-        /// What to show; at most `queue.progress_bytes_max` bytes.
+        /// The progress to show; up to `queue.progress_bytes_max` bytes.
         progress: Blob,
     },
-    /// Resumes reservations of a lost connection, or of before a restart of the server: those that
-    /// are not lost are the connection's from now on, and the visibility timeout of each starts anew.
-    /// Whoever asks, be it without a reservation, announces that it resumes: what is handed out to
-    /// its connection from then on stays reserved for `queue.resume_grace` when that is lost.
+    /// Resumes reservations of a lost connection, or from before a restart of the server: those that
+    /// are not lost now belong to this connection, and the visibility timeout of each restarts. The
+    /// request, even one without reservations, also announces that this client resumes: when its
+    /// connection is lost, jobs that were handed out to it stay reserved for `queue.resume_grace`.
     Resume(Vec<Reservation>),
-    /// Asks which reservations of the caller (its connection) ended without it: cancelled, or not
-    /// touched in time. Answered with at least one, or none after `wait`.
+    /// Asks which reservations of this connection ended without it: cancelled, or not touched in time.
+    /// The answer has at least one reservation, or none after `wait`.
     Revoked {
-        /// `None` for `queue.wait_default`.
+        /// How long to wait; `None` for `queue.wait_default`.
         wait: Option<Duration>,
     },
-    /// Tells of a job.
+    /// Describes a job.
     Get(JobRef),
-    /// Waits until a job is finished, and tells of it; after `wait`, of what it is then.
+    /// Waits until a job is finished and describes it; if it is still running after `wait`, describes
+    /// its current state.
     Await {
-        /// Which.
+        /// The job.
         job: JobRef,
-        /// `None` for `queue.wait_default`.
+        /// How long to wait; `None` for `queue.wait_default`.
         wait: Option<Duration>,
     },
-    /// Tells what became of the jobs of a topic, in the order in which they finished. Answered with
-    /// at least one, or none after `wait`.
+    /// Returns the outcomes of a topic's jobs, in the order in which they finished. The answer has at
+    /// least one outcome, or none after `wait`.
     Outcomes {
         /// The topic.
         topic: Blob,
-        /// Only those after this one; `None` for those to come. One that is still to come itself is
-        /// refused as [`FutureRevision`](crate::ErrorCode::FutureRevision).
+        /// Return only outcomes after this one; `None` for outcomes to come. A number that is still to
+        /// come is refused as [`FutureRevision`](crate::ErrorCode::FutureRevision).
         after: Option<OutcomeSeq>,
-        /// At most so many; 0 for `queue.list_jobs_max`.
+        /// Page size; 0 for `queue.list_jobs_max`.
         limit: usize,
-        /// `None` for `queue.wait_default`.
+        /// How long to wait; `None` for `queue.wait_default`.
         wait: Option<Duration>,
     },
-    /// Lists jobs of a topic that are in one state, in order of id; those that are done or
-    /// cancelled in the order in which they became so.
+    /// Lists the jobs of a topic in one state, in order of id; those done or cancelled are listed in
+    /// the order in which they finished.
     List {
         /// The topic.
         topic: Blob,
         /// The state.
         state: JobState,
-        /// What the page before said; 0 for the first.
+        /// The `after` of the previous page; 0 for the first page.
         after: u64,
-        /// At most so many; 0 for `queue.list_jobs_max`.
+        /// Page size; 0 for `queue.list_jobs_max`.
         limit: usize,
     },
-    /// Cancels a job, waiting or handed out. Its worker learns by [`Revoked`](Self::Revoked), or
-    /// when it settles or touches it.
+    /// Cancels a job that waits or is handed out. Its worker learns of it from
+    /// [`Revoked`](Self::Revoked), or when it settles or touches the job.
     Cancel(JobRef),
-    /// Makes dead letters ready again, their budgets full again.
+    /// Makes dead letters ready again, with full budgets.
     Replay {
-        /// Of this topic.
+        /// The topic.
         topic: Blob,
-        /// This one; `None` for the oldest, as many as one turn allows (`queue.slice_max`).
+        /// The dead letter; `None` for the oldest, up to the number that one turn allows
+        /// (`queue.slice_max`).
         id: Option<JobId>,
     },
     /// Deletes dead letters for good. Their outcomes stay, and their indexes for as long as they are
     /// taken.
     DeleteDead {
-        /// Of this topic.
+        /// The topic.
         topic: Blob,
-        /// This one; `None` for the oldest, as many as one turn allows (`queue.slice_max`).
+        /// The dead letter; `None` for the oldest, up to the number that one turn allows
+        /// (`queue.slice_max`).
         id: Option<JobId>,
     },
-    /// Frees the index of a finished job, so that the next push of it makes a new job. Answered with
-    /// a count of 0 if it was free; refused as [`JobUnfinished`](crate::ErrorCode::JobUnfinished)
-    /// while a job that is not finished has it.
+    /// Frees the index of a finished job, so that the next push with this index makes a new job. The
+    /// answer is a count of 0 if the index was free. Refused as
+    /// [`JobUnfinished`](crate::ErrorCode::JobUnfinished) while an unfinished job holds the index.
     FreeIndex {
         /// The topic.
         topic: Blob,
         /// The index.
         index: Blob,
     },
-    /// Says how a topic is run.
+    /// Replaces the settings of a topic.
     SetTopic {
-        /// The topic; made if need be.
+        /// The topic, created if necessary.
         topic: Blob,
-        /// How.
+        /// The settings.
         settings: Box<TopicSettings>,
     },
-    /// Stops or resumes the hand-out of a topic's jobs.
+    /// Pauses or resumes the hand-out of a topic's jobs.
     PauseTopic {
-        /// The topic; made if need be.
+        /// The topic, created if necessary.
         topic: Blob,
-        /// Whether it is to stop.
+        /// True to pause, false to resume.
         paused: bool,
     },
-    /// Cancels jobs of a topic that wait, the oldest first, as many as one turn allows
+    /// Cancels waiting jobs of a topic, oldest first, up to the number that one turn allows
     /// (`queue.slice_max`).
     ClearTopic(Blob),
-    /// Deletes a topic with its settings, its counts and the indexes of its finished jobs. Refused as
+    /// Deletes a topic with its settings, counts and the indexes of its finished jobs. Refused as
     /// [`TopicInUse`](crate::ErrorCode::TopicInUse) while it has unfinished jobs or dead letters, and
-    /// while a schedule or a request that waits would make it again.
+    /// while a schedule or a waiting request would create it again.
     DeleteTopic {
         /// The topic.
         topic: Blob,
-        /// Clears jobs that wait and deletes dead letters first. Those, and indexes of finished jobs,
-        /// go as many as one turn allows (`queue.slice_max`): the topic is deleted when the answer
-        /// says that there are no more.
+        /// First clears waiting jobs and deletes dead letters. These, and indexes of finished jobs, are
+        /// removed up to the number that one turn allows (`queue.slice_max`): the topic is deleted when
+        /// the answer reports that there are no more.
         force: bool,
     },
-    /// Tells of a topic.
+    /// Describes a topic.
     Topic(Blob),
     /// Lists topics in order of name.
     Topics {
-        /// Only names above this; empty for the first.
+        /// Return only names above this one; empty for the first page.
         after: Blob,
-        /// At most so many; 0 for `queue.list_jobs_max`.
+        /// Page size; 0 for `queue.list_jobs_max`.
         limit: usize,
     },
     /// Sets a schedule.
     SetSchedule(Box<Schedule>),
-    /// Ends the schedule of this name.
+    /// Removes the schedule with this name.
     RemoveSchedule(Blob),
     /// Lists schedules in order of name.
     Schedules,
 }
 
-/// Asks for jobs to do.
+/// A request for jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReserveRequest {
-    /// Of this topic.
+    /// The topic.
     pub topic: Blob,
-    /// At most so many, 1 to `queue.credits_max`.
+    /// The most jobs to return, 1 to `queue.credits_max`.
     pub credits: u32,
-    /// How long to wait for the first; `None` for `queue.wait_default`, zero: not at all.
+    /// How long to wait for the first job; `None` for `queue.wait_default`, zero for not at all.
     pub wait: Option<Duration>,
-    /// How long the jobs are held without a touch before they are somebody else's; `None` for
+    /// How long the jobs are held without a touch before they are handed out again; `None` for
     /// `queue.visibility_default`.
     pub visibility: Option<Duration>,
 }
 
-/// What the queue answers.
+/// A reply of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobReply {
-    /// To [`JobRequest::Push`]: one for each, in order.
+    /// To [`JobRequest::Push`]: one entry per job, in order.
     Pushed(Vec<Pushed>),
     /// To [`JobRequest::Reserve`].
     Reserved(Vec<ReservedJob>),
-    /// To [`JobRequest::Settle`], [`JobRequest::Touch`] and [`JobRequest::Progress`]: one for each,
-    /// in order; `None` is done, an error (as `StaleReservation`) has changed nothing.
+    /// To [`JobRequest::Settle`], [`JobRequest::Touch`] and [`JobRequest::Progress`]: one entry per
+    /// job, in order. `None` means done; an error (such as `StaleReservation`) means that nothing
+    /// changed.
     Settled(Vec<Option<Error>>),
     /// To [`JobRequest::Revoked`].
     Revoked(Vec<Reservation>),
-    /// To [`JobRequest::Resume`]: one for each, in order; the topic of a job that is the
-    /// connection's again, `None` for one that is lost.
+    /// To [`JobRequest::Resume`]: one entry per reservation, in order: the topic of a job that belongs
+    /// to the connection again, `None` for a lost one.
     Resumed(Vec<Option<Blob>>),
     /// To [`JobRequest::Get`], [`JobRequest::Await`] and [`JobRequest::Cancel`].
     Job(Box<JobInfo>),
@@ -193,7 +197,7 @@ pub enum JobReply {
     /// To [`JobRequest::Replay`], [`JobRequest::DeleteDead`], [`JobRequest::FreeIndex`],
     /// [`JobRequest::ClearTopic`], [`JobRequest::DeleteTopic`] and [`JobRequest::RemoveSchedule`].
     Changed {
-        /// How many jobs, indexes or schedules were changed.
+        /// The number of jobs, indexes or schedules that changed.
         count: u64,
         /// Whether there are more, for another request.
         more: bool,
@@ -211,13 +215,13 @@ pub enum JobReply {
     Schedules(Vec<ScheduleInfo>),
 }
 
-/// A push that was taken.
+/// An accepted push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pushed {
-    /// The job; another's if its index was taken.
+    /// The job; the one that holds the index if it was taken.
     pub id: JobId,
-    /// Where that job is.
+    /// The state of that job.
     pub state: JobState,
     /// Whether the index was taken, so that nothing was pushed.
     pub existing: bool,
@@ -230,30 +234,30 @@ impl Pushed {
     }
 }
 
-/// Jobs, and where to go on.
+/// A page of jobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobPage {
-    /// Without their payloads.
+    /// The jobs, without their payloads.
     pub jobs: Vec<JobInfo>,
-    /// What to ask for after these: an id, or of outcomes the number of one.
+    /// The `after` of the request for the next page: an id, or the number of an outcome.
     pub after: u64,
-    /// Whether there may be more by now.
+    /// Whether there may be more.
     pub more: bool,
 }
 
 impl ReserveRequest {
-    /// One job at a time, waiting as long as `queue.wait_default`.
+    /// Asks for one job at a time and waits for `queue.wait_default`.
     pub fn new(topic: impl Into<Blob>) -> Self {
         Self { topic: topic.into(), credits: 1, wait: None, visibility: None }
     }
 }
 
-/// Bytes of log that a job takes beside its topic and payload, roughly.
+/// Approximate bytes of log per job in addition to topic and payload.
 const OTHER_BYTES: u64 = 256;
 
 impl PushRequest {
-    /// Returns about how many bytes of log it takes.
+    /// Returns the approximate bytes of log that the job takes.
     pub(crate) fn log_bytes(&self) -> u64 {
         OTHER_BYTES + (self.topic.len() + self.payload.len()) as u64
     }
@@ -295,7 +299,8 @@ impl JobRequest {
         }
     }
 
-    /// Returns about how many bytes of log the request takes, if it may make what is kept larger.
+    /// Returns the approximate bytes of log that the request takes if it may make the stored data
+    /// larger.
     pub(crate) fn log_bytes(&self) -> u64 {
         match self {
             Self::Push { jobs, .. } => jobs.iter().map(PushRequest::log_bytes).sum(),
@@ -304,7 +309,7 @@ impl JobRequest {
         }
     }
 
-    /// Has its answer wait for `left` at most; `default` is how long it waits if it does not say.
+    /// Limits the wait of the request to `left`; `default` is its wait if it states none.
     pub(crate) fn wait_at_most(&mut self, left: Duration, default: Duration) {
         match self {
             Self::Push { wait, .. } => *wait = left.min(*wait),
@@ -316,13 +321,13 @@ impl JobRequest {
         }
     }
 
-    /// Returns whether the request settles or holds on to jobs that were handed out, which a service
-    /// that stops still takes.
+    /// Returns whether the request settles or keeps jobs that were handed out; a stopping service still
+    /// accepts such requests.
     pub fn concludes(&self) -> bool {
         self.facts().disk == DiskUse::Conclusion
     }
 
-    /// Returns whether the request changes nothing, so that it may be sent again.
+    /// Returns whether the request changes nothing, so that it may be resent.
     pub fn only_reads(&self) -> bool {
         self.facts().disk == DiskUse::Nothing
     }

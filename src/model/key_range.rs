@@ -1,48 +1,48 @@
-//! [`KeyRange`]: which keys an operation is about.
+//! [`KeyRange`]: the keys of an operation.
 
 use std::fmt;
 use std::ops::Bound;
 
 use super::Blob;
 
-/// Which keys an operation is about.
+/// The keys of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyRange {
-    /// This one key; not empty.
+    /// One key; not empty.
     Key(Blob),
-    /// Every key that begins with this; empty for every key there is.
+    /// Every key that begins with this prefix; an empty prefix stands for all keys.
     Prefix(Blob),
     /// Every key from `from`, inclusive, to `to`, exclusive.
     Range {
-        /// First key of the range, if it exists.
+        /// The first key of the range.
         from: Blob,
-        /// First key past the range; empty for no end.
+        /// The end of the range, exclusive; empty for no end.
         to: Blob,
     },
 }
 
 impl KeyRange {
-    /// This one key.
+    /// Returns the range of one key.
     pub fn key(key: impl Into<Blob>) -> Self {
         Self::Key(key.into())
     }
 
-    /// Every key that begins with `prefix`.
+    /// Returns the range of every key that begins with `prefix`.
     pub fn prefix(prefix: impl Into<Blob>) -> Self {
         Self::Prefix(prefix.into())
     }
 
-    /// Every key of `[from, to)`; an empty `to` for no end.
+    /// Returns the range `[from, to)`; an empty `to` stands for no end.
     pub fn range(from: impl Into<Blob>, to: impl Into<Blob>) -> Self {
         Self::Range { from: from.into(), to: to.into() }
     }
 
-    /// Every key there is.
+    /// Returns the range of all keys.
     pub fn all() -> Self {
         Self::Prefix(Blob::default())
     }
 
-    /// Whether `key` is one of these keys.
+    /// Returns whether the range contains `key`.
     pub fn contains(&self, key: &[u8]) -> bool {
         match self {
             Self::Key(one) => **one == *key,
@@ -51,8 +51,8 @@ impl KeyRange {
         }
     }
 
-    /// Whether no key can be one of these keys: an empty key, or a range whose end is not
-    /// after its start.
+    /// Returns whether the range can contain no key: an empty key, or a range whose end is not after
+    /// its start.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Key(key) => key.is_empty(),
@@ -61,7 +61,7 @@ impl KeyRange {
         }
     }
 
-    /// Bytes of its bounds together.
+    /// Returns the bytes of the bounds together.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Key(key) => key.len(),
@@ -70,7 +70,7 @@ impl KeyRange {
         }
     }
 
-    /// Bytes of the longest bound.
+    /// Returns the bytes of the longest bound.
     pub(crate) fn bytes_max(&self) -> usize {
         match self {
             Self::Key(key) => key.len(),
@@ -79,7 +79,7 @@ impl KeyRange {
         }
     }
 
-    /// The bounds to walk an ordered map with. Not for empty ranges.
+    /// Returns the bounds for an ordered map. The range must not be empty.
     pub(crate) fn bounds(&self) -> (Bound<Blob>, Bound<Blob>) {
         let end = |to: Blob| if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
         match self {
@@ -90,7 +90,7 @@ impl KeyRange {
     }
 }
 
-/// The first key after every key that begins with `prefix`; empty where there is none.
+/// Returns the first key after every key that begins with `prefix`; empty if there is none.
 pub(crate) fn after_prefix(prefix: &[u8]) -> Blob {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {

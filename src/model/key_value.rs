@@ -1,63 +1,63 @@
-//! [`KeyValue`] and [`Event`]: a key as one revision left it, and the change that did it.
+//! [`KeyValue`] and [`Event`]: a key at one revision, and a change of a key.
 
 use std::sync::Arc;
 
 use super::{Blob, LeaseId, Revision};
 
-/// A key as one revision left it.
+/// A key at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyValue {
     /// The key.
     pub key: Blob,
-    /// Its value; empty in a delete event and where only keys were asked for.
+    /// The value; empty in a delete event and if only keys were requested.
     pub value: Blob,
-    /// Revision that created the key (the last time, if it was deleted in between).
+    /// Revision that created the key (the latest creation, if the key was deleted in between).
     pub create_revision: Revision,
     /// Revision that last changed the key.
     pub mod_revision: Revision,
-    /// How many revisions have changed the key since its creation: 1 at creation; 0 in a delete.
+    /// The number of revisions that changed the key since its creation: 1 at creation, 0 in a delete.
     pub version: u64,
-    /// Lease the key ends with; 0 for none.
+    /// The lease that the key is bound to; 0 for none.
     pub lease: LeaseId,
 }
 
 /// One change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The key after the change. For a delete: the key and the revision, all else empty or 0.
+    /// The key after the change. For a delete: the key and the revision, everything else empty or 0.
     pub kv: Arc<KeyValue>,
-    /// The key before the change; `None` if it did not exist, or was not asked for.
+    /// The key before the change; `None` if it did not exist, or was not requested.
     pub previous: Option<Arc<KeyValue>>,
 }
 
-/// What an [`Event`] did to its key.
+/// The kind of an [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// Created or overwritten.
+    /// The key was created or overwritten.
     Put,
-    /// Deleted, by request or by the end of its lease.
+    /// The key was deleted, by a request or by the end of its lease.
     Delete,
 }
 
 impl Event {
-    /// What it did.
+    /// Returns the kind of the event.
     pub fn kind(&self) -> EventKind {
         if self.kv.version == 0 { EventKind::Delete } else { EventKind::Put }
     }
 
-    /// Revision that made it.
+    /// Returns the revision of the event.
     pub fn revision(&self) -> Revision {
         self.kv.mod_revision
     }
 
-    /// Whether the key did not exist before.
+    /// Returns whether the event created the key.
     pub(crate) fn is_creation(&self) -> bool {
         self.kv.version == 1
     }
 }
 
 impl KeyValue {
-    /// What a delete at `revision` leaves of `key`.
+    /// Returns the key as a delete at `revision` leaves it.
     pub(crate) fn tombstone(key: Blob, revision: Revision) -> Self {
         Self {
             key,
@@ -69,12 +69,12 @@ impl KeyValue {
         }
     }
 
-    /// The same without its value.
+    /// Returns a copy without the value.
     pub(crate) fn without_value(&self) -> Self {
         Self { value: Blob::default(), ..self.clone() }
     }
 
-    /// Bytes of key and value.
+    /// Returns the bytes of key and value.
     pub(crate) fn bytes(&self) -> usize {
         self.key.len() + self.value.len()
     }

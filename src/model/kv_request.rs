@@ -1,4 +1,4 @@
-//! Requests to the keys, their history and leases, which are answered in one step. Waits and watches,
+//! Requests about keys, their history and leases, which are answered in one step. Waits and watches,
 //! which take time, are in [`watch`](super::watch).
 
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::facts::Repeat;
 use super::{Blob, KeyRange, LeaseId, Revision};
 
-/// Reads or changes keys, their history and leases; answered at once by the
-/// [`Reply`](super::Reply) of the same name.
+/// Reads or changes keys, their history or leases; answered at once with the [`Reply`](super::Reply) of
+/// the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KvRequest {
@@ -17,43 +17,44 @@ pub enum KvRequest {
     Get(GetRequest),
     /// Reads a page of keys.
     Range(RangeRequest),
-    /// Reads a page of keys that may end, with a place to go on from, before it has found any: a
-    /// range of the past may look at very many keys that were not there.
+    /// Reads a page of keys that may end before it has found any, with a position to continue from: a
+    /// range of the past may look at very many keys that did not exist then.
     Scan(Box<RangeRequest>),
     /// Deletes keys.
     Delete(DeleteRequest),
-    /// Compares, then does one of two lists of operations, in one revision.
+    /// Evaluates compares, then executes one of two lists of operations, in one revision.
     Txn(TxnRequest),
-    /// Makes a lease.
+    /// Grants a lease.
     LeaseGrant(LeaseGrantRequest),
-    /// Starts the lease's time to live again from now.
+    /// Restarts the lease's time to live.
     LeaseKeepAlive(LeaseId),
     /// Ends the lease now and deletes its keys, in one revision.
     LeaseRevoke(LeaseId),
-    /// Returns how long the lease has left, and its keys.
+    /// Returns the remaining time of the lease and its keys.
     LeaseTimeToLive(LeaseId),
     /// Lists leases in order of id.
     LeaseList {
-        /// Only ids above this.
+        /// Return only ids above this one.
         after: LeaseId,
         /// Up to this many; 0 for `store.range_keys_max`.
         limit: usize,
     },
-    /// Lists the keys that end with a lease, in order.
+    /// Lists the keys bound to a lease, in order.
     LeaseKeys {
-        /// Which lease.
+        /// The lease.
         id: LeaseId,
-        /// Only keys above this; empty for all.
+        /// Return only keys above this one; empty for all.
         after: Blob,
         /// Up to this many; 0 for `store.range_keys_max`.
         limit: usize,
     },
-    /// Gives up the history before this revision: it becomes the oldest readable one.
+    /// Drops the history before this revision, which becomes the oldest readable one.
     Compact(Revision),
 }
 
 impl KvRequest {
-    /// Returns whether the request takes an idempotency key: it changes keys or leases, in one revision.
+    /// Returns whether the request takes an idempotency key: it changes keys or leases, in one
+    /// revision.
     pub fn is_write(&self) -> bool {
         self.facts().repeat == Repeat::Keyed
     }
@@ -75,22 +76,22 @@ pub struct SetRequest {
     pub key: Blob,
     /// The value: 0 ..= `store.value_bytes_max` bytes.
     pub value: Blob,
-    /// An existing lease to end with; 0 for none. Replaces the lease the key had. The private
-    /// lease of a key takes no other key.
+    /// An existing lease to bind the key to; 0 for none. Replaces the lease that the key had. The
+    /// private lease of a key takes no other key.
     pub lease: LeaseId,
-    /// A time to live of its own, `store.lease_ttl_min ..= store.lease_ttl_max`, whole
-    /// milliseconds: a private lease that ends when the key is deleted or set again without it.
+    /// A time to live for this key alone, `store.lease_ttl_min ..= store.lease_ttl_max`, whole
+    /// milliseconds: makes a private lease that ends when the key is deleted or set again without it.
     /// Not together with `lease`.
     pub ttl: Option<Duration>,
-    /// Do nothing if the key exists with this value and lease: no revision, no event. With `ttl`,
-    /// a private lease the key already has counts as the same, and its time starts again.
+    /// Do nothing if the key exists with this value and lease: no revision, no event. With `ttl`, a
+    /// private lease that the key already has counts as the same, and its time restarts.
     pub only_if_changed: bool,
-    /// Answer with the key as it was before.
+    /// Return the key as it was before.
     pub return_previous: bool,
 }
 
 impl SetRequest {
-    /// Sets `key` to `value` for good, whether it changes or not.
+    /// Sets `key` to `value` without a lease, whether or not that changes the key.
     pub fn new(key: impl Into<Blob>, value: impl Into<Blob>) -> Self {
         Self {
             key: key.into(),
@@ -108,33 +109,34 @@ impl SetRequest {
 pub struct GetRequest {
     /// The key.
     pub key: Blob,
-    /// As it was after this revision; 0 for now.
+    /// The revision to read at; 0 for the current one.
     pub revision: Revision,
 }
 
 /// Reads a page of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RangeRequest {
-    /// Which keys.
+    /// The keys.
     pub range: KeyRange,
-    /// As they were after this revision; 0 for now.
+    /// The revision to read at; 0 for the current one.
     pub revision: Revision,
-    /// At most so many, up to `store.range_keys_max`; 0 for as many as that.
+    /// Page size, up to `store.range_keys_max`; 0 for that maximum.
     pub limit: usize,
-    /// In which order of keys.
+    /// The order of the keys.
     pub order: RangeOrder,
     /// Leave the values out.
     pub keys_only: bool,
-    /// Only count. At a past revision a count looks at every key: beyond `store.steps_max` a
-    /// range is refused, and a scan goes on in parts.
+    /// Only count. At a past revision, a count looks at every key: beyond `store.steps_max`, a range is
+    /// refused and a scan continues in parts.
     pub count_only: bool,
-    /// Go on after this key (before it, when descending): `next` of the page before. `None`
-    /// for the first page. Give the revision of the first page too and the pages fit together.
+    /// Continue after this key (before it, when descending): the `next` of the previous page; `None`
+    /// for the first page. With the revision of the first page, the pages are consistent with each
+    /// other.
     pub after: Option<Blob>,
 }
 
 impl RangeRequest {
-    /// The first page of `range`, now, ascending, with values.
+    /// Asks for the first page of `range`: current, ascending, with values.
     pub fn new(range: KeyRange) -> Self {
         Self {
             range,
@@ -157,13 +159,13 @@ pub enum RangeOrder {
     Descending,
 }
 
-/// Deletes keys, all in one revision; without keys to delete there is no revision.
+/// Deletes keys, all in one revision; if there is no key to delete, there is no revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeleteRequest {
-    /// Which keys; at most `store.revision_events_max` may exist.
+    /// The keys; at most `store.revision_events_max` of them may exist.
     pub range: KeyRange,
-    /// Answer with the keys as they were before: at most `store.range_keys_max` of them, together
-    /// at most `store.range_bytes_max` bytes.
+    /// Return the keys as they were before: up to `store.range_keys_max` keys and
+    /// `store.range_bytes_max` bytes in total.
     pub return_previous: bool,
 }
 
@@ -174,36 +176,36 @@ impl DeleteRequest {
     }
 }
 
-/// Compares, then does one of two lists of operations, in one revision.
+/// Evaluates compares, then executes one of two lists of operations, in one revision.
 ///
-/// All compares are made before any operation. Operations run in order and see those before
-/// them. A list that writes nothing makes no revision. A key may be written only once; nothing
-/// is changed if anything is refused.
+/// All compares are evaluated before any operation. Operations run in order and see the effects of
+/// earlier ones. A list that writes nothing makes no revision. A key may be written only once. If
+/// anything is refused, nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct TxnRequest {
-    /// What must all hold; at most `store.txn_ops_max`.
+    /// The conditions, which must all hold; up to `store.txn_ops_max`.
     pub compares: Vec<Compare>,
-    /// Done when all hold; at most `store.txn_ops_max`.
+    /// Executed if all conditions hold; up to `store.txn_ops_max`.
     pub success: Vec<TxnOp>,
-    /// Done when not; at most `store.txn_ops_max`.
+    /// Executed otherwise; up to `store.txn_ops_max`.
     pub failure: Vec<TxnOp>,
 }
 
-/// One thing that must hold, for every key of the range.
+/// A condition that must hold for every key of the range.
 ///
-/// A key that does not exist has version, revisions and lease 0, and no value: a compare of its
-/// value never holds. On a range, only keys that exist are compared; a range without keys holds.
+/// A key that does not exist has version, revisions and lease 0, and no value: a compare of its value
+/// never holds. A compare of a range considers only keys that exist; it holds for a range without keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Compare {
-    /// Which keys.
+    /// The keys.
     pub range: KeyRange,
-    /// How the key's own side relates to the target's.
+    /// How the key's property relates to the target.
     pub op: CompareOp,
-    /// What is compared, and with what.
+    /// The property and the value to compare it with.
     pub target: CompareTarget,
 }
 
-/// How the key's own side relates to the target's.
+/// How the key's property relates to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CompareOp {
     /// =
@@ -216,7 +218,7 @@ pub enum CompareOp {
     Greater,
 }
 
-/// What is compared, and with what.
+/// The property and the value to compare it with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CompareTarget {
@@ -238,20 +240,20 @@ pub enum CompareTarget {
 pub enum TxnOp {
     /// Sets a key.
     Set(SetRequest),
-    /// Reads a key; a past revision is read as it was, 0 sees what the transaction did so far.
+    /// Reads a key; a past revision is read as it was, 0 sees the effects of the transaction so far.
     Get(GetRequest),
-    /// Reads a page of keys; as for `Get`. All replies of a transaction have the room of one page:
-    /// one that comes when it is used up is empty, with `more` set. What all operations of a
-    /// transaction look at is limited by `store.steps_max`, beyond which it is refused.
+    /// Reads a page of keys, as for `Get`. All replies of a transaction share the size limit of one
+    /// page: a reply for which nothing is left is empty, with `more` set. The work of all operations of
+    /// a transaction is limited by `store.steps_max`, beyond which the transaction is refused.
     Range(RangeRequest),
     /// Deletes keys.
     Delete(DeleteRequest),
 }
 
-/// Makes a lease: keys set with it are deleted, in one revision, when its time ends.
+/// Grants a lease: keys bound to it are deleted, in one revision, when its time ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseGrantRequest {
-    /// The id to have; 0 for one the store picks.
+    /// The id of the lease; 0 to let the store choose.
     pub id: LeaseId,
     /// Time to live, `store.lease_ttl_min ..= store.lease_ttl_max`, whole milliseconds.
     pub ttl: Duration,

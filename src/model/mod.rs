@@ -1,7 +1,7 @@
-//! The vocabulary: keys, values, revisions, requests and replies. Every other room speaks it.
+//! The vocabulary of the API: keys, values, revisions, requests and replies.
 //!
-//! Plain data: no actix, no tokio, no clock, no I/O, and nothing of the wire, which has its own
-//! mirror types in `rpc::proto`.
+//! Plain data: no actix, tokio, clock or I/O, and nothing of the wire, which has its own mirror types
+//! in `rpc::proto`.
 
 mod blob;
 mod call;
@@ -43,15 +43,15 @@ pub use watch::{
     Delivery, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 
-/// Number of a write transaction. A fresh store is at 1, the first write makes 2; in requests 0
-/// stands for "now".
+/// Number of a write transaction. A new store is at 1, the first write makes 2; in requests, 0 stands
+/// for the current revision.
 pub type Revision = u64;
 
-/// Name of a lease; 0 stands for none.
+/// Id of a lease; 0 stands for none.
 pub type LeaseId = u64;
 
-/// The caller's name for one write, so that sending it twice does it once.
+/// The caller's name for one write, so that sending the write twice executes it once.
 ///
-/// The reply to a write is remembered under it for a while (`store.idempotency_ttl`,
-/// `store.idempotency_keys_max`) and given again to the same request. Draw it at random.
+/// The reply to a write is remembered under its key for a while (`store.idempotency_ttl`,
+/// `store.idempotency_keys_max`) and returned again for the same request. Choose keys at random.
 pub type IdempotencyKey = u128;

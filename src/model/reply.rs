@@ -1,7 +1,7 @@
-//! What the store answers. Every reply of the store carries the revision it was made at.
+//! Replies of the store, each with the revision it was made at.
 //!
-//! Replies may get more fields and variants: programs make them by `new` or `default`, and set what
-//! differs.
+//! Replies may get more fields and variants: programs make them with `new` or `default` and set the
+//! fields that differ.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub enum Reply {
     Gauges(Vec<GaugeInfo>),
 }
 
-/// Finds the revision in a reply, with `&mut` before it or nothing.
+/// Finds the revision in a reply; the second argument is `&mut` or empty.
 macro_rules! revision {
     ($reply:expr, $($borrow:tt)*) => {
         match $reply {
@@ -62,12 +62,12 @@ macro_rules! revision {
 }
 
 impl Reply {
-    /// Returns the revision of the store that the reply was made at, if it has one.
+    /// Returns the revision of the store at which the reply was made, if it has one.
     pub(crate) fn revision(&self) -> Option<Revision> {
         revision!(self,)
     }
 
-    /// Returns the revision of the store that the reply was made at, to change it.
+    /// Returns the same revision, mutable.
     pub(crate) fn revision_mut(&mut self) -> Option<&mut Revision> {
         revision!(self, &mut)
     }
@@ -77,31 +77,31 @@ impl Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitInfo {
-    /// Its dotted name, as refusals have it ([`Details::Limit`](crate::Details::Limit)).
+    /// The limit's dotted name, as in refusals ([`Details::Limit`](crate::Details::Limit)).
     pub name: String,
-    /// Its value: bytes, a count, or milliseconds.
+    /// The limit's value: bytes, a count, or milliseconds.
     pub value: u64,
 }
 
 impl LimitInfo {
-    /// Makes a limit of this name.
+    /// Makes a limit with this name.
     pub fn new(name: impl Into<String>, value: u64) -> Self {
         Self { name: name.into(), value }
     }
 }
 
-/// A figure of a service beside its [`StatusReply`].
+/// A figure of a service in addition to its [`StatusReply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GaugeInfo {
-    /// Its dotted name: that of the limit which holds for it, without `_max`.
+    /// The figure's dotted name: the name of the limit that applies to it, without `_max`.
     pub name: String,
-    /// Its value now.
+    /// The current value.
     pub value: u64,
 }
 
 impl GaugeInfo {
-    /// Makes a figure of this name.
+    /// Makes a figure with this name.
     pub fn new(name: impl Into<String>, value: u64) -> Self {
         Self { name: name.into(), value }
     }
@@ -111,37 +111,37 @@ impl GaugeInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotReply {
-    /// The revision it has the store at.
+    /// The revision of the store in the snapshot.
     pub revision: Revision,
-    /// Names it, to read it by; until another replaces it.
+    /// The snapshot's id, valid for reads until another snapshot replaces it.
     pub id: u64,
-    /// Size of its file.
+    /// Size of the snapshot file in bytes.
     pub bytes: u64,
 }
 
 impl SnapshotReply {
-    /// Makes the reply about the snapshot `id`, of the store at `revision`.
+    /// Makes the reply about the snapshot `id` of the store at `revision`.
     pub fn new(revision: Revision, id: u64, bytes: u64) -> Self {
         Self { revision, id, bytes }
     }
 }
 
-/// What a set did.
+/// The result of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetReply {
-    /// The revision it made, or the current one if it changed nothing.
+    /// The revision that the set made, or the current one if it changed nothing.
     pub revision: Revision,
-    /// Whether it made a revision; false only with `only_if_changed`.
+    /// Whether the set made a revision; false only with `only_if_changed`.
     pub changed: bool,
-    /// The lease the key now has; 0 for none. With `ttl`, the private one.
+    /// The lease that the key now has; 0 for none. With `ttl`, the private lease.
     pub lease: LeaseId,
-    /// The key as it was before, if asked for and if it existed.
+    /// The key as it was before, if requested and if it existed.
     pub previous: Option<Arc<KeyValue>>,
 }
 
 impl SetReply {
-    /// Makes the reply to a set that made `revision`, of a key without a lease.
+    /// Makes the reply to a set of a key without a lease that made `revision`.
     pub fn new(revision: Revision) -> Self {
         Self { revision, changed: true, lease: 0, previous: None }
     }
@@ -153,7 +153,7 @@ impl SetReply {
 pub struct GetReply {
     /// The current revision.
     pub revision: Revision,
-    /// The key; `None` if it does not exist (or did not at the revision asked for).
+    /// The key; `None` if it does not exist (or did not at the requested revision).
     pub kv: Option<Arc<KeyValue>>,
 }
 
@@ -170,53 +170,53 @@ impl GetReply {
 pub struct RangeReply {
     /// The current revision.
     pub revision: Revision,
-    /// The keys, in the order asked for.
+    /// The keys, in the requested order.
     pub kvs: Vec<Arc<KeyValue>>,
-    /// Whether there are more after the last.
+    /// Whether there are more after the last one.
     pub more: bool,
-    /// With `count_only`: how many there are; otherwise how many are in `kvs`. Of a scan with
-    /// `count_only`, how many this part of it has counted.
+    /// With `count_only`, the number of keys; otherwise the number of entries in `kvs`. For a scan with
+    /// `count_only`, the number counted by this part of the scan.
     pub count: u64,
-    /// If there are more: the key to go on after, as [`RangeRequest::after`](crate::RangeRequest).
+    /// If there are more: the key to continue after, for [`RangeRequest::after`](crate::RangeRequest).
     pub next: Option<Blob>,
 }
 
 impl RangeReply {
-    /// Makes a page of a store at `revision` after which there is nothing more.
+    /// Makes the last page of a store at `revision`.
     pub fn new(revision: Revision, kvs: Vec<Arc<KeyValue>>) -> Self {
         let count = kvs.len() as u64;
         Self { revision, kvs, more: false, count, next: None }
     }
 }
 
-/// What a delete did.
+/// The result of a delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeleteReply {
-    /// The revision it made, or the current one if there was nothing to delete.
+    /// The revision that the delete made, or the current one if there was nothing to delete.
     pub revision: Revision,
-    /// How many keys it deleted.
+    /// The number of deleted keys.
     pub deleted: u64,
-    /// The keys as they were before, in order, if asked for.
+    /// The keys as they were before, in order, if requested.
     pub previous: Vec<Arc<KeyValue>>,
 }
 
 impl DeleteReply {
-    /// Makes the reply to a deletion of that many keys, without the keys themselves.
+    /// Makes the reply to a deletion of this many keys, without the keys themselves.
     pub fn new(revision: Revision, deleted: u64) -> Self {
         Self { revision, deleted, previous: Vec::new() }
     }
 }
 
-/// What a transaction did.
+/// The result of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TxnReply {
-    /// The revision it made, or the current one if it wrote nothing.
+    /// The revision that the transaction made, or the current one if it wrote nothing.
     pub revision: Revision,
-    /// Whether all compares held, and so which list was done.
+    /// Whether all compares held, and so which list was executed.
     pub succeeded: bool,
-    /// One reply for each operation of that list, in order: `Set`, `Get`, `Range` or `Delete`.
+    /// One reply per operation of that list, in order: `Set`, `Get`, `Range` or `Delete`.
     pub results: Vec<Reply>,
 }
 
@@ -233,9 +233,9 @@ impl TxnReply {
 pub struct LeaseReply {
     /// The current revision.
     pub revision: Revision,
-    /// Its id.
+    /// Id of the lease.
     pub id: LeaseId,
-    /// Its time to live, from now.
+    /// The lease's time to live, from now.
     pub ttl: Duration,
 }
 
@@ -246,25 +246,25 @@ impl LeaseReply {
     }
 }
 
-/// How long a lease has left, and its keys.
+/// The remaining time of a lease, and its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeaseTimeToLiveReply {
     /// The current revision.
     pub revision: Revision,
-    /// Its id.
+    /// Id of the lease.
     pub id: LeaseId,
-    /// The time to live it was granted.
+    /// The time to live that was granted.
     pub granted: Duration,
-    /// What is left of it.
+    /// The remaining time.
     pub remaining: Duration,
-    /// The keys it ends, in order: the first page of them, as [`LeaseKeys`](crate::KvRequest::LeaseKeys)
-    /// lists all.
+    /// The keys bound to the lease, in order: the first page;
+    /// [`LeaseKeys`](crate::KvRequest::LeaseKeys) lists all.
     pub keys: Vec<Blob>,
 }
 
 impl LeaseTimeToLiveReply {
-    /// Makes the reply about a lease without keys that was just granted.
+    /// Makes the reply about a new lease without keys.
     pub fn new(revision: Revision, id: LeaseId, granted: Duration) -> Self {
         Self { revision, id, granted, remaining: granted, keys: Vec::new() }
     }
@@ -278,12 +278,12 @@ pub struct LeaseKeysReply {
     pub revision: Revision,
     /// Keys, ascending.
     pub keys: Vec<Blob>,
-    /// Whether there are more after the last.
+    /// Whether there are more after the last one.
     pub more: bool,
 }
 
 impl LeaseKeysReply {
-    /// Makes a page after which there is nothing more.
+    /// Makes the last page.
     pub fn new(revision: Revision, keys: Vec<Blob>) -> Self {
         Self { revision, keys, more: false }
     }
@@ -297,18 +297,18 @@ pub struct LeaseListReply {
     pub revision: Revision,
     /// Ids, ascending.
     pub leases: Vec<LeaseId>,
-    /// Whether there are more after the last.
+    /// Whether there are more after the last one.
     pub more: bool,
 }
 
 impl LeaseListReply {
-    /// Makes a page after which there is nothing more.
+    /// Makes the last page.
     pub fn new(revision: Revision, leases: Vec<LeaseId>) -> Self {
         Self { revision, leases, more: false }
     }
 }
 
-/// What a compaction left.
+/// The result of a compaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactReply {
@@ -325,7 +325,7 @@ impl CompactReply {
     }
 }
 
-/// What the store holds.
+/// The state of the store and figures of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct StatusReply {
@@ -333,46 +333,47 @@ pub struct StatusReply {
     pub revision: Revision,
     /// The oldest revision that can be read.
     pub oldest: Revision,
-    /// Drawn at random when the store was made: revisions of two stores do not compare.
+    /// A random number, drawn when the store was created: revisions of different stores cannot be
+    /// compared.
     pub store_id: u64,
     /// Version of the server.
     pub server_version: String,
-    /// How long the service has run.
+    /// The service's uptime.
     pub uptime: Duration,
-    /// Keys that exist.
+    /// The number of keys.
     pub keys: u64,
-    /// Bytes of those keys and their values.
+    /// Bytes of the current keys and values.
     pub bytes: u64,
-    /// Events in history.
+    /// The number of events in the history.
     pub history_events: u64,
-    /// Bytes of history, overhead included.
+    /// Bytes of the history, overhead included.
     pub history_bytes: u64,
-    /// Leases that exist.
+    /// The number of leases.
     pub leases: u64,
-    /// Waits parked.
+    /// The number of parked waits.
     pub waits: u64,
-    /// Watches on streams.
+    /// The number of watches on streams.
     pub watches: u64,
-    /// Streams of watches.
+    /// The number of streams of watches.
     pub streams: u64,
-    /// Connections of the TCP door.
+    /// The number of TCP connections.
     pub connections: u64,
-    /// Requests done since the start.
+    /// The number of requests since the start.
     pub requests: u64,
-    /// Records written since the start; 0 for a store in memory, like the rest.
+    /// Records written since the start; 0 for a store in memory, like the values below.
     pub journal_records: u64,
-    /// Commits since the start; each is one sync, and any number of records.
+    /// Commits since the start; each is one sync of any number of records.
     pub journal_commits: u64,
-    /// Bytes that the log and the snapshot take on disk.
+    /// Bytes of the log and the snapshot on disk.
     pub journal_bytes: u64,
-    /// How long the last sync took, whole microseconds.
+    /// Duration of the last sync, whole microseconds.
     pub journal_sync: Duration,
-    /// The newest revision that no power cut takes back. `revision` is higher only with durability
+    /// The newest revision that survives a power failure. `revision` is higher only with durability
     /// `interval`.
     pub durable_revision: Revision,
-    /// Bytes of the newest snapshot; 0 without one.
+    /// Bytes of the newest snapshot; 0 if there is none.
     pub snapshot_bytes: u64,
-    /// Bytes of records since then, which a start replays.
+    /// Bytes of the records since that snapshot, which a start replays.
     pub log_bytes: u64,
 }
 
@@ -382,14 +383,14 @@ pub struct StatusReply {
 pub struct WatchersReply {
     /// The current revision.
     pub revision: Revision,
-    /// Ascending by id.
+    /// The waits and watches, in order of id.
     pub watchers: Vec<WatcherInfo>,
-    /// Whether there are more after the last.
+    /// Whether there are more after the last one.
     pub more: bool,
 }
 
 impl WatchersReply {
-    /// Makes a page after which there is nothing more.
+    /// Makes the last page.
     pub fn new(revision: Revision, watchers: Vec<WatcherInfo>) -> Self {
         Self { revision, watchers, more: false }
     }
@@ -399,20 +400,20 @@ impl WatchersReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatcherInfo {
-    /// Its id, to end it by; never used again.
+    /// The id for [`EndWatcher`](crate::HubRequest::EndWatcher); never reused.
     pub id: u64,
     /// A wait or a watch.
     pub kind: WatcherKind,
-    /// Who: the peer's address and the name it gave, or the name given in process.
+    /// The owner: the peer's address and the name it gave, or the name given in process.
     pub owner: String,
-    /// Which keys.
+    /// The watched keys.
     pub range: KeyRange,
-    /// How many revisions it has yet to be shown; 0 when it has seen everything.
+    /// The number of revisions that were not shown yet; 0 if the watcher is up to date.
     pub behind: u64,
 }
 
 impl WatcherInfo {
-    /// Makes a wait or watch of `range` that has seen everything.
+    /// Makes a wait or watch of `range` that is up to date.
     pub fn new(id: u64, kind: WatcherKind, range: KeyRange) -> Self {
         Self { id, kind, owner: String::new(), range, behind: 0 }
     }
@@ -422,7 +423,7 @@ impl WatcherInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WatcherKind {
-    /// One call, one answer.
+    /// One request, one answer.
     Wait,
     /// Part of a stream.
     Watch,

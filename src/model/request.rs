@@ -1,9 +1,9 @@
-//! [`Request`]: what can be asked, by who answers.
+//! [`Request`]: every request, by the part of the server that answers it.
 
 use super::facts::Repeat;
 use super::{Invocation, JobRequest, KvRequest};
 
-/// One request, by who answers it.
+/// A request, by the part of the server that answers it.
 ///
 /// The enums of the groups, and what they hold, convert into it:
 ///
@@ -17,37 +17,37 @@ use super::{Invocation, JobRequest, KvRequest};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Request {
-    /// Asks the store.
+    /// A request to the store.
     Store(StoreRequest),
-    /// Asks the queue.
+    /// A request to the queue.
     Job(JobRequest),
-    /// Calls a method of a service that the application has registered.
+    /// A call of a method of a service that the application has registered.
     Invoke(Invocation),
-    /// Asks about the server itself.
+    /// A request about the server itself.
     Node(NodeRequest),
 }
 
-/// A request to the store, by the part of it that answers.
+/// A request to the store, by the part that answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreRequest {
     /// Reads or changes keys and leases.
     Kv(KvRequest),
-    /// Asks what the store and its watchers come to.
+    /// Asks about the state of the store and its watchers.
     Hub(HubRequest),
-    /// Asks for the files of the journal.
+    /// Asks for files of the journal.
     Files(FilesRequest),
 }
 
-/// Asks what the store and its watchers come to.
+/// Asks about the state of the store and its watchers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HubRequest {
-    /// Returns what the store holds, and figures of the server.
+    /// Returns the state of the store and figures of the server.
     Status,
     /// Lists waits and watches in order of id.
     Watchers {
-        /// Only ids above this.
+        /// Return only ids above this one.
         after: u64,
         /// Up to this many; 0 for `store.range_keys_max`.
         limit: usize,
@@ -57,19 +57,19 @@ pub enum HubRequest {
     EndWatcher(u64),
 }
 
-/// Asks for the files of the journal, for a backup.
+/// Asks for files of the journal, for a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilesRequest {
-    /// Has a snapshot written of what there is now, or later, and waits until it is safe.
+    /// Writes a snapshot of the current state or a later one, and waits until it is safe.
     Snapshot,
     /// Reads a part of a snapshot's file.
     ReadSnapshot {
-        /// Which, from the reply to [`Snapshot`](Self::Snapshot).
+        /// The id from the reply to [`Snapshot`](Self::Snapshot).
         id: u64,
-        /// Where in the file.
+        /// The position in the file.
         offset: u64,
-        /// Up to this many bytes; 0 for as many as a frame takes well.
+        /// Up to this many bytes; 0 for a size that suits a frame.
         limit: usize,
     },
 }
@@ -80,14 +80,15 @@ pub enum FilesRequest {
 pub enum NodeRequest {
     /// Lists the services of the application.
     Services,
-    /// Lists the limits that requests are refused by.
+    /// Lists the limits that requests are checked against.
     Limits,
-    /// Lists what the server keeps for its clients.
+    /// Lists figures about what the server keeps for its clients.
     Gauges,
 }
 
 impl Request {
-    /// Returns whether the request takes an idempotency key: it changes keys or leases, in one revision.
+    /// Returns whether the request takes an idempotency key: it changes keys or leases, in one
+    /// revision.
     pub fn is_write(&self) -> bool {
         self.facts().repeat == Repeat::Keyed
     }
@@ -157,7 +158,7 @@ impl From<FilesRequest> for StoreRequest {
 mod tests {
     use super::*;
 
-    /// Each request of a turn is moved several times.
+    /// The requests of a turn are moved several times, so they must stay small.
     #[test]
     fn the_groups_of_requests_take_no_room() {
         let largest = size_of::<KvRequest>().max(size_of::<JobRequest>());

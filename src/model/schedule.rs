@@ -1,36 +1,38 @@
-//! Schedules: jobs that are pushed again and again.
+//! Schedules: jobs that are pushed periodically.
 
 use super::{Blob, PushRequest, UnixMillis};
 
-/// A job that is pushed again and again.
+/// A job that is pushed periodically.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Schedule {
-    /// Its name; setting another under the same name replaces it.
+    /// Name of the schedule; setting another one under the same name replaces it.
     pub name: Blob,
-    /// When: `minute hour day month weekday`, with a field of seconds in front if there are six.
+    /// The times: `minute hour day month weekday`; with six fields, the first one is seconds.
     pub cron: String,
-    /// The IANA name of the zone whose clock counts, as in `Europe/Berlin`.
+    /// The IANA name of the time zone, such as `Europe/Berlin`.
     pub timezone: String,
-    /// What is pushed. Its delay counts from the time of the schedule.
+    /// The job to push. Its delay counts from the time of the schedule.
     pub push: PushRequest,
 }
 
-/// What there is to tell of a schedule.
+/// A description of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScheduleInfo {
-    /// As set.
+    /// The schedule as set.
     pub schedule: Schedule,
-    /// When it pushes next; `None` if not within `queue.schedule_ahead_max`, and so never again.
+    /// The next push; `None` if there is none within `queue.schedule_ahead_max`, and so there never is
+    /// another.
     pub next: Option<UnixMillis>,
-    /// How often it has pushed a job.
+    /// The number of jobs that it has pushed.
     pub pushed: u64,
-    /// How often its time came and nothing was pushed, as its topic was full or its index was taken.
+    /// The number of times at which nothing was pushed because the topic was full or the index was
+    /// taken.
     pub missed: u64,
 }
 
 impl ScheduleInfo {
-    /// Makes a schedule that has not pushed yet.
+    /// Makes a schedule that has pushed nothing yet.
     pub fn new(schedule: Schedule) -> Self {
         Self { schedule, next: None, pushed: 0, missed: 0 }
     }

@@ -1,95 +1,96 @@
-//! Topics of jobs: how they are run, and what there is to tell of them.
+//! Topics of jobs: their settings and descriptions.
 
 use std::time::Duration;
 
 use super::{Backoff, Blob};
 
-/// How a topic is run. [`TopicSettings::default`] is what a topic has that nobody has set.
+/// The settings of a topic. [`TopicSettings::default`] applies to topics without settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TopicSettings {
-    /// Most jobs handed out at once; `None` for any number.
+    /// The most jobs handed out at once; `None` for no limit.
     pub concurrency: Option<u32>,
-    /// How often jobs are handed out at most; `None` for any.
+    /// The highest rate of hand-outs; `None` for no limit.
     pub rate: Option<Rate>,
-    /// Most unfinished jobs; `None` for `queue.topic_jobs_max`.
+    /// The most unfinished jobs; `None` for `queue.topic_jobs_max`.
     pub jobs_max: Option<u64>,
-    /// Most bytes of unfinished jobs; `None` for `queue.topic_bytes_max`.
+    /// The most bytes of unfinished jobs; `None` for `queue.topic_bytes_max`.
     pub bytes_max: Option<u64>,
-    /// `None` for `queue.retry_max`.
+    /// Failures that are followed by another run; `None` for `queue.retry_max`.
     pub retry_max: Option<u32>,
-    /// `None` for `queue.loss_max`.
+    /// Losses that are followed by another run; `None` for `queue.loss_max`.
     pub loss_max: Option<u32>,
-    /// `None` for exponential, from `queue.backoff_base`, `_cap` and `_floor`.
+    /// The delay after a failure; `None` for exponential, from `queue.backoff_base`, `_cap` and
+    /// `_floor`.
     pub backoff: Option<Backoff>,
-    /// Most jobs of one order key at once; `None` for 1, which keeps them in order.
+    /// The most jobs of one order key at once; `None` for 1, which keeps them in order.
     pub order_limit: Option<u32>,
-    /// What the others of its order key do while a job waits for its next run.
+    /// What happens to other jobs of an order key while one of its jobs waits for its next run.
     pub order_retry: OrderRetry,
 }
 
-/// How often jobs are handed out at most: a bucket of `burst` tokens that fills evenly.
+/// The highest rate of hand-outs: a bucket of `burst` tokens that refills evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
-    /// So many jobs, at least 1.
+    /// Jobs per interval, at least 1.
     pub jobs: u32,
-    /// In so long, at least a millisecond.
+    /// The interval, at least a millisecond.
     pub per: Duration,
-    /// So many at once after a quiet time, at least 1.
+    /// Burst size after an idle period, at least 1.
     pub burst: u32,
 }
 
-/// What the others of its order key do while a job waits for its next run.
+/// What happens to other jobs of an order key while one of its jobs waits for its next run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OrderRetry {
-    /// They wait too: order is kept.
+    /// They wait too: the order is kept.
     #[default]
     Block,
-    /// They go on without it.
+    /// They run before it.
     Skip,
 }
 
-/// What there is to tell of a topic.
+/// A description of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicInfo {
-    /// Its name.
+    /// Name of the topic.
     pub name: Blob,
-    /// As set.
+    /// The settings as set.
     pub settings: TopicSettings,
-    /// Whether nothing is handed out.
+    /// Whether the hand-out is paused.
     pub paused: bool,
-    /// Jobs to be handed out, those that wait for their order key included.
+    /// Jobs that are ready, including those that wait for their order key.
     pub ready: u64,
-    /// Jobs to be ready later.
+    /// Jobs that become ready later.
     pub delayed: u64,
-    /// Jobs handed out.
+    /// Jobs that are handed out.
     pub reserved: u64,
-    /// Dead letters kept.
+    /// Dead letters that are kept.
     pub dead: u64,
-    /// Bytes of its unfinished jobs.
+    /// Bytes of the unfinished jobs.
     pub bytes: u64,
-    /// Jobs pushed, ever.
+    /// Jobs pushed since the topic was created.
     pub pushed_total: u64,
-    /// Jobs done, ever.
+    /// Jobs done since the topic was created.
     pub done_total: u64,
-    /// Jobs that became dead letters, ever, less those replayed.
+    /// Jobs that became dead letters since the topic was created, less those replayed.
     pub dead_total: u64,
-    /// Jobs cancelled or cleared, ever.
+    /// Jobs cancelled or cleared since the topic was created.
     pub cancelled_total: u64,
-    /// Dead letters given up for room or age, ever.
+    /// Dead letters dropped for lack of space or because of their age, since the topic was created.
     pub evicted_total: u64,
-    /// How long the job that is next has been ready.
+    /// How long the next job has been ready.
     pub oldest: Duration,
-    /// Pushed in the last ten seconds.
+    /// Jobs pushed in the last ten seconds.
     pub pushed_recent: u64,
-    /// Finished in the last ten seconds.
+    /// Jobs finished in the last ten seconds.
     pub finished_recent: u64,
     /// Workers that wait for jobs.
     pub waiting_workers: u64,
 }
 
 impl TopicInfo {
-    /// Makes a topic that is empty and runs as the server has it.
+    /// Makes an empty topic with the settings of the server.
     pub fn new(name: impl Into<Blob>) -> Self {
         Self {
             name: name.into(),

@@ -1,26 +1,27 @@
-//! What can be awaited: one change (`wait`), or all of them (`watch`).
+//! Requests that await changes: one change (`wait`), or all of them (`watch`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Blob, Event, KeyRange, KeyValue, Revision};
 
-/// Waits for one change; answered by one [`WaitOutcome`].
+/// Waits for one change; answered with one [`WaitOutcome`].
 ///
-/// Without `after`, the present state is looked at first: a condition that already holds is
-/// answered at once (`Changed` never holds yet). With `after`, only events of later revisions
-/// count, those in history first: the first that makes the condition hold is the answer. So a
-/// loop that passes the revision of each answer on as the next `after` misses no revision; of a
-/// revision with several events that meet the condition it is told the first.
+/// Without `after`, the wait first checks the current state: a condition that already holds is answered
+/// at once (`Changed` never holds yet). With `after`, only events of later revisions count, beginning
+/// with those in the history: the answer is the first event that makes the condition hold. A loop that
+/// passes the revision of each answer on as the next `after` therefore misses no revision; if several
+/// events of one revision meet the condition, it gets the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitRequest {
-    /// Which keys; [`KeyRange::all`] for any key at all.
+    /// The keys; [`KeyRange::all`] for any key.
     pub range: KeyRange,
-    /// Until what.
+    /// The condition to wait for.
     pub condition: WaitCondition,
-    /// Only events after this revision, exclusive: `oldest - 1 ..= current`. `None` for from now on.
+    /// Consider only events after this revision, exclusive: `oldest - 1 ..= current`. `None` for from
+    /// now on.
     pub after: Option<Revision>,
-    /// How long, up to `watch.wait_timeout_max`, whole milliseconds; `None` for
+    /// The longest wait, up to `watch.wait_timeout_max`, whole milliseconds; `None` for
     /// `watch.wait_timeout_default`.
     pub timeout: Option<Duration>,
 }
@@ -32,8 +33,7 @@ impl WaitRequest {
     }
 }
 
-/// Until what a wait lasts. On a range of keys: until it holds for any one key of it, except
-/// `Absent`.
+/// The condition of a wait. On a range, it must hold for any one key, except `Absent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitCondition {
@@ -41,28 +41,28 @@ pub enum WaitCondition {
     Changed,
     /// A key exists.
     Exists,
-    /// The key does not exist; on a range: no key of it does.
+    /// The key does not exist; on a range, none of the keys exists.
     Absent,
     /// A key has this value.
     Equals(Blob),
-    /// A key has another value. A key that is deleted, and a single key that does not exist,
-    /// count as another.
+    /// A key has another value. A deleted key, and a single key that does not exist, count as having
+    /// another value.
     Differs(Blob),
-    /// A key has a mod revision above this; a delete counts.
+    /// A key has a mod revision above this one; a delete counts.
     ModRevisionAbove(Revision),
 }
 
 /// The answer to a wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitOutcome {
-    /// It holds.
+    /// The condition holds.
     Met {
-        /// Revision at which it was found to hold; pass it as the next `after`.
+        /// The revision at which the condition was found to hold; pass it as the next `after`.
         revision: Revision,
-        /// The event that made it hold; where it held already, the key as a put, if there is one.
+        /// The event that met the condition; if it already held, the key as a put, if the key exists.
         event: Option<Event>,
     },
-    /// The time is over.
+    /// The timeout has passed.
     Timeout {
         /// Everything up to this revision was considered; pass it as the next `after`.
         revision: Revision,
@@ -72,22 +72,22 @@ pub enum WaitOutcome {
 /// Watches keys: a stream of [`WatchItem`]s that ends only with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchRequest {
-    /// Which keys.
+    /// The keys.
     pub range: KeyRange,
-    /// From where on.
+    /// Where to start.
     pub from: WatchFrom,
-    /// Show sets; true by default.
+    /// Include sets; true by default.
     pub puts: bool,
-    /// Show deletes; true by default.
+    /// Include deletes; true by default.
     pub deletes: bool,
-    /// Show each key as it was before, too.
+    /// Include each key as it was before.
     pub previous: bool,
     /// Leave the values out.
     pub keys_only: bool,
-    /// Show a [`WatchItem::Progress`] so often, as long as nothing is behind;
-    /// at least `watch.progress_interval_min`.
+    /// The interval of [`WatchItem::Progress`], sent while the watch is up to date; at least
+    /// `watch.progress_interval_min`.
     pub progress: Option<Duration>,
-    /// What a consumer that is behind gets.
+    /// What a slow consumer gets.
     pub delivery: Delivery,
 }
 
@@ -107,7 +107,7 @@ impl WatchRequest {
     }
 }
 
-/// From where on a watch shows events.
+/// Where a watch starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WatchFrom {
@@ -115,47 +115,47 @@ pub enum WatchFrom {
     Now,
     /// Everything from this revision on, inclusive: `oldest ..= current + 1`.
     Revision(Revision),
-    /// The present state, a marker, and everything after it.
+    /// The current state, a marker, and everything after it.
     Snapshot,
 }
 
-/// What a consumer that is behind gets.
+/// What a slow consumer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Every event, in revision order.
     All,
-    /// Only the newest event of each key, with how many were skipped. Revisions may be split.
+    /// Only the newest event of each key, with the number of skipped events. Revisions may be split.
     Latest,
 }
 
-/// What a watch yields.
+/// An item of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WatchItem {
-    /// Part of the present state, in key order, before [`WatchItem::SnapshotEnd`].
+    /// Part of the current state, in key order, before [`WatchItem::SnapshotEnd`].
     Snapshot {
         /// Revision of the state.
         revision: Revision,
         /// Some of its keys.
         kvs: Vec<Arc<KeyValue>>,
     },
-    /// The present state is complete; events follow.
+    /// The current state is complete; events follow.
     SnapshotEnd {
-        /// Revision of the state; events are of later ones.
+        /// Revision of the state; the events are of later revisions.
         revision: Revision,
     },
     /// Whole revisions, in order.
     Events {
-        /// Everything up to this revision has now been shown; resume from the next.
+        /// Everything up to this revision has been shown; resume from the next one.
         revision: Revision,
         /// The events, at least one.
         events: Vec<Event>,
-        /// With [`Delivery::Latest`]: how many events were left out for newer ones.
+        /// With [`Delivery::Latest`]: the number of events left out in favour of newer ones.
         skipped: u64,
     },
-    /// Nothing new.
+    /// There is nothing new.
     Progress {
-        /// Everything up to this revision has been shown; resume from the next.
+        /// Everything up to this revision has been shown; resume from the next one.
         revision: Revision,
     },
 }

@@ -1,4 +1,4 @@
-//! How a [`Change`] is done: in the same way when it happens and when it is read back.
+//! Applying a [`Change`]: identically live and on replay.
 
 use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare, Resumable};
 use super::job::{Extra, Job, Phase};
@@ -108,7 +108,7 @@ impl State {
         if new.due > at { self.delay(slot, new.due) } else { self.make_ready(at, slot) }
     }
 
-    /// Takes a job in, that is nowhere yet.
+    /// Adds a job that is in no place yet.
     fn insert(&mut self, job: Job) -> Option<Slot> {
         let (id, bytes) = (job.id, job.bytes());
         let topic = self.topics.get_mut(job.topic as usize)?;
@@ -157,7 +157,8 @@ impl State {
     }
 
     fn apply_started(&mut self, at: UnixMillis, slot: Slot, resumable: Option<Resumable>) {
-        // That it was woken is not in the journal; where it stood since counts if it comes back.
+        // The journal does not record the waking; if the job returns to the head, its place since then
+        // counts.
         self.wake(slot);
         self.detach(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
@@ -167,7 +168,7 @@ impl State {
         self.hold(slot, resumable);
     }
 
-    /// Ready from when it was due.
+    /// Makes a delayed job ready as of its due time.
     pub(super) fn wake(&mut self, slot: Slot) {
         if let Some(Phase::Delayed(due)) = self.job(slot).map(|job| job.phase) {
             self.detach(slot);
@@ -175,7 +176,7 @@ impl State {
         }
     }
 
-    /// It is somebody's now; over which connection, and until when, is not in the journal.
+    /// Marks a job as reserved; which connection holds it, and until when, is not in the journal.
     fn hold(&mut self, slot: Slot, resumable: Option<Resumable>) {
         if let Some(job) = self.jobs.get_mut(slot as usize) {
             job.phase = Phase::Reserved(0);
@@ -191,7 +192,7 @@ impl State {
         }
     }
 
-    /// The index only names the job from now on, if it was pushed so.
+    /// Makes the index only name the job from now on, if its pushed option `releases` it.
     fn release_index(&mut self, slot: Slot, releases: impl FnOnce(Unique) -> bool) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let Some(extra) = job.extra.as_ref().filter(|extra| releases(extra.unique)) else { return };
@@ -253,14 +254,14 @@ impl State {
         self.make_ready(at, slot);
     }
 
-    /// The index of a dead letter that is ready again, unless it is another's meanwhile: that one
-    /// keeps it.
+    /// Gives a replayed dead letter its index back, unless another job has taken it meanwhile.
     fn take_index_again(&mut self, at: UnixMillis, slot: Slot, index: Blob) {
         let Some(job) = self.job(slot) else { return };
         let (id, topic) = (job.id, job.topic);
         let waiting = job.extra.as_ref().is_some_and(|it| it.unique == Unique::Waiting);
         let before = self.topic(topic).and_then(|it| it.indexes.get(&index));
-        // It was handed out before, so one that only waited for that only gets its name back.
+        // The job was handed out before, so one that held its index only while waiting gets back only
+        // the name.
         let free = |it: &Index| !it.is_taken(at) && (!waiting || it.id < id);
         if before.is_none_or(|before| before.id == id || free(before)) {
             let taken = if waiting { Taken::No } else { Taken::Yes };
@@ -276,12 +277,12 @@ impl State {
         }
     }
 
-    /// Ready from now on: behind those of its priority that are.
+    /// Makes a job ready now, behind the ready jobs of its priority.
     pub(super) fn make_ready(&mut self, at: UnixMillis, slot: Slot) {
         let step = millis(self.config.priority_step);
         let turn = self.next_turn(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        // Among several of one order key that are ready, the order of pushes counts.
+        // Among several ready jobs of one order key, the order of pushes counts.
         let keyed = job.order_key().is_some();
         let limit = self.topics.get(job.topic as usize).and_then(|it| it.settings.order_limit);
         let priority = if keyed && limit.is_some_and(|limit| limit > 1) { 0 } else { job.priority };
@@ -295,9 +296,9 @@ impl State {
         }
     }
 
-    /// The turn of a job that becomes ready now. One without an order key that was delayed takes
-    /// none, as the journal does not say when it was woken: among those that are ready since the
-    /// same time it stands where it was pushed.
+    /// Returns the turn of a job that becomes ready now. A delayed job without an order key takes no
+    /// new turn, because the journal does not record when it was woken: among jobs that became ready at
+    /// the same time, it is in the order of pushes.
     fn next_turn(&mut self, slot: Slot) -> u64 {
         match self.job(slot) {
             Some(job) if matches!(job.phase, Phase::Delayed(_)) && job.order_key().is_none() => {
@@ -340,7 +341,7 @@ impl State {
         self.delayed.insert((due, job.id, slot));
     }
 
-    /// Takes a job out of where it is.
+    /// Removes a job from its current place.
     pub(super) fn detach(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let Some(topic) = self.topics.get_mut(job.topic as usize) else { return };
@@ -383,7 +384,7 @@ impl State {
         }
     }
 
-    /// The job is unfinished no more: it leaves where it is, its place and its index are free.
+    /// Removes a finished job from its place, and frees its slot of the order key and its index.
     fn finish(&mut self, at: UnixMillis, slot: Slot, state: JobState) {
         self.detach(slot);
         self.give_up_place(at, slot);
@@ -397,11 +398,11 @@ impl State {
             return;
         }
         match unique {
-            // A job that was cancelled is as if it had not been pushed.
+            // A cancelled job is treated as if it had never been pushed.
             Unique::Finished(after) if state != JobState::Cancelled => {
                 self.keep_index(topic, index, id, (state, at.saturating_add(millis(after))));
             }
-            // It names its dead letter as long as that is kept.
+            // The index names its dead letter as long as that is kept.
             _ if state == JobState::Dead => {
                 self.set_index(topic, index, Index { id, taken: Taken::No })
             }
@@ -412,7 +413,7 @@ impl State {
         }
     }
 
-    /// The index of a dead letter names it no more; as long as it is taken it stays.
+    /// Stops the index from naming the dead letter; an index that is taken stays.
     fn forget_index(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let number = job.topic;
@@ -424,8 +425,8 @@ impl State {
         }
     }
 
-    /// The index of a finished job stays taken, as `finished` says: in which state it is, and until
-    /// when.
+    /// Keeps the index of a finished job taken, with the job's state and the time until which it is
+    /// taken.
     fn keep_index(
         &mut self,
         topic: TopicNo,
@@ -438,7 +439,7 @@ impl State {
         self.finished_indexes.insert((until, id), topic, index);
     }
 
-    /// The index is this job's from now on; whose it was before is told so in a snapshot.
+    /// Assigns the index to this job; a snapshot in progress saves the job that had it before.
     fn set_index(&mut self, number: TopicNo, index: Blob, entry: Index) {
         match self.topic(number).and_then(|topic| topic.indexes.get(&index)).copied() {
             Some(Index { id, taken: Taken::Until(until, _) }) => {
@@ -456,7 +457,7 @@ impl State {
         }
     }
 
-    /// Counts against limits no more.
+    /// Removes the job from the counts of the limits.
     fn leave(&mut self, slot: Slot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let (bytes, number) = (job.bytes(), job.topic);
@@ -471,7 +472,7 @@ impl State {
         self.note_left(number);
     }
 
-    /// Forgets a job that is in no list any more.
+    /// Removes a job that is in no list any more.
     fn remove(&mut self, slot: Slot) {
         self.detach_dead(slot);
         if let Some(job) = self.jobs.try_remove(slot as usize) {
@@ -486,7 +487,7 @@ impl State {
     }
 }
 
-/// One more. What a snapshot says was counted may be anything.
+/// Adds one; saturates, because the count in a snapshot may be anything.
 fn add(count: &mut u64) {
     *count = count.saturating_add(1);
 }

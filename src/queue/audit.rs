@@ -1,12 +1,12 @@
-//! [`State::audit`]: checks that every job is in exactly one place, and counted there and nowhere else.
+//! [`State::audit`]: checks that every job is in exactly one place and counted there only.
 //!
-//! For simulations and tests: it looks at every job.
+//! For simulations and tests, because it looks at every job.
 
 use super::job::{Job, Phase};
 use super::topic::Topic;
 use super::{Slot, State};
 
-/// What the jobs of a topic add up to.
+/// The sums over the jobs of a topic.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Sums {
     ready: u64,
@@ -48,17 +48,17 @@ impl Sums {
 }
 
 impl State {
-    /// Checks that every job is in exactly one place, and that what is counted adds up.
+    /// Checks that every job is in exactly one place and that all counts are correct.
     ///
     /// # Errors
-    /// A sentence that says what is not so.
+    /// A sentence that describes what is wrong.
     pub(crate) fn audit(&self) -> Result<(), String> {
         let mut sums = vec![Sums::default(); self.topics.len()];
         for (slot, job) in &self.jobs {
             let slot = Slot::try_from(slot).map_err(|_| "a job has no slot".to_owned())?;
             let number = job.topic as usize;
             let (Some(topic), Some(sum)) = (self.topics.get(number), sums.get_mut(number)) else {
-                return Err(format!("job {} is of topic {number}, which is not there", job.id));
+                return Err(format!("job {} is of topic {number}, which does not exist", job.id));
             };
             sum.add(job);
             self.audit_job(slot, job, topic)?;

@@ -1,12 +1,13 @@
-//! When a cron expression comes next, by the clock of a time zone: a search that ends.
+//! The next time of a cron expression, by the clock of a time zone, found by a bounded search.
 //!
-//! Some never come (the 31st of a short month), some once in decades; croner alone looks for them up
-//! to the year 5000, a tenth of a second. All this is done on the store's thread.
+//! Some expressions never come (the 31st of a short month), some once in decades; croner alone searches
+//! up to the year 5000, for a tenth of a second. All this happens on the store's thread.
 //!
-//! croner finds dates and times that match, on a clock that never changes; what a change of the zone's
-//! clock means is decided here, as Vixie cron does: an expression of every hour or of every minute goes
-//! by the clock, which leaves times out and repeats some. Any other comes once for each time that it
-//! names: the first time that the clock shows it, or right after a change that leaves it out.
+//! croner finds matching dates and times on a clock that never changes; this module decides what a
+//! change of the zone's clock means, as Vixie cron does: an expression of every hour or of every minute
+//! goes by the clock, which skips some times and repeats others. Any other expression comes once for
+//! each time that it names: the first time that the clock shows it, or right after a change that skips
+//! it.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -22,24 +23,24 @@ use jiff::{SignedDuration, Span, Timestamp, ToSpan};
 
 use crate::model::UnixMillis;
 
-/// The zones that are compiled in: looking one up touches no disk.
+/// The compiled-in zones: looking one up does not touch the disk.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// How many times are looked at beyond two for each day of a search: those of the last day, and around
+/// The number of times that a search examines beyond two per day: those of the last day, and around
 /// changes of the clock.
 const LOOKS: u64 = 4_096;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// Days in `ahead`.
+/// Returns the number of days in `ahead`.
 pub(super) fn days_in(ahead: Duration) -> u64 {
     ahead.as_secs() / (24 * 3600)
 }
 
-/// When `cron` says is next after `after`, by the clock of `timezone`; `None` if that is more than
-/// `days` days later, or never.
+/// Returns the next time of `cron` after `after`, by the clock of `timezone`; `None` if that is more
+/// than `days` days later, or never.
 ///
-/// Errors: a sentence, if either makes no sense.
+/// Returns an error text if either is invalid.
 pub(super) fn next_time(
     cron: &str,
     timezone: &str,
@@ -47,14 +48,14 @@ pub(super) fn next_time(
     days: u64,
 ) -> Result<Option<UnixMillis>, String> {
     let cron = Cron::from_str(cron).map_err(|error| {
-        format!("`{cron}` is no cron expression ({error}); write it as in `0 3 * * 1-5`")
+        format!("`{cron}` is not a cron expression ({error}); write it as in `0 3 * * 1-5`")
     })?;
     let zone = ZONES
         .get(timezone)
-        .map_err(|_| format!("`{timezone}` is no time zone; name it as in Europe/Berlin or UTC"))?;
+        .map_err(|_| format!("`{timezone}` is not a time zone; use a name such as Europe/Berlin or UTC"))?;
     let after = i64::try_from(after).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     let after = after.ok_or("the time of day is out of range")?;
-    // Croner goes from day to day without asking: there must be one that it can find.
+    // Croner goes from day to day without checking the limit: there must be a date that it can find.
     let today = zone.to_datetime(after).date();
     let last = days_after(today, days);
     let mut dates = today.series(1.day()).take_while(|date| *date <= last);
@@ -82,7 +83,7 @@ fn has_date(cron: &Cron, date: Date) -> bool {
         && pattern.day_match(year, month, day, weekday(date)).unwrap_or(false)
 }
 
-/// Whether it names every hour, or every minute.
+/// Returns whether the expression names every hour, or every minute.
 fn goes_by_the_clock(cron: &Cron) -> bool {
     let pattern = &cron.pattern;
     (0..24).all(|hour| pattern.hour_match(hour).unwrap_or(false))
@@ -96,11 +97,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The next of an expression that comes whenever the clock shows one of its times.
+    /// Returns the next time of an expression that comes whenever the clock shows one of its times.
     fn by_the_clock(&self, after: Timestamp) -> Option<Timestamp> {
         let now = self.zone.to_datetime(after);
         let ahead = self.ahead(now, after);
-        // The clock may be about to show what is now, and what was before it, again.
+        // The clock may be about to repeat the current time and earlier ones.
         let AmbiguousOffset::Fold { after: later, .. } = self.offset_at(now) else { return ahead };
         if later.to_timestamp(now).ok()? <= after {
             return ahead;
@@ -112,7 +113,7 @@ impl Search<'_> {
         ahead.into_iter().chain(again).min()
     }
 
-    /// The next time later than `now` that the clock shows.
+    /// Returns the next matching time after `now` that the clock shows.
     fn ahead(&self, now: DateTime, after: Timestamp) -> Option<Timestamp> {
         let mut from = now;
         loop {
@@ -132,7 +133,7 @@ impl Search<'_> {
         }
     }
 
-    /// The next of an expression that comes once for each of its times.
+    /// Returns the next time of an expression that comes once for each of its times.
     fn once(&self, after: Timestamp) -> Option<Timestamp> {
         let mut from = self.zone.to_datetime(after);
         loop {
@@ -147,7 +148,7 @@ impl Search<'_> {
                     if first > after {
                         return Some(first);
                     }
-                    // It has come, as has all else that the clock repeats now.
+                    // This time has already come, like everything else that the clock now repeats.
                     let change = self.change_to(later, first)?;
                     from = before.to_datetime(change).saturating_sub(SECOND);
                 }
@@ -155,7 +156,7 @@ impl Search<'_> {
         }
     }
 
-    /// The first change of the clock after `after` that makes its offset `offset`.
+    /// Returns the first change of the clock after `after` to the offset `offset`.
     fn change_to(&self, offset: Offset, after: Timestamp) -> Option<Timestamp> {
         let mut changes = self.zone.following(after).take(2);
         changes.find(|change| change.offset() == offset).map(|change| change.timestamp())
@@ -165,21 +166,21 @@ impl Search<'_> {
         self.zone.to_ambiguous_timestamp(time).offset()
     }
 
-    /// The first time later than `from` that matches.
+    /// Returns the first matching time after `from`.
     fn matching(&self, from: DateTime) -> Option<DateTime> {
         let from = Face { time: from, bounds: &self.bounds };
         self.cron.find_next_occurrence(&from, false).ok().map(|found| found.time)
     }
 }
 
-/// Where a search ends.
+/// The limits of a search.
 struct Bounds {
     last: Date,
-    /// How many more times are looked at.
+    /// The remaining number of times to examine.
     looks: Cell<u64>,
 }
 
-/// What a clock that never changes shows, as croner asks for it; past the bounds there is nothing.
+/// A clock that never changes, as croner sees it; it ends at the limits of the search.
 #[derive(Clone, Copy)]
 struct Face<'a> {
     time: DateTime,
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(next("30 2 * * *", "2026-10-25T00:30:00Z"), Some(at("2026-10-26T01:30:00Z")));
     }
 
-    /// The times within two days after `from`, by the clock of `zone`.
+    /// Returns the times within two days after `from`, by the clock of `zone`.
     fn two_days(cron: &str, zone: &str, from: &str) -> Vec<String> {
         let end = at(from) + 2 * 24 * 3_600_000;
         let (mut times, mut after) = (Vec::new(), at(from) - 1);
@@ -301,14 +302,14 @@ mod tests {
             october("30 2,14 * * *"),
             ["25 02:30+02:00", "25 14:30+01:00", "26 02:30+01:00", "26 14:30+01:00"]
         );
-        // Both times left out are one, which the clock shows itself, too.
+        // Both skipped times become one, which the clock also shows itself.
         assert_eq!(march("0,30 2-3 1-29 * *"), ["29 03:00+02:00", "29 03:30+02:00"]);
         assert_eq!(march("*/15 2 1-29 * *"), ["29 03:00+02:00"]);
         assert_eq!(
             october("0 */2 25 * *")[..3],
             ["25 00:00+02:00", "25 02:00+02:00", "25 04:00+01:00"]
         );
-        // Every hour, or every minute, is what the clock shows.
+        // Expressions of every hour or every minute go by the clock.
         assert_eq!(
             october("30 * 25 * *")[1..5],
             ["25 01:30+02:00", "25 02:30+02:00", "25 02:30+01:00", "25 03:30+01:00"]
@@ -333,7 +334,7 @@ mod tests {
         );
     }
 
-    /// The times of `cron` from `from` to `end`, found by looking at each minute.
+    /// Returns the times of `cron` from `from` to `end`, found by examining each minute.
     fn walked(cron: &Cron, zone: &TimeZone, from: Timestamp, end: Timestamp) -> Vec<Timestamp> {
         let matches = |time: DateTime| {
             let civil = Face { time, bounds: &Bounds { last: Date::MAX, looks: Cell::new(0) } };
@@ -344,7 +345,8 @@ mod tests {
         };
         let minute = SignedDuration::from_mins(1);
         let by_the_clock = goes_by_the_clock(cron);
-        // The latest time that the clock has shown; a day back, all that may be repeated is behind.
+        // The latest time that the clock has shown; starting a day earlier covers everything that may
+        // be repeated.
         let mut now = from - SignedDuration::from_hours(24);
         let mut latest = zone.to_datetime(now) - minute;
         let mut times = Vec::new();
@@ -365,8 +367,8 @@ mod tests {
         times
     }
 
-    /// Zones, and changes of their clocks: of an hour, of half an hour, at midnight, twice a year, more
-    /// than that (Morocco), none, and of the date (Samoa left a day out).
+    /// Zones and changes of their clocks: by an hour, by half an hour, at midnight, twice a year, more
+    /// often than that (Morocco), none, and of the date (Samoa skipped a day).
     const CHANGES: [(&str, &str); 14] = [
         ("Europe/Berlin", "2026-03-29T01:00:00Z"),
         ("Europe/Berlin", "2026-10-25T01:00:00Z"),
@@ -403,7 +405,7 @@ mod tests {
     }
 
     proptest! {
-        /// Around every kind of change, a schedule comes when a walk minute by minute says.
+        /// Around every kind of change, a schedule comes at the times found by a walk minute by minute.
         #[test]
         fn j10_schedules_come_as_a_walk_by_the_clock_says(
             (zone, change) in select(&CHANGES[..]),
@@ -416,7 +418,7 @@ mod tests {
             let cron = Cron::from_str(&text).unwrap();
             let tz = ZONES.get(zone).unwrap();
             let change: Timestamp = change.parse().unwrap();
-            // Anywhere from a day and a half before to half a day after it.
+            // Anywhere from a day and a half before the change to half a day after it.
             let from = change - SignedDuration::from_hours(36)
                 + SignedDuration::from_mins(start.index(48 * 60) as i64);
             let end = change + SignedDuration::from_hours(36);
@@ -448,7 +450,8 @@ mod tests {
 
     #[test]
     fn s10_no_expression_is_looked_for_without_end() {
-        // No such day of any month, of these months, of this year; always left out by the clock.
+        // There is no such day in any month, in these months, or in this year; or the clock always
+        // skips it.
         for cron in ["0 0 1 * +1#5", "0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 4999", "* * 2 * 3 7L"] {
             assert_eq!(next(cron, "2026-11-26T00:00:00Z"), None, "{cron}");
         }

@@ -1,7 +1,7 @@
-//! [`Change`]: what happened to a job or a topic, as it is applied and as the journal has it.
+//! [`Change`]: what happened to a job or a topic, as applied and as recorded in the journal.
 //!
-//! Effects, not requests: when a job runs again was drawn once, and is read back. `docs/journal.md`
-//! has the layout.
+//! Records hold effects, not requests: the random time of a retry is drawn once and read back on
+//! replay. `docs/journal.md` has the layout.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::TopicNo;
 use super::record::{StoredBackoff, StoredOutcome, StoredSettings, StoredUnique, blob, blobs};
 use crate::model::{Blob, JobId, JobState, UnixMillis};
 
-/// What a run that ended without a result has cost its job.
+/// The budget that a run without a result uses up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Cost {
     Nothing,
@@ -17,12 +17,12 @@ pub(super) enum Cost {
     Loss,
 }
 
-/// Where a job goes that is to run again.
+/// The next place of a job that runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Again {
-    /// At once, where it stood before.
+    /// Ready at once, in its previous position.
     Head,
-    /// At this time, behind those that are ready by then.
+    /// Delayed until this time, then behind the jobs that are ready.
     At(UnixMillis),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct New {
     pub(super) topic: TopicNo,
     #[serde(with = "blob")]
     pub(super) payload: Blob,
-    /// When it is ready.
+    /// When the job becomes ready.
     pub(super) due: UnixMillis,
     pub(super) priority: u8,
     pub(super) retry_max: Option<u32>,
@@ -41,7 +41,7 @@ pub(super) struct New {
     pub(super) rare: Option<Box<Rare>>,
 }
 
-/// What most jobs have not.
+/// Properties that most jobs do not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rare {
     #[serde(with = "blobs")]
@@ -52,10 +52,10 @@ pub(super) struct Rare {
     pub(super) backoff: Option<StoredBackoff>,
 }
 
-/// A job as a snapshot found it.
+/// A job in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// Its due time is that of its state, if that has one.
+    /// The job as pushed. Its due time is that of its state, if that has one.
     pub(super) new: New,
     pub(super) state: KeptState,
     pub(super) epoch: u32,
@@ -66,7 +66,7 @@ pub(super) struct Kept {
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,
     pub(super) holds_place: bool,
-    /// Its index names it; `Some(true)` if no other may take it.
+    /// `Some` if its index names it; `Some(true)` if no other job may take the index.
     pub(super) indexed: Option<bool>,
     pub(super) errors: Vec<String>,
 }
@@ -81,7 +81,7 @@ pub(super) enum KeptState {
     ReservedResumable(Resumable),
 }
 
-/// What a reservation needs to be resumed by its worker after a restart.
+/// What a worker needs to resume a reservation after a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Resumable {
     /// How long the job is held without a touch, milliseconds.
@@ -90,7 +90,7 @@ pub(super) struct Resumable {
     pub(super) user: u64,
 }
 
-/// How a job finished.
+/// The end of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Finish {
     Done,
@@ -118,7 +118,7 @@ impl From<Finish> for JobState {
     }
 }
 
-/// What a topic has counted, ever.
+/// The totals of a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub(super) pushed: u64,
@@ -128,7 +128,7 @@ pub(super) struct Totals {
     pub(super) evicted: u64,
 }
 
-/// What a schedule pushes, and when.
+/// The content of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Set {
     #[serde(with = "blob")]
@@ -149,10 +149,10 @@ pub(super) struct Set {
     pub(super) missed: u64,
 }
 
-/// What happened.
+/// A change of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Change {
-    /// A topic was made; they are numbered from 0 in this order.
+    /// A topic was created; topics are numbered from 0 in this order.
     TopicMade {
         #[serde(with = "blob")]
         name: Blob,
@@ -166,22 +166,23 @@ pub(super) enum Change {
         paused: bool,
     },
     Pushed(New),
-    /// A job was handed out, under the next epoch.
+    /// A job was handed out, with the next epoch.
     Started {
         id: JobId,
     },
-    /// A job is to run again.
+    /// A job will run again.
     Again {
         id: JobId,
         again: Again,
         cost: Cost,
         error: Option<String>,
     },
-    /// The delay of a job with an order key is over. Of others it makes no difference when.
+    /// The delay of a job with an order key is over. For other jobs, the time of waking makes no
+    /// difference.
     Woken {
         id: JobId,
     },
-    /// A job is done, and its result recorded.
+    /// A job is done, and its result is recorded.
     Done {
         id: JobId,
     },
@@ -193,11 +194,11 @@ pub(super) enum Change {
     Cancelled {
         id: JobId,
     },
-    /// A dead letter is ready again, its budgets full.
+    /// A dead letter is ready again, with full budgets.
     Replayed {
         id: JobId,
     },
-    /// A dead letter was given up for room or age, or deleted by request.
+    /// A dead letter was evicted for lack of space or because of its age, or deleted by request.
     Evicted {
         id: JobId,
     },
@@ -206,7 +207,7 @@ pub(super) enum Change {
         #[serde(with = "blob")]
         name: Blob,
     },
-    /// A schedule's time came; what it pushed is told apart.
+    /// A schedule's time came; the pushed job is a change of its own.
     ScheduleCame {
         #[serde(with = "blob")]
         name: Blob,
@@ -216,11 +217,11 @@ pub(super) enum Change {
     /// A snapshot begins: topics, jobs and schedules follow.
     Began {
         next_id: JobId,
-        /// The last turn given to a job that became ready, or died.
+        /// The last turn given to a job that became ready or died.
         line: u64,
     },
     TopicKept {
-        /// Empty: the number is vacant.
+        /// Empty if the number is vacant.
         #[serde(with = "blob")]
         name: Blob,
         settings: StoredSettings,
@@ -228,7 +229,7 @@ pub(super) enum Change {
         totals: Totals,
     },
     JobKept(Box<Kept>),
-    /// The index of a finished job that stays taken.
+    /// The index of a finished job stays taken.
     IndexKept {
         topic: TopicNo,
         #[serde(with = "blob")]
@@ -237,41 +238,41 @@ pub(super) enum Change {
         state: Finish,
         until: UnixMillis,
     },
-    /// A topic that had nothing was forgotten, or was deleted before; another has its number.
+    /// A topic without jobs was forgotten, or was deleted before; another has its number.
     TopicReplaced {
         topic: TopicNo,
         #[serde(with = "blob")]
         name: Blob,
     },
-    /// A start found the records ahead of the time of day by so many milliseconds.
+    /// A start found the records ahead of the time of day by this many milliseconds.
     ClockSetBack {
         by: u64,
     },
-    /// A job was cancelled with all that waited in its topic: it has no outcome.
+    /// A job was cancelled by a clear of its topic: it has no outcome.
     Cleared {
         id: JobId,
     },
-    /// A push may take this index again, which is that of a job.
+    /// The index of a job was freed for pushes.
     IndexFreed {
         topic: TopicNo,
         #[serde(with = "blob")]
         index: Blob,
         id: JobId,
     },
-    /// A job was handed out, under the next epoch, to a worker that resumes its reservations.
+    /// A job was handed out, with the next epoch, to a worker that resumes its reservations.
     StartedResumable {
         id: JobId,
         resumable: Resumable,
     },
-    /// A topic without jobs and dead letters was deleted. Its number is vacant: nobody's until the
-    /// next topic that is made has it.
+    /// A topic without jobs and dead letters was deleted. Its number is vacant until the next new topic
+    /// gets it.
     TopicDeleted {
         topic: TopicNo,
     },
-    /// In a snapshot: a job was dead or cancelled, and the outcomes had not recorded it yet.
+    /// In a snapshot: a job was dead or cancelled, and the outcomes had not recorded that yet.
     Unheard(Box<StoredOutcome>),
-    /// Ids below `next_id` may have been seen, and the next `epochs` of each job that is there, and what
-    /// they were of lost.
+    /// Ids below `next_id`, and the next `epochs` epochs of each existing job, may have been visible
+    /// before a loss, and are skipped.
     Fenced {
         next_id: JobId,
         epochs: u32,
@@ -293,14 +294,14 @@ impl New {
 }
 
 impl Kept {
-    /// About how many it is encoded in.
+    /// Returns the approximate size of the encoding in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.new.bytes() + self.errors.iter().map(|error| error.len() + 8).sum::<usize>() + 32
     }
 }
 
 impl Change {
-    /// About how many it is encoded in, and no fewer than half as many.
+    /// Returns the approximate size of the encoding in bytes, never less than half of the actual size.
     pub(super) fn bytes(&self) -> usize {
         32 + match self {
             Self::Pushed(new) => new.bytes(),

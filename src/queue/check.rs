@@ -1,4 +1,4 @@
-//! That what is asked for makes sense and keeps to the limits.
+//! Checks of requests for validity and against the limits.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::fair::ClientId;
 use crate::model::{Backoff, Blob, PushOptions, PushRequest, TopicSettings, Unique};
 use crate::store::Micros;
 
-/// What is said where all requests wait that may.
+/// The text of a refusal when no more requests may wait.
 pub(super) const TOO_MANY_WAIT: &str = "too many requests wait already";
 
 impl State {
     pub(super) fn check_push(&self, push: &PushRequest) -> Result<(), QueueError> {
         self.check_name("topic", &push.topic)?;
         let (max, bytes) = (self.config.payload_bytes_max, push.payload.len());
-        let what = "the payload is too large; store it elsewhere and push its place";
+        let what = "the payload is too large; store it elsewhere and push its location";
         QueueError::limit("queue.payload_bytes_max", max, bytes, what)?;
         let PushOptions { index, unique, order_key, delay, backoff, .. } = &push.options;
         for (what, name) in [("index", index), ("order key", order_key)] {
@@ -63,11 +63,11 @@ impl State {
                 [base, cap, floor].into_iter().try_for_each(|it| self.check_delay(*it))
             }
             Backoff::List(pauses) if pauses.is_empty() => {
-                QueueError::invalid("a list of pauses needs one at least")
+                QueueError::invalid("a list of delays needs at least one")
             }
             Backoff::List(pauses) => {
                 let (max, count) = (self.config.backoff_pauses_max, pauses.len());
-                let what = "too many pauses; after the last it is always that one";
+                let what = "too many delays; the last one repeats";
                 QueueError::limit("queue.backoff_pauses_max", max, count, what)?;
                 pauses.iter().try_for_each(|it| self.check_delay(*it))
             }
@@ -110,7 +110,7 @@ impl State {
         QueueError::limit("queue.push_jobs_max", self.config.push_jobs_max, count, what)
     }
 
-    /// That one more request may wait.
+    /// Checks that one more request may wait.
     pub(super) fn check_parked(&self, client: ClientId) -> Result<(), QueueError> {
         let (waiting, max) = (&self.parties.waiting, self.config.parked_max);
         QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)

@@ -1,4 +1,4 @@
-//! Dead letters: how many are kept, and how they come back.
+//! Dead letters: how many are kept, and how they are replayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
 use crate::store::Shares;
 
-/// The place of a dead letter: its turn, which is given by the same line as those of ready jobs.
+/// The position of a dead letter: its turn, from the same sequence as those of ready jobs.
 type Place = (u64, Slot);
 
-/// All dead letters, in the order in which they died, and those of each topic.
+/// All dead letters, in the order of their deaths, and those of each topic.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
-    /// With the time since which each is dead, which never falls along the line.
+    /// With the time since which each is dead, which never decreases along the order.
     order: BTreeMap<Place, UnixMillis>,
     bytes: u64,
     topics: BTreeMap<TopicNo, Graveyard>,
@@ -24,7 +24,7 @@ pub(super) struct DeadLetters {
     sizes: Shares<TopicNo>,
 }
 
-/// The dead letters of one topic, in the order in which they died.
+/// The dead letters of one topic, in the order of their deaths.
 #[derive(Debug, Default)]
 struct Graveyard {
     order: BTreeSet<Place>,
@@ -64,7 +64,7 @@ impl DeadLetters {
         }
     }
 
-    /// Sets those that died later than `at` to have died then; returns their slots.
+    /// Sets later times of death to `at`; returns the slots.
     fn set_back(&mut self, at: UnixMillis) -> Vec<Slot> {
         let ahead = self.order.iter_mut().filter(|(_, since)| **since > at);
         ahead
@@ -75,14 +75,14 @@ impl DeadLetters {
             .collect()
     }
 
-    /// When the oldest is too old.
+    /// Returns the time at which the oldest becomes too old.
     pub(super) fn next_age(&self, config: &QueueConfig) -> Option<UnixMillis> {
         let (_, since) = self.order.first_key_value()?;
         Some(since.saturating_add(millis(config.dead_age_max)))
     }
 
-    /// One that is not to be kept: the oldest, if it is too old, or of too many, the oldest of the
-    /// topic that has the most.
+    /// Returns a dead letter to evict: the oldest, if it is too old; or if there are too many, the
+    /// oldest of the topic that has the most.
     pub(super) fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
         let oldest_of = |topic| self.topics.get(&topic)?.order.first().map(|(_, slot)| *slot);
         let (most, many) = self.counts.most()?;
@@ -99,7 +99,7 @@ impl DeadLetters {
 }
 
 impl State {
-    /// A finished job is a dead letter now, the last in the line.
+    /// Makes a dead letter of a finished job, the last in order.
     pub(super) fn bury(&mut self, at: UnixMillis, slot: Slot) {
         self.line = self.line.saturating_add(1);
         if let Some(job) = self.jobs.get_mut(slot as usize) {
@@ -108,7 +108,7 @@ impl State {
         self.put_dead(at, slot);
     }
 
-    /// Takes a dead letter to where its turn says.
+    /// Adds a dead letter at the position of its turn.
     pub(super) fn put_dead(&mut self, at: UnixMillis, slot: Slot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.phase = Phase::Dead(at);
@@ -118,8 +118,8 @@ impl State {
         }
     }
 
-    /// Takes those that died by a clock that ran ahead as dead since `at`: they are kept as long as
-    /// others, and those behind them in the line are not kept for them.
+    /// Sets times of death from a clock that ran ahead to `at`: these dead letters are kept as long as
+    /// others, and do not delay the eviction of those behind them.
     pub(super) fn set_dead_back(&mut self, at: UnixMillis) {
         for slot in self.dead.set_back(at) {
             self.keep_frozen(slot);
@@ -129,7 +129,7 @@ impl State {
         }
     }
 
-    /// Gives up what is too much, or too old: a slice of it.
+    /// Evicts dead letters that are too many or too old: a slice of them.
     pub(super) fn evict_dead(&mut self) {
         for _ in 0..self.config.slice_max {
             let Some(slot) = self.dead.surplus(&self.config, self.aged_utc()) else { return };
@@ -152,7 +152,7 @@ impl State {
         if let Some(number) = self.names.get(name).copied()
             && let Some(topic) = self.topics.get_mut(number as usize)
         {
-            // For rates they are pushed again; totals know better.
+            // For the rates, they count as pushed again; the totals count them once.
             topic.pushed.add(now.steady, count as u32);
         }
         Ok(JobReply::Changed { count, more })
@@ -169,8 +169,8 @@ impl State {
         Ok(JobReply::Changed { count, more })
     }
 
-    /// Returns the dead letter with this id, or up to `max` of the oldest of a topic, and whether
-    /// there are more.
+    /// Returns the dead letter with this id, or up to `max` of the oldest of a topic, and whether there
+    /// are more.
     pub(super) fn dead_letters(
         &self,
         name: &Blob,

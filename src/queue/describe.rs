@@ -1,4 +1,4 @@
-//! What is told of jobs and topics.
+//! Descriptions of jobs and topics.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 impl State {
-    /// Returns the place of a job: by its id only if `may` permits its topic.
+    /// Returns the slot of a job. By its id, a job is found only if `may` permits its topic.
     pub(super) fn find(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Option<Slot> {
         let id = match job {
             JobRef::Id(id) => {
@@ -28,7 +28,7 @@ impl State {
         self.ids.get(id)
     }
 
-    /// The topic of a job that is not finished, or is kept as a dead letter.
+    /// Returns the topic of a job that is unfinished or kept as a dead letter.
     pub(crate) fn topic_of(&self, id: JobId) -> Option<&Blob> {
         let job = self.job(self.ids.get(id)?)?;
         self.topic(job.topic).map(|topic| &topic.name)
@@ -41,7 +41,7 @@ impl State {
         }
     }
 
-    /// Whoever is not here may be finished.
+    /// Passes a request on to the outcomes: a job missing here may have finished.
     pub(super) fn not_here(&self, job: &JobRef, to_cancel: bool) -> Answer {
         Answer::Ask(Sought::Job { job: job.clone(), to_cancel })
     }
@@ -71,7 +71,7 @@ impl State {
         }
     }
 
-    /// The outcomes may know a topic that is forgotten here.
+    /// Describes a query of outcomes; the outcomes may know a topic that the queue has forgotten.
     fn topical(&self, name: Blob, limit: usize) -> Topical {
         Topical { known: self.names.contains_key(&name), name, limit }
     }
@@ -129,7 +129,7 @@ impl State {
             }
             before = id;
             if let Some(job) = self.job(slot).filter(|job| fits(job)) {
-                // Not the ids of others: they are of topics that the caller may not know.
+                // Only permitted ids: others belong to topics that the caller may not know about.
                 page.after = id;
                 let info = self.info(job, false);
                 bytes += bytes_of(&info);
@@ -160,7 +160,7 @@ impl State {
             retry_max: self.retry_max(job),
             pushed: job.pushed,
             due: if let Phase::Delayed(due) = job.phase { Some(due) } else { None },
-            // A fence gives epochs to jobs that were never handed out.
+            // After a fence, jobs that were never handed out have an epoch too.
             started: (job.started > 0).then_some(job.started),
             finished: if let Phase::Dead(since) = job.phase { Some(since) } else { None },
             progress: extra.and_then(|extra| extra.progress.clone()),
@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    /// What became of a job.
+    /// Returns the outcome of a job.
     pub(super) fn outcome(
         &self,
         slot: Slot,
@@ -237,7 +237,7 @@ impl State {
     }
 }
 
-/// What counts against the limits of pages, and of outcomes that are kept.
+/// Returns the bytes that count against the limits of pages and of kept outcomes.
 pub(super) fn bytes_of(info: &JobInfo) -> usize {
     let blobs = [Some(&info.topic), info.index.as_ref(), info.order_key.as_ref()];
     let values = [info.payload.as_ref(), info.progress.as_ref(), info.output.as_ref()];

@@ -1,4 +1,4 @@
-//! Who gets which job: reserves, and the hand-out at the end of each turn.
+//! Dispatch: reserves, and the hand-out of jobs at the end of each turn.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, micros};
 use crate::model::{Reservation, ReserveRequest, ReservedJob};
 use crate::store::Micros;
 
-/// Someone who gets jobs in this turn.
+/// A reserve that gets jobs in this turn.
 struct Taker {
     park: ParkId,
     owner: u64,
-    /// Who may resume what it is given, if anyone.
+    /// The user who may resume the reservations, if any.
     resumes: Option<u64>,
     ask: Ask,
     jobs: Vec<ReservedJob>,
@@ -52,7 +52,7 @@ impl State {
         let wait = self.check_wait(request.wait)?;
         let visibility = request.visibility.unwrap_or(self.config.visibility_default);
         let visibility = self.check_visibility(visibility)?;
-        // One that does not wait is answered when the turn ends.
+        // A reserve that does not wait is answered when the turn ends.
         if wait > Duration::ZERO {
             self.check_parked(requester.client)?;
         }
@@ -66,8 +66,8 @@ impl State {
         Ok(park)
     }
 
-    /// Hands jobs out, to those who have waited longest first, one to each in turn: a slice of
-    /// them.
+    /// Hands out a slice of the ready jobs, one to each reserve in turn, beginning with those that have
+    /// waited longest.
     pub(super) fn dispatch(&mut self, now: Now) {
         let mut budget = self.config.slice_max;
         let mut hot = std::mem::take(&mut self.hot).into_iter();
@@ -81,7 +81,7 @@ impl State {
                 self.dispatch_topic(now, topic, &mut budget);
             }
         }
-        // The next turn goes on, with those that had none of this one first.
+        // The next turn continues, beginning with topics that had no job handed out in this one.
         self.hot.splice(..0, hot);
     }
 
@@ -115,8 +115,8 @@ impl State {
         }
     }
 
-    /// The next job of a topic, if it may start, there is someone for it and it is still this
-    /// turn's.
+    /// Returns the next job of a topic, if it may start, a reserve wants it, and the turn's slice is
+    /// not used up.
     fn next_ready(
         &mut self,
         now: Now,
@@ -204,7 +204,7 @@ impl State {
         Answer::Parked(park)
     }
 
-    /// Reports lost reservations to `owner` once more: an answer with them did not arrive in time.
+    /// Reports lost reservations to `owner` again: an answer with them did not arrive in time.
     pub(crate) fn report_again(&mut self, owner: u64, lost: &[Reservation]) {
         if let Some(known) = self.parties.owners.get_mut(&owner) {
             lost.iter().rev().for_each(|it| known.revoked.push_front(*it));
@@ -214,8 +214,8 @@ impl State {
         }
     }
 
-    /// Answers all requests of an owner that wait for revoked reservations: several workers may
-    /// share a connection, and only they know whose job it was.
+    /// Answers all requests of an owner that wait for revoked reservations: several workers may share a
+    /// connection, and only they know whose job it was.
     pub(super) fn answer_revoked(&mut self, owner: u64) {
         let Some(owner) = self.parties.owners.get_mut(&owner) else { return };
         let revoked: Vec<Reservation> = std::mem::take(&mut owner.revoked).into();
@@ -226,7 +226,7 @@ impl State {
         }
     }
 
-    /// Takes one that waits out; false if it waits no more.
+    /// Removes a waiting request; returns false if it no longer waits.
     pub(crate) fn unpark(&mut self, park: ParkId) -> bool {
         let Some(parked) = self.parties.unpark(park) else { return false };
         match parked.what {
@@ -246,7 +246,7 @@ impl State {
         true
     }
 
-    /// Answers those who have waited long enough, and lets in pushes that waited behind them.
+    /// Answers requests whose waiting time is over, and admits pushes that waited behind them.
     pub(super) fn expire_parked(&mut self, now: Now) {
         let mut budget = self.config.slice_max;
         let late = |state: &Self| {
@@ -262,7 +262,7 @@ impl State {
         }
     }
 
-    /// Ends one that waits, with what it is told when its time is over, or with `error`.
+    /// Ends a waiting request, with `error` or with the answer for the end of its waiting time.
     fn end_parked(&mut self, park: ParkId, error: Option<QueueError>) {
         let Some(parked) = self.parties.parked.get(&park) else { return };
         let effect = match (&parked.what, error) {
@@ -277,7 +277,7 @@ impl State {
         self.effects.push(effect);
     }
 
-    /// Hands out no more jobs, and lets nobody wait for any.
+    /// Stops the hand-out of jobs and refuses all waiting requests.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
         let parked: Vec<ParkId> = self.parties.parked.keys().copied().collect();
@@ -286,8 +286,7 @@ impl State {
         }
     }
 
-    /// Keeps what was handed out for somebody who is not there any more from being lost: it goes
-    /// back without cost.
+    /// Returns jobs that were handed out to a caller that is gone, at no cost to their budgets.
     pub(crate) fn undeliver(&mut self, now: Now, jobs: impl IntoIterator<Item = Reservation>) {
         self.tick(now);
         for reservation in jobs {

@@ -1,4 +1,4 @@
-//! [`QueueError`]: why the queue refuses something. It has changed nothing then.
+//! [`QueueError`]: the refusals of the queue. A refused request has changed nothing.
 
 use crate::error::{Details, Error, ErrorCode};
 use crate::fair::{ClientId, FairShares, sharer};
@@ -10,12 +10,12 @@ pub(crate) enum QueueError {
     Invalid(String),
     #[error("{what}: the limit {name} is {max}; nothing was changed")]
     Limit { name: &'static str, max: u64, what: &'static str },
-    /// Of a topic, or of the queue.
+    /// Of a topic, or of the queue as a whole.
     #[error("{} is full: {name} is {max}; push with a wait for room, or when jobs are done", place(.topic))]
     Full { topic: Option<Blob>, name: &'static str, max: u64 },
     #[error(
-        "`{cron}` does not come in the next {days} days, and no schedule is looked for longer \
-         (queue.schedule_ahead_max); give it a date that there is"
+        "`{cron}` does not come within the next {days} days, the limit of a search \
+         (queue.schedule_ahead_max); use a date that exists"
     )]
     Never { cron: String, days: u64, max_ms: u64 },
     #[error(
@@ -54,7 +54,7 @@ pub(crate) enum QueueError {
     Cancelled,
 }
 
-/// What is full.
+/// Returns the name of what is full.
 fn place(topic: &Option<Blob>) -> String {
     topic.as_ref().map_or("the queue".to_owned(), |topic| format!("topic {topic}"))
 }
@@ -64,7 +64,7 @@ impl QueueError {
         Err(Self::Invalid(message.into()))
     }
 
-    /// That `value` is at most `max`.
+    /// Checks that `value` is at most `max`.
     pub(super) fn limit(
         name: &'static str,
         max: usize,
@@ -77,8 +77,8 @@ impl QueueError {
         Err(Self::Limit { name, max: max as u64, what })
     }
 
-    /// That `client` may hold `more` of what `shares` counts, of `max` in all; `full` is what a refusal says
-    /// where all of it is held.
+    /// Checks that `client` may hold `more` of what `shares` counts, of at most `max` in all; `full` is
+    /// the message of the refusal if all of it is in use.
     pub(super) fn share(
         shares: &FairShares<ClientId>,
         client: ClientId,

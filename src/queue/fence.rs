@@ -1,23 +1,24 @@
-//! The fence at a start after which visible changes may be lost: no id and no epoch that may have
-//! been visible is assigned again.
+//! The fence at a start that may have lost visible changes: no id and no epoch that may have been
+//! visible is assigned again.
 
 use super::change::Change;
 use super::{QueueError, Slot, State};
 use crate::model::JobId;
 
-/// More jobs than the records push that are shown before they are synced: the journal limits these to 65,536.
+/// More than the number of jobs in records that are visible before they are synced: the journal limits
+/// these records to 65,536.
 const IDS_LOST_MAX: JobId = 1 << 32;
 
-/// More hand-outs of one job than are in those records: one holds what a turn did, which hands a job out no
-/// more than twice.
+/// More than the number of hand-outs of one job in those records: one record holds one turn, which
+/// hands out a job at most twice.
 const EPOCHS_LOST_MAX: u32 = 1 << 18;
 
-/// The highest id of a pushed job. Schedules may go beyond, up to what a snapshot may hold.
+/// The highest id of a pushed job. Schedules may go beyond, up to the limit of a snapshot.
 const PUSHED_ID_MAX: JobId = 1 << 61;
 
 impl State {
-    /// Passes over all ids and epochs that may have been seen and lost: a worker that holds a job from
-    /// before is refused, and no other job gets the id of one that is lost.
+    /// Skips all ids and epochs that may have been visible and lost: a worker that holds a job from
+    /// before is refused, and no other job gets the id of a lost one.
     pub(super) fn fence(&mut self) {
         let next_id = self.next_id.saturating_add(IDS_LOST_MAX).min(PUSHED_ID_MAX + 1);
         let next_id = next_id.max(self.next_id);
@@ -36,16 +37,16 @@ impl State {
         if self.next_id.saturating_add(count) <= PUSHED_ID_MAX + 1 {
             return Ok(());
         }
-        let what = "no ids of jobs are left; push to a new store";
+        let what = "no job ids are left; push to a new store";
         Err(QueueError::Limit { name: "the highest job id", max: PUSHED_ID_MAX, what })
     }
 
-    /// Makes a dead letter of a job that has no epoch left, under which it could be handed out; returns
-    /// whether it did.
+    /// Makes a dead letter of a job that has no epoch left for another hand-out; returns whether it
+    /// did.
     pub(super) fn bury_spent(&mut self, slot: Slot) -> bool {
         let spent = self.job(slot).is_some_and(|job| job.epoch == u32::MAX);
         if spent {
-            let why = "it has no epoch left to be handed out under; push its payload as a new job";
+            let why = "it has no epoch left for another hand-out; push its payload as a new job";
             self.die(slot, super::change::Cost::Nothing, why.to_owned());
         }
         spent
@@ -72,7 +73,7 @@ mod tests {
         state
     }
 
-    /// What a start makes of the records of `state`.
+    /// Starts a queue from the records of `state`.
     fn start(state: &mut State, fenced: bool) -> State {
         let mut again = State::new(Config::new().queue, 1);
         let mut record = Vec::new();
@@ -135,7 +136,7 @@ mod tests {
             let name = "the highest job id".to_owned();
             assert_eq!(error.code, ErrorCode::LimitExceeded);
             assert_eq!(error.details, Details::Limit { name, value: PUSHED_ID_MAX });
-            // A fence gives no id twice either.
+            // A fence assigns no id twice either.
             state.fence();
         }
     }

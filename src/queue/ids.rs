@@ -1,4 +1,4 @@
-//! [`Ids`]: where each job is, by its id.
+//! [`Ids`]: the slot of each job, by its id.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,15 +6,15 @@ use std::ops::Bound;
 use super::Slot;
 use crate::model::JobId;
 
-/// Jobs whose place is remembered besides: most are asked for soon after they came, and are found
-/// then as quickly beside a million others as alone.
+/// The number of jobs whose slots are also cached: most jobs are looked up soon after they came, and
+/// are then found as fast among a million others as alone.
 const REMEMBERED: usize = 4_096;
 
 /// In order of the ids, for lists; no job has the id 0.
 #[derive(Debug)]
 pub(super) struct Ids {
     slots: BTreeMap<JobId, Slot>,
-    /// Of those with the same remainder the one that came last.
+    /// The most recent job for each remainder of the ids.
     remembered: Box<[(JobId, Slot)]>,
 }
 
@@ -50,7 +50,7 @@ impl Ids {
         }
     }
 
-    /// Those with a higher id, in order.
+    /// Returns the jobs with a higher id, in order.
     pub(super) fn after(&self, id: JobId) -> impl Iterator<Item = (JobId, Slot)> {
         let after = self.slots.range((Bound::Excluded(id), Bound::Unbounded));
         after.map(|(id, slot)| (*id, *slot))
@@ -79,7 +79,7 @@ mod tests {
         ) {
             let (mut ids, mut plain) = (Ids::default(), BTreeMap::new());
             for (step, (turn, id, comes)) in ops.into_iter().enumerate() {
-                // Several of the same remainder.
+                // Several jobs with the same remainder.
                 let id = id + turn * REMEMBERED as u64;
                 if comes {
                     ids.insert(id, step as Slot);

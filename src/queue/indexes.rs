@@ -1,4 +1,4 @@
-//! Indexes that stay taken after their jobs: how long, and how many of them.
+//! Indexes that stay taken after their jobs have finished: for how long, and how many.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::store::Shares;
 /// Until when an index is taken, and by which job.
 type Until = (UnixMillis, JobId);
 
-/// Indexes of finished jobs that are still taken, by the time at which they are free.
+/// Indexes of finished jobs that are still taken, by the time at which they become free.
 #[derive(Debug, Default)]
 pub(super) struct FinishedIndexes {
     order: BTreeMap<Until, (TopicNo, Blob)>,
@@ -40,14 +40,14 @@ impl FinishedIndexes {
         }
     }
 
-    /// The topic is another's now.
+    /// Removes the indexes of a topic whose number now belongs to another.
     pub(super) fn remove_topic(&mut self, topic: TopicNo) {
         let own = self.topics.remove(&topic).unwrap_or_default();
         self.counts.change(topic, own.len() as u64, 0);
         own.iter().for_each(|until| drop(self.order.remove(until)));
     }
 
-    /// The one of a topic that is free first.
+    /// Returns the index of a topic that becomes free first.
     fn first_of(&self, topic: TopicNo) -> Option<(JobId, Blob)> {
         let until = self.topics.get(&topic)?.first()?;
         let (_, index) = self.order.get(until).filter(|(of, _)| *of == topic)?;
@@ -58,13 +58,13 @@ impl FinishedIndexes {
         self.order.iter()
     }
 
-    /// The one that is free first, if that is by now.
+    /// Returns the index that becomes free first, if its time has come.
     fn expired(&self, utc: UnixMillis) -> Option<Until> {
         self.order.first_key_value().map(|(until, _)| *until).filter(|(at, _)| *at <= utc)
     }
 
-    /// The one that is not to stay taken: of too many, of the topic that has the most the one that
-    /// would be free first.
+    /// Returns an index to free if there are too many: of the topic that has the most, the one that
+    /// would become free first.
     fn surplus(&self, config: &QueueConfig) -> Option<(Until, TopicNo, Blob)> {
         let (most, topic) = self.counts.most()?;
         let too_many = self.order.len() > config.finished_indexes_max
@@ -76,8 +76,8 @@ impl FinishedIndexes {
 }
 
 impl State {
-    /// Frees indexes that were taken long enough, and those that are too many: a slice of them. No
-    /// push takes the others for taken whose time is over.
+    /// Frees a slice of the indexes that were taken long enough or are too many. A push treats an index
+    /// whose time is over as free in any case.
     pub(super) fn free_indexes(&mut self) {
         for _ in 0..self.config.slice_max {
             if let Some((until, id)) = self.finished_indexes.expired(self.aged_utc()) {
@@ -92,7 +92,7 @@ impl State {
         }
     }
 
-    /// Whether there are more indexes of finished jobs than stay taken.
+    /// Returns whether there are more indexes of finished jobs than may stay taken.
     pub(super) fn has_surplus_indexes(&self) -> bool {
         self.finished_indexes.surplus(&self.config).is_some()
     }
@@ -120,7 +120,8 @@ impl State {
         Ok(JobReply::Changed { count: 1, more: false })
     }
 
-    /// The journal need not say so: whoever reads it knows until when it was taken.
+    /// Frees an expired index. The journal need not record that: a replay knows until when it was
+    /// taken.
     fn free_expired(&mut self, until: UnixMillis, id: JobId) {
         let found = self.finished_indexes.order.get(&(until, id)).cloned();
         self.finished_indexes.remove((until, id));
@@ -143,7 +144,7 @@ impl State {
         self.let_go(number, index, id);
     }
 
-    /// The index is nobody's any more, or only names a dead letter.
+    /// Frees the index, or lets it only name a dead letter.
     fn let_go(&mut self, number: TopicNo, index: &Blob, id: JobId) {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
         if topic.dead.contains_key(&id)

@@ -6,20 +6,20 @@ use super::TopicNo;
 use crate::model::{Backoff, Blob, JobId, JobState, Reservation, Unique, UnixMillis};
 use crate::store::Micros;
 
-/// Where a job is.
+/// The place of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Among the ready of its topic.
+    /// Among the ready jobs of its topic.
     Ready,
-    /// It waits for a place of its order key.
+    /// Waiting for a slot of its order key.
     Waiting,
-    /// Until this time of day.
+    /// Delayed until this time of day.
     Delayed(UnixMillis),
-    /// Until this deadline, if its worker does not touch it.
+    /// Reserved until this deadline, unless its worker touches it.
     Reserved(Micros),
-    /// Done, and its result is being recorded.
+    /// Done; its result is being recorded.
     Recording,
-    /// A dead letter since then.
+    /// A dead letter since this time.
     Dead(UnixMillis),
 }
 
@@ -29,33 +29,33 @@ pub(super) struct Job {
     pub(super) topic: TopicNo,
     pub(super) priority: u8,
     pub(super) phase: Phase,
-    /// Takes a place of its order key.
+    /// Whether the job holds a slot of its order key.
     pub(super) holds_place: bool,
-    /// Of one that is handed out: its worker may resume the reservation.
+    /// Whether the worker of a reserved job may resume the reservation.
     pub(super) resumable: bool,
     pub(super) epoch: u32,
     pub(super) failures: u32,
     pub(super) losses: u32,
     pub(super) retry_max: Option<u32>,
     pub(super) loss_max: Option<u32>,
-    /// Its place among the ready: the lower, the sooner.
+    /// Its rank among the ready jobs: lower is sooner.
     pub(super) rank: i64,
-    /// Of those with the same rank: the lower, the sooner.
+    /// Its order among jobs with the same rank: lower is sooner.
     pub(super) turn: u64,
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,
     pub(super) payload: Blob,
-    /// Who holds it, and for how long without a touch. A resumable reservation without an owner is
-    /// held until its deadline for the worker to come back.
+    /// The owner of the reservation, and how long the job is held without a touch. A resumable
+    /// reservation without an owner is held until its deadline so that the worker can return.
     pub(super) owner: u64,
     pub(super) visibility: Micros,
-    /// Whose user may resume it: a fingerprint, 0 where there are no users.
+    /// The fingerprint of the user who may resume the reservation; 0 if there are no users.
     pub(super) user: u64,
-    /// What most jobs have not.
+    /// Properties that most jobs do not have.
     pub(super) extra: Option<Box<Extra>>,
 }
 
-/// What most jobs have not.
+/// Properties that most jobs do not have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extra {
     pub(super) index: Option<Blob>,
@@ -71,7 +71,7 @@ impl Job {
         Reservation { id: self.id, epoch: self.epoch }
     }
 
-    /// Whether it is handed out, and held for a worker that is not connected.
+    /// Returns whether the job is reserved for a worker that is not connected.
     pub(super) fn awaits_resume(&self) -> bool {
         let handed_out = matches!(self.phase, Phase::Reserved(_) | Phase::Recording);
         handed_out && self.resumable && self.owner == 0
@@ -98,7 +98,7 @@ impl Job {
         self.extra.get_or_insert_default()
     }
 
-    /// Keeps an error, and forgets the oldest.
+    /// Keeps an error, and drops the oldest one if there are too many.
     pub(super) fn note_error(&mut self, error: String, kept_max: usize) {
         let errors = &mut self.extra().errors;
         errors.push_back(error);
@@ -107,7 +107,7 @@ impl Job {
         }
     }
 
-    /// What counts against the limits of bytes.
+    /// Returns the bytes that count against the limits.
     pub(super) fn bytes(&self) -> u64 {
         let extra = self.extra.as_ref().map_or(0, |extra| {
             let names = [&extra.index, &extra.order_key].into_iter().flatten();
@@ -116,7 +116,7 @@ impl Job {
         (self.payload.len() + extra) as u64
     }
 
-    /// What counts against the limits of dead letters: what was added to it too.
+    /// Returns the bytes that count against the limits of dead letters, including errors and overhead.
     pub(super) fn bytes_dead(&self) -> u64 {
         let errors = self.extra.as_ref().map_or(0, |it| it.errors.iter().map(String::len).sum());
         self.bytes() + errors as u64 + std::mem::size_of::<Self>() as u64

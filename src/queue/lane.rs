@@ -1,17 +1,18 @@
-//! [`Lane`]: the jobs of one order key, and who has a place of it.
+//! [`Lane`]: the jobs of one order key and its slots.
 
 use std::collections::BTreeSet;
 
 use super::{Slot, State, TopicNo};
 use crate::model::{Blob, JobId, UnixMillis};
 
-/// The jobs of one order key: so many of them may be ready, run, or wait for their next run.
+/// The jobs of one order key. A limited number of them, those with a slot, may be ready, run, or wait
+/// for their next run.
 ///
-/// The others wait here, in the order of their pushes. Whoever gets a free place goes behind all
-/// that are ready then: so keys take turns, however much one of them has to do.
+/// The others wait here, in the order of their pushes. A job that gets a free slot goes behind all jobs
+/// that are ready then, so keys take turns, however many jobs one of them has.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// Places taken.
+    /// The number of slots in use.
     pub(super) busy: u32,
     pub(super) waiting: BTreeSet<(JobId, Slot)>,
 }
@@ -23,7 +24,7 @@ impl Lane {
 }
 
 impl State {
-    /// Takes a place of its order key, if there is one that nobody waits for.
+    /// Takes a slot of the job's order key, if there is one that no other job waits for.
     pub(super) fn take_place(&mut self, slot: Slot) -> bool {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return false };
         let Some(topic) = self.topics.get_mut(job.topic as usize) else { return false };
@@ -31,7 +32,7 @@ impl State {
             return false;
         };
         let limit = topic.order_limit();
-        // Looked up before it is made: most keys are there already.
+        // Looked up before it is inserted, because most keys are already there.
         let lane = match topic.lanes.get_mut(key) {
             Some(lane) => lane,
             None => topic.lanes.entry(key.clone()).or_default(),
@@ -42,7 +43,7 @@ impl State {
         free
     }
 
-    /// Gives its place of the order key to the next.
+    /// Passes the job's slot of the order key on to the next job.
     pub(super) fn give_up_place(&mut self, at: UnixMillis, slot: Slot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         if !std::mem::take(&mut job.holds_place) {
@@ -64,12 +65,12 @@ impl State {
             Some((*first, key.clone()))
         });
         let mut keys: Vec<(JobId, Blob)> = waited.collect();
-        // The same order when it is read back.
+        // Sorted so that the order is the same on replay.
         keys.sort_unstable();
         keys.iter().for_each(|(_, key)| self.fill_places(at, number, key));
     }
 
-    /// Gives free places of an order key to those who wait for one.
+    /// Gives free slots of an order key to waiting jobs.
     fn fill_places(&mut self, at: UnixMillis, number: TopicNo, key: &Blob) {
         loop {
             let Some(topic) = self.topics.get_mut(number as usize) else { return };

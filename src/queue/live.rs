@@ -1,4 +1,4 @@
-//! What is done to jobs and topics as it is asked for: cancels, settings; and what time does.
+//! Changes to jobs and topics by request (cancels, settings) and by the passage of time.
 
 use super::change::Change;
 use super::job::Phase;
@@ -9,7 +9,7 @@ use crate::fair::ClientId;
 use crate::model::{Blob, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
 impl State {
-    /// Makes jobs ready whose delay is over: a slice of them.
+    /// Makes a slice of the jobs whose delay is over ready.
     pub(super) fn wake_delayed(&mut self) {
         for _ in 0..self.config.slice_max {
             let Some((due, id, slot)) = self.delayed.first().copied() else { return };
@@ -41,23 +41,23 @@ impl State {
         }
     }
 
-    /// Ends the right of whoever has a job that is about to be cancelled; tells what it was.
+    /// Ends the reservation of a job that is about to be cancelled; returns the job's description.
     fn end_slot(&mut self, slot: Slot) -> Box<JobInfo> {
         self.revoke(slot);
         self.meter_finished(slot);
         self.outcome(slot, JobState::Cancelled, None)
     }
 
-    /// Cancels what waits in a topic: a slice of it.
+    /// Cancels a slice of the waiting jobs of a topic.
     pub(super) fn clear_topic(&mut self, name: &Blob) -> Result<JobReply, QueueError> {
         let (count, more) = self.clear_slice(self.topic_named(name)?);
         Ok(JobReply::Changed { count: count as u64, more })
     }
 
-    /// Cancels a slice of what waits in a topic; returns how many, and whether there are more.
+    /// Cancels a slice of the waiting jobs of a topic; returns how many, and whether there are more.
     pub(super) fn clear_slice(&mut self, number: TopicNo) -> (usize, bool) {
         let (mut count, max) = (0, self.config.slice_max);
-        // Where one is cancelled that had a place of its order key, the next is ready in its stead.
+        // When a job with a slot of its order key is cancelled, the next job of the key becomes ready.
         while count < max
             && let Some(slot) = self.topic(number).and_then(Topic::first_ready)
         {
@@ -79,7 +79,7 @@ impl State {
         self.effects.push(Effect::Cleared(outcome));
     }
 
-    /// Those that are not ready: all jobs are looked through, from where the last slice ended.
+    /// Returns waiting jobs that are not ready: a walk over all jobs, from where the last slice ended.
     fn slots_to_clear(&mut self, number: TopicNo, max: usize) -> Vec<Slot> {
         let looked_at_max = self.config.list_looked_at_max;
         let Some(topic) = self.topics.get_mut(number as usize) else { return Vec::new() };

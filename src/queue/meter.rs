@@ -1,13 +1,13 @@
-//! [`Meter`]: how much there was in the last seconds.
+//! [`Meter`]: a count over the last seconds.
 
 use crate::store::Micros;
 
 const SECOND: Micros = 1_000_000;
 
-/// Seconds that are looked back.
+/// The number of seconds that are summed up.
 pub(super) const SECONDS: usize = 10;
 
-/// Counts by the second.
+/// Counts for each second.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter {
     counts: [u32; SECONDS],
@@ -39,7 +39,7 @@ impl Meter {
                 *slot = 0;
             }
         }
-        // After a long silence the places are all empty, whichever they are.
+        // After a long pause, all counts are zero, so their positions do not matter.
         self.second = self.second.max(second);
     }
 }

@@ -87,26 +87,26 @@ pub(crate) use state::{Answer, State};
 use crate::model::UnixMillis;
 use crate::store::Micros;
 
-/// How far a time of day must be behind the last record, milliseconds, for that record to have been
+/// How far the time of day must be behind the last record, in milliseconds, for that record to count as
 /// written by a wrong clock.
 pub(crate) const CLOCK_SET_BACK_MS: u64 = 3_600_000;
 
-/// What time it is, on two clocks.
+/// The current time, on two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
-    /// Never jumps: what deadlines of this process go by.
+    /// Monotonic: used for deadlines within this process.
     pub(crate) steady: Micros,
-    /// The time of day: what outlives the process. Never goes back.
+    /// The time of day: used for everything that outlives the process. Never goes back.
     pub(crate) utc: UnixMillis,
 }
 
-/// Where a job is in memory.
+/// The index of a job in memory.
 type Slot = u32;
 
-/// Number of a topic, in the order in which they were made.
+/// Number of a topic, in the order of creation.
 type TopicNo = u32;
 
-/// Whole milliseconds, rounded up, so that nothing is due early.
+/// Returns whole milliseconds, rounded up, so that nothing is due early.
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

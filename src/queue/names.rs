@@ -1,6 +1,6 @@
-//! Which topics there are. They are made by whoever names them, and there is an end to it: past that
-//! one that has nothing is forgotten for each new one. One that was deleted leaves its number vacant,
-//! as jobs and snapshots know topics by number; the next that is made takes it.
+//! The topics. A request that names a topic creates it, up to a limit; beyond that, an unused topic is
+//! forgotten for each new one. A deleted topic leaves its number vacant, because jobs and snapshots
+//! refer to topics by number; the next new topic takes the number.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use super::{QueueError, State, TopicNo};
 use crate::fair::{ClientId, Excess, FairShares, sharer};
 use crate::model::{Blob, JobReply, TopicSettings};
 
-/// Who made topics since the start: the journal does not say.
+/// The clients that created topics since the start; the journal does not record them.
 #[derive(Debug, Default)]
 pub(super) struct Makers {
-    /// Topics with a name.
+    /// Topics with a name, by client.
     shares: FairShares<ClientId>,
-    /// The client whose topics are being made.
+    /// The client whose topics are being created.
     making: ClientId,
 }
 
 impl State {
-    /// Returns the topic of this name, and creates it for `client` if there is none.
+    /// Returns the topic with this name; creates it for `client` if it does not exist.
     pub(super) fn topic_or_make(
         &mut self,
         name: &Blob,
@@ -35,16 +35,17 @@ impl State {
         self.topic_named(name)
     }
 
-    /// Does what [`plan_topics`](Self::plan_topics) has planned for `client`.
+    /// Applies the changes that [`plan_topics`](Self::plan_topics) has returned for `client`.
     pub(super) fn make_topics(&mut self, made: Vec<Change>, client: ClientId) {
         self.makers.making = client;
         made.into_iter().for_each(|change| self.commit(change));
         self.makers.making = ClientId::Process;
     }
 
-    /// What makes those of these topics that are not there, for `client`; none of the others is forgotten
-    /// for it. The share of a client: of numbers that nobody has, as many as it leaves; in the place of
-    /// topics of others that have nothing, half of all; in the place of its own, any.
+    /// Returns the changes that create the missing ones of these topics for `client`, none of which
+    /// displaces another of them. A client may take as many unused numbers as its share allows,
+    /// displace unused topics of others until it has half of all topics, and displace any unused topics
+    /// of its own.
     pub(super) fn plan_topics(
         &mut self,
         names: &BTreeSet<&Blob>,
@@ -81,10 +82,10 @@ impl State {
         changes.collect()
     }
 
-    /// Up to `count` topics that have nothing, from where the last one was forgotten.
+    /// Returns up to `count` unused topics, continuing from where the last one was forgotten.
     ///
-    /// Each that is in use again is looked at once for each time that it was left: what this costs
-    /// does not depend on how many topics there are.
+    /// A topic that is in use again is examined once for each time that it became unused, so the cost
+    /// does not depend on the number of topics.
     fn forgettable(
         &mut self,
         but: &BTreeSet<&Blob>,
@@ -121,14 +122,14 @@ impl State {
         found
     }
 
-    /// How many topics of others that have nothing may be forgotten for topics of `client`.
+    /// Returns how many unused topics of other clients may be forgotten for topics of `client`.
     fn may_replace(&self, client: ClientId) -> usize {
         let Some(client) = sharer(client) else { return usize::MAX };
         let made = usize::try_from(self.makers.shares.held(client)).unwrap_or(usize::MAX);
         self.config.topics_max.div_ceil(2).saturating_sub(made)
     }
 
-    /// Something has left a topic, which may have nothing now.
+    /// Notes that a topic may have become unused.
     pub(super) fn note_left(&mut self, number: TopicNo) {
         if self.is_forgettable(number)
             && let Some(topic) = self.topic(number)
@@ -137,7 +138,7 @@ impl State {
         }
     }
 
-    /// Whether nobody would miss the topic but for its counts.
+    /// Returns whether the topic is unused: nothing but its counts would be lost.
     pub(super) fn is_forgettable(&self, number: TopicNo) -> bool {
         let empty = |topic: &Topic| {
             !topic.name.is_empty()
@@ -153,8 +154,8 @@ impl State {
         self.topic(number).is_some_and(empty) && self.producers.first(Some(number)).is_none()
     }
 
-    /// Deletes a topic, with `force` the jobs that wait and the dead letters in it first, then the
-    /// indexes of its finished jobs: a slice of all that.
+    /// Deletes a topic; with `force`, first a slice of its waiting jobs and dead letters, then of the
+    /// indexes of its finished jobs.
     pub(super) fn delete_topic(
         &mut self,
         name: &Blob,
@@ -177,8 +178,8 @@ impl State {
         Ok(JobReply::Changed { count: removed as u64, more })
     }
 
-    /// That a topic can be deleted: that it has nothing, but with `force` what waits and what is dead,
-    /// and that nobody who is there would make it again.
+    /// Checks that a topic can be deleted: that it is unused (with `force`, except for waiting jobs and
+    /// dead letters), and that nothing would create it again.
     fn check_unused(&self, name: &Blob, number: TopicNo, force: bool) -> Result<(), QueueError> {
         let Some(topic) = self.topic(number) else { return Ok(()) };
         let schedules = self.schedules.all().filter(|set| set.topic == *name).count();
@@ -212,7 +213,7 @@ impl State {
         self.name_topic(number, name);
     }
 
-    /// Gives a number its name; without one it is vacant.
+    /// Assigns a name to a number; without a name, the number is vacant.
     fn name_topic(&mut self, number: TopicNo, name: Blob) {
         if name.is_empty() {
             self.vacant.insert(number);
@@ -228,7 +229,7 @@ impl State {
         self.note_left(number);
     }
 
-    /// Gives the number of a topic to another, or without a name to nobody.
+    /// Assigns the number of a topic to another one, or to none if the name is empty.
     pub(super) fn replace_topic(&mut self, number: TopicNo, name: Blob) {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
         let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
@@ -236,7 +237,8 @@ impl State {
         if self.names.remove(&old.name).is_some() {
             self.makers.shares.give_back(sharer(old.maker), 1);
         }
-        // Of one that was forgotten, those whose time was over, which the journal does not say.
+        // A forgotten topic may still have indexes whose time is over, which the journal does not
+        // record.
         self.finished_indexes.remove_topic(number);
         if let Some(opens) = old.throttled {
             self.throttled.remove(&(opens, number));
@@ -246,7 +248,7 @@ impl State {
     }
 }
 
-/// A count and what it is of; `None` for 0.
+/// Formats a count with its noun; `None` for 0.
 fn counted(count: u64, one: &str, many: &str) -> Option<String> {
     (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many }))
 }

@@ -1,5 +1,5 @@
-//! What is kept for those who wait: reserves that get no jobs while their owner does not take its
-//! answers, and the bytes of pushes that wait for room.
+//! Memory kept for waiting requests: reserves get no jobs while their owner does not take its answers,
+//! and pushes that wait for capacity are counted by their bytes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use super::park::What;
 use super::{ParkId, State, TopicNo};
 use crate::buffered::{BufferedBytes, Charge};
 
-/// Reserves that go on at once.
+/// The number of reserves that resume at once.
 const GROUP: usize = 64;
 
-/// What an owner may keep, where that is limited.
+/// What a limited owner may have buffered.
 #[derive(Debug, Default)]
 pub(super) struct OwnerRoom {
     buffered: Option<Arc<BufferedBytes>>,
-    /// Bytes of the jobs that it was handed in this turn, which are not counted yet.
+    /// Bytes of the jobs handed to the owner in this turn, which are not counted yet.
     handed: usize,
-    /// Its reserves that wait until it has taken what it was handed.
+    /// Reserves that wait until the owner has taken what it was handed.
     pub(super) held_back: BTreeSet<ParkId>,
 }
 
 impl OwnerRoom {
-    /// Whether it may be handed no more jobs now.
+    /// Returns whether the owner may be handed no more jobs now.
     fn is_full(&self) -> bool {
         let full = |buffered: &Arc<BufferedBytes>| self.handed >= buffered.allowance().bytes;
         self.buffered.as_ref().is_some_and(full)
@@ -30,13 +30,13 @@ impl OwnerRoom {
 }
 
 impl State {
-    /// Counts what is kept for a request that waits.
+    /// Counts the bytes kept for a waiting request.
     pub(crate) fn count_for(&mut self, park: ParkId, buffered: &Arc<BufferedBytes>) {
         let Some(parked) = self.parties.parked.get_mut(&park) else { return };
         match &mut parked.what {
             What::Push { bytes, charge, .. } => {
                 let mut counted = Charge::new(buffered, *bytes);
-                // The peer cannot take it, so it is not to hold up what it can.
+                // The peer cannot take these bytes, so they must not block what it can take.
                 counted.set_uncredited(true);
                 *charge = Some(counted);
             }
@@ -49,8 +49,8 @@ impl State {
         }
     }
 
-    /// Puts aside the first reserves of a topic whose owners may be handed no more jobs; takes them off
-    /// `budget`.
+    /// Sets aside the first reserves of a topic whose owners may be handed no more jobs; subtracts them
+    /// from `budget`.
     pub(super) fn put_full_aside(&mut self, number: TopicNo, budget: &mut usize) {
         while *budget > 0
             && let Some(topic) = self.topics.get_mut(number as usize)
@@ -80,7 +80,7 @@ impl State {
         it.room.is_full()
     }
 
-    /// Forgets what was handed out in the turns before, which is counted by now.
+    /// Resets what was handed out in the last turn, which is counted by now.
     pub(super) fn forget_handed(&mut self) {
         for owner in std::mem::take(&mut self.parties.handed) {
             if let Some(it) = self.parties.owners.get_mut(&owner) {
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// Goes on with some reserves of an owner that has room again.
+    /// Resumes some reserves of an owner that can take answers again.
     pub(crate) fn note_room(&mut self, owner: u64) {
         for _ in 0..GROUP {
             let Some(it) = self.parties.owners.get_mut(&owner) else { return };

@@ -1,4 +1,4 @@
-//! Who waits for the queue, and what they are told.
+//! Requests that wait for the queue, and the effects that answer them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -12,38 +12,38 @@ use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
 use crate::store::Micros;
 
-/// Names a request that waits; never given twice.
+/// Identifies a waiting request; never reused.
 pub(crate) type ParkId = u64;
 
-/// Who asks the queue for something.
+/// The sender of a request to the queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requester {
-    /// The number of a connection, or of a worker of this process.
+    /// The number of a connection, or of a worker in this process.
     pub(crate) owner: u64,
     pub(crate) client: ClientId,
 }
 
-/// What is to be told.
+/// An effect that the caller of the queue must act on.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// A reserve has its answer.
+    /// The answer to a reserve.
     Reserved(ParkId, Vec<ReservedJob>),
-    /// A push that waited for room has its answer.
+    /// The answer to a push that waited for capacity.
     Pushed(ParkId, Result<Vec<Pushed>, QueueError>),
-    /// So does one who asked for what was revoked.
+    /// The answer to a request for revoked reservations.
     Revoked(ParkId, Vec<Reservation>),
-    /// A request that waits is refused.
+    /// A waiting request is refused.
     Refused(ParkId, QueueError),
-    /// A job is done: its result is to be recorded, then [`recorded`](super::State::recorded).
+    /// A job is done: its result must be recorded, followed by [`recorded`](super::State::recorded).
     Record(Box<JobInfo>),
     /// A job is dead or cancelled.
     Note(Box<JobInfo>),
-    /// A job was cancelled with all that waited in its topic: whoever waits for it is told, and no
+    /// A job was cancelled by a clear of its topic: requests that wait for it are answered, and no
     /// outcome is kept.
     Cleared(Box<JobInfo>),
 }
 
-/// A request that waits.
+/// A waiting request.
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) owner: u64,
@@ -55,7 +55,7 @@ pub(super) struct Parked {
 #[derive(Debug)]
 pub(super) enum What {
     Reserve(Ask),
-    /// For room there.
+    /// A push waits for capacity at `blocked`.
     Push {
         jobs: Vec<PushRequest>,
         bytes: usize,
@@ -65,7 +65,7 @@ pub(super) enum What {
     Revoked,
 }
 
-/// Who asks for jobs.
+/// A reserve that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ask {
     pub(super) topic: TopicNo,
@@ -73,37 +73,37 @@ pub(super) struct Ask {
     pub(super) visibility: Micros,
 }
 
-/// What an owner has in the queue.
+/// The reservations and requests of an owner.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     pub(super) reserved: BTreeSet<Slot>,
     pub(super) parked: BTreeSet<ParkId>,
-    /// It asked once, so it is told.
+    /// Whether the owner has asked for revoked reservations, and so gets them reported.
     pub(super) listens: bool,
     pub(super) revoked: VecDeque<Reservation>,
-    /// Its requests that wait for the next.
+    /// The requests that wait for the next one.
     pub(super) asks: BTreeSet<ParkId>,
-    /// It resumes what it holds when its connection is lost: as a user with this fingerprint, 0
-    /// where there are no users.
+    /// Whether the owner resumes its reservations after its connection is lost: as a user with this
+    /// fingerprint, 0 if there are no users.
     pub(super) resumes: Option<u64>,
-    /// It has ended for good, and resumes nothing.
+    /// Whether the owner has ended for good and will resume nothing.
     pub(super) parted: bool,
     pub(super) room: OwnerRoom,
 }
 
-/// Everyone who waits.
+/// Everyone who waits for the queue.
 #[derive(Debug, Default)]
 pub(super) struct Parties {
     pub(super) parked: HashMap<ParkId, Parked, RandomState>,
     pub(super) deadlines: BTreeSet<(Micros, ParkId)>,
     pub(super) owners: HashMap<u64, Owner, RandomState>,
-    /// Owners who are gone, while they still have something.
+    /// Owners that are gone and still have reservations.
     pub(super) gone: BTreeSet<u64>,
-    /// Requests that wait, by client.
+    /// Waiting requests, by client.
     pub(super) waiting: FairShares<ClientId>,
-    /// Bytes of pushes that wait for room, by client.
+    /// Bytes of waiting pushes, by client.
     pub(super) push_bytes: FairShares<ClientId>,
-    /// Owners that were handed jobs in this turn, where what they may keep is limited.
+    /// Limited owners that were handed jobs in this turn.
     pub(super) handed: Vec<u64>,
     next: ParkId,
 }
@@ -123,7 +123,7 @@ impl Parties {
         id
     }
 
-    /// Takes one that waited out, but for where its topic or the producers have it.
+    /// Removes a waiting request, except from the lists of its topic or of the producers.
     pub(super) fn unpark(&mut self, id: ParkId) -> Option<Parked> {
         let parked = self.parked.remove(&id)?;
         self.deadlines.remove(&(parked.deadline, id));
@@ -140,7 +140,7 @@ impl Parties {
         Some(parked)
     }
 
-    /// The job is not this owner's any more.
+    /// Removes a job from this owner.
     pub(super) fn disown(&mut self, owner: u64, slot: Slot) {
         if let Some(it) = self.owners.get_mut(&owner) {
             it.reserved.remove(&slot);
@@ -148,7 +148,7 @@ impl Parties {
         }
     }
 
-    /// Forgets an owner who has nothing here.
+    /// Forgets an owner that has nothing here.
     pub(super) fn tidy(&mut self, owner: u64) {
         let idle = |it: &Owner| {
             let told = it.revoked.is_empty() && !it.listens && it.resumes.is_none();
@@ -159,8 +159,8 @@ impl Parties {
         }
     }
 
-    /// Keeps, for its owner, that a reservation ended, and forgets the first past `max`; tells
-    /// whether the owner waits for that.
+    /// Keeps the end of a reservation for its owner, and forgets the oldest beyond `max`; returns
+    /// whether the owner waits for it.
     pub(super) fn revoke(&mut self, owner: u64, reservation: Reservation, max: usize) -> bool {
         let owner = self.owners.get_mut(&owner).filter(|owner| owner.listens);
         owner.is_some_and(|owner| {

@@ -1,17 +1,18 @@
-//! Pushes that wait for room, and where there may be some.
+//! Pushes that wait for capacity, and the places where some may have become free.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ParkId, TopicNo};
 
-/// Where a push waits for room: in a topic, or (`None`) in the queue as a whole.
+/// The place where a push waits for capacity: a topic, or (`None`) the queue as a whole.
 pub(super) type Place = Option<TopicNo>;
 
-/// What it costs that a job leaves does not depend on how many topics and pushes there are.
+/// The waiting pushes of each place. The cost of a finished job does not depend on the number of topics
+/// and pushes.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
     waiting: BTreeMap<Place, BTreeSet<ParkId>>,
-    /// Where there may be room for those who wait there.
+    /// The places where capacity may have become free for waiting pushes.
     opened: BTreeSet<Place>,
 }
 
@@ -20,7 +21,7 @@ impl Producers {
         self.waiting.entry(place).or_default().insert(park);
     }
 
-    /// One waits no more; those behind it may fit.
+    /// Removes a waiting push; those behind it may fit.
     pub(super) fn leave(&mut self, place: Place, park: ParkId) {
         let Some(parks) = self.waiting.get_mut(&place) else { return };
         parks.remove(&park);
@@ -30,19 +31,19 @@ impl Producers {
         self.open(place);
     }
 
-    /// There may be room for those who wait there.
+    /// Notes that capacity may have become free in a place.
     pub(super) fn open(&mut self, place: Place) {
         if self.waiting.contains_key(&place) {
             self.opened.insert(place);
         }
     }
 
-    /// Limits changed: what waits elsewhere for room there may never fit now.
+    /// Notes that limits changed: pushes that wait anywhere may fit now, or never.
     pub(super) fn open_all(&mut self) {
         self.opened.extend(self.waiting.keys());
     }
 
-    /// Those who still wait there were looked at.
+    /// Notes that the pushes that still wait in a place were checked.
     pub(super) fn close(&mut self, place: Place) {
         self.opened.remove(&place);
     }
@@ -51,12 +52,12 @@ impl Producers {
         self.opened.first().copied()
     }
 
-    /// How many wait there.
+    /// Returns the number of pushes that wait in a place.
     pub(super) fn count(&self, place: Place) -> usize {
         self.waiting.get(&place).map_or(0, BTreeSet::len)
     }
 
-    /// The one that has waited longest.
+    /// Returns the push that has waited longest.
     pub(super) fn first(&self, place: Place) -> Option<ParkId> {
         self.waiting.get(&place)?.first().copied()
     }

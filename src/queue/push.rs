@@ -1,4 +1,4 @@
-//! Pushes: whether there is room, and those that wait for it.
+//! Pushes: checks for capacity, and pushes that wait for it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::model::{
     Blob, JobId, JobReply, JobState, PushOptions, PushRequest, Pushed, TopicSettings,
 };
 
-/// Why pushes do not fit.
+/// The reason why pushes do not fit.
 enum Unfit {
     Room(Limit),
     Refused(QueueError),
 }
 
-/// A limit that leaves too little room.
+/// A limit without enough capacity left.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     place: Place,
@@ -72,8 +72,9 @@ impl State {
         }
     }
 
-    /// Where others wait already for room that these jobs need too. Whoever is ready to wait does so
-    /// behind them, even if its jobs fit: else small ones would overtake large ones for ever.
+    /// Returns a place where other pushes already wait for capacity that these jobs need too. A push
+    /// that is willing to wait goes behind them, even if its jobs fit; otherwise small pushes would
+    /// overtake large ones for ever.
     fn queue_before(&mut self, client: ClientId, jobs: &[PushRequest]) -> Option<Place> {
         if self.check_pushes(client, jobs).is_err()
             || jobs.iter().all(|job| self.taken(job).is_some())
@@ -102,7 +103,7 @@ impl State {
             bytes,
             "queue.parked_bytes_max",
             self.config.parked_bytes_max,
-            "pushes that wait for room take too much",
+            "the pushes that wait for capacity are too large",
         )?;
         let what = What::Push { jobs, bytes, blocked, charge: None };
         let park = self.parties.park(requester, dispatch::deadline(now, wait), what);
@@ -115,8 +116,8 @@ impl State {
         QueueError::Full { topic, name, max }
     }
 
-    /// The refusal of a push whose time to wait is over. One that would fit by itself waited behind
-    /// others: the limit is that of the first of those.
+    /// Returns the refusal of a push whose waiting time is over. If the push would fit by itself, it
+    /// waited behind others, and the limit is that of the first of those.
     pub(super) fn still_full(&self, jobs: &[PushRequest], place: Place) -> QueueError {
         match self.check_room(jobs) {
             Err(Unfit::Room(limit)) => return self.full(limit),
@@ -129,14 +130,14 @@ impl State {
         {
             return self.full(limit);
         }
-        // Nothing is known to be in its way, and nothing has opened since it was looked at.
+        // Nothing is known to block the push, and nothing became free since the last check.
         let topic = place.and_then(|number| self.topic(number));
         let [jobs_max, _] =
             topic.map_or(self.limits(), |topic| self.limits_of(place, Some(&topic.settings)));
         self.full(jobs_max)
     }
 
-    /// The limits of jobs and bytes of the queue.
+    /// Returns the limits of jobs and bytes of the queue.
     fn limits(&self) -> [Limit; 2] {
         [
             Limit { place: None, name: "queue.jobs_max", max: self.config.jobs_max as u64 },
@@ -144,7 +145,7 @@ impl State {
         ]
     }
 
-    /// The limits of jobs and bytes of a topic: its own, or those of topics without.
+    /// Returns the limits of jobs and bytes of a topic: its own, or the defaults.
     fn limits_of(&self, place: Place, settings: Option<&TopicSettings>) -> [Limit; 2] {
         let jobs_max = settings.and_then(|settings| settings.jobs_max);
         let bytes_max = settings.and_then(|settings| settings.bytes_max);
@@ -159,7 +160,7 @@ impl State {
         ]
     }
 
-    /// Pushes all, or none.
+    /// Pushes all jobs, or none.
     fn push(
         &mut self,
         client: ClientId,
@@ -172,7 +173,7 @@ impl State {
         self.make_topics(topics, client);
         let mut pushed = Vec::with_capacity(jobs.len());
         for job in jobs {
-            // All was checked: none can be refused now.
+            // All jobs were checked: none can be refused now.
             if let Ok(one) = self.push_one(client, job) {
                 pushed.push(one);
             }
@@ -180,14 +181,14 @@ impl State {
         Ok(pushed)
     }
 
-    /// Gives what makes the topics that are not there yet.
+    /// Checks the pushes; returns the changes that create the missing topics.
     fn check_pushes(
         &mut self,
         client: ClientId,
         jobs: &[PushRequest],
     ) -> Result<Vec<Change>, Unfit> {
         if jobs.is_empty() {
-            return Err(QueueError::Invalid("a push needs one job at least".to_owned()).into());
+            return Err(QueueError::Invalid("a push needs at least one job".to_owned()).into());
         }
         self.check_count(jobs.len())?;
         jobs.iter().try_for_each(|job| self.check_push(job))?;
@@ -203,7 +204,8 @@ impl State {
         Ok(self.plan_topics(&jobs.iter().map(|job| &job.topic).collect(), client)?)
     }
 
-    /// That there is room, counting those too whose index may turn out to be taken.
+    /// Checks that there is capacity for the jobs, including those whose index may turn out to be
+    /// taken.
     fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
         let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
         let (mut count, mut total) = (0, 0);
@@ -232,7 +234,7 @@ impl State {
             .map_err(Unfit::Room)
     }
 
-    /// Checks whether a topic has room for `jobs` more of `bytes` in all.
+    /// Checks whether a topic has capacity for `jobs` more, of `bytes` in all.
     fn check_topic_room(
         &self,
         name: &Blob,
@@ -247,7 +249,7 @@ impl State {
         Ok(room.and(bytes_max.fits(has_bytes, bytes, what)?))
     }
 
-    /// The job that has the index of this push, and its state.
+    /// Returns the job that holds the index of this push, and its state.
     fn taken(&self, push: &PushRequest) -> Option<(JobId, JobState)> {
         let index = push.options.index.as_ref()?;
         let index = self.topic(*self.names.get(&push.topic)?)?.indexes.get(index)?;
@@ -283,8 +285,8 @@ impl State {
         Ok(Pushed { id, state, existing: false })
     }
 
-    /// Lets in pushes that wait for room, the longest first, none before those ahead of it. Looks at
-    /// up to `budget` of them, and returns what is left of it; at 0 the next turn goes on.
+    /// Admits pushes that wait for capacity, in order. Checks up to `budget` of them and returns the
+    /// rest of the budget; if that is 0, the next turn continues.
     pub(super) fn admit_pushes(&mut self, mut budget: usize) -> usize {
         while let Some(place) = self.producers.first_opened() {
             while let Some(park) = self.producers.first(place) {
@@ -301,7 +303,7 @@ impl State {
         budget
     }
 
-    /// Lets a push in; false if it waits on where it is.
+    /// Admits a push; returns false if it goes on waiting in this place.
     fn admit(&mut self, park: ParkId, place: Place) -> bool {
         let Some(parked) = self.parties.parked.get_mut(&park) else { return false };
         let client = parked.client;
@@ -320,7 +322,7 @@ impl State {
         true
     }
 
-    /// The push waits for room elsewhere.
+    /// Moves a push to another place that blocks it.
     fn block_on(&mut self, park: ParkId, jobs: Vec<PushRequest>, place: Place, blocked: Place) {
         if let Some(parked) = self.parties.parked.get_mut(&park)
             && let What::Push { jobs: waiting, blocked: at, .. } = &mut parked.what
@@ -334,8 +336,8 @@ impl State {
         }
     }
 
-    /// Pushes what a schedule has; false if nothing was pushed: there is no room, or its index is
-    /// taken.
+    /// Pushes the job of a schedule; returns false if nothing was pushed because there is no capacity
+    /// or the index is taken.
     pub(super) fn push_scheduled(&mut self, push: PushRequest) -> bool {
         self.push(ClientId::Process, vec![push])
             .is_ok_and(|pushed| pushed.iter().any(|one| !one.existing))
@@ -343,7 +345,8 @@ impl State {
 }
 
 impl Limit {
-    /// Whether `more` fit beside `there`, now; what never fits need not wait, and is an error.
+    /// Returns whether `more` fit beside `there` now; something that can never fit is an error, because
+    /// waiting is useless.
     fn fits(
         self,
         there: u64,
@@ -358,7 +361,7 @@ impl Limit {
     }
 }
 
-/// What most jobs have not; `None` if this one has not either.
+/// Returns the properties that most jobs do not have; `None` if this one has none of them.
 pub(super) fn rare_of(options: &PushOptions) -> Option<Rare> {
     let PushOptions { index, unique, order_key, backoff, .. } = options;
     if index.is_none() && order_key.is_none() && backoff.is_none() {
@@ -372,7 +375,7 @@ pub(super) fn rare_of(options: &PushOptions) -> Option<Rare> {
     })
 }
 
-/// What counts against limits of bytes.
+/// Returns the bytes that count against limits.
 fn bytes_of(push: &PushRequest) -> usize {
     let names = [&push.options.index, &push.options.order_key].into_iter().flatten();
     push.payload.len() + names.map(|name| name.len()).sum::<usize>()

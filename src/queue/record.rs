@@ -13,7 +13,8 @@ use crate::model::{
 };
 use crate::record::encode;
 
-/// The first bytes of a record's payload: the room whose record it is, and the version.
+/// The first bytes of a record's payload: the state machine that the record belongs to, and the
+/// version.
 pub(super) const QUEUE_RECORD: [u8; 2] = [2, 1];
 
 /// The first bytes of a record of outcomes.
@@ -27,7 +28,7 @@ pub(super) const TIME_LIMIT: UnixMillis = 1 << 62;
 pub(super) struct Head {
     /// The time of day.
     pub(super) at: UnixMillis,
-    /// How many changes follow.
+    /// The number of changes that follow.
     pub(super) changes: u32,
 }
 
@@ -42,7 +43,7 @@ pub(super) fn encode_record<'a>(
     changes.for_each(|change| encode(change, out));
 }
 
-/// A blob as bytes.
+/// Encodes a blob as bytes.
 pub(super) mod blob {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -57,7 +58,7 @@ pub(super) mod blob {
     }
 }
 
-/// A blob as bytes, or none.
+/// Encodes an optional blob as bytes.
 pub(super) mod blobs {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -105,7 +106,7 @@ pub(super) struct StoredSettings {
 }
 
 impl StoredBackoff {
-    /// Returns about how many bytes it is encoded in.
+    /// Returns the approximate size of the encoding in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Constant(_) | Self::Exponential(..) => 48,
@@ -115,7 +116,7 @@ impl StoredBackoff {
 }
 
 impl StoredSettings {
-    /// Returns about how many bytes it is encoded in.
+    /// Returns the approximate size of the encoding in bytes.
     pub(super) fn bytes(&self) -> usize {
         64 + self.backoff.as_ref().map_or(0, StoredBackoff::bytes)
     }
@@ -197,7 +198,7 @@ impl From<&StoredSettings> for TopicSettings {
     }
 }
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredOutcome {
     id: JobId,
@@ -230,7 +231,7 @@ impl StoredOutcome {
         self.state.into()
     }
 
-    /// About how many bytes it is encoded in.
+    /// Returns the approximate size of the encoding in bytes.
     pub(super) fn bytes(&self) -> usize {
         let blobs = [&self.index, &self.order_key, &self.output].into_iter().flatten();
         let errors: usize = self.errors.iter().map(|error| error.len() + 8).sum();

@@ -1,4 +1,4 @@
-//! Reservations that outlive their connection: held for the worker to resume them.
+//! Reservations that outlive their connection, held so that the worker can resume them.
 
 use std::hash::Hasher;
 
@@ -8,8 +8,8 @@ use super::job::{Job, Phase};
 use super::{Now, QueueError, Slot, State, micros};
 use crate::model::{Blob, JobReply, Reservation};
 
-/// What the journal has of a user's name: SipHash-2-4 with a key of zeros over its bytes; never 0,
-/// which stands for no user.
+/// Returns what the journal stores instead of a user's name: its SipHash-2-4 with a key of zeros; never
+/// 0, which stands for no user.
 pub(crate) fn user_fingerprint(name: &str) -> u64 {
     let mut print = SipHasher24::new();
     print.write(name.as_bytes());
@@ -17,9 +17,9 @@ pub(crate) fn user_fingerprint(name: &str) -> u64 {
 }
 
 impl State {
-    /// Makes `owner` one that resumes, as a user with this fingerprint (0 where there are no users),
-    /// and makes it the holder of those `reservations` that are still its own; `may_work` says on
-    /// which topics the user may. Answers with the topic of each, or `None` for one that is lost.
+    /// Marks `owner` as one that resumes, as a user with this fingerprint (0 if there are no users),
+    /// and makes it the holder of those `reservations` that it may resume; `may_work` decides on which
+    /// topics the user may work. Returns the topic of each reservation, or `None` for a lost one.
     pub(crate) fn resume(
         &mut self,
         now: Now,
@@ -35,7 +35,7 @@ impl State {
             let slot = self.resumable(*reservation, owner, user)?;
             let topic = self.name_of(self.job(slot)?.topic);
             if !may_work(&topic) {
-                // Nobody else has a right to it: it need not wait for its deadline.
+                // Nobody else may resume the job, so it need not wait for its deadline.
                 self.release(slot);
                 return None;
             }
@@ -46,7 +46,7 @@ impl State {
         Ok(JobReply::Resumed(resumed.collect()))
     }
 
-    /// Where the job is, if `owner` may resume the reservation, or has it already.
+    /// Returns the slot of the job, if `owner` may resume the reservation or already holds it.
     fn resumable(&self, reservation: Reservation, owner: u64, user: u64) -> Option<Slot> {
         let slot = self.held(reservation).ok()?;
         let job = self.job(slot)?;
@@ -54,7 +54,7 @@ impl State {
         (job.owner == owner || job.resumable && same_user).then_some(slot)
     }
 
-    /// Makes `owner` the holder of a job that is handed out.
+    /// Makes `owner` the holder of a reserved job.
     pub(super) fn assign(&mut self, slot: Slot, owner: u64) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         let alone = usize::from(job.awaits_resume());
@@ -63,14 +63,14 @@ impl State {
         if before != owner {
             self.parties.disown(before, slot);
         }
-        // Whoever is no owner of its own cannot be gone.
+        // The owner 0 is not tracked and cannot be gone.
         if owner != 0 {
             self.parties.owners.entry(owner).or_default().reserved.insert(slot);
         }
     }
 
-    /// The connection of its worker is lost: the job is held until the worker resumes it, or until
-    /// the grace or its visibility timeout is over.
+    /// Holds a job whose worker's connection is lost until the worker resumes it, or until the grace
+    /// period or the visibility timeout is over.
     pub(super) fn await_resume(&mut self, slot: Slot) {
         let grace = self.steady.saturating_add(micros(self.config.resume_grace));
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
@@ -81,13 +81,13 @@ impl State {
         }
     }
 
-    /// Whether a job that was handed out before a restart is held for its worker.
+    /// Returns whether a job that was handed out before a restart is held for its worker.
     pub(super) fn may_await_resume(&self, slot: Slot) -> bool {
         let graced = !self.config.resume_grace.is_zero();
         graced && self.job(slot).is_some_and(Job::awaits_resume)
     }
 
-    /// After a restart: the time in which its worker may resume the job begins.
+    /// Starts the time in which a worker may resume a job after a restart.
     pub(super) fn restart_grace(&mut self, slot: Slot) {
         let Some(job) = self.job(slot) else { return };
         let grace = job.visibility.min(micros(self.config.resume_grace));

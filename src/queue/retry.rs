@@ -1,11 +1,11 @@
-//! When the next run of a job is: a pure decision.
+//! The delay before the next run of a job: a pure decision.
 
 use std::time::Duration;
 
 use crate::config::QueueConfig;
 use crate::model::Backoff;
 
-/// What a topic has that says nothing else.
+/// Returns the backoff for topics without one of their own.
 pub(super) fn default_backoff(config: &QueueConfig) -> Backoff {
     Backoff::Exponential {
         base: config.backoff_base,
@@ -14,8 +14,7 @@ pub(super) fn default_backoff(config: &QueueConfig) -> Backoff {
     }
 }
 
-/// How long after its `failures`th failure (from 1) a job runs again; `random` is drawn evenly
-/// from all numbers.
+/// Returns the delay after a job's `failures`th failure (from 1); `random` is uniform over all numbers.
 ///
 /// Source: AWS Architecture Blog, *Exponential Backoff And Jitter*, full jitter, with a floor.
 pub(super) fn pause(backoff: &Backoff, failures: u32, random: u64) -> Duration {
@@ -26,7 +25,7 @@ pub(super) fn pause(backoff: &Backoff, failures: u32, random: u64) -> Duration {
             let longest = base.as_nanos().saturating_mul(1 << doublings).min(cap.as_nanos());
             let floor = floor.as_nanos().min(cap.as_nanos());
             let span = longest.saturating_sub(floor);
-            // A fraction of the span, of 2^64 parts.
+            // A fraction of the span, in units of 2^-64.
             let drawn = (span >> 32).saturating_mul(u128::from(random)) >> 32;
             let rest = ((span & 0xffff_ffff) * u128::from(random)) >> 64;
             let nanos = floor.saturating_add(drawn).saturating_add(rest);
@@ -39,7 +38,7 @@ pub(super) fn pause(backoff: &Backoff, failures: u32, random: u64) -> Duration {
     }
 }
 
-/// Numbers for jitter, from a seed. Source: SplitMix64 (Steele, Lea, Flood, *Fast Splittable
+/// Random numbers for jitter, from a seed. Source: SplitMix64 (Steele, Lea, Flood, *Fast Splittable
 /// Pseudorandom Number Generators*, 2014).
 #[derive(Debug, Clone)]
 pub(super) struct Draw(u64);

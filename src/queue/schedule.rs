@@ -1,4 +1,4 @@
-//! Jobs that are pushed again and again, by the clock of a time zone.
+//! Jobs that are pushed periodically, by the clock of a time zone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::model::{
     Backoff, Blob, JobReply, PushOptions, PushRequest, Schedule, ScheduleInfo, UnixMillis,
 };
 
-/// What a schedule that comes takes of a turn, in jobs: its expression is read anew.
+/// The cost of a due schedule in a turn, in jobs: its expression is parsed again.
 const CAME_COST: usize = 16;
 
-/// A schedule that can never push again is looked at no more.
+/// The schedules. One that can never push again is no longer examined.
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
     by_name: BTreeMap<Blob, Set>,
     due: BTreeSet<(UnixMillis, Blob)>,
-    /// Who set which of them, since the start: the journal does not say.
+    /// The client that set each schedule since the start; the journal does not record it.
     setters: HashMap<Blob, ClientId, RandomState>,
     counts: FairShares<ClientId>,
-    /// Of all of them, as [`bytes_of`] counts.
+    /// The bytes of all schedules, as counted by [`bytes_of`].
     bytes: FairShares<ClientId>,
 }
 
 impl Schedules {
-    /// When the next is due.
+    /// Returns the time of the next schedule.
     pub(super) fn next(&self) -> Option<UnixMillis> {
         self.due.first().map(|(due, _)| *due)
     }
@@ -73,7 +73,7 @@ impl Schedules {
         self.bytes.give_back(setter, bytes_of(set) as u64);
     }
 
-    /// Makes `client` the one who set a schedule, if there is one of this name.
+    /// Makes `client` the setter of the schedule with this name, if it exists.
     fn hand_to(&mut self, name: &Blob, client: ClientId) {
         let Some(set) = self.by_name.get(name).cloned() else { return };
         self.uncount(&set);
@@ -84,8 +84,8 @@ impl Schedules {
         self.count(&set);
     }
 
-    /// That there is room for a schedule that `client` sets, in the place of any that has its name: for how
-    /// many there are, and for all of them in one reply.
+    /// Checks that `client` may set a schedule, in place of the one with the same name: against the
+    /// limits on their number and on their size in one reply.
     fn check_room(
         &mut self,
         set: &Set,
@@ -95,7 +95,7 @@ impl Schedules {
         let before = self.by_name.get(&set.name).cloned();
         let (mut more, mut bytes) = (1, bytes_of(set));
         match &before {
-            // What it has already it may keep.
+            // The client may keep what it already has.
             Some(before) if self.setter(&set.name) == sharer(client) => {
                 (more, bytes) = (0, bytes.saturating_sub(bytes_of(before)));
             }
@@ -109,7 +109,7 @@ impl Schedules {
         };
         let max = config.schedules_max;
         let mut room = check(counts, more, "queue.schedules_max", max, "too many schedules");
-        let what = "the schedules are too large in all";
+        let what = "the schedules together are too large";
         room = room.and_then(|()| {
             check(sizes, bytes, "queue.list_bytes_max", config.list_bytes_max, what)
         });
@@ -172,7 +172,7 @@ impl State {
         Ok(JobReply::Schedules(set.map(info_of).into_iter().collect()))
     }
 
-    /// One that never comes is a mistake, to be told at once.
+    /// Returns the first time of a schedule; one that never comes is a mistake, to be reported at once.
     fn first_time(&self, set: &Set) -> Result<UnixMillis, QueueError> {
         let days = days_in(self.config.schedule_ahead_max);
         let first = next_time(&set.cron, &set.timezone, self.utc, days);
@@ -199,19 +199,19 @@ impl State {
         JobReply::Schedules(self.schedules.all().map(info_of).collect())
     }
 
-    /// Returns about how many bytes of log the push takes that is due now, if there is one.
+    /// Returns the approximate bytes of log of the push that is due now, if there is one.
     pub(crate) fn due_push_bytes(&self, now: Now) -> Option<u64> {
         let (due, name) = self.schedules.due.first()?;
         let set = self.schedules.by_name.get(name).filter(|_| *due <= now.utc)?;
         Some(push_of(set).log_bytes())
     }
 
-    /// Has schedules push nothing, or push again.
+    /// Stops schedules from pushing, or lets them push again.
     pub(crate) fn set_disk_full(&mut self, disk_full: bool) {
         self.disk_full = disk_full;
     }
 
-    /// Pushes what is due: a slice of it. Times that passed while nobody looked come once.
+    /// Pushes a slice of the due jobs. Times that passed without being served push once.
     pub(super) fn fire_schedules(&mut self) {
         if self.draining {
             return;
@@ -225,7 +225,7 @@ impl State {
             let Some(set) = self.schedules.by_name.get(&name) else { return };
             let next = next_time(&set.cron, &set.timezone, self.utc, days).unwrap_or(None);
             let mut push = push_of(set);
-            // Its delay counts from when it was to come.
+            // The delay counts from the scheduled time.
             let late = Duration::from_millis(self.utc - due);
             push.options.delay = push.options.delay.saturating_sub(late);
             let missed = self.disk_full || !self.push_scheduled(push);
@@ -259,7 +259,7 @@ fn info_of(set: &Set) -> ScheduleInfo {
     ScheduleInfo { schedule, next: set.next, pushed: set.pushed, missed: set.missed }
 }
 
-/// Of names, expressions and the payload.
+/// Returns the bytes of names, expressions and payload.
 fn bytes_of(set: &Set) -> usize {
     let names = [&set.rare.index, &set.rare.order_key].into_iter().flatten().map(|name| name.len());
     let texts = set.name.len() + set.cron.len() + set.timezone.len();
@@ -287,7 +287,7 @@ mod tests {
         let now = Now { steady: 1, utc: 1 };
         let mut set =
             |name, payload| state.set_schedule(now, ClientId::Process, daily(name, payload));
-        // 14 bytes of names and expressions, each.
+        // Names and expressions take 14 bytes each.
         assert!(set("a", 36).is_ok() && set("b", 36).is_ok());
         let full = matches!(
             set("a", 37),
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(state.tell_schedules(), JobReply::Schedules(Vec::new()));
     }
 
-    /// A run that was left out was counted as pushed.
+    /// A skipped run was counted as pushed.
     #[test]
     fn j10_a_time_at_which_nothing_is_pushed_is_counted_as_missed() {
         let mut state = State::new(crate::Config::new().queue, 1);

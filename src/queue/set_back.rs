@@ -1,4 +1,5 @@
-//! A start whose time of day is behind the records: they were written by a clock that ran ahead.
+//! A start whose time of day is behind the records, because they were written by a clock that ran
+//! ahead.
 
 use super::calendar::{days_in, next_time};
 use super::change::{Change, Set};
@@ -6,9 +7,9 @@ use super::{CLOCK_SET_BACK_MS, Now, State};
 use crate::model::UnixMillis;
 
 impl State {
-    /// Goes by the time of day again, if the last record is ahead of it by more than
-    /// [`CLOCK_SET_BACK_MS`]: ready jobs keep their order and what is pushed from now on comes
-    /// behind them, schedules come by the new time. Due times of jobs stay as they are.
+    /// Returns to the time of day, if the last record is ahead of it by more than
+    /// [`CLOCK_SET_BACK_MS`]: ready jobs keep their order, jobs pushed from now on come behind them,
+    /// and schedules come by the new time. Due times of jobs stay as they are.
     pub(super) fn set_clock_back(&mut self, now: Now) {
         let by = self.utc.saturating_sub(now.utc);
         if by <= CLOCK_SET_BACK_MS {
@@ -54,7 +55,7 @@ mod tests {
     const DAY: u64 = 24 * 3_600_000;
     const TODAY: u64 = 20_000 * DAY;
 
-    /// The next time of a schedule that was set at `set`, after a start at `start`.
+    /// Returns the next time of a schedule that was set at `set`, after a start at `start`.
     fn next_after(set: u64, start: u64) -> u64 {
         let config = Config::new().queue;
         let mut state = State::new(config.clone(), 1);
@@ -82,7 +83,7 @@ mod tests {
     fn j10_schedules_set_by_a_clock_that_ran_ahead_come_by_the_time_of_day() {
         let three = 3 * 3_600_000;
         assert_eq!(next_after(TODAY + 400 * DAY, TODAY), TODAY + three);
-        // A clock that is a little behind repeats nothing.
+        // A clock that is slightly behind repeats nothing.
         assert_eq!(next_after(TODAY + three + 1, TODAY + three - 1_000), TODAY + DAY + three);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of jobs that were handed out.
+//! Settling of jobs that were handed out.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::{Now, Outcomes, QueueError, Slot, State, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict, cut_off};
 use crate::store::Micros;
 
-/// How far a settlement is.
+/// The progress of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// It is done with.
+    /// The settlement is complete.
     Now,
-    /// The result is to be recorded first: see [`Effect::Record`](super::Effect::Record).
+    /// The result must be recorded first: see [`Effect::Record`](super::Effect::Record).
     Recording,
 }
 
@@ -28,8 +28,8 @@ impl State {
         self.settle_within(now, settlement, &|_| true)
     }
 
-    /// Settles one job for whom those are there whose topics `may` permits, as by
-    /// [`request_within`](Self::request_within).
+    /// Settles one job for a requester to whom only jobs of topics that `may` permits are visible, as
+    /// in [`request_within`](Self::request_within).
     pub(crate) fn settle_within(
         &mut self,
         now: Now,
@@ -42,7 +42,7 @@ impl State {
         match verdict {
             Verdict::Done { output } => {
                 let max = self.config.output_bytes_max;
-                let what = "the result is too large; store it elsewhere and give its place";
+                let what = "the result is too large; store it elsewhere and return its location";
                 QueueError::limit("queue.output_bytes_max", max, output.len(), what)?;
                 self.begin_recording(slot, output);
                 return Ok(Settled::Recording);
@@ -66,7 +66,7 @@ impl State {
         Ok(Settled::Now)
     }
 
-    /// The result of a job is recorded; or why not: then it has failed.
+    /// Notes that the result of a job is recorded, or why not: then the job has failed.
     pub(crate) fn recorded(
         &mut self,
         now: Now,
@@ -106,7 +106,7 @@ impl State {
         slot.filter(held).ok_or(QueueError::Stale(reservation))
     }
 
-    /// Returns the place of a job that is held, and of a topic that `may` permits.
+    /// Returns the slot of a reserved job in a topic that `may` permits.
     fn held_within(
         &self,
         reservation: Reservation,
@@ -129,7 +129,7 @@ impl State {
         self.effects.push(super::Effect::Record(outcome));
     }
 
-    /// A failure: another run after the pause its backoff has, or `after`; or none.
+    /// Handles a failure: another run after `after` or the backoff's delay; or none.
     fn fail(&mut self, slot: Slot, error: String, after: Option<Duration>) {
         let error = self.cut(error);
         let Some(job) = self.job(slot) else { return };
@@ -151,11 +151,11 @@ impl State {
         self.commit(Change::Again { id, again, cost: Cost::Failure, error: Some(error) });
     }
 
-    /// A loss: another run at once, or none.
+    /// Handles a loss: another run at once, or none.
     pub(super) fn lose(&mut self, slot: Slot, why: &str) {
         let Some(job) = self.job(slot) else { return };
         if job.phase == Phase::Recording {
-            // Its fate is decided.
+            // The job's end is already decided.
             return;
         }
         let topics = || self.topic(job.topic).and_then(|topic| topic.settings.loss_max);
@@ -169,7 +169,7 @@ impl State {
         self.commit(Change::Again { id, again, cost, error: Some(why.to_owned()) });
     }
 
-    /// Back to the head, without cost.
+    /// Returns a job to the head, at no cost to its budgets.
     pub(super) fn release(&mut self, slot: Slot) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
         let (again, cost) = (Again::Head, Cost::Nothing);
@@ -184,7 +184,7 @@ impl State {
         self.note(outcome);
     }
 
-    /// Cut off where it is too long, between characters.
+    /// Cuts off a text that is too long, at a character boundary.
     fn cut(&self, mut error: String) -> String {
         cut_off(&mut error, self.config.error_bytes_max);
         error
@@ -208,7 +208,7 @@ impl State {
         Ok(JobReply::Settled(touched.into_iter().map(|it| it.err().map(Into::into)).collect()))
     }
 
-    /// The visibility timeout starts anew.
+    /// Restarts the visibility timeout.
     pub(super) fn hold_until(&mut self, slot: Slot, now: Now, visibility: Option<Micros>) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.visibility = visibility.unwrap_or(job.visibility);
@@ -247,7 +247,7 @@ impl State {
         Ok(JobReply::Settled(vec![answer]))
     }
 
-    /// Takes back jobs that were not touched in time: a slice of them.
+    /// Takes back a slice of the jobs that were not touched in time.
     pub(super) fn expire_reservations(&mut self, now: Now) {
         for _ in 0..self.config.slice_max {
             let Some((deadline, slot)) = self.deadlines.first().copied() else { return };
@@ -265,7 +265,7 @@ impl State {
         }
     }
 
-    /// Tells its owner that a reservation ends.
+    /// Reports the end of a reservation to its owner.
     pub(super) fn revoke(&mut self, slot: Slot) {
         let Some(job) = self.job(slot) else { return };
         let (owner, reservation) = (job.owner, job.reservation());
@@ -277,8 +277,8 @@ impl State {
         }
     }
 
-    /// The owner is gone. The next turns take from it what it holds, or, if it `may_return`, hold
-    /// its resumable reservations for it. What waits for it is forgotten: those requests are told.
+    /// Removes an owner. The next turns take its jobs back or, if it `may_return`, hold its resumable
+    /// reservations for it. Its waiting requests are removed; returns them.
     pub(crate) fn owner_gone(
         &mut self,
         now: Now,
@@ -300,7 +300,7 @@ impl State {
         parked.into_iter().collect()
     }
 
-    /// Takes back what those hold who are gone: a slice of it.
+    /// Takes back a slice of the jobs of owners that are gone.
     pub(super) fn take_from_gone(&mut self) {
         let mut budget = self.config.slice_max;
         while budget > 0
@@ -315,7 +315,7 @@ impl State {
             budget -= 1;
             self.parties.disown(owner, slot);
             match self.job(slot).map(|job| (job.phase, job.resumable)) {
-                // Its fate is decided.
+                // The job's end is already decided.
                 None | Some((Phase::Recording, _)) => {}
                 Some((_, true)) if !parted => self.await_resume(slot),
                 Some(_) if self.draining => self.release(slot),
@@ -324,8 +324,7 @@ impl State {
         }
     }
 
-    /// Gives back everything that is handed out, but for what its worker may resume: the service
-    /// stops.
+    /// Returns all reserved jobs, except those that a worker may resume, when the service stops.
     pub(crate) fn release_all(&mut self, now: Now) {
         self.tick(now);
         let stays = |slot: Slot| self.job(slot).is_some_and(|job| job.resumable);
@@ -334,10 +333,10 @@ impl State {
         held.into_iter().for_each(|slot| self.release(slot));
     }
 
-    /// After a restart: what was handed out is held for its worker to resume it, or lost if nobody
-    /// may; but for that whose result is recorded. What finished, and is not among the outcomes, is
-    /// recorded now. With `fenced`, what was seen before may be lost: nobody resumes anything, and no id
-    /// and no epoch that may have been seen is given again.
+    /// Recovers after a restart: reserved jobs are held for their workers to resume, or lost if no one
+    /// may, except those whose result is recorded. Finished jobs that are missing from the outcomes are
+    /// recorded now. With `fenced`, earlier visible changes may be lost: no one resumes anything, and
+    /// no id and no epoch that may have been visible is assigned again.
     pub(crate) fn recover(&mut self, now: Now, outcomes: &mut Outcomes, fenced: bool) {
         self.set_clock_back(now);
         outcomes.set_utc(now.utc);
@@ -347,7 +346,7 @@ impl State {
             let reservation = self.job(*slot).map(|job| job.reservation());
             reservation.is_some_and(|it| self.unheard.take_result(it))
         });
-        // Before anything more is lost, which the first turn has recorded.
+        // Must come before any further losses, which the first turn records.
         for info in self.unheard.take_notes() {
             outcomes.record(now, info);
         }

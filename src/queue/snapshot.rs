@@ -1,5 +1,5 @@
-//! A snapshot of the queue: changes that lead to what it was at one moment, told a slice at a time
-//! while it goes on changing. Of a job that changes before it is told, what it was is kept.
+//! A snapshot of the queue: changes that lead to the state at one moment, produced slice by slice while
+//! the queue goes on changing. The previous state of a job that changes before it is written is saved.
 
 use std::collections::VecDeque;
 
@@ -13,29 +13,29 @@ use crate::journal::Batch;
 use crate::model::{JobId, JobState, UnixMillis};
 use crate::record::decode;
 
-/// No queue comes so far: ids and turns from here on are nobody's.
+/// A limit that no queue reaches: every id and turn is lower.
 const ID_LIMIT: JobId = 1 << 62;
 
-/// What a snapshot that is under way needs of the past.
+/// What a snapshot in progress needs from the past.
 #[derive(Debug)]
 pub(super) struct Frozen {
     at: UnixMillis,
-    /// Jobs from here on came later.
+    /// Jobs from this id on are newer.
     next_id: JobId,
-    /// Everything but jobs, as it was.
+    /// Everything except jobs, as it was.
     head: VecDeque<Change>,
-    /// Slots before this one are told.
+    /// Slots before this one are written.
     cursor: Slot,
     end: Slot,
-    /// Jobs that changed before they were told.
+    /// Jobs that changed before they were written.
     kept: Vec<Kept>,
-    /// Their slots, a bit each.
+    /// Their slots, one bit each.
     changed: Vec<u64>,
 }
 
 impl State {
-    /// Begins a snapshot of what there is now. Until [`end_snapshot`](Self::end_snapshot), what it
-    /// needs of the past stays.
+    /// Begins a snapshot of the current state. Whatever it needs from the past stays until
+    /// [`end_snapshot`](Self::end_snapshot).
     pub(crate) fn begin_snapshot(&mut self) {
         let end = self.jobs.capacity() as Slot;
         self.frozen = Some(Frozen {
@@ -49,7 +49,7 @@ impl State {
         });
     }
 
-    /// Lets go of the past.
+    /// Ends the snapshot and releases what was kept for it.
     pub(crate) fn end_snapshot(&mut self) {
         self.frozen = None;
     }
@@ -74,7 +74,7 @@ impl State {
         head
     }
 
-    /// A job is about to change.
+    /// Saves a job that is about to change.
     pub(super) fn keep_frozen(&mut self, slot: Slot) {
         let Some(frozen) = &mut self.frozen else { return };
         if slot < frozen.cursor || slot >= frozen.end {
@@ -86,7 +86,8 @@ impl State {
         }
     }
 
-    /// Appends the next records of the snapshot, about `slice` jobs; false when there are no more.
+    /// Appends the next records of the snapshot, about `slice` jobs; returns false if there are no
+    /// more.
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
         let slice_bytes = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
         let Some(frozen) = &mut self.frozen else { return false };
@@ -99,7 +100,7 @@ impl State {
             bytes += kept.bytes();
             changes.push(Change::JobKept(Box::new(kept)));
         }
-        // A little further than the slice, over slots that have nothing to tell.
+        // A little further than the slice, to skip slots without jobs.
         let stop = frozen.cursor.saturating_add(8 * slice as Slot).min(frozen.end);
         while frozen.head.is_empty()
             && changes.len() < slice
@@ -128,23 +129,24 @@ impl State {
         more
     }
 
-    /// Whether `payload` is a record of the queue.
+    /// Returns whether `payload` is a record of the queue.
     pub(crate) fn owns(payload: &[u8]) -> bool {
         payload.starts_with(&QUEUE_RECORD)
     }
 
-    /// Does again what a record says was done.
+    /// Applies the changes of a record again.
     ///
-    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    /// Returns an error text if the payload is not a record of this version or does not follow the last
+    /// one.
     pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
         let Some(rest) = payload.strip_prefix(&QUEUE_RECORD) else {
-            return Err("not a record of the queue, or of another version".to_owned());
+            return Err("not a record of the queue, or a record of another version".to_owned());
         };
         let (head, mut rest) = decode::<Head>(rest)?;
         if head.at > TIME_LIMIT {
-            return Err(format!("{} is no time of day", head.at));
+            return Err(format!("{} is not a time of day", head.at));
         }
-        // Back where a start went by a clock that was behind the records.
+        // Goes back at a start by a clock that was behind the records.
         self.utc = head.at;
         for _ in 0..head.changes {
             let (change, after) = decode::<Change>(rest)?;
@@ -176,7 +178,7 @@ impl State {
         }
     }
 
-    /// That a change can have happened to what there is.
+    /// Checks that a change is possible in the current state.
     fn check_replayed(&self, change: &Change) -> Result<(), String> {
         let fresh = self.next_id == 1 && self.topics.is_empty();
         let topic_of = |topic: &super::TopicNo| match self.topic(*topic) {
@@ -186,7 +188,7 @@ impl State {
         };
         let job_of = |id: &JobId| match self.ids.get(*id).and_then(|slot| self.job(slot)) {
             Some(job) => Ok(job),
-            None => Err(format!("job {id} is not there")),
+            None => Err(format!("job {id} does not exist")),
         };
         let unused = |topic: &super::TopicNo| match self.topic(*topic) {
             Some(old) if old.jobs == 0 && old.dead.is_empty() => Ok(()),
@@ -200,7 +202,7 @@ impl State {
             Change::TopicMade { name } | Change::TopicReplaced { name, .. } if name.is_empty() => {
                 Err("a topic has no name".to_owned())
             }
-            // Of a number that is vacant.
+            // A vacant number.
             Change::TopicKept { name, .. } if name.is_empty() => Ok(()),
             Change::TopicMade { name } | Change::TopicKept { name, .. } => {
                 let double = self.names.contains_key(name);
@@ -221,16 +223,16 @@ impl State {
             }
             Change::Pushed(new) => topic_of(&new.topic),
             Change::JobKept(kept) if self.ids.get(kept.new.id).is_some() => {
-                Err(format!("job {} is there twice", kept.new.id))
+                Err(format!("job {} exists twice", kept.new.id))
             }
             Change::JobKept(kept) if kept.new.id >= self.next_id => {
-                Err(format!("job {} is of a later time", kept.new.id))
+                Err(format!("job {} is from a later time", kept.new.id))
             }
             Change::JobKept(kept)
                 if kept.state == KeptState::Waiting
                     && kept.new.rare.as_ref().is_none_or(|rare| rare.order_key.is_none()) =>
             {
-                Err(format!("job {} waits for no order key", kept.new.id))
+                Err(format!("job {} waits for an order key but has none", kept.new.id))
             }
             Change::JobKept(kept) => topic_of(&kept.new.topic),
             Change::Again { again: Again::At(at), id, .. } if *at == UnixMillis::MAX => {
@@ -246,7 +248,7 @@ impl State {
             | Change::Woken { id } => alive(id),
             Change::Replayed { id } | Change::Evicted { id } => match job_of(id)?.phase {
                 Phase::Dead(_) => Ok(()),
-                _ => Err(format!("job {id} is no dead letter")),
+                _ => Err(format!("job {id} is not a dead letter")),
             },
             Change::Began { .. } if !fresh => Err("a snapshot begins where none can be".to_owned()),
             Change::Began { next_id, line }
@@ -269,7 +271,7 @@ impl State {
 }
 
 impl Frozen {
-    /// The next of what is told before jobs.
+    /// Takes the next changes that precede the jobs.
     fn take_head(&mut self, slice: usize, bytes_max: usize) -> Vec<Change> {
         let mut bytes = 0;
         let fitting = self.head.iter().take(slice).take_while(|change| {
@@ -281,7 +283,7 @@ impl Frozen {
         self.head.drain(..count).collect()
     }
 
-    /// Marks a slot as changed; false if it was.
+    /// Marks a slot as changed; returns false if it already was.
     fn mark(&mut self, slot: Slot) -> bool {
         let Some(word) = self.changed.get_mut(slot as usize / 64) else { return false };
         let bit = 1 << (slot % 64);
@@ -302,7 +304,7 @@ fn kept_of(job: &Job, topic: Option<&Topic>) -> Kept {
         Some(Index { id, taken }) if *id == job.id => match taken {
             Taken::Yes => Some(true),
             Taken::No => Some(false),
-            // Of a dead letter: told by itself.
+            // The index of a dead letter is a change of its own.
             Taken::Until(..) => None,
         },
         _ => None,

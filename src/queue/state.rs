@@ -1,4 +1,4 @@
-//! [`State`]: every topic and job, and everyone who waits for them.
+//! [`State`]: topics, jobs, and the requests that wait for them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,64 +26,64 @@ use crate::fair::ClientId;
 use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
 use crate::store::Micros;
 
-/// The pure state machine of jobs: requests in; answers, effects and records out.
+/// The pure state machine of jobs: takes requests; returns answers, effects and records.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) config: QueueConfig,
     pub(super) jobs: Slab<Job>,
-    /// Unfinished jobs and dead letters.
+    /// The ids of unfinished jobs and dead letters.
     pub(super) ids: Ids,
     pub(super) next_id: JobId,
-    /// The last turn given to a job that became ready, or died; no id is higher.
+    /// The last turn given to a job that became ready or died; no id is higher.
     pub(super) line: u64,
     pub(super) topics: Vec<Topic>,
     pub(super) names: BTreeMap<Blob, TopicNo>,
     pub(super) makers: Makers,
     pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
-    /// Of reservations.
+    /// The deadlines of reservations.
     pub(super) deadlines: BTreeSet<(Micros, Slot)>,
-    /// How many reservations are held for workers that are not connected.
+    /// The number of reservations that are held for workers that are not connected.
     pub(super) awaiting_resume: usize,
-    /// Unfinished jobs, and their bytes.
+    /// The number of unfinished jobs, and their bytes.
     pub(super) unfinished: usize,
     pub(super) bytes: u64,
     pub(super) dead: DeadLetters,
     pub(super) finished_indexes: FinishedIndexes,
     pub(super) schedules: Schedules,
     pub(super) parties: Parties,
-    /// Numbers of topics that were deleted: theirs have no name.
+    /// The numbers of deleted topics, which have no name.
     pub(super) vacant: BTreeSet<TopicNo>,
-    /// Where to look for the next topic that can be forgotten.
+    /// Where to look for the next topic to forget.
     pub(super) forgotten: (ClientId, TopicNo),
-    /// Topics that could be forgotten when they were last left by anything, each with its maker. Some may be
-    /// in use again, or another's.
+    /// Topics that were unused when something last left them, with their makers. Some may be in use
+    /// again, or belong to another.
     pub(super) idle: BTreeSet<(ClientId, TopicNo)>,
-    /// Topics to be looked at when the turn ends.
+    /// Topics to examine when the turn ends.
     pub(super) hot: Vec<TopicNo>,
-    /// Topics whose next job waits for its rate, by the time, nanoseconds.
+    /// Topics whose next job waits for its rate, by time in nanoseconds.
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
     pub(super) producers: Producers,
     pub(super) draw: Draw,
     /// No more jobs are handed out.
     pub(super) draining: bool,
-    /// The journal has no room for what grows.
+    /// The disk is full: nothing that makes the journal grow is accepted.
     pub(super) disk_full: bool,
-    /// The newest time of day seen: it goes back at a start alone.
+    /// The newest time of day; it goes back only at a start.
     pub(super) utc: UnixMillis,
-    /// How much of it passed in jumps of the clock, which age nothing.
+    /// The part of `utc` that passed in jumps of the clock, which do not age anything.
     unaged: UnixMillis,
     pub(super) steady: Micros,
     journaled: bool,
-    /// What happened and was not taken as a record yet.
+    /// Changes that are not in a record yet.
     changes: VecDeque<Change>,
-    /// When they happened.
+    /// The time of these changes.
     changes_at: UnixMillis,
     pub(super) unheard: Unheard,
     pub(super) effects: Vec<Effect>,
     pub(super) frozen: Option<Frozen>,
 }
 
-/// What a request comes to.
+/// The result of a request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Now(Result<JobReply, QueueError>),
@@ -94,7 +94,7 @@ pub(crate) enum Answer {
 }
 
 impl State {
-    /// An empty queue; `seed` is what jitter is drawn from.
+    /// Makes an empty queue; `seed` is the seed of the jitter.
     pub(crate) fn new(config: QueueConfig, seed: u64) -> Self {
         Self {
             config,
@@ -135,24 +135,24 @@ impl State {
         }
     }
 
-    /// What time it is: neither clock goes back.
+    /// Sets the time; neither clock goes back.
     pub(super) fn tick(&mut self, now: Now) {
         self.utc = self.utc.max(now.utc);
         self.steady = self.steady.max(now.steady);
     }
 
-    /// Sets how much of the time of day passed in jumps of the clock: nothing is kept a shorter time
-    /// for them.
+    /// Sets the part of the time of day that passed in jumps of the clock: it does not shorten
+    /// retention.
     pub(crate) fn set_unaged(&mut self, unaged: UnixMillis) {
         self.unaged = unaged;
     }
 
-    /// Returns the time of day that decides what has been kept long enough.
+    /// Returns the time of day that decides about retention.
     pub(super) fn aged_utc(&self) -> UnixMillis {
         self.utc.saturating_sub(self.unaged)
     }
 
-    /// Whether what happens is told as records.
+    /// Sets whether changes are recorded.
     pub(crate) fn set_journaled(&mut self, journaled: bool) {
         self.journaled = journaled;
     }
@@ -161,24 +161,24 @@ impl State {
         self.journaled
     }
 
-    /// The time of day at the last change that was read back.
+    /// Returns the time of day at the last replayed change.
     pub(crate) fn utc(&self) -> UnixMillis {
         self.utc
     }
 
-    /// Whether this owner holds a job.
+    /// Returns whether this owner holds a job.
     pub(crate) fn holds(&self, owner: u64) -> bool {
         self.parties.owners.get(&owner).is_some_and(|it| !it.reserved.is_empty())
     }
 
-    /// Whether anyone who is there holds a job.
+    /// Returns whether any connected owner holds a job.
     pub(crate) fn has_reserved(&self) -> bool {
         let reserved: u64 = self.topics.iter().map(|topic| topic.reserved).sum();
         reserved > self.awaiting_resume as u64
     }
 
-    /// Does what `owner` asks for, of this process. Settlements are done one by one, see
-    /// [`settle`](Self::settle); reservations are resumed by [`resume`](Self::resume).
+    /// Executes a request of `owner` in this process. Settlements are made one by one, see
+    /// [`settle`](Self::settle); reservations are resumed with [`resume`](Self::resume).
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     #[cfg(any(test, feature = "internals"))]
@@ -186,8 +186,8 @@ impl State {
         self.request_within(now, Requester { owner, client: ClientId::Process }, request, &|_| true)
     }
 
-    /// Does what `requester` asks for, to whom jobs that a request names by their ids are there only if
-    /// `may` permits their topics: any other is answered as one that was never pushed.
+    /// Executes a request of `requester`, to whom jobs named by id are visible only if `may` permits
+    /// their topics: for any other job, the answer is the same as if it had never been pushed.
     pub(crate) fn request_within(
         &mut self,
         now: Now,
@@ -245,8 +245,8 @@ impl State {
         Answer::Now(done)
     }
 
-    /// Lets what happened since the last call have its effects: hands jobs out, lets pushes in,
-    /// gives up what is late. To be called at the end of each turn.
+    /// Finishes a turn: hands out jobs, admits pushes, and ends what is overdue. Must be called at the
+    /// end of each turn.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<Effect> {
         self.forget_handed();
         self.advance(now);
@@ -255,13 +255,13 @@ impl State {
         let next_id = self.next_id;
         self.expire_parked(now);
         if self.next_id > next_id {
-            // Jobs came that waited for room behind others.
+            // The admitted pushes may have brought jobs that reserves wait for.
             self.dispatch(now);
         }
         std::mem::take(&mut self.effects)
     }
 
-    /// Does what is due: a slice of it.
+    /// Does a slice of the work that is due.
     fn advance(&mut self, now: Now) {
         self.tick(now);
         self.wake_delayed();
@@ -282,7 +282,7 @@ impl State {
         }
     }
 
-    /// How long until something is due; `None` for never.
+    /// Returns the time until something is due; `None` for never.
     pub(crate) fn next_due(&self, now: Now) -> Option<std::time::Duration> {
         let micros = |until: Micros| until.saturating_sub(now.steady);
         let millis =
@@ -301,7 +301,7 @@ impl State {
         due.into_iter().flatten().min().map(std::time::Duration::from_micros)
     }
 
-    /// Whether a slice was not enough: the next turn goes on.
+    /// Returns whether a slice was not enough, so that the next turn must continue.
     fn is_behind(&self) -> bool {
         self.producers.first_opened().is_some()
             || !self.hot.is_empty()
@@ -310,9 +310,9 @@ impl State {
             || self.has_surplus_indexes()
     }
 
-    /// Does a change, and keeps it for the journal.
+    /// Applies a change and keeps it for the journal.
     pub(super) fn commit(&mut self, change: Change) {
-        // A record has one time: that of the first change in it.
+        // A record has a single time, that of its first change.
         if self.changes.is_empty() {
             self.changes_at = self.utc;
         }
@@ -322,8 +322,8 @@ impl State {
         }
     }
 
-    /// Appends a record of what happened since the last to `out`: of all of it, or as much as
-    /// fits well into one; false if there is nothing.
+    /// Appends a record of the changes since the last one to `out`, up to the size that fits well into
+    /// one; returns false if there are none.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
         let (mut bytes, max) = (0, job_record_bytes(&self.config));
         let fitting = self.changes.iter().take_while(|change| {
@@ -340,7 +340,7 @@ impl State {
         true
     }
 
-    /// Has the topic looked at when the turn ends.
+    /// Marks a topic to be examined when the turn ends.
     pub(super) fn heat(&mut self, topic: TopicNo) {
         if let Some(it) = self.topics.get_mut(topic as usize)
             && !std::mem::replace(&mut it.is_hot, true)

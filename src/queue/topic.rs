@@ -1,4 +1,4 @@
-//! [`Topic`]: the jobs of one topic, and who waits for them.
+//! [`Topic`]: the jobs of one topic and the requests that wait for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::model::{Blob, JobId, JobState, Rate, TopicSettings, UnixMillis};
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     pub(super) name: Blob,
-    /// The client that made it since the start, or 0.
+    /// The client that created the topic since the start, or 0.
     pub(super) maker: ClientId,
     pub(super) settings: TopicSettings,
     pub(super) paused: bool,
@@ -23,11 +23,11 @@ pub(super) struct Topic {
     pub(super) ready: BTreeSet<(i64, u64, Slot)>,
     /// By order key.
     pub(super) lanes: HashMap<Blob, Lane, RandomState>,
-    /// Jobs that wait for a place of their order key.
+    /// The number of jobs that wait for a slot of their order key.
     pub(super) waiting: u64,
     pub(super) delayed: u64,
     pub(super) reserved: u64,
-    /// Unfinished jobs, and their bytes.
+    /// The number of unfinished jobs, and their bytes.
     pub(super) jobs: u64,
     pub(super) bytes: u64,
     pub(super) dead: BTreeMap<JobId, Slot>,
@@ -38,17 +38,17 @@ pub(super) struct Topic {
     /// Those of them whose owners do not take what they were handed.
     pub(super) held_back: BTreeSet<ParkId>,
     pub(super) bucket: Bucket,
-    /// When its rate allows the next job, as it stands among those that wait for it.
+    /// The time at which the rate allows the next job, as in the list of throttled topics.
     pub(super) throttled: Option<u64>,
     pub(super) pushed: Meter,
     pub(super) finished: Meter,
-    /// How far a clear has looked through all jobs.
+    /// How far a clear has walked through all jobs.
     pub(super) cleared: JobId,
-    /// Stands among those to be looked at when the turn ends.
+    /// Whether the topic is in the list to examine when the turn ends.
     pub(super) is_hot: bool,
 }
 
-/// Who has an index.
+/// The holder of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) id: JobId,
@@ -57,11 +57,11 @@ pub(super) struct Index {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// No other push may take it.
+    /// No other push may take the index.
     Yes,
-    /// The job is finished, in this state; as before until then.
+    /// The job is finished, in this state; the index is taken until this time.
     Until(UnixMillis, JobState),
-    /// It only names the job.
+    /// The index only names the job.
     No,
 }
 
@@ -70,7 +70,7 @@ impl Topic {
         Self { name, ..Self::default() }
     }
 
-    /// How many jobs of one order key may have a place.
+    /// Returns how many jobs of one order key may have a slot.
     pub(super) fn order_limit(&self) -> u32 {
         self.settings.order_limit.unwrap_or(1).max(1)
     }
@@ -79,12 +79,12 @@ impl Topic {
         self.ready.len() as u64 + self.waiting
     }
 
-    /// The job that is handed out next.
+    /// Returns the job to hand out next.
     pub(super) fn first_ready(&self) -> Option<Slot> {
         self.ready.first().map(|(_, _, slot)| *slot)
     }
 
-    /// Whether one more job may be handed out, but for the rate.
+    /// Returns whether one more job may be handed out, apart from the rate.
     pub(super) fn may_start(&self) -> bool {
         let concurrency = self.settings.concurrency.map_or(u64::MAX, u64::from);
         !self.paused && self.reserved < concurrency && !self.ready.is_empty()
@@ -92,7 +92,7 @@ impl Topic {
 }
 
 impl Index {
-    /// Whether it is that of a finished job, taken until then.
+    /// Returns whether this is the index of this finished job, taken until this time.
     pub(super) fn is_of_finished(&self, id: JobId, until: UnixMillis) -> bool {
         self.id == id && matches!(self.taken, Taken::Until(at, _) if at == until)
     }
@@ -106,28 +106,28 @@ impl Index {
     }
 }
 
-/// How often jobs start: a token bucket, kept as the time at which it would be full again.
+/// Limits the rate of hand-outs: a token bucket, stored as the time at which it would be full again.
 ///
 /// Source: the generic cell rate algorithm (ITU-T I.371), as a virtual scheduler.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
-    /// Nanoseconds.
+    /// In nanoseconds.
     full: u64,
 }
 
 impl Bucket {
-    /// When the next job may start: nanoseconds of the steady clock; 0 for now.
+    /// Returns the time at which the next job may start: nanoseconds of the steady clock; 0 for now.
     pub(super) fn opens(&mut self, rate: Rate, now: Now) -> u64 {
         let interval = interval(rate);
         let spare = interval.saturating_mul(u64::from(rate.burst.max(1)) - 1);
-        // No emptier than empty: it may have been filled more slowly before.
+        // Never emptier than empty: it may have been filled more slowly before.
         let empty = nanos(now).saturating_add(interval).saturating_add(spare);
         self.full = self.full.min(empty);
         let opens = self.full.saturating_sub(spare);
         if opens <= nanos(now) { 0 } else { opens }
     }
 
-    /// A job starts.
+    /// Takes a token for a job that starts.
     pub(super) fn take(&mut self, rate: Rate, now: Now) {
         let empty = interval(rate).saturating_mul(u64::from(rate.burst.max(1)));
         let full = self.full.max(nanos(now)).saturating_add(interval(rate));

@@ -1,5 +1,6 @@
-//! What finished and may not be with the outcomes: they get it after the queue's own record of it, and a
-//! crash may come in between. No clock decides what they have: records name the hand-outs that they end.
+//! Ends of jobs that may be missing from the outcomes, which learn of them after the queue has recorded
+//! them: a crash may come in between. No clock decides what the outcomes have; their records name the
+//! hand-outs that they end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,13 +8,13 @@ use super::job::Phase;
 use super::{Effect, Slot, State};
 use crate::model::{JobId, JobInfo, JobState, Reservation};
 
-/// What finished, and is on its way between the queue and the outcomes.
+/// Ends of jobs on their way between the queue and the outcomes.
 #[derive(Debug, Default)]
 pub(super) struct Unheard {
     /// Jobs that died or were cancelled, in that order, which the outcomes have not recorded yet.
     notes: VecDeque<Box<JobInfo>>,
-    /// The epochs of hand-outs whose result the outcomes have recorded, while records are read back: their
-    /// jobs are not done yet.
+    /// During a replay: the epochs of hand-outs whose result the outcomes have recorded, and whose jobs
+    /// are not done yet in the queue.
     results: BTreeMap<JobId, u32>,
 }
 
@@ -26,12 +27,12 @@ impl Unheard {
         self.notes.iter().map(|note| &**note)
     }
 
-    /// A job is done, so its result is no longer only recorded.
+    /// Removes the result of a job that is done in the queue as well.
     pub(super) fn forget_result(&mut self, id: JobId) {
         self.results.remove(&id);
     }
 
-    /// Takes whether the result of this hand-out is recorded.
+    /// Removes the result of this hand-out; returns whether it is recorded.
     pub(super) fn take_result(&mut self, of: Reservation) -> bool {
         self.results.remove(&of.id) == Some(of.epoch)
     }
@@ -43,7 +44,7 @@ impl Unheard {
 }
 
 impl State {
-    /// Has the outcomes record what became of a job that is dead or cancelled.
+    /// Reports the end of a dead or cancelled job to the outcomes.
     pub(super) fn note(&mut self, outcome: Box<JobInfo>) {
         if self.is_journaled() {
             self.unheard.push(outcome.clone());
@@ -51,19 +52,19 @@ impl State {
         self.effects.push(Effect::Note(outcome));
     }
 
-    /// As [`note`](Self::note), while records are read back.
+    /// Does the same as [`note`](Self::note) during a replay.
     pub(super) fn replay_note(&mut self, slot: Slot, state: JobState) {
         let outcome = self.outcome(slot, state, None);
         self.unheard.push(outcome);
     }
 
-    /// Notes that the outcomes have recorded the first `count` of what was to be noted.
+    /// Notes that the outcomes have recorded the first `count` ends.
     pub(crate) fn notes_recorded(&mut self, count: usize) {
         let count = count.min(self.unheard.notes.len());
         self.unheard.notes.drain(..count);
     }
 
-    /// Notes what a record says that is read back: the outcomes have how this hand-out ended.
+    /// Notes, during a replay, that the outcomes have recorded the end of this hand-out.
     pub(crate) fn heard(&mut self, of: Reservation, state: JobState) {
         let Reservation { id, epoch } = of;
         if state == JobState::Done {
@@ -76,7 +77,7 @@ impl State {
             }
             return;
         }
-        // They come in the order in which they finished.
+        // They are recorded in the order in which they finished.
         let is_it = |it: &JobInfo| (it.id, it.epoch, it.state) == (id, epoch, state);
         if let Some(at) = self.unheard.notes.iter().position(|it| is_it(it)) {
             self.unheard.notes.remove(at);

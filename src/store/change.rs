@@ -1,7 +1,7 @@
-//! [`Change`]: what a request changed, as the journal has it.
+//! [`Change`]: what a request changed, as recorded in the journal.
 //!
-//! Effects, not requests: what was decided once is not decided again on replay, under other limits
-//! or by another version. `docs/journal.md` has the layout.
+//! Records hold effects, not requests: a replay, under other limits or by another version, decides
+//! nothing again. `docs/journal.md` has the layout.
 
 use std::sync::Arc;
 
@@ -16,32 +16,33 @@ use crate::model::{
 };
 use crate::record;
 
-/// The first bytes of a record's payload: the room whose record it is, and the version.
+/// The first bytes of a record's payload: the state machine that the record belongs to, and the
+/// version.
 pub(super) const STORE_RECORD: [u8; 2] = [1, 1];
 
 /// One thing that a request changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A key was set. Revisions and version follow from the state it was in.
+    /// A key was set. Revisions and version follow from the state before.
     Put { key: Blob, value: Blob, lease: LeaseId },
     /// A key was deleted.
     Delete { key: Blob },
-    /// A lease was made, its time starting now.
+    /// A lease was granted; its time starts now.
     LeaseGranted { id: LeaseId, ttl: Micros, private: bool },
-    /// The time of a lease starts again.
+    /// A lease was renewed; its time restarts now.
     LeaseRenewed { id: LeaseId, ttl: Micros },
-    /// A lease is gone; the keys that it deleted are changes of their own.
+    /// A lease ended; the deletions of its keys are changes of their own.
     LeaseEnded { id: LeaseId },
-    /// History before this revision was given up by request.
+    /// The history before this revision was compacted by request.
     Compacted { revision: Revision },
-    /// A reply is remembered for its idempotency key.
+    /// A reply was remembered for its idempotency key.
     Remembered { once: Once, fingerprint: u64, reply: Reply },
-    /// A snapshot begins: history is readable from `oldest` on, the keys that follow, about `keys`
+    /// A snapshot begins: the history is readable from `oldest` on; the keys that follow, about `keys`
     /// of them, are as of `revision`.
     Began { oldest: Revision, revision: Revision, keys: u64 },
-    /// A key that a snapshot found.
+    /// A key in a snapshot.
     Kept { kv: Arc<KeyValue> },
-    /// A lease that a snapshot found.
+    /// A lease in a snapshot.
     LeaseKept { id: LeaseId, ttl: Micros, deadline: Micros, private: bool },
 }
 
@@ -50,9 +51,9 @@ pub(crate) enum Change {
 pub(super) struct Head {
     /// The store's clock.
     pub(super) time: Micros,
-    /// The revision that the changes to keys made; the current one if there were none.
+    /// The revision that the changes to keys made; the current one if no key changed.
     pub(super) revision: Revision,
-    /// How many changes follow.
+    /// The number of changes that follow.
     pub(super) changes: u32,
 }
 
@@ -68,8 +69,8 @@ enum WireChange<'a> {
     Began(u64, u64, u64),
     Kept(WireKeyValue<'a>),
     LeaseKept(u64, u64, u64, bool),
-    /// The same as `Remembered`, of a connection without a user; before there was `RememberedOfUser`, of a user
-    /// too.
+    /// Like `Remembered`, for a connection without a user; before `RememberedOfUser` existed, also for
+    /// a user.
     RememberedOf(u64, u128, u64, WireReply<'a>),
     RememberedOfUser(u64, u128, u64, WireReply<'a>),
 }
@@ -82,8 +83,8 @@ enum WireReply<'a> {
     LeaseRevoke(u64, u64),
 }
 
-/// What one operation answers, alone or in a transaction. Apart from [`WireReply`], so that the
-/// decoder of a hostile record has nothing to recurse into.
+/// The reply to one operation, alone or in a transaction. Separate from [`WireReply`], so that the
+/// decoder cannot recurse on a hostile record.
 #[derive(Serialize, Deserialize)]
 enum WireResult<'a> {
     Set(u64, bool, u64, #[serde(borrow)] Option<WireKeyValue<'a>>),
@@ -137,7 +138,7 @@ impl Change {
         record::encode(&change, out);
     }
 
-    /// Decodes the next change; returns it, and the bytes behind it.
+    /// Decodes the next change and returns it with the bytes that follow it.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
         let (change, rest) = record::decode::<WireChange<'_>>(bytes)?;
         let change = match change {
@@ -167,7 +168,7 @@ impl Change {
         Ok((change, rest))
     }
 
-    /// Returns whether it concerns a lease.
+    /// Returns whether the change concerns a lease.
     pub(super) fn is_of_lease(&self) -> bool {
         matches!(
             self,
@@ -216,7 +217,7 @@ impl From<WireKeyValue<'_>> for Arc<KeyValue> {
 }
 
 impl<'a> WireReply<'a> {
-    /// `None` for a reply that is never remembered.
+    /// Returns `None` for a reply that is never remembered.
     fn of(reply: &'a Reply) -> Option<Self> {
         Some(match reply {
             Reply::Txn(txn) => Self::Txn(
@@ -234,7 +235,7 @@ impl<'a> WireReply<'a> {
 }
 
 impl<'a> WireResult<'a> {
-    /// `None` for a reply that no operation of a transaction gives.
+    /// Returns `None` for a reply that no operation of a transaction has.
     fn of(reply: &'a Reply) -> Option<Self> {
         let all = |kvs: &'a [Arc<KeyValue>]| kvs.iter().map(|kv| WireKeyValue::of(kv)).collect();
         let one = |kv: &'a Option<Arc<KeyValue>>| kv.as_deref().map(WireKeyValue::of);

@@ -1,4 +1,4 @@
-//! Why the store, or a wait or watch on it, refuses.
+//! Refusals of the store and of its waits and watches.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{Blob, LeaseId, Revision};
 
-/// Why the store, or a wait or watch on it, refuses. Nothing was changed.
+/// The reason why the store, or a wait or watch on it, refuses a request. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("{0}")]
@@ -51,13 +51,13 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
-    /// Passing `name` was asked for; `value` is where it stands.
+    /// Returns the refusal of a request beyond the limit `name`, which has this value.
     pub(crate) fn limit(name: &'static str, value: usize, what: &'static str) -> Self {
         Self::Limit { name, value: value as u64, unit: "", what }
     }
 
-    /// That `client` may hold one more of what `shares` counts, of `max` in all; `full` is what a refusal says
-    /// where all of it is held.
+    /// Checks that `client` may hold one more of what `shares` counts, of at most `max` in all; `full`
+    /// is the message of the refusal if all of it is in use.
     pub(crate) fn share(
         shares: &FairShares<ClientId>,
         client: ClientId,
@@ -69,13 +69,13 @@ impl StoreError {
         checked.map_err(|excess| Self::limit(name, max, excess.what(full)))
     }
 
-    /// A lease has, or would have, keys whose end no record of the journal holds.
+    /// Returns the refusal for a lease with more keys than one record of the journal can end.
     pub(super) fn too_much_for_a_lease(max: usize) -> Self {
         let what = "the keys of a lease have too many bytes to be deleted at once";
         Self::limit("store.revision_bytes_max", max, what)
     }
 
-    /// Passing the duration `name` was asked for; `limit` is where it stands.
+    /// Returns the refusal of a duration beyond the limit `name`.
     pub(crate) fn limit_ms(name: &'static str, limit: Duration, what: &'static str) -> Self {
         let value = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Self::Limit { name, value, unit: " ms", what }

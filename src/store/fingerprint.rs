@@ -1,6 +1,6 @@
-//! [`fingerprint`]: what tells two writes under one idempotency key apart.
+//! [`fingerprint`]: distinguishes different writes under one idempotency key.
 //!
-//! It is written to the journal, so it must be the same for ever: no derived `Hash` and no hasher
+//! Fingerprints are written to the journal, so they must never change: no derived `Hash` and no hasher
 //! of the standard library, both of which may change with the compiler.
 
 use std::hash::Hasher;
@@ -14,11 +14,11 @@ use crate::model::{
     LeaseGrantRequest, RangeOrder, RangeRequest, SetRequest, TxnOp, TxnRequest,
 };
 
-/// Returns the SipHash-2-4 with a key of zeros over a write, written out unambiguously: a tag for each
-/// choice, byte strings with their length, numbers with 8 bytes; `None` of requests that take no
-/// idempotency key.
+/// Returns the SipHash-2-4, with a key of zeros, of an unambiguous encoding of a write: a tag for each
+/// choice, byte strings with their length, numbers with 8 bytes. Returns `None` for requests that take
+/// no idempotency key.
 ///
-/// The tags and the order of fields are part of the journal's format.
+/// The tags and the order of the fields are part of the journal's format.
 pub(super) fn fingerprint(request: &KvRequest) -> Option<u64> {
     let mut print = Print(SipHasher24::new());
     match request {
@@ -31,13 +31,13 @@ pub(super) fn fingerprint(request: &KvRequest) -> Option<u64> {
         KvRequest::LeaseRevoke(id) => {
             print.tag(5).number(*id);
         }
-        // They take no key; the model of the tests knows which do.
+        // These requests take no key; the model in the tests states which ones do.
         _ => return None,
     }
     Some(print.0.finish())
 }
 
-/// Returns the client that a user is, whatever connection they come by, today and after a restart.
+/// Returns the client id of a user, which is the same for all connections and after a restart.
 pub(crate) fn client_of_user(user: &str) -> ClientId {
     let mut print = Print(SipHasher24::new());
     print.tag(6).bytes(user.as_bytes());
@@ -155,7 +155,7 @@ mod tests {
         SetRequest::new("key", "value")
     }
 
-    /// Every kind of request, operation, range, compare and option.
+    /// Returns every kind of request, operation, range, compare and option.
     fn requests() -> Vec<(&'static str, KvRequest)> {
         let get = GetRequest { key: "g".into(), revision: 7 };
         let page = RangeRequest {
@@ -204,7 +204,7 @@ mod tests {
         ]
     }
 
-    /// Whoever changes one forgets what every journal remembers.
+    /// A changed fingerprint would invalidate the replies remembered in every existing journal.
     #[test]
     fn fingerprints_are_the_same_for_ever() {
         let prints: String = requests()

@@ -1,21 +1,20 @@
 //! [`History`]: every event since the last compaction, in order.
 //!
-//! Events stand in one queue and are named by their sequence number ([`Seq`]); a cursor into
-//! history is such a number. Each event names the next of its key; where those of one key begin
-//! is in its [`Trail`].
+//! The events form one queue and are numbered ([`Seq`]); a cursor into the history is such a number.
+//! Each event links to the next event of its key; a key's [`Trail`] has its first one.
 
 use std::collections::VecDeque;
 
 use crate::config::StoreConfig;
 use crate::model::{Event, Revision};
 
-/// Number of an event, from 1; never used again. 0 stands for none.
+/// Number of an event, from 1; never reused. 0 stands for none.
 pub(crate) type Seq = u64;
 
-/// Bytes an event costs beyond its key and value, roughly.
+/// Approximate bytes of an event in addition to its key and value.
 pub(super) const EVENT_OVERHEAD_BYTES: u64 = 192;
 
-/// How many events of a key lie between two marks on its trail.
+/// The number of events of a key between two marks on its trail.
 const MARK_EVERY: u32 = 32;
 
 #[derive(Debug)]
@@ -26,21 +25,21 @@ pub(crate) struct Entry {
     /// The next event of the key; 0 for none.
     pub(crate) next: Seq,
     revision: Revision,
-    /// Bytes of all events before it, compacted or not.
+    /// Bytes of all earlier events, compacted or not.
     offset: u64,
 }
 
-/// Where the events of one key are.
+/// The position of the events of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    /// The oldest that still takes room; 0 for none.
+    /// The oldest event in memory; 0 for none.
     first: Seq,
-    /// The newest; 0 for none.
+    /// The newest event; 0 for none.
     last: Seq,
     /// Events since the last mark.
     unmarked: u32,
-    /// Every so many events one, so that a key with a long past is searched by halves. The box
-    /// keeps the records of all other keys small.
+    /// Every [`MARK_EVERY`]th event, so that the history of a key can be searched by bisection. Boxed,
+    /// because most keys have no marks and their records should stay small.
     #[expect(clippy::box_collection, reason = "8 bytes where nearly every key has none")]
     marks: Option<Box<VecDeque<Seq>>>,
 }
@@ -52,17 +51,17 @@ pub(crate) struct History {
     base: Seq,
     /// The first event that is not compacted.
     readable: Seq,
-    /// The first event that must stay whether compacted or not, if any.
+    /// The first event that must stay in memory even if compacted, if any.
     pinned: Option<Seq>,
-    /// The first event that is not shown yet.
+    /// The first event that is not visible yet.
     visible_end: Seq,
-    /// Bytes of all events there ever were.
+    /// Bytes of all events ever pushed.
     pushed: u64,
     oldest: Revision,
 }
 
 impl Trail {
-    /// Whether no event of the key takes room.
+    /// Returns whether the key has no event in memory.
     pub(crate) fn is_empty(&self) -> bool {
         self.first == 0
     }
@@ -79,7 +78,7 @@ impl Trail {
         }
     }
 
-    /// The first event is gone; `next` follows it.
+    /// Removes the first event; `next` is the one after it.
     pub(crate) fn pop(&mut self, next: Seq) {
         let gone = std::mem::replace(&mut self.first, next);
         if next == 0 {
@@ -105,40 +104,40 @@ impl History {
         }
     }
 
-    /// The oldest revision that can be read.
+    /// Returns the oldest readable revision.
     pub(crate) fn oldest(&self) -> Revision {
         self.oldest
     }
 
-    /// The number of the first event that is not shown, or not there, yet.
+    /// Returns the number of the first event that is not visible, or does not exist, yet.
     pub(crate) fn end(&self) -> Seq {
         self.visible_end
     }
 
-    /// The number that the next event will get.
+    /// Returns the number of the next event.
     pub(crate) fn applied_end(&self) -> Seq {
         self.base + self.entries.len() as u64
     }
 
-    /// Shows the events up to `revision`.
+    /// Makes the events up to `revision` visible.
     pub(super) fn show(&mut self, revision: Revision) {
         while self.revision_of(self.visible_end).is_some_and(|at| at <= revision) {
             self.visible_end += 1;
         }
     }
 
-    /// The events that are not shown yet.
+    /// Returns the events that are not visible yet.
     pub(super) fn pending(&self) -> impl ExactSizeIterator<Item = &Event> {
         let first = usize::try_from(self.visible_end - self.base).unwrap_or(usize::MAX);
         self.entries.range(first.min(self.entries.len())..).map(|entry| &entry.event)
     }
 
-    /// Whether the newest event of a key is not shown yet.
+    /// Returns whether the newest event of a key is not visible yet.
     pub(super) fn is_pending(&self, trail: &Trail) -> bool {
         trail.last >= self.visible_end
     }
 
-    /// The revision of the newest event, shown or not; 0 if there is none.
+    /// Returns the revision of the newest event, visible or not; 0 if there is none.
     pub(super) fn newest(&self) -> Revision {
         self.entries.back().map_or(0, |entry| entry.revision)
     }
@@ -147,12 +146,12 @@ impl History {
         self.entries.len()
     }
 
-    /// Bytes of events that take room, compacted or not.
+    /// Returns the bytes of the events in memory, compacted or not.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes_from(self.base)
     }
 
-    /// The event with this number; `None` when it is compacted, or not shown yet.
+    /// Returns the event with this number; `None` if it is compacted or not visible yet.
     pub(crate) fn get(&self, seq: Seq) -> Option<&Entry> {
         if seq < self.readable || seq >= self.visible_end {
             return None;
@@ -160,7 +159,7 @@ impl History {
         self.entries.get(usize::try_from(seq - self.base).ok()?)
     }
 
-    /// Whether the last event of its revision is this one.
+    /// Returns whether the event is the last one of its revision.
     pub(crate) fn ends_revision(&self, seq: Seq) -> bool {
         match (self.get(seq), self.get(seq + 1)) {
             (Some(this), Some(next)) => this.revision != next.revision,
@@ -168,19 +167,19 @@ impl History {
         }
     }
 
-    /// The first event of `revision` or a later one; [`end`](Self::end) if there is none.
+    /// Returns the first event of `revision` or a later one; [`end`](Self::end) if there is none.
     pub(crate) fn first_of(&self, revision: Revision) -> Seq {
         let first = self.entries.partition_point(|entry| entry.revision < revision);
         (self.base + first as u64).min(self.visible_end)
     }
 
-    /// The revision of a key's newest event; 0 if it has none.
+    /// Returns the revision of a key's newest event; 0 if there is none.
     pub(super) fn last_change(&self, trail: &Trail) -> Revision {
         self.revision_of(trail.last).unwrap_or(0)
     }
 
-    /// The first event of a key after a readable `revision`, 0 if there is none; and the steps that
-    /// it took to find it.
+    /// Returns the first event of a key after a readable `revision`, 0 if there is none, and the number
+    /// of steps that the search took.
     pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> (Seq, usize) {
         let is_later = |seq: Seq| self.revision_of(seq).is_some_and(|at| at > revision);
         if !is_later(trail.last) {
@@ -210,31 +209,30 @@ impl History {
         self.entries.push_back(Entry { event, slot, next: 0, revision, offset });
     }
 
-    /// Gives up the history before `revision`; the room is given back by
-    /// [`pop_compacted`](Self::pop_compacted).
+    /// Compacts the history before `revision`; [`pop_compacted`](Self::pop_compacted) frees its memory.
     pub(crate) fn compact(&mut self, revision: Revision) {
         if revision <= self.oldest {
             return;
         }
         self.oldest = revision;
-        // At every write it is one revision, usually of one event: no need to search.
+        // Each write compacts one revision, usually of one event: a binary search is not worth it.
         let is_readable = |seq: &Seq| self.revision_of(*seq).is_some_and(|at| at >= revision);
         let near = [self.readable, self.readable + 1].into_iter().find(is_readable);
         self.readable = near.unwrap_or_else(|| self.first_of(revision));
     }
 
-    /// Compacts so far that at most `revisions_max` revisions up to `current` remain readable, and
-    /// at most `bytes_max` bytes; the current revision does in any case.
+    /// Compacts until at most `revisions_max` revisions up to `current`, and at most `bytes_max` bytes,
+    /// remain readable; the current revision always does.
     pub(crate) fn compact_to(&mut self, current: Revision, revisions_max: u64, bytes_max: u64) {
         let by_count = (current + 1).saturating_sub(revisions_max);
         self.compact(by_count.min(current));
-        // A large write may push many small ones out: each was paid for when it came.
+        // A large write may compact many small ones; the cost of each is paid once per event pushed.
         while self.bytes_from(self.readable) > bytes_max && self.oldest < current {
             self.compact(self.oldest + 1);
         }
     }
 
-    /// Takes out one compacted event; `None` when there is none left.
+    /// Removes one compacted event; returns `None` if there is none.
     pub(crate) fn pop_compacted(&mut self) -> Option<Entry> {
         if !self.has_compacted() {
             return None;
@@ -244,22 +242,22 @@ impl History {
         Some(entry)
     }
 
-    /// Whether compacted events still take room.
+    /// Returns whether compacted events are still in memory.
     pub(crate) fn has_compacted(&self) -> bool {
         self.base < self.readable.min(self.pinned.unwrap_or(Seq::MAX)) && !self.entries.is_empty()
     }
 
-    /// Lets no event from `seq` on be taken out until told otherwise.
+    /// Keeps all events from `seq` on in memory; `None` releases them.
     pub(super) fn pin(&mut self, seq: Option<Seq>) {
         self.pinned = seq;
     }
 
-    /// The first event that must stay.
+    /// Returns the first event that must stay in memory.
     pub(super) fn pinned(&self) -> Seq {
         self.pinned.unwrap_or(self.readable)
     }
 
-    /// Bytes of compacted events that must stay.
+    /// Returns the bytes of compacted events that must stay in memory.
     pub(super) fn pinned_bytes(&self) -> u64 {
         match self.pinned {
             Some(pinned) if pinned < self.readable => {
@@ -269,24 +267,24 @@ impl History {
         }
     }
 
-    /// Touches the newest event of a key, which the next one will be linked to.
+    /// Touches the newest event of a key, to which the next one will be linked.
     pub(super) fn warm_last(&self, trail: &Trail) -> u8 {
         self.entry(trail.last).map_or(0, |entry| entry.slot as u8)
     }
 
-    /// Whether the next write will compact.
+    /// Returns whether the next write will compact.
     pub(super) fn is_nearly_full(&self, config: &StoreConfig) -> bool {
         self.has_compacted()
             || self.len() as u64 >= config.history_revisions_max
             || self.bytes() >= config.history_bytes_max
     }
 
-    /// The events that will be compacted first.
+    /// Returns the events that will be compacted first.
     pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
-    /// The event with this number, shown or not, as long as it takes room.
+    /// Returns the event with this number, visible or not, if it is in memory.
     pub(crate) fn entry(&self, seq: Seq) -> Option<&Entry> {
         self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
@@ -295,7 +293,7 @@ impl History {
         self.entries.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
-    /// Bytes of this event and those after it.
+    /// Returns the bytes of this event and the later ones.
     fn bytes_from(&self, seq: Seq) -> u64 {
         self.entry(seq).map_or(0, |entry| self.pushed - entry.offset)
     }

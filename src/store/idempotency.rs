@@ -1,4 +1,4 @@
-//! [`Remembered`]: replies to writes that carried an idempotency key, for when they come again.
+//! [`Remembered`]: the replies to writes with idempotency keys, for when the writes are sent again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -12,16 +12,16 @@ use crate::config::StoreConfig;
 use crate::fair::ClientId;
 use crate::model::{IdempotencyKey, KeyValue, Reply};
 
-/// A write that is done once, however often it is sent.
+/// Identifies a write that is executed once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Once {
     pub(crate) key: IdempotencyKey,
-    /// Who sends it, and whose room the remembered reply takes.
+    /// The sender; the remembered reply counts against its share.
     pub(crate) client: ClientId,
 }
 
-/// The user by whom a key was given, 0 where there are no users, and the key: the keys of one user mean nothing
-/// to another. Without users, whoever has the key may send the write again.
+/// The user (0 if there are no users) and the key. The keys of one user mean nothing to another;
+/// without users, anyone who has the key may resend the write.
 type Name = (u64, IdempotencyKey);
 
 impl Once {
@@ -33,23 +33,23 @@ impl Once {
     }
 }
 
-/// When a reply was remembered, and its number among all that ever were.
+/// When a reply was remembered, and its number among all replies ever remembered.
 pub(super) type Place = (Micros, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     replies: HashMap<Name, Kept, RandomState>,
-    /// Oldest first.
+    /// In order, oldest first.
     order: BTreeMap<Place, Name>,
     shares: HashMap<ClientId, Share, RandomState>,
     counts: Shares<ClientId>,
     sizes: Shares<ClientId>,
     bytes: usize,
-    /// The number of the last.
+    /// The number of the last reply.
     last: u64,
 }
 
-/// A reply that is remembered.
+/// A remembered reply.
 #[derive(Debug)]
 pub(super) struct Kept {
     place: Place,
@@ -59,7 +59,7 @@ pub(super) struct Kept {
     pub(super) bytes: usize,
 }
 
-/// What is remembered for one user or connection, oldest first.
+/// The replies remembered for one user or connection, oldest first.
 #[derive(Debug, Default)]
 struct Share {
     order: BTreeSet<Place>,
@@ -67,7 +67,7 @@ struct Share {
 }
 
 impl Remembered {
-    /// The reply this key got before.
+    /// Returns the reply remembered for this key.
     pub(crate) fn recall(&self, once: Once, fingerprint: u64) -> Result<Option<Reply>, StoreError> {
         match self.replies.get(&once.name()).or_else(|| self.recorded_before(once, fingerprint)) {
             None => Ok(None),
@@ -76,8 +76,8 @@ impl Remembered {
         }
     }
 
-    /// Finds what an earlier version recorded of a user: it did not tell users from connections, and before
-    /// that recorded no client at all.
+    /// Finds a reply that an earlier version recorded for a user: it did not distinguish users from
+    /// connections, and versions before it recorded no client at all.
     fn recorded_before(&self, once: Once, fingerprint: u64) -> Option<&Kept> {
         let ClientId::User(user) = once.client else { return None };
         let kept = self.replies.get(&(0, once.key))?;
@@ -89,8 +89,8 @@ impl Remembered {
         may_be_its_own.then_some(kept)
     }
 
-    /// Remembers a reply in the place of any that the key has, as when a record is replayed over
-    /// a state that knows it already.
+    /// Remembers a reply and replaces the one that the key already has, as happens when a record is
+    /// replayed over a state that includes it.
     pub(crate) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: Reply) {
         let (name, client) = (once.name(), once.client);
         if let Some(before) = self.replies.get(&name).map(|kept| kept.place) {
@@ -130,12 +130,12 @@ impl Remembered {
         }
     }
 
-    /// Returns the number of the last; they begin at 1.
+    /// Returns the number of the last reply; numbers begin at 1.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// What is remembered behind a place, oldest first.
+    /// Returns the replies after a place, oldest first.
     pub(super) fn after(
         &self,
         place: Place,
@@ -144,14 +144,15 @@ impl Remembered {
         behind.filter_map(|(place, name)| Some((*place, name.1, self.replies.get(name)?)))
     }
 
-    /// Forgets what is too old, and of what is too much, the oldest of whoever has the most.
+    /// Forgets replies that are too old and, if there are too many, the oldest ones of the client with
+    /// the most.
     pub(crate) fn forget(&mut self, now: Micros, config: &StoreConfig) {
         while let Some(place) = self.old(now, config).or_else(|| self.surplus(config)) {
             self.remove(place);
         }
     }
 
-    /// The oldest, if it is too old.
+    /// Returns the oldest reply if it is too old.
     fn old(&self, now: Micros, config: &StoreConfig) -> Option<Place> {
         let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
         let (place, _) = self.order.first_key_value()?;
@@ -173,7 +174,7 @@ impl Remembered {
 
 #[cfg(test)]
 impl Remembered {
-    /// Everything, oldest first.
+    /// Returns all replies, oldest first.
     pub(super) fn all(&self) -> Vec<(Micros, Once, u64, Reply)> {
         assert_eq!(self.order.len(), self.replies.len());
         assert_eq!(self.order.len(), self.shares.values().map(|it| it.order.len()).sum::<usize>());
@@ -185,10 +186,10 @@ impl Remembered {
     }
 }
 
-/// Bytes of a reply or a key beyond its key and value, roughly.
+/// Approximate bytes of a reply or a key in addition to its key and value.
 const OVERHEAD_BYTES: usize = 128;
 
-/// Bytes a remembered reply keeps alive, roughly.
+/// Returns the approximate bytes that a remembered reply keeps alive.
 fn reply_bytes(reply: &Reply) -> usize {
     let bytes_of = |kv: &Arc<KeyValue>| OVERHEAD_BYTES + kv.bytes();
     let kept = match reply {
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!((remembered.bytes, remembered.order.len()), (0, 0));
     }
 
-    /// So many writes of one client made it forget the reply of another that was a second old.
+    /// Regression: many writes of one client evicted another client's reply that was a second old.
     #[test]
     fn s9_many_writes_of_one_client_push_out_its_own_replies() {
         let mut config = Config::new().store;
@@ -291,7 +292,8 @@ mod tests {
         assert_eq!(keys(&remembered), [(1, 3), (2, 1_099)]);
     }
 
-    /// One user was answered with what another had done under the same key, and its own write was not done.
+    /// Regression: a user got the reply to another user's write under the same key, and its own write
+    /// was not executed.
     #[test]
     fn s9_the_keys_of_one_user_mean_nothing_to_another() {
         let mut remembered = Remembered::default();
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(remembered.recall(once_of(10, 1), 10), Ok(Some(reply(1))));
         assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(Some(reply(2))));
         assert_eq!(remembered.recall(once_of(10, 1), 11), Err(StoreError::IdempotencyMismatch));
-        // Without users it is whose key it is, over whatever connection.
+        // Without users, a key is valid on every connection.
         let over = |connection| Once { key: 20, client: ClientId::Connection(connection) };
         remembered.remember(3, over(5), 20, reply(3));
         assert_eq!(remembered.recall(over(6), 20), Ok(Some(reply(3))));

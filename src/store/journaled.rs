@@ -1,5 +1,5 @@
-//! What [`State`] does for a journal: it tells what each request changed, shows only what is
-//! durable, and is made again from its records.
+//! The part of [`State`] that serves a journal: it reports the changes of each request, makes only
+//! durable ones visible, and restores the state from records.
 
 use super::change::{Change, Head, STORE_RECORD};
 use super::{Micros, State};
@@ -8,15 +8,15 @@ use crate::model::{
 };
 use crate::record;
 
-/// Pending events that a range is compared with; with more it counts as touched.
+/// The most pending events that are compared with a range; with more, the range counts as touched.
 const PENDING_COMPARED_MAX: usize = 1_024;
 
-/// A position: everything up to here.
+/// A position in the sequence of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Mark {
-    /// Records taken.
+    /// The number of records taken.
     pub(crate) records: u64,
-    /// The revision they led to.
+    /// The revision after them.
     pub(crate) revision: Revision,
 }
 
@@ -37,8 +37,8 @@ impl Encoded {
 }
 
 impl State {
-    /// Whether changes are told, and shown only when [`settle`](Self::settle) says that they are
-    /// durable. Otherwise they are shown at once.
+    /// Returns whether changes are recorded and become visible only when [`settle`](Self::settle)
+    /// reports them durable. Otherwise, they are visible at once.
     pub(crate) fn is_journaled(&self) -> bool {
         self.journaled
     }
@@ -47,23 +47,23 @@ impl State {
         self.journaled = journaled;
     }
 
-    /// The newest revision that is shown: the current one, unless that is not durable yet.
+    /// Returns the newest visible revision: the current one, unless it is not durable yet.
     pub(crate) fn visible(&self) -> Revision {
         self.visible
     }
 
-    /// Everything that was applied.
+    /// Returns the position after everything that was applied.
     pub(crate) fn mark(&self) -> Mark {
         Mark { records: self.records, revision: self.revision }
     }
 
-    /// Shows everything up to `mark`.
+    /// Makes everything up to `mark` visible.
     pub(crate) fn settle(&mut self, mark: Mark) {
         self.settled = self.settled.max(mark.records.min(self.records));
         self.show(mark.revision);
     }
 
-    /// Shows what was written up to `revision`. Records count as pending until they are settled.
+    /// Makes the writes up to `revision` visible. Records count as pending until they are settled.
     pub(crate) fn show(&mut self, revision: Revision) {
         self.visible = self.visible.max(revision.min(self.revision));
         self.history.show(self.visible);
@@ -71,7 +71,7 @@ impl State {
         self.reclaim(self.config.slice_max);
     }
 
-    /// Whether something was changed that is not shown yet.
+    /// Returns whether there are changes that are not visible yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.settled < self.records
     }
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// Appends the record of what the last request changed to `out`; false if it changed nothing.
+    /// Appends the record of the last request's changes to `out`; returns false if there are none.
     pub(crate) fn take_record(&mut self, now: Micros, out: &mut Vec<u8>) -> bool {
         if self.changes.is_empty() && self.encoded.changes == 0 {
             return false;
@@ -103,14 +103,14 @@ impl State {
         true
     }
 
-    /// Encodes what a large write has changed so far, so that not all of it is left to its end.
+    /// Encodes the changes that a large write has made so far, to spread the work over its slices.
     pub(super) fn encode_changes(&mut self) {
         for change in self.changes.drain(..) {
             self.encoded.add(&change);
         }
     }
 
-    /// Whether the answer to `request` may show something that is not durable yet.
+    /// Returns whether the answer to `request` might show something that is not durable yet.
     pub(crate) fn touches_pending(&self, request: &KvRequest) -> bool {
         if !self.is_pending() {
             return false;
@@ -122,7 +122,7 @@ impl State {
             KvRequest::LeaseTimeToLive(_)
             | KvRequest::LeaseKeys { .. }
             | KvRequest::LeaseList { .. } => {
-                // A key that is attached or detached makes an event, not a change of the lease.
+                // Attaching or detaching a key makes an event, but does not change the lease itself.
                 self.leases_changed > self.settled || self.visible < self.revision
             }
             KvRequest::Txn(txn) => {
@@ -135,7 +135,7 @@ impl State {
                 ops.clone().any(|op| read(op).is_none_or(|range| self.is_range_pending(&range)))
                     || txn.compares.iter().any(|compare| self.is_range_pending(&compare.range))
             }
-            // What is not said here waits for all that is pending.
+            // All other requests wait for everything that is pending.
             _ => true,
         }
     }
@@ -146,7 +146,7 @@ impl State {
             if !self.is_open() {
                 return self.history.is_pending(&record.trail);
             }
-            // Events of the large write are not visible to any read.
+            // The events of a large write are not visible to any read.
             let (first, _) = self.history.first_after(&record.trail, self.visible);
             self.history.entry(first).is_some_and(|it| it.event.revision() <= self.revision)
         })
@@ -165,7 +165,7 @@ impl State {
             || pending.into_iter().any(|event| range.contains(&event.kv.key))
     }
 
-    /// Makes a reply that touches nothing pending show the revision it is as of.
+    /// Sets the revision in a reply that touches nothing pending to the visible one.
     pub(crate) fn show_visible(&self, reply: &mut Reply) {
         if let Reply::Txn(reply) = reply {
             reply.results.iter_mut().for_each(|result| self.show_visible(result));
@@ -175,22 +175,23 @@ impl State {
         }
     }
 
-    /// The store's clock at the last record that was replayed.
+    /// Returns the store's clock at the last replayed record.
     pub(crate) fn time(&self) -> Micros {
         self.time
     }
 
-    /// Begins to make the state from records; indexes that only reads need are made at the end.
+    /// Begins to restore the state from records; indexes that only reads need are built at the end.
     pub(crate) fn begin_replay(&mut self) {
         self.keys.unorder();
     }
 
-    /// Does again what a record says was done.
+    /// Applies the changes of a record again.
     ///
-    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    /// Returns an error text if the payload is not a record of this version or does not follow the last
+    /// one.
     pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
         let Some(rest) = payload.strip_prefix(&STORE_RECORD) else {
-            return Err("not a record of the store, or of another version".to_owned());
+            return Err("not a record of the store, or a record of another version".to_owned());
         };
         let (head, mut rest) = record::decode::<Head>(rest)?;
         let mut events = Vec::new();
@@ -211,7 +212,7 @@ impl State {
         self.time = self.time.max(head.time);
         let next = self.revision + u64::from(!events.is_empty());
         if head.revision != next {
-            return Err(format!("a record of revision {} where {next} follows", head.revision));
+            return Err(format!("a record of revision {} instead of {next}", head.revision));
         }
         self.replay_events(events);
         self.reclaim(usize::MAX);
@@ -233,7 +234,7 @@ impl State {
                 self.remembered.remember(time, once, fingerprint, reply);
                 self.remembered.forget(time, &self.config);
             }
-            // `replay` does these.
+            // Handled by `replay`.
             Change::Put { .. } | Change::Delete { .. } => {}
             Change::Began { .. } | Change::Kept { .. } | Change::LeaseKept { .. } => {}
         }
@@ -243,7 +244,7 @@ impl State {
         if events.is_empty() {
             return;
         }
-        // Nothing in it can be refused.
+        // Nothing in the write can be refused.
         let _ = self.write(|state, revision| {
             for event in events {
                 match event {
@@ -267,8 +268,8 @@ impl State {
         self.put(revision, slot, value, lease);
     }
 
-    /// Makes what [`begin_replay`](Self::begin_replay) left out, and gives every lease time to be
-    /// kept alive.
+    /// Builds the indexes that [`begin_replay`](Self::begin_replay) left out, and gives each lease time
+    /// to be kept alive.
     pub(crate) fn finish_replay(&mut self) {
         self.keys.order(|trail| self.history.last_change(trail));
         let attached: Vec<(u32, u64)> = self.keys.leased().collect();
@@ -279,7 +280,7 @@ impl State {
     }
 }
 
-/// What an event changed.
+/// Returns the change that an event made.
 pub(super) fn change_of(event: &Event) -> Change {
     let KeyValue { key, value, lease, .. } = &*event.kv;
     match event.kind() {

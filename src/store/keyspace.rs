@@ -1,7 +1,7 @@
-//! [`Keyspace`]: every key that exists, and every deleted one that history still speaks of.
+//! [`Keyspace`]: every key that exists, and every deleted key that the history still contains.
 //!
-//! A hash index finds one key in constant time; two ordered indexes, of keys that exist and of
-//! those that do not any more, serve ranges now and at past revisions.
+//! A hash index finds one key in constant time; two ordered indexes, of existing and of deleted keys,
+//! serve ranges at the current and at past revisions.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::history::Trail;
 use super::order::{Bounds, Found, Order};
 use crate::model::{Blob, KeyRange, KeyValue, Revision};
 
-/// What is known of one key.
+/// The record of one key.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) key: Blob,
-    /// The key as it is now; `None` for one that only history speaks of.
+    /// The current version; `None` for a key that only the history contains.
     pub(crate) current: Option<Arc<KeyValue>>,
-    /// Its events.
+    /// The events of the key.
     pub(crate) trail: Trail,
 }
 
@@ -31,17 +31,17 @@ pub(crate) struct Keyspace {
     live: Order,
     dead: Order,
     bytes: u64,
-    /// The ordered indexes are left out, to be made at once.
+    /// The ordered indexes are left out and will be built in one go.
     unordered: bool,
 }
 
 impl Keyspace {
-    /// Leaves the ordered indexes out until [`order`](Self::order).
+    /// Leaves the ordered indexes out until [`order`](Self::order) builds them.
     pub(super) fn unorder(&mut self) {
         self.unordered = true;
     }
 
-    /// Makes the ordered indexes: in bulk, which is faster than key by key, and denser. `changed`
+    /// Builds the ordered indexes: in bulk, which is faster than key by key, and denser. `changed`
     /// returns the revision of a key's last event.
     pub(super) fn order(&mut self, changed: impl Fn(&Trail) -> Revision) {
         self.unordered = false;
@@ -53,7 +53,7 @@ impl Keyspace {
         (self.live, self.dead) = (of(true), of(false));
     }
 
-    /// The keys that have a lease, and which.
+    /// Returns the keys that are bound to a lease, and their leases.
     pub(super) fn leased(&self) -> impl Iterator<Item = (u32, u64)> {
         self.records.iter().filter_map(|(slot, record)| {
             let lease = record.current.as_ref()?.lease;
@@ -61,34 +61,34 @@ impl Keyspace {
         })
     }
 
-    /// Keys that exist.
+    /// Returns the number of keys that exist.
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// Keys that exist or that history speaks of.
+    /// Returns the number of keys that exist or that the history contains.
     pub(crate) fn records(&self) -> usize {
         self.records.len()
     }
 
-    /// Every record is in a place before this one.
+    /// Returns a slot beyond those of all records.
     pub(super) fn places(&self) -> usize {
         self.records.capacity()
     }
 
-    /// Makes room for so many records at once.
+    /// Reserves memory for this many records.
     pub(super) fn reserve(&mut self, records: usize) {
         self.records.reserve_exact(records);
-        // None is there yet that could need another place.
+        // The index is empty, so nothing is rehashed.
         self.index.reserve(records, |_| 0);
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Bytes of the keys that exist and their values.
+    /// Returns the bytes of the current keys and values.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -98,7 +98,7 @@ impl Keyspace {
         self.index.find(hash, |slot| self.is_key(*slot, key)).copied()
     }
 
-    /// Where `key` probably is, without looking at the key itself: right all but one time in 128.
+    /// Returns the probable slot of `key`, without reading the key itself: wrong in one case of 128.
     pub(super) fn guess(&self, key: &[u8]) -> Option<u32> {
         self.index.find(self.hasher.hash_one(key), |_| true).copied()
     }
@@ -111,12 +111,12 @@ impl Keyspace {
         self.records.get_mut(slot as usize)
     }
 
-    /// The key as it is now, if it exists.
+    /// Returns the current version of the key, if it exists.
     pub(crate) fn current(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
         self.record(self.find(key)?)?.current.as_ref()
     }
 
-    /// A record for `key`, which has none; [`put`](Self::put) gives it its first state.
+    /// Adds a record for `key`, which must have none; [`put`](Self::put) sets its first version.
     pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
         let record = Record { key: key.clone(), current: None, trail: Trail::default() };
         let slot = self.records.insert(record) as u32;
@@ -128,7 +128,7 @@ impl Keyspace {
         slot
     }
 
-    /// Puts `kv` in the place of the record's current state, which it returns.
+    /// Sets the current version of the record to `kv` and returns the previous one.
     pub(crate) fn put(&mut self, slot: u32, kv: Arc<KeyValue>) -> Option<Arc<KeyValue>> {
         let record = self.records.get_mut(slot as usize)?;
         self.bytes += kv.bytes() as u64;
@@ -138,7 +138,7 @@ impl Keyspace {
             None if self.unordered => {}
             None => {
                 let key = record.key.clone();
-                // Only what history speaks of is among the dead; a new key is not.
+                // Only keys in the history are in the index of deleted keys; a new key is not.
                 if !record.trail.is_empty() {
                     self.dead.remove(&key);
                 }
@@ -148,7 +148,7 @@ impl Keyspace {
         before
     }
 
-    /// Takes the record's current state away, at `revision`.
+    /// Removes the record's current version, at `revision`.
     pub(crate) fn take(&mut self, slot: u32, revision: Revision) -> Option<Arc<KeyValue>> {
         let record = self.records.get_mut(slot as usize)?;
         let before = record.current.take()?;
@@ -161,7 +161,7 @@ impl Keyspace {
         Some(before)
     }
 
-    /// Forgets a record that has no current state.
+    /// Removes a record that has no current version.
     pub(crate) fn forget(&mut self, slot: u32) {
         let Some(record) = self.records.try_remove(slot as usize) else { return };
         debug_assert!(record.current.is_none(), "only deleted keys are forgotten");
@@ -174,23 +174,23 @@ impl Keyspace {
         }
     }
 
-    /// The keys of `range` that exist, ascending.
+    /// Returns the existing keys of `range`, ascending.
     pub(crate) fn live_in(&self, range: &KeyRange) -> impl DoubleEndedIterator<Item = u32> {
         self.live.within(range.bounds()).map(|found| found.slot)
     }
 
-    /// The keys within `bounds` that exist, ascending.
+    /// Returns the existing keys within `bounds`, ascending.
     pub(super) fn live_within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = Found<'_>> {
         self.live.within(bounds)
     }
 
-    /// Counts the keys within `bounds` that exist, and the steps that this takes.
+    /// Counts the existing keys within `bounds`; also returns the number of steps taken.
     pub(super) fn count_live(&self, bounds: &Bounds) -> (u64, usize) {
         self.live.count(bounds)
     }
 
-    /// The keys within `bounds` that may have existed after `revision`, in order: those that do
-    /// now, and those that were deleted since.
+    /// Returns the keys within `bounds` that may have existed after `revision`, in order: those that
+    /// exist now and those deleted since.
     pub(super) fn all_since<'a>(
         &'a self,
         bounds: &'a Bounds,

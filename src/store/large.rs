@@ -1,7 +1,7 @@
 //! [`LargeWrite`]: a write of very many events, which is applied in slices.
 //!
-//! Its revision becomes visible with its last event. Until then, a get returns the state before, as
-//! does everything that goes by the visible revision. No other request may come in between.
+//! Its revision becomes visible with its last event. Until then, a get, and everything that depends on
+//! the visible revision, sees the state before. No other request may be executed in between.
 
 use std::sync::Arc;
 use std::vec;
@@ -14,10 +14,10 @@ use crate::model::{
     DeleteReply, DeleteRequest, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
 };
 
-/// Keys to be deleted that are looked up together.
+/// The number of keys to delete that are looked up together.
 const GROUP: usize = 256;
 
-/// A write that was begun and is not complete.
+/// A large write in progress.
 #[derive(Debug)]
 pub(super) struct LargeWrite {
     now: Micros,
@@ -28,19 +28,19 @@ pub(super) struct LargeWrite {
     rest: WriteRest,
 }
 
-/// The rest of a write.
+/// The remaining part of a write.
 #[derive(Debug)]
 pub(super) enum WriteRest {
     Delete(Deleting),
     Txn(Ops),
-    /// The deletes at the end of a lease, which is removed already.
+    /// The deletions at the end of a lease that is already removed.
     Lease {
         keys: LeaseKeys,
         deleted: u64,
     },
 }
 
-/// The delete of a range, as far as it is done.
+/// The progress of a range deletion.
 #[derive(Debug)]
 pub(super) struct Deleting {
     range: KeyRange,
@@ -49,7 +49,7 @@ pub(super) struct Deleting {
     previous: Vec<Arc<KeyValue>>,
 }
 
-/// The operations of a transaction, which were checked, as far as they are done.
+/// The progress of a transaction's operations, which were checked.
 #[derive(Debug)]
 pub(super) struct Ops {
     succeeded: bool,
@@ -84,12 +84,12 @@ impl Ops {
 }
 
 impl State {
-    /// Whether a large write is being applied.
+    /// Returns whether a large write is in progress.
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether a write of that many events is applied in slices.
+    /// Returns whether a write with this many events is applied in slices.
     pub(super) fn is_long(&self, events: usize) -> bool {
         events > self.config.slice_max
     }
@@ -101,7 +101,7 @@ impl State {
         self.open = Some(Box::new(LargeWrite { now, revision, first, once, rest }));
     }
 
-    /// Applies about `slice` events of the write that was begun. Returns its reply at its end.
+    /// Applies about `slice` events of the write in progress. Returns its reply when it is complete.
     pub(crate) fn go_on(&mut self, slice: usize) -> Option<Result<Reply, StoreError>> {
         let mut open = self.open.take()?;
         let mut left = slice;
@@ -130,7 +130,8 @@ impl State {
         Some(reply)
     }
 
-    /// Applies about `slice` events, and subtracts them from `slice`; returns whether none is left.
+    /// Applies about `slice` events and subtracts them from `slice`; returns whether the write is
+    /// complete.
     fn do_rest(
         &mut self,
         now: Micros,
@@ -153,7 +154,7 @@ impl State {
     }
 
     /// Deletes up to `slice` keys of a range that was checked, and subtracts them from `slice`; returns
-    /// whether none is left.
+    /// whether no key is left.
     pub(super) fn delete_some(
         &mut self,
         revision: Revision,
@@ -162,7 +163,7 @@ impl State {
     ) -> bool {
         while *slice > 0 {
             let group = GROUP.min(*slice);
-            // Deleted keys are not among them any more.
+            // Keys deleted by earlier slices are no longer in the range.
             let slots: Vec<u32> = self.slots_in(&deleting.range).take(group).collect();
             for slot in &slots {
                 if let Some(kv) = self.delete_slot(revision, *slot) {
@@ -180,8 +181,8 @@ impl State {
         false
     }
 
-    /// Executes operations of a transaction up to about `slice` events, and subtracts them from `slice`;
-    /// returns whether none is left.
+    /// Executes operations of a transaction up to about `slice` events, and subtracts them from
+    /// `slice`; returns whether no operation is left.
     pub(super) fn run_ops(
         &mut self,
         now: Micros,
@@ -212,7 +213,7 @@ impl State {
     }
 }
 
-/// Every result of one transaction shows the revision it made.
+/// Sets the revision of the transaction in each of its results.
 fn show_revision(results: &mut [Reply], revision: Revision) {
     for result in results {
         if let Some(shown) = result.revision_mut() {

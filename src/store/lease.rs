@@ -1,4 +1,5 @@
-//! [`Leases`]: which keys end together, and when; and what [`State`] does with them.
+//! [`Leases`]: the keys of each lease and the time at which they end; and the requests of [`State`]
+//! about leases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -22,13 +23,13 @@ pub(crate) struct Lease {
     pub(crate) ttl: Micros,
     pub(crate) deadline: Micros,
     pub(crate) keys: LeaseKeys,
-    /// What their end takes of a record of the journal, at most.
+    /// The most bytes of a journal record that the end of the lease takes.
     pub(crate) end_bytes: usize,
-    /// Which of all bindings of keys to leases the last one to this was; 0 before the first.
+    /// The number of the last binding of a key to this lease, among all bindings; 0 if there was none.
     last_bound: u64,
-    /// Made by a set with a time to live: of that one key, and gone with it.
+    /// Made by a set with a time to live: belongs to that one key and ends with it.
     pub(crate) private: bool,
-    /// The client that made it since the start: the journal does not say.
+    /// The client that made the lease since the start; the journal does not record it.
     client: ClientId,
 }
 
@@ -36,17 +37,17 @@ pub(crate) struct Lease {
 pub(crate) struct Leases {
     leases: BTreeMap<LeaseId, Lease>,
     shares: FairShares<ClientId>,
-    /// Who makes leases now.
+    /// The client that the next leases belong to.
     client: ClientId,
     deadlines: BTreeSet<(Micros, LeaseId)>,
-    /// The next id to pick.
+    /// The next id to try.
     next: LeaseId,
-    /// Bindings of keys to leases so far.
+    /// The number of bindings of keys to leases so far.
     bound: u64,
     frozen: Option<Frozen>,
 }
 
-/// What a snapshot tells of a lease.
+/// A lease in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) ttl: Micros,
@@ -54,12 +55,13 @@ pub(super) struct Kept {
     pub(super) private: bool,
 }
 
-/// The leases as they were at one moment, being told in the order of their ids.
+/// The leases as they were at one moment, read in order of their ids.
 #[derive(Debug, Default)]
 struct Frozen {
-    /// The last that was told.
+    /// The last id that was read.
     told: LeaseId,
-    /// What those were that were changed before they were told; `None` for one that was not there.
+    /// The previous state of leases that changed before they were read; `None` for a lease that did not
+    /// exist.
     before: BTreeMap<LeaseId, Option<Kept>>,
 }
 
@@ -98,7 +100,7 @@ impl Leases {
         self.next = first;
     }
 
-    /// An id that no lease has; every call gives a later one.
+    /// Returns an id that no lease has; each call returns a later one.
     pub(crate) fn pick_id(&mut self) -> LeaseId {
         while self.leases.contains_key(&self.next) || self.next == 0 {
             self.next = self.next.wrapping_add(1);
@@ -108,7 +110,7 @@ impl Leases {
         id
     }
 
-    /// Adds a lease under an id that is free.
+    /// Adds a lease under a free id.
     pub(crate) fn insert(&mut self, id: LeaseId, now: Micros, ttl: Micros, private: bool) {
         self.put(id, ttl, now.saturating_add(ttl), private);
     }
@@ -126,12 +128,12 @@ impl Leases {
         }
     }
 
-    /// That whoever makes leases now may make `more`, of `max` in all.
+    /// Checks that the current client may make `more` leases, of `max` in all.
     pub(super) fn check_room(&self, more: usize, max: usize) -> Result<(), Excess> {
         self.shares.check(sharer(self.client), more as u64, max as u64)
     }
 
-    /// Starts the lease's time again, as `ttl` from now on.
+    /// Restarts the lease's time to live.
     pub(crate) fn renew(&mut self, id: LeaseId, now: Micros, ttl: Micros) {
         self.keep(id);
         if let Some(lease) = self.leases.get_mut(&id) {
@@ -150,7 +152,7 @@ impl Leases {
         Some(lease)
     }
 
-    /// From now on what every lease is now can be told, whatever becomes of it.
+    /// Freezes the state of all leases for [`tell`](Self::tell), whatever changes from now on.
     pub(super) fn freeze(&mut self) {
         self.frozen = Some(Frozen::default());
     }
@@ -159,7 +161,7 @@ impl Leases {
         self.frozen = None;
     }
 
-    /// Before a lease changes.
+    /// Saves the state of a lease before it changes.
     fn keep(&mut self, id: LeaseId) {
         if let Some(frozen) = &mut self.frozen
             && id > frozen.told
@@ -169,7 +171,7 @@ impl Leases {
         }
     }
 
-    /// Tells the next leases as they were when frozen; none when there are no more.
+    /// Returns the next leases as they were when frozen; empty when there are no more.
     pub(super) fn tell(&mut self, slice: usize) -> Vec<(LeaseId, Kept)> {
         let Some(frozen) = &mut self.frozen else { return Vec::new() };
         let rest = (Bound::Excluded(frozen.told), Bound::Unbounded);
@@ -194,8 +196,8 @@ impl Leases {
         told
     }
 
-    /// Gives every lease at least a third of its time from `now` on: the interval at which clients
-    /// keep alive.
+    /// Extends each lease to at least a third of its time to live from `now` on: the interval at which
+    /// clients keep leases alive.
     pub(crate) fn grant_grace(&mut self, now: Micros) {
         for lease in self.leases.values_mut() {
             lease.deadline = lease.deadline.max(now.saturating_add(lease.ttl / 3));
@@ -203,7 +205,7 @@ impl Leases {
         self.deadlines = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).collect();
     }
 
-    /// The most that the end of any takes of a record.
+    /// Returns the most bytes that the end of any lease takes in a record.
     pub(crate) fn end_bytes_max(&self) -> usize {
         self.leases.values().map(|lease| lease.end_bytes).max().unwrap_or(0)
     }
@@ -212,44 +214,43 @@ impl Leases {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// A lease whose time is over.
+    /// Returns a lease whose time is over.
     pub(crate) fn due(&self, now: Micros) -> Option<LeaseId> {
         self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, id)| *id)
     }
 
-    /// Ids above `after`, ascending.
+    /// Returns the ids above `after`, ascending.
     pub(crate) fn ids_after(&self, after: LeaseId) -> impl Iterator<Item = LeaseId> {
         self.leases.range((Bound::Excluded(after), Bound::Unbounded)).map(|(id, _)| *id)
     }
 }
 
-/// What requests do with leases.
+/// Requests about leases.
 impl State {
-    /// Makes `client` the owner of the leases that the next requests create; during a large write it stays that
-    /// of the write.
+    /// Sets the owner of the leases that the next requests create; during a large write, the write's
+    /// client stays the owner.
     pub(crate) fn set_client(&mut self, client: ClientId) {
         if self.open.is_none() {
             self.leases.client = client;
         }
     }
 
-    /// Makes the leases with these ids, and no others, ones that are not there for requests which name
-    /// them.
+    /// Hides exactly these leases from the requests that follow.
     pub(crate) fn hide_leases(&mut self, ids: Vec<LeaseId>) {
         self.hidden_leases = ids;
     }
 
-    /// Returns a lease that a request names.
+    /// Returns the lease that a request names.
     fn lease(&self, id: LeaseId) -> Result<&Lease, StoreError> {
         let lease = self.leases.get(id).filter(|_| !self.hidden_leases.contains(&id));
         lease.ok_or(StoreError::LeaseNotFound(id))
     }
 
-    /// That the lease exists, and that a private one is the key's own.
+    /// Checks that the lease exists and that a private lease is the key's own.
     pub(super) fn check_attach(&self, request: &SetRequest, id: LeaseId) -> Result<(), StoreError> {
         let lease = self.lease(id)?;
         if lease.private && !self.is_bound(&request.key, id) {
-            let message = format!("lease {id} is the private one of another key; grant one");
+            let message = format!("lease {id} is private to another key; grant a lease");
             return Err(StoreError::InvalidArgument(message));
         }
         Ok(())
@@ -271,7 +272,7 @@ impl State {
         lease != 0 && self.leases.get(lease).is_some_and(|lease| lease.private)
     }
 
-    /// Detaches the key in `slot` from the lease it has and attaches it to the one it shall have.
+    /// Moves the key in `slot` from its lease to the requested one.
     pub(super) fn move_lease(
         &mut self,
         now: Micros,
@@ -353,7 +354,7 @@ impl State {
         Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
     }
 
-    /// Begins to end a lease; returns the reply if that is done.
+    /// Begins to end a lease; returns the reply if the write is complete.
     pub(super) fn lease_revoke(
         &mut self,
         now: Micros,
@@ -384,7 +385,7 @@ impl State {
         })
     }
 
-    /// Lists keys of a lease above `after`, in order.
+    /// Lists the keys of a lease above `after`, in order.
     pub(super) fn lease_keys_page(
         &self,
         id: LeaseId,
@@ -408,13 +409,13 @@ impl State {
         Ok(LeaseKeysReply { revision: self.revision, keys, more })
     }
 
-    /// The keys of a lease, in order; none of one that does not exist.
+    /// Returns the keys of a lease, in order; none if it does not exist.
     #[cfg(test)]
     pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
         self.lease_keys_after(id, &Blob::default())
     }
 
-    /// The keys of a lease above `after`, in order; none of one that does not exist.
+    /// Returns the keys of a lease above `after`, in order; none if it does not exist.
     pub(crate) fn lease_keys_after(
         &self,
         id: LeaseId,
@@ -425,13 +426,14 @@ impl State {
         keys.filter_map(|slot| self.keys.record(slot).map(|record| &record.key))
     }
 
-    /// How many keys a lease has, and a number that is another whenever a key has been bound to it,
-    /// even if it has ended meanwhile and there is one with its id again; `None` if it is not there.
+    /// Returns the number of the lease's keys, and a number that differs whenever a key was bound to
+    /// the lease, even if the lease has ended and another has its id. `None` if the lease does not
+    /// exist.
     pub(crate) fn lease_extent(&self, id: LeaseId) -> Option<(usize, u64)> {
         self.leases.get(id).map(|lease| (lease.keys.len(), lease.last_bound))
     }
 
-    /// Whether a key is bound to a lease.
+    /// Returns whether a key is bound to a lease.
     pub(crate) fn is_bound(&self, key: &[u8], id: LeaseId) -> bool {
         self.keys.current(key).is_some_and(|kv| kv.lease == id)
     }
@@ -448,8 +450,8 @@ impl State {
         Ok(LeaseListReply { revision: self.revision, leases, more })
     }
 
-    /// Deletes the keys of a lease in one revision, and the lease. Returns how many keys, or `None` if the
-    /// write is large and only begun.
+    /// Deletes the lease and its keys in one revision. Returns the number of keys, or `None` if the
+    /// write is large and has only begun.
     fn end_lease(&mut self, now: Micros, once: Option<(Once, u64)>, id: LeaseId) -> Option<usize> {
         let Some(lease) = self.leases.remove(id) else { return Some(0) };
         self.note(|| Change::LeaseEnded { id });
@@ -464,14 +466,14 @@ impl State {
         Some(deleted.unwrap_or(0))
     }
 
-    /// Ends one lease whose time is over, in one revision. Returns how many keys that deleted, 0 if the
-    /// write is large and only begun. `None` when no lease is due.
+    /// Ends one lease whose time is over, in one revision. Returns the number of deleted keys, 0 if the
+    /// write is large and has only begun; `None` if no lease is due.
     pub(crate) fn begin_to_expire(&mut self, now: Micros) -> Option<usize> {
         let id = self.leases.due(now)?;
         Some(self.end_lease(now, None, id).unwrap_or(0))
     }
 
-    /// [`begin_to_expire`](Self::begin_to_expire), to its end.
+    /// Runs [`begin_to_expire`](Self::begin_to_expire) to its end.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
         let mut deleted = self.begin_to_expire(now)?;
@@ -483,7 +485,7 @@ impl State {
         Some(deleted)
     }
 
-    /// When [`begin_to_expire`](Self::begin_to_expire) has something to do next.
+    /// Returns the time at which [`begin_to_expire`](Self::begin_to_expire) has work to do.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
         self.leases.next_deadline()
     }

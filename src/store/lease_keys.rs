@@ -1,4 +1,4 @@
-//! [`LeaseKeys`]: which keys a lease has.
+//! [`LeaseKeys`]: the keys of a lease.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,14 +8,14 @@ use smallvec::SmallVec;
 use super::keyspace::Keyspace;
 use crate::model::Blob;
 
-/// So many keys are looked through faster than a tree of them.
+/// Up to this many keys, a linear search is faster than a tree.
 const FEW_MAX: usize = 32;
 
-/// The slots of a lease's keys. Most leases have one or two; the largest are kept in order, so that
-/// neither their list nor their end has to sort them.
+/// The slots of a lease's keys. Most leases have one or two; the largest keep theirs in order, so that
+/// neither listing nor ending the lease must sort them.
 #[derive(Debug)]
 pub(crate) enum LeaseKeys {
-    /// In no order.
+    /// Unordered.
     Few(SmallVec<[u32; 2]>),
     Many(BTreeMap<Blob, u32>),
 }
@@ -34,7 +34,7 @@ impl LeaseKeys {
         }
     }
 
-    /// Adds a key that is not there.
+    /// Adds a key, which must not be there yet.
     pub(super) fn insert(&mut self, slot: u32, key: &Blob, keys: &Keyspace) {
         match self {
             Self::Few(slots) if slots.len() < FEW_MAX => slots.push(slot),
@@ -50,7 +50,7 @@ impl LeaseKeys {
         }
     }
 
-    /// Removes a key; `false` if it was not there.
+    /// Removes a key; returns `false` if it was not there.
     pub(super) fn remove(&mut self, slot: u32, key: &Blob) -> bool {
         match self {
             Self::Few(slots) => match slots.iter().position(|other| *other == slot) {
@@ -64,7 +64,8 @@ impl LeaseKeys {
         }
     }
 
-    /// Removes and returns the first `count` slots in the order of their keys; all, if they are few.
+    /// Removes and returns the first `count` slots in the order of their keys; all of them, if they are
+    /// few.
     pub(super) fn take_first(&mut self, count: usize, keys: &Keyspace) -> Vec<u32> {
         match self {
             Self::Few(_) => std::mem::take(self).in_order(keys).collect(),
@@ -75,12 +76,12 @@ impl LeaseKeys {
         }
     }
 
-    /// The slots, in the order of their keys.
+    /// Returns the slots in the order of their keys.
     pub(super) fn in_order(&self, keys: &Keyspace) -> impl Iterator<Item = u32> {
         self.after(&Blob::default(), keys)
     }
 
-    /// The slots of keys above `after`, in the order of their keys.
+    /// Returns the slots of keys above `after`, in the order of their keys.
     pub(super) fn after<'a>(
         &'a self,
         after: &Blob,

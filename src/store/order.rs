@@ -6,33 +6,33 @@ use std::ops::Bound;
 
 use crate::model::{Blob, Revision};
 
-/// Most keys of one chunk. A count walks the two chunks at the ends of its range and adds up those
-/// between, so ten million keys cost it about as much as a thousand do.
+/// The most keys in a chunk. A count walks the two chunks at the ends of its range and adds up those
+/// between, so counting ten million keys costs about as much as counting a thousand.
 const CHUNK_MAX: usize = 1024;
 
-/// A chunk with fewer keys joins its neighbour, if both fit well into one.
+/// A chunk with fewer keys is merged with its neighbour if both fit well into one.
 const CHUNK_MIN: usize = CHUNK_MAX / 4;
 
-/// Chunks passed over at the cost of one step: each is one entry of a small map.
+/// The number of chunks that can be skipped at the cost of one step: each is an entry of a small map.
 const CHUNKS_PER_STEP: usize = 16;
 
 pub(crate) type Bounds = (Bound<Blob>, Bound<Blob>);
 
 /// Keys in order, each with the slot of its record.
 ///
-/// Counting a range, and passing over the keys of a range that have not changed for long, cost a
-/// step for each chunk, not for each key.
+/// Counting a range, and skipping the keys of a range that have not changed recently, costs a step per
+/// chunk instead of a step per key.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     keys: BTreeMap<Blob, u32>,
-    /// Each by its lower bound, inclusive; the first begins with the empty key.
+    /// The chunks by their lower bounds, inclusive; the first one begins with the empty key.
     chunks: BTreeMap<Blob, Chunk>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
     keys: usize,
-    /// No key of it has changed after this revision.
+    /// The latest revision at which a key of the chunk may have changed.
     newest: Revision,
 }
 
@@ -41,7 +41,7 @@ struct Chunk {
 pub(super) struct Found<'a> {
     pub(super) key: &'a Blob,
     pub(super) slot: u32,
-    /// What finding it has cost.
+    /// The steps taken to find it.
     pub(super) steps: usize,
 }
 
@@ -63,7 +63,7 @@ impl Order {
         self.keys.len()
     }
 
-    /// Adds a key that changed at `revision` and is not in the order.
+    /// Adds a key that changed at `revision`; the key must not be in the order yet.
     pub(super) fn insert(&mut self, key: Blob, slot: u32, revision: Revision) {
         let up_to = (Bound::Unbounded, Bound::Included(&*key));
         let full = match self.chunks.range_mut::<[u8], _>(up_to).next_back() {
@@ -83,7 +83,7 @@ impl Order {
         }
     }
 
-    /// Halves the chunk that begins with `start`.
+    /// Splits the chunk that begins with `start` in two.
     fn split(&mut self, start: &Blob) {
         let Some(chunk) = self.chunks.get_mut(start) else { return };
         let left = chunk.keys / 2;
@@ -114,12 +114,12 @@ impl Order {
         }
     }
 
-    /// The keys within `bounds`, ascending.
+    /// Returns the keys within `bounds`, ascending.
     pub(super) fn within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = Found<'_>> {
         self.keys.range(bounds).map(|(key, slot)| Found { key, slot: *slot, steps: 1 })
     }
 
-    /// Counts the keys within `bounds`, and the steps that this takes.
+    /// Counts the keys within `bounds`; also returns the number of steps taken.
     pub(super) fn count(&self, bounds: &Bounds) -> (u64, usize) {
         let (mut count, mut walked, mut whole) = (0, 0, 0);
         let mut parts = self.parts(bounds);
@@ -136,7 +136,7 @@ impl Order {
         (count, 1 + walked + whole / CHUNKS_PER_STEP)
     }
 
-    /// The keys within `bounds` of the chunks in which any has changed after `revision`.
+    /// Returns the keys within `bounds` from chunks in which a key changed after `revision`.
     pub(super) fn changed_within<'a>(
         &'a self,
         bounds: &'a Bounds,
@@ -165,7 +165,7 @@ impl Order {
         })
     }
 
-    /// The chunks that `bounds` touch.
+    /// Returns the chunks that `bounds` touch.
     fn parts<'a>(&'a self, bounds: &'a Bounds) -> Parts<'a> {
         let (Bound::Included(start) | Bound::Excluded(start)) = &bounds.0 else {
             return Parts::new(self.chunks.range::<[u8], _>(as_slices(bounds)), bounds);
@@ -180,14 +180,14 @@ impl Order {
 /// The chunks that some bounds touch, taken from either end.
 struct Parts<'a> {
     rest: Range<'a, Blob, Chunk>,
-    /// The next from the front, taken ahead.
+    /// The next chunk from the front, taken ahead.
     front: Option<(&'a Blob, &'a Chunk)>,
-    /// Where the last of the rest ends; `None` at the end of all keys.
+    /// The end of the last remaining chunk; `None` at the end of all keys.
     end: Option<&'a Blob>,
     bounds: &'a Bounds,
 }
 
-/// What of a chunk is within some bounds.
+/// The part of a chunk that lies within some bounds.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     chunk: Chunk,
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::model::KeyRange;
 
-    /// Enough keys to have several chunks, inserted and removed in runs.
+    /// Operations on enough keys for several chunks, inserted and removed in runs.
     #[derive(Debug, Clone)]
     enum Step {
         Insert { from: u32, keys: u32, stride: u32, revision: Revision },
@@ -356,7 +356,7 @@ mod tests {
                     if descending {
                         all.reverse();
                     }
-                    // Those that changed are all there; others are only as part of their chunks.
+                    // Every changed key is found; others only because they share a chunk with one.
                     let changed = all.iter().filter(|(_, at)| *at > since).map(|(slot, _)| *slot);
                     let mut rest = found.iter();
                     for slot in changed {

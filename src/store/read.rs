@@ -1,4 +1,4 @@
-//! Reads of [`State`]: one key or a page of them, now or at a past revision.
+//! Reads of [`State`]: one key or a page of keys, at the current or at a past revision.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use crate::model::{
     Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };
 
-/// A key that a walk looks at.
+/// One key of a walk.
 pub(crate) struct Look<'a> {
     pub(crate) key: &'a Blob,
-    /// What it was at the revision of the walk; `None` if it was not there.
+    /// The key at the revision of the walk; `None` if it did not exist.
     pub(crate) kv: Option<&'a Arc<KeyValue>>,
-    /// What the look has cost.
+    /// The steps taken to look at it.
     pub(crate) steps: usize,
 }
 
-/// What is left of the room for the pages of one reply.
+/// The remaining capacity for the pages of one reply.
 #[derive(Debug)]
 pub(crate) struct PageRoom {
     keys: usize,
     bytes: usize,
-    /// Nothing was taken yet: the first key has room however large it is.
+    /// Nothing was taken yet: the first key fits, however large it is,
     whole: bool,
-    /// As long as it is no larger than this.
+    /// but only up to this size.
     largest: usize,
 }
 
 impl PageRoom {
-    /// Makes room for a page of a snapshot, no key of which is larger than `largest`.
+    /// Returns the capacity of a page of a snapshot in which no key is larger than `largest`.
     pub(crate) fn of_snapshot(keys: usize, bytes: usize, largest: usize) -> Self {
         Self { keys, bytes, whole: true, largest }
     }
@@ -49,7 +49,7 @@ impl PageRoom {
 }
 
 impl State {
-    /// All the room there is for the pages of one reply.
+    /// Returns the full capacity for the pages of one reply.
     pub(super) fn page_room(&self) -> PageRoom {
         PageRoom {
             keys: self.config.range_keys_max,
@@ -59,8 +59,8 @@ impl State {
         }
     }
 
-    /// The same for a transaction, whose reply may have to fit in a record of the journal: what
-    /// larger limits let in is not read in one.
+    /// Returns the capacity for a transaction, whose reply may have to fit in a record of the journal.
+    /// A key that was written under larger limits, and would not fit, is not read.
     pub(super) fn txn_page_room(&self) -> PageRoom {
         PageRoom { largest: key_value_bytes_max(&self.config), ..self.page_room() }
     }
@@ -92,8 +92,8 @@ impl State {
         Ok(GetReply { revision: self.revision, kv: kv.cloned() })
     }
 
-    /// A page of keys, ended early where there is no room for more, or no step left; or what there
-    /// is to count of them.
+    /// Returns a page of keys, which ends early when the capacity or the steps are used up; or the
+    /// count of the keys.
     pub(super) fn range(
         &self,
         request: &RangeRequest,
@@ -117,7 +117,7 @@ impl State {
         let descending = request.order == RangeOrder::Descending;
         let mut last = None;
         reply.more = self.walk(&bounds, request.revision, descending, |look| {
-            // One look at least, so that every page gets on.
+            // At least one key is looked at, so that every page makes progress.
             if last.is_some() && steps.are_used_up() {
                 return ControlFlow::Break(());
             }
@@ -141,8 +141,8 @@ impl State {
         Ok(reply)
     }
 
-    /// A page that has not a single key, or a part of a count, says nothing to whoever goes on after
-    /// the last key: a [`Scan`](crate::KvRequest::Scan) is needed there.
+    /// Returns a page for a range request. A page without any key, or a partial count, would give the
+    /// caller no key to continue after: that needs a [`Scan`](crate::KvRequest::Scan).
     pub(super) fn whole_range(
         &self,
         request: &RangeRequest,
@@ -150,14 +150,14 @@ impl State {
     ) -> Result<RangeReply, StoreError> {
         let reply = self.range(request, &mut self.page_room(), steps)?;
         if reply.more && (request.count_only || reply.kvs.is_empty()) {
-            let what = "the range looks at too many keys that are deleted, or were not there at \
-                        that revision; scan it, or read it as it is now";
+            let what = "the range looks at too many keys that are deleted or did not exist at \
+                        that revision; use a scan, or read the current revision";
             return Err(steps.refusal(what));
         }
         Ok(reply)
     }
 
-    /// Everything about a range that does not depend on its keys; tells the limit of its page.
+    /// Checks everything about a range that does not depend on its keys; returns the page size.
     pub(super) fn check_range_request(&self, request: &RangeRequest) -> Result<usize, StoreError> {
         self.check_range(&request.range)?;
         if request.revision != 0 {
@@ -171,25 +171,26 @@ impl State {
         match limit {
             0 => Ok(max),
             limit if limit > max => {
-                let what = "a page cannot be so long; read more pages";
+                let what = "the page is too long; read several pages";
                 Err(StoreError::limit("store.range_keys_max", max, what))
             }
             limit => Ok(limit),
         }
     }
 
-    /// The oldest revision that can be read: the current one can, even if its events are given up.
+    /// Returns the oldest readable revision: the current one is readable even if its events are
+    /// compacted.
     pub(super) fn oldest_readable(&self) -> Revision {
         self.history.oldest().min(self.visible)
     }
 
-    /// The size of the key that is there now.
+    /// Returns the size of the current version of the key.
     pub(crate) fn key_bytes(&self, key: &Blob) -> Option<usize> {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot))?;
         record.current.as_ref().map(|kv| kv.key.len() + kv.value.len())
     }
 
-    /// That `revision` is neither compacted nor in the future.
+    /// Checks that `revision` is neither compacted nor in the future.
     pub(crate) fn check_readable(&self, revision: Revision) -> Result<(), StoreError> {
         let (oldest, current) = (self.oldest_readable(), self.visible);
         if revision < oldest {
@@ -201,14 +202,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether what was there after a readable `revision` is what there is now. In the middle of a
-    /// write the current revision is past already.
+    /// Returns whether the state after a readable `revision` is the current one. In the middle of a
+    /// large write, the current revision is already in the past.
     fn is_now(&self, revision: Revision) -> bool {
         revision == 0 || (revision == self.revision && self.history.newest() <= revision)
     }
 
-    /// Looks at the keys within `bounds` as they were after a readable `revision`, 0 for now, in
-    /// order, until `look` breaks; returns whether it did.
+    /// Walks the keys within `bounds` as they were after a readable `revision` (0 for now), in order,
+    /// until `look` breaks; returns whether it did.
     pub(crate) fn walk<'a>(
         &'a self,
         bounds: &Bounds,
@@ -233,7 +234,7 @@ impl State {
         if descending { found.rev().any(look_at) } else { found.any(&mut look_at) }
     }
 
-    /// The key as it was after a readable `revision`, and the steps that it took to find it.
+    /// Returns the key as it was after a readable `revision`, and the number of steps taken.
     pub(super) fn at<'a>(
         &'a self,
         record: &'a Record,
@@ -247,29 +248,29 @@ impl State {
         (kv, steps)
     }
 
-    /// The key in `slot` as it is shown now, and the steps that it took to find it.
+    /// Returns the visible version of the key in `slot`, and the number of steps taken.
     pub(crate) fn shown_in(&self, slot: u32) -> (Option<&Arc<KeyValue>>, usize) {
         self.keys.record(slot).map_or((None, 0), |record| self.at(record, self.visible))
     }
 
-    /// The key as it is shown now.
+    /// Returns the visible version of the key.
     pub(crate) fn shown(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
         self.shown_in(self.keys.find(key)?).0
     }
 
-    /// Counts the keys of `range` that exist, shown or not.
+    /// Counts the existing keys of `range`, visible or not.
     pub(crate) fn count_applied(&self, range: &KeyRange) -> u64 {
         let (count, steps) = self.keys.count_live(&range.bounds());
         self.count_steps(steps);
         count
     }
 
-    /// The key as it is now.
+    /// Returns the current version of the key.
     pub(crate) fn current(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
         self.keys.current(key)
     }
 
-    /// The first event of `key` after a readable `revision`; 0 for none.
+    /// Returns the first event of `key` after a readable `revision`; 0 for none.
     pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> Seq {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
         let first = record.map_or(0, |record| self.history.first_after(&record.trail, revision).0);
@@ -277,7 +278,7 @@ impl State {
     }
 }
 
-/// The part of the range that the page is looked for in; `None` when nothing is left of it.
+/// Returns the bounds of the page within the range; `None` if nothing is left.
 fn page_bounds(request: &RangeRequest) -> Option<Bounds> {
     let (mut start, mut end) = request.range.bounds();
     if let Some(after) = &request.after {
@@ -291,7 +292,7 @@ fn page_bounds(request: &RangeRequest) -> Option<Bounds> {
             _ => {}
         }
     }
-    // A map's range panics on bounds in the wrong order; a page beyond the end is just empty.
+    // `BTreeMap::range` panics on bounds in the wrong order; a page beyond the end is simply empty.
     let empty = match (&start, &end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
@@ -316,8 +317,8 @@ fn is_after(end: &Bound<Blob>, key: &Blob) -> bool {
 }
 
 impl State {
-    /// Returns a page of a snapshot: the keys of `range` after `revision`, from after `after` on, as far
-    /// as room and steps reach.
+    /// Returns a page of a snapshot: the keys of `range` as of `revision`, from after `after` on, up to
+    /// the capacity and the steps.
     pub(crate) fn snapshot_page(
         &self,
         range: &KeyRange,

@@ -1,4 +1,4 @@
-//! [`Demand`]: whether there is room for a write and its reply, told before anything is changed.
+//! [`Demand`]: checks the capacity for a write and its reply before anything is changed.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use crate::config::StoreConfig;
 use crate::config::record::{DELETE_BYTES, PUT_BYTES};
 use crate::model::{DeleteRequest, KeyRange, LeaseId, RangeRequest, SetRequest, TxnOp};
 
-/// What a write and its reply need room for.
+/// The capacity that a write and its reply need.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
     pub(super) keys: usize,
     pub(super) bytes: u64,
     pub(super) leases: usize,
     pub(super) events: usize,
-    /// What its changes take of a record of the journal, at most.
+    /// The most bytes that the changes take in a record of the journal.
     pub(super) record_bytes: usize,
-    /// Deleted keys that the reply gives back.
+    /// The deleted keys in the reply.
     pub(super) reply_keys: usize,
     pub(super) reply_bytes: usize,
 }
@@ -73,7 +73,7 @@ impl State {
         Ok(())
     }
 
-    /// That each lease has room for all the keys that one write attaches to it.
+    /// Checks that each lease has capacity for all keys that one write attaches to it.
     pub(super) fn check_lease_room<'a>(
         &self,
         sets: impl Iterator<Item = &'a SetRequest>,
@@ -101,7 +101,7 @@ impl State {
         Ok(())
     }
 
-    /// That each lease can end, which under larger limits it may have been made not to.
+    /// Checks that each lease can end; under larger limits, one may have been filled beyond that.
     pub(crate) fn check_leases(&self) -> Result<(), StoreError> {
         let max = self.config.revision_bytes_max;
         match self.leases.end_bytes_max() {
@@ -110,7 +110,7 @@ impl State {
         }
     }
 
-    /// `slot` is where the key was found.
+    /// Returns the demand of a set; `slot` is where the key was found.
     pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> Demand {
         let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
         let leases = usize::from(request.ttl.is_some());
@@ -128,10 +128,10 @@ impl State {
         }
     }
 
-    /// Counts no further than to one key too many.
+    /// Returns the demand of a delete; stops counting at one key too many.
     pub(super) fn demand_of_delete(&self, request: &DeleteRequest) -> Demand {
         let mut demand = Demand::default();
-        // Records are read only if the reply has room for them: a walk over the keys alone is cheaper.
+        // Records are read only if the reply can hold them: walking the keys alone is cheaper.
         let replied = if request.return_previous { self.config.range_keys_max + 1 } else { 0 };
         let mut add = |key_bytes: usize, slot: u32| {
             demand.events += 1;
@@ -155,7 +155,7 @@ impl State {
         demand
     }
 
-    /// What a list of operations needs, if there is room for it.
+    /// Returns the demand of a list of operations, if there is capacity for it.
     pub(super) fn check_ops_room(
         &self,
         ops: &[TxnOp],
@@ -186,17 +186,17 @@ impl State {
                 }
             };
             total.add(&demand);
-            // After each: what is too much already is not added up any further.
+            // Checked after each operation, so that nothing is added up beyond a limit.
             self.check_room(&total)?;
         }
         Ok(total)
     }
 
-    /// That the steps of a transaction reach for one of its ranges. Its page needs no room of its
-    /// own: it ends where there is none.
+    /// Checks that the steps of a transaction suffice for one of its ranges. The page itself needs no
+    /// check: it ends when the capacity is used up.
     ///
-    /// A page of the present looks at what it returns, and so at no more than a reply may hold. One of
-    /// the past is the same before the transaction and in it, where it is read once more.
+    /// A page at the current revision looks only at what it returns, which the size of a reply limits.
+    /// A page of the past is the same before and in the transaction, where it is read once more.
     fn check_steps(&self, range: &RangeRequest, steps: &mut Steps) -> Result<(), StoreError> {
         if range.revision == 0 && !range.count_only {
             return Ok(());

@@ -1,11 +1,12 @@
-//! [`Shares`]: how much each of several has of something that all of them share, and who has the most.
+//! [`Shares`]: how much of a shared resource each client holds, and who holds the most.
 //!
-//! What is kept for a while only (remembered replies, outcomes, dead letters, indexes of finished jobs)
-//! is given up where there is most of it, so that nobody loses anything while another has more.
+//! Things that are kept only for a while (remembered replies, outcomes, dead letters, indexes of
+//! finished jobs) are evicted from the client that holds the most, so that none loses anything while
+//! another has more.
 
 use std::collections::BTreeSet;
 
-/// How much of one thing each has; one that has nothing is not in it.
+/// The amount of one resource that each client holds; clients that hold nothing are not listed.
 #[derive(Debug)]
 pub(crate) struct Shares<Who> {
     order: BTreeSet<(u64, Who)>,
@@ -18,7 +19,7 @@ impl<Who> Default for Shares<Who> {
 }
 
 impl<Who: Copy + Ord> Shares<Who> {
-    /// Notes that `who` has `now` of it, in place of `before`.
+    /// Replaces the amount `before` of `who` with `now`.
     pub(crate) fn change(&mut self, who: Who, before: u64, now: u64) {
         self.order.remove(&(before, who));
         if now > 0 {
@@ -26,7 +27,7 @@ impl<Who: Copy + Ord> Shares<Who> {
         }
     }
 
-    /// Returns who has the most, and how much that is.
+    /// Returns the client that holds the most, and the amount.
     pub(crate) fn most(&self) -> Option<(u64, Who)> {
         self.order.last().copied()
     }

@@ -1,9 +1,10 @@
-//! A snapshot of [`State`]: records that lead to what it was at one moment, told a slice at a time
-//! while it goes on changing.
+//! A snapshot of [`State`]: records that lead to the state at one moment, produced slice by slice while
+//! the state goes on changing.
 //!
-//! First the leases, then every key as it was before the oldest revision that history has, then
-//! history itself, then the remembered replies. What keys were is known from history, whose events
-//! stay until they are told; of a lease that is changed before it is told, what it was is kept.
+//! First the leases, then every key as it was before the oldest revision of the history, then the
+//! history, then the remembered replies. The state of keys is derived from the history, whose events
+//! stay in memory until they are written; the state of a lease that changes before it is written is
+//! saved.
 
 use super::change::{Change, Head, STORE_RECORD};
 use super::history::{History, Seq};
@@ -14,35 +15,35 @@ use crate::journal::Batch;
 use crate::model::Revision;
 use crate::record;
 
-/// Most bytes of keys and values in one slice, one key more.
+/// The most bytes of keys and values in one slice; the last key may exceed it.
 const SLICE_BYTES_MAX: usize = 64 * 1024;
 
-/// Most keys for which room is made before they are seen: a hostile file must not take all memory.
+/// The most keys to reserve memory for in advance, because the number in a hostile file is not to be
+/// trusted.
 const RESERVE_MAX: usize = 1 << 20;
 
-/// No store comes to so many revisions.
+/// A revision that no store reaches.
 const REVISION_MAX: Revision = 1 << 62;
 
-/// The revision before the `oldest` that history has. A new store is at revision 1, which no event
-/// made.
+/// Returns the revision before `oldest`. A new store is at revision 1, which no event made.
 fn base_of(oldest: Revision) -> Revision {
     oldest.saturating_sub(1).max(1)
 }
 
-/// How far a snapshot is.
+/// The progress of a snapshot.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     time: Micros,
-    /// The newest revision in it.
+    /// The newest revision in the snapshot.
     revision: Revision,
-    /// The oldest that is readable in it.
+    /// The oldest readable revision in the snapshot.
     oldest: Revision,
     phase: Phase,
-    /// The end of history in it.
+    /// The end of the history in the snapshot.
     history_end: Seq,
     /// The events so far of a revision that takes several slices: each revision is one record.
     events: Encoded,
-    /// Replies with a higher number were remembered later.
+    /// The last remembered reply in the snapshot; replies with a higher number are newer.
     last_reply: u64,
 }
 
@@ -50,18 +51,18 @@ pub(crate) struct Snapshot {
 enum Phase {
     Begin,
     Leases,
-    /// From this place among all records of keys on.
+    /// The keys from this slot on.
     Keys(usize),
-    /// From this event on.
+    /// The history from this event on.
     History(Seq),
-    /// The replies behind this one.
+    /// The replies after this one.
     Replies(Place),
     Done,
 }
 
 impl State {
-    /// Begins a snapshot of what there is now. Until [`end_snapshot`](Self::end_snapshot), what it
-    /// needs of the past stays.
+    /// Begins a snapshot of the current state. Whatever it needs from the past stays until
+    /// [`end_snapshot`](Self::end_snapshot).
     pub(crate) fn begin_snapshot(&mut self, now: Micros) -> Snapshot {
         self.history.pin(Some(self.history.first_of(self.history.oldest())));
         self.leases.freeze();
@@ -76,35 +77,35 @@ impl State {
         }
     }
 
-    /// Returns whether history has the events of the last revision, and of no other.
+    /// Returns whether the history holds the events of the last revision only.
     pub(crate) fn keeps_last_revision(&self) -> bool {
         self.history.oldest() == self.revision && self.visible == self.revision
     }
 
-    /// Gives up the events of the last revision too, if history has no other: what was compacted up to
-    /// there takes no room then. The revision itself stays readable.
+    /// Compacts the events of the last revision too, if the history holds no others, so that everything
+    /// compacted so far can be freed. The revision itself stays readable.
     pub(crate) fn give_up_last_revision(&mut self) {
         if self.keeps_last_revision() {
             let revision = self.revision;
             self.history.compact(revision + 1);
-            // The newest snapshot has those events: only behind another record is a new one made.
+            // The newest snapshot has these events: a new snapshot is made only after another record.
             self.note(|| Change::Compacted { revision });
         }
     }
 
-    /// Lets go of the past.
+    /// Ends the snapshot and releases the events kept for it.
     pub(crate) fn end_snapshot(&mut self) {
         self.history.pin(None);
         self.leases.thaw();
     }
 
-    /// Bytes of history that only a snapshot keeps.
+    /// Returns the bytes of the history that only a snapshot keeps.
     pub(crate) fn pinned_bytes(&self) -> u64 {
         self.history.pinned_bytes()
     }
 
-    /// Appends the next records of a snapshot, about `slice` keys, events, leases or replies;
-    /// false when there are no more.
+    /// Appends the next records of a snapshot, about `slice` keys, events, leases or replies; returns
+    /// false if there are no more.
     pub(crate) fn tell_snapshot(
         &mut self,
         snapshot: &mut Snapshot,
@@ -154,7 +155,7 @@ impl State {
         while at < end && at < from + slice && bytes < SLICE_BYTES_MAX {
             let record = self.keys.record(at as u32);
             at += 1;
-            // A key that was new, or is in a place that was free, has no past before.
+            // A key that is newer than the snapshot, or reuses a freed slot, has no earlier state.
             if let Some(kv) = record.and_then(|record| self.at(record, before).0) {
                 bytes += kv.bytes();
                 changes.push(Change::Kept { kv: kv.clone() });
@@ -198,7 +199,7 @@ impl State {
         Phase::Replies((0, 0))
     }
 
-    /// Some may have been forgotten meanwhile.
+    /// Appends remembered replies; some may have been forgotten since the snapshot began.
     fn tell_replies(
         &self,
         snapshot: &Snapshot,
@@ -224,7 +225,7 @@ impl State {
         Phase::Done
     }
 
-    /// Takes up what only a snapshot has; refuses it anywhere else.
+    /// Applies a change that only snapshots contain; refuses any other.
     pub(super) fn replay_kept(&mut self, change: Change) -> Result<(), String> {
         let fresh = self.history.applied_end() == 1;
         match change {
@@ -250,14 +251,14 @@ impl State {
                 let slot = self.keys.insert(&kv.key);
                 self.keys.put(slot, kv);
             }
-            _ => return Err("a part of a snapshot where none can be".to_owned()),
+            _ => return Err("a change that only snapshots contain, in a place where none can be".to_owned()),
         }
         Ok(())
     }
 }
 
 impl Snapshot {
-    /// The revision before history.
+    /// Returns the revision before the history.
     fn base(&self) -> Revision {
         base_of(self.oldest)
     }

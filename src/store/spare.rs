@@ -1,23 +1,23 @@
-//! [`Spare`]: versions that nobody holds any more, for the next ones to be written into.
+//! [`Spare`]: freed versions that the next sets reuse.
 //!
-//! With a full history every set gives one old version back and takes room for a new one. The
-//! room just given back is in the cache; what an allocator hands out has been cold for long.
+//! With a full history, each set frees one old version and needs memory for a new one. The memory just
+//! freed is in the cache; what an allocator returns has long been cold.
 
 use std::sync::Arc;
 
 use crate::model::KeyValue;
 
-/// Versions kept.
+/// The number of versions kept.
 const KEPT_MAX: usize = 64;
 
-/// A version with a larger value is not kept, as its value stays until it is used.
+/// A version with a larger value is not kept, because its value stays allocated until reuse.
 const VALUE_BYTES_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Spare(Vec<Arc<KeyValue>>);
 
 impl Spare {
-    /// Takes back a version, if there is one and it is the last reference to it.
+    /// Keeps a version if this is the last reference to it.
     pub(super) fn keep(&mut self, version: Option<Arc<KeyValue>>) {
         if let Some(mut version) = version
             && self.0.len() < KEPT_MAX
@@ -28,7 +28,7 @@ impl Spare {
         }
     }
 
-    /// A version that is `kv`.
+    /// Returns `kv` in a reused or new allocation.
     pub(super) fn fill(&mut self, kv: KeyValue) -> Arc<KeyValue> {
         if let Some(mut version) = self.0.pop()
             && let Some(place) = Arc::get_mut(&mut version)

@@ -1,4 +1,4 @@
-//! [`State`]: the map, its history and its leases, and every request that changes them.
+//! [`State`]: keys, history and leases, and every request that changes them.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::model::{
     Reply, Revision, SetReply, SetRequest, StatusReply,
 };
 
-/// The pure state machine of keys: requests in, replies out, events left in the history.
+/// The pure state machine of keys: takes requests, returns replies, and appends events to the history.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(super) config: StoreConfig,
@@ -27,32 +27,32 @@ pub(crate) struct State {
     pub(super) keys: Keyspace,
     pub(super) history: History,
     pub(super) leases: Leases,
-    /// Those that are not there for the request at hand, see [`hide_leases`](Self::hide_leases).
+    /// Leases hidden from the current request, see [`hide_leases`](Self::hide_leases).
     pub(super) hidden_leases: Vec<LeaseId>,
     pub(super) remembered: Remembered,
     spare: Spare,
-    /// Changes are told, and shown when they are durable.
+    /// Changes are recorded and become visible when they are durable.
     pub(super) journaled: bool,
-    /// What the current request has changed, and what of it is encoded already.
+    /// The changes of the current request, and those already encoded.
     pub(super) changes: Vec<Change>,
     pub(super) encoded: Encoded,
-    /// The write that is being applied in slices.
+    /// The large write in progress.
     pub(super) open: Option<Box<LargeWrite>>,
-    /// Records taken, and how many of them are shown.
+    /// Records taken, and the number of them that are settled.
     pub(super) records: u64,
     pub(super) settled: u64,
     /// The last record that changed a lease.
     pub(super) leases_changed: u64,
-    /// The newest revision that is shown.
+    /// The newest visible revision.
     pub(super) visible: Revision,
-    /// The clock at the last record replayed.
+    /// The clock at the last replayed record.
     pub(super) time: Micros,
     /// Keys and events that requests have looked at so far.
     pub(super) steps_taken: Cell<u64>,
 }
 
 impl State {
-    /// An empty store at revision 1.
+    /// Makes an empty store at revision 1.
     pub(crate) fn new(config: StoreConfig) -> Self {
         Self {
             config,
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    /// Picks lease ids from `first` on.
+    /// Starts the numbering of leases at `first`.
     pub(crate) fn number_leases_from(&mut self, first: u64) {
         self.leases.number_from(first);
     }
@@ -93,7 +93,7 @@ impl State {
         &self.history
     }
 
-    /// Does `request`, at most once under one idempotency key. New events are in the history.
+    /// Executes `request`, at most once under one idempotency key. Appends its events to the history.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn apply(
         &mut self,
@@ -111,9 +111,9 @@ impl State {
         }
     }
 
-    /// Executes `request`, at most once under one idempotency key. A write of very many events is only
-    /// begun, without a reply, for [`go_on`](Self::go_on); until its end, the only request allowed is a
-    /// [`Get`](KvRequest::Get).
+    /// Begins to execute `request`, at most once under one idempotency key. For a write of very many
+    /// events, there is no reply until [`go_on`](Self::go_on) has finished it; until then, the only
+    /// request allowed is a [`Get`](KvRequest::Get).
     pub(crate) fn begin(
         &mut self,
         now: Micros,
@@ -209,7 +209,7 @@ impl State {
         reply.map(Some)
     }
 
-    /// Runs `change` at the next revision, which becomes the current one if it made an event.
+    /// Runs `change` at the next revision, which becomes the current one if the change made an event.
     pub(super) fn write<T>(
         &mut self,
         change: impl FnOnce(&mut Self, Revision) -> Result<T, StoreError>,
@@ -222,7 +222,7 @@ impl State {
         result
     }
 
-    /// Makes `revision` the current one, with all of its events.
+    /// Makes `revision`, with all of its events, the current one.
     pub(super) fn close(&mut self, revision: Revision) {
         self.revision = revision;
         if !self.journaled {
@@ -233,8 +233,8 @@ impl State {
         self.reclaim(self.config.slice_max);
     }
 
-    /// Gives up what the limits leave no room for; nothing that is not shown yet, and nothing while a large
-    /// write is being applied, whose reads of the past were permitted when it began.
+    /// Compacts the history to its limits, but nothing that is not visible yet, and nothing during a
+    /// large write, whose reads of the past were permitted when it began.
     pub(super) fn keep_history_short(&mut self) {
         if self.is_open() {
             return;
@@ -243,7 +243,7 @@ impl State {
         self.history.compact_to(self.visible, history_revisions_max, history_bytes_max);
     }
 
-    /// The revision that a reply within a write at `revision` shows.
+    /// Returns the revision for the reply to an operation of a write at `revision`.
     pub(super) fn shown_revision(&self, revision: Revision, before: Seq) -> Revision {
         if self.history.applied_end() > before { revision } else { self.revision }
     }
@@ -264,7 +264,7 @@ impl State {
         self.check_key(range.bytes_max())
     }
 
-    /// Everything about a set that does not depend on the room left.
+    /// Checks everything about a set that does not depend on the capacity.
     pub(super) fn check_set(&self, request: &SetRequest) -> Result<(), StoreError> {
         if request.key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
@@ -323,7 +323,7 @@ impl State {
             .current
             .as_ref()
             .map_or((revision, 1), |kv| (kv.create_revision, kv.version + 1));
-        // Its bytes are shared by all versions.
+        // All versions share the bytes of the key.
         let key = record.key.clone();
         let kv = self.spare.fill(KeyValue {
             key,
@@ -359,7 +359,7 @@ impl State {
         self.bury(revision, slot)
     }
 
-    /// Deletes the key in `slot`, whose lease does not have it any more.
+    /// Deletes the key in `slot`, which must be detached from its lease already.
     pub(super) fn bury(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
         let before = self.keys.take(slot, revision)?;
         let kv = Arc::new(KeyValue::tombstone(before.key.clone(), revision));
@@ -367,7 +367,7 @@ impl State {
         Some(before)
     }
 
-    /// The keys of `range` that exist, in order.
+    /// Returns the existing keys of `range`, in order.
     pub(super) fn slots_in(&self, range: &KeyRange) -> impl Iterator<Item = u32> {
         let one = match range {
             KeyRange::Key(key) => self.keys.find(key).filter(|slot| {
@@ -393,7 +393,7 @@ impl State {
         Ok(CompactReply { revision: self.revision, oldest: self.oldest_readable() })
     }
 
-    /// Gives back the room of at most `slice` compacted events.
+    /// Frees the memory of up to `slice` compacted events.
     pub(crate) fn reclaim(&mut self, slice: usize) {
         for _ in 0..slice {
             let Some(entry) = self.history.pop_compacted() else { return };
@@ -406,12 +406,12 @@ impl State {
         }
     }
 
-    /// Whether compacted events still take room.
+    /// Returns whether compacted events are still in memory.
     pub(crate) fn must_reclaim(&self) -> bool {
         self.history.has_compacted()
     }
 
-    /// Fills in what the store knows.
+    /// Returns a status with the values that the store knows.
     pub(crate) fn status(&self) -> StatusReply {
         StatusReply {
             revision: self.visible,

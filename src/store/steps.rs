@@ -1,11 +1,11 @@
-//! [`Steps`]: how much a request may look at.
+//! [`Steps`]: a budget for the work of a request.
 
 use super::{State, StoreError};
 
-/// The steps that a request has left: one for each key or event it looks at, whether it is there
-/// or not.
+/// The remaining steps of a request: each key or event that it looks at, whether it exists or not,
+/// costs one.
 ///
-/// One budget for all operations of a request, so that many small ones cost no more than a large one.
+/// All operations of a request share one budget, so that many small ones cost no more than a large one.
 #[derive(Debug)]
 pub(crate) struct Steps {
     max: usize,
@@ -22,21 +22,21 @@ impl Steps {
         self.taken = self.taken.saturating_add(steps);
     }
 
-    /// Whether none is left.
+    /// Returns whether no step is left.
     pub(crate) fn are_used_up(&self) -> bool {
         self.taken >= self.max
     }
 
-    /// Takes `steps`, if so many are left.
+    /// Takes `steps` if that many are left.
     ///
     /// # Errors
-    /// The request looks at too much; `what` says how to ask for less.
+    /// The request looks at too much; `what` explains how to ask for less.
     pub(crate) fn spend(&mut self, steps: usize, what: &'static str) -> Result<(), StoreError> {
         self.take(steps);
         if self.taken > self.max { Err(self.refusal(what)) } else { Ok(()) }
     }
 
-    /// Why a request that looks at too much is refused.
+    /// Returns the refusal of a request that looks at too much.
     pub(crate) fn refusal(&self, what: &'static str) -> StoreError {
         StoreError::limit("store.steps_max", self.max, what)
     }
@@ -47,17 +47,17 @@ impl Steps {
 }
 
 impl State {
-    /// The steps that one request may take.
+    /// Returns the steps that one request may take.
     pub(crate) fn steps(&self) -> Steps {
         Steps::new(self.config.steps_max)
     }
 
-    /// Notes that `steps` were taken.
+    /// Adds `steps` to the total.
     pub(crate) fn count_steps(&self, steps: usize) {
         self.steps_taken.set(self.steps_taken.get().saturating_add(steps as u64));
     }
 
-    /// Keys and events that all requests so far have looked at.
+    /// Returns the number of keys and events that all requests so far have looked at.
     #[cfg(any(test, feature = "cli"))]
     pub(crate) fn steps_taken(&self) -> u64 {
         self.steps_taken.get()

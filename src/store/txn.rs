@@ -1,4 +1,4 @@
-//! Transactions of [`State`]: compare, then do one of two lists, all or nothing.
+//! Transactions of [`State`]: evaluate compares, then execute one of two lists, all or nothing.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -34,7 +34,7 @@ impl State {
         Ok(Some(Reply::Txn(ops.into_reply(self.revision))))
     }
 
-    /// Everything about a transaction that does not depend on the room left; both lists.
+    /// Checks everything about a transaction that does not depend on the capacity, for both lists.
     fn check_txn(&self, request: &TxnRequest) -> Result<(), StoreError> {
         let max = self.config.txn_ops_max;
         let longest = request.compares.len().max(request.success.len()).max(request.failure.len());
@@ -73,7 +73,7 @@ impl State {
         op: TxnOp,
         room: &mut PageRoom,
     ) -> Result<Reply, StoreError> {
-        // They were checked before anything was changed: nothing is refused here.
+        // The ranges were checked before anything was changed: nothing is refused here.
         let mut steps = Steps::new(usize::MAX);
         match op {
             TxnOp::Set(set) => {
@@ -137,7 +137,7 @@ impl Compare {
     }
 }
 
-/// That no key is set twice, or set and deleted.
+/// Checks that no key is set twice, or set and deleted.
 fn check_once(ops: &[TxnOp]) -> Result<(), StoreError> {
     let mut set: BTreeSet<&Blob> = BTreeSet::new();
     for op in ops {

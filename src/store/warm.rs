@@ -1,11 +1,10 @@
 //! Warms the cache for a batch of requests.
 //!
-//! A look-up in a large store is a chain of cache misses, each of which needs the one before:
-//! index, record, key, version, value. The chains of different keys do not need each other, so
-//! walking them side by side, a step of all keys at a time, waits for memory about once a step
-//! instead of once a step and key. After S. Chen et al., "Improving hash join performance through
-//! prefetching" (2004), group prefetching; with plain reads, as the processor overlaps those of a
-//! short loop by itself.
+//! A look-up in a large store is a chain of dependent cache misses: index, record, key, version, value.
+//! The chains of different keys are independent, so walking them side by side, one step of all keys at
+//! a time, waits for memory about once per step instead of once per step and key. After S. Chen et al.,
+//! "Improving hash join performance through prefetching" (2004), group prefetching; with plain reads,
+//! because the processor overlaps those of a short loop by itself.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,16 +16,16 @@ use super::history::Entry;
 use super::keyspace::Record;
 use crate::model::KeyValue;
 
-/// Keys warmed at once: more chains than a processor follows side by side, few enough that none
-/// is cold again when its request is done.
+/// The most keys warmed at once: more chains than a processor follows side by side, and few enough that
+/// none is cold again when its request is executed.
 const GROUP: usize = 64;
 
 type Group<T> = SmallVec<[T; GROUP]>;
 
 impl State {
-    /// Reads what the requests about `keys` will read, and what as many `writes` will write.
+    /// Reads the memory that the requests about `keys` will read, and that `writes` writes will write.
     ///
-    /// Changes nothing; of use for two keys or more, at most [`GROUP`] are looked at.
+    /// Changes nothing. Useful for two keys or more; looks at up to [`GROUP`].
     pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
         let reads = keys.len().saturating_sub(writes);
         let slots: Group<u32> = keys.take(GROUP).filter_map(|key| self.keys.guess(key)).collect();
@@ -55,7 +54,7 @@ impl State {
         black_box(seen);
     }
 
-    /// Reads what giving back the room of the oldest events will touch.
+    /// Reads the memory that freeing the oldest events will touch.
     fn warm_reclaim(&self, events: usize) -> u8 {
         if !self.history.is_nearly_full(&self.config) {
             return 0;
@@ -80,7 +79,7 @@ impl State {
     }
 }
 
-/// Reads all cache lines of it.
+/// Reads all cache lines of a version.
 fn whole(version: &KeyValue) -> u8 {
     version.key.len() as u8
         ^ version.value.len() as u8
@@ -88,8 +87,8 @@ fn whole(version: &KeyValue) -> u8 {
         ^ version.lease as u8
 }
 
-/// Reads both ends: short bytes lie in one or two cache lines, long ones are read ahead by the
-/// processor itself.
+/// Reads both ends: short bytes lie in one or two cache lines; the processor prefetches long ones by
+/// itself.
 fn ends(bytes: &[u8]) -> u8 {
     bytes.first().copied().unwrap_or(0) ^ bytes.last().copied().unwrap_or(0)
 }

@@ -1,11 +1,11 @@
-//! Requests to [`Hub`]: each is done, or begun and done in slices.
+//! Requests to [`Hub`]: each is executed at once, or begun and executed in slices.
 
 use super::hub::Hub;
 use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
 use crate::store::{Micros, Once, StoreError};
 
 impl<P> Hub<P> {
-    /// Executes `request` to its end. Waits and streams get its events in the answers and batches.
+    /// Executes `request` to its end. Its events reach waits and streams as answers and batches.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn apply(
         &mut self,
@@ -20,8 +20,8 @@ impl<P> Hub<P> {
         self.finished.pop_back().unwrap_or(Err(StoreError::Cancelled))
     }
 
-    /// Executes `request`. A write of very many events is only begun, without a reply, for
-    /// [`go_on`](Self::go_on).
+    /// Executes `request`. For a write of very many events, there is no reply until
+    /// [`go_on`](Self::go_on) has finished it.
     pub(crate) fn begin(
         &mut self,
         now: Micros,
@@ -39,7 +39,7 @@ impl<P> Hub<P> {
         Some(reply)
     }
 
-    /// Answers what is asked about the store and its watchers.
+    /// Answers requests about the store and its watchers.
     pub(crate) fn administer(
         &mut self,
         now: Micros,
@@ -56,7 +56,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Applies about `slice` events of the write that was begun; returns whether none is left.
+    /// Applies about `slice` events of the large write in progress; returns whether it is complete.
     pub(crate) fn go_on(&mut self, now: Micros, slice: usize) -> bool {
         if !self.state.is_open() {
             return true;
@@ -71,23 +71,24 @@ impl<P> Hub<P> {
         true
     }
 
-    /// [`go_on`](Self::go_on), to its end.
+    /// Runs [`go_on`](Self::go_on) to its end.
     pub(crate) fn finish_write(&mut self, now: Micros) {
         while !self.go_on(now, usize::MAX) {}
     }
 
-    /// Takes the reply to a write that was begun and is complete.
+    /// Takes the reply to a large write that is complete.
     pub(crate) fn take_finished(&mut self) -> Option<Result<Reply, StoreError>> {
         self.finished.pop_front()
     }
 
-    /// Whether a large write is being applied, or watchers are still to be notified of one. Any request
-    /// but those that [`may_pass`](Self::may_pass) completes both first.
+    /// Returns whether a large write is in progress, or its watchers are still to be notified. Every
+    /// request, except those that [`may_pass`](Self::may_pass), completes both first.
     pub(crate) fn is_busy(&self) -> bool {
         self.state.is_open() || self.is_notifying()
     }
 
-    /// Whether a request needs neither the end of a large write nor that all watchers are notified.
+    /// Returns whether a request can be executed while a large write is in progress or watchers are
+    /// still to be notified.
     pub(crate) fn may_pass(&self, request: &StoreRequest) -> bool {
         match request {
             StoreRequest::Kv(request) => self.kv_may_pass(request),
@@ -104,7 +105,7 @@ impl<P> Hub<P> {
             KvRequest::LeaseTimeToLive(_)
             | KvRequest::LeaseList { .. }
             | KvRequest::LeaseKeys { .. } => true,
-            // With a journal, its events become visible later.
+            // With a journal, the events become visible later.
             request => request.is_write() && self.state.is_journaled(),
         }
     }

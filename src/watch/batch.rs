@@ -1,4 +1,4 @@
-//! [`Batch`]: what a stream is shown at once.
+//! [`Batch`]: the items that a stream is shown at once.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use super::watcher::View;
 use crate::model::{Event, KeyValue, Revision};
 use crate::store::StoreError;
 
-/// What a stream is shown at once. Events shared by deliveries stand in it once.
+/// The items that a stream is shown at once. Events shared by several deliveries are in it once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// What one watch of the stream is shown.
+/// The items for one watch of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
     pub(crate) watch_id: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Delivery {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
-    /// `events[first .. first + count]`: whole revisions; with them, all up to `revision`.
+    /// `events[first .. first + count]`: whole revisions, complete up to `revision`.
     Events {
         first: u32,
         count: u32,
@@ -44,7 +44,7 @@ pub(crate) enum News {
 }
 
 impl Batch {
-    /// Says that watches have ended, and why.
+    /// Makes a batch that reports the end of watches and its reason.
     pub(crate) fn of_ends(watch_ids: &[u64], error: &StoreError) -> Self {
         let view = View { previous: false, keys_only: false };
         let end = |watch_id: &u64| Delivery {
@@ -55,7 +55,7 @@ impl Batch {
         Self { events: Vec::new(), deliveries: watch_ids.iter().map(end).collect() }
     }
 
-    /// Returns the bytes that it keeps in memory.
+    /// Returns the bytes that the batch keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(event_bytes).sum();
         let snapshots = self.deliveries.iter().filter_map(|delivery| match &delivery.news {
@@ -65,14 +65,14 @@ impl Batch {
         events + snapshots.sum::<usize>() + size_of_val(&*self.deliveries)
     }
 
-    /// The events of one delivery.
+    /// Returns the events of one delivery.
     pub(crate) fn events_of(&self, first: u32, count: u32) -> &[Event] {
         let first = first as usize;
         self.events.get(first..first + count as usize).unwrap_or_default()
     }
 
-    /// Adds a delivery of the events from `first` on; if those before them are the same, as when
-    /// many watch one key, they are shared.
+    /// Adds a delivery of the events from `first` on. If the events just before them are the same, as
+    /// when many watches have one key, the delivery shares them.
     pub(super) fn share(&mut self, first: usize) -> (u32, u32) {
         let count = self.events.len() - first;
         if let Some(News::Events { first: before, count: as_many, .. }) =

@@ -1,5 +1,5 @@
-//! What a stream of [`Hub`] has to show, read from history and the present state when its
-//! consumer is ready for it.
+//! Collects the next batch of a stream of [`Hub`] from the history and the current state when its
+//! consumer is ready.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use crate::buffered::Allowance;
 use crate::model::{Event, EventKind, KeyRange, Revision};
 use crate::store::{Entry, PageRoom, Seq, State, Steps, StoreError};
 
-/// Events read from history for one batch, in units of `batch_events_max`.
+/// The most events read from the history for one batch, in units of `batch_events_max`.
 const SCAN_FACTOR: usize = 8;
 
-/// How much more a batch may take.
+/// The remaining capacity of a batch.
 struct Budget {
     events: usize,
     bytes: usize,
     scan: usize,
-    /// Nothing larger than this is read.
+    /// The largest item to read.
     item_max: usize,
-    /// Something was not read for that reason.
+    /// Whether something larger was held back.
     held_back: bool,
 }
 
 impl Budget {
-    /// Whether an event of `bytes` is too large to be read now, or is not `whole` its revision, the
-    /// rest of which may be.
+    /// Returns whether an event must be held back because it is too large, or because it is not the
+    /// `whole` revision, whose other events may be too large.
     fn must_hold_back(&mut self, bytes: usize, whole: bool) -> bool {
         self.held_back |= bytes > self.item_max || (self.item_max < usize::MAX && !whole);
         self.held_back
@@ -34,14 +34,14 @@ impl Budget {
 }
 
 impl View {
-    /// Returns what is to be kept of an event until it is shown.
+    /// Returns the part of an event that is kept until it is shown.
     fn kept_of(self, event: &Event) -> Event {
         let previous = event.previous.as_ref().filter(|_| self.previous);
         Event { kv: Arc::clone(&event.kv), previous: previous.cloned() }
     }
 }
 
-/// How a watch stands after a piece of it was collected.
+/// The state of a watch after a part was collected.
 enum Rest {
     Nothing,
     Something,
@@ -49,15 +49,15 @@ enum Rest {
 }
 
 impl<P> Hub<P> {
-    /// Reads from history what a stream has to show, as far as its consumer takes it and `allowance`
-    /// goes; returns as well whether there is more that is to wait for a larger one.
+    /// Reads the next batch of a stream from the history, within the consumer's credit and `allowance`;
+    /// also returns whether something must wait for a larger allowance.
     pub(super) fn collect(&mut self, handle: Handle, allowance: Allowance) -> (Batch, bool) {
         let mut batch = Batch::default();
         let scan = self.config.batch_events_max.saturating_mul(SCAN_FACTOR);
         let credit = self.stream(handle).map_or(0, |stream| stream.credit);
         let strict = allowance.is_strict;
         let mut budget = Budget {
-            // One at a time where none may be too large.
+            // One event at a time if each must be checked for its size.
             events: if strict { 1 } else { self.config.batch_events_max },
             bytes: self.config.batch_bytes_max.min(credit),
             scan,
@@ -67,7 +67,7 @@ impl<P> Hub<P> {
         while budget.events > 0 && budget.bytes > 0 && budget.scan > 0 && !budget.held_back {
             let next = self.stream_mut(handle).ok().and_then(|stream| stream.queue.pop_front());
             let Some(index) = next else { break };
-            // What stands in the queue may have ended, and its index been given to another watch.
+            // A watch in the queue may have ended, and another may have its index.
             let Some(watch) = self.watch_mut(index) else { continue };
             if watch.stream != handle.index || !std::mem::take(&mut watch.queued) {
                 continue;
@@ -91,7 +91,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Reads what one watch has to show.
+    /// Reads the next items of one watch.
     fn collect_watch(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
         budget.scan = budget.scan.saturating_sub(1);
         let Some(Watcher { range, role: Role::Watch(watch), .. }) =
@@ -119,7 +119,7 @@ impl<P> Hub<P> {
         self.collect_events(index, batch, budget)
     }
 
-    /// Reads events from the watch's cursor on: whole revisions, until the budget is used up.
+    /// Reads events from the watch's cursor on, in whole revisions, until the budget is used up.
     fn collect_events(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
         let history = self.state.history();
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
@@ -183,7 +183,7 @@ impl<P> Hub<P> {
     }
 }
 
-/// Reads one page of what is left of a watch's snapshot.
+/// Reads the next page of a watch's snapshot.
 fn collect_snapshot(
     state: &State,
     range: &KeyRange,
@@ -216,8 +216,8 @@ fn collect_snapshot(
     if watch.cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
 }
 
-/// Whether a later event of the same key would be shown instead; what it looks at to tell is taken
-/// off `scan`.
+/// Returns whether a later event of the same key would be shown instead; subtracts the work from
+/// `scan`.
 fn superseded(state: &State, entry: &Entry, options: &WatchOptions, scan: &mut usize) -> bool {
     let history = state.history();
     let Some(next) = history.get(entry.next) else { return false };
@@ -226,18 +226,19 @@ fn superseded(state: &State, entry: &Entry, options: &WatchOptions, scan: &mut u
         return true;
     }
     if next.event.kind() == EventKind::Delete {
-        // What follows a delete is a put.
+        // A put follows a delete.
         return history.get(next.next).is_some();
     }
-    // Only deletes are shown, and a put follows. There is a later one unless the key still has the
-    // life that begins with that: however often it was put since.
+    // Only deletes are shown, and a put follows. A later delete exists unless that put began the key's
+    // current life, however often the key was set since.
     let (shown, steps) = state.shown_in(next.slot);
     *scan = scan.saturating_sub(steps);
     shown.is_none_or(|kv| kv.create_revision != next.event.kv.create_revision)
 }
 
-/// Why a watch ends, with the first revision it was not shown: that of its snapshot, until it was
-/// shown all of it. If that is compacted, it was overtaken before it was ended.
+/// Returns the reason for the end of a watch, with the first revision that it was not shown; for an
+/// incomplete snapshot, the snapshot's revision. If that revision is compacted, the watch was overtaken
+/// before it was ended.
 pub(super) fn end_error(
     state: &State,
     cursor: Seq,

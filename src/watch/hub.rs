@@ -1,10 +1,10 @@
-//! [`Hub`]: the store together with everyone who waits for its changes.
+//! [`Hub`]: the store together with the waits and watches for its changes.
 //!
-//! Pure: requests and time come in, answers and batches go out as values. A watch is a cursor
-//! into history. An event only marks the watches of its key as having something to show; what it
-//! is, is read from the history when the stream's consumer is ready for it. So an event costs
-//! each watch a few nanoseconds, a slow consumer costs no memory, and no event is lost between a
-//! registration and the next write, because both happen here, one after the other.
+//! Pure: requests and time come in; answers and batches go out as values. A watch is a cursor into the
+//! history. An event only marks the watches of its key; its content is read from the history when the
+//! stream's consumer is ready. An event therefore costs each watch a few nanoseconds, a slow consumer
+//! costs no memory, and no event is lost between a registration and the next write, because both happen
+//! here, one after the other.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,45 +26,45 @@ use crate::journal::Batch as Records;
 use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
 use crate::store::{Mark, Micros, Seq, State, StoreError};
 
-/// The store and its watchers; `P` is whatever the caller reaches a waiting party by.
+/// The store and its watchers; `P` addresses the party that waits.
 #[derive(Debug)]
 pub(crate) struct Hub<P> {
     pub(super) state: State,
     pub(super) config: WatchConfig,
     pub(super) watchers: Slab<Watcher<P>>,
-    /// Where in `watchers` there are some, for a list of them.
+    /// The occupied slots of `watchers`, for listing them.
     places: Places,
     pub(super) streams: Slab<Stream<P>>,
     pub(super) registry: Registry,
     pub(super) generation: u32,
     pub(super) waits: usize,
-    /// When waits time out and progress marks are due, by watcher.
+    /// The deadlines of waits and progress marks, with their watchers.
     pub(super) deadlines: BTreeSet<(Micros, u32)>,
-    /// How many watchers each connection has.
+    /// The number of watchers of each connection.
     pub(super) owners: HashMap<u64, usize, RandomState>,
-    /// Watchers, and streams, by client.
+    /// The watchers and streams of each client.
     pub(super) watcher_shares: FairShares<ClientId>,
     pub(super) stream_shares: FairShares<ClientId>,
-    /// Waits that still search, by owner, and whose turn it is: the first owner from that one on.
+    /// The waits that still search, by owner, and the owner whose turn it is, or the next one after it.
     pub(super) searching: BTreeSet<(u64, u32)>,
     pub(super) search_turn: u64,
-    /// Keys and events that a wait examines before it is parked.
+    /// The number of keys and events that a wait examines before it is parked.
     pub(super) looks_max: usize,
-    /// Streams that have something to show and a consumer who is ready for it.
+    /// The streams that have something to show and a consumer that is ready.
     pub(super) touched: VecDeque<Handle>,
     pub(super) paused: PausedStreams,
     pub(super) answers: Vec<Answer<P>>,
-    /// Events of which not all watchers are notified yet.
+    /// The events whose watchers are not all notified yet.
     pub(super) notices: Notices,
-    /// Replies to writes that were begun and are complete.
+    /// The replies to large writes that are complete.
     pub(super) finished: VecDeque<Result<Reply, StoreError>>,
-    /// The write being applied is the expiry of a lease, which has no caller.
+    /// The write in progress is the expiry of a lease, which has no caller.
     pub(super) expiring: bool,
-    /// What was changed and is not yet handed to the journal; nothing without one.
+    /// The changes that were not handed to the journal yet; empty without a journal.
     records: Records,
 }
 
-/// The end of a wait.
+/// The answer to a wait.
 #[derive(Debug)]
 pub(crate) struct Answer<P> {
     pub(crate) party: P,
@@ -104,17 +104,17 @@ impl<P> Hub<P> {
         &self.state
     }
 
-    /// How the consumer of a stream is reached.
+    /// Returns the consumer of a stream.
     pub(crate) fn party(&self, stream: Handle) -> Option<&P> {
         self.stream(stream).ok().map(|stream| &stream.party)
     }
 
-    /// Prepares for several requests that will be done one after the other.
+    /// Warms the cache for several requests that will be executed one after another.
     pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
         self.state.warm(keys, writes);
     }
 
-    /// Does what is due, at most about `slice_max` pieces of it.
+    /// Does the work that is due, up to about `slice_max` units.
     pub(crate) fn advance(&mut self, now: Micros) {
         let slice = self.state.config().slice_max;
         self.state.reclaim(slice);
@@ -123,7 +123,7 @@ impl<P> Hub<P> {
             self.go_on(now, slice);
             work = slice;
         }
-        // One lease at a time: with a short history, the next might compact what the last did.
+        // One lease at a time: with a short history, the next one might compact the events of the last.
         while work < slice && self.notify_within(&mut watchers) {
             let before = self.state.history().end();
             let Some(deleted) = self.state.begin_to_expire(now) else { break };
@@ -135,7 +135,7 @@ impl<P> Hub<P> {
             self.begin_to_notify(before);
             work += 1 + deleted;
         }
-        // Deadlines and searches claim to have considered everything up to the visible revision.
+        // Deadlines and searches report everything up to the visible revision as considered.
         if !self.notify_within(&mut watchers) {
             return;
         }
@@ -150,7 +150,7 @@ impl<P> Hub<P> {
         self.search(slice);
     }
 
-    /// Gives up the events of the last revision, if history has no other.
+    /// Compacts the events of the last revision, if the history has no others.
     pub(crate) fn give_up_last_revision(&mut self, now: Micros) {
         self.state.give_up_last_revision();
         self.record(now);
@@ -160,14 +160,14 @@ impl<P> Hub<P> {
         &mut self.state
     }
 
-    /// What was changed since the journal was last handed something.
+    /// Returns the changes since the journal was last handed some.
     pub(crate) fn records(&mut self) -> &mut Records {
         &mut self.records
     }
 
-    /// Shows what was changed up to `mark`, which is durable now, at most `slice` revisions of it, and
-    /// notifies about `slice_max` watchers; returns whether that was all. Revision by revision, so
-    /// that a condition is judged by the state that each of them made.
+    /// Makes changes up to `mark`, which are now durable, visible: up to `slice` revisions of them, and
+    /// notifies about `slice_max` watchers; returns whether everything is visible. Goes revision by
+    /// revision, so that a condition is judged by the state of each.
     pub(crate) fn show_some(&mut self, mark: Mark, slice: usize) -> bool {
         let mut watchers = self.state.config().slice_max;
         for _ in 0..slice {
@@ -189,14 +189,14 @@ impl<P> Hub<P> {
         all
     }
 
-    /// [`show_some`](Self::show_some) to its end.
+    /// Runs [`show_some`](Self::show_some) to its end.
     #[cfg(test)]
     pub(crate) fn show_up_to(&mut self, mark: Mark) {
         while !self.show_some(mark, 1) {}
     }
 
     pub(super) fn record(&mut self, now: Micros) {
-        // A large write is one record, at its end.
+        // A large write becomes one record, at its end.
         if !self.state.is_journaled() || self.state.is_open() {
             return;
         }
@@ -204,7 +204,7 @@ impl<P> Hub<P> {
         self.records.push_if(|out| state.take_record(now, out));
     }
 
-    /// Whether [`advance`](Self::advance) left something that is due already.
+    /// Returns whether [`advance`](Self::advance) left work that is already due.
     pub(crate) fn must_advance(&self, now: Micros) -> bool {
         self.state.must_reclaim()
             || !self.searching.is_empty()
@@ -214,28 +214,28 @@ impl<P> Hub<P> {
             || self.next_deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// When [`advance`](Self::advance) has something to do next.
+    /// Returns the time at which [`advance`](Self::advance) has work to do.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
         let watchers = self.deadlines.first().map(|(deadline, _)| *deadline);
         watchers.into_iter().chain(self.state.next_deadline()).min()
     }
 
-    /// Answers to waits since the last call.
+    /// Takes the answers to waits since the last call.
     pub(crate) fn take_answers(&mut self) -> Vec<Answer<P>> {
         std::mem::take(&mut self.answers)
     }
 
-    /// Whether [`next_batch`](Self::next_batch) has something to look at.
+    /// Returns whether [`next_batch`](Self::next_batch) has a stream to look at.
     pub(crate) fn has_batch(&self) -> bool {
         self.is_notifying() || !self.touched.is_empty() || self.paused.may_go_on()
     }
 
-    /// What the next ready stream has to show. Its consumer is not ready again until
-    /// [`ready`](Self::ready) says so.
+    /// Returns the batch of the next ready stream, whose consumer is then not ready until
+    /// [`ready`](Self::ready) is called.
     ///
-    /// Reads at most a few thousand events of history a call; `Idle` when nothing is to be read
-    /// now, `Again` when it read some and found nothing to show, or notified some watchers of the newest
-    /// events: nothing is shown before all of them are.
+    /// Each call reads up to a few thousand events of the history. Returns `Idle` when there is nothing
+    /// to read now, and `Again` when it read some events and found nothing to show, or notified some
+    /// watchers of the newest events: nothing is shown before all of them are notified.
     pub(crate) fn next_batch(&mut self) -> NextBatch {
         if self.is_notifying() {
             self.notify_some(self.state.config().slice_max);
@@ -276,7 +276,7 @@ impl<P> Hub<P> {
         if self.paused.may_go_on() { NextBatch::Again } else { NextBatch::Idle }
     }
 
-    /// A deadline of `index` has passed: a wait's timeout, or a progress mark.
+    /// Handles a deadline of `index`: a wait's timeout, or a progress mark.
     fn due(&mut self, now: Micros, index: u32) {
         match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
             Some(Role::Wait(_)) => self.time_out(index),
@@ -285,7 +285,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// That one more watcher is allowed, for this owner, its client and in all.
+    /// Checks the limits for one more watcher: of this owner, of its client and in all.
     pub(super) fn check_room(&self, owner: &Owner) -> Result<(), StoreError> {
         let what = "too many waits and watches; try again later";
         let (shares, max) = (&self.watcher_shares, self.config.watches_max);
@@ -298,7 +298,7 @@ impl<P> Hub<P> {
         Ok(())
     }
 
-    /// Adds a watcher that was checked; it is in the registry unless it searches first.
+    /// Adds a watcher that was checked; registers it unless it searches first.
     pub(super) fn insert(&mut self, owner: &Owner, watcher: Watcher<P>) -> Handle {
         self.watcher_shares.take(sharer(owner.client), 1);
         if owner.id != 0 {
@@ -314,7 +314,7 @@ impl<P> Hub<P> {
         Handle { index, generation }
     }
 
-    /// Takes a watcher out of every table.
+    /// Removes a watcher from every table.
     pub(super) fn remove(&mut self, index: u32) -> Option<Watcher<P>> {
         let watcher = self.watchers.try_remove(index as usize)?;
         self.places.remove(index);
@@ -371,7 +371,7 @@ impl<P> Hub<P> {
 
     pub(super) fn list(&self, after: u64, limit: usize) -> Result<WatchersReply, StoreError> {
         let limit = self.state.page_limit(limit)?;
-        // From the place of the last one listed on, which another may have taken since.
+        // Continues from the slot of the last one listed, which another watcher may have taken since.
         let found = self
             .places
             .from(Handle::from_u64(after).index)
@@ -420,8 +420,8 @@ impl<P> Hub<P> {
         }
     }
 
-    /// How many revisions the event at `cursor` and those after it make; all there are, if it is
-    /// compacted.
+    /// Returns the number of revisions from the event at `cursor` on; all in the history, if the event
+    /// is compacted.
     fn behind(&self, cursor: Seq) -> u64 {
         let history = self.state.history();
         let revision = match history.get(cursor) {
@@ -450,7 +450,7 @@ impl<P> Hub<P> {
         Ok(())
     }
 
-    /// Ends every wait and watch, as the service stops.
+    /// Ends every wait and watch when the service stops.
     pub(crate) fn stop(&mut self) -> Vec<(Handle, Batch)> {
         self.finish_notifying();
         let waits: Vec<u32> = self
@@ -466,12 +466,12 @@ impl<P> Hub<P> {
     }
 }
 
-/// What [`Hub::next_batch`] found.
+/// The result of [`Hub::next_batch`].
 pub(crate) enum NextBatch {
-    /// The stream is shown this.
+    /// A batch for this stream.
     Batch(Handle, Buffered<Batch>),
-    /// A turn later there may be more.
+    /// There may be a batch in the next turn.
     Again,
-    /// Nothing to show.
+    /// There is nothing to show.
     Idle,
 }

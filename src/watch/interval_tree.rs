@@ -1,14 +1,14 @@
-//! [`IntervalTree`]: intervals of keys, asked which of them contain a key.
+//! [`IntervalTree`]: intervals of keys, searched for those that contain a key.
 //!
-//! An AVL tree in the order of the intervals' starts, in which every node knows the furthest end
-//! of its subtree. Source: CLRS 14.3 "Interval trees", with AVL in place of red-black trees, and
-//! all matches in place of one. The shape never depends on luck, so clients who pick the
-//! intervals cannot make it degenerate.
+//! An AVL tree in the order of the intervals' starts, in which every node has the furthest end of its
+//! subtree. Source: CLRS 14.3 "Interval trees", with AVL instead of red-black trees, and all matches
+//! instead of one. The shape does not depend on chance, so clients who choose the intervals cannot make
+//! it degenerate.
 //!
-//! The nodes lie in one vector without gaps: the last one moves into the place of a removed one.
-//! That costs a walk from the root, and there is no free list and nothing to compact.
+//! The nodes are in one vector without gaps: the last node moves into the slot of a removed one. That
+//! costs a walk from the root, but needs no free list and no compaction.
 //!
-//! Functions that recurse do so once a level, and 2^32 nodes have at most 46 levels.
+//! Recursion goes as deep as the tree, and 2^32 nodes have at most 46 levels.
 
 use std::cmp::Ordering;
 
@@ -16,19 +16,19 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::model::Blob;
 
-/// Index of a node.
+/// The index of a node.
 type Handle = u32;
 
-/// No node: the vector is never as long.
+/// No node: the vector is never this long.
 const NIL: Handle = Handle::MAX;
 
-/// A vector this many times longer than its nodes need is given back.
+/// A vector this many times longer than its nodes need is shrunk.
 const SLACK_MAX: usize = 4;
 
-/// A map from intervals `[from, to)` of byte strings, an empty `to` for no end, to values.
+/// A map from intervals `[from, to)` of byte strings to values; an empty `to` stands for no end.
 ///
-/// Intervals are told apart by their bounds. One without keys (`to` not after `from`) is kept as
-/// any other, and contains nothing.
+/// Intervals are distinguished by their bounds. One without keys (`to` not after `from`) is kept like
+/// any other and contains nothing.
 #[derive(Debug)]
 pub(crate) struct IntervalTree<V> {
     nodes: Vec<Node<V>>,
@@ -42,9 +42,10 @@ struct Node<V> {
     value: V,
     left: Handle,
     right: Handle,
-    /// Node of this subtree with the furthest `to`: a quarter of what a copy of `to` takes.
+    /// The node of this subtree with the furthest `to`; takes a quarter of the memory of a copy of
+    /// `to`.
     furthest: Handle,
-    /// Levels of this subtree.
+    /// The number of levels of this subtree.
     height: u8,
 }
 
@@ -55,35 +56,35 @@ impl<V> Default for IntervalTree<V> {
 }
 
 impl<V> IntervalTree<V> {
-    /// The value of every interval, in no particular order.
+    /// Returns the values of all intervals, in no particular order.
     #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.nodes.iter().map(|node| &node.value)
     }
 
-    /// Number of intervals.
+    /// Returns the number of intervals.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there are no intervals.
+    /// Returns whether there are no intervals.
     pub(crate) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The value of exactly `[from, to)`. O(log n).
+    /// Returns the value of exactly `[from, to)`. O(log n).
     pub(crate) fn get(&self, from: &[u8], to: &[u8]) -> Option<&V> {
         Some(&self.node(self.find(from, to))?.value)
     }
 
-    /// The value of exactly `[from, to)`, to change. O(log n).
+    /// Returns the value of exactly `[from, to)`, mutable. O(log n).
     pub(crate) fn get_mut(&mut self, from: &[u8], to: &[u8]) -> Option<&mut V> {
         let at = self.find(from, to);
         Some(&mut self.node_mut(at)?.value)
     }
 
-    /// Gives `[from, to)` this value, and the one it had back. O(log n).
+    /// Sets the value of `[from, to)` and returns the previous one. O(log n).
     pub(crate) fn insert(&mut self, from: Blob, to: Blob, value: V) -> Option<V> {
         if let Some(present) = self.get_mut(&from, &to) {
             return Some(std::mem::replace(present, value));
@@ -95,7 +96,7 @@ impl<V> IntervalTree<V> {
         None
     }
 
-    /// Removes exactly `[from, to)` and gives its value back. O(log n).
+    /// Removes exactly `[from, to)` and returns its value. O(log n).
     pub(crate) fn remove(&mut self, from: &[u8], to: &[u8]) -> Option<V> {
         let gone = self.find(from, to);
         if gone == NIL {
@@ -185,7 +186,7 @@ impl<V> IntervalTree<V> {
         }
     }
 
-    /// Puts `new` into the subtree `at`; answers its new top.
+    /// Inserts `new` into the subtree `at`; returns the subtree's new root.
     fn attach(&mut self, at: Handle, new: Handle) -> Handle {
         if at == NIL {
             return new;
@@ -200,7 +201,7 @@ impl<V> IntervalTree<V> {
         self.balance(at)
     }
 
-    /// Takes `gone`, which must be there, out of the subtree `at`; answers its new top.
+    /// Removes `gone`, which must be there, from the subtree `at`; returns the subtree's new root.
     fn detach(&mut self, at: Handle, gone: Handle) -> Handle {
         match self.order(gone, at) {
             Ordering::Less => {
@@ -217,7 +218,7 @@ impl<V> IntervalTree<V> {
         }
     }
 
-    /// Makes one subtree of what a node leaves behind.
+    /// Joins the two subtrees of a removed node.
     fn join(&mut self, left: Handle, right: Handle) -> Handle {
         if right == NIL {
             return left;
@@ -232,8 +233,8 @@ impl<V> IntervalTree<V> {
         self.balance(top)
     }
 
-    /// Restores height, furthest end and balance of `at` after a change of one level below it;
-    /// answers the new top.
+    /// Restores height, furthest end and balance of `at` after a change one level below; returns the
+    /// new root.
     fn balance(&mut self, at: Handle) -> Handle {
         let (left, right) = (self.left(at), self.right(at));
         if self.height(left) > self.height(right) + 1 {
@@ -272,7 +273,7 @@ impl<V> IntervalTree<V> {
         raised
     }
 
-    /// Works out again what `at` knows of its subtree.
+    /// Recomputes what `at` stores about its subtree.
     fn refresh(&mut self, at: Handle) {
         let mut furthest = at;
         let mut height = 0;
@@ -290,7 +291,7 @@ impl<V> IntervalTree<V> {
         }
     }
 
-    /// Lets the node that was at `old` be found at `new`, where it is now.
+    /// Redirects references from `old` to `new`, where the node is now.
     fn renumber(&mut self, old: Handle, new: Handle) {
         if old == new {
             return;
@@ -317,7 +318,7 @@ impl<V> IntervalTree<V> {
     }
 }
 
-/// Whether an interval that ends at `to` goes on at `key`.
+/// Returns whether an interval that ends at `to` extends beyond `key`.
 fn ends_after(to: &[u8], key: &[u8]) -> bool {
     to.is_empty() || key < to
 }
@@ -326,7 +327,7 @@ fn compare(one: (&[u8], &[u8]), other: (&[u8], &[u8])) -> Ordering {
     one.0.cmp(other.0).then_with(|| compare_ends(one.1, other.1))
 }
 
-/// No end comes after every end.
+/// Compares ends; no end is greater than every other.
 fn compare_ends(one: &[u8], other: &[u8]) -> Ordering {
     one.is_empty().cmp(&other.is_empty()).then_with(|| one.cmp(other))
 }
@@ -343,7 +344,7 @@ mod tests {
     enum Step {
         Insert(Vec<u8>, Vec<u8>, u32),
         Remove(Vec<u8>, Vec<u8>),
-        /// Of an interval that is there.
+        /// Removes an interval that exists.
         RemoveNth(usize),
     }
 
@@ -366,7 +367,7 @@ mod tests {
         found
     }
 
-    /// Counts the nodes below `at`, in order and each as the module doc says.
+    /// Counts the nodes below `at`, and checks their order and the invariants in the module doc.
     fn check(tree: &IntervalTree<u32>, at: Handle) -> usize {
         let Some(node) = tree.node(at) else { return 0 };
         let (left, right) = (node.left, node.right);

@@ -1,4 +1,4 @@
-//! Waits and watches: which waits and watches a key concerns, and what they are shown.
+//! Waits and watches: finding those that a key concerns, and what they are shown.
 //!
 //! [`Hub`] combines the store with its watchers, and is as pure as the store: requests, waits and
 //! time come in; replies, answers and batches go out. [`Registry`] finds the watchers that a
@@ -7,12 +7,13 @@
 //! # Design
 //!
 //! - `Registry` finds exact keys by hash, prefixes by hash per distinct length, and other ranges
-//!   in an interval tree (AVL, CLRS 14.3). An event costs the same whatever other keys are
-//!   watched.
+//!   in an interval tree (AVL, CLRS 14.3). The cost of an event does not depend on which other
+//!   keys are watched.
 //! - Watchers are notified of an event in slices (`notices`). Until all of them are, no watch is shown
-//!   anything, no wait times out, and none is added, so the number of slices is visible to nobody.
-//! - A wait examines its state in slices (`search`): keys as they are visible, or the history. How
-//!   many keys existed at a revision is counted back from those that exist, by the events since.
+//!   anything, no wait times out, and none is added, so clients cannot observe the slices.
+//! - A wait examines its state in slices (`search`): keys as they are visible, or the history. The
+//!   number of keys that existed at a revision is computed back from those that exist now, by the
+//!   events since.
 //! - While a large write is applied, the hub lets only reads pass; while its watchers are notified,
 //!   reads and, with a journal, writes (`ask`). The actor keeps other messages in its backlog.
 //! - A wait is a `Watcher` with a condition and a deadline. A stream has any number of watch ids,

@@ -1,9 +1,9 @@
-//! [`Notices`]: the newest events, of which watchers are notified in slices.
+//! [`Notices`]: the newest events, whose watchers are notified in slices.
 //!
-//! Until all watchers of a revision are notified, no watch is shown anything, no wait times out, and
-//! no watcher is added, so the number of slices is visible to nobody. Requests that concern watchers come
-//! after. So do writes without a journal; with one, they are executed meanwhile, because their events
-//! become visible later: see [`Hub::may_pass`].
+//! Until all watchers of a revision are notified, no watch is shown anything, no wait times out, and no
+//! watcher is added, so clients cannot observe the slices. Requests that concern watchers come after. So
+//! do writes without a journal; with one, they are executed meanwhile, because their events become
+//! visible later: see [`Hub::may_pass`].
 
 use std::ops::Range;
 
@@ -12,20 +12,20 @@ use super::watcher::Role;
 use crate::model::Event;
 use crate::store::Seq;
 
-/// Events of which not all watchers are notified yet.
+/// Events whose watchers are not all notified yet.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    /// Those whose watchers are still to be looked up.
+    /// The events whose watchers are still to be looked up.
     events: Range<Seq>,
     /// The event before them, while some of its watchers are not notified.
     event: Option<(Seq, Event)>,
-    /// Its watchers, and how many of them are notified. Reused to save allocations.
+    /// The watchers of that event, and the number already notified. Reused to save allocations.
     watchers: Vec<u32>,
     notified: usize,
 }
 
 impl<P> Hub<P> {
-    /// Whether some watchers are not notified of the newest events yet.
+    /// Returns whether some watchers are still to be notified of the newest events.
     pub(crate) fn is_notifying(&self) -> bool {
         self.notices.event.is_some() || !self.notices.events.is_empty()
     }
@@ -37,8 +37,8 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Lists the events from `before` on; returns whether there are any. Watchers are notified of all
-    /// before.
+    /// Lists the events from `before` on; returns whether there are any. All watchers of earlier events
+    /// must be notified.
     pub(super) fn begin_to_notify(&mut self, before: Seq) -> bool {
         let end = self.state.history().end();
         if before >= end || self.watchers.is_empty() {
@@ -49,13 +49,13 @@ impl<P> Hub<P> {
         true
     }
 
-    /// Looks up watchers of events and notifies them, up to `slice` of both in all; returns whether none
-    /// is left.
+    /// Looks up watchers of events and notifies them, up to `slice` of both in all; returns whether all
+    /// are notified.
     pub(crate) fn notify_some(&mut self, mut slice: usize) -> bool {
         self.notify_within(&mut slice)
     }
 
-    /// [`notify_some`](Self::notify_some), and subtracts what was done from `slice`.
+    /// Does the same as [`notify_some`](Self::notify_some), and subtracts the work from `slice`.
     pub(super) fn notify_within(&mut self, slice: &mut usize) -> bool {
         loop {
             self.notify_watchers(slice);
@@ -68,7 +68,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Notifies all that are left.
+    /// Notifies all remaining watchers.
     pub(crate) fn finish_notifying(&mut self) {
         while !self.notify_some(usize::MAX) {}
     }
@@ -92,7 +92,7 @@ impl<P> Hub<P> {
         let rest = watchers.get(self.notices.notified..).unwrap_or_default();
         let now = rest.get(..*slice).unwrap_or(rest);
         for index in now {
-            // None is added meanwhile, so the place of one that has ended is vacant.
+            // No watcher is added meanwhile, so the slot of one that has ended is vacant.
             match self.watchers.get(*index as usize).map(|watcher| &watcher.role) {
                 Some(Role::Wait(_)) => self.notify_wait(*index, seq, &event),
                 Some(Role::Watch(_)) => self.notify_watch(*index, seq, &event),

@@ -1,4 +1,4 @@
-//! [`PausedStreams`]: streams that are read for when there is room for what they show.
+//! [`PausedStreams`]: streams that are not read for until their owner may buffer more.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -7,19 +7,19 @@ use std::sync::Arc;
 use super::hub::Hub;
 use super::watcher::{Handle, Owner};
 
-/// Streams that go on at once.
+/// The number of streams that resume at once.
 const GROUP: usize = 16;
 
-/// Owners that are looked at when it is not known for whom there is room.
+/// The number of owners to try when it is not known which of them may buffer more.
 const OWNERS: usize = 64;
 
-/// Streams whose owners keep as much as they may, by owner.
+/// The streams whose owners have buffered as much as they may, by owner.
 #[derive(Debug, Default)]
 pub(super) struct PausedStreams {
     streams: BTreeSet<(u64, Handle)>,
-    /// Owners for whom there may be room.
+    /// The owners that may be able to buffer more.
     roomy: BTreeSet<u64>,
-    /// The last owner that was looked at.
+    /// The last owner that was tried.
     turn: u64,
 }
 
@@ -43,7 +43,7 @@ impl PausedStreams {
         own.take(count).map(|(_, handle)| *handle).collect()
     }
 
-    /// Returns the next owner after the last, the first after all.
+    /// Returns the owner after the last one tried, in a circle.
     fn next_owner(&mut self) -> Option<u64> {
         let after = (Excluded((self.turn, Handle::LAST)), Unbounded);
         let next = self.streams.range(after).next().or_else(|| self.streams.first());
@@ -53,22 +53,23 @@ impl PausedStreams {
 }
 
 impl<P> Hub<P> {
-    /// Keeps a stream from being read for until its owner has room.
+    /// Stops reading for a stream until its owner may buffer more.
     pub(super) fn pause(&mut self, owner: &Arc<Owner>, handle: Handle) {
         owner.buffered.note_paused();
-        // There is not room enough: whoever has as many streams as go on at once would be looked at for ever.
+        // The allowance was too small: an owner with more than `GROUP` streams would be tried for ever.
         self.paused.roomy.remove(&owner.id);
         self.paused.streams.insert((owner.id, handle));
     }
 
-    /// Notes that there may be room for what is read for `owner`.
+    /// Notes that `owner` may be able to buffer more.
     pub(crate) fn note_room(&mut self, owner: u64) {
         if !self.paused.first_of(owner, 1).is_empty() {
             self.paused.roomy.insert(owner);
         }
     }
 
-    /// Looks whether there is room for some of those who are paused: what others keep tells nobody.
+    /// Tries some owners of paused streams: when other owners free memory of the shared sum, nobody
+    /// reports it.
     pub(crate) fn look_for_room(&mut self) {
         for _ in 0..OWNERS {
             let Some(owner) = self.paused.next_owner() else { break };
@@ -78,7 +79,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Lists some paused streams for whom there is room.
+    /// Resumes some paused streams whose owner may buffer more.
     pub(super) fn resume_paused(&mut self) {
         while let Some(owner) = self.paused.roomy.first().copied() {
             let some = self.paused.first_of(owner, GROUP);

@@ -1,14 +1,13 @@
-//! [`Places`]: which places of a table are taken.
+//! [`Places`]: the occupied slots of a table.
 
-/// Which places of a table are taken, a bit for each: 4 million places, all empty, are passed over in
-/// 62,500 steps.
+/// The occupied slots of a table, one bit each: skipping 4 million empty slots takes 62,500 steps.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     words: Vec<u64>,
 }
 
 impl Places {
-    /// Notes that a place is taken.
+    /// Marks a slot as occupied.
     pub(super) fn insert(&mut self, place: u32) {
         let (word, bit) = split(place);
         if word >= self.words.len() {
@@ -19,7 +18,7 @@ impl Places {
         }
     }
 
-    /// Notes that a place is empty.
+    /// Marks a slot as empty.
     pub(super) fn remove(&mut self, place: u32) {
         let (word, bit) = split(place);
         if let Some(word) = self.words.get_mut(word) {
@@ -27,12 +26,12 @@ impl Places {
         }
     }
 
-    /// Returns the places from `first` on that are taken, ascending.
+    /// Returns the occupied slots from `first` on, ascending.
     pub(super) fn from(&self, first: u32) -> impl Iterator<Item = u32> {
         let (word, bit) = split(first);
         let words = self.words.iter().enumerate().skip(word);
         words.flat_map(move |(index, bits)| {
-            // Of the first word, those before `first` are left out.
+            // Slots before `first` in the first word are left out.
             let bits = if index == word { bits & !(bit - 1) } else { *bits };
             ones(bits).map(move |one| index as u32 * u64::BITS + one)
         })
@@ -43,7 +42,7 @@ fn split(place: u32) -> (usize, u64) {
     ((place / u64::BITS) as usize, 1 << (place % u64::BITS))
 }
 
-/// Returns the numbers of the bits that are set, ascending.
+/// Returns the indexes of the set bits, ascending.
 fn ones(bits: u64) -> impl Iterator<Item = u32> {
     let left = std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));
     left.take_while(|bits| *bits != 0).map(u64::trailing_zeros)

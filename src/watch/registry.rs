@@ -1,4 +1,4 @@
-//! [`Registry`]: who waits for which keys.
+//! [`Registry`]: finds the watchers of a key.
 
 use std::ops::Bound;
 
@@ -9,33 +9,33 @@ use super::interval_tree::IntervalTree;
 use super::watcher_set::{WatcherIndex, WatcherSet};
 use crate::model::{Blob, KeyRange};
 
-/// Distinct lengths of prefixes that are looked up by hash: each costs one look-up for every
-/// changed key as long as it.
+/// Distinct prefix lengths that are looked up by hash: each costs one look-up per changed key that is
+/// at least as long.
 const PREFIX_LENGTHS_MAX: usize = 32;
 
-/// A table this many times larger than its entries need is given back.
+/// A table this many times larger than its entries need is shrunk.
 const SLACK_MAX: usize = 8;
 
 type WatcherMap = HashMap<Blob, WatcherSet, RandomState>;
 
-/// Who waits for which keys: a set of pairs of a [`KeyRange`] and a watcher.
+/// Finds the watchers of a key: a set of pairs of a [`KeyRange`] and a watcher.
 ///
-/// What a changed key costs is flat in the number of watchers of other keys and other prefixes:
-/// one look-up among keys and one for each length of prefix. Other ranges, and prefixes of
-/// further lengths than [`PREFIX_LENGTHS_MAX`], add a search in a tree.
+/// The cost of a changed key does not depend on the number of watchers of other keys and other
+/// prefixes: one look-up among keys and one for each length of prefix. Other ranges, and prefixes of
+/// lengths beyond [`PREFIX_LENGTHS_MAX`], add a search in a tree.
 ///
-/// Keys are shared with the ranges they came from, and nothing is kept for a range that nobody
-/// waits for.
+/// Keys are shared with the ranges that they came from, and nothing is kept for a range without
+/// watchers.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     keys: WatcherMap,
-    /// Of all lengths together: equal bytes are of equal length.
+    /// Prefixes of all lengths together: equal bytes have equal lengths.
     prefixes: WatcherMap,
-    /// Lengths of `prefixes`, ascending.
+    /// The lengths of `prefixes`, ascending.
     prefix_lengths: Vec<PrefixLength>,
-    /// Prefixes that came when there were [`PREFIX_LENGTHS_MAX`] other lengths. They stay when a
-    /// length becomes free, so a prefix may be here, in `prefixes`, or with some of its watchers
-    /// in either. Apart from `ranges`, where one with the same bounds would be taken for it.
+    /// Prefixes that were registered when there were [`PREFIX_LENGTHS_MAX`] other lengths. They stay
+    /// when a length becomes free, so a prefix may be here, in `prefixes`, or in both with different
+    /// watchers. Separate from `ranges`, which may contain a range with the same bounds.
     further_prefixes: IntervalTree<WatcherSet>,
     ranges: IntervalTree<WatcherSet>,
 }
@@ -43,12 +43,12 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct PrefixLength {
     length: usize,
-    /// Distinct prefixes of this length.
+    /// The number of distinct prefixes of this length.
     prefixes: usize,
 }
 
 impl Registry {
-    /// Number of pairs.
+    /// Returns the number of pairs.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let mut pairs = 0;
@@ -60,8 +60,8 @@ impl Registry {
         pairs
     }
 
-    /// Registers `watcher` for `range`; `false` if it was. O(1) amortised for a key or prefix,
-    /// O(log n) for the others.
+    /// Registers `watcher` for `range`; returns `false` if it already was. O(1) amortised for a key or
+    /// prefix, O(log n) for other ranges.
     pub(crate) fn insert(&mut self, range: &KeyRange, watcher: WatcherIndex) -> bool {
         match range {
             KeyRange::Key(key) => add_to_map(&mut self.keys, key, watcher),
@@ -70,8 +70,8 @@ impl Registry {
         }
     }
 
-    /// Undoes [`insert`](Self::insert), at the same cost however many watch the same range;
-    /// `false` if `watcher` was not registered for `range`.
+    /// Undoes [`insert`](Self::insert), at the same cost however many watchers have the same range;
+    /// returns `false` if `watcher` was not registered for `range`.
     pub(crate) fn remove(&mut self, range: &KeyRange, watcher: WatcherIndex) -> bool {
         match range {
             KeyRange::Key(key) => remove_from_map(&mut self.keys, key, watcher),
@@ -83,8 +83,8 @@ impl Registry {
         }
     }
 
-    /// Calls `f` with the watcher of every pair whose range contains `key`, in no particular
-    /// order: a watcher registered for several such ranges comes up once for each.
+    /// Calls `f` with the watcher of every pair whose range contains `key`, in no particular order:
+    /// once per such range if a watcher is registered for several.
     pub(crate) fn for_each(&self, key: &[u8], mut f: impl FnMut(WatcherIndex)) {
         if let Some(watchers) = self.keys.get(key) {
             watchers.for_each(&mut f);
@@ -140,7 +140,7 @@ impl Registry {
         removed
     }
 
-    /// Where in `prefix_lengths` that of `prefix` is, or would be.
+    /// Returns the position of the length of `prefix` in `prefix_lengths`, or where to insert it.
     fn prefix_length(&self, prefix: &[u8]) -> Result<usize, usize> {
         self.prefix_lengths.binary_search_by_key(&prefix.len(), |one| one.length)
     }
@@ -205,7 +205,7 @@ fn is_in_tree(tree: &IntervalTree<WatcherSet>, range: &KeyRange, watcher: Watche
     tree.get(&from, &to).is_some_and(|watchers| watchers.contains(watcher))
 }
 
-/// The bounds of a prefix or range, an empty end for none.
+/// Returns the bounds of a prefix or range, with an empty end for none.
 fn interval(range: &KeyRange) -> (Blob, Blob) {
     let blob = |bound| match bound {
         Bound::Included(blob) | Bound::Excluded(blob) => blob,
@@ -227,16 +227,16 @@ mod tests {
     enum Step {
         Insert(KeyRange, WatcherIndex),
         Remove(KeyRange, WatcherIndex),
-        /// Of a pair that is there.
+        /// Removes a pair that exists.
         RemoveNth(usize),
     }
 
-    /// Short ones that collide and nest.
+    /// Short keys that collide and nest.
     fn short() -> impl Strategy<Value = Blob> {
         vec(select(vec![0, b'a', b'b', 0xff]), 0..4).prop_map(Blob::from)
     }
 
-    /// Long ones that begin with each other, of more lengths than are hashed.
+    /// Long keys that are prefixes of each other, of more lengths than are hashed.
     fn long() -> impl Strategy<Value = Blob> {
         (0..40usize, any::<bool>()).prop_map(|(length, other_end)| {
             let mut bytes = vec![b'a'; length];
@@ -251,7 +251,7 @@ mod tests {
             2 => short().prop_map(KeyRange::Prefix),
             4 => long().prop_map(KeyRange::Prefix),
             2 => (short(), short()).prop_map(|(from, to)| KeyRange::Range { from, to }),
-            // With the bounds of a prefix.
+            // A range with the bounds of a prefix.
             1 => long().prop_map(|prefix| {
                 let (from, to) = interval(&KeyRange::Prefix(prefix));
                 KeyRange::Range { from, to }

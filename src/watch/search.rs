@@ -1,9 +1,10 @@
-//! Searches by waits of [`Hub`]: the event that meets a condition may be in the past, and a key that
-//! meets it may exist already.
+//! Searches of waits of [`Hub`]: the event that meets a condition may be in the past, and a key that
+//! meets it may already exist.
 //!
-//! A search examines a slice at a time, of visible keys or of history. While it examines history, new
-//! events do not answer its wait: they follow in the search. While it examines keys, each new event is
-//! judged at once, together with the version before it, which the search may not have reached.
+//! A search examines a slice at a time, of visible keys or of the history. While it examines the
+//! history, new events do not answer its wait: the search will reach them. While it examines keys, each
+//! new event is judged at once, together with the version before it, which the search may not have
+//! reached.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -16,24 +17,24 @@ use crate::model::{
 };
 use crate::store::{Seq, StoreError};
 
-/// Keys and events that one search examines before it is the turn of another owner.
+/// The number of keys and events that one search examines before another owner's turn.
 const SEARCHED_IN_TURN: usize = 64;
 
-/// What a piece of a search found.
+/// The result of a slice of a search.
 pub(super) enum Found {
     /// The answer.
     Met(WaitOutcome),
-    /// Nothing up to the end of history: live from now on.
+    /// Nothing up to the end of the history: from now on, new events are judged.
     End(Search),
     /// Nothing yet.
     More(Search),
-    /// Compaction was faster.
+    /// Events were compacted before the search reached them.
     Overtaken,
 }
 
 impl<P> Hub<P> {
-    /// The search for the first event after `after` that makes the condition of a checked
-    /// request hold.
+    /// Returns the search for the first event after `after` that meets the condition of a checked
+    /// request.
     pub(super) fn search_after(
         &self,
         request: &WaitRequest,
@@ -56,8 +57,8 @@ impl<P> Hub<P> {
         Ok(Search::Events(Events { cursor, ..Events::OVER }))
     }
 
-    /// Returns the count of the keys of `range` that existed after revision `at`, whose later events are
-    /// all in history.
+    /// Returns the count of the keys of `range` that existed after revision `at`, whose later events
+    /// must all be in the history.
     pub(super) fn count_after(&self, range: &KeyRange, at: Revision, is_state: bool) -> Search {
         let history = self.state.history();
         let first = history.first_of(at + 1);
@@ -66,7 +67,8 @@ impl<P> Hub<P> {
     }
 
     /// Continues the searches by about `slice` keys and events in all. Owners take turns, so that many
-    /// searches of one owner do not delay those of others; of one owner, the first is completed first.
+    /// searches of one owner do not delay those of others; each owner's first search is completed
+    /// first.
     pub(super) fn search(&mut self, mut slice: usize) {
         while slice > 0 {
             let next = self.searching.range((self.search_turn, 0)..).next();
@@ -75,7 +77,7 @@ impl<P> Hub<P> {
             let mut share = slice.min(SEARCHED_IN_TURN);
             slice -= share;
             self.search_on(index, &mut share);
-            // A search that had nothing left to read took a share too.
+            // A search that had nothing left to read took part of the slice too.
             slice += share.saturating_sub(1);
         }
     }
@@ -94,7 +96,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Notes how far a wait has searched.
+    /// Stores the progress of a wait's search.
     pub(super) fn set_search(&mut self, index: u32, search: Search) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
         let Role::Wait(wait) = &mut watcher.role else { return };
@@ -126,7 +128,7 @@ impl<P> Hub<P> {
     }
 
     /// Searches the visible keys for one that meets a condition. If a key changes before the search
-    /// reaches it, the event is judged instead.
+    /// reaches it, its event is judged instead.
     fn search_keys(
         &self,
         range: &KeyRange,
@@ -171,7 +173,7 @@ impl<P> Hub<P> {
                 return Found::More(Search::Count(count));
             }
             *slice -= 1;
-            // Events that are not visible yet are among them: the keys that exist include theirs.
+            // Includes events that are not visible yet, because the existing keys include theirs.
             let Some(entry) = self.state.history().entry(count.next) else {
                 return Found::Overtaken;
             };
@@ -200,7 +202,7 @@ impl<P> Hub<P> {
         let single = matches!(range, KeyRange::Key(_));
         let mut at = from;
         loop {
-            // First of all: a cursor past the end of its key would never see what comes next.
+            // Must come first: a cursor past the last event of its key would never see the next one.
             if at.cursor == 0 || at.cursor >= history.end() {
                 let over = Events { cursor: 0, seen: history.end(), ..at };
                 return Found::End(Search::Events(over));
@@ -226,8 +228,8 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Whether the revision that `event` ends left no key of the range where there was one: by
-    /// its first delete of them, `at.deleted`.
+    /// Returns whether the revision that `event` ends left the range empty after it had keys; the event
+    /// to report is the revision's first delete of a key of the range, `at.deleted`.
     fn emptied(&self, range: &KeyRange, at: &mut Events, event: &Event) -> bool {
         if range.contains(&event.kv.key) {
             at.live += usize::from(event.is_creation());
@@ -280,24 +282,26 @@ impl<P> Hub<P> {
 }
 
 impl Events {
-    /// A search that is over.
+    /// A finished search.
     pub(super) const OVER: Self = Self { cursor: 0, seen: 0, live: 0, deleted: 0 };
 }
 
 impl Search {
-    /// Whether everything up to now was looked at.
+    /// Returns whether everything up to now was examined.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Events(Events { cursor: 0, .. }))
     }
 
-    /// What a wait keeps of it: nothing, once it is over, unless keys are counted.
+    /// Returns the part of the search that a wait keeps: nothing once it is finished, unless keys are
+    /// counted.
     pub(super) fn kept(self, range: &KeyRange, condition: &WaitCondition) -> Option<Self> {
         (!self.is_over() || counts(range, condition)).then_some(self)
     }
 }
 
 impl WaitRequest {
-    /// Whether it is met when no key of a range is left, so that those there are have to be counted.
+    /// Returns whether the condition is that no key of a range is left, so that the existing keys must
+    /// be counted.
     pub(super) fn counts(&self) -> bool {
         counts(&self.range, &self.condition)
     }

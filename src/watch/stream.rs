@@ -13,7 +13,7 @@ use crate::fair::sharer;
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
 use crate::store::{Micros, Seq, StoreError};
 
-/// Places of ended watches that a queue may hold beyond one for each watch there is.
+/// The number of queue entries of ended watches that a stream tolerates beyond one per watch.
 const QUEUE_SLACK: usize = 64;
 
 #[derive(Debug)]
@@ -21,17 +21,17 @@ pub(super) struct Stream<P> {
     pub(super) generation: u32,
     pub(super) party: P,
     pub(super) owner: Arc<Owner>,
-    /// Bytes that its consumer takes now; 0 until it has read the last batch and takes another.
+    /// The bytes that the consumer takes now; 0 until it has read the last batch and accepts another.
     pub(super) credit: usize,
-    /// It stands in the hub's list of streams with something to show, or among those paused.
+    /// Whether the stream is in the hub's list of streams with something to show, or paused.
     pub(super) touched: bool,
-    /// Watches with something to show.
+    /// The watches with something to show.
     pub(super) queue: VecDeque<u32>,
     ids: HashMap<u64, u32, RandomState>,
 }
 
 impl<P> Hub<P> {
-    /// Opens a stream, whose consumer takes `credit` bytes.
+    /// Opens a stream whose consumer takes `credit` bytes.
     pub(crate) fn open_stream(
         &mut self,
         owner: &Arc<Owner>,
@@ -55,8 +55,8 @@ impl<P> Hub<P> {
         Ok(Handle { index: index as u32, generation })
     }
 
-    /// Ends at most `slice` watches of a stream without a word, and the stream when none is left;
-    /// tells whether it is gone.
+    /// Ends up to `slice` watches of a stream silently, and the stream when none is left; returns
+    /// whether the stream has ended.
     pub(crate) fn close_stream(&mut self, handle: Handle, slice: usize) -> bool {
         let Ok(stream) = self.stream_mut(handle) else { return true };
         let watches: Vec<u32> = stream.ids.values().copied().take(slice).collect();
@@ -76,7 +76,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Adds a watch to a stream; tells the revision after which, or from which, it shows events.
+    /// Adds a watch to a stream; returns the revision after which, or from which, it shows events.
     pub(crate) fn watch(
         &mut self,
         now: Micros,
@@ -131,14 +131,14 @@ impl<P> Hub<P> {
         Ok(current)
     }
 
-    /// Ends one watch of a stream without a word; the others do not notice.
+    /// Ends one watch of a stream silently, without effect on the others.
     pub(crate) fn cancel_watch(&mut self, handle: Handle, watch_id: u64) -> Result<(), StoreError> {
         let index = self.stream(handle)?.ids.get(&watch_id).copied();
         self.drop_watch(index.ok_or(StoreError::WatchNotFound(watch_id))?);
         Ok(())
     }
 
-    /// Notes that the consumer has read the last batch, and takes `credit` bytes.
+    /// Notes that the consumer has read the last batch and takes `credit` bytes.
     pub(crate) fn ready(&mut self, handle: Handle, credit: usize) {
         let Ok(stream) = self.stream_mut(handle) else { return };
         stream.credit = credit;
@@ -160,7 +160,7 @@ impl<P> Hub<P> {
         Ok(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The first event of `range` at or after `from`; 0 for none so far.
+    /// Returns the first event of `range` at or after `from`; 0 if there is none so far.
     fn first_to_show(&self, range: &KeyRange, from: Revision) -> Result<Seq, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         if from < oldest {
@@ -176,8 +176,9 @@ impl<P> Hub<P> {
         })
     }
 
-    /// Notes a new event in the range of a watch. A watch that is behind comes to the event in its turn,
-    /// and leaves the registry until it has: of those that are behind, an event costs nothing.
+    /// Notifies a watch of a new event in its range. A watch that is behind will reach the event
+    /// through its cursor, and leaves the registry until then: an event costs nothing for watches that
+    /// are behind.
     pub(super) fn notify_watch(&mut self, index: u32, seq: Seq, event: &Event) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
         let Role::Watch(watch) = &mut watcher.role else { return };
@@ -193,7 +194,7 @@ impl<P> Hub<P> {
         self.queue(index);
     }
 
-    /// A progress mark is due.
+    /// Handles a progress mark that is due.
     pub(super) fn mark_progress(&mut self, now: Micros, index: u32) {
         let Some(watch) = self.watch_mut(index) else { return };
         watch.progress_due = now.saturating_add(watch.progress);
@@ -203,7 +204,7 @@ impl<P> Hub<P> {
         self.queue(index);
     }
 
-    /// Ends a watch as an operator asks; its consumer is told when it comes to it.
+    /// Ends a watch at an operator's request; its consumer learns of it in turn.
     pub(super) fn end_watch(&mut self, index: u32) {
         if let Some(watch) = self.watch_mut(index) {
             watch.ended = true;
@@ -211,7 +212,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Puts a watch into its stream's queue.
+    /// Adds a watch to its stream's queue.
     fn queue(&mut self, index: u32) {
         let Some(watch) = self.watch_mut(index) else { return };
         if std::mem::replace(&mut watch.queued, true) {
@@ -224,7 +225,7 @@ impl<P> Hub<P> {
         self.touch(handle);
     }
 
-    /// Lists a stream as having something to show to a ready consumer, if so.
+    /// Lists a stream that has something to show to a ready consumer.
     fn touch(&mut self, handle: Handle) {
         let Ok(stream) = self.stream_mut(handle) else { return };
         if stream.credit > 0 && !stream.touched && !stream.queue.is_empty() {
@@ -233,12 +234,13 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Takes a watch out of its stream and every table.
+    /// Removes a watch from its stream and from every table.
     pub(super) fn drop_watch(&mut self, index: u32) {
         let Some(Watcher { role: Role::Watch(watch), .. }) = self.remove(index) else { return };
         if let Some(stream) = self.streams.get_mut(watch.stream as usize) {
             stream.ids.remove(&watch.watch_id);
-            // Its place in the queue is skipped later; churn must not make the queue grow.
+            // Its queue entry is skipped later; frequent changes of watches must not make the queue
+            // grow.
             if stream.queue.len() > 2 * stream.ids.len() + QUEUE_SLACK {
                 let mut left: HashSet<u32, RandomState> = stream.ids.values().copied().collect();
                 stream.queue.retain(|index| left.remove(index));
@@ -246,7 +248,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Ends every stream: the last batch of each says so for each of its watches.
+    /// Ends every stream, with a last batch that reports the end of each watch.
     pub(super) fn end_streams(&mut self) -> Vec<(Handle, Batch)> {
         let view = View { previous: false, keys_only: false };
         let handles: Vec<Handle> = self

@@ -10,30 +10,30 @@ use crate::model::{
 };
 use crate::store::{Micros, Seq, StoreError};
 
-/// Events that a wait which counts keys looks at in the turn that brings them; with more, it goes on
-/// in the next.
+/// The number of events that a wait which counts keys looks at in the turn that brings them; more are
+/// left to the next turn.
 const SEARCHED_AT_ONCE: usize = 32;
 
-/// How a wait begins.
+/// The beginning of a wait.
 enum FirstLook {
-    /// The present state meets the condition.
+    /// The current state meets the condition.
     Met(WaitOutcome),
-    /// What is to be examined.
+    /// What the wait must examine.
     Search(Search),
 }
 
-/// What became of a wait at once.
+/// The immediate result of a wait.
 #[derive(Debug)]
 pub(crate) enum WaitStart {
-    /// It is answered; nothing is kept.
+    /// The wait is answered; nothing is kept.
     Answered(WaitOutcome),
-    /// It is parked; everything after this revision counts. `None` if it has not examined the whole
-    /// state yet.
+    /// The wait is parked; everything after this revision counts. `None` if it has not examined the
+    /// whole state yet.
     Parked(Handle, Option<Revision>),
 }
 
 impl<P> Hub<P> {
-    /// Answers a wait, or parks it until it can be; `party` is made only if it is parked.
+    /// Answers a wait, or parks it; `party` is called only if it is parked.
     pub(crate) fn wait(
         &mut self,
         now: Micros,
@@ -79,7 +79,7 @@ impl<P> Hub<P> {
         handle
     }
 
-    /// Frees a wait without an answer; its party is given back.
+    /// Ends a wait without an answer and returns its party.
     pub(crate) fn cancel_wait(&mut self, handle: Handle) -> Option<P> {
         match self.find(handle)?.role {
             Role::Wait(_) => self.take_wait(handle.index).map(|wait| wait.party),
@@ -98,12 +98,12 @@ impl<P> Hub<P> {
         Ok(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// Returns how a wait begins: with history, or with the present state.
+    /// Returns how a wait begins: with the history, or with the current state.
     fn first(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         let after = match (request.after, &request.condition) {
             (Some(after), _) => after,
-            // Above a revision means after it, as far back as history goes.
+            // Above a revision means after it, as far back as the history goes.
             (None, WaitCondition::ModRevisionAbove(above)) if *above >= oldest - 1 => {
                 (*above).min(current)
             }
@@ -112,7 +112,7 @@ impl<P> Hub<P> {
         self.search_after(request, after).map(FirstLook::Search)
     }
 
-    /// Returns whether the present state meets the condition, or what is to be examined to know.
+    /// Returns whether the current state meets the condition, or what must be examined to find out.
     fn judge(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
         let revision = self.state.visible();
         let over = Search::Events(Events { seen: self.state.history().end(), ..Events::OVER });
@@ -122,7 +122,7 @@ impl<P> Hub<P> {
             (WaitCondition::Absent, range) => {
                 return Ok(FirstLook::Search(self.count_after(range, revision, true)));
             }
-            // A key that exists is found among the keys, the delete of any other in history.
+            // An existing key is found among the keys, the delete of any other in the history.
             (WaitCondition::ModRevisionAbove(_), _) => {
                 let history = self.state.history();
                 let first = history.first_of(history.oldest());
@@ -137,8 +137,8 @@ impl<P> Hub<P> {
             return Ok(FirstLook::Met(WaitOutcome::Met { revision, event }));
         }
         match request.condition {
-            // Above a revision that is compacted, a key that exists was looked at already; one that was
-            // deleted is in history.
+            // Above a compacted revision: existing keys were examined already; the delete of any other
+            // key is in the history.
             WaitCondition::ModRevisionAbove(_) => {
                 let before = self.state.history().oldest() - 1;
                 self.search_after(request, before).map(FirstLook::Search)
@@ -147,7 +147,7 @@ impl<P> Hub<P> {
         }
     }
 
-    /// An event of its range: perhaps the one it waits for.
+    /// Notifies a wait of an event of its range, which may meet its condition.
     pub(super) fn notify_wait(&mut self, index: u32, seq: Seq, event: &Event) {
         let Some(watcher) = self.watchers.get(index as usize) else { return };
         let Role::Wait(wait) = &watcher.role else { return };
@@ -162,20 +162,21 @@ impl<P> Hub<P> {
                     self.answer(index, Ok(outcome));
                 }
             }
-            // With the first event of a revision it has looked at all of it.
+            // The first event of a revision has led the wait to examine all of its events.
             Some(Search::Events(Events { cursor: 0, seen, .. })) if seq < *seen => {}
-            // What the revision left is known at its end: few events away, unless it is a large one.
+            // The state after the revision is known at its end, which is near unless the revision is
+            // large.
             Some(Search::Events(counted @ Events { cursor: 0, .. })) => {
                 let search = Search::Events(Events { cursor: seq, ..counted.clone() });
                 self.set_search(index, search);
                 self.search_on(index, &mut { SEARCHED_AT_ONCE });
             }
-            // While it searches history, it will come to this event in its turn.
+            // A wait that searches the history will reach this event.
             Some(Search::Events(_) | Search::Count(_)) => {}
         }
     }
 
-    /// The wait's time is over.
+    /// Handles the timeout of a wait.
     pub(super) fn time_out(&mut self, index: u32) {
         let outcome = match self.considered_by(index) {
             Ok(Some(revision)) => Ok(WaitOutcome::Timeout { revision }),
@@ -185,7 +186,8 @@ impl<P> Hub<P> {
         self.answer(index, outcome);
     }
 
-    /// Ends a wait with an error that says from where on it has considered nothing, where that is known.
+    /// Ends a wait with an error that states from which revision on it has considered nothing, if that
+    /// is known.
     pub(super) fn end_wait(
         &mut self,
         index: u32,
@@ -218,8 +220,8 @@ impl<P> Hub<P> {
     }
 }
 
-/// Returns the outcome of a wait that has examined keys up to `last` when an event comes: the event
-/// meets the condition, or the version before it did and was not examined.
+/// Returns the outcome, at an event, of a wait that has examined keys up to `last`: the event meets the
+/// condition, or the version before it does and was not examined.
 fn outcome_of(
     condition: &WaitCondition,
     last: Option<&Blob>,
@@ -236,7 +238,7 @@ fn outcome_of(
     })
 }
 
-/// Whether a key as it is makes the condition hold.
+/// Returns whether the state of a key meets the condition.
 pub(super) fn state_meets(condition: &WaitCondition, kv: Option<&Arc<KeyValue>>) -> bool {
     match (condition, kv) {
         (WaitCondition::Changed, _) => false,
@@ -250,7 +252,7 @@ pub(super) fn state_meets(condition: &WaitCondition, kv: Option<&Arc<KeyValue>>)
     }
 }
 
-/// Whether an event by itself makes the condition hold.
+/// Returns whether an event alone meets the condition.
 pub(super) fn condition_meets(condition: &WaitCondition, event: &Event) -> bool {
     let put = event.kind() == EventKind::Put;
     match condition {

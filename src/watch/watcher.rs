@@ -7,28 +7,28 @@ use crate::fair::ClientId;
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
 use crate::store::{Micros, Seq};
 
-/// Who waits: one per connection, and one for this process.
+/// The owner of watchers: one per connection, and one for this process.
 #[derive(Debug)]
 pub(crate) struct Owner {
-    /// Number of the connection; 0 for this process, which has no limit of its own.
+    /// The number of the connection; 0 for this process, which has no limit of its own.
     pub(crate) id: u64,
-    /// For operators.
+    /// A name for operators.
     pub(crate) name: String,
-    /// Who has a share of what is bounded, and of what is remembered.
+    /// The client whose shares of bounded and remembered resources are used.
     pub(crate) client: ClientId,
-    /// Counts what is kept until it is taken.
+    /// Counts the bytes that are kept until the owner takes them.
     pub(crate) buffered: Arc<BufferedBytes>,
 }
 
 impl Owner {
-    /// Makes an owner of this process, for whom any number of bytes may be kept.
+    /// Makes an owner in this process without a limit on buffered bytes.
     pub(crate) fn unlimited(id: u64, name: String) -> Self {
         let buffered = Arc::new(BufferedBytes::unlimited());
         Self { id, name, client: ClientId::Process, buffered }
     }
 }
 
-/// Names a watcher or a stream; never used again.
+/// Identifies a watcher or a stream; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Handle {
     pub(crate) index: u32,
@@ -39,7 +39,7 @@ impl Handle {
     pub(super) const FIRST: Self = Self { index: 0, generation: 0 };
     pub(super) const LAST: Self = Self { index: u32::MAX, generation: u32::MAX };
 
-    /// In the order of places, in which watchers are listed.
+    /// Returns a number that sorts by slot, the order in which watchers are listed.
     pub(crate) fn to_u64(self) -> u64 {
         u64::from(self.index) << 32 | u64::from(self.generation)
     }
@@ -62,7 +62,7 @@ pub(super) enum Role<P> {
     Watch(Watch),
 }
 
-/// A wait without its answer.
+/// A wait without an answer.
 #[derive(Debug)]
 pub(super) struct Wait<P> {
     pub(super) party: P,
@@ -74,7 +74,7 @@ pub(super) struct Wait<P> {
     pub(super) search: Option<Box<Search>>,
 }
 
-/// What a wait has still to examine before new events are all that concerns it.
+/// What a wait must still examine before only new events concern it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Search {
     /// The visible keys of its range that follow `last`.
@@ -103,17 +103,17 @@ pub(super) struct Count {
     pub(super) live: i64,
 }
 
-/// A search of history for the event that a wait asks for.
+/// A search of the history for the event that a wait asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Events {
-    /// The next event to look at; for a single key, the key's next. In history, or compacted; 0 when
-    /// all were looked at.
+    /// The next event to examine; for a single key, the key's next event. In the history, or compacted;
+    /// 0 when all were examined.
     pub(super) cursor: Seq,
-    /// When all were looked at: the first event after them.
+    /// When all were examined: the first event after them.
     pub(super) seen: Seq,
-    /// `Absent` on a range: how many keys existed just before the cursor.
+    /// `Absent` on a range: the number of keys that existed just before the cursor.
     pub(super) live: usize,
-    /// `Absent` on a range: the first delete of a key of it in the cursor's revision, before the
+    /// `Absent` on a range: the first delete of a key of the range in the cursor's revision, before the
     /// cursor; 0 for none.
     pub(super) deleted: Seq,
 }
@@ -121,26 +121,26 @@ pub(super) struct Events {
 /// One watch id of a stream.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Index of its stream.
+    /// The index of the stream.
     pub(super) stream: u32,
     pub(super) watch_id: u64,
     pub(super) options: WatchOptions,
-    /// The first event not yet shown; 0 when all are.
+    /// The first event not yet shown; 0 when all are shown.
     pub(super) cursor: Seq,
-    /// Events left out for newer ones since the last delivery.
+    /// The events left out for newer ones since the last delivery.
     pub(super) skipped: u64,
-    /// Whether the registry has it: one that is behind need not be told of further events.
+    /// Whether the watch is in the registry: one that is behind need not be notified of further events.
     pub(super) registered: bool,
-    /// Whether it stands in its stream's queue.
+    /// Whether the watch is in its stream's queue.
     pub(super) queued: bool,
     /// A progress mark is due.
     pub(super) mark: bool,
-    /// Interval of progress marks, and when the next is due; 0 for none.
+    /// The interval of progress marks, and the time of the next one; 0 for none.
     pub(super) progress: Micros,
     pub(super) progress_due: Micros,
-    /// What is left to show of the present state.
+    /// The rest of the snapshot.
     pub(super) snapshot: Option<Box<Snapshot>>,
-    /// An operator ended it; it goes when that is shown.
+    /// An operator ended the watch; it is removed once that is shown.
     pub(super) ended: bool,
 }
 
@@ -150,7 +150,7 @@ pub(super) struct Snapshot {
     pub(super) after: Option<Blob>,
 }
 
-/// Which events a watch shows, and how.
+/// The events that a watch shows, and in which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WatchOptions {
     pub(crate) puts: bool,
@@ -159,7 +159,7 @@ pub(crate) struct WatchOptions {
     pub(crate) view: View,
 }
 
-/// What of an event is shown.
+/// The parts of an event that are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) previous: bool,
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_watcher_is_small() {
-        // With its place in the registry and its stream, what docs promise of a further watch id.
+        // Together with the registry entry and the stream, this is what the documents promise as the
+        // cost of a watch id.
         assert!(size_of::<Watcher<[usize; 3]>>() <= 120, "{}", size_of::<Watcher<[usize; 3]>>());
     }
 }

@@ -6,31 +6,31 @@ use hashbrown::HashSet;
 /// The caller's number for a watcher.
 pub(crate) type WatcherIndex = u32;
 
-/// As many watchers as fit beside the length in the 16 bytes the set takes anyway.
+/// The number of watchers that fit, with their count, in the 16 bytes that the set takes anyway.
 const FEW_MAX: usize = 3;
 
-/// A table this many times larger than its watchers need is given back.
+/// A table this many times larger than its watchers need is shrunk.
 const SLACK_MAX: usize = 8;
 
 /// The watchers of one key, prefix or range, each once.
 ///
-/// Most keys have one watcher and some have a million: a few cost no allocation, and adding or
-/// removing one of many takes O(1) amortised.
+/// Most keys have one watcher and some have a million: a few need no allocation, and adding or removing
+/// one of many is O(1) amortised.
 #[derive(Debug)]
 pub(crate) enum WatcherSet {
     /// The first `len` of `watchers`.
     Few { len: u8, watchers: [WatcherIndex; FEW_MAX] },
-    /// Any number down to `FEW_MAX`: a set that swings by one at the limit allocates only once.
+    /// Any number down to `FEW_MAX`: a set that alternates around the limit allocates only once.
     Many(Box<HashSet<WatcherIndex, RandomState>>),
 }
 
 impl WatcherSet {
-    /// Only `watcher`.
+    /// Makes a set of one watcher.
     pub(crate) fn of(watcher: WatcherIndex) -> Self {
         Self::Few { len: 1, watchers: [watcher; FEW_MAX] }
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Few { len, .. } => *len == 0,
@@ -38,7 +38,7 @@ impl WatcherSet {
         }
     }
 
-    /// Whether `watcher` is one of them.
+    /// Returns whether the set contains `watcher`.
     pub(crate) fn contains(&self, watcher: WatcherIndex) -> bool {
         match self {
             Self::Few { len, watchers } => few(*len, watchers).contains(&watcher),
@@ -46,7 +46,7 @@ impl WatcherSet {
         }
     }
 
-    /// Adds `watcher`; `false` if it was there.
+    /// Adds `watcher`; returns `false` if the set already contains it.
     pub(crate) fn insert(&mut self, watcher: WatcherIndex) -> bool {
         match self {
             Self::Few { len, watchers } => {
@@ -66,7 +66,7 @@ impl WatcherSet {
         }
     }
 
-    /// Removes `watcher`; `false` if it was not there.
+    /// Removes `watcher`; returns `false` if the set does not contain it.
     pub(crate) fn remove(&mut self, watcher: WatcherIndex) -> bool {
         match self {
             Self::Few { len, watchers } => {
@@ -94,7 +94,7 @@ impl WatcherSet {
         }
     }
 
-    /// Calls `f` with each, in no particular order.
+    /// Calls `f` with each watcher, in no particular order.
     pub(crate) fn for_each(&self, f: impl FnMut(WatcherIndex)) {
         match self {
             Self::Few { len, watchers } => few(*len, watchers).iter().copied().for_each(f),

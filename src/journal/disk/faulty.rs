@@ -1,4 +1,4 @@
-//! A disk in memory that fails on request, loses its power, and says what is left then.
+//! A disk in memory that fails on request, and can lose its power.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::{Disk, DiskFile, DiskLock};
 #[derive(Clone, Default)]
 pub(crate) struct FaultyDisk {
     inner: Arc<Inner>,
-    /// The lock of a directory, if this is the disk of who holds it.
+    /// The lock of a directory, if this is the holder's handle.
     _held: Option<Arc<Locked>>,
 }
 
@@ -25,7 +25,7 @@ struct Inner {
 }
 
 impl FaultyDisk {
-    /// Empty, without faults.
+    /// Makes an empty disk without faults.
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -35,68 +35,68 @@ impl FaultyDisk {
         Self { inner: Arc::new(inner), _held: None }
     }
 
-    /// The disk after a power cut now. Of what was not synced, each sector and each change of a
-    /// directory survives or not on its own, as `seed` has it. This disk goes on as it was.
+    /// Returns the disk after a power failure now. Each sector and each change of a directory that was
+    /// not synced survives or not independently, as determined by `seed`. This disk is not affected.
     pub(crate) fn cut_power(&self, seed: u64) -> Self {
         Self::of(self.inner.state.lock().after_cut(seed))
     }
 
-    /// The disk after the process was killed now: everything written is there, and what was not
-    /// synced may still be lost to a power cut.
+    /// Returns the disk after the process was killed now: everything written is there, and what was not
+    /// synced may still be lost in a power failure.
     pub(crate) fn kill(&self) -> Self {
         Self::of(self.inner.state.lock().after_kill())
     }
 
-    /// Whether writes of more than a sector stop short, at the end of one.
+    /// Sets whether writes of more than a sector stop short, at the end of one.
     pub(crate) fn short_writes(&self, on: bool) {
         self.inner.state.lock().faults.short_writes = on;
     }
 
-    /// How long each sync of a file takes.
+    /// Sets how long each sync of a file takes.
     pub(crate) fn slow_syncs(&self, pause: Duration) {
         self.inner.state.lock().faults.sync_pause = pause;
     }
 
-    /// After so many more writes, each fails.
+    /// Makes each write fail after this many more.
     pub(crate) fn fail_writes_after(&self, writes: Option<u64>) {
         self.inner.state.lock().faults.writes_left = writes;
     }
 
-    /// After so many more syncs of files, each fails, as those of Linux do: what was written since the
-    /// last is still seen, but a later sync does not make it durable.
+    /// Makes each sync of a file fail after this many more, as on Linux: what was written since the
+    /// last sync can still be read, but a later sync does not make it durable.
     pub(crate) fn fail_syncs_after(&self, syncs: Option<u64>) {
         self.inner.state.lock().faults.syncs_left = syncs;
     }
 
-    /// After so many more changes (writes, syncs, names), nothing changes any more, as if the process
-    /// had ended; [`kill`](Self::kill) and [`cut_power`](Self::cut_power) give what is left.
+    /// Freezes the disk after this many more changes (writes, syncs, names), as if the process had
+    /// ended; [`kill`](Self::kill) and [`cut_power`](Self::cut_power) return what is left.
     pub(crate) fn end_after(&self, changes: Option<u64>) {
         self.inner.state.lock().faults.changes_left = changes;
     }
 
-    /// Whether the process has ended as [`end_after`](Self::end_after) has it.
+    /// Returns whether the process has ended as set by [`end_after`](Self::end_after).
     pub(crate) fn has_ended(&self) -> bool {
         self.inner.state.lock().faults.changes_left == Some(0)
     }
 
-    /// How many bytes all files may have together.
+    /// Limits the bytes of all files together.
     pub(crate) fn limit_space(&self, bytes: Option<u64>) {
         self.inner.state.lock().faults.space = bytes;
     }
 
-    /// How many bytes all files have together.
+    /// Returns the bytes of all files together.
     pub(crate) fn bytes(&self) -> u64 {
         self.inner.state.lock().bytes()
     }
 
-    /// All files, with what is seen of them now.
+    /// Returns all files with their visible content.
     pub(crate) fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.inner.state.lock();
         let live = |file| state.files.get(file).map(|it| it.live.clone()).unwrap_or_default();
         state.names.iter().map(|(path, file)| (path.clone(), live(file))).collect()
     }
 
-    /// Counts a change; an error when the process is to have ended before it.
+    /// Counts a change; returns an error if the process has ended before it.
     fn changing(state: &mut State) -> io::Result<()> {
         match Faults::strikes(&mut state.faults.changes_left) {
             true => Err(FaultyFile::fault("the process has ended")),
@@ -104,7 +104,7 @@ impl FaultyDisk {
         }
     }
 
-    /// The same disk, without a lock.
+    /// Returns the same disk, without a lock.
     fn unheld(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), _held: None }
     }
@@ -118,28 +118,28 @@ impl FaultyDisk {
 
 #[cfg(test)]
 impl FaultyDisk {
-    /// How many bytes all files may have together, if that is limited.
+    /// Returns the limit of the bytes of all files together.
     pub(crate) fn space(&self) -> Option<u64> {
         self.inner.state.lock().faults.space
     }
 
-    /// Whether no file can be made.
+    /// Sets whether creating a file fails.
     pub(crate) fn fail_creates(&self, on: bool) {
         self.inner.state.lock().faults.fail_creates = on;
     }
 
-    /// Syncs of files wait until released.
+    /// Makes syncs of files wait until released.
     pub(crate) fn hold_syncs(&self, on: bool) {
         self.inner.state.lock().faults.hold_syncs = on;
         self.inner.released.notify_all();
     }
 
-    /// How many syncs wait now.
+    /// Returns how many syncs are waiting.
     pub(crate) fn syncs_held(&self) -> u64 {
         self.inner.state.lock().faults.syncs_held
     }
 
-    /// Puts a whole file there, durable.
+    /// Stores a whole file, durable.
     pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut state = self.inner.state.lock();
         state.add(path, Content::durable(bytes));
@@ -234,7 +234,7 @@ struct Locked {
 }
 
 impl Locked {
-    /// `None` when somebody has it.
+    /// Returns `None` if another holder has the lock.
     fn take(disk: &FaultyDisk, path: &Path) -> Option<Self> {
         let free = disk.inner.state.lock().locked.insert(path.to_owned());
         free.then(|| Self { disk: disk.unheld(), path: path.to_owned() })

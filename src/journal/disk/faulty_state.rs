@@ -1,9 +1,9 @@
-//! What a simulated disk holds: what is seen now, and what a power cut may leave of it.
+//! The content of a simulated disk: what can be read now, and what a power failure may leave of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Bytes the simulated disk writes whole or not at all.
+/// The unit that the simulated disk writes whole or not at all.
 pub(super) const SECTOR: usize = 512;
 
 /// A deterministic source of choices (splitmix64).
@@ -18,7 +18,7 @@ impl Choices {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
@@ -28,14 +28,14 @@ impl Choices {
 #[derive(Clone, Default)]
 pub(super) struct Content {
     pub(super) live: Vec<u8>,
-    /// What a sync made durable.
+    /// The content at the last sync.
     durable: Vec<u8>,
-    /// Every state that a sector not yet synced has had since, in order.
+    /// Every state that each unsynced sector has had since then, in order.
     unsynced: BTreeMap<usize, Vec<Vec<u8>>>,
 }
 
 impl Content {
-    /// A file that is wholly durable.
+    /// Makes a file that is completely durable.
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
         Self { live: bytes.clone(), durable: bytes, unsynced: BTreeMap::new() }
     }
@@ -68,19 +68,20 @@ impl Content {
         }
     }
 
-    /// A sync fails: what was written since the last one is seen, and taken for written, but no sync
-    /// makes it durable any more.
+    /// Fails a sync: what was written since the last one can be read and counts as written, but no
+    /// later sync makes it durable.
     pub(super) fn fail_sync(&mut self) {
         self.unsynced.clear();
     }
 
-    /// What is left: each sector on its own is as it was at the last sync or at any time since.
+    /// Returns what a power failure leaves: each sector, independently, as at the last sync or at any
+    /// time since.
     fn after_cut(&self, choices: &mut Choices) -> Self {
         let mut left = self.durable.clone();
         if left.len() != self.live.len() && choices.below(2) == 0 {
             left.resize(self.live.len(), 0);
         }
-        // Some cuts spare nearly everything, some nearly nothing.
+        // Some failures spare nearly everything, some nearly nothing.
         let spared = choices.below(5);
         for (sector, states) in &self.unsynced {
             if choices.below(4) >= spared {
@@ -126,7 +127,7 @@ impl Change {
     }
 }
 
-/// Everything on the disk.
+/// The whole content of the disk.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) files: BTreeMap<u64, Content>,
@@ -138,13 +139,13 @@ pub(super) struct State {
     pub(super) faults: Faults,
 }
 
-/// What goes wrong.
+/// The configured faults.
 #[derive(Clone, Default)]
 pub(super) struct Faults {
     pub(super) short_writes: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) syncs_left: Option<u64>,
-    /// Changes of any kind until the process is as if it had ended.
+    /// Changes of any kind until the process has ended.
     pub(super) changes_left: Option<u64>,
     pub(super) space: Option<u64>,
     pub(super) sync_pause: std::time::Duration,
@@ -154,7 +155,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Counts one down; `true` when the time has come.
+    /// Counts down; returns true when the fault occurs.
     pub(super) fn strikes(left: &mut Option<u64>) -> bool {
         match left {
             None => false,
@@ -199,7 +200,7 @@ impl State {
             .sum()
     }
 
-    /// What a power cut leaves.
+    /// Returns what a power failure leaves.
     pub(super) fn after_cut(&self, seed: u64) -> Self {
         let mut choices = Choices(seed);
         let mut names = self.durable_names.clone();
@@ -219,7 +220,7 @@ impl State {
         }
     }
 
-    /// What the end of the process leaves: everything, durable or not.
+    /// Returns what the end of the process leaves: everything, durable or not.
     pub(super) fn after_kill(&self) -> Self {
         let mut left = self.clone();
         left.locked.clear();

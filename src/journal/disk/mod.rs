@@ -1,5 +1,5 @@
-//! What the journal needs of a disk: the operating system's ([`RealDisk`]) or one that fails on
-//! request ([`FaultyDisk`]).
+//! [`Disk`]: the journal's interface to a disk, either the operating system's ([`RealDisk`]) or one
+//! that fails on request ([`FaultyDisk`]).
 
 #[cfg(any(test, feature = "cli"))]
 mod faulty;
@@ -17,28 +17,30 @@ pub(crate) use real::{RealDisk, warn_if_wide};
 
 /// Directories and files.
 pub(crate) trait Disk: Send + Sync {
-    /// Makes a directory and those above it, unless there.
+    /// Makes a directory and its parents, unless they exist.
     fn make_dir(&self, dir: &Path) -> io::Result<()>;
-    /// The names in a directory.
+    /// Returns the names in a directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// A file that is there, to read.
+    /// Opens an existing file for reading.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// A file that is there, to read and write.
+    /// Opens an existing file for reading and writing.
     fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// A new, empty file, in the place of any that is there.
+    /// Creates an empty file; replaces an existing one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Renames a file, in the place of any that is there.
+    /// Renames a file; replaces an existing one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Returns how many bytes new files in a directory may take; `None` where the disk does not report them.
+    /// Returns how many bytes new files in a directory may take; `None` if the disk does not report
+    /// them.
     fn free_bytes(&self, dir: &Path) -> io::Result<Option<u64>>;
-    /// Locks a directory until the last clone of the disk that it gives goes, which finds what is
-    /// in it whatever becomes of its name; `None` when somebody has it.
+    /// Locks a directory until the last clone of the returned disk is dropped; that disk finds the
+    /// directory's files even if it is renamed. Returns `None` if another process holds the lock.
     fn hold(&self, dir: &Path) -> io::Result<Option<Arc<dyn Disk>>>;
-    /// Locks a file, made if missing, until the guard goes; `None` when somebody has it.
+    /// Locks a file, created if missing, until the guard is dropped; returns `None` if another process
+    /// holds the lock.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
 }
 
@@ -47,20 +49,20 @@ pub(crate) type DiskLock = Box<dyn Send>;
 
 /// An open file.
 pub(crate) trait DiskFile: Send {
-    /// Fills `into` from `offset`; an end before that is an error.
+    /// Fills `into` from `offset`; a file that ends before is an error.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
-    /// Writes at `offset`; how much of it. Not more than 0 is an error.
+    /// Writes at `offset`; returns how many bytes were written. None at all is an error.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
-    /// Makes what was written durable.
+    /// Makes everything written durable.
     fn sync_data(&self) -> io::Result<()>;
-    /// Whether its name is gone, and with it the data when it is closed.
+    /// Returns whether the file's name is gone, so that its data is lost when it is closed.
     fn is_removed(&self) -> io::Result<bool>;
-    /// Its length.
+    /// Returns the length of the file.
     fn len(&self) -> io::Result<u64>;
-    /// Asks for room for this many bytes in one piece; what cannot do that does nothing.
+    /// Reserves this many bytes in one piece; does nothing if that is not supported.
     fn reserve(&self, bytes: u64) -> io::Result<()>;
 
-    /// Writes all of it: short writes are continued, errors are not.
+    /// Writes all bytes: short writes are continued, errors are not retried.
     fn write_all_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = self.write_at(offset, bytes)?;

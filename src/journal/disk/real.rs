@@ -12,18 +12,18 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{Disk, DiskFile, DiskLock};
 
-/// Files are their owner's alone.
+/// Only the owner may access files.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// So are directories.
+/// Only the owner may access directories.
 const DIR_MODE: u32 = 0o700;
 
 /// The operating system's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RealDisk;
 
-/// The disk of a directory that is locked. Its files are looked up in the open directory: it may be
-/// moved, and another put in its place, while it is in use.
+/// The disk of a locked directory. Its files are looked up in the open directory: it may be moved, and
+/// another put in its place, while it is in use.
 struct HeldDir {
     path: PathBuf,
     dir: File,
@@ -42,7 +42,7 @@ impl Disk for RealDisk {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        // The entry must be as durable as what will be in the directory.
+        // The directory's entry must be as durable as its files will be.
         self.sync_dir(parent.unwrap_or(Path::new(".")))
     }
 
@@ -98,7 +98,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// Warns of a directory that others than its owner may enter or list.
+/// Warns about a directory that others than its owner may enter or list.
 pub(crate) fn warn_if_wide(dir: &Path) {
     if let Ok(metadata) = fs::metadata(dir) {
         let mode = metadata.mode() & 0o777;
@@ -118,7 +118,7 @@ fn free_of(of: &rustix::fs::StatVfs) -> u64 {
 }
 
 impl HeldDir {
-    /// The name of a file in the directory.
+    /// Returns the name of a file in the directory.
     fn name<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
         let name = path.file_name().filter(|_| path.parent() == Some(&self.path));
         name.map(Path::new).ok_or_else(|| io::ErrorKind::InvalidInput.into())
@@ -127,7 +127,7 @@ impl HeldDir {
 
 impl Disk for HeldDir {
     fn make_dir(&self, _: &Path) -> io::Result<()> {
-        // It is open.
+        // It is open, so it exists.
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Disk for HeldDir {
     }
 
     fn hold(&self, _: &Path) -> io::Result<Option<Arc<dyn Disk>>> {
-        // By this one.
+        // Locked by this process.
         Ok(None)
     }
 
@@ -204,7 +204,7 @@ fn names_in(dir: &File) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether the file system refuses to lock any directory: NFS turns such locks into others, for
+/// Returns whether the file system cannot lock directories: NFS implements such locks with ones for
 /// which the file must be open for writing.
 fn cannot_lock_directories(error: &io::Error) -> bool {
     let refusals = [Errno::BADF, Errno::INVAL, Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP];
@@ -239,7 +239,7 @@ impl DiskFile for File {
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, bytes) {
-            // Not every filesystem can; the zeros that follow take the room then.
+            // Not every file system can; the zeros that follow allocate the space then.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -1,16 +1,16 @@
-//! A crash at any change of the disk, with snapshots: what was reported as synced is there.
+//! Crashes at any change of the disk, with snapshots: everything that was reported as synced survives.
 
 use super::*;
 
-/// Opens, appends, takes snapshots, until it ends after so many `changes`; tells what was synced
-/// then, and what was handed over. `None`: it came to its end before.
+/// Opens, appends and takes snapshots until the disk ends after this many `changes`; returns what was
+/// synced then and what was handed over. `None`: everything was done before.
 fn live(disk: &FaultyDisk, config: &JournalConfig, changes: u64) -> Option<(Seq, Seq)> {
     disk.end_after(Some(changes));
     let Ok(mut open) = open_on(disk, config) else { return Some((0, 0)) };
     let mut last = open.records.len() as u64;
     let reports = open.reports.clone();
     let ended = |seq: Seq| {
-        // Without failing, too, when a segment cannot be made.
+        // Ends without failing, too, when a segment cannot be created.
         until("synced, or ended", || reports.synced() == seq || disk.has_ended());
         reports.synced() < seq
     };
@@ -22,7 +22,7 @@ fn live(disk: &FaultyDisk, config: &JournalConfig, changes: u64) -> Option<(Seq,
         }
         tell_snapshot(&mut *open.journal, last);
         open.journal.finish_snapshot();
-        // Goes on beside it.
+        // Appends continue during the snapshot.
         let of = last;
         last = append(&mut *open.journal, last + 1, 2);
         open.journal.sync();
@@ -70,7 +70,7 @@ fn d2_a_crash_at_any_change_of_the_opening_after_a_crash_loses_nothing_synced() 
         let disk = FaultyDisk::new();
         let Some((safe, last)) = live(&disk, &config, changes) else { break };
         for (left, how) in [(disk.kill(), "kill"), (disk.cut_power(changes), "cut")] {
-            // Twenty are more than opening makes.
+            // More than opening makes.
             for then in 0..20 {
                 let again = left.kill();
                 again.end_after(Some(then));
@@ -94,7 +94,7 @@ fn d2_random_lives_with_snapshots_lose_nothing_synced() {
     }
 }
 
-/// Appends and takes snapshots on one disk until a cut, a kill or neither, again and again.
+/// Appends and takes snapshots on one disk until a power failure, a kill or neither, repeatedly.
 fn random_life(seed: u64, durability: Durability) {
     let mut below = choices(seed);
     let config = config(durability, 4096);
@@ -152,8 +152,7 @@ fn d10_a_snapshots_name_that_a_kill_left_in_memory_is_durable_before_the_log_goe
     let before = disk.kill();
     take_snapshot(&mut open, 8);
     let bytes = content(&disk, &snapshot_of(8));
-    // As if the process had ended between the renaming of the snapshot and the sync of its
-    // directory.
+    // As if the process had ended between the renaming of the snapshot and the sync of its directory.
     let temporary = Path::new(DIR).join("0000000000000008.snap.tmp");
     before.create(&temporary).unwrap().write_all_at(0, &bytes).unwrap();
     before.open(&temporary).unwrap().sync_data().unwrap();

@@ -1,8 +1,8 @@
-//! Damage is told with its place, and never repaired.
+//! Damage is reported with its position and never repaired automatically.
 
 use super::*;
 
-/// A cleanly closed journal of a few small segments, and how many records it has.
+/// Returns a cleanly closed journal of a few small segments, and its number of records.
 fn closed() -> (FaultyDisk, JournalConfig, Seq) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
@@ -15,8 +15,8 @@ fn closed() -> (FaultyDisk, JournalConfig, Seq) {
     (disk, config, 12)
 }
 
-/// A journal whose process was killed with everything written; `unsynced` of its commits were not
-/// synced, and so witnessed by none.
+/// Returns a journal whose process was killed with everything written; `unsynced` of its commits were
+/// not synced, and so are not witnessed.
 fn killed(unsynced: u64) -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Interval, 8192);
@@ -81,8 +81,8 @@ fn every_zeroed_sector_of_a_closed_journal_is_found() {
                 continue;
             }
             if let Ok((records, _)) = open_changed(&disk, &config, &path, zeroed) {
-                // The sector of the closing mark: the commit before it is durable all the same,
-                // or it shares the sector, and then nothing is left that tells.
+                // The sector of the closing mark: the commit before it is durable nevertheless, or it
+                // shares the sector, and then nothing is left as evidence.
                 assert_eq!(records, payloads(records.len() as u64));
                 assert!(records.len() as u64 >= last - 3, "{path:?} {start}");
             }
@@ -114,7 +114,7 @@ fn every_missing_segment_is_found_when_one_before_it_has_commits() {
         let before = copy.contents();
         let opened = open_on(&copy, &config);
         let Some(error) = opened.err() else {
-            // A last one that was never written to may go.
+            // A last segment without commits may be missing.
             assert!(index + 1 == files.len() && bytes[512..].iter().all(|byte| *byte == 0));
             continue;
         };
@@ -183,7 +183,7 @@ fn a_missing_successor_is_found_behind_a_torn_tail_too() {
     assert!(error.to_string().contains("this segment is missing"), "{error}");
 }
 
-/// Records whose sectors have little in them: a crafted flip could empty one.
+/// Records whose sectors have little in them: a crafted bit flip could empty one.
 fn sparse() -> Vec<Vec<u8>> {
     let with = |len: usize, at: usize| {
         let mut payload = vec![0; len];
@@ -194,7 +194,7 @@ fn sparse() -> Vec<Vec<u8>> {
         with(2000, 700),
         with(1500, 1499),
         vec![0; 1400],
-        // Its last byte is the first in its sector.
+        // Its last byte is the first one in its sector.
         with(COMMIT_TO_SECTOR, COMMIT_TO_SECTOR - 1),
         with(COMMIT_TO_SECTOR + 3, COMMIT_TO_SECTOR + 2),
         (0..1200).map(|at| at as u8).collect(),
@@ -224,7 +224,7 @@ fn d6_no_flipped_bit_makes_the_last_commit_look_torn() {
             });
             open.journal.append(&mut batch);
             until("synced", || open.reports.synced() == last);
-            // Acknowledged, and witnessed by nothing.
+            // Acknowledged, and not witnessed.
             let killed = disk.kill();
             let bytes = content(&killed, &segment(1));
             let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 64;

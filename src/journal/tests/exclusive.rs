@@ -1,4 +1,4 @@
-//! One process per directory, and a directory that held a store is not taken for a new one.
+//! One process per directory; a directory that held a store is not taken for a new one.
 
 use super::*;
 use crate::journal::disk::RealDisk;
@@ -10,7 +10,8 @@ fn in_dir(name: &str) -> PathBuf {
     Path::new(DIR).join(name)
 }
 
-/// A closed journal of several segments, with a snapshot of its first twelve records or without.
+/// Returns a closed journal of several segments, with or without a snapshot of its first twelve
+/// records.
 fn closed(snapshot: bool) -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
@@ -39,7 +40,7 @@ fn d7_a_second_open_is_refused_without_the_lock_file_too() {
 #[test]
 fn d7_a_process_of_an_earlier_version_excludes_and_is_excluded() {
     let (disk, config) = closed(false);
-    // Those lock the file alone.
+    // Earlier versions lock only the file.
     let earlier = disk.lock(&in_dir(LOCK)).unwrap();
     assert!(earlier.is_some());
     let locked = JournalError::Locked { dir: DIR.into() };
@@ -68,7 +69,7 @@ fn d6_whichever_files_are_gone_no_store_is_taken_for_a_new_one() {
             let left = |suffix: &str| before.iter().any(|(path, _)| path.ends_with(suffix));
             let any = before.iter().any(|(path, _)| path.extension().is_some());
             match open_on(&copy, &config) {
-                // Without the marker too, it is as new as one that never had a store.
+                // Without the marker as well, the directory is as new as one that never had a store.
                 Ok(open) if !any && !left(MARKER) => assert!(open.records.is_empty()),
                 Ok(open) => {
                     whole += 1;
@@ -79,7 +80,7 @@ fn d6_whichever_files_are_gone_no_store_is_taken_for_a_new_one() {
                     let gone = matches!(error, JournalError::Gone { .. });
                     assert_eq!(gone, !any, "{error}");
                     assert!(gone || is_damage(&error), "{error}");
-                    // A lock is no change.
+                    // A lock does not count as a change.
                     let mut after = copy.contents();
                     after.retain(|(path, _)| *path != in_dir(LOCK) || left(LOCK));
                     assert_eq!(after, before, "{gone}");
@@ -103,7 +104,7 @@ fn d6_a_directory_of_an_earlier_version_is_marked_when_it_is_opened() {
     let marker = in_dir(MARKER).display().to_string();
     assert!(error.to_string().contains(&format!("remove {marker}")), "{error}");
     assert_eq!(verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap_err(), error);
-    // As it says.
+    // As the message suggests.
     disk.remove(&in_dir(MARKER)).unwrap();
     assert!(open_on(&disk, &config).unwrap().records.is_empty());
 }
@@ -153,7 +154,7 @@ fn d7_a_directory_that_is_moved_goes_on_under_its_new_name() {
     std::fs::rename(&dir, &moved).unwrap();
     let locked = open_real(&moved).err().unwrap();
     assert_eq!(locked, JournalError::Locked { dir: moved.clone() });
-    // A second one in its place: neither writes to the other's.
+    // A second journal in its place: neither writes to the other's files.
     let mut second = open_real(&dir).unwrap();
     append(&mut *second.journal, 1, 30);
     append(&mut *first.journal, 5, LAST - 4);

@@ -1,8 +1,8 @@
-//! What goes wrong is told once, and nothing is promised after it.
+//! A failure is reported once, and nothing is promised after it.
 
 use super::*;
 
-/// Room for two segments and the file that marks the directory.
+/// Space for two segments and the file that marks the directory.
 const TWO_SEGMENTS: u64 = 2 * 4096 + 512;
 
 #[test]
@@ -89,7 +89,7 @@ fn d9_a_sync_asked_for_without_room_comes_when_there_is_room() {
     open.journal.sync();
     until("what is written is synced", || open.reports.synced() == written);
     disk.limit_space(None);
-    // By its own next attempt to make a segment, without being asked again.
+    // By its own next attempt to create a segment, without another request.
     until("all synced", || open.reports.synced() == last);
     open.journal.close().unwrap();
 }
@@ -125,7 +125,8 @@ fn a_record_that_fits_no_segment_fails() {
     assert!(matches!(error, JournalError::RecordTooLarge { seq: 1, .. }), "{error}");
 }
 
-/// Linux takes what a failed sync was for as written, and shows it; no other sync writes it.
+/// After a failed sync, Linux considers the pages written and returns them to readers; no later sync
+/// writes them.
 #[test]
 fn d8_what_is_seen_after_a_failed_sync_and_a_restart_is_durable_or_not_shown() {
     for durability in [Durability::Fsync, Durability::Interval] {
@@ -138,10 +139,10 @@ fn d8_what_is_seen_after_a_failed_sync_and_a_restart_is_durable_or_not_shown() {
                 append(&mut *open.journal, 1, 3);
                 open.journal.sync();
                 until("synced", || open.reports.synced() == 3);
-                // The successor of the segment is being made beside it.
+                // The successor of the segment is being created concurrently.
                 until("no segment is being made", || open.journal.stats().segments == 2);
                 if closing {
-                    // Of the mark that it is closed.
+                    // Fails the sync of the closing mark.
                     disk.fail_syncs_after(Some(0));
                 } else {
                     disk.fail_syncs_after(Some(0));
@@ -157,7 +158,7 @@ fn d8_what_is_seen_after_a_failed_sync_and_a_restart_is_durable_or_not_shown() {
                 for seed in 0..6 {
                     open_with(&again.cut_power(seed), &config, shown..=shown, seed);
                 }
-                // And what follows has something to stand on.
+                // What follows is built on the durable part.
                 let last = append(&mut *open.journal, shown + 1, 2);
                 open.journal.sync();
                 until("synced", || open.reports.synced() == last);

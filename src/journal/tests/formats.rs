@@ -1,13 +1,14 @@
-//! What earlier versions wrote is read, and goes on in this one's format.
+//! Files of earlier versions can be read and are continued in the current format.
 
 use super::*;
 use crate::journal::format::{SEGMENT_HEAD, SegmentHead, VERSION};
 
-/// Records that the journal of version 1 has behind its snapshot, and the number of its last.
+/// The number of records after the snapshot in the journal of version 1, and the number of the last
+/// one.
 const BEHIND: usize = 7;
 const LAST: Seq = 20;
 
-/// A disk with a journal that version 1 wrote, whose process was killed.
+/// Returns a disk with a journal that version 1 wrote, whose process was killed.
 fn version_1() -> FaultyDisk {
     let disk = FaultyDisk::new();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/durable/v1");
@@ -24,7 +25,7 @@ fn version_1() -> FaultyDisk {
 
 type Records = Vec<Vec<u8>>;
 
-/// The records behind the snapshot, the number of the last, and the journal.
+/// Returns the records after the snapshot, the number of the last one, and the journal.
 fn open_old(
     disk: &FaultyDisk,
     reports: &Reports,
@@ -57,7 +58,7 @@ fn d3_a_journal_of_version_1_goes_on_in_this_version() {
     let reports = Reports::default();
     let (old, mut journal) = open_old(&disk, &reports).unwrap();
     assert_eq!(old.len(), BEHIND);
-    // Those before the end are as they were; what is written from now on may be of this version.
+    // Segments before the end are unchanged; what is written from now on may be of the current version.
     assert_eq!(versions(&disk), [1, VERSION, VERSION, VERSION]);
     append(&mut *journal, 1, 30);
     journal.close().unwrap();
@@ -101,7 +102,7 @@ fn d6_damage_of_a_journal_of_version_1_is_found() {
             copy.put(&path, flipped);
             let before = copy.contents();
             match open_old(&copy, &reports) {
-                // What a snapshot replaced is not looked at.
+                // Files that a snapshot replaced are not read.
                 Ok((records, _)) => assert_eq!(records, old, "{path:?} {at}"),
                 Err(error) => {
                     assert!(is_damage(&error), "{error}");

@@ -6,7 +6,7 @@ use crate::journal::format::{
     frame_len, mask,
 };
 
-/// A journal that is open, and the payloads that were replayed.
+/// An open journal, and the payloads that were replayed.
 struct Found {
     journal: Box<dyn Journal>,
     reports: Reports,
@@ -30,7 +30,7 @@ fn open_groups(disk: &FaultyDisk, config: &JournalConfig) -> Result<Found, Journ
     Ok(Found { journal, reports, records, last })
 }
 
-/// A batch of one group, whose records are the payloads of these numbers.
+/// Returns a batch of one group, whose records are the payloads of these numbers.
 fn group(numbers: impl Iterator<Item = Seq>) -> Batch {
     let mut batch = Batch::new();
     let mut numbers = numbers;
@@ -44,7 +44,7 @@ fn group(numbers: impl Iterator<Item = Seq>) -> Batch {
     batch
 }
 
-/// Groups of these sizes, numbered through.
+/// Returns groups of these sizes, numbered consecutively.
 fn groups(sizes: &[u64]) -> Vec<std::ops::Range<Seq>> {
     let mut next = 1;
     let group = |size: &u64| {
@@ -54,7 +54,7 @@ fn groups(sizes: &[u64]) -> Vec<std::ops::Range<Seq>> {
     sizes.iter().map(group).collect()
 }
 
-/// The framed records of a batch, one by one.
+/// Returns the framed records of a batch, one by one.
 fn frames(mut framed: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while !framed.is_empty() {
@@ -65,8 +65,8 @@ fn frames(mut framed: &[u8]) -> Vec<Vec<u8>> {
     frames
 }
 
-/// The journal of a disk as it was after each of its records, none of them included: each record in
-/// a commit of its own. Not of one with a snapshot.
+/// Returns the journal of a disk as it was before and after each of its records, each in a commit of
+/// its own. The journal must not have a snapshot.
 pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec<FaultyDisk> {
     let mut all = Vec::new();
     let mut store_id = 0;
@@ -108,7 +108,7 @@ pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec
     cuts
 }
 
-/// That what was read back is whole groups, the first of them; tells how many.
+/// Checks that the records read back are whole groups, from the first on; returns how many.
 fn whole(groups: &[std::ops::Range<Seq>], records: &[Vec<u8>], what: &str) -> usize {
     let last = records.len() as Seq + 1;
     let count = groups.iter().take_while(|group| group.end <= last).count();
@@ -155,7 +155,7 @@ fn d2_a_group_that_was_cut_short_never_comes_back() {
             found.journal.append(&mut Batch { framed, records: 1 });
         }
         found.journal.close().unwrap();
-        // Whatever follows: a record, a group, another that is cut short, a snapshot.
+        // Whatever follows: a record, a group, another group that is cut short, a snapshot.
         for round in 0..3 {
             let mut found = open_groups(&disk, &config).unwrap();
             let expected: Vec<_> = (0..round).flat_map(|_| (100..=104).map(payload)).collect();
@@ -183,8 +183,8 @@ fn d6_the_end_of_a_group_without_its_beginning_is_damage() {
     assert!(is_damage(&error) && error.to_string().contains("has not begun"), "{error}");
 }
 
-/// Hands groups over until it ends after so many `changes`; tells how many groups were synced then.
-/// `None`: it came to its end before.
+/// Hands over groups until the disk ends after this many `changes`; returns how many groups were synced
+/// then. `None`: everything was done before.
 fn live(
     disk: &FaultyDisk,
     config: &JournalConfig,
@@ -221,7 +221,7 @@ fn d2_a_crash_at_any_change_leaves_whole_groups_and_none_that_was_synced_is_lost
                 let mut found = open_groups(&left, &config).unwrap();
                 let count = whole(&groups, &found.records, &what);
                 assert!((safe..=safe + 1).contains(&count), "{what}: {count} of {safe}");
-                // It goes on behind them.
+                // Appends continue after them.
                 let from = groups[..count].last().map_or(1, |group| group.end);
                 found.journal.append(&mut group(from..from + 3));
                 found.journal.close().unwrap();

@@ -1,4 +1,4 @@
-//! What a store is called when something that was shown of it may be lost.
+//! The id of a store that may have lost visible changes.
 
 use super::*;
 use crate::journal::writer::UNSYNCED_MAX;
@@ -10,7 +10,7 @@ fn open_as(disk: &FaultyDisk, config: &JournalConfig, id: u64) -> (Opened, Repor
     (opened.unwrap(), reports)
 }
 
-/// Opens it, writes some and leaves it as a kill does; tells what it was called.
+/// Opens the store, writes, and kills it; returns its id.
 fn live(disk: &FaultyDisk, durability: Durability, id: u64) -> (u64, bool, FaultyDisk) {
     let (mut opened, reports) = open_as(disk, &config(durability, 4096), id);
     let last = append(&mut *opened.journal, opened.last + 1, 3);
@@ -34,7 +34,7 @@ fn d3_a_store_that_showed_more_and_was_not_closed_is_called_otherwise() {
     let disk = FaultyDisk::new();
     let (called, reborn, left) = live(&disk, Durability::Interval, 1);
     assert_eq!((called, reborn), (1, false));
-    // However it goes on.
+    // However it continues.
     let (called, reborn, left) = live(&left, Durability::Interval, 2);
     assert_eq!((called, reborn), (2, true));
     let (called, reborn, left) = live(&left, Durability::Fsync, 3);
@@ -61,7 +61,7 @@ fn d3_nothing_that_was_shown_and_lost_goes_unnoticed() {
         let (mut opened, reports) = open_as(&disk, &interval, 2);
         let before = opened.last;
         let last = append(&mut *opened.journal, before + 1, 1 + below(8));
-        // Seen by whoever waited for it.
+        // Visible to a waiting client.
         until("written", || reports.written() == last);
         let left = disk.cut_power(seed);
         let (again, _) = open_as(&left, &fsync, 3);

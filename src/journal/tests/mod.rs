@@ -1,4 +1,4 @@
-//! The promises of the journal, one file for each kind.
+//! The promises of the journal, one file per topic.
 
 mod crashes;
 mod damage;
@@ -28,7 +28,7 @@ const DIR: &str = "/journal";
 fn config(durability: Durability, segment_bytes: u64) -> JournalConfig {
     JournalConfig {
         durability,
-        // Long: tests sync on request.
+        // Long, because tests sync on request.
         sync_interval: Duration::from_secs(600),
         segment_bytes,
         pending_bytes_max: 1 << 20,
@@ -36,7 +36,7 @@ fn config(durability: Durability, segment_bytes: u64) -> JournalConfig {
     }
 }
 
-/// What the journal's thread reported.
+/// The reports of the journal's thread.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<Progress>>>);
 
@@ -76,7 +76,7 @@ impl Reports {
     }
 }
 
-/// Polls until it is so.
+/// Polls until the condition holds.
 fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !so() {
@@ -99,7 +99,8 @@ fn open_dir(disk: Arc<dyn Disk>, dir: &Path, config: &JournalConfig) -> Result<O
     let mut snapshot = None;
     let opened = open(disk, dir, config, 77, reports.sink(), &mut |seq, payload: &[u8]| {
         let next = records.len() as u64 + 1;
-        // Those of a snapshot, which here has one for each record it stands for, come with its own.
+        // The records of a snapshot, one for each record it covers in these tests, come with its
+        // number.
         assert!(seq == next || (seq > next && *snapshot.get_or_insert(seq) == seq));
         records.push(payload.to_vec());
         Ok(())
@@ -113,7 +114,7 @@ fn open_on(disk: &FaultyDisk, config: &JournalConfig) -> Result<Open, JournalErr
     open_dir(Arc::new(disk.clone()), Path::new(DIR), config)
 }
 
-/// The payload of a record: some are empty, some zeros, some span sectors.
+/// Returns the payload of a record: some are empty, some are zeros, some span sectors.
 fn payload(seq: Seq) -> Vec<u8> {
     let len = (seq * 7919 % 1400) as usize;
     match seq % 5 {
@@ -123,7 +124,7 @@ fn payload(seq: Seq) -> Vec<u8> {
     }
 }
 
-/// Numbers below what is asked for, the same for the same seed.
+/// Returns a generator of numbers below a bound, deterministic for each seed.
 fn choices(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut choices = seed;
     move |bound| {
@@ -132,7 +133,7 @@ fn choices(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Opens what must have its first records, so many of them; tells how many.
+/// Opens a journal that must have its first records, at least this many; returns how many it has.
 fn open_with(
     disk: &FaultyDisk,
     config: &JournalConfig,
@@ -171,7 +172,7 @@ fn content(disk: &FaultyDisk, path: &Path) -> Vec<u8> {
     disk.contents().into_iter().find(|(name, _)| name == path).unwrap().1
 }
 
-/// Hands over the snapshot of records 1 to `last`, a few at a time, and does not finish it.
+/// Hands over the snapshot of records 1 to `last`, a few at a time, without finishing it.
 fn tell_snapshot(journal: &mut dyn Journal, last: Seq) {
     journal.begin_snapshot();
     for from in (1..=last).step_by(4) {
@@ -187,12 +188,12 @@ fn tell_snapshot(journal: &mut dyn Journal, last: Seq) {
     }
 }
 
-/// Has a snapshot of records 1 to `last`, which are all, written.
+/// Writes a snapshot of records 1 to `last`, which must be all.
 fn take_snapshot(open: &mut Open, last: Seq) {
     let before = open.reports.snapshots().len();
     tell_snapshot(&mut *open.journal, last);
     open.journal.finish_snapshot();
-    // One that was finished before may come first.
+    // One that was finished before may be reported first.
     let safe = || open.reports.snapshots().iter().skip(before).any(|it| it.seq == last);
     until("the snapshot is safe", safe);
 }
@@ -205,7 +206,7 @@ fn is_damage(error: &JournalError) -> bool {
     matches!(error, JournalError::Damaged { .. } | JournalError::Format { .. })
 }
 
-/// Opens a copy with one file changed; nothing may change when that is refused.
+/// Opens a copy with one file changed; nothing may change if that is refused.
 fn open_changed(
     disk: &FaultyDisk,
     config: &JournalConfig,

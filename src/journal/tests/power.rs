@@ -1,8 +1,8 @@
-//! A power cut loses nothing that was synced, and of the rest a suffix.
+//! A power failure loses nothing that was synced, and of the rest a suffix.
 
 use super::*;
 
-/// Appends on one disk until a cut, a kill or neither, again and again.
+/// Appends on one disk until a power failure, a kill or neither, repeatedly.
 fn live_through(seed: u64, durability: Durability) {
     let mut below = choices(seed);
     let config = config(durability, 4096);
@@ -26,7 +26,7 @@ fn live_through(seed: u64, durability: Durability) {
                 _ => {}
             }
         }
-        // What is reported before the cut must be there after it.
+        // What is reported before the failure must be there after it.
         safe = safe.max(open.reports.synced());
         disk = match below(5) {
             0 => {
@@ -66,7 +66,7 @@ fn a_cut_while_the_tail_is_cut_off_changes_nothing() {
             until("written", || open.reports.written() == seq);
         }
         let left = disk.cut_power(seed);
-        // Zeroing is written, its sync fails.
+        // The zeros are written, their sync fails.
         left.fail_syncs_after(Some(0));
         match open_on(&left, &config) {
             Ok(_) => continue,

@@ -1,12 +1,12 @@
-//! D6, the way out: a repair drops what it says, and nothing before.
+//! D6, the way out: a repair drops what it reports, and nothing before.
 
 use super::*;
 use crate::journal::repair::{Repair, plan};
 
 const LAST: Seq = 20;
 
-/// A closed journal with each record in a commit of its own; with a snapshot of the first eight, or
-/// without.
+/// Returns a closed journal with each record in a commit of its own, with or without a snapshot of the
+/// first eight.
 fn closed(snapshot: bool) -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
@@ -22,7 +22,7 @@ fn closed(snapshot: bool) -> (FaultyDisk, JournalConfig) {
     (disk, config)
 }
 
-/// The place that an error names.
+/// Returns the position that an error names.
 fn place(error: &JournalError) -> Option<(String, u64)> {
     let (file, offset) = match error {
         JournalError::Damaged { file, offset, .. } => (file, *offset),
@@ -39,8 +39,8 @@ fn plan_on(disk: &FaultyDisk, file: &str, offset: u64) -> Result<Repair, Journal
     planned
 }
 
-/// Repairs `disk` at the place that `verify` names until nothing is wrong; tells how many records
-/// are left, `None` if the snapshot needs what would be dropped.
+/// Repairs `disk` at the position that `verify` reports until nothing is wrong; returns how many
+/// records are left, `None` if the snapshot needs what would be dropped.
 fn repair(disk: &FaultyDisk, config: &JournalConfig, what: &str) -> Option<Seq> {
     let Err(error) = verify(disk, Path::new(DIR), &mut |_, _| Ok(())) else {
         return Some(open_on(disk, config).unwrap().records.len() as Seq);
@@ -59,7 +59,7 @@ fn repair(disk: &FaultyDisk, config: &JournalConfig, what: &str) -> Option<Seq> 
     Some(dropped.last)
 }
 
-/// Where each commit with a record begins, and which record it is.
+/// Returns the start of each commit with a record, and the record's number.
 fn commits(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Seq)> {
     let logs = segments(disk).into_iter().filter(|(path, _)| path.extension().unwrap() == "log");
     logs.flat_map(|(path, bytes)| {
@@ -80,7 +80,7 @@ fn d6_a_repair_keeps_every_record_before_the_commit_that_is_cut() {
     for snapshot in [false, true] {
         let (disk, config) = closed(snapshot);
         for (path, at, seq) in commits(&disk) {
-            // Its header; its record's frame.
+            // In its header; in its record's frame.
             for damaged in [at, at + 20, at + 64 + 5] {
                 let copy = disk.kill();
                 let mut bytes = content(&disk, &path);
@@ -148,7 +148,7 @@ fn d6_a_repair_says_what_it_drops() {
         bytes[from..].iter().filter(|byte| counts && **byte != 0).count() as u64
     };
     assert_eq!(dropped.bytes, segments(&disk).iter().map(bytes).sum::<u64>());
-    // Behind the end of the log there is nothing to drop.
+    // After the end of the log, there is nothing to drop.
     let (path, ..) = all.last().unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
     let repair = plan_on(&disk, name, 4095).unwrap();
@@ -174,7 +174,7 @@ fn d6_a_repair_behind_other_damage_is_refused() {
             assert_eq!(refused, open_on(&copy, &config).err().unwrap(), "{before} {damaged}");
         }
     }
-    // A hole is damage as any other.
+    // A hole is treated like any other damage.
     let (path, at, _) = &all[2];
     let mut bytes = content(&disk, path);
     let end = (at + 1).next_multiple_of(512) + 512;

@@ -1,10 +1,10 @@
-//! A journal made of a snapshot's file.
+//! Creating a journal from a snapshot's file.
 
 use super::*;
 
 const TO: &str = "/restored";
 
-/// A disk with a backup of `last` records at `/backup`.
+/// Returns a disk with a backup of `last` records at `/backup`.
 fn backup(last: Seq) -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
@@ -111,7 +111,7 @@ fn d11_a_crash_while_restoring_leaves_all_or_what_is_refused() {
             let left = if seed == 0 { copy.kill() } else { copy.cut_power(seed) };
             match open_restored(&left, &config) {
                 Err(error) => assert!(!done && is_damage(&error), "{changes}: {error}"),
-                // Nothing came to be there yet: it is a new store, under no id that was told.
+                // Nothing was created yet: it is a new store, with an id that was never reported.
                 Ok(open) if open.records.is_empty() => assert!(!done && open.store_id == 77),
                 Ok(open) => assert_eq!((open.records, open.store_id), (payloads(9), 78)),
             }

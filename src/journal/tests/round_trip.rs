@@ -1,4 +1,4 @@
-//! What was handed over comes back.
+//! Records that were handed over can be read back.
 
 use super::*;
 use crate::journal::disk::RealDisk;

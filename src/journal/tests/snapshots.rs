@@ -1,12 +1,12 @@
-//! What a snapshot stands for is there, whole, or the journal is refused.
+//! Everything in a snapshot is there, or the journal is refused.
 
 use super::*;
 
-/// Where the snapshot of [`closed`] ends, and its log.
+/// The last record in the snapshot of [`closed`], after which its log begins.
 const SNAPSHOT: Seq = 12;
 const LAST: Seq = 20;
 
-/// A cleanly closed journal with a snapshot, in the middle of a segment, and a log behind it.
+/// Returns a cleanly closed journal with a snapshot, in the middle of a segment, and a log after it.
 fn closed() -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
@@ -33,7 +33,7 @@ fn names(disk: &FaultyDisk) -> Vec<PathBuf> {
     segments(disk).into_iter().map(|(path, _)| path).collect()
 }
 
-/// That opening is refused, changing nothing; tells why.
+/// Checks that opening is refused without changing anything; returns the message.
 fn refused(disk: &FaultyDisk, config: &JournalConfig) -> String {
     let before = disk.contents();
     let error = open_on(disk, config).err().expect("it opens");
@@ -84,13 +84,13 @@ fn d6_a_snapshot_or_segment_that_is_missing_is_missed() {
     for (index, (path, bytes)) in files.iter().enumerate() {
         let copy = disk.kill();
         copy.remove(path).unwrap();
-        // A last one that was never written to may go.
+        // A last segment without commits may be missing.
         let spare = index + 1 == files.len() - 1 && bytes[512..].iter().all(|byte| *byte == 0);
         if !spare {
             assert!(refused(&copy, &config).contains("missing"), "{path:?}");
         }
     }
-    // Nor is what is left of it taken for an empty store.
+    // The remaining files are not taken for an empty store.
     for (path, _) in files.iter().filter(|(path, _)| *path != snapshot_of(SNAPSHOT)) {
         disk.remove(path).unwrap();
     }
@@ -139,7 +139,7 @@ fn d6_a_snapshot_of_another_store_or_version_is_found() {
     assert!(with(16, 3).contains("newer"));
     assert!(with(16, 0).contains("older"));
     assert!(with(0, b'?').contains("not a snapshot"));
-    // Of a segment's bytes either.
+    // The bytes of a segment do not pass for a snapshot either.
     let copy = disk.kill();
     assert_eq!(names(&disk)[0].extension().unwrap(), "log");
     copy.put(&snapshot_of(SNAPSHOT), content(&disk, &names(&disk)[0]));
@@ -161,7 +161,8 @@ fn d6_a_log_that_ends_before_its_snapshot_is_found() {
     assert!(refused(&copy, &config).contains("stands for 12 records"));
 }
 
-/// A closed journal, and what its second and last snapshot replaced: a snapshot and segments.
+/// Returns a closed journal, and the files that its second and last snapshot replaced: a snapshot and
+/// segments.
 fn replaced() -> (FaultyDisk, JournalConfig, Vec<(PathBuf, Vec<u8>)>) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 2048);
@@ -187,7 +188,7 @@ fn d10_what_is_left_of_what_a_snapshot_replaced_means_nothing() {
         let copy = disk.kill();
         for (at, (path, bytes)) in gone.iter().enumerate() {
             if subset & 1 << at != 0 {
-                // Whatever is in it.
+                // Whatever their content.
                 let bytes = if subset % 3 == 0 { vec![7; 100] } else { bytes.clone() };
                 copy.put(path, bytes);
             }
@@ -217,7 +218,7 @@ fn d6_an_older_snapshot_never_stands_in_for_a_newer_one() {
         bytes[100] ^= 1;
         copy.put(&newest, bytes);
         assert!(refused(&copy, &config).contains("000c.snap"), "{subset:b}");
-        // Without it the older one and its whole log are all there is, or it is missed.
+        // Without it, the older snapshot and its whole log are all there is, or it is missed.
         copy.remove(&newest).unwrap();
         match open_on(&copy, &config) {
             Ok(open) => assert_eq!(open.records, payloads(LAST), "{subset:b}"),
@@ -229,7 +230,7 @@ fn d6_an_older_snapshot_never_stands_in_for_a_newer_one() {
 #[test]
 fn d10_a_snapshot_that_fails_harms_nothing_and_the_next_succeeds() {
     let config = config(Durability::Fsync, 4096);
-    // Beginning it, a part of it, its end; a write or a sync of it, or there is no room.
+    // A fault at its beginning, at a part or at its end: of a write or a sync, or there is no space.
     for fault in 0..9 {
         let disk = FaultyDisk::new();
         let mut open = open_on(&disk, &config).unwrap();
@@ -269,12 +270,12 @@ fn d10_an_abandoned_snapshot_leaves_nothing_and_the_next_may_be_of_the_same_reco
     tell_snapshot(&mut *open.journal, 6);
     open.journal.abandon_snapshot();
     take_snapshot(&mut open, 6);
-    // Begun anew without a word, too, and more than once.
+    // Restarted without abandoning it, too, and more than once.
     tell_snapshot(&mut *open.journal, 6);
     take_snapshot(&mut open, 6);
     take_snapshot(&mut open, 6);
     assert_eq!(open.reports.snapshot_failures(), 0);
-    // Left in the middle by a kill, and by a close.
+    // Left unfinished by a kill, and by a close.
     tell_snapshot(&mut *open.journal, 6);
     until("it is begun", || names(&disk).iter().any(|it| it.extension().unwrap() == "tmp"));
     let killed = disk.kill();
@@ -301,7 +302,7 @@ fn the_books_say_what_is_on_the_disk() {
             write(&mut open, last + 1..=last + 7);
             last += 7;
             take_snapshot(&mut open, last);
-            // A successor may be made at this very moment.
+            // A successor may be created at this moment.
             until("stats and disk agree", || {
                 let stats = open.journal.stats();
                 let files = segments(&disk);
@@ -311,7 +312,7 @@ fn the_books_say_what_is_on_the_disk() {
         }
         open.journal.close().unwrap();
     }
-    // Nothing that was replaced is left.
+    // No replaced file is left.
     assert_eq!(names(&disk).iter().filter(|it| it.extension().unwrap() == "snap").count(), 1);
     assert!(!names(&disk).contains(&segment(1)));
 }

@@ -1,4 +1,4 @@
-//! Outcomes as the journal has them: records of what came, read back, and snapshots.
+//! Outcomes in the journal: records, replay, and snapshots.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,35 +10,35 @@ use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, Unix
 use crate::queue::record::{Head, OUTCOME_RECORD, StoredOutcome, TIME_LIMIT, blob};
 use crate::record::{decode, encode};
 
-/// No outcome has a higher number.
+/// Every number of an outcome is lower.
 const NUMBER_LIMIT: OutcomeSeq = 1 << 62;
 
-/// What happened, and is not in a record yet.
+/// A change that is not in a record yet.
 #[derive(Debug)]
 pub(super) enum Unwritten {
     Recorded(Place),
-    /// Outcomes of a topic were given up, up to a number.
+    /// Outcomes of a topic were dropped, up to a number.
     Dropped {
         topic: Blob,
         through: OutcomeSeq,
     },
 }
 
-/// How far a snapshot is. It tells of one topic after the other.
+/// The progress of a snapshot, which covers one topic after another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Telling {
-    /// Outcomes from this number on came later.
+    /// Outcomes from this number on are newer than the snapshot.
     end: OutcomeSeq,
     begun: bool,
-    /// Its next outcome is one of this topic, or of those behind it, with a number from `seq` on.
+    /// The next outcome is the first of this topic, or of a later one, with a number from `seq` on.
     topic: usize,
     topics: usize,
     seq: OutcomeSeq,
-    /// The number that whoever reads it takes for the next.
+    /// The number that a reader of the records expects next.
     next: OutcomeSeq,
 }
 
-/// Changes that make a record.
+/// The changes of a record.
 #[derive(Default)]
 struct Changes {
     encoded: Vec<u8>,
@@ -51,14 +51,14 @@ impl Changes {
         self.count += 1;
     }
 
-    /// An outcome, for a reader who takes `next` for its number.
+    /// Adds an outcome for a reader that expects the number `next`.
     fn push_outcome(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq, info: &JobInfo) {
         self.push_number(next, seq);
         self.push(&StoredChange::Recorded(StoredOutcome::from(info)));
         *next = seq + 1;
     }
 
-    /// The next number, for a reader who takes another for it.
+    /// Adds the next number, for a reader that expects another one.
     fn push_number(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq) {
         if *next != seq {
             self.push(&StoredChange::Numbered { next: seq });
@@ -66,7 +66,7 @@ impl Changes {
         }
     }
 
-    /// Appends them as one record; false if there are none.
+    /// Appends the changes as one record; returns false if there are none.
     fn finish(self, at: UnixMillis, out: &mut Vec<u8>) -> bool {
         if self.count == 0 {
             return false;
@@ -79,15 +79,16 @@ impl Changes {
 }
 
 impl Outcomes {
-    /// Appends a record of what happened since the last to `out`: all of it, or as much as fits
-    /// well into one; false if there is nothing. What is too much is given up when it is written.
+    /// Appends a record of the changes since the last one to `out`, up to the size that fits well into
+    /// one; returns false if there are none. Outcomes beyond the limits are dropped only after they
+    /// were written.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
         if self.unwritten.is_empty() {
             self.evict();
         }
         let (mut changes, max) = (Changes::default(), job_record_bytes(&self.config));
         let mut next = self.written_next;
-        // Past those that were given up before they were written.
+        // Skips outcomes that were dropped before they were written.
         let mut end = next;
         while changes.encoded.len() < max
             && let Some(unwritten) = self.unwritten.pop_front()
@@ -110,26 +111,27 @@ impl Outcomes {
         changes.finish(self.utc, out)
     }
 
-    /// Whether `payload` is a record of outcomes.
+    /// Returns whether `payload` is a record of outcomes.
     pub(crate) fn owns(payload: &[u8]) -> bool {
         payload.starts_with(&OUTCOME_RECORD)
     }
 
-    /// Does again what a record says was done; `heard` gets each hand-out whose end it tells, and how
-    /// it ended.
+    /// Applies the changes of a record again; calls `heard` with each hand-out whose end it contains,
+    /// and how that ended.
     ///
-    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    /// Returns an error text if the payload is not a record of this version or does not follow the last
+    /// one.
     pub(crate) fn replay(
         &mut self,
         payload: &[u8],
         mut heard: impl FnMut(Reservation, JobState),
     ) -> Result<(), String> {
         let Some(rest) = payload.strip_prefix(&OUTCOME_RECORD) else {
-            return Err("not a record of outcomes, or of another version".to_owned());
+            return Err("not a record of outcomes, or a record of another version".to_owned());
         };
         let (head, mut rest) = decode::<Head>(rest)?;
         if head.at > TIME_LIMIT {
-            return Err(format!("{} is no time of day", head.at));
+            return Err(format!("{} is not a time of day", head.at));
         }
         self.utc = head.at;
         for _ in 0..head.changes {
@@ -149,7 +151,7 @@ impl Outcomes {
 
     fn replay_change(&mut self, change: StoredChange) -> Result<(), String> {
         match change {
-            // Again, if those told before were given up meanwhile.
+            // May come again, if earlier outcomes were dropped meanwhile.
             StoredChange::Began { first } if (self.next..NUMBER_LIMIT).contains(&first) => {
                 let topics: Vec<u32> = self.names.values().copied().collect();
                 topics.into_iter().for_each(|topic| self.remove_topic(topic));
@@ -174,7 +176,7 @@ impl Outcomes {
             StoredChange::Unconfirmed { .. } => {}
             StoredChange::Numbered { next: number }
             | StoredChange::Dropped { through: number, .. } => {
-                return Err(format!("{number} is no number of an outcome"));
+                return Err(format!("{number} is not the number of an outcome"));
             }
         }
         Ok(())
@@ -198,8 +200,8 @@ impl Outcomes {
         self.note_dropped(number, through);
     }
 
-    /// Begins a snapshot of what there is now. Outcomes do not change; those given up meanwhile
-    /// are not in it.
+    /// Begins a snapshot of the current outcomes. Outcomes do not change; those dropped meanwhile are
+    /// left out.
     pub(crate) fn begin_snapshot(&mut self) {
         self.unconfirmed_untold = self.unconfirmed.iter().copied().collect();
         self.telling = Some(Telling {
@@ -217,7 +219,7 @@ impl Outcomes {
         self.unconfirmed_untold = Vec::new();
     }
 
-    /// Appends the next records of the snapshot, about `slice` outcomes; false when there are no
+    /// Appends the next records of the snapshot, about `slice` outcomes; returns false if there are no
     /// more.
     pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
         let Some(mut telling) = self.telling else { return false };
@@ -245,7 +247,7 @@ impl Outcomes {
         more
     }
 
-    /// Tells of the next topic, or of a part of it; returns how many outcomes it told.
+    /// Adds the next topic, or a part of it; returns the number of outcomes.
     fn tell_topic(
         &self,
         telling: &mut Telling,
@@ -285,14 +287,14 @@ enum StoredChange {
     Numbered {
         next: OutcomeSeq,
     },
-    /// Outcomes of a topic were given up, up to this number.
+    /// Outcomes of a topic were dropped, up to this number.
     Dropped {
         #[serde(with = "blob")]
         topic: Blob,
         through: OutcomeSeq,
     },
-    /// In a snapshot: the result of this hand-out was recorded, and may have been given up since, while
-    /// the queue may not have it that its job is done.
+    /// In a snapshot: the result of this hand-out was recorded, and may have been dropped since, while
+    /// the queue may not have recorded yet that the job is done.
     Unconfirmed {
         id: JobId,
         epoch: u32,

@@ -1,4 +1,4 @@
-//! The outcomes that are kept, those of each topic by themselves: how they come and how they go.
+//! The outcomes that are kept, by topic: how they are added and dropped.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,20 +9,20 @@ use super::journaled::Unwritten;
 use crate::model::{Blob, JobInfo, JobState, OutcomeSeq};
 use crate::queue::describe::bytes_of;
 
-/// Where an outcome is.
+/// The position of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) topic: u32,
     pub(super) seq: OutcomeSeq,
 }
 
-/// What is kept of a topic.
+/// The outcomes kept for a topic.
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     pub(super) name: Blob,
-    /// Its outcomes up to this number may have been given up.
+    /// The topic's outcomes up to this number may have been dropped.
     pub(super) gone: OutcomeSeq,
-    /// In the order of their numbers. Boxed as they come: they are large, and moved about.
+    /// In the order of their numbers. Boxed from the start, because they are large and moved often.
     pub(super) order: VecDeque<(OutcomeSeq, Box<JobInfo>)>,
     pub(super) indexes: HashMap<Blob, OutcomeSeq, RandomState>,
     bytes: u64,
@@ -35,19 +35,19 @@ impl Topic {
         self.order.get(place).map(|(_, info)| &**info)
     }
 
-    /// The number of its newest.
+    /// Returns the number of the newest outcome.
     pub(super) fn last(&self) -> Option<OutcomeSeq> {
         self.order.back().map(|(seq, _)| *seq)
     }
 
-    /// The number of its oldest.
+    /// Returns the number of the oldest outcome.
     pub(super) fn first(&self) -> Option<OutcomeSeq> {
         self.order.front().map(|(seq, _)| *seq)
     }
 }
 
 impl Outcomes {
-    /// Keeps an outcome under the next number.
+    /// Adds an outcome with the next number.
     pub(super) fn put(&mut self, mut info: Box<JobInfo>) -> Place {
         let seq = self.next;
         self.next += 1;
@@ -115,14 +115,14 @@ impl Outcomes {
         }
     }
 
-    /// The id names this outcome no more, if it did.
+    /// Removes the id of an outcome, unless it names another one.
     fn forget_id(&mut self, info: &JobInfo, place: Place) {
         if self.by_id.get(&info.id) == Some(&place) {
             self.by_id.remove(&info.id);
         }
     }
 
-    /// Notes that outcomes of a topic are given up to this number.
+    /// Notes that outcomes of a topic are dropped up to this number.
     pub(super) fn note_dropped(&mut self, number: u32, through: OutcomeSeq) {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
         topic.gone = through;
@@ -140,8 +140,8 @@ impl Outcomes {
         }
     }
 
-    /// Gives up a topic, with all that is left of it: at once for whoever asks, while it is taken
-    /// apart a slice at a time.
+    /// Drops a topic with its outcomes. For callers they are gone at once; their memory is freed slice
+    /// by slice.
     pub(super) fn remove_topic(&mut self, number: u32) {
         let Some(topic) = self.topics.try_remove(number as usize) else { return };
         self.names.remove(&topic.name);
@@ -158,7 +158,7 @@ impl Outcomes {
         }
     }
 
-    /// Takes a slice of what was given up apart.
+    /// Frees a slice of the dropped topics.
     pub(super) fn take_apart(&mut self) {
         for _ in 0..self.config.slice_max {
             let Some((number, topic)) = self.remains.last_mut() else { return };

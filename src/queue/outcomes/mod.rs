@@ -1,5 +1,5 @@
-//! [`Outcomes`]: what became of jobs, by id, by index, in the order in which they finished, and as
-//! something one can wait for. Pure, like the queue beside it.
+//! [`Outcomes`]: the outcomes of jobs, by id, by index, and in the order in which the jobs finished,
+//! with the requests that wait for them. Pure, like the queue beside it.
 
 mod journaled;
 mod kept;
@@ -25,43 +25,43 @@ use crate::store::{Micros, Shares};
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     config: QueueConfig,
-    /// The number of the next.
+    /// The number of the next outcome.
     next: OutcomeSeq,
-    /// The topics of which something is kept.
+    /// The topics with outcomes.
     topics: Slab<Topic>,
     names: HashMap<Blob, u32, RandomState>,
-    /// Of any other topic, outcomes up to this number may have been given up.
+    /// For any other topic, outcomes up to this number may have been dropped.
     forgotten: OutcomeSeq,
-    /// Ordered, as jobs finish about in the order of their ids: what comes and what goes is close
-    /// together in memory. Of a topic that was given up whole, some may be left for a while.
+    /// Ordered, because jobs finish roughly in the order of their ids: entries that are added or
+    /// removed together are close in memory. For a topic that was dropped, some may remain for a while.
     by_id: BTreeMap<JobId, Place>,
-    /// The oldest of each topic.
+    /// The oldest outcome of each topic.
     oldest: BTreeSet<(OutcomeSeq, u32)>,
-    /// How many outcomes of each topic are kept, and how many bytes.
+    /// The number of outcomes kept for each topic, and their bytes.
     counts: Shares<u32>,
     sizes: Shares<u32>,
     count: usize,
     bytes: u64,
-    /// Results among those kept.
+    /// The number of results among them.
     done: u64,
-    /// Topics that were given up whole, and are to be taken apart.
+    /// Dropped topics whose memory is still to be freed.
     remains: Vec<(u32, Topic)>,
-    /// What is not in a record yet.
+    /// Changes that are not in a record yet.
     unwritten: VecDeque<Unwritten>,
-    /// The highest number that an outcome was kept under.
+    /// The highest number of any outcome so far.
     newest: OutcomeSeq,
-    /// The number that whoever reads the records takes for the next.
+    /// The number that a reader of the records expects next.
     written_next: OutcomeSeq,
     journaled: bool,
     utc: UnixMillis,
-    /// How much of it passed in jumps of the clock, which age nothing.
+    /// The part of `utc` that passed in jumps of the clock, which do not age anything.
     unaged: UnixMillis,
-    /// Results that were recorded, in this order, until the queue has it that they are.
+    /// Recorded results, in order, until the queue has recorded that their jobs are done.
     unconfirmed: VecDeque<Reservation>,
-    /// Of them, those that the snapshot under way still has to tell.
+    /// Those of them that the snapshot in progress still has to include.
     unconfirmed_untold: Vec<Reservation>,
     parked: HashMap<ParkId, Parked, RandomState>,
-    /// Requests that wait, by client.
+    /// Waiting requests, by client.
     waiting: FairShares<ClientId>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
@@ -111,7 +111,7 @@ impl Outcomes {
         self.written_next = self.next;
     }
 
-    /// Returns the time of day at the last record that was read back.
+    /// Returns the time of day at the last replayed record.
     pub(crate) fn utc(&self) -> UnixMillis {
         self.utc
     }
@@ -133,13 +133,13 @@ impl Outcomes {
         self.topics.get(*self.names.get(topic)? as usize)
     }
 
-    /// Notes that the queue has it that the next `count` results are recorded.
+    /// Notes that the queue has recorded the next `count` results as done.
     pub(crate) fn confirmed(&mut self, count: usize) {
         let count = count.min(self.unconfirmed.len());
         self.unconfirmed.drain(..count);
     }
 
-    /// Records what became of a job; whoever waits for it is told.
+    /// Records the outcome of a job and answers the requests that wait for it.
     pub(crate) fn record(&mut self, now: Now, info: Box<JobInfo>) {
         self.utc = self.utc.max(now.utc);
         let id = info.id;
@@ -147,8 +147,7 @@ impl Outcomes {
         if self.journaled && info.state == JobState::Done {
             self.unconfirmed.push_back(Reservation { id, epoch: info.epoch });
         }
-        // Records that were changed may have left the next number behind those that are kept, or that
-        // were given up.
+        // Manipulated records may have left the next number behind outcomes that are kept or dropped.
         self.next = self.next.max(self.newest.max(self.forgotten) + 1);
         let place = self.put(info);
         if self.journaled {
@@ -158,13 +157,13 @@ impl Outcomes {
         self.tell_followers(&topic);
     }
 
-    /// Sets how much of the time of day passed in jumps of the clock: nothing is kept a shorter time
-    /// for them.
+    /// Sets the part of the time of day that passed in jumps of the clock: it does not shorten
+    /// retention.
     pub(crate) fn set_unaged(&mut self, unaged: UnixMillis) {
         self.unaged = unaged;
     }
 
-    /// Gives up what is too much or too old: a slice of it.
+    /// Drops a slice of the outcomes that are too many or too old.
     fn evict(&mut self) {
         for _ in 0..self.config.slice_max {
             let Some(topic) = self.surplus() else { break };
@@ -173,8 +172,8 @@ impl Outcomes {
         self.take_apart();
     }
 
-    /// The topic whose oldest outcome is not to be kept: of what is too much, one of whoever has the
-    /// most of it.
+    /// Returns the topic whose oldest outcome must be dropped: if there are too many, the topic that
+    /// has the most.
     fn surplus(&self) -> Option<u32> {
         let config = &self.config;
         let (most, many) = self.counts.most()?;
@@ -189,7 +188,7 @@ impl Outcomes {
         (self.oldest_until()? <= self.utc).then_some(*oldest)
     }
 
-    /// Until when the oldest is kept, by a time of day of which jumps are part.
+    /// Returns the time until which the oldest outcome is kept, by a time of day that includes jumps.
     fn oldest_until(&self) -> Option<UnixMillis> {
         let (seq, topic) = *self.oldest.first()?;
         let finished = self.get(Place { topic, seq })?.finished.unwrap_or(0);
@@ -197,7 +196,7 @@ impl Outcomes {
         Some(finished.saturating_add(age).saturating_add(self.unaged))
     }
 
-    /// How long until something is due; `None` for never.
+    /// Returns the time until something is due; `None` for never.
     pub(crate) fn next_due(&self, now: Now) -> Option<Duration> {
         if !self.remains.is_empty() || self.surplus().is_some() {
             return Some(Duration::ZERO);
@@ -209,7 +208,7 @@ impl Outcomes {
         [aged, late].into_iter().flatten().min().map(Duration::from_micros)
     }
 
-    /// Results that are kept.
+    /// Returns the number of results that are kept.
     #[cfg(test)]
     pub(crate) fn results(&self) -> u64 {
         self.done

@@ -1,4 +1,4 @@
-//! What is sought among the outcomes, and who waits for it.
+//! Queries of outcomes, and the requests that wait for them.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::queue::park::ParkId;
 use crate::queue::{Now, QueueError, micros};
 use crate::store::Micros;
 
-/// What the queue cannot answer by itself.
+/// A query that the queue cannot answer by itself.
 #[derive(Debug)]
 pub(crate) enum Sought {
-    /// A job that is not in the queue (any more).
+    /// A job that is not, or no longer, in the queue.
     Job {
         job: JobRef,
         to_cancel: bool,
@@ -39,13 +39,14 @@ pub(crate) enum Sought {
 }
 
 impl Sought {
-    /// Whether it is the finish of a job that was not finished when it was asked for.
+    /// Returns whether the query is for the end of a job that was unfinished at the time of the
+    /// request.
     pub(crate) fn is_of_unfinished(&self) -> bool {
         matches!(self, Self::Finish { live: Some(_), .. })
     }
 }
 
-/// The outcomes of one topic, a page of them.
+/// A page of the outcomes of one topic.
 #[derive(Debug)]
 pub(crate) struct Topical {
     pub(crate) name: Blob,
@@ -54,20 +55,20 @@ pub(crate) struct Topical {
     pub(crate) limit: usize,
 }
 
-/// What was sought comes now, or later.
+/// The result of a query.
 #[derive(Debug)]
 pub(crate) enum Found {
     Now(Result<JobReply, QueueError>),
     Parked(ParkId),
-    /// Only the queue knows what the job is now.
+    /// The job is unfinished; only the queue knows its state.
     Unfinished(JobId),
 }
 
-/// Who waits is answered so.
+/// The answer to a waiting request.
 #[derive(Debug)]
 pub(crate) enum Told {
     Reply(JobReply),
-    /// Its time is over: it is told what the job is now.
+    /// The waiting time is over: the answer is the job's current state.
     Late(JobId),
 }
 
@@ -85,7 +86,7 @@ enum Waits {
 }
 
 impl Outcomes {
-    /// Answers, or parks until `wait` is over. Jobs that are named by their ids are there only if `may`
+    /// Answers, or parks the request for up to `wait`. Jobs named by id are visible only if `may`
     /// permits their topics.
     pub(crate) fn seek(
         &mut self,
@@ -118,8 +119,8 @@ impl Outcomes {
         }
     }
 
-    /// That there is such a topic, or was one that finished something. (The queue forgets one that
-    /// has nothing more to do.)
+    /// Checks that the topic exists, or existed and finished something. (The queue forgets unused
+    /// topics.)
     fn check_topic(&self, name: &Blob, known: bool) -> Result<(), QueueError> {
         if known || self.names.contains_key(name) {
             return Ok(());
@@ -166,7 +167,8 @@ impl Outcomes {
         may: &dyn Fn(&Blob) -> bool,
     ) -> Found {
         let found = match live {
-            // Of an earlier life, before it was replayed, or of an earlier job of its index.
+            // An earlier life of the job, before it was replayed, or an earlier job with its index,
+            // does not count.
             Some(live) => self
                 .by_id(live.id)
                 .filter(|it| it.epoch >= live.epoch && it.state != JobState::Dead),
@@ -243,7 +245,7 @@ impl Outcomes {
         Ok(park)
     }
 
-    /// Takes one that waits out; false if it waits no more.
+    /// Removes a waiting request; returns false if it no longer waits.
     pub(crate) fn unpark(&mut self, park: ParkId) -> bool {
         self.take_parked(park).is_some()
     }
@@ -283,8 +285,8 @@ impl Outcomes {
         }
     }
 
-    /// Tells whoever waits for a job that it was cancelled with all that waited in its topic. Nothing
-    /// of it is kept: the topic counts it.
+    /// Answers requests that wait for a job which was cancelled by a clear of its topic. No outcome is
+    /// kept: the topic counts the job.
     pub(crate) fn tell_cleared(&mut self, info: &JobInfo) {
         for park in self.finishes.get(&info.id).cloned().into_iter().flatten() {
             self.unpark(park);
@@ -301,7 +303,7 @@ impl Outcomes {
         }
     }
 
-    /// Ends waits whose time is over; gives all that are answered.
+    /// Ends waits whose time is over; returns all answers of the turn.
     pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<(ParkId, Told)> {
         self.utc = self.utc.max(now.utc);
         if !self.journaled {
@@ -315,7 +317,7 @@ impl Outcomes {
             match self.take_parked(park) {
                 Some(Waits::Finish(id)) => self.told.push((park, Told::Late(id))),
                 Some(Waits::Follow { after, .. }) => {
-                    // Everything up to now was looked at.
+                    // Everything up to now was considered.
                     let page = JobPage { after: after.max(self.next - 1), ..JobPage::default() };
                     self.told.push((park, Told::Reply(JobReply::Jobs(page))));
                 }
@@ -325,7 +327,7 @@ impl Outcomes {
         std::mem::take(&mut self.told)
     }
 
-    /// Everyone who waits, when the service stops.
+    /// Returns all waiting requests when the service stops.
     pub(crate) fn stop(&mut self) -> Vec<ParkId> {
         let parked: Vec<ParkId> = self.parked.keys().copied().collect();
         parked.iter().for_each(|park| drop(self.take_parked(*park)));

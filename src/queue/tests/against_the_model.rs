@@ -1,4 +1,4 @@
-//! Random requests: the queue does what the model says, and what it does is as the model allows.
+//! Random requests: the queue's answers are those of the model, and its actions are allowed by it.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::strategy::ops;
 use super::*;
 use crate::store::tests::cases;
 
-/// Room is short, nothing else is; no order key changes how many of it may run.
+/// Capacity is scarce, nothing else; no order key changes the number of its jobs that may run.
 fn scarce() -> QueueConfig {
     QueueConfig { jobs_max: 14, topic_jobs_max: 10, topic_bytes_max: 40, ..steady() }
 }
@@ -103,8 +103,8 @@ impl Pair {
         self.note(&effects);
     }
 
-    /// A restart finds the visibility timeout with which a job was handed out, or, in a snapshot,
-    /// that of its last touch.
+    /// Reads back the visibility timeouts: a restart finds the one of the hand-out or, from a snapshot,
+    /// the one of the last touch.
     fn take_visibilities(&mut self) {
         let queue = &self.world.queue;
         for item in &mut self.model.items {
@@ -173,7 +173,7 @@ impl Pair {
             }
             Op::DeleteTopic(topic, force) => self.delete_topic(topic, force),
             Op::Set(topic, settings) => {
-                // Those that have a place keep it, whatever the limit becomes.
+                // Jobs with a slot keep it, whatever the limit becomes.
                 let order_limit = if &*topic == b"a" { None } else { Some(2) };
                 let settings = TopicSettings { order_limit, ..settings };
                 self.model.set(&topic, settings.clone());
@@ -189,7 +189,7 @@ impl Pair {
         }
     }
 
-    /// One that is deleted is made again at once, with nothing.
+    /// Deletes a topic and creates it again at once, empty.
     fn delete_topic(&mut self, topic: Blob, force: bool) {
         let (waiting, dead) = (self.model.waiting(&topic), self.model.dead(&topic, None));
         let has_something = !waiting.is_empty() || !dead.is_empty();
@@ -225,7 +225,7 @@ impl Pair {
                 assert_eq!(self.model.push(&jobs), PushAnswer::Never);
             }
             Answer::Parked(park) => {
-                // Behind others it waits whether it fits or not.
+                // Behind others, it waits whether it fits or not.
                 if !others_wait {
                     assert_eq!(self.model.push(&jobs), PushAnswer::Full);
                 }
@@ -265,7 +265,7 @@ impl Pair {
         self.compare();
     }
 
-    /// Each topic that may be forgotten is found without looking at the others.
+    /// Checks that each unused topic is found without examining the others.
     fn compare_idle(&self) {
         let queue = &self.world.queue;
         let topics = 0..queue.topics.len() as u32;
@@ -275,7 +275,7 @@ impl Pair {
         assert!(forgettable.iter().all(is_idle), "{forgettable:?}");
     }
 
-    /// J14: every job is where the model has it, and counted so.
+    /// J14: every job is in the place that the model has it in, and is counted there.
     fn compare(&mut self) {
         self.compare_idle();
         let mut counts: std::collections::BTreeMap<(Blob, JobState), u64> = Default::default();

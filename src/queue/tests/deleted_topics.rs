@@ -1,11 +1,11 @@
-//! Topics are deleted by request, and another takes their number.
+//! Topics are deleted by request, and others take their numbers.
 
 use expect_test::expect;
 
 use super::script::{check, check_with};
 use super::*;
 
-/// A topic that was set or misspelt once was listed for ever.
+/// A topic that was once set or misspelt was listed for ever.
 #[test]
 fn j9_a_topic_is_deleted_with_its_settings_and_counts() {
     check(
@@ -129,7 +129,7 @@ fn j9_a_topic_in_use_is_not_deleted() {
     );
 }
 
-/// What runs is left alone; the rest goes a slice at a time.
+/// Running jobs are left alone; the rest is removed slice by slice.
 #[test]
 fn j9_force_clears_and_deletes_first_a_slice_at_a_time() {
     check_with(
@@ -178,7 +178,7 @@ fn j9_force_clears_and_deletes_first_a_slice_at_a_time() {
     );
 }
 
-/// They are as many as jobs were done.
+/// There are as many indexes as jobs were done.
 #[test]
 fn j9_indexes_are_freed_first_a_slice_at_a_time() {
     check_with(
@@ -234,7 +234,7 @@ fn j9_indexes_are_freed_first_a_slice_at_a_time() {
     );
 }
 
-/// Jobs and snapshots know topics by their numbers: those of others do not change.
+/// Jobs and snapshots refer to topics by number, and the numbers of other topics do not change.
 #[test]
 fn j2_the_number_of_a_deleted_topic_is_the_next_ones() {
     let config = QueueConfig { topics_max: 3, ..steady() };
@@ -286,7 +286,7 @@ fn j2_the_number_of_a_deleted_topic_is_the_next_ones() {
     );
 }
 
-/// A push to a topic that waits for the room of the whole queue does not wait at the topic.
+/// A push that waits for capacity of the whole queue does not wait in its topic.
 #[test]
 fn j9_a_push_that_waits_for_the_queue_makes_its_topic_again() {
     check_with(
@@ -317,7 +317,7 @@ fn j9_a_push_that_waits_for_the_queue_makes_its_topic_again() {
     );
 }
 
-/// What a rate allows was remembered by the number of the topic.
+/// The state of a rate limit was kept under the topic's number.
 #[test]
 fn j13_a_topic_that_is_made_again_has_no_rate() {
     check(

@@ -1,5 +1,5 @@
-//! What is the same in a queue and in one that was made from its records: everything but who holds
-//! what and until when, progress, and when jobs without an order key were woken.
+//! Everything that is equal in a queue and in one restored from its records: all but the holders of
+//! jobs and their deadlines, progress, and when jobs without an order key were woken.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::queue::outcomes::Topical;
 use crate::queue::topic::{Index, Taken, Topic};
 use crate::queue::{TopicNo, millis};
 
-/// A job whose delay is over, which the journal need not say.
+/// Returns the due time of a job whose delay is over, which the journal need not record.
 fn is_due(job: &Job, utc: u64) -> Option<u64> {
     match job.phase {
         Phase::Delayed(due) if due <= utc && job.order_key().is_none() => Some(due),
@@ -89,7 +89,7 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
         })
         .collect();
     out.push(format!("topic {name} lanes {lanes:?}"));
-    // One that is taken no more names a dead letter or nothing, whether it was freed yet or not.
+    // An index that is no longer taken names a dead letter or nothing, whether it was freed yet or not.
     let indexes = topic.indexes.iter().filter_map(|(name, entry)| match entry.taken {
         Taken::Until(until, _) if until <= utc => {
             let kept = topic.dead.contains_key(&entry.id);
@@ -101,7 +101,7 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
     out.push(format!("topic {name} indexes {indexes:?}"));
 }
 
-/// As lines.
+/// Describes a queue in lines.
 pub(super) fn describe(state: &State, utc: u64) -> Vec<String> {
     let mut out = vec![format!(
         "next {} line {} unfinished {} bytes {}",
@@ -123,7 +123,7 @@ pub(super) fn describe(state: &State, utc: u64) -> Vec<String> {
     out
 }
 
-/// What can be asked of outcomes.
+/// Describes everything that can be asked of the outcomes.
 pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: Now) -> Vec<String> {
     let mut out = vec![format!("{} results", outcomes.results())];
     let unknown = Blob::from("of which nothing is kept");

@@ -1,5 +1,5 @@
-//! The queue against a naive model of it, against what is read back of its records, its promises one
-//! by one, and what once went wrong.
+//! The queue against a naive model and against the replay of its records, its promises one by one, and
+//! regressions.
 
 mod against_the_model;
 mod deleted_topics;
@@ -42,7 +42,7 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Where every failure is followed by the same pause.
+/// Limits under which every failure is followed by the same delay.
 fn steady() -> QueueConfig {
     QueueConfig {
         backoff_base: ms(70),

@@ -1,7 +1,7 @@
-//! A naive model of the queue: a list of all jobs there ever were, searched for everything.
+//! A naive model of the queue: a list of all jobs that ever existed, searched for everything.
 //!
-//! The model does not predict which worker gets which job but judges it ([`judge`]): what was handed
-//! out must be allowed, and no job may be left that a reserve waits for.
+//! The model does not predict which worker gets which job but judges it ([`judge`]): every hand-out
+//! must be allowed, and no job may be left that a reserve waits for.
 
 mod item;
 mod judge;
@@ -12,7 +12,7 @@ use super::*;
 use crate::model::{Pushed, ReservedJob};
 pub(super) use item::{At, Item};
 
-/// A reserve that waits.
+/// A waiting reserve.
 #[derive(Debug, Clone)]
 struct Requester {
     owner: u64,
@@ -26,7 +26,7 @@ struct Requester {
 struct Named {
     settings: TopicSettings,
     paused: bool,
-    /// When jobs were handed out under this rate, microseconds.
+    /// The times of hand-outs under this rate, in microseconds.
     starts: Vec<u64>,
 }
 
@@ -38,15 +38,15 @@ pub(super) struct Model {
     pub(super) items: Vec<Item>,
     topics: BTreeMap<Blob, Named>,
     askers: BTreeMap<u64, Requester>,
-    /// Owners that resume what they hold, as which user.
+    /// Owners that resume their reservations, with their users.
     resumes: BTreeMap<u64, u64>,
     /// By deadline and owner.
     pushes: BTreeMap<u64, (Vec<PushRequest>, u64, u64)>,
-    /// What must be told: who finished in this turn, and how.
+    /// The jobs that finished in this turn, with their states, which must be reported.
     finished: Vec<(JobId, JobState)>,
 }
 
-/// What a push is answered.
+/// The answer to a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PushAnswer {
     Pushed(Vec<Pushed>),
@@ -95,7 +95,7 @@ impl Model {
         self.items.iter().filter(named).find(|item| item.has_index(self.utc))
     }
 
-    /// J8, J9: what a push is answered; it is done if it fits.
+    /// J8, J9: returns the answer to a push, and executes it if it fits.
     pub(super) fn push(&mut self, jobs: &[PushRequest]) -> PushAnswer {
         let new: Vec<_> = jobs.iter().filter(|job| self.holder(job).is_none()).collect();
         let mut full = false;
@@ -153,7 +153,7 @@ impl Model {
         self.pushes.insert(park, (jobs, self.steady + wait * 1_000, owner));
     }
 
-    /// Whether anyone waits for room.
+    /// Returns whether any push waits for capacity.
     pub(super) fn pushes_wait(&self) -> bool {
         !self.pushes.is_empty()
     }
@@ -175,7 +175,7 @@ impl Model {
             .filter(|item| item.epoch == reservation.epoch && item.at == At::Reserved)
     }
 
-    /// J3: whether a settlement is taken; it is done then.
+    /// J3: returns whether a settlement is accepted, and executes it if so.
     pub(super) fn settle(&mut self, reservation: Reservation, verdict: &Verdict) -> bool {
         let utc = self.utc;
         let Some(item) = self.held(reservation) else { return false };
@@ -199,7 +199,7 @@ impl Model {
         true
     }
 
-    /// It runs again: at this time, or where it stood.
+    /// The job runs again: at this time, or in its previous position.
     fn again(&mut self, id: JobId, due: Option<u64>) {
         let topic = self.item(id).unwrap().push.topic.clone();
         let blocks = self.settings(&topic).order_retry == OrderRetry::Block;
@@ -277,7 +277,7 @@ impl Model {
         }
     }
 
-    /// J17, J21: what it may resume is held for it, if it may return.
+    /// J17, J21: resumable reservations are held for the owner if it may return.
     pub(super) fn gone(&mut self, owner: u64, may_return: bool) {
         self.askers.retain(|_, requester| requester.owner != owner);
         self.pushes.retain(|_, (_, _, pusher)| *pusher != owner);
@@ -295,7 +295,7 @@ impl Model {
         }
     }
 
-    /// J21: the topic of each that is the owner's again.
+    /// J21: returns the topic of each reservation that is the owner's again.
     pub(super) fn resume(
         &mut self,
         owner: u64,
@@ -326,7 +326,7 @@ impl Model {
         resumed
     }
 
-    /// Nobody waits or holds anything any more; what was held is lost, unless it may be resumed.
+    /// Ends all waits and reservations; reserved jobs are lost unless they may be resumed.
     pub(super) fn restart(&mut self) {
         self.askers.clear();
         self.pushes.clear();
@@ -343,7 +343,7 @@ impl Model {
         }
     }
 
-    /// J15: whether it was cancelled.
+    /// J15: returns whether the job was cancelled.
     pub(super) fn cancel(&mut self, id: JobId) -> bool {
         let waits = |item: &mut Item| matches!(item.at, At::Due(_) | At::Reserved);
         let cancelled = self.item(id).is_some_and(waits);
@@ -353,7 +353,7 @@ impl Model {
         cancelled
     }
 
-    /// How many dead letters are ready again.
+    /// Returns how many dead letters are ready again.
     pub(super) fn replay(&mut self, topic: &Blob, id: Option<JobId>) -> u64 {
         let ids = self.dead(topic, id);
         for id in &ids {
@@ -368,21 +368,21 @@ impl Model {
         ids.len() as u64
     }
 
-    /// Dead letters of a topic; with `id`, that one if it is one.
+    /// Returns the dead letters of a topic; with `id`, only that one.
     pub(super) fn dead(&self, topic: &Blob, id: Option<JobId>) -> Vec<JobId> {
         let dead = |item: &Item| matches!(item.at, At::Finished(JobState::Dead, _)) && !item.gone;
         let fits = |item: &&Item| dead(item) && id.is_none_or(|id| id == item.id);
         self.of_topic(topic).filter(fits).map(|item| item.id).collect()
     }
 
-    /// J7: how many dead letters are deleted.
+    /// J7: returns how many dead letters are deleted.
     pub(super) fn delete_dead(&mut self, topic: &Blob, id: Option<JobId>) -> u64 {
         let ids = self.dead(topic, id);
         ids.iter().for_each(|id| self.item(*id).unwrap().gone = true);
         ids.len() as u64
     }
 
-    /// J8: whether an index was freed; `None` if it is that of an unfinished job.
+    /// J8: returns whether an index was freed; `None` if an unfinished job holds it.
     pub(super) fn free_index(&mut self, topic: &Blob, index: &Blob) -> Option<bool> {
         let mut push = PushRequest::new(topic.clone(), "");
         push.options.index = Some(index.clone());
@@ -394,14 +394,14 @@ impl Model {
         free.then_some(true)
     }
 
-    /// Whether jobs of a topic run, or somebody waits for it or for room.
+    /// Returns whether jobs of a topic run, or a request waits for the topic or for capacity.
     pub(super) fn is_used(&self, topic: &Blob) -> bool {
         self.of_topic(topic).any(|item| item.state(0) == JobState::Reserved)
             || self.askers.values().any(|requester| requester.topic == *topic)
             || self.pushes_wait()
     }
 
-    /// A topic is deleted: its jobs are of none any more.
+    /// Deletes a topic: its jobs belong to none any more.
     pub(super) fn delete_topic(&mut self, topic: &Blob) {
         for item in self.items.iter_mut().filter(|item| item.push.topic == *topic) {
             (item.push.topic, item.gone) = (Blob::default(), true);
@@ -419,7 +419,7 @@ impl Model {
         self.topics.get_mut(topic).unwrap().paused = paused;
     }
 
-    /// Jobs that wait in a topic.
+    /// Returns the waiting jobs of a topic.
     pub(super) fn waiting(&self, topic: &Blob) -> Vec<JobId> {
         let waits = |item: &&Item| matches!(item.at, At::Due(_));
         self.of_topic(topic).filter(waits).map(|item| item.id).collect()

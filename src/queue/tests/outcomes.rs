@@ -1,4 +1,4 @@
-//! What became of jobs: who waits for it, and what is kept.
+//! Outcomes of jobs: requests that wait for them, and retention.
 
 use expect_test::expect;
 
@@ -157,7 +157,7 @@ fn j16_what_is_no_longer_kept_is_refused() {
     );
 }
 
-/// They were never answered.
+/// These requests were never answered.
 #[test]
 fn j16_whoever_waits_is_told_of_a_result_too_large_to_be_kept() {
     check_with(
@@ -189,7 +189,7 @@ fn j16_whoever_waits_is_told_of_a_result_too_large_to_be_kept() {
     );
 }
 
-/// It was taken for "from now on", and the outcomes before it were skipped in silence.
+/// Such a number was taken for "from now on", and the outcomes before it were skipped silently.
 #[test]
 fn j16_a_number_that_is_still_to_come_is_refused() {
     check(

@@ -1,4 +1,4 @@
-//! The bytes of records, as `docs/journal.md` has them: a journal is read by later versions too.
+//! The bytes of records, as documented in `docs/journal.md`: later versions must read them too.
 
 use std::fmt::Write;
 
@@ -67,7 +67,7 @@ fn settings() -> TopicSettings {
     }
 }
 
-/// One of each kind, of which each follows on the ones before it.
+/// Returns one change of each kind, each of which can follow the ones before it.
 fn changes() -> Vec<(&'static str, Change)> {
     let name = || Blob::from("mail");
     let set = Set {
@@ -166,8 +166,8 @@ fn snapshot_of(outcomes: &mut Outcomes) -> Vec<Vec<u8>> {
     batch.payloads()
 }
 
-/// Records of outcomes: of a snapshot of nothing, of the log, where the second takes the place of the
-/// first, then of a snapshot of both.
+/// Returns records of outcomes: of an empty snapshot, of the log, where the second replaces the first,
+/// then of a snapshot of both.
 pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
     let mut outcomes = Outcomes::new(QueueConfig { topic_outcomes_max: 1, ..Config::new().queue });
     outcomes.set_journaled(true);
@@ -186,7 +186,7 @@ pub(crate) fn outcome_records() -> Vec<Vec<u8>> {
     records
 }
 
-/// Records that follow on each other, of a log and of a snapshot.
+/// Returns consecutive records, of a log and of a snapshot.
 pub(crate) fn first_records() -> [Vec<Vec<u8>>; 2] {
     [changes(), changes_of_snapshots()]
         .map(|changes| changes.iter().map(|(_, change)| record_of(change)).collect())
@@ -210,7 +210,7 @@ fn the_bytes_of_every_change_stay_as_they_are() {
             let record = record_of(&change);
             writeln!(out, "{name}").unwrap();
             out.push_str(&hex(&record));
-            // Behind room, version, time and count.
+            // After room, version, time and count.
             let (read, rest) = decode::<Change>(&record[6..]).unwrap();
             assert_eq!((read, rest), (change, &[][..]));
             queue.replay(&record).unwrap();
@@ -347,7 +347,7 @@ fn a_record_of_another_version_is_refused() {
 fn lengths_that_lie_are_refused() {
     let huge = [253, 255, 255, 255, 255, 255, 255, 255, 127];
     let made = record_of(&Change::TopicMade { name: "mail".into() });
-    // A name, a payload, the pauses of a backoff, the errors of a job that is kept.
+    // A name, a payload, the delays of a backoff, the errors of a kept job.
     let starts: [&[u8]; 4] = [
         &[0],
         &[3, 1, 0],
@@ -362,8 +362,8 @@ fn lengths_that_lie_are_refused() {
     }
 }
 
-/// What is kept back of a record for the next is not more than fits well: whatever a change has in
-/// it is counted.
+/// The part of a record that is held back for the next is limited in size, so all content of a change
+/// must be counted.
 #[test]
 fn the_size_of_a_change_is_foretold() {
     let long = StoredBackoff::List(vec![Duration::MAX; 1_000]);

@@ -1,11 +1,11 @@
-//! What once went wrong.
+//! Regressions.
 
 use expect_test::expect;
 
 use super::script::{check, check_with};
 use super::*;
 
-/// The journal does not say when it was woken, so its place was lost.
+/// The journal does not record when the job was woken, so its position was lost.
 #[test]
 fn a_job_that_was_delayed_comes_back_to_where_it_stood_after_a_restart() {
     check(
@@ -41,7 +41,7 @@ fn a_job_that_was_delayed_comes_back_to_where_it_stood_after_a_restart() {
     );
 }
 
-/// A dead letter came back to life, and was counted nowhere.
+/// A dead letter came back to life and was counted nowhere.
 #[test]
 fn what_was_not_delivered_is_given_back_only_if_it_is_still_held() {
     check(
@@ -72,7 +72,7 @@ fn what_was_not_delivered_is_given_back_only_if_it_is_still_held() {
     );
 }
 
-/// It was told when the records were read and again in the first turn.
+/// Its end was reported on replay and again in the first turn.
 #[test]
 fn who_dies_of_a_crash_is_told_once() {
     check(
@@ -98,7 +98,7 @@ fn who_dies_of_a_crash_is_told_once() {
     );
 }
 
-/// It was free when the time after its death had passed.
+/// The index became free when the time after the job's death had passed.
 #[test]
 fn the_index_of_a_replayed_job_is_its_own_until_it_is_finished() {
     check(
@@ -133,7 +133,7 @@ fn the_index_of_a_replayed_job_is_its_own_until_it_is_finished() {
     );
 }
 
-/// It said Done.
+/// The index reported the state Done.
 #[test]
 fn the_index_of_a_cancelled_job_says_that_it_was_cancelled() {
     check(
@@ -161,7 +161,7 @@ fn the_index_of_a_cancelled_job_says_that_it_was_cancelled() {
     );
 }
 
-/// The snapshot gave the index of a cancelled job to the one before it.
+/// The snapshot assigned the index of a cancelled job to the job before it.
 #[test]
 fn an_index_names_the_same_job_after_a_snapshot() {
     check(
@@ -195,7 +195,7 @@ fn an_index_names_the_same_job_after_a_snapshot() {
     );
 }
 
-/// It waited for room that could not come.
+/// The push waited for capacity that could not become free.
 #[test]
 fn what_never_fits_in_the_queue_is_refused_at_once() {
     check_with(
@@ -210,7 +210,7 @@ fn what_never_fits_in_the_queue_is_refused_at_once() {
     );
 }
 
-/// Small pushes went past large ones for ever.
+/// Small pushes overtook large ones for ever.
 #[test]
 fn a_later_push_waits_behind_those_that_wait() {
     check(
@@ -244,7 +244,7 @@ fn a_later_push_waits_behind_those_that_wait() {
     );
 }
 
-/// Of what `queue.parked_max` requests waited for, nobody else could have any.
+/// When `queue.parked_max` requests waited, no one else could be served.
 #[test]
 fn whoever_does_not_wait_is_served_however_many_wait() {
     let config = QueueConfig { parked_max: 1, ..steady() };
@@ -268,7 +268,7 @@ fn whoever_does_not_wait_is_served_however_many_wait() {
     );
 }
 
-/// Its payload could not be had by its index.
+/// Its payload could not be found by its index.
 #[test]
 fn the_index_of_a_dead_letter_names_it_as_long_as_it_is_kept() {
     check_with(
@@ -332,7 +332,7 @@ fn the_index_of_a_dead_letter_names_it_as_long_as_it_is_kept() {
     );
 }
 
-/// It was cancelled, and nobody was ever told, as the power was cut in between.
+/// The job was cancelled and that was never reported, because the power failed in between.
 #[test]
 fn what_was_cancelled_is_told_after_a_crash() {
     let mut world = World::new(steady());
@@ -354,7 +354,7 @@ fn what_was_cancelled_is_told_after_a_crash() {
     assert_eq!(states, [(JobState::Cancelled, Some(1)), (JobState::Cancelled, Some(2))]);
 }
 
-/// A dead letter that was brought up at the start drove out the result of a job, which ran again.
+/// A dead letter that was created at the start evicted the result of a job, which then ran again.
 #[test]
 fn a_result_is_looked_for_before_it_is_given_up_for_age() {
     let mut world = World::new(QueueConfig { outcomes_age_max: ms(100), ..steady() });

@@ -1,5 +1,5 @@
-//! Random histories: what is read back of the records, at every prefix, or of a snapshot that was
-//! told while the queue went on and the records since, is what there is.
+//! Random histories: a replay of the records, up to any point, or of a snapshot taken while the queue
+//! went on and the records since, restores the state.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn tight() -> QueueConfig {
     }
 }
 
-/// A history, whatever there is to it.
+/// A history with all its parts.
 pub(super) struct Life {
     pub(super) world: World,
     given: Vec<Reservation>,
@@ -128,7 +128,7 @@ impl Life {
         }
     }
 
-    /// J14, as the topics count. Numbers without a topic are known as such.
+    /// J14, as the topics count. Numbers without a topic are known as vacant.
     pub(super) fn count(&self) {
         let queue = &self.world.queue;
         let vacant = (0..).zip(&queue.topics).filter(|(_, topic)| topic.name.is_empty());
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// The records of a history, of its log and of a snapshot.
+/// Returns the records of a history: of its log and of a snapshot.
 pub(crate) fn records_of(ops: Vec<Op>) -> [Vec<Vec<u8>>; 2] {
     let mut life = Life::new(steady());
     ops.into_iter().filter(|op| !matches!(op, Op::Restart)).for_each(|op| life.step(op));

@@ -1,4 +1,4 @@
-//! Transcripts: what is asked of a queue, a line each, and what comes of it.
+//! Transcripts: requests to a queue, one per line, and their results.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use expect_test::Expect;
 use super::*;
 use crate::model::{Pushed, ReservedJob, Schedule};
 
-/// A hand-out that did not reach anyone.
+/// A schedule with one of a few names.
 pub(super) fn some_schedule(number: u8) -> JobRequest {
     let name = Blob::from(if number.is_multiple_of(2) { "s" } else { "t" });
     if number > 2 {
@@ -16,7 +16,7 @@ pub(super) fn some_schedule(number: u8) -> JobRequest {
     schedule(name, "a".into())
 }
 
-/// A schedule that has the name of its topic.
+/// A schedule with the name of its topic.
 fn every_second(topic: Blob) -> JobRequest {
     schedule(topic.clone(), topic)
 }
@@ -28,7 +28,7 @@ fn schedule(name: Blob, topic: Blob) -> JobRequest {
     JobRequest::SetSchedule(Box::new(Schedule { name, cron, timezone: "UTC".to_owned(), push }))
 }
 
-/// The words of a line: the command, what it is about, and `name=value`.
+/// The words of a line: the command, its subject, and `name=value` pairs.
 struct Words<'a> {
     words: Vec<&'a str>,
 }
@@ -55,12 +55,12 @@ impl<'a> Words<'a> {
         self.number(name).map(ms)
     }
 
-    /// As in `3/1`: job 3 under epoch 1.
+    /// Parses `3/1`: job 3 with epoch 1.
     fn reservation(&self) -> Reservation {
         reservation_of(self.at(1))
     }
 
-    /// As in `3/1 4/1`.
+    /// Parses `3/1 4/1`.
     fn reservations(&self) -> Vec<Reservation> {
         let plain = self.words.iter().skip(1).filter(|word| !word.contains('='));
         plain.map(|word| reservation_of(word)).collect()
@@ -181,7 +181,7 @@ fn reservation_of(word: &str) -> Reservation {
     Reservation { id: id.parse().unwrap(), epoch: epoch.parse().unwrap() }
 }
 
-/// One line for what was resumed.
+/// Formats the answer to a resume in one line.
 fn resumed(asked: &[Reservation], topics: &[Option<Blob>]) -> String {
     let one = |(Reservation { id, epoch }, topic): (&Reservation, &Option<Blob>)| match topic {
         Some(topic) => format!("{id}/{epoch} of {topic}"),
@@ -193,7 +193,7 @@ fn resumed(asked: &[Reservation], topics: &[Option<Blob>]) -> String {
     }
 }
 
-/// One queue, and what it said.
+/// One queue and its transcript.
 struct Stage {
     world: World,
     out: String,
@@ -384,7 +384,8 @@ pub(super) fn check(script: &str, expected: Expect) {
     check_with(steady(), script, expected);
 }
 
-/// Topics are made as they are named: `topic` of one that nobody pushed to is refused.
+/// Runs a script. Topics are created as they are named: `topic` is refused for one that was never
+/// pushed to.
 pub(super) fn check_with(config: QueueConfig, script: &str, expected: Expect) {
     let mut stage = Stage { world: World::new(config), out: String::new() };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {

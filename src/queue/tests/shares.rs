@@ -1,5 +1,5 @@
-//! What one topic does takes nothing from another that has no more than its share: outcomes, dead
-//! letters, indexes of finished jobs.
+//! One topic takes nothing from another that has no more than its share: outcomes, dead letters,
+//! indexes of finished jobs.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::script::{check, check_with};
 use super::*;
 
-/// Each job that was cleared took the place of a result, of whatever topic.
+/// Regression: each cleared job took the place of a result of any topic.
 #[test]
 fn j16_clearing_a_topic_costs_no_other_its_outcomes() {
     check_with(
@@ -333,7 +333,7 @@ fn finished(topic: u8, id: u64, bytes: usize) -> Box<JobInfo> {
 }
 
 proptest! {
-    /// Of three topics that share, each keeps a third, whatever the others do.
+    /// Of three topics, each keeps a third, whatever the others do.
     #[test]
     fn j16_no_topic_loses_what_is_within_its_share(
         ends in proptest::collection::vec((0..3_u8, 0..400_usize), 1..60),

@@ -1,11 +1,12 @@
-//! One turn does so much and no more, and the next goes on.
+//! A turn does a bounded amount of work, and the next one continues.
 
 use expect_test::expect;
 
 use super::script::check_with;
 use super::*;
 
-/// A thousand requests for a thousand jobs each, answered in one turn, held everyone up.
+/// Regression: a thousand requests for a thousand jobs each were answered in one turn, which blocked
+/// the queue.
 #[test]
 fn a_turn_hands_out_a_slice() {
     let config = QueueConfig { slice_max: 2, ..steady() };
@@ -46,7 +47,7 @@ fn a_turn_hands_out_a_slice() {
     );
 }
 
-/// So did a connection that held all jobs, when it closed.
+/// Regression: so did a connection that held all jobs when it closed.
 #[test]
 fn a_turn_takes_a_slice_from_who_is_gone() {
     let config = QueueConfig { slice_max: 2, ..steady() };
@@ -87,7 +88,7 @@ fn a_turn_takes_a_slice_from_who_is_gone() {
     );
 }
 
-/// Each slice of a clear went through all jobs before it.
+/// Regression: each slice of a clear walked all jobs before it.
 #[test]
 fn j9_a_clear_goes_on_where_it_stopped() {
     let config = QueueConfig { slice_max: 2, list_looked_at_max: 3, ..steady() };
@@ -137,7 +138,8 @@ fn j9_a_clear_goes_on_where_it_stopped() {
     );
 }
 
-/// Where all jobs of a topic had one order key, each took a request, a record and a line of the audit.
+/// Regression: if all jobs of a topic had one order key, each took a request, a record and a line of
+/// the audit log.
 #[test]
 fn j9_a_clear_takes_a_slice_of_jobs_whatever_their_order_keys_are() {
     let config = QueueConfig { slice_max: 3, ..steady() };

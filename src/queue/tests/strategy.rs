@@ -1,5 +1,5 @@
-//! Random requests over a handful of topics, keys and indexes, small enough that they collide all
-//! the time.
+//! Random requests over a handful of topics, keys and indexes, few enough that they collide all the
+//! time.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -8,7 +8,7 @@ use proptest::sample::select;
 
 use super::*;
 
-/// What happens to a queue.
+/// An event in the life of a queue.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Push {
@@ -23,7 +23,7 @@ pub(crate) enum Op {
         wait: u64,
         visibility: u64,
     },
-    /// Of all reservations there were, this one; `newest`: of the last few.
+    /// Settles one of all reservations so far; with `newest`, one of the last few.
     Settle {
         pick: usize,
         newest: bool,
@@ -36,17 +36,17 @@ pub(crate) enum Op {
     Progress {
         pick: usize,
     },
-    /// Of results that wait for it.
+    /// Results that wait are recorded, or fail to be.
     Recorded(bool),
     Undeliver {
         pick: usize,
     },
-    /// Its connection is lost; or it has ended, and does not return.
+    /// A connection is lost; or it ends and does not return.
     Gone {
         owner: u64,
         may_return: bool,
     },
-    /// By a user who may work on topic `a`, and if `granted` on `b`.
+    /// By a user who may work on topic `a` and, if `granted`, on `b`.
     Resume {
         owner: u64,
         user: u64,
@@ -59,7 +59,7 @@ pub(crate) enum Op {
     Replay(Blob, Option<u64>),
     DeleteDead(Blob, Option<u64>),
     FreeIndex(Blob, Blob),
-    /// With force or without.
+    /// With or without force.
     DeleteTopic(Blob, bool),
     Set(Blob, TopicSettings),
     Pause(Blob, bool),

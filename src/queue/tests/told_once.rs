@@ -1,5 +1,5 @@
-//! Each finish of a job is told once, whenever the process ends, whatever is kept and whatever the clock
-//! says.
+//! Each end of a job is reported once, whenever the process ends, whatever is kept, and whatever the
+//! clock shows.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn fail(world: &mut World, id: JobId) {
     settle(world, id, Verdict::Fail { error: "wrong".into() });
 }
 
-/// The number of the newest outcome.
+/// Returns the number of the newest outcome.
 fn newest(world: &mut World) -> u64 {
     let topic = Topical { name: "mail".into(), known: true, limit: 100 };
     let sought = Sought::Outcomes { topic, after: Some(u64::MAX) };
@@ -41,7 +41,8 @@ fn newest(world: &mut World) -> u64 {
     }
 }
 
-/// The second of a millisecond was the newest that was known, and the first was told again.
+/// Regression: the second end in a millisecond was the newest known one, and the first was reported
+/// again.
 #[test]
 fn j16_what_finished_in_one_millisecond_is_told_once() {
     let mut world = reserved(QueueConfig { outcomes_max: 1, ..steady() }, 2);
@@ -53,7 +54,8 @@ fn j16_what_finished_in_one_millisecond_is_told_once() {
     assert_eq!(newest(&mut world), 2);
 }
 
-/// It finished before what was known, as the clock had gone back, and was told to nobody.
+/// Regression: the end was earlier than the newest known one, because the clock had gone back, and was
+/// never reported.
 #[test]
 fn j16_what_finished_by_a_clock_that_was_set_back_is_told() {
     let mut world = reserved(steady(), 2);
@@ -68,7 +70,7 @@ fn j16_what_finished_by_a_clock_that_was_set_back_is_told() {
     assert_eq!(newest(&mut world), 2);
 }
 
-/// Its result was recorded, told and given up; then it ran again.
+/// Regression: the result was recorded, reported and dropped; then the job ran again.
 #[test]
 fn j16_a_result_that_was_given_up_is_not_told_again() {
     let mut world = reserved(QueueConfig { outcomes_max: 1, ..steady() }, 2);
@@ -83,7 +85,8 @@ fn j16_a_result_that_was_given_up_is_not_told_again() {
     assert_eq!(newest(&mut world), 2);
 }
 
-/// The newest of one millisecond was given up for an older one, as the room of another job was taken again.
+/// Regression: the newest dead letter of a millisecond was dropped for an older one, because the slot
+/// of another job was reused.
 #[test]
 fn j7_the_dead_letter_that_died_first_is_given_up_first() {
     let mut world = reserved(QueueConfig { dead_max: 2, ..steady() }, 3);
@@ -124,7 +127,7 @@ fn dead(world: &mut World) -> Vec<JobId> {
     page.jobs.iter().map(|job| job.id).collect()
 }
 
-/// What happens between two turns, and where the process ends.
+/// An event between two turns, and where the process ends.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Push,
@@ -132,14 +135,16 @@ enum Step {
     Settle(JobId, bool),
     /// The queue and the outcomes end their turns.
     Turn,
-    /// Results are recorded, and the queue hears of it.
+    /// Results are recorded, and the queue learns of it.
     Recorded,
-    /// The queue's turn ends, and the outcomes have not heard of it when a snapshot begins or the process ends.
+    /// The queue's turn ends, and the outcomes have not learned of it when a snapshot begins or the
+    /// process ends.
     QueueAlone(bool),
-    /// Results are recorded, and the queue has not heard of it when a snapshot begins or the process ends.
+    /// Results are recorded, and the queue has not learned of it when a snapshot begins or the process
+    /// ends.
     OutcomesAlone(bool),
     Later(u64),
-    /// The process ends, and starts by a clock that is this much ahead or behind.
+    /// The process ends, and starts with a clock that is this much ahead or behind.
     Restart(i64),
 }
 
@@ -202,7 +207,7 @@ fn take(world: &mut World, step: Step) {
     }
 }
 
-/// The process ends, perhaps when a snapshot of what there is then has been written.
+/// Ends the process; with `snapshot`, after a snapshot of the current state was written.
 fn end(world: &mut World, snapshot: bool, by: i64) {
     if snapshot {
         world.begin_snapshot();
@@ -251,7 +256,7 @@ proptest! {
     }
 }
 
-/// How many jobs ever finished, and how.
+/// Returns how many jobs ever finished, and how.
 fn finishes(queue: &State) -> BTreeMap<&'static str, u32> {
     let mut finishes = BTreeMap::new();
     for totals in queue.topics.iter().map(|topic| topic.totals) {

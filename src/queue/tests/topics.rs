@@ -1,11 +1,11 @@
-//! Topics are made by whoever names them, and there is an end to it.
+//! Requests create the topics they name, up to a limit.
 
 use expect_test::expect;
 
 use super::script::check_with;
 use super::*;
 
-/// Ten thousand names that nobody meant, and no new topic could be made again.
+/// Regression: after ten thousand misspelt names, no new topic could be created.
 #[test]
 fn a_topic_that_has_nothing_makes_way_for_a_new_one() {
     let config = QueueConfig { topics_max: 2, ..steady() };
@@ -109,7 +109,7 @@ fn a_topic_that_has_something_stays() {
     );
 }
 
-/// None of the topics of a push is forgotten for another of them.
+/// No topic of a push is forgotten for another topic of the same push.
 #[test]
 fn a_push_to_several_topics_keeps_all_of_them() {
     let mut world = World::new(QueueConfig { topics_max: 2, ..steady() });
@@ -135,7 +135,7 @@ fn a_push_to_several_topics_keeps_all_of_them() {
     assert_eq!(world.queue.names.keys().cloned().collect::<Vec<_>>(), ["b", "c"].map(Blob::from));
 }
 
-/// Before: each new name looked at all topics that are in use.
+/// Regression: each new name examined all topics in use.
 #[test]
 fn s10_a_new_topic_looks_at_those_that_were_left_not_at_all_there_are() {
     let config = QueueConfig { topics_max: 1_000, ..steady() };
@@ -159,7 +159,8 @@ fn s10_a_new_topic_looks_at_those_that_were_left_not_at_all_there_are() {
     assert!(queue.names.contains_key(&b"8"[..]) && !queue.names.contains_key(&b"6"[..]));
 }
 
-/// A page of topics ended by their number alone, so that one of long names fitted in no frame.
+/// Regression: a page of topics ended by their number alone, so one of long names did not fit in a
+/// frame.
 #[test]
 fn a_page_of_topics_ends_where_its_bytes_do() {
     let mut world = World::new(QueueConfig { list_bytes_max: 1_000, ..steady() });
@@ -182,7 +183,7 @@ fn a_page_of_topics_ends_where_its_bytes_do() {
     assert_eq!(listed, names);
 }
 
-/// One client could use up all topics, with a request that waits in each.
+/// Regression: one client could use up all topics, with a waiting request in each.
 #[test]
 fn s10_a_client_makes_no_more_topics_than_it_leaves_for_others() {
     let mut queue = State::new(QueueConfig { topics_max: 4, ..steady() }, 1);
@@ -200,11 +201,11 @@ fn s10_a_client_makes_no_more_topics_than_it_leaves_for_others() {
     assert!(push(&mut queue, 1, "a") && push(&mut queue, 1, "b"));
     assert!(!push(&mut queue, 1, "c"), "as many are left as it has");
     assert!(push(&mut queue, 2, "x") && !push(&mut queue, 2, "y"));
-    // An empty topic of its own makes room for another.
+    // An empty topic of the client itself makes space for another.
     queue.request(now, 1, JobRequest::Cancel(JobRef::Id(1)));
     assert!(push(&mut queue, 1, "c") && !queue.names.contains_key(&Blob::from("a")));
     assert!(push(&mut queue, 3, "z"), "there is one left");
-    // With an empty one of another client, it has no more than half of all.
+    // With an empty topic of another client, the client has no more than half of all.
     queue.request(now, 1, JobRequest::Cancel(JobRef::Id(3)));
     assert!(!push(&mut queue, 1, "d") && push(&mut queue, 2, "y"));
 }

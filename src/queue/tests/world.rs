@@ -1,16 +1,16 @@
-//! A queue and its outcomes wired as the actors do it, and others that follow their records.
+//! A queue and its outcomes connected as in the actors, and replicas that follow their records.
 
 use super::description::{describe, describe_outcomes};
 use super::*;
 use crate::journal::Batch;
 
-/// Who reads the records back.
+/// A replica that reads the records.
 struct Follower {
     queue: State,
     outcomes: Outcomes,
 }
 
-/// A snapshot under way, and the records since it began.
+/// A snapshot in progress, and the records since it began.
 #[derive(Default)]
 struct Telling {
     batch: Batch,
@@ -18,7 +18,7 @@ struct Telling {
     queue_told: bool,
 }
 
-/// Everything there is; whoever follows is the same after each turn.
+/// The whole system; after each turn, every follower must equal it.
 pub(super) struct World {
     pub(super) now: Now,
     unaged: u64,
@@ -58,7 +58,7 @@ impl World {
         self.now.utc += millis;
     }
 
-    /// The time of day jumps ahead.
+    /// Moves the time of day ahead.
     pub(super) fn jump(&mut self, millis: u64) {
         self.now.utc += millis;
         self.unaged += millis;
@@ -70,7 +70,7 @@ impl World {
         self.queue.request(self.now, owner, request)
     }
 
-    /// Resumes reservations as a user who may work on every topic, but for `denied`.
+    /// Resumes reservations as a user who may work on every topic except `denied`.
     pub(super) fn resume(
         &mut self,
         owner: u64,
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    /// Ends a turn of the queue, and one of the outcomes with what became of jobs in it.
+    /// Ends a turn of the queue, and one of the outcomes with the jobs that finished in it.
     pub(super) fn turn(&mut self) -> Vec<Effect> {
         let effects = self.queue.finish_turn(self.now);
         self.take_queue_records();
@@ -107,13 +107,13 @@ impl World {
         effects
     }
 
-    /// The turn of the queue before a crash: nothing of it comes to the outcomes.
+    /// Runs the turn of the queue before a crash: nothing of it reaches the outcomes.
     pub(super) fn turn_of_the_queue(&mut self) {
         self.queue.finish_turn(self.now);
         self.take_queue_records();
     }
 
-    /// Results are recorded, and a crash comes before the queue hears of it.
+    /// Records results; a crash comes before the queue learns of it.
     pub(super) fn record_in_the_outcomes_alone(&mut self) {
         for info in std::mem::take(&mut self.to_record) {
             self.outcomes.record(self.now, Box::new(info));
@@ -147,7 +147,7 @@ impl World {
         self.records.push(record);
     }
 
-    /// The results that wait for it are recorded, or are not.
+    /// Records the waiting results, or lets that fail.
     pub(super) fn record(&mut self, recorded: bool) -> Vec<Effect> {
         let infos = std::mem::take(&mut self.to_record);
         for info in infos {
@@ -173,8 +173,8 @@ impl World {
         }
     }
 
-    /// Tells a slice of the snapshot; when it is whole, whoever reads it and the records since
-    /// follows too.
+    /// Reads a slice of the snapshot; once complete, a reader of it and of the records since becomes a
+    /// follower.
     pub(super) fn tell(&mut self, slice: usize) {
         let Some(telling) = &mut self.telling else { return };
         if !telling.queue_told {
@@ -192,7 +192,7 @@ impl World {
         told.iter().chain(&telling.since).for_each(|record| follower.replay(record));
         self.followers.push(follower);
         self.compare();
-        // The newest snapshot, and whoever has every record.
+        // Keeps the newest snapshot, and the follower with every record.
         if self.followers.len() > 3 {
             self.followers.remove(1);
         }
@@ -204,19 +204,19 @@ impl World {
         }
     }
 
-    /// As [`restart`](Self::restart), by a clock that has not gone back: how far it had come is known
-    /// from records alone.
+    /// Does the same as [`restart`](Self::restart), with a clock that has not gone back; the last time
+    /// is known from the records only.
     pub(super) fn restart_in_time(&mut self) -> Vec<Effect> {
         self.now.utc = self.now.utc.max(self.queue.utc());
         self.restart()
     }
 
-    /// Ends without a word, and begins anew from the newest snapshot and the records since.
+    /// Ends abruptly, and restarts from the newest snapshot and the records since.
     pub(super) fn restart(&mut self) -> Vec<Effect> {
         self.restart_with(false)
     }
 
-    /// [`restart`](Self::restart); with `fenced`, as if something that was seen may be lost.
+    /// Does the same as [`restart`](Self::restart); with `fenced`, as if something visible may be lost.
     pub(super) fn restart_with(&mut self, fenced: bool) -> Vec<Effect> {
         self.telling = None;
         self.to_record.clear();
@@ -237,7 +237,7 @@ impl World {
         self.turn()
     }
 
-    /// Whoever follows is what this is.
+    /// Checks that every follower equals the system.
     fn compare(&mut self) {
         let utc = self.queue.utc().max(self.now.utc);
         self.queue.audit().unwrap();

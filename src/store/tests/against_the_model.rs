@@ -1,4 +1,4 @@
-//! Random requests: the store and the model give the same replies, revisions and history.
+//! Random requests: the store and the model agree on replies, revisions and history.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::model::RangeOrder;
 #[derive(Debug, Clone)]
 enum Step {
     Ask(Option<IdempotencyKey>, Box<KvRequest>),
-    /// So many milliseconds later; leases end, at most so many of them.
+    /// This many milliseconds later, at most this many leases end.
     Later(u64, usize),
-    /// The room of so many compacted events is given back.
+    /// The memory of up to this many compacted events is freed.
     Reclaim(usize),
 }
 
@@ -104,7 +104,7 @@ impl Pair {
         }
     }
 
-    /// What can be seen from outside is the same.
+    /// Compares everything that is visible from outside.
     fn compare(&mut self) {
         let status = self.store.status();
         assert_eq!(status.revision, self.model.revision());
@@ -120,7 +120,7 @@ impl Pair {
         assert_eq!(events, self.model.readable().collect::<Vec<_>>());
     }
 
-    /// The past is as it was, and nothing is kept that nobody can ask for.
+    /// Compares all past revisions, and checks that nothing unreachable is kept.
     fn compare_all(&mut self) {
         for revision in self.model.oldest..=self.model.revision() {
             let expected: Vec<_> = self.model.keys_at(revision).values().cloned().collect();

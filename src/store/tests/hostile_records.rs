@@ -1,14 +1,14 @@
-//! Records that nobody wrote: they are refused, whatever they say.
+//! Forged records are refused, whatever they contain.
 
 use super::*;
 
-/// A record with one change, of which these are the bytes.
+/// Returns a record with one change, given as bytes.
 fn record_of(change: &[u8]) -> Vec<u8> {
     let head = [1, 1, 0, 1, 1];
     [&head, change].concat()
 }
 
-/// A transaction's reply within a transaction's reply took a frame of the stack each.
+/// Regression: each reply of a transaction nested in another took a stack frame.
 #[test]
 fn replies_do_not_nest() {
     let remembered = [6, 1, 0];

@@ -1,5 +1,5 @@
-//! A journaled store against plain ones: its records make the same store again, at each of them,
-//! and what it shows is what a store shows that was asked only what is durable.
+//! A journaled store against plain ones: replaying its records up to any point gives the same store,
+//! and what it shows equals what a store shows that was sent only the durable requests.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,7 +15,7 @@ use crate::journal::Batch;
 use crate::model::{Blob, Event};
 use crate::store::{Mark, Snapshot};
 
-/// Makes a store again from records.
+/// Restores a store from records.
 pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {
     let mut state = State::new(config);
     state.begin_replay();
@@ -26,7 +26,7 @@ pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {
     state
 }
 
-/// Everything that outlives a restart.
+/// Everything that survives a restart.
 #[derive(Debug, PartialEq)]
 struct Lasting {
     revision: Revision,
@@ -51,7 +51,7 @@ struct LastingLease {
 }
 
 impl Lasting {
-    /// What is there at `now`; leases as they are when they have grace from `grace` on.
+    /// Captures a store at `now`; leases as they are with a grace period from `grace` on.
     fn of(state: &mut State, now: Micros, grace: Micros) -> Self {
         state.reclaim(usize::MAX);
         state.remembered.forget(now, &state.config);
@@ -79,7 +79,7 @@ fn lasting_lease(state: &State, id: LeaseId, grace: Micros) -> LastingLease {
     LastingLease { id, ttl, deadline, private, keys, end_bytes }
 }
 
-/// Every key at a revision; the present is read by its own index, in both directions.
+/// Returns every key at a revision; the current state is read by its own index, in both directions.
 fn keys_at(state: &State, revision: Revision) -> Vec<KeyValue> {
     let bounds = KeyRange::all().bounds();
     let read = |descending| -> Vec<KeyValue> {
@@ -107,22 +107,22 @@ fn events_from(state: &State, oldest: Revision) -> Vec<Event> {
 #[derive(Debug, Clone)]
 enum Step {
     Ask(Option<IdempotencyKey>, Box<KvRequest>),
-    /// So many milliseconds later; leases end, at most so many of them.
+    /// This many milliseconds later, at most this many leases end.
     Later(u64, usize),
     Reclaim(usize),
-    /// So many more records are durable.
+    /// This many more records become durable.
     Settle(usize),
     Restart,
-    /// A snapshot begins, unless one is under way; in each step so many pieces of it are told.
+    /// A snapshot begins, unless one is in progress; each step reads this many items of it.
     Snapshot(usize),
 }
 
-/// A snapshot under way.
+/// A snapshot in progress.
 struct Telling {
     snapshot: Snapshot,
     slice: usize,
     batch: Batch,
-    /// How many records it stands for, and when it began.
+    /// The number of records that it covers, and when it began.
     records: usize,
     began: Micros,
 }
@@ -141,7 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What made a record.
+/// The cause of a record.
 #[derive(Debug, Clone)]
 enum Cause {
     Asked(Option<IdempotencyKey>, Box<KvRequest>),
@@ -153,9 +153,9 @@ struct House {
     now: Micros,
     live: State,
     records: Vec<Vec<u8>>,
-    /// Asked everything that made a record.
+    /// Gets every cause of a record.
     plain: State,
-    /// Asked what made a durable one.
+    /// Gets only the causes of durable records.
     settled: State,
     pending: VecDeque<(Micros, Cause, Mark)>,
     telling: Option<Telling>,
@@ -204,8 +204,8 @@ impl House {
         }
     }
 
-    /// Tells a slice of the snapshot; when it is whole, it is what its records made, and with
-    /// those behind it what all of them make.
+    /// Reads a slice of the snapshot. Once complete, the snapshot equals the state after the records it
+    /// covers, and with the later ones the state after all.
     fn tell(&mut self) {
         let Some(telling) = &mut self.telling else { return };
         let Telling { snapshot, slice, batch, records, began } = telling;
@@ -221,7 +221,7 @@ impl House {
         let now = began.max(alone.time());
         let mut alone = Lasting::of(&mut alone, now, began);
         let mut before = Lasting::of(&mut before, now, began);
-        // Replies that were forgotten while it was told are not in it.
+        // Replies that were forgotten during the snapshot are not in it.
         let kept = std::mem::take(&mut alone.remembered);
         before.remembered.retain(|reply| !kept.contains(reply));
         let forgotten = std::mem::take(&mut before.remembered);
@@ -242,7 +242,7 @@ impl House {
         if let KvRequest::Txn(txn) = &request
             && reads_the_past(txn)
         {
-            // What is not shown cannot be read as past; the plain store shows everything.
+            // A revision that is not visible cannot be read as past; the plain store shows everything.
             self.settle(usize::MAX);
         }
         let touches_pending = self.live.touches_pending(&request);
@@ -270,7 +270,8 @@ impl House {
         }
     }
 
-    /// Whether there is one. The plain store does the same, and each prefix of the records makes it.
+    /// Takes a record and returns whether there was one. The plain store gets the same cause, and each
+    /// prefix of the records restores it.
     fn take_record(&mut self, cause: Cause) -> bool {
         let mut record = Vec::new();
         if !self.live.take_record(self.now, &mut record) {
@@ -296,7 +297,7 @@ impl House {
         let last = *last;
         for (now, cause, mark) in group {
             repeat(&mut self.settled, now, &cause);
-            // As the hub does: what is shown on the way is each revision, not the last.
+            // As the hub does: each revision becomes visible on the way, not only the last one.
             if mark.revision > self.live.visible() {
                 self.live.settle(Mark { revision: mark.revision, ..last });
                 let all = KeyRange::all();
@@ -310,7 +311,7 @@ impl House {
         }
     }
 
-    /// All that is durable is there again; leases have grace, of which no record tells.
+    /// Restarts: everything durable is restored; leases have a grace period, which no record contains.
     fn restart(&mut self) {
         self.settle(usize::MAX);
         self.telling = None;
@@ -324,7 +325,7 @@ impl House {
         self.live.number_leases_from(next);
     }
 
-    /// What can be seen is what is durable.
+    /// Checks that the visible state is the durable one.
     fn compare_shown(&mut self, range: &KeyRange) {
         let (live, settled) = (&self.live, &self.settled);
         assert_eq!(live.visible(), settled.revision());
@@ -348,8 +349,8 @@ fn repeat(plain: &mut State, now: Micros, cause: &Cause) {
         Cause::Expired => assert!(plain.expire_one(now).is_some()),
         Cause::Asked(idempotency, request) => {
             match plain.apply(now, once(*idempotency), (**request).clone()) {
-                // The journaled store compacts only what it shows, and so may have been asked to
-                // compact what this one has compacted on its own.
+                // The journaled store compacts only visible revisions, and so may get a compact request
+                // for what this one has already compacted on its own.
                 Err(StoreError::Compacted { .. }) if matches!(**request, KvRequest::Compact(_)) => {
                 }
                 reply => assert!(reply.is_ok(), "{reply:?}"),
@@ -377,7 +378,7 @@ fn run(config: StoreConfig, steps: Vec<Step>, ranges: &[KeyRange]) {
     }
     house.settle(usize::MAX);
     house.compare_shown(&KeyRange::all());
-    // One that is given up leaves nothing behind.
+    // An abandoned snapshot leaves nothing behind.
     house.live.end_snapshot();
     let now = house.now;
     assert_eq!(Lasting::of(&mut house.live, now, 0), Lasting::of(&mut house.plain, now, 0));

@@ -1,4 +1,4 @@
-//! The store against a naive model of it, its promises one by one, and what once went wrong.
+//! The store against a naive model, its promises one by one, and regressions.
 
 pub(crate) mod model;
 pub(crate) mod strategy;
@@ -31,7 +31,7 @@ use crate::model::{
 /// A second of the store's clock.
 const SECOND: Micros = 1_000_000;
 
-/// So many cases, the same at every run; with `PROPTEST_CASES` set, that many random ones.
+/// This many cases, the same in each run; with `PROPTEST_CASES` set, that many random ones.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() {
@@ -50,9 +50,9 @@ fn store_with(change: impl FnOnce(&mut StoreConfig)) -> State {
     State::new(config)
 }
 
-/// What tests ask of the store, in a word each; time stands at 0 unless they say otherwise.
+/// Short forms of requests for tests; the time is 0 unless stated.
 impl State {
-    /// The keys of a range after a readable revision.
+    /// Returns the keys of a range after a readable revision.
     fn keys_in(&self, range: &KeyRange, revision: Revision) -> Vec<Arc<KeyValue>> {
         let mut keys = Vec::new();
         self.walk(&range.bounds(), revision, false, |look| {
@@ -62,7 +62,7 @@ impl State {
         keys
     }
 
-    /// The keys of a range as they are shown.
+    /// Returns the visible keys of a range.
     fn shown_keys(&self, range: &KeyRange) -> Vec<Arc<KeyValue>> {
         self.keys_in(range, self.visible())
     }
@@ -117,7 +117,7 @@ impl State {
         }
     }
 
-    /// The keys of a page, and whether there are more.
+    /// Returns the keys of a page, and whether there are more.
     fn page(&mut self, request: RangeRequest) -> (Vec<String>, bool) {
         match self.ask(KvRequest::Range(request)).unwrap() {
             Reply::Range(page) => {
@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    /// Every readable event, as `revision key` or `revision -key`.
+    /// Returns every readable event, as `revision key` or `revision -key`.
     fn story(&self) -> Vec<String> {
         let history = self.history();
         (history.first_of(history.oldest())..history.end())
@@ -140,7 +140,7 @@ impl State {
     }
 }
 
-/// The share that a key's reply is remembered in; there are two.
+/// Returns the share that a key's reply is remembered in; there are two.
 fn share_of_key(key: IdempotencyKey) -> u64 {
     (key % 2) as u64
 }
@@ -157,7 +157,7 @@ fn set(key: &str, value: &str) -> TxnOp {
     TxnOp::Set(SetRequest::new(key, value))
 }
 
-/// The limit that was hit.
+/// Returns the limit that was hit.
 fn limit<T: std::fmt::Debug>(result: Result<T, StoreError>) -> &'static str {
     match result {
         Err(StoreError::Limit { name, .. }) => name,

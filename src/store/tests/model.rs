@@ -1,7 +1,7 @@
-//! [`Model`]: the store as its promises tell it, without a thought for speed.
+//! [`Model`]: the store as its promises describe it, without regard to speed.
 //!
-//! It keeps the whole state of every revision and every event there ever was. A request is
-//! either refused for one of several reasons, of which the store may name any, or done.
+//! The model keeps the whole state of every revision and every event. A request is either executed, or
+//! refused for one of several reasons, of which the store may name any.
 
 mod refused;
 
@@ -24,7 +24,7 @@ pub(crate) use refused::reason;
 
 pub(crate) type Keys = BTreeMap<Blob, Arc<KeyValue>>;
 
-/// Why a request must be refused: any of these will do.
+/// The reasons for a refusal, any of which is correct.
 pub(crate) type Reasons = BTreeSet<&'static str>;
 
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub(crate) struct Model {
     config: StoreConfig,
     pub(crate) oldest: Revision,
     keys: Keys,
-    /// The keys after each revision but the current one, from 1 on.
+    /// The keys after each revision except the current one, from 1 on.
     past: Vec<Keys>,
     pub(crate) log: Vec<Event>,
     leases: BTreeMap<LeaseId, Lease>,
@@ -55,7 +55,7 @@ pub(crate) struct Model {
     remembered: Vec<Remembered>,
 }
 
-/// What is left of the room for the pages of one transaction.
+/// The remaining capacity for the pages of one transaction.
 struct Room {
     keys: usize,
     bytes: usize,
@@ -79,7 +79,7 @@ impl Model {
         self.past.len() as Revision + 1
     }
 
-    /// The keys after `revision`; 0 for now.
+    /// Returns the keys after `revision`; 0 for now.
     pub(crate) fn keys_at(&self, revision: Revision) -> &Keys {
         if revision == 0 || revision == self.revision() {
             &self.keys
@@ -96,7 +96,7 @@ impl Model {
         self.leases.keys().copied().collect()
     }
 
-    /// Events that are not compacted.
+    /// Returns the events that are not compacted.
     pub(crate) fn readable(&self) -> impl Iterator<Item = &Event> {
         self.log.iter().filter(|event| event.revision() >= self.oldest)
     }
@@ -136,14 +136,14 @@ impl Model {
         Ok(reply)
     }
 
-    /// Ends the first lease that is due; tells how many keys that deleted.
+    /// Ends the first lease that is due; returns the number of deleted keys.
     pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
         let due = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).min();
         let (_, id) = due.filter(|(deadline, _)| *deadline <= now)?;
         Some(self.end_lease(id))
     }
 
-    /// How many keys the first lease has that is due.
+    /// Returns the number of keys of the first lease that is due.
     pub(crate) fn due_keys(&self, now: Micros) -> Option<usize> {
         let due = self.leases.iter().map(|(id, lease)| (lease.deadline, *id)).min();
         let (_, id) = due.filter(|(deadline, _)| *deadline <= now)?;
@@ -217,9 +217,10 @@ impl Model {
     }
 }
 
-/// What is done.
+/// Execution of requests.
 impl Model {
-    /// Keys of a lease above `after`: up to `limit`, and to a page's bytes, but one at least.
+    /// Returns keys of a lease above `after`: up to `limit`, and up to the bytes of a page, but at
+    /// least one.
     fn key_page(&self, id: LeaseId, after: &Blob, limit: usize) -> (Vec<Blob>, bool) {
         let (mut page, mut bytes) = (Vec::new(), 0);
         for key in self.keys_of(id).into_iter().filter(|key| key > after) {
@@ -233,7 +234,7 @@ impl Model {
         (page, false)
     }
 
-    /// Does `change` at the next revision, which becomes the current one if it made an event.
+    /// Runs `change` at the next revision, which becomes the current one if the change made an event.
     fn transact(&mut self, change: impl FnOnce(&mut Self) -> Vec<Reply>) -> Vec<Reply> {
         let events = self.log.len();
         self.past.push(self.keys.clone());
@@ -359,7 +360,7 @@ impl Model {
         if limit == 0 { self.config.range_keys_max } else { limit }
     }
 
-    /// The keys that a page without an end lists.
+    /// Returns the keys that an unlimited page lists.
     fn listed(&self, request: &RangeRequest) -> Vec<Arc<KeyValue>> {
         let descending = request.order == RangeOrder::Descending;
         let mut kvs = matching(self.keys_at(request.revision), &request.range);
@@ -372,7 +373,7 @@ impl Model {
         kvs
     }
 
-    /// A page within `room`, of which the first key of a whole room may take more.
+    /// Returns a page within `room`; the first key of an unused one may exceed it.
     fn page(&self, request: &RangeRequest, room: &mut Room) -> RangeReply {
         let kvs = self.listed(request);
         let mut reply = RangeReply {
@@ -479,7 +480,7 @@ fn holds(compare: &Compare, kv: Option<&KeyValue>) -> bool {
     }
 }
 
-/// The reply without the places to go on from, of which the model knows nothing.
+/// Returns the reply without the positions to continue from, which the model does not have.
 pub(crate) fn without_next(mut reply: Reply) -> Reply {
     match &mut reply {
         Reply::Range(page) | Reply::Scan(page) => page.next = None,

@@ -1,5 +1,5 @@
-//! The largest records there can be, on a disk: they fit in the smallest segment that
-//! `Config::check` allows, and what is larger was refused before anything was changed.
+//! The largest possible records, on a disk: they fit in the smallest segment that `Config::check`
+//! allows; anything larger was refused before anything was changed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const VALUE: usize = 300;
 const OPS: usize = 16;
 const REPLY_KEYS: usize = 24;
 
-/// Small limits, and the smallest segments they can have.
+/// Small limits, and the smallest segments that they allow.
 fn small() -> Config {
     let mut config = Config::new();
     config.store.key_bytes_max = KEY;
@@ -25,7 +25,7 @@ fn small() -> Config {
     config.store.revision_bytes_max = OPS * (64 + KEY + VALUE);
     config.store.revision_events_max = 1_000;
     config.store.lease_ttl_max = Duration::from_micros(u64::MAX);
-    // What jobs need of a segment is less.
+    // Jobs need less of a segment.
     (config.queue.payload_bytes_max, config.queue.output_bytes_max) = (64, 64);
     (config.queue.name_bytes_max, config.queue.errors_kept_max) = (8, 1);
     config.journal.segment_bytes = record_bytes_max(&config.store) as u64 + 1024;
@@ -33,7 +33,7 @@ fn small() -> Config {
     config
 }
 
-/// A key of full length.
+/// Returns a key of the maximum length.
 fn key(n: usize) -> String {
     format!("{n:0>KEY$}")
 }
@@ -42,7 +42,7 @@ fn full(n: usize) -> SetRequest {
     SetRequest::new(key(n), "v".repeat(VALUE))
 }
 
-/// A store that has come far: most numbers take 9 bytes in a record.
+/// Returns a store in which most numbers take 9 bytes in a record.
 fn far(config: &Config) -> State {
     let mut state = State::new(config.store.clone());
     state.revision = u64::MAX / 2;
@@ -54,12 +54,12 @@ fn far(config: &Config) -> State {
 
 const NOW: Micros = u64::MAX / 4;
 
-/// In a share with the longest number.
+/// Returns a write in a share with the longest number.
 fn largest(key: u128) -> Once {
     Once { key, client: ClientId::User(u64::MAX) }
 }
 
-/// Asks, shows it, and gives the record.
+/// Executes a request, settles it, and returns its record.
 fn record(state: &mut State, key: Option<u128>, request: KvRequest) -> Vec<u8> {
     let mut record = Vec::new();
     state.apply(NOW, key.map(largest), request).unwrap();
@@ -68,7 +68,7 @@ fn record(state: &mut State, key: Option<u128>, request: KvRequest) -> Vec<u8> {
     record
 }
 
-/// Puts records in a journal of the smallest segments and reads them again.
+/// Writes records to a journal of the smallest segments and reads them back.
 fn write_and_read(config: &Config, records: &[Vec<u8>]) {
     let disk = FaultyDisk::new();
     let dir = Path::new("/journal");
@@ -107,7 +107,7 @@ fn the_largest_transaction_with_its_reply_fits_in_a_segment() {
     for n in 0..REPLY_KEYS {
         record(&mut state, None, KvRequest::Set(full(n)));
     }
-    // All sets but one, which all end a private lease and begin another, and a page of all keys.
+    // All sets but one, each of which ends a private lease and begins another, and a page of all keys.
     let private = |n| SetRequest { ttl: Some(Duration::from_micros(u64::MAX)), ..full(n) };
     for n in 0..OPS {
         record(&mut state, None, KvRequest::Set(private(n)));
@@ -170,7 +170,7 @@ fn the_end_of_the_fullest_lease_fits_in_a_segment() {
     for refused in [KvRequest::Set(attach(most)), txn(vec![TxnOp::Set(attach(most))])] {
         assert_eq!(limit(state.apply(NOW, None, refused)), "store.revision_bytes_max");
     }
-    // One that leaves makes room for another.
+    // Detaching a key makes capacity for another.
     records.push(record(&mut state, None, KvRequest::Set(SetRequest::new(key(0), ""))));
     records.push(record(&mut state, None, KvRequest::Set(attach(most))));
 

@@ -1,4 +1,4 @@
-//! The bytes of records, as `docs/journal.md` has them: a journal is read by later versions too.
+//! The bytes of records, as documented in `docs/journal.md`: later versions must read them too.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use super::*;
 use crate::model::{DeleteReply, GetReply, LeaseReply, RangeReply, SetReply, TxnReply};
 use crate::store::change::Change;
 
-/// The payload of a record with one change.
+/// Returns the payload of a record with one change.
 fn payload(change: Change) -> Vec<u8> {
     record_at(300, change)
 }
 
-/// The record of a change in a store where nothing was changed yet.
+/// Returns the record of a change in a new store.
 pub(crate) fn first_record_of(change: Change) -> Vec<u8> {
     let is_event = matches!(change, Change::Put { .. } | Change::Delete { .. });
     record_at(if is_event { 2 } else { 1 }, change)
@@ -71,7 +71,7 @@ fn replies() -> Vec<(&'static str, Reply)> {
     ]
 }
 
-/// One of each kind.
+/// Returns one change of each kind.
 pub(crate) fn changes() -> Vec<(&'static str, Change)> {
     let second = SECOND;
     let mut changes = vec![

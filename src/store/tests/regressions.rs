@@ -1,9 +1,9 @@
-//! What once went wrong, kept from coming back.
+//! Regressions.
 
 use super::*;
 use crate::model::{Compare, CompareOp, CompareTarget};
 
-/// The event at the oldest revision was taken for compacted with those before it.
+/// The event at the oldest revision was taken for compacted, like those before it.
 #[test]
 fn the_event_of_the_oldest_revision_is_readable() {
     let mut store = roomy();
@@ -16,7 +16,7 @@ fn the_event_of_the_oldest_revision_is_readable() {
     }
 }
 
-/// One write compacted one revision, so large values after small ones outgrew the limit.
+/// One write compacted only one revision, so large values after small ones exceeded the limit.
 #[test]
 fn one_large_write_compacts_as_many_small_ones_as_it_takes() {
     let mut store = store_with(|config| config.history_bytes_max = 10_000);
@@ -45,8 +45,8 @@ fn a_private_lease_is_of_one_key_only() {
     assert_eq!(store.key_now("a").unwrap().lease, private);
 }
 
-/// A transaction that set a key of a full lease again was refused, though a set was not; and so
-/// was one whose other list would have filled the lease.
+/// A transaction that set a key of a full lease again was refused, though a plain set was not; so was
+/// one whose other list would have filled the lease.
 #[test]
 fn a_full_lease_still_takes_the_keys_it_has() {
     let mut store = store_with(|config| config.revision_events_max = 2);
@@ -70,7 +70,7 @@ fn a_full_lease_still_takes_the_keys_it_has() {
     store.ask(KvRequest::Txn(other_list)).unwrap();
 }
 
-/// Every delete of a transaction walked its keys before the sum was looked at.
+/// Each delete of a transaction walked its keys before the sum was checked.
 #[test]
 fn a_transaction_stops_counting_at_its_limit() {
     let mut store = store_with(|config| config.revision_events_max = 10);
@@ -81,7 +81,7 @@ fn a_transaction_stops_counting_at_its_limit() {
     assert_eq!(limit(store.ask(txn(vec![delete(), delete()]))), "store.revision_events_max");
 }
 
-/// Keys a delete gives back were bounded by their bytes alone, and empty ones by nothing.
+/// The keys that a delete returned were limited by bytes only, so empty ones were not limited.
 #[test]
 fn a_delete_gives_back_no_more_keys_than_a_page_has() {
     let mut store = store_with(|config| config.range_keys_max = 3);
@@ -93,7 +93,7 @@ fn a_delete_gives_back_no_more_keys_than_a_page_has() {
     assert_eq!(store.delete_in(KeyRange::all()), (6, 4));
 }
 
-/// A reply of many small keys was taken for a small reply.
+/// A reply of many small keys was counted as a small reply.
 #[test]
 fn remembered_replies_are_counted_with_all_they_hold() {
     let mut store = store_with(|config| config.idempotency_bytes_max = 64 * 1024);

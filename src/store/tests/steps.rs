@@ -1,9 +1,9 @@
-//! Promise S10 by the count of steps: what one request looks at is bounded, whatever is there.
+//! Promise S10 by the count of steps: the work of one request is bounded, whatever the store contains.
 
 use super::*;
 use crate::model::{Blob, Compare, CompareOp, CompareTarget, RangeOrder, TxnReply};
 
-/// A store of `keys` tombstones, whose keys were all there at the revision that is returned.
+/// Returns a store of `keys` tombstones and a revision at which all the keys existed.
 fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revision) {
     let mut store = store_with(change);
     for number in 0..keys {
@@ -14,7 +14,7 @@ fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revisi
     (store, full)
 }
 
-/// The steps that `ask` takes.
+/// Returns the number of steps that `ask` takes.
 fn steps_of<T>(store: &mut State, ask: impl FnOnce(&mut State) -> T) -> (T, u64) {
     let before = store.steps_taken();
     let answer = ask(store);
@@ -32,11 +32,11 @@ fn scan(store: &mut State, request: RangeRequest) -> RangeReply {
     }
 }
 
-/// Before: a page walked every tombstone of its range for a single key.
+/// Regression: a page walked every tombstone of its range to find a single key.
 #[test]
 fn s10_a_scan_of_what_is_gone_ends_with_a_place_to_go_on() {
     let (mut store, full) = deleted(3_000, |config| config.steps_max = 100);
-    // Written since, so that every chunk has changed after the revision that is read.
+    // Written later, so that every chunk has changed after the revision that is read.
     let before = store.set_to("last", "v");
     for number in (0..3_000).step_by(2) {
         let key = format!("gone {number:06}");
@@ -83,7 +83,7 @@ fn s10_a_range_that_would_find_nothing_in_its_steps_is_refused_and_one_that_find
     assert!(more && !keys.is_empty() && keys.len() <= 100);
 }
 
-/// Before: 1,024 ranges with a limit of 1 over a million tombstones held everybody up for 23 s.
+/// Regression: 1,024 ranges with a limit of 1 over a million tombstones blocked the store for 23 s.
 #[test]
 fn s10_all_operations_of_a_transaction_have_one_budget_of_steps() {
     let (mut store, full) = deleted(1_000, |config| config.steps_max = 500);
@@ -137,7 +137,7 @@ fn s10_what_is_gone_costs_a_range_of_now_nothing_by_whatever_revision_it_is_aske
             assert!(steps <= 3, "{steps} steps");
         }
     }
-    // What was deleted before a revision that is past is passed over, a chunk at a time.
+    // Keys deleted before the requested revision are skipped, a chunk at a time.
     store.set_to("z", "later");
     let (keys, steps) = steps_of(&mut store, |store| store.page(range_at(revision, 10)));
     assert_eq!(keys.0, ["gone z"]);
@@ -175,7 +175,8 @@ fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
     assert!(steps <= 100, "{steps} steps");
 }
 
-/// What is done in slices of 50 events, and its reply; after each slice `check` looks at the store.
+/// Executes a request in slices of 50 events and returns its reply; `check` looks at the store after
+/// each slice.
 fn in_slices(store: &mut State, request: KvRequest, mut check: impl FnMut(&mut State)) -> Reply {
     assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
     loop {
@@ -196,7 +197,7 @@ fn value_of(store: &mut State, key: &str) -> (Option<Blob>, Revision) {
     }
 }
 
-/// Before: all events of a revision were made in one turn.
+/// Regression: all events of a revision were made in one turn.
 #[test]
 fn s10_a_large_write_is_done_in_slices_and_is_there_whole() {
     let mut store = roomy();

@@ -1,4 +1,4 @@
-//! Random requests over a handful of keys, small enough that they collide all the time.
+//! Random requests over a handful of keys, few enough that they collide all the time.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ pub(crate) fn write() -> impl Strategy<Value = KvRequest> {
     ]
 }
 
-/// Any request to the keys.
+/// Any request about keys.
 pub(crate) fn request() -> impl Strategy<Value = KvRequest> {
     prop_oneof![
         16 => write(),

@@ -1,4 +1,4 @@
-//! Random lives of a hub: every answer and every delivery is the one that the promises ask for.
+//! Random sequences on a hub: every answer and every delivery is as promised.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -13,20 +13,20 @@ use crate::store::tests::{cases, strategy};
 #[derive(Debug, Clone)]
 enum Step {
     Write(Box<KvRequest>),
-    /// Everything that is older than so many revisions is compacted.
+    /// Everything that is older than this many revisions is compacted.
     Compact(u64),
-    /// By this owner, after so many revisions ago.
+    /// A wait of this owner, for events after this many revisions ago.
     Wait(u64, Option<u64>, Box<WaitRequest>),
     CancelWait(usize),
     OpenStream(u64),
     CloseStream(usize, usize),
-    /// From so many revisions ago.
+    /// A watch from this many revisions ago.
     Watch(usize, u64, u64, Box<WatchRequest>),
     CancelWatch(usize, u64),
     Ready(usize),
     Show(usize),
     EndWatcher(usize, usize),
-    /// So many milliseconds later.
+    /// This many milliseconds later.
     Later(u64),
     Turn,
 }
@@ -113,7 +113,7 @@ fn config() -> impl Strategy<Value = Config> {
 
 impl World {
     fn step(&mut self, step: Step) {
-        // From 2 revisions after the current one on, backwards.
+        // Backwards from 2 revisions after the current one.
         let current = self.model.revision();
         let ago =
             |back: u64| if back == u64::MAX { back } else { (current + 2).saturating_sub(back) };

@@ -1,4 +1,4 @@
-//! What is kept for those who do not take it: nothing without credit, and no more than the limits.
+//! Memory kept for slow consumers: nothing without credit, and never more than the limits.
 
 use super::*;
 use crate::buffered::TotalBuffered;
@@ -40,7 +40,7 @@ fn w9_nothing_is_read_for_a_stream_without_credit() {
     assert_eq!(owner.buffered.bytes(), 0);
     let kept = values.iter().filter(|value| value.strong_count() > 0).count();
     assert!(kept <= 4, "{kept} values are kept that nobody is to see");
-    // With credit, each is told that it was overtaken, or what is there still.
+    // With credit, each learns that it was overtaken, or gets what is still there.
     hub.ready(streams[0], 1);
     let shown = hub.shown();
     assert!(shown[0].contains("Overtaken"), "{shown:?}");
@@ -79,7 +79,7 @@ fn s10_what_was_before_is_kept_only_where_it_is_asked_for() {
     let (_, second) = hub.batch().unwrap();
     assert!(second.bytes() < 1_000, "{} bytes for a small one", second.bytes());
     drop((first, second));
-    // Another watch of the same stream sees it all the same.
+    // Another watch of the same stream still sees it.
     hub.watch(0, stream, 2, previous).unwrap();
     hub.set_to("a", &"z".repeat(VALUE));
     hub.ready(stream, usize::MAX);
@@ -178,7 +178,7 @@ fn w10_a_stream_that_is_closed_while_it_waits_for_room_leaves_nothing() {
     hub.assert_empty();
 }
 
-/// As many as go on at once, and more: found by `wakeful torture --simulate --seed 776`.
+/// With at least as many streams as resume at once; found by `wakeful torture --simulate --seed 776`.
 #[test]
 fn s10_streams_for_whom_there_is_too_little_room_are_not_looked_at_for_ever() {
     let mut hub = roomy();

@@ -1,5 +1,5 @@
-//! A hub whose store is journaled against one that is asked a write when it is durable: whoever
-//! waits and watches cannot tell them apart.
+//! A journaled hub against one that gets each write when it is durable: waits and watches cannot tell
+//! the difference.
 
 use std::collections::VecDeque;
 
@@ -15,10 +15,10 @@ use crate::store::tests::{cases, strategy};
 #[derive(Debug, Clone)]
 enum Step {
     Write(Box<KvRequest>),
-    /// After so many revisions ago.
+    /// A wait for events after this many revisions ago.
     Wait(Option<u64>, Box<WaitRequest>),
     Watch(u64, u64, Box<WatchRequest>),
-    /// So many more writes are durable, by one commit.
+    /// This many more writes become durable, in one commit.
     Commit(usize),
     Show,
 }
@@ -97,7 +97,7 @@ impl Two {
         if let KvRequest::Txn(txn) = &request
             && txn.success.iter().chain(&txn.failure).any(reads_the_past)
         {
-            // What is not durable cannot be read as past.
+            // A revision that is not durable cannot be read as past.
             self.commit(usize::MAX);
         }
         let records = self.journaled.records().records();
@@ -123,7 +123,7 @@ impl Two {
                 hub.advance(0);
                 shown.extend(hub.shown());
             }
-            // In which order different ones are told of the same event is nowhere promised.
+            // The order in which different waits are answered by the same event is not promised.
             let mut answers = hub.answers();
             answers.sort();
             shown.sort_by_key(|it| it.split(':').next().map(str::to_owned));

@@ -1,4 +1,4 @@
-//! The hub against a model of its promises, the promises one by one, and what once went wrong.
+//! The hub against a model of its promises, the promises one by one, and regressions.
 
 mod against_the_model;
 mod buffered;
@@ -49,7 +49,7 @@ fn prefix(prefix: &str) -> KeyRange {
     KeyRange::prefix(prefix)
 }
 
-/// What tests ask of the hub, in a word each; time stands at 0 unless they say otherwise.
+/// Short forms of requests for tests; the time is 0 unless stated.
 impl TestHub {
     fn ask(&mut self, request: KvRequest) -> Result<Reply, StoreError> {
         self.apply(0, None, request)
@@ -95,7 +95,7 @@ impl TestHub {
         }
     }
 
-    /// Answers since the last call, as `party: outcome`.
+    /// Returns the answers since the last call, as `party: outcome`.
     fn answers(&mut self) -> Vec<String> {
         let show = |Answer { party, outcome }| match outcome {
             Ok(outcome) => format!("{party}: {}", outcome_text(&outcome)),
@@ -104,7 +104,7 @@ impl TestHub {
         self.take_answers().into_iter().map(show).collect()
     }
 
-    /// What one look finds for a ready stream.
+    /// Returns the batch that a single call finds for a ready stream.
     fn batch_now(&mut self) -> Option<(Handle, Buffered<Batch>)> {
         match self.next_batch() {
             NextBatch::Batch(handle, batch) => Some((handle, batch)),
@@ -112,7 +112,7 @@ impl TestHub {
         }
     }
 
-    /// What the next ready stream is shown; `None` when there is nothing.
+    /// Returns the batch of the next ready stream; `None` if there is none.
     fn batch(&mut self) -> Option<(Handle, Buffered<Batch>)> {
         loop {
             match self.next_batch() {
@@ -123,7 +123,7 @@ impl TestHub {
         }
     }
 
-    /// All that is shown to consumers that are ready at once again.
+    /// Returns everything that is shown to consumers that are always ready.
     fn shown(&mut self) -> Vec<String> {
         let mut shown = Vec::new();
         while let Some((handle, batch)) = self.batch() {
@@ -133,7 +133,7 @@ impl TestHub {
         shown
     }
 
-    /// Advances until nothing is left to do at `now`; tells in how many turns.
+    /// Advances until nothing is left to do at `now`; returns the number of turns.
     fn settle(&mut self, now: Micros) -> usize {
         let mut turns = 0;
         while self.must_advance(now) {
@@ -144,7 +144,7 @@ impl TestHub {
         turns
     }
 
-    /// Nothing is kept for anybody.
+    /// Checks that nothing is kept for any client.
     fn assert_empty(&mut self) {
         assert!(self.batch().is_none());
         assert_eq!((self.watchers.len(), self.streams.len(), self.waits), (0, 0, 0));
@@ -185,7 +185,7 @@ fn outcome_text(outcome: &WaitOutcome) -> String {
     }
 }
 
-/// The deliveries of a batch, as `watch id: what`.
+/// Returns the deliveries of a batch, as `watch id: what`.
 fn batch_text(batch: &Batch) -> Vec<String> {
     let show = |news: &News| match news {
         News::Events { first, count, revision, skipped } => {

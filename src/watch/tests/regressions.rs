@@ -1,8 +1,8 @@
-//! What once went wrong, kept from coming back.
+//! Regressions.
 
 use super::*;
 
-/// A search of one key that ended exactly with its slice took the next event for searched.
+/// A search of one key that ended exactly with its slice skipped the next event.
 #[test]
 fn a_search_that_ends_with_its_slice_sees_the_next_event() {
     for events in 1..6 {
@@ -61,7 +61,7 @@ fn absent_by_a_delete_within_a_larger_revision() {
     }
 }
 
-/// A revision that empties a range and fills it again never left it without keys.
+/// A revision that empties a range and fills it again never leaves it without keys.
 #[test]
 fn absent_is_not_met_within_a_revision() {
     let mut hub = roomy();
@@ -72,7 +72,7 @@ fn absent_is_not_met_within_a_revision() {
     assert_eq!(hub.answers(), Vec::<String>::new());
 }
 
-/// A wait that timed out while compaction overtook its search claimed to have considered it all.
+/// A wait that timed out while compaction overtook its search claimed to have considered everything.
 #[test]
 fn a_search_that_is_overtaken_does_not_time_out() {
     let mut hub = hub_with(|store, _| store.slice_max = 1);
@@ -85,7 +85,7 @@ fn a_search_that_is_overtaken_does_not_time_out() {
     assert_eq!(hub.answers(), ["7: Overtaken { resume: 5 }"]);
 }
 
-/// The largest number there is, plus one.
+/// The largest number, plus one, overflowed.
 #[test]
 fn waiting_after_the_last_number() {
     let mut hub = roomy();
@@ -99,7 +99,8 @@ fn waiting_after_the_last_number() {
     assert_eq!(error, StoreError::Future { asked: u64::MAX, oldest: 1, current: 1 });
 }
 
-/// A wait that was ended while it searched was told to resume after what it had not seen.
+/// The error of a wait that was ended while it searched said to resume after revisions that it had not
+/// examined.
 #[test]
 fn a_search_that_is_ended_resumes_where_it_was() {
     let mut hub = hub_with(|store, _| store.slice_max = 2);
@@ -115,7 +116,7 @@ fn a_search_that_is_ended_resumes_where_it_was() {
     assert_eq!(hub.answers(), ["2: Stopping { resume: Some(4) }"]);
 }
 
-/// Each cancelled search left its place in the queue of searches, to be cleared one a turn.
+/// Each cancelled search left its entry in the queue of searches, to be cleared one per turn.
 #[test]
 fn a_cancelled_search_leaves_nothing() {
     let mut hub = hub_with(|store, _| store.slice_max = 1);
@@ -129,7 +130,7 @@ fn a_cancelled_search_leaves_nothing() {
     hub.assert_empty();
 }
 
-/// Ids were listed in the order of their places, which are used again.
+/// Ids were listed in the order of their slots, which are reused.
 #[test]
 fn watchers_are_listed_in_order_of_id() {
     let mut hub = roomy();
@@ -144,7 +145,7 @@ fn watchers_are_listed_in_order_of_id() {
     assert!(page.watchers.is_sorted_by(|a, b| a.id < b.id), "{page:?}");
 }
 
-/// A page of watchers ended by their number alone, so that one of long keys fitted in no frame.
+/// A page of watchers ended by their number alone, so one of long keys did not fit in a frame.
 #[test]
 fn a_page_of_watchers_ends_where_its_bytes_do() {
     let mut hub = hub_with(|store, _| store.range_bytes_max = 1_000);
@@ -166,7 +167,7 @@ fn a_page_of_watchers_ends_where_its_bytes_do() {
     assert!(ids.len() == 10 && ids.is_sorted());
 }
 
-/// Above a revision that is compacted, a key deleted since was not looked for.
+/// Above a compacted revision, a key that was deleted since was not searched for.
 #[test]
 fn mod_revision_above_a_compacted_one_sees_deletes() {
     let mut hub = roomy();
@@ -200,7 +201,7 @@ fn one_turn_reads_for_one_stream() {
     assert!(matches!(hub.next_batch(), NextBatch::Idle));
 }
 
-/// A watch ended in the middle of its snapshot was told to resume after it.
+/// The error of a watch that was ended in the middle of its snapshot said to resume after the snapshot.
 #[test]
 fn a_snapshot_that_is_ended_resumes_from_its_revision() {
     let mut hub = hub_with(|store, watch| {
@@ -220,14 +221,13 @@ fn a_snapshot_that_is_ended_resumes_from_its_revision() {
 }
 
 impl WaitRequest {
-    /// The same until something that does not happen.
+    /// Returns the same wait until something that does not happen.
     fn never(self) -> Self {
         Self { condition: WaitCondition::Equals("never".into()), ..self }
     }
 }
 
-/// A range that was empty between two writes of one group commit was judged by its state after
-/// both.
+/// A range that was empty between two writes of one group commit was judged by its state after both.
 #[test]
 fn absent_between_two_writes_of_one_commit() {
     let config = Config::new();

@@ -1,4 +1,5 @@
-//! Promise S10 by the count of steps: what is gone, who waits and what is written are not multiplied.
+//! Promise S10 by the count of steps: deleted keys, waiting clients and written events do not multiply
+//! the work.
 
 use super::*;
 use crate::store::Mark;
@@ -30,7 +31,7 @@ fn expiring(hub: &mut TestHub, keys: usize) {
     commit(hub);
 }
 
-/// Before: each key that ended had the wait look at all that had ended before, 20 s for 100,000.
+/// Regression: for each key that ended, the wait looked at all that had ended before, 20 s for 100,000.
 #[test]
 fn s10_a_wait_for_absence_takes_a_step_for_each_key_that_ends() {
     const KEYS: usize = 5_000;
@@ -42,7 +43,7 @@ fn s10_a_wait_for_absence_takes_a_step_for_each_key_that_ends() {
         hub.advance(SECOND);
     }
     assert_eq!(hub.answers(), Vec::<String>::new(), "nothing of it is durable");
-    // All of it by one commit, as when the disk is slow.
+    // All in one commit, as with a slow disk.
     commit(&mut hub);
     let last = hub.state().revision();
     let key = format!("met at {last}: {last}-session/{:05}", KEYS - 1);
@@ -76,7 +77,7 @@ fn s10_a_page_of_a_snapshot_looks_at_no_more_than_a_batch_may() {
     hub.set_to("z", "v");
     let stream = stream_of_snapshot(&mut hub);
     let at = hub.state().revision();
-    // After the snapshot's revision, so that each is to be looked at.
+    // After the snapshot's revision, so that each key must be looked at.
     hub.delete_in(KeyRange::range("0", "9"));
     for number in 0..5_000 {
         hub.set_to(&format!("{number:05}x"), "v");
@@ -133,7 +134,7 @@ fn s10_the_newest_delete_of_a_key_is_found_whatever_was_put_since() {
     assert_eq!(hub.shown(), ["1: 306-a up to 306"]);
 }
 
-/// Each event of a revision counted once more, so that a range with a key left was taken for empty.
+/// Regression: each event of a revision was counted twice, so a range with a key left counted as empty.
 #[test]
 fn t4_a_wait_for_absence_counts_each_event_of_a_revision_once() {
     let mut hub = roomy();
@@ -148,7 +149,7 @@ fn t4_a_wait_for_absence_counts_each_event_of_a_revision_once() {
     assert_eq!(hub.answers(), ["7: met at 6: 6-c"]);
 }
 
-/// Before: each set looked at each of them again.
+/// Regression: each set looked at each of them again.
 #[test]
 fn s10_watches_that_are_behind_cost_a_set_nothing() {
     const WATCHES: u64 = 1_000;
@@ -178,7 +179,7 @@ fn s10_watches_that_are_behind_cost_a_set_nothing() {
     assert_eq!(hub.shown().len(), WATCHES as usize, "all are told of events again");
 }
 
-/// The most steps of one slice of what is left to do, all of which is done.
+/// Returns the most steps of one slice while everything that is left is done.
 fn largest_slice(hub: &mut TestHub) -> u64 {
     let mut largest = 0;
     while hub.must_advance(0) {
@@ -193,7 +194,8 @@ fn equals(value: &str) -> WaitCondition {
     WaitCondition::Equals(value.into())
 }
 
-/// 2,000 keys, where a wait looks at 100 of them before it is parked, and at 50 in each slice.
+/// Returns a hub with 2,000 keys, in which a wait looks at 100 keys before it is parked, and at 50 in
+/// each slice.
 fn many_keys() -> TestHub {
     let mut hub = hub_with(|store, _| (store.steps_max, store.slice_max) = (100, 50));
     for number in 0..2_000 {
@@ -202,7 +204,7 @@ fn many_keys() -> TestHub {
     hub
 }
 
-/// Before: a wait that had to look at more than `store.steps_max` keys was refused.
+/// Regression: a wait that had to look at more than `store.steps_max` keys was refused.
 #[test]
 fn s10_a_wait_looks_at_the_state_in_slices_and_is_met_by_what_it_finds() {
     let mut hub = many_keys();
@@ -225,7 +227,7 @@ fn t4_a_wait_that_looks_at_the_state_in_slices_misses_nothing_that_changes_meanw
         let held = hub.state().revision();
         hub.parked(7, wait(prefix("k"), equals("x")));
         hub.advance(0);
-        // It has not come to the key yet, whose state at the beginning met the condition.
+        // The search has not reached the key yet, whose initial state met the condition.
         match then {
             "" => hub.delete_in(KeyRange::key(key)),
             value => hub.set_to(key, value),
@@ -247,7 +249,7 @@ fn t4_a_wait_that_looks_at_the_state_in_slices_misses_nothing_that_changes_meanw
     hub.assert_empty();
 }
 
-/// Before: searches took turns, so that whoever had a thousand of them had all turns but one.
+/// Regression: searches took turns, so that the owner of a thousand had all turns but one.
 #[test]
 fn s10_searches_of_one_owner_do_not_delay_those_of_others() {
     let mut hub = many_keys();
@@ -258,7 +260,7 @@ fn s10_searches_of_one_owner_do_not_delay_those_of_others() {
         of(&mut hub, 1, party);
     }
     of(&mut hub, 2, 100);
-    // Half of what is examined is for the one.
+    // Half of what is examined is for the single wait.
     for _ in 0..2 * 2_000 / 50 {
         hub.advance(0);
     }
@@ -282,7 +284,8 @@ fn t2_a_wait_whose_time_is_over_before_it_has_looked_at_the_state_claims_nothing
     hub.assert_empty();
 }
 
-/// Before: with more pending than a wait may look at, all keys of the range were walked, or it was refused.
+/// Regression: with more pending events than a wait may look at, all keys of the range were walked, or
+/// the wait was refused.
 #[test]
 fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
     let mut hub = journaled_with(|store| (store.steps_max, store.slice_max) = (100, 50));
@@ -299,7 +302,7 @@ fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
     for (party, after) in [(7, None), (8, Some(full))] {
         let before = hub.state().steps_taken();
         hub.parked(party, WaitRequest { after, ..wait(prefix("k"), WaitCondition::Absent) });
-        // And to count those that exist, the chunks of keys at the ends.
+        // And the chunks of keys at the ends, to count the existing keys.
         assert!(hub.state().steps_taken() - before <= 100 + 2 * 1_024);
     }
     let largest = largest_slice(&mut hub);
@@ -311,13 +314,13 @@ fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
     let mut answers = hub.answers();
     answers.sort();
     assert_eq!(answers, [7, 8].map(|party| format!("{party}: met at {at}: {at}-k0000")));
-    // There is none where none of it is shown.
+    // There is none if none of it is shown.
     hub.parked(9, wait(prefix("k"), WaitCondition::Absent));
     largest_slice(&mut hub);
     assert_eq!(hub.answers(), [format!("9: met at {at}")]);
 }
 
-/// Before: an event was told to all watchers of its key in one turn.
+/// Regression: all watchers of a key were notified of an event in one turn.
 #[test]
 fn s10_an_event_is_told_to_many_watchers_in_slices() {
     const STREAMS: u32 = 10;
@@ -372,7 +375,7 @@ fn largest_slice_shown(hub: &mut TestHub, news: &str, streams: u32, watches: u64
     largest
 }
 
-/// Before: all events of a revision were told in one turn.
+/// Regression: watchers were notified of all events of a revision in one turn.
 #[test]
 fn s10_a_large_revision_is_told_in_slices_and_shown_whole() {
     const KEYS: usize = 2_000;

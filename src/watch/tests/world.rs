@@ -1,7 +1,7 @@
-//! [`World`]: a hub, the model of its store, and what each consumer has been shown so far.
+//! [`World`]: a hub, the model of its store, and the items that each consumer has been shown.
 //!
 //! Everything the hub does is checked at once: an answer must be the one that the log of events
-//! asks for, a delivery must be what comes next.
+//! demands, and a delivery must be the next one.
 
 mod waits;
 mod watches;
@@ -22,7 +22,7 @@ pub(super) struct World {
     /// Streams, by party.
     streams: BTreeMap<u32, Showing>,
     parties: u32,
-    /// What each owner may keep is little, so that streams often wait for room.
+    /// Owners with small limits, so that streams are often paused.
     owners: [Arc<Owner>; 3],
 }
 
@@ -51,7 +51,8 @@ struct Waiting {
     after: Revision,
     deadline: Micros,
     ended: bool,
-    /// It was parked before it had looked at the whole state, and whether that made its condition hold.
+    /// Whether the wait was parked before it had examined the whole state, and if so, whether that
+    /// state met its condition.
     undecided: bool,
     held: bool,
 }
@@ -60,7 +61,7 @@ struct Showing {
     handle: Handle,
     owner: u64,
     ready: bool,
-    /// What it was shown last, until it is ready again.
+    /// The last batch, until the consumer is ready again.
     kept: Option<Buffered<Batch>>,
     watches: BTreeMap<u64, Watching>,
 }
@@ -69,7 +70,7 @@ struct Watching {
     request: WatchRequest,
     /// Everything up to this revision was shown.
     shown: Revision,
-    /// Keys of the state that are not shown yet, until its end is.
+    /// The keys of the snapshot that were not shown yet, until its end.
     snapshot: Option<VecDeque<Arc<KeyValue>>>,
     ended: bool,
 }
@@ -115,11 +116,12 @@ impl World {
             }
             work = usize::MAX;
         } else if self.hub.is_notifying() && revision == before && !is_open {
-            // Nothing ends before all know of what was before.
+            // Nothing ends before all watchers are notified of earlier events.
             work = usize::MAX;
         }
         while work < self.config.store.slice_max {
-            // The next may only have begun to end, or not all know of the last.
+            // The next lease may only have begun to end, or some watchers may not be notified of the
+            // last.
             let same = self.model.revision() == revision;
             if self.hub.is_busy() && same && self.model.due_keys(self.now) > Some(0) {
                 break;
@@ -130,7 +132,7 @@ impl World {
         assert_eq!(self.hub.state().revision(), self.model.revision());
     }
 
-    /// One step is over: whoever must know of it does.
+    /// Checks the state after a step: every watcher that must be notified is.
     pub(super) fn check(&mut self) {
         for Answer { party, outcome } in self.hub.take_answers() {
             let waiting = self.waits.remove(&party).expect("one answer to each wait");
@@ -166,7 +168,7 @@ impl World {
         }
     }
 
-    /// Returns how many watches are not in the registry: each of them must be behind.
+    /// Returns the number of watches that are not registered; each of them must be behind.
     fn unregistered(&self) -> usize {
         let watches = self.hub.watchers.iter().filter_map(|(_, watcher)| match &watcher.role {
             Role::Watch(watch) => Some(watch),
@@ -188,11 +190,11 @@ impl World {
         wait.search.as_ref().is_some_and(|search| !search.is_over())
     }
 
-    /// The limits that one more watcher of this owner would pass.
+    /// Returns the limits that one more watcher of this owner would exceed.
     fn reasons_of_room(&self, owner: u64) -> Reasons {
         let mut reasons = Reasons::new();
         let left = self.config.watch.watches_max.saturating_sub(self.hub.watchers.len());
-        // Of an ended watch whose batch nobody has read yet, the hub knows nothing any more.
+        // The hub has already forgotten an ended watch whose batch nobody has read yet.
         let held = self.hub.owners.get(&owner).copied().unwrap_or(0);
         if left == 0 || owner != 0 && held >= left {
             reasons.insert("watch.watches_max");
@@ -204,11 +206,11 @@ impl World {
     }
 }
 
-/// Operators, and the end.
+/// Operators' requests, and the end.
 impl World {
     /// Reads the list of watchers in pages and ends one of them.
     pub(super) fn end_watcher(&mut self, n: usize, limit: usize) {
-        // Which may answer waits, so that they are not there any more.
+        // Notifying may answer waits, which are then gone.
         self.hub.finish_notifying();
         self.check();
         let mut ids: Vec<u64> = Vec::new();
@@ -238,7 +240,7 @@ impl World {
         assert_eq!(ended, Ok(Reply::EndWatcher));
     }
 
-    /// Everyone catches up; afterwards nobody is behind.
+    /// Lets every consumer catch up, and checks that none is behind.
     pub(super) fn catch_up(&mut self) {
         let handles: Vec<Handle> = self.streams.values().map(|stream| stream.handle).collect();
         let mut turns = 0;
@@ -269,7 +271,7 @@ impl World {
         assert!(self.hub.searching.is_empty());
     }
 
-    /// Everything goes, one by one or as the service stops: nothing is left.
+    /// Ends everything, one by one or by stopping the service, and checks that nothing is left.
     pub(super) fn end(mut self, stops: bool) {
         if stops {
             for (handle, batch) in self.hub.stop() {

@@ -4,7 +4,7 @@ use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queue::tests) enum At {
-    /// Ready when this time has come.
+    /// Ready at this time.
     Due(u64),
     Reserved,
     Recording,
@@ -19,23 +19,23 @@ pub(in crate::queue::tests) struct Item {
     pub(in crate::queue::tests) epoch: u32,
     pub(in crate::queue::tests) failures: u32,
     pub(in crate::queue::tests) losses: u32,
-    /// Whether it was handed out, and not dead or replayed since.
+    /// Whether the job was handed out, and is not dead or replayed since.
     pub(super) started: bool,
-    /// Whether it holds up its order key while it waits for its next run.
+    /// Whether the job blocks its order key while it waits for its next run.
     pub(super) blocks: bool,
     /// Whether another job had its index when it was replayed, or its index was freed.
     pub(super) nameless: bool,
-    /// Whether it is a dead letter that was deleted, or a job of a topic that was deleted.
+    /// Whether the job is a deleted dead letter, or belongs to a deleted topic.
     pub(in crate::queue::tests) gone: bool,
-    /// When it was ready for this run.
+    /// When the job became ready for this run.
     pub(super) since: u64,
-    /// The connection that holds it; 0 for none that is there.
+    /// The connection that holds the job; 0 for none that is connected.
     pub(super) owner: u64,
     pub(super) deadline: u64,
     pub(super) visibility: u64,
-    /// The visibility timeout with which it was handed out.
+    /// The visibility timeout of the hand-out.
     pub(super) first_visibility: u64,
-    /// The user of its worker, if that may resume it.
+    /// The worker's user, if the worker may resume the job.
     pub(super) resumable: Option<u64>,
 }
 
@@ -57,7 +57,7 @@ impl Item {
         self.state(utc) == JobState::Ready
     }
 
-    /// Returns whether its index is taken from others.
+    /// Returns whether the job's index is taken from others.
     pub(super) fn has_index(&self, utc: u64) -> bool {
         let unfinished = self.unfinished();
         !self.nameless
@@ -72,7 +72,7 @@ impl Item {
             }
     }
 
-    /// Takes over the visibility timeout that a restart read back, cut to the grace to resume in.
+    /// Sets the visibility timeout that a restart read back, cut to the grace period for resuming.
     pub(in crate::queue::tests) fn restarted_with(
         &mut self,
         visibility: u64,
@@ -84,7 +84,7 @@ impl Item {
         self.deadline = steady + visibility.min(grace.as_micros() as u64);
     }
 
-    /// Returns the time from which it counts as waiting.
+    /// Returns the time from which the job counts as waiting.
     pub(super) fn rank(&self, step: u64) -> i64 {
         let At::Due(due) = self.at else { return i64::MAX };
         due as i64 - (step * u64::from(self.push.options.priority)) as i64

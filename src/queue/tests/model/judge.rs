@@ -1,9 +1,9 @@
-//! Judges what the queue did in a turn.
+//! Judges the actions of the queue in a turn.
 
 use super::*;
 
 impl Model {
-    /// Ends a turn: asserts that the queue did what it may, and nothing that is due is left.
+    /// Ends a turn: asserts that the queue's actions were allowed and that nothing due is left.
     pub(in crate::queue::tests) fn turn(&mut self, effects: &[Effect]) {
         let late = |item: &&Item| item.at == At::Reserved && item.deadline <= self.steady;
         let ids: Vec<JobId> = self.items.iter().filter(late).map(|item| item.id).collect();
@@ -42,7 +42,7 @@ impl Model {
                 Effect::Revoked(..) => panic!("nobody asked"),
             }
         }
-        // Each finish is reported, once.
+        // Each end is reported once.
         let mut expected = std::mem::take(&mut self.finished);
         expected.sort_unstable();
         finished.sort_unstable();
@@ -131,7 +131,7 @@ impl Model {
         }
     }
 
-    /// Returns whether it takes one of the places of its order key.
+    /// Returns whether the job holds one of the slots of its order key.
     fn takes_place(&self, item: &Item) -> bool {
         match item.at {
             At::Reserved | At::Recording => true,
@@ -140,7 +140,8 @@ impl Model {
         }
     }
 
-    /// Asserts that no reserve waits beside a job that it could have, and no push beside room for it.
+    /// Asserts that no reserve waits beside a job that it could get, and no push beside capacity for
+    /// it.
     fn nothing_is_left(&mut self) {
         let steady = self.steady;
         assert!(self.askers.values().all(|requester| requester.deadline > steady));

@@ -1,4 +1,4 @@
-//! J10 where the time of day is wrong.
+//! J10 with a wrong time of day.
 
 use expect_test::expect;
 

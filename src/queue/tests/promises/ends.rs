@@ -109,7 +109,7 @@ fn j17_a_hung_worker_loses_its_job_unless_it_touches_it() {
     );
 }
 
-/// The seed's stop hung on an idle queue.
+/// Regression: a stop hung on an idle queue.
 #[test]
 fn j19_a_drained_queue_hands_out_nothing_more() {
     check(

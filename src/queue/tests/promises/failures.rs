@@ -5,7 +5,7 @@ use expect_test::expect;
 use crate::queue::tests::script::{check, check_with};
 use crate::queue::tests::*;
 
-/// The seed dropped it here, in silence.
+/// Regression: the job was dropped silently after its last retry.
 #[test]
 fn j5_three_retries_are_four_runs_then_a_dead_letter() {
     check(
@@ -164,7 +164,7 @@ fn j5_fail_makes_a_dead_letter_at_once() {
     );
 }
 
-/// The seed ran it again at once.
+/// Regression: the job ran again at once.
 #[test]
 fn j6_a_failure_is_followed_by_a_pause_and_a_loss_is_not() {
     check(
@@ -317,7 +317,7 @@ fn j7_a_replayed_dead_letter_has_full_budgets_and_its_past() {
     );
 }
 
-/// Whoever had looked at a dead letter could replay it or wait for its age, and not be rid of it.
+/// Regression: a dead letter could be replayed or expire, but not be deleted.
 #[test]
 fn j7_a_deleted_dead_letter_is_gone_and_counted_and_its_outcome_stays() {
     check(

@@ -1,4 +1,4 @@
-//! J11 to J13: who is next, and how many at once.
+//! J11 to J13: the order of hand-outs, and how many run at once.
 
 use expect_test::expect;
 
@@ -113,7 +113,7 @@ fn j12_others_go_on_without_one_that_waits_for_its_next_run_if_the_topic_says_so
     );
 }
 
-/// However much one of them has to do, even within a millisecond.
+/// However many jobs one of them has, even within a millisecond.
 #[test]
 fn j12_keys_take_turns() {
     check(

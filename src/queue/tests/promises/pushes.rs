@@ -1,4 +1,4 @@
-//! J8 to J10: indexes, room, delays.
+//! J8 to J10: indexes, capacity, delays.
 
 use expect_test::expect;
 
@@ -9,7 +9,7 @@ use crate::queue::tests::world::World;
 use crate::queue::tests::{ms, steady};
 use crate::queue::{Answer, Effect, QueueError};
 
-/// The seed told jobs apart by where they were in memory.
+/// Regression: jobs were distinguished by their addresses in memory.
 #[test]
 fn j8_an_index_is_taken_until_the_job_is_finished() {
     check(
@@ -110,7 +110,7 @@ fn j8_or_for_a_time_after_it_finished() {
     );
 }
 
-/// It stayed taken, and the next push found the job that was cancelled.
+/// Regression: the index stayed taken, and the next push found the cancelled job.
 #[test]
 fn j8_a_job_that_is_cancelled_gives_its_index_up() {
     check(
@@ -155,7 +155,7 @@ fn j8_a_job_that_is_cancelled_gives_its_index_up() {
     );
 }
 
-/// The seed's consumer waited for room in the queue that only it emptied.
+/// Regression: the consumer waited for capacity in a queue that only it emptied.
 #[test]
 fn j9_full_is_typed_and_a_retry_needs_no_room() {
     check(
@@ -196,7 +196,7 @@ fn j9_full_is_typed_and_a_retry_needs_no_room() {
     );
 }
 
-/// A push of two jobs to a topic with room for one named the limit of bytes.
+/// Regression: the refusal of two jobs in a topic with capacity for one named the limit of bytes.
 #[test]
 fn j9_a_refusal_names_the_limit_that_leaves_no_room() {
     let own = |jobs_max, bytes_max| TopicSettings { jobs_max, bytes_max, ..Default::default() };
@@ -224,7 +224,7 @@ fn j9_a_refusal_names_the_limit_that_leaves_no_room() {
         };
         let pushed = world.ask(1, push(2, 0));
         assert!(matches!(pushed, Answer::Now(Ok(JobReply::Pushed(_)))), "{name}");
-        // There is room for one.
+        // There is capacity for one.
         let refused = world.ask(1, push(2, 0));
         assert!(matches!(&refused, Answer::Now(Err(error)) if *error == full), "{refused:?}");
         let never = world.ask(1, push(4, 100));
@@ -284,7 +284,7 @@ fn j9_whoever_waits_for_room_is_let_in_in_order() {
     );
 }
 
-/// After the seed's clear nothing could be pushed any more.
+/// Regression: after a clear, nothing could be pushed any more.
 #[test]
 fn j9_after_a_clear_there_is_room() {
     check(
@@ -315,7 +315,8 @@ fn j9_after_a_clear_there_is_room() {
     );
 }
 
-/// It was refused for want of the room that the one before it gave up in the same turn.
+/// Regression: the push was refused for lack of the capacity that the one before it released in the
+/// same turn.
 #[test]
 fn j9_who_waits_behind_one_whose_time_is_over_is_let_in() {
     check(
@@ -402,7 +403,7 @@ fn j10_a_delay_goes_on_while_the_server_is_down() {
     );
 }
 
-/// An index that stays taken after its job could only be waited for.
+/// Regression: there was no way to free an index that stays taken after its job.
 #[test]
 fn j8_the_index_of_a_finished_job_can_be_freed() {
     check(
@@ -453,7 +454,7 @@ fn j8_the_index_of_a_finished_job_can_be_freed() {
     );
 }
 
-/// It is found by its index until another job has that.
+/// The dead letter is found by its index until another job has it.
 #[test]
 fn j8_a_freed_index_still_names_its_dead_letter() {
     check(
@@ -498,7 +499,7 @@ fn j8_a_freed_index_still_names_its_dead_letter() {
     );
 }
 
-/// While a job runs that only had to be alone while it waited, its index is free.
+/// While a job runs that holds its index only while waiting, the index is free.
 #[test]
 fn j8_an_index_that_only_names_its_job_is_free() {
     check(

@@ -74,7 +74,7 @@ fn j21_one_that_does_not_return_loses_its_job_after_the_grace_and_is_told_at_onc
     );
 }
 
-/// Its worker may have given it back, and another have got it, in what is lost.
+/// In the lost records, its worker may have returned the job, and another may have got it.
 #[test]
 fn d3_nobody_resumes_after_a_start_behind_which_something_may_be_lost() {
     check(
@@ -115,7 +115,7 @@ fn d3_nobody_resumes_after_a_start_behind_which_something_may_be_lost() {
     );
 }
 
-/// The grace lengthens no visibility timeout.
+/// The grace period does not extend a visibility timeout.
 #[test]
 fn j21_a_job_is_held_no_longer_than_its_worker_said() {
     check(
@@ -288,7 +288,7 @@ fn j21_a_worker_that_never_said_that_it_resumes_or_said_goodbye_loses_its_job_at
     );
 }
 
-/// Its new connection may be there before the end of the old one is noticed.
+/// The new connection may exist before the end of the old one is noticed.
 #[test]
 fn j21_the_end_of_the_old_connection_takes_nothing_from_the_new_one() {
     check(

@@ -1,4 +1,4 @@
-//! What [`Model`] refuses, and why.
+//! Refusals of [`Model`] and their reasons.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::store::StoreError;
 
-/// What is refused.
+/// Reasons for refusals.
 impl Model {
     pub(super) fn reasons_against(&self, request: &KvRequest) -> Reasons {
         let mut reasons = Reasons::new();
@@ -160,7 +160,7 @@ impl Model {
         }
     }
 
-    /// What of `ops` there is no room for; `room` is what they leave for pages.
+    /// Returns the limits that `ops` exceed; `room` is left with the remaining capacity for pages.
     pub(super) fn reasons_of_room(&self, ops: &[TxnOp], room: &mut Room) -> Reasons {
         let (mut keys, mut bytes, mut leases, mut events) = (0, 0, 0, 0);
         let (mut reply_keys, mut reply_bytes) = (0, 0);
@@ -239,7 +239,7 @@ impl Model {
     }
 }
 
-/// The reason an error of the store names, as the model names it.
+/// Returns the reason for an error of the store, as the model names it.
 pub(crate) fn reason(error: &StoreError) -> &'static str {
     match error {
         StoreError::InvalidArgument(_) => "InvalidArgument",

@@ -1,4 +1,4 @@
-//! Waits of [`World`]: what each must be answered.
+//! Waits of [`World`]: the required answer of each.
 
 use super::*;
 
@@ -74,7 +74,7 @@ impl World {
         reasons
     }
 
-    /// The answer to a wait that the present state gives.
+    /// Returns the answer to a wait that the current state gives.
     fn holds_now(&self, request: &WaitRequest) -> Option<WaitOutcome> {
         if request.after.is_some() {
             return None;
@@ -87,7 +87,7 @@ impl World {
             WaitCondition::Changed => return None,
             WaitCondition::Absent if none => None,
             WaitCondition::Differs(_) if none && single => None,
-            // Where all of it is in history, the first event is the answer.
+            // If all of it is in the history, the first event is the answer.
             WaitCondition::ModRevisionAbove(above) if *above >= self.model.oldest - 1 => {
                 return None;
             }
@@ -103,7 +103,7 @@ impl World {
         Some(WaitOutcome::Met { revision, event })
     }
 
-    /// The revision after which events count.
+    /// Returns the revision after which events count.
     fn searched_after(&self, request: &WaitRequest) -> Revision {
         let (oldest, current) = (self.model.oldest, self.model.revision());
         match (request.after, &request.condition) {
@@ -113,12 +113,12 @@ impl World {
         }
     }
 
-    /// The first event after `after` that makes the condition hold.
+    /// Returns the first event after `after` that meets the condition.
     pub(super) fn first_met(&self, request: &WaitRequest, after: Revision) -> Option<Event> {
         self.all_met(request, after).next().cloned()
     }
 
-    /// The events after `after` that make the condition hold.
+    /// Returns the events after `after` that meet the condition.
     fn all_met<'a>(
         &'a self,
         request: &'a WaitRequest,
@@ -142,8 +142,8 @@ impl World {
         later.filter(|event| request.range.contains(&event.kv.key)).filter(met)
     }
 
-    /// Whether a wait that was parked before it had looked at the whole state may be answered so: by any
-    /// event after it, or by a state since.
+    /// Returns whether a wait that was parked before it had examined the whole state may get this
+    /// answer: from any event after it, or from a later state.
     fn is_undecided_answer(&self, waiting: &Waiting, outcome: &WaitOutcome) -> bool {
         let request = &waiting.request;
         if self.all_met(request, waiting.after).any(|event| met(event.clone()) == *outcome) {
@@ -163,7 +163,8 @@ impl World {
 
     pub(super) fn check_answer(&self, waiting: &Waiting, outcome: Result<WaitOutcome, StoreError>) {
         let first = self.first_met(&waiting.request, waiting.after);
-        // Nothing before the revision that a wait without an answer is to resume from was missed.
+        // A wait without an answer must not have missed anything before the revision it is to resume
+        // from.
         let check_resume = |resume: Revision| {
             assert!(resume > waiting.after && resume <= self.model.revision() + 1, "{resume}");
             assert!(first.as_ref().is_none_or(|event| event.revision() >= resume), "{first:?}");

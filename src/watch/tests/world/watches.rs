@@ -1,4 +1,4 @@
-//! Streams and watches of [`World`]: what each must be shown.
+//! Streams and watches of [`World`]: the required items of each.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +90,7 @@ impl World {
         self.hub.note_room(showing.owner);
     }
 
-    /// Takes what the next stream is shown; tells whether there was a turn to take.
+    /// Takes the batch of the next stream; returns whether there was work to do.
     pub(in super::super) fn show(&mut self) -> bool {
         let (handle, batch) = match self.hub.next_batch() {
             NextBatch::Batch(handle, batch) => (handle, batch),
@@ -104,7 +104,7 @@ impl World {
         true
     }
 
-    /// Checks what a stream is shown; returns its party.
+    /// Checks a stream's batch; returns its party.
     pub(super) fn take_batch(&mut self, handle: Handle, batch: &Batch) -> u32 {
         let party = *self.hub.party(handle).expect("a stream that is there");
         let showing = self.streams.get_mut(&party).expect("a stream that is open");
@@ -146,7 +146,7 @@ impl World {
 }
 
 impl Watching {
-    /// Checks what it is shown; tells whether that is its end.
+    /// Checks the watch's items; returns whether the watch has ended.
     fn take(&mut self, model: &Model, batch: &Batch, news: &News) -> bool {
         match news {
             News::Snapshot { revision, kvs } => {
@@ -179,7 +179,7 @@ impl Watching {
         false
     }
 
-    /// Events not shown yet, up to `revision`.
+    /// Returns the events up to `revision` that were not shown yet.
     pub(super) fn due<'a>(&self, model: &'a Model, revision: Revision) -> Vec<&'a Event> {
         let wanted = |event: &&Event| {
             let kind = match event.kind() {
@@ -229,7 +229,7 @@ impl Watching {
                     assert!(*resume > self.shown && *resume <= model.revision() + 1);
                     let mut missed = self.due(model, resume - 1);
                     if self.request.delivery == Policy::Latest {
-                        // What a later event is shown instead of may have been passed over.
+                        // An event may have been skipped in favour of a later one.
                         let left = self.due(model, model.revision());
                         let left = &left[missed.len()..];
                         missed.retain(|event| left.iter().all(|at| at.kv.key != event.kv.key));
