@@ -1,4 +1,4 @@
-//! Addresses as people write them, `HOST:PORT`, and what counts as one.
+//! Addresses as users write them, `HOST:PORT`, and the network that counts as one address.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode};
 /// Schemes of URLs that stand for TLS.
 const TLS_SCHEMES: [&str; 3] = ["https", "wss", "tls"];
 
-/// Checks that `text` is `HOST:PORT`. Does not look the host up.
+/// Checks that `text` is `HOST:PORT`. Does not resolve the host.
 ///
 /// # Errors
 /// `InvalidArgument`, with what to write instead.
@@ -17,8 +17,8 @@ pub(crate) fn check(text: &str) -> Result<(), Error> {
     refused.map_or(Ok(()), |why| Err(Error::new(ErrorCode::InvalidArgument, why)))
 }
 
-/// What it means that a port cannot be opened: `InvalidArgument` for what is no address, else
-/// `Unavailable`.
+/// Returns the error for a port that cannot be opened: `InvalidArgument` if it is not an address,
+/// otherwise `Unavailable`.
 pub(crate) fn cannot_listen(error: &io::Error) -> Error {
     let code = match error.kind() {
         io::ErrorKind::InvalidInput => ErrorCode::InvalidArgument,
@@ -27,8 +27,8 @@ pub(crate) fn cannot_listen(error: &io::Error) -> Error {
     Error::new(code, format!("cannot listen: {error}"))
 }
 
-/// Returns what counts as one address: of IPv6 the network, as whoever has one address of its first 64 bits has
-/// all of them.
+/// Returns what counts as one address: for IPv6 the network, because the owner of one address has all
+/// addresses with the same first 64 bits.
 pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -83,7 +83,7 @@ fn refusal(text: &str) -> Option<String> {
     }
 }
 
-/// The place with a port; the default one if it has none.
+/// Returns the address with a port; the default one if it has none.
 fn with_port(place: &str) -> String {
     let has_port = place.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
     match place {

@@ -1,15 +1,15 @@
-//! [`BufferedBytes`]: the bytes that are kept for a connection until its peer takes them, counted
-//! per connection and in total.
+//! [`BufferedBytes`]: the bytes that are kept for a connection until its peer takes them, counted per
+//! connection and in total.
 //!
-//! A [`Charge`] counts bytes until it is dropped. The hub charges each batch when it reads it from
-//! history, the outbox charges what actors leave in it, the queue a parked push, the connection its
-//! answers and encoded output; small answers that the socket takes at once are never charged.
+//! A [`Charge`] counts bytes until it is dropped. The hub charges each batch when it reads it from the
+//! history, the outbox what actors leave in it, the queue a parked push, and the connection its answers
+//! and encoded output; small answers that the socket takes at once are never charged.
 //!
-//! When an account is full, nothing more is read for its owner: the hub pauses its streams, the
-//! store returns the rest of a message, which the connection hands over again when the earlier
-//! answers are written, and the queue skips its reserves. A connection that has room again
-//! announces it if something was left unread. At the limit of all connections, each has an equal
-//! share: a connection below its share is not held up, and a larger read is refused.
+//! When an account is full, nothing more is read for its owner: the hub pauses its streams; the store
+//! returns the rest of a message, which the connection hands over again when the earlier answers are
+//! written; and the queue skips its reserves. When a connection can take more again, it announces that
+//! if something was left unread. At the limit of all connections, each has an equal share: a connection
+//! below its share is not held up, and a larger read is refused.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -32,8 +32,8 @@ impl TotalBuffered {
 /// Counts the bytes kept for one connection until its peer takes them: answers, batches of streams and
 /// encoded output.
 ///
-/// At the limit of the connection nothing more is read for it. At the limit of the service the same holds
-/// for each connection that keeps more than its equal share, so that those who read are served.
+/// At the limit of the connection, nothing more is read for it. At the limit of the service, the same
+/// holds for each connection that keeps more than its equal share, so that peers that read are served.
 #[derive(Debug)]
 pub(crate) struct BufferedBytes {
     own: AtomicUsize,
@@ -42,21 +42,21 @@ pub(crate) struct BufferedBytes {
     own_max: usize,
     total: Arc<TotalBuffered>,
     total_max: usize,
-    /// Something was left unread since the last [`take_paused`](Self::take_paused).
+    /// Whether something was left unread since the last [`take_paused`](Self::take_paused).
     paused: AtomicBool,
 }
 
-/// How many bytes more may be read for a connection.
+/// How much more may be read for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     pub(crate) bytes: usize,
-    /// Nothing larger than `bytes` may be read, as the service is at its limit; otherwise one item more
-    /// may be.
+    /// Whether nothing larger than `bytes` may be read, because the service is at its limit; otherwise,
+    /// one more item may be.
     pub(crate) is_strict: bool,
 }
 
 impl Allowance {
-    /// Whether an answer of `bytes` may not be kept at all.
+    /// Returns whether an answer of `bytes` must not be kept at all.
     pub(crate) fn refuses(&self, bytes: usize) -> bool {
         self.is_strict && bytes > self.bytes
     }
@@ -75,7 +75,7 @@ impl BufferedBytes {
         }
     }
 
-    /// Makes a counter without limits, for this process, which counts for no service.
+    /// Makes a counter without limits for this process, which counts for no service.
     pub(crate) fn unlimited() -> Self {
         Self::new(&Arc::default(), usize::MAX, usize::MAX)
     }
@@ -90,8 +90,8 @@ impl BufferedBytes {
         self.total_max
     }
 
-    /// Returns how much more may be read for this connection. What waits for the credit of one stream
-    /// holds up no other.
+    /// Returns how much more may be read for this connection. Bytes that wait for the credit of one
+    /// stream do not hold up another.
     pub(crate) fn allowance(&self) -> Allowance {
         let own = self.bytes();
         let blocked = own.saturating_sub(self.uncredited.load(Relaxed));
@@ -103,18 +103,18 @@ impl BufferedBytes {
         Allowance { bytes: bytes.min(share.saturating_sub(own)), is_strict: true }
     }
 
-    /// Notes that something was left unread for want of room.
+    /// Notes that something was left unread because the account is full.
     pub(crate) fn note_paused(&self) {
         self.paused.store(true, Relaxed);
     }
 
-    /// Returns, once, whether something was left unread that there is room for now.
+    /// Returns, once, whether something was left unread that may be read now.
     pub(crate) fn take_paused(&self) -> bool {
         self.paused.load(Relaxed) && self.allowance().bytes > 0 && self.paused.swap(false, Relaxed)
     }
 
     fn change(&self, from: usize, to: usize) {
-        // Each figure is right by itself, and publishes nothing else.
+        // Each figure is correct by itself, and publishes nothing else.
         if to > from {
             self.own.fetch_add(to - from, Relaxed);
             self.total.bytes.fetch_add(to - from, Relaxed);
@@ -145,7 +145,7 @@ impl Charge {
         Self { buffered: Arc::clone(buffered), bytes, is_uncredited: false }
     }
 
-    /// Counts `bytes` in place of what was counted.
+    /// Replaces the counted bytes with `bytes`.
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes != self.bytes {
             let is_uncredited = self.is_uncredited;
@@ -189,7 +189,7 @@ impl<T> Buffered<T> {
         Self { value, charge: Some(charge) }
     }
 
-    /// Keeps what is too small to be counted.
+    /// Keeps a value that is too small to be counted.
     pub(crate) fn uncounted(value: T) -> Self {
         Self { value, charge: None }
     }

@@ -1,15 +1,15 @@
-//! Durations as people write them: `1500ms`, `30s`, `1h30m`, `7d`, `0`.
+//! Durations as users write them: `1500ms`, `30s`, `1h30m`, `7d`, `0`.
 
 use std::time::Duration;
 
 use jiff::SpanRelativeTo;
 use jiff::fmt::friendly::SpanParser;
 
-/// Reads a number with its unit, or several; days have 24 hours.
+/// Parses one or more numbers with units; a day has 24 hours.
 ///
-/// A number alone is refused, unless it is zero: whether it meant seconds or milliseconds would be a
-/// guess. So are months and years, whose length varies, and fractions of a millisecond, which the
-/// protocol does not carry.
+/// A number without a unit is refused, unless it is zero, because it could mean seconds or
+/// milliseconds. So are months and years, whose length varies, and fractions of a millisecond, which
+/// the protocol cannot represent.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     const PARSER: SpanParser = SpanParser::new();
     if text == "0" {
@@ -30,7 +30,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| refusal(", as it is below zero"))
 }
 
-/// Writes it in the largest of `ms` and `s` that fits whole, so that [`parse`] reads it back.
+/// Formats a duration in whole seconds, or else in milliseconds, so that [`parse`] can read it.
 pub(crate) fn show(duration: Duration) -> String {
     let total_ms = millis(duration);
     if total_ms.is_multiple_of(1_000) {
@@ -40,7 +40,7 @@ pub(crate) fn show(duration: Duration) -> String {
     }
 }
 
-/// Whole milliseconds; the longest there are, if it is longer.
+/// Returns whole milliseconds, at most the largest number.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
-//! Time, randomness and process-wide numbers, as the rooms take them from their environment.
+//! Time, randomness and process-wide numbers, as modules take them from their environment.
 //!
 //! A simulation gives its thread an environment of its own ([`simulated`]), in which all of them follow
-//! from a seed. Whatever else reads a clock or draws at random where a simulation comes by makes two runs of
-//! one seed differ; so does a `tokio::select!` there that is not `biased`.
+//! from a seed. Any other use of a clock or of randomness in code that a simulation runs makes two runs
+//! of one seed differ; so does a `tokio::select!` that is not `biased`.
 
 #[cfg(any(test, feature = "cli"))]
 pub(crate) mod simulated;
@@ -16,7 +16,7 @@ use rand::distr::{Distribution, StandardUniform};
 /// Numbers connections and workers of this process; 0 is the process itself.
 static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
 
-/// Returns the time on the steady clock that timers go by.
+/// Returns the time on the monotonic clock that timers use.
 pub(crate) fn now() -> Instant {
     // The clock of tokio, which a simulation pauses; otherwise that of the system.
     let now = tokio::time::Instant::now().into_std();
@@ -62,7 +62,7 @@ pub(crate) fn next_owner() -> u64 {
     NEXT_OWNER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Makes the hashers of a table, each with keys of its own that nobody can guess.
+/// Makes the hashers of a table, each with unguessable keys of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct RandomState(ahash::RandomState);
 
@@ -101,7 +101,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// Where a simulation comes by.
+    /// The modules that a simulation runs.
     const ROOMS: [&str; 9] = [
         "actor",
         "journal",
@@ -114,7 +114,7 @@ mod tests {
         "service",
     ];
 
-    /// What is not the same in two runs of one seed.
+    /// Calls whose results differ between two runs of one seed.
     const OUTSIDE: [&str; 6] = [
         "Instant::now()",
         "SystemTime::now()",
@@ -124,7 +124,8 @@ mod tests {
         "HashMap::new()",
     ];
 
-    /// What only threads do, of which a simulation has none, and timers of tokio, whose clock is paused.
+    /// Calls that only threads make, of which a simulation has none, and timers of tokio, whose clock
+    /// is paused.
     const ALLOWED: [(&str, &str); 2] = [
         ("journal/thread.rs", "let until = Instant::now() + RETRY;"),
         ("", "tokio::time::Instant::now()"),

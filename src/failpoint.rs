@@ -1,15 +1,16 @@
-//! Places where a test has a real process panic, or be killed.
+//! Places where a test makes a real process panic, hang or be killed.
 //!
-//! Debug builds only: in a release build there is nothing here, and no environment variable is read.
+//! Debug builds only: in a release build, this does nothing and reads no environment variable.
 
-/// Does what `WAKEFUL_FAILPOINT` says of this place: `PLACE=panic@FILE`, `PLACE=kill@FILE` or
-/// `PLACE=hang@FILE` (until FILE is gone), as soon as FILE is there, so that the test chooses the moment.
+/// Executes the action that `WAKEFUL_FAILPOINT` sets for this place: `PLACE=panic@FILE`,
+/// `PLACE=kill@FILE` or `PLACE=hang@FILE` (until FILE is gone), as soon as FILE exists, so that the
+/// test chooses the moment.
 #[cfg(debug_assertions)]
 pub(crate) fn reached(place: &str) {
     armed::reached(place);
 }
 
-/// Nothing.
+/// Does nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) fn reached(_: &str) {}
@@ -62,7 +63,7 @@ mod armed {
         }
         #[cfg(unix)]
         if it.action == FailpointAction::Kill {
-            // There is no way back from it; an error would be that this process may not.
+            // This does not return; an error would mean that the process may not kill itself.
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),
                 rustix::process::Signal::KILL,

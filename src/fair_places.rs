@@ -1,4 +1,5 @@
-//! [`FairPlaces`]: places of which a client has no more than it leaves for others, free again when dropped.
+//! [`FairPlaces`]: a bounded number of places, of which a client holds no more than it leaves for
+//! others.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -7,14 +8,14 @@ use parking_lot::Mutex;
 
 use crate::fair::{Excess, FairShares};
 
-/// Counts places by whoever has them.
+/// Counts the places that each client holds.
 #[derive(Debug)]
 pub(crate) struct FairPlaces<Who> {
     shares: Arc<Mutex<FairShares<Who>>>,
     max: usize,
 }
 
-/// One of them; free again when dropped.
+/// A place; freed when dropped.
 #[derive(Debug)]
 pub(crate) struct FairPlace<Who: Copy + Eq + Hash> {
     shares: Arc<Mutex<FairShares<Who>>>,
@@ -26,7 +27,7 @@ impl<Who: Copy + Eq + Hash> FairPlaces<Who> {
         Self { shares: Arc::default(), max }
     }
 
-    /// Gives `who` a place.
+    /// Takes a place for `who`.
     pub(crate) fn enter(&self, who: Option<Who>) -> Result<FairPlace<Who>, Excess> {
         let mut shares = self.shares.lock();
         shares.check(who, 1, self.max as u64)?;

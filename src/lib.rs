@@ -1,16 +1,16 @@
 //! Wakeful: a key-value store whose changes can be awaited, and a job queue with retries.
 //!
-//! Two ways in, with the same methods ([`Operations`] for keys, [`Jobs`] for the queue):
+//! There are two ways to use it, with the same methods ([`Operations`] for keys, [`Jobs`] for the
+//! queue):
 //!
-//! - [`Wakeful`] is the service, in your actix system; it can open the TCP door for others.
+//! - [`Wakeful`] is the service, in your actix system; it can listen on TCP for others.
 //! - [`Client`] is one connection to a service elsewhere, for any number of tasks.
 //!
-//! What takes time has two shapes: [`wait`](Operations::wait), one call and one answer, and
-//! [`watch`](Operations::watch), a stream. What is promised of them stands, by number, in
-//! `docs/guarantees.md`.
+//! Two methods await changes: [`wait`](Operations::wait), one call with one answer, and
+//! [`watch`](Operations::watch), a stream. `docs/guarantees.md` numbers what they promise.
 //!
 //! A job is pushed to a topic and handed to a worker: to a [`JobHandler`] that
-//! [`Wakeful::handle`] or [`Client::work`] runs, or to whoever [reserves](Jobs::reserve) it.
+//! [`Wakeful::handle`] or [`Client::work`] runs, or to a caller that [reserves](Jobs::reserve) it.
 //!
 //! # Layout
 //!

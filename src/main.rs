@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Many small keys and values come and go: mimalloc keeps that fast and the heap compact. Only the
-/// binary chooses an allocator; embedders choose theirs.
+/// mimalloc is fast, and keeps the heap compact, for many small keys and values that come and go. Only
+/// the binary chooses an allocator; embedders choose theirs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,13 +1,13 @@
 //! Suggestions for misspelt names.
 
-/// Finds the known name that is nearest to `name`, unless none is near.
+/// Returns the known name nearest to `name`, if there is a similar one.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &&str| strsim::damerau_levenshtein(name, known);
     let found = known.into_iter().map(|known| (near(&known), known)).min_by_key(|(far, _)| *far);
     found.filter(|(far, _)| *far <= 1 + name.len() / 3).map(|(_, known)| known)
 }
 
-/// Writes `; did you mean ..?`, or nothing.
+/// Returns `; did you mean ..?`, or nothing.
 pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }

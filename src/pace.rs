@@ -1,8 +1,8 @@
-//! [`Turn`]: how long a thread works before it looks at its sockets and timers again.
+//! [`Turn`]: how long a thread works before it polls its sockets and timers again.
 //!
-//! The runtime looks at them when no task is left to poll, or after 61 tasks, however long each of
-//! them took. So whoever may work for long measures, and at the end of a turn (`rpc.turn_max`) waits
-//! for [`next`], which lets the runtime look first.
+//! The runtime polls them when no task is left, or after 61 tasks, however long each of them took. Code
+//! that may work for long therefore measures, and at the end of a turn (`rpc.turn_max`) waits for
+//! [`next`], which lets the runtime poll first.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use crate::environment;
 
 thread_local! {
-    /// How long this thread has worked since it last looked at its sockets.
+    /// How long this thread has worked since it last polled its sockets.
     static WORKED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// The clock is read once for this many steps: reading it costs a tenth of one of them.
+/// The number of steps between two readings of the clock: a reading costs a tenth of a step.
 const CLOCK_STEPS: usize = 16;
 
-/// A piece of work that is measured, until it is dropped.
+/// A piece of work that is measured until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     began: Instant,
@@ -30,25 +30,25 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Begins to measure; `max` is what the thread may work in all before it looks at its sockets.
+    /// Begins to measure; `max` is how long the thread may work before it polls its sockets.
     pub(crate) fn begin(max: Duration) -> Self {
         Self { began: environment::now(), max, steps: Cell::new(0) }
     }
 
-    /// Returns when it began.
+    /// Returns the time of the beginning.
     pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    /// Measures from now on, as if the thread had just looked at its sockets.
+    /// Restarts the measurement, as if the thread had just polled its sockets.
     pub(crate) fn anew(self) -> Self {
         let max = self.max;
         drop(self);
         Self::begin(max.saturating_add(WORKED.get()))
     }
 
-    /// Notes `steps` of about a microsecond each, and returns whether the thread has worked long enough.
-    /// Reads the clock once for [`CLOCK_STEPS`] of them.
+    /// Notes `steps` of about a microsecond each, and returns whether the thread has worked long
+    /// enough. Reads the clock once per [`CLOCK_STEPS`].
     pub(crate) fn is_over_after(&self, steps: usize) -> bool {
         let steps = self.steps.get().saturating_add(steps);
         let looks = steps >= CLOCK_STEPS;
@@ -56,7 +56,7 @@ impl Turn {
         looks && self.is_over()
     }
 
-    /// Whether the thread has worked long enough.
+    /// Returns whether the thread has worked long enough.
     pub(crate) fn is_over(&self) -> bool {
         WORKED.get() + environment::since(self.began) >= self.max
     }
@@ -68,28 +68,28 @@ impl Drop for Turn {
     }
 }
 
-/// Notes work that was not measured, as it is known what it takes.
+/// Adds work of known duration that was not measured.
 pub(crate) fn note(worked: Duration) {
     WORKED.set(WORKED.get() + worked);
 }
 
-/// Whether this thread has worked for `max` since it last looked at its sockets.
+/// Returns whether this thread has worked for `max` since it last polled its sockets.
 pub(crate) fn is_over(max: Duration) -> bool {
     WORKED.get() >= max
 }
 
-/// Waits until the thread has looked at its sockets and timers.
+/// Waits until the thread has polled its sockets and timers.
 pub(crate) async fn next() {
     tokio::task::yield_now().await;
     WORKED.set(Duration::ZERO);
 }
 
-/// [`next`], as part of a poll.
+/// The state of [`next`] for use within a poll.
 #[derive(Default)]
 pub(crate) struct Pause(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Pause {
-    /// Ready while the turn of this thread lasts, and after it when the next has begun.
+    /// Returns `Ready` during the turn of this thread, and after its end once the next turn has begun.
     pub(crate) fn poll(&mut self, max: Duration, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.is_none() && !is_over(max) {
             return Poll::Ready(());

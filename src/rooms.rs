@@ -1,10 +1,10 @@
-//! [`Rooms`]: everything that the journal's records are of.
+//! [`Rooms`]: the states that the journal's records are replayed into.
 
 use crate::config::Config;
 use crate::queue::{self, Now, Outcomes};
 use crate::store;
 
-/// The states of a service, as records made them.
+/// The states of a service, restored from records.
 pub(crate) struct Rooms {
     pub(crate) store: store::State,
     pub(crate) queue: queue::State,
@@ -12,7 +12,7 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// Empty; `seed` is what the queue draws its jitter from.
+    /// Makes empty states; `seed` is the seed of the queue's jitter.
     pub(crate) fn new(config: &Config, seed: u64) -> Self {
         Self {
             store: store::State::new(config.store.clone()),
@@ -25,9 +25,10 @@ impl Rooms {
         self.store.begin_replay();
     }
 
-    /// Does again what a record says was done.
+    /// Applies a record again.
     ///
-    /// Errors: a sentence, if it is no record of this version or does not follow on the last.
+    /// Returns an error text if the payload is not a record of this version or does not follow the last
+    /// one.
     pub(crate) fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
         if queue::State::owns(payload) {
             self.queue.replay(payload)
@@ -42,10 +43,10 @@ impl Rooms {
         self.store.finish_replay();
     }
 
-    /// Begins to write what happens as records. Jobs that were handed out when the records end are
-    /// lost to their workers, except those that are recorded as done and those that may be resumed. With
-    /// `fenced`, something that was seen may be lost: no reservation is resumed, and no id and no epoch
-    /// that may have been seen is given again.
+    /// Ends the replay and begins to record changes. Jobs that were handed out when the records end are
+    /// lost to their workers, except those that are recorded as done and those that may be resumed.
+    /// With `fenced`, visible changes may be lost: no reservation is resumed, and no id and no epoch
+    /// that may have been visible is assigned again.
     pub(crate) fn recover(&mut self, now: Now, fenced: bool) {
         self.store.set_journaled(true);
         self.queue.set_journaled(true);

@@ -1,11 +1,11 @@
-//! Checks that a call is made where the tasks that it starts can run.
+//! Checks that a call is made where its tasks can run.
 
 use actix_rt::{Arbiter, System};
 use tokio::runtime::Handle;
 
 use crate::error::{Error, ErrorCode};
 
-/// Checks that the caller is a task of an actix arbiter, which `call` starts others on.
+/// Checks that the caller is a task of an actix arbiter, on which `call` starts other tasks.
 ///
 /// # Errors
 /// `InvalidArgument`, with what to do.
@@ -22,7 +22,7 @@ pub(crate) fn require_arbiter(call: &str) -> Result<(), Error> {
     })
 }
 
-/// Checks that the thread belongs to an actix system, which `call` starts a thread of.
+/// Checks that the thread belongs to an actix system, in which `call` starts a thread.
 ///
 /// # Errors
 /// `InvalidArgument`, with what to do.

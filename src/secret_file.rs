@@ -1,27 +1,29 @@
-//! Files that hold secrets: opened only if nobody else can read or change them.
+//! Files with secrets: opened only if no other user can read or change them.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// Opens a file that holds a secret.
+/// Opens a file with a secret.
 ///
 /// # Errors
-/// As [`File::open`]; and `PermissionDenied` as [`check`], without a look at its content.
+/// Those of [`File::open`]; and `PermissionDenied` as in [`check`], before the content is read.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     check(path, &file.metadata()?)?;
     Ok(file)
 }
 
-/// Refuses a file to which its mode gives its group or others any access.
+/// Refuses a file whose mode gives its group or others any access.
 ///
-/// A file of root may be readable by its group: that is how secrets are shared out to services on purpose
-/// (`ssl-cert` on Debian, mounted secrets of Kubernetes), and only root could have done it. PostgreSQL
-/// treats its keys so too.
+/// A file of root may be readable by its group: secrets are deliberately shared with services in this
+/// way
+/// (`ssl-cert` on Debian, mounted secrets of Kubernetes), and only root can set it up. PostgreSQL
+/// treats its
+/// keys in the same way.
 ///
 /// # Errors
-/// `PermissionDenied`, with the mode and the command that mends it.
+/// `PermissionDenied`, with the mode and the command that corrects it.
 #[cfg(unix)]
 pub(crate) fn check(path: &Path, metadata: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -31,7 +33,7 @@ pub(crate) fn check(path: &Path, metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Elsewhere a mode says nothing.
+/// On other systems, a mode has no meaning.
 #[cfg(not(unix))]
 pub(crate) fn check(_: &Path, _: &Metadata) -> io::Result<()> {
     Ok(())

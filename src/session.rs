@@ -1,4 +1,4 @@
-//! [`Session`]: what is known of one connection, for as long as it lasts.
+//! [`Session`]: the facts about one connection, for as long as it lasts.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -8,25 +8,25 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Peer {
     /// This process.
     Local,
-    /// Whoever connected from this address.
+    /// A client connected from this address.
     Tcp(SocketAddr),
-    /// Whoever is behind the link `name`, which comes from, or goes to, `addr`.
+    /// A client or server behind the link `name`, which comes from, or goes to, `addr`.
     Link {
-        /// What the link is called.
+        /// The name of the link.
         name: String,
-        /// Of the other end of the link.
+        /// The address of the other end of the link.
         addr: SocketAddr,
     },
 }
 
 impl Peer {
-    /// Where the packets come from; `None` for this process.
+    /// Returns the source address of the packets; `None` for this process.
     pub fn addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Local => None,
@@ -45,16 +45,16 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Who a connection has proved to be.
+/// The proved identity of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The user.
     pub name: String,
-    /// What the proof was.
+    /// The proof.
     pub via: Via,
 }
 
-/// What an [`Identity`] was proved by.
+/// The kind of proof of an [`Identity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Via {
@@ -62,12 +62,13 @@ pub enum Via {
     Password,
     /// A token of the user.
     Token,
-    /// A client certificate, at the TLS handshake.
+    /// A client certificate in the TLS handshake.
     Certificate,
 }
 
-/// What is known of one connection: who is there, and whatever services keep. It is freed when the
-/// connection has closed and nobody holds it any more.
+/// The facts about one connection: its peer, its identity, and the state that services keep. It is
+/// freed
+/// when the connection has closed and nothing else holds it.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -96,22 +97,22 @@ impl Session {
         Self { id, peer, identity: Mutex::default(), state: Mutex::default() }
     }
 
-    /// The number of the connection: never given twice by a process; 0 is this process.
+    /// Returns the number of the connection, which a process never reuses; 0 is this process.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Who is at the other end.
+    /// Returns the peer.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// Who it has proved to be; `None` before a login, and where there is none.
+    /// Returns the proved identity; `None` before a login, and if there is no login.
     pub fn identity(&self) -> Option<Identity> {
         self.identity.lock().clone()
     }
 
-    /// Whether the connection has proved who it is.
+    /// Returns whether the connection has proved its identity.
     pub(crate) fn is_known(&self) -> bool {
         self.identity.lock().is_some()
     }
@@ -120,12 +121,12 @@ impl Session {
         *self.identity.lock() = identity;
     }
 
-    /// The state of type `T` of this connection, made at the first call. All methods of the
-    /// connection share it, and may run at once.
+    /// Returns the state of type `T` of this connection, created by the first call. All methods of the
+    /// connection share it, and may run concurrently.
     pub fn state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut state = self.state.lock();
         let kept = state.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
-        // What is kept under the id of a type is of that type.
+        // The value under the id of a type is always of that type.
         Arc::clone(kept).downcast().unwrap_or_default()
     }
 }

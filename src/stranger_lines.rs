@@ -26,26 +26,26 @@ pub(crate) fn lines_left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
-/// A kind of line. Each is bounded by itself, so that no flood hides lines of another kind.
+/// A kind of line. Each kind has its own bound, so that a flood does not hide lines of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineKind {
     /// A connection begins or ends.
     Connection,
-    /// A connection is refused for what it said, or did not say in time.
+    /// A connection is refused for what it sent, or for what it did not send in time.
     Refused,
-    /// A connection ends because its peer reads nothing, or is silent.
+    /// A connection ends because its peer does not read, or is silent.
     Stalled,
     /// A request before a login.
     Request,
-    /// A TLS handshake that fails, or waits.
+    /// A TLS handshake fails or waits.
     Handshake,
-    /// A login that failed.
+    /// A login failed.
     LoginFailed,
-    /// A login that was refused unchecked.
+    /// A login was refused without a check.
     LoginRefused,
-    /// An address, or a user over a link, has to wait with its next login.
+    /// An address, or a user over a link, must wait before the next login.
     LoginsSlowed,
-    /// A link that is refused.
+    /// A link is refused.
     LinkRefused,
     /// A link of a peer that need not authenticate.
     Link,
@@ -73,7 +73,7 @@ impl LineKind {
         }
     }
 
-    /// Whether its lines are part of the audit log.
+    /// Returns whether the lines of this kind are part of the audit log.
     fn is_audited(self) -> bool {
         matches!(self, Self::LoginFailed | Self::LoginsSlowed)
     }
@@ -90,7 +90,7 @@ struct LineWindows {
     windows: Mutex<[Window; KINDS]>,
 }
 
-/// The interval under way of one kind.
+/// The current interval of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     began: Option<Instant>,
@@ -136,7 +136,7 @@ impl StrangerLines {
         admitted
     }
 
-    /// Reports what was left out so far.
+    /// Reports the lines that were left out so far.
     pub(crate) fn report_all(&self) {
         self.0.report_all();
     }
@@ -175,7 +175,7 @@ const ALL: [LineKind; KINDS] = [
     LineKind::Routed,
 ];
 
-/// Reports what was left out after the interval, whether or not another line follows.
+/// Reports the lines that were left out after the interval, whether or not another line follows.
 async fn report_later(lines: Weak<LineWindows>, kind: LineKind, interval: Duration) {
     tokio::time::sleep(interval).await;
     if let Some(lines) = lines.upgrade() {

@@ -1,4 +1,4 @@
-//! [`Awaited`]: the deadlines of requests that the thread of the snapshots answers.
+//! [`Awaited`]: the deadlines of requests that the snapshot thread answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -45,7 +45,7 @@ impl Awaited {
         None
     }
 
-    /// Answers those whose deadline is over that the disk did not do it in time.
+    /// Answers requests whose deadline is over: the disk did not finish in time.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             let Some((_, waiting)) = self.requests.pop_first() else { return };

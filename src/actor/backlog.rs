@@ -1,4 +1,4 @@
-//! [`Backlog`]: messages of connections for which a turn of the store was too short.
+//! [`Backlog`]: messages of connections that a turn of the store was too short for.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -21,12 +21,12 @@ use crate::watch::Owner;
 
 type Sender = Rc<Cell<Option<OneshotSender<Answers>>>>;
 
-/// What a message asks for.
+/// The weight of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Look-ups and the like alone.
+    /// Light requests only.
     Light,
-    /// Also what may take long.
+    /// Includes requests that may take long.
     Heavy,
 }
 
@@ -36,29 +36,29 @@ impl Kind {
     }
 }
 
-/// A large write that is not complete: the id of its request, until when its answer is wanted, and the
-/// durability of that.
+/// A large write in progress: the id of its request, the deadline of its answer, and the requested
+/// durability.
 pub(super) struct BegunWrite {
     pub(super) id: u64,
     pub(super) deadline: Option<Instant>,
     pub(super) level: Option<Durability>,
 }
 
-/// A message of a connection, as far as it is done.
+/// A message of a connection, and its progress.
 pub(super) struct Batch {
     pub(super) owner: Arc<Owner>,
     pub(super) works: vec::IntoIter<Work>,
     pub(super) sink: Arc<dyn AnswerSink>,
     pub(super) restriction: Option<Arc<Access>>,
     pub(super) answers: Vec<Answer>,
-    /// The last request, if it is a large write that is not complete.
+    /// The last request, if it is a large write in progress.
     pub(super) begun: Option<BegunWrite>,
     pub(super) withheld: withheld::Held,
-    /// Bytes that the answers keep, and how many they may.
+    /// Bytes that the answers keep, and their limit.
     kept: usize,
     kept_max: usize,
     kind: Kind,
-    /// Where its answers are sent, once it had to wait.
+    /// Where the answers are sent, once the message had to wait.
     sender: Option<Sender>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum Answering {
     Later(Later),
 }
 
-/// Where the answers to a message that waits are sent.
+/// Sends the answers to a message that waits.
 pub(crate) struct Later(Sender);
 
 impl MessageResponse<StoreActor, Requests> for Answering {
@@ -109,7 +109,7 @@ impl Batch {
         self.kept += bytes;
     }
 
-    /// Adds the answer to the last request, a large write, in the place that was kept for it.
+    /// Adds the answer to the last request, a large write, in its reserved place.
     pub(super) fn note_begun(
         &mut self,
         BegunWrite { id, deadline, .. }: BegunWrite,
@@ -124,12 +124,12 @@ impl Batch {
         }
     }
 
-    /// Whether the answers are as much as may be kept.
+    /// Returns whether the answers have reached their limit.
     pub(super) fn is_full(&self) -> bool {
         self.kept > 0 && self.kept >= self.kept_max
     }
 
-    /// Takes the work that is left, for another message.
+    /// Takes the remaining work, for another message.
     pub(super) fn take_rest(&mut self) -> Vec<Work> {
         if self.works.len() == 0 {
             return Vec::new();
@@ -143,28 +143,28 @@ impl Batch {
         rest
     }
 
-    /// What a piece of the rest calls a stream that a piece of this message opens.
+    /// Returns how the remaining work refers to a stream that this message opens.
     fn stream_behind(&self, stream: StreamRef) -> StreamRef {
         let StreamRef::OpenedBy(index) = stream else { return stream };
         match self.answers.get(index) {
             Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => StreamRef::Open(*handle),
-            // It was not opened, and nothing of the rest opens it.
+            // It was not opened, and the remaining work does not open it.
             Some(_) => StreamRef::OpenedBy(usize::MAX),
             None => StreamRef::OpenedBy(index - self.answers.len()),
         }
     }
 
-    /// Returns where its answers are sent from now on.
+    /// Returns where the answers are sent from now on.
     pub(super) fn later(&mut self) -> Later {
         Later(Rc::clone(self.sender.get_or_insert_default()))
     }
 
-    /// Takes what sends the answers of a message that had to wait.
+    /// Takes the sender of the answers of a message that had to wait.
     pub(super) fn take_sender(&mut self) -> Option<OneshotSender<Answers>> {
         self.sender.take()?.take()
     }
 
-    /// Whether the connection that asked is gone: what is left of it need not be done.
+    /// Returns whether the connection is gone, so that the remaining work is not needed.
     fn is_abandoned(&self) -> bool {
         let Some(place) = &self.sender else { return false };
         let sender = place.take();
@@ -176,14 +176,14 @@ impl Batch {
 
 /// Messages that wait for a turn of the store.
 ///
-/// Those with nothing heavy go before the others, and among each kind they take turns. Bounded: a
-/// connection sends one message, and waits for its answers.
+/// Light messages go before heavy ones, and messages of the same kind take turns. Bounded, because a
+/// connection sends one message at a time and waits for its answers.
 #[derive(Default)]
 pub(super) struct Backlog {
     light: VecDeque<Batch>,
     heavy: VecDeque<Batch>,
-    /// Messages whose next request waits for the end of a large write, or until all watchers are notified
-    /// of it.
+    /// Messages whose next request waits for the end of a large write, or until all watchers are
+    /// notified of it.
     held: VecDeque<Batch>,
 }
 
@@ -192,36 +192,37 @@ impl Backlog {
         self.light.is_empty() && self.heavy.is_empty() && self.held.is_empty()
     }
 
-    /// Whether messages wait for the end of a large write, or until all watchers are notified of it.
+    /// Returns whether messages wait for the end of a large write, or until all watchers are notified
+    /// of it.
     pub(super) fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Makes a message the next of its kind.
+    /// Adds a message at the front of its kind.
     pub(super) fn push_front(&mut self, batch: Batch) {
         self.queue(batch.kind).push_front(batch);
     }
 
-    /// Keeps a message until the end of a large write, and until all watchers are notified of it.
+    /// Holds a message until the end of a large write and until all watchers are notified of it.
     pub(super) fn hold(&mut self, mut batch: Batch) -> Later {
         let later = batch.later();
         self.held.push_back(batch);
         later
     }
 
-    /// Makes the messages that waited for a large write the next of their kinds.
+    /// Moves the messages that waited for a large write to the front of their kinds.
     pub(super) fn release(&mut self) {
         while let Some(batch) = self.held.pop_back() {
             self.push_front(batch);
         }
     }
 
-    /// Whether a new message may be done at once: no other of its kind waits.
+    /// Returns whether a new message may be executed at once: no other of its kind waits.
     pub(super) fn may_pass(&self, batch: &Batch) -> bool {
         self.light.is_empty() && (batch.kind == Kind::Light || self.heavy.is_empty())
     }
 
-    /// Has a message wait for its next turn.
+    /// Queues a message for a later turn.
     pub(super) fn push(&mut self, mut batch: Batch) -> Later {
         let later = batch.later();
         self.queue(batch.kind).push_back(batch);

@@ -1,4 +1,4 @@
-//! [`Caller`]: who asked the queue something, and how the answer gets there.
+//! [`Caller`]: the sender of a request to the queue, and the way back for its answer.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -18,30 +18,30 @@ use crate::error::Error;
 use crate::fair::ClientId;
 use crate::model::{CallReply, JobReply, Reply};
 
-/// Who asked.
+/// The sender of a request.
 pub(crate) struct Caller {
     pub(super) owner: OwnerId,
     pub(super) client: ClientId,
-    /// The owner's name for the request.
+    /// The owner's id for the request.
     pub(super) id: u64,
-    /// How durable the answer is to be.
+    /// The requested durability of the answer.
     pub(super) asked: Option<Durability>,
-    /// Until when the answer is wanted.
+    /// The deadline of the answer.
     pub(super) deadline: Option<Instant>,
     pub(super) to: To,
 }
 
 pub(super) enum To {
     Connection(Arc<dyn AnswerSink>),
-    /// In this process. What it does not take goes back to the queue.
+    /// In this process. Jobs that the caller does not take go back to the queue.
     Local(oneshot::Sender<Result<CallReply, Error>>, Addr<QueueActor>),
 }
 
-/// An answer on its way to who asked.
+/// An answer on its way to its caller.
 pub(crate) struct JobAnswered {
     pub(super) caller: Caller,
     pub(super) result: Result<JobReply, Error>,
-    /// How durable it is; `None` in memory.
+    /// The durability of the answer; `None` in memory.
     pub(super) durability: Option<Durability>,
 }
 
@@ -61,7 +61,7 @@ impl Answered for JobAnswered {
         }
     }
 
-    /// Those in a row that go to one connection go together.
+    /// Sends the answers; consecutive ones to the same connection are sent together.
     fn give_all(answers: impl Iterator<Item = Self>) {
         let mut batch: Option<(Arc<dyn AnswerSink>, Answers)> = None;
         for Self { caller: Caller { id, to, .. }, result, durability } in answers {
@@ -85,7 +85,7 @@ impl Answered for JobAnswered {
     }
 }
 
-/// In this process.
+/// Sends an answer within this process.
 fn give_here(
     caller: oneshot::Sender<Result<CallReply, Error>>,
     queue: &Addr<QueueActor>,
@@ -99,7 +99,7 @@ fn give_here(
     }
 }
 
-/// Callers that wait, by what they wait for and by their own names for it.
+/// Waiting callers, by what they wait for and by their own ids for it.
 pub(super) struct Callers<P> {
     waiting: HashMap<P, Caller, RandomState>,
     by_name: BTreeMap<(OwnerId, u64), P>,
@@ -123,12 +123,12 @@ impl<P: Copy + Eq + Hash> Callers<P> {
         Some(caller)
     }
 
-    /// What the owner's request of this name waits for.
+    /// Returns what the owner's request with this id waits for.
     pub(super) fn named(&self, owner: OwnerId, id: u64) -> Option<P> {
         self.by_name.get(&(owner, id)).copied()
     }
 
-    /// Forgets every caller of an owner; gives what they waited for.
+    /// Forgets all callers of an owner; returns what they waited for.
     pub(super) fn forget(&mut self, owner: OwnerId) -> Vec<P> {
         let of_owner = self.by_name.range((owner, 0)..=(owner, u64::MAX));
         let parks: Vec<P> = of_owner.map(|(_, park)| *park).collect();

@@ -10,17 +10,17 @@ use crate::model::UnixMillis;
 use crate::queue::{CLOCK_SET_BACK_MS, Now};
 use crate::store::Micros;
 
-/// Difference to the machine's time of day up to which the machine is not followed: a clock that
-/// is being disciplined moves by this much.
+/// Differences to the machine's time of day up to this one are ignored: a clock that is being
+/// disciplined moves by this much.
 const DRIFT_MS: i64 = 500;
 
 /// How often the clock must be read, so that a gap shows that the process did not run.
 pub(super) const CLOCK_READ_EVERY: Duration = Duration::from_secs(1);
 
-/// Gap between two readings from which on the process is known not to have run.
+/// The smallest gap between two readings that shows that the process did not run.
 const STALL_MIN: Duration = Duration::from_secs(2);
 
-/// A handle to the steady clock and the time of day that all actors of a service go by.
+/// A handle to the monotonic clock and the time of day that all actors of a service use.
 #[derive(Clone)]
 pub(crate) struct Clock {
     started: Instant,
@@ -47,43 +47,43 @@ impl Clock {
         readings.steady(elapsed)
     }
 
-    /// Returns how much of the time of day does not count as age, see [`Readings::unaged`].
+    /// Returns the part of the time of day that does not count as age, see [`Readings::unaged`].
     pub(super) fn unaged(&self) -> UnixMillis {
         self.readings.borrow().unaged
     }
 
-    /// Returns the steady time at `at`, which must not be long ago.
+    /// Returns the steady time of `at`, which must be recent.
     pub(super) fn steady(&self, at: Instant) -> Micros {
         let elapsed = at.saturating_duration_since(self.started);
         self.readings.borrow().steady(elapsed)
     }
 }
 
-/// What successive readings of the machine's clocks add up to.
+/// Derives the service's time from successive readings of the machine's clocks.
 ///
-/// No single reading is trusted. A time of day that jumps is followed once it has kept its new
-/// course for `queue.clock_settle`; set back, it is not followed before the next start. A steady
-/// clock that has passed much more than [`CLOCK_READ_EVERY`] since it was last read shows that the
-/// process was stopped: deadlines are given that time, as what would have met them waits unread.
+/// No single reading is trusted. A jump ahead of the time of day is followed if it lasts for
+/// `queue.clock_settle`; a jump back is not followed before the next start. A gap much longer than
+/// [`CLOCK_READ_EVERY`] between two readings of the steady clock shows that the process was stopped:
+/// deadlines are extended by it, because whatever would have met them is still unread.
 struct Readings {
     settle: Duration,
-    /// Time since the start at the last reading.
+    /// The time since the start at the last reading.
     read_at: Duration,
-    /// Time during which the process did not run.
+    /// The time during which the process did not run.
     stalled: Duration,
     /// The time of day less the time since the start.
     offset: i64,
-    /// Where the machine's time of day has jumped to, and since when.
+    /// The offset after a jump of the machine's time of day, and the time of the jump.
     jump: Option<(i64, Duration)>,
-    /// Milliseconds by which the time of day jumped ahead: nothing is kept a shorter time for them.
+    /// Milliseconds by which the time of day jumped ahead, which do not shorten retention.
     unaged: UnixMillis,
-    /// Whether the time between the last record and the start is not yet believed.
+    /// Whether the time between the last record and the start is not trusted yet.
     starting: bool,
 }
 
 impl Readings {
-    /// The time of day goes on from `last`, or from what the machine shows if that is later, or
-    /// so much earlier that the last record must have been written by a wrong clock.
+    /// Starts the time of day at `last` or at the machine's, whichever is later; but at the machine's
+    /// if that is so much earlier that the last record must have been written by a wrong clock.
     fn new(settle: Duration, last: UnixMillis, machine: UnixMillis) -> Self {
         let set_back = last.saturating_sub(machine);
         let mut utc = machine.max(last);
@@ -113,7 +113,7 @@ impl Readings {
         Now { steady: self.steady(elapsed), utc }
     }
 
-    /// Leaves out of the steady time what passed since the last reading, if the process did not run.
+    /// Excludes the time since the last reading from the steady time, if the process did not run.
     fn note_gap(&mut self, elapsed: Duration) {
         let gap = elapsed.saturating_sub(self.read_at);
         if gap > STALL_MIN {
@@ -134,7 +134,7 @@ impl Readings {
         let jumped_ms = machine.saturating_sub(self.offset);
         if jumped_ms.abs() <= DRIFT_MS {
             if self.jump.take().is_some() {
-                tracing::warn!("the time of day is back from its jump, which had no effect");
+                tracing::warn!("the time of day has jumped back; the earlier jump had no effect");
             }
             if self.starting && elapsed >= self.settle {
                 self.starting = false;
@@ -145,7 +145,7 @@ impl Readings {
         match self.jump {
             Some((to, since)) if machine.saturating_sub(to).abs() <= DRIFT_MS => {
                 if jumped_ms > 0 && elapsed.saturating_sub(since) >= self.settle {
-                    tracing::warn!(jumped_ms, "the jump of the time of day is followed");
+                    tracing::warn!(jumped_ms, "the clock follows the jump of the time of day");
                     self.offset = machine;
                     self.unaged = self.unaged.saturating_add(jumped_ms.unsigned_abs());
                     self.starting = false;
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(now.utc, 11 * DAY + millis(machine.elapsed));
         assert_eq!(now.steady, machine.elapsed.as_micros() as u64, "deadlines do not notice");
         assert_eq!(machine.readings.unaged, DAY);
-        // And back: the time of day stays where it was.
+        // And back: the time of day stays as it was.
         machine.offset -= signed(DAY);
         assert_eq!(machine.run(100).utc, 11 * DAY + millis(machine.elapsed));
     }
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(machine.readings.unaged, 30 * DAY);
         machine.run(1);
         assert_eq!(machine.readings.unaged, 0);
-        // One that began wrong, and is put right, has aged nothing.
+        // A clock that began wrong and is corrected has aged nothing.
         let mut machine = Machine::started(10 * DAY, 410 * DAY);
         machine.run(11);
         machine.offset -= signed(400 * DAY);
@@ -288,7 +288,7 @@ mod tests {
     fn z29_a_start_goes_by_the_machine_again_where_records_were_written_by_a_wrong_clock() {
         let mut machine = Machine::started(410 * DAY, 10 * DAY);
         assert_eq!(machine.run(1).utc, 10 * DAY + 1_000);
-        // A little back is no reason.
+        // Slightly back is no reason.
         let mut machine = Machine::started(10 * DAY, 10 * DAY - 5_000);
         assert_eq!(machine.run(1).utc, 10 * DAY + 1_000);
     }
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(now.utc, 10 * DAY + 503_000, "the time of day goes on");
         let at = machine.elapsed + Duration::from_secs(1);
         assert_eq!(machine.readings.steady(at), 5_000_000);
-        // A turn that took a while is no such gap.
+        // A turn that took a while does not count as a gap.
         assert_eq!(machine.after(STALL_MIN).steady, now.steady + 2_000_000);
     }
 }

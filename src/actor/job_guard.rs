@@ -1,4 +1,4 @@
-//! [`JobSight`]: which jobs a request may be about, where there are users.
+//! [`JobSight`]: the jobs that a request may name, if there are users.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::model::facts::{JobUse, Reference};
 use crate::model::{Blob, JobId, JobRequest};
 use crate::queue;
 
-/// Whether a job may not be looked at. One that is unknown here may.
+/// Returns whether a job must not be visible. A job that is unknown here may be visible.
 pub(super) fn hides_job(queue: &queue::State, access: &Access, id: JobId) -> bool {
     queue.topic_of(id).is_some_and(|topic| !access.sees_topic(topic))
 }
 
-/// The jobs that a request may name by their ids, by their topics. Any other is for the request as if it
-/// had never been pushed: what is answered, and when, does not depend on it.
+/// The jobs that a request may name by id, by their topics. Any other job is treated as if it had never
+/// been pushed: neither the answer nor its timing depends on it.
 #[derive(Default)]
 pub(crate) struct JobSight(Option<(Arc<Access>, JobUse)>);
 
@@ -27,7 +27,7 @@ impl JobSight {
         Self(access.map(|access| (Arc::clone(access), needed)))
     }
 
-    /// Whether jobs of this topic are there.
+    /// Returns whether jobs of this topic are visible.
     pub(super) fn has(&self, topic: &Blob) -> bool {
         self.0.as_ref().is_none_or(|(access, needed)| match needed {
             JobUse::Push => access.has(Action::Push, topic),

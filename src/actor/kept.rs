@@ -1,4 +1,4 @@
-//! What an answer keeps in memory until its peer takes it.
+//! The bytes that an answer keeps in memory until its peer takes it.
 
 use super::message::Done;
 use crate::buffered::BufferedBytes;
@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::store::StoreError;
 
-/// Answers up to this are never refused for what they keep.
+/// Answers up to this size are never refused.
 const SMALL_BYTES: usize = 4 * 1024;
 
 /// Returns the bytes that an answer keeps: keys, values, payloads and results.
@@ -17,8 +17,9 @@ pub(crate) fn answer_bytes(answer: &Result<Done, Error>) -> usize {
     answer.as_ref().map_or(0, done_bytes)
 }
 
-/// [`answer_bytes`] of an answer that is no error. Answers to the most frequent requests are counted where
-/// they are made: a call and a walk for each would cost a tenth of the request.
+/// Does the same as [`answer_bytes`] for an answer without an error. Answers to the most frequent
+/// requests are counted where they are made: a call and a walk for each would cost a tenth of the
+/// request.
 #[inline]
 pub(crate) fn done_bytes(done: &Done) -> usize {
     let Done::Reply(CallReply { reply, .. }) = done else { return sum_blobs(done) };
@@ -40,8 +41,8 @@ fn sum_blobs(done: &Done) -> usize {
     bytes
 }
 
-/// Refuses the answer to a request that changes nothing, if it is larger than what may be kept for
-/// `buffered` now; returns its bytes.
+/// Refuses the answer to a request that changes nothing, if it is larger than `buffered` allows now;
+/// returns the answer's bytes.
 #[inline]
 pub(crate) fn admit(buffered: &BufferedBytes, answer: &mut Result<Done, Error>) -> usize {
     let bytes = answer_bytes(answer);
@@ -54,8 +55,8 @@ pub(crate) fn admit(buffered: &BufferedBytes, answer: &mut Result<Done, Error>) 
     bytes
 }
 
-/// The same of an answer that was withheld or comes from the queue: pages of it change nothing, of others
-/// that is not known.
+/// Does the same for an answer that was withheld or comes from the queue. Only pages are refused: their
+/// requests change nothing, which is not known for other answers.
 pub(crate) fn admit_later(buffered: &BufferedBytes, answer: &mut Result<Done, Error>) -> usize {
     if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = &answer
         && matches!(reply, JobReply::Jobs(_) | JobReply::Schedules(_))
@@ -77,7 +78,7 @@ pub(crate) fn refusal(buffered: &BufferedBytes, what: &'static str) -> Error {
     StoreError::limit("rpc.total_output_bytes_max", buffered.total_max(), what).into()
 }
 
-/// Hands on every key, value, payload and result of an answer.
+/// Passes every key, value, payload and result of an answer to `each`.
 pub(crate) fn each_blob(done: &Done, each: &mut impl FnMut(&Blob)) {
     match done {
         Done::Reply(reply) => of_reply(&reply.reply, each),
@@ -118,7 +119,7 @@ fn of_reply(reply: &Reply, each: &mut impl FnMut(&Blob)) {
         Reply::ReadSnapshot(part) => each(part),
         Reply::Invoke(output) => each(output.bytes()),
         Reply::Job(reply) => of_job_reply(reply, each),
-        // They hold numbers, and names of bounded count and length.
+        // These hold numbers, and names of limited number and length.
         Reply::LeaseGrant(_)
         | Reply::LeaseKeepAlive(_)
         | Reply::LeaseList(_)
@@ -141,7 +142,7 @@ fn of_job_reply(reply: &JobReply, each: &mut impl FnMut(&Blob)) {
         JobReply::Schedules(schedules) => {
             schedules.iter().for_each(|it| each(&it.schedule.push.payload));
         }
-        // They hold numbers, and names of bounded count and length.
+        // These hold numbers, and names of limited number and length.
         JobReply::Pushed(_)
         | JobReply::Settled(_)
         | JobReply::Revoked(_)

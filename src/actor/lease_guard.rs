@@ -1,4 +1,4 @@
-//! [`LeaseGuard`]: what the store judges of a request whose words do not say which keys it is about.
+//! [`LeaseGuard`]: permissions for requests that do not name the keys they concern.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use crate::model::facts::{LeaseUse, Reference};
 use crate::model::{Blob, LeaseId, TxnOp};
 use crate::store::State;
 
-/// Judges what requests do with leases: one is whoever's its keys are. So nobody ends, keeps alive or
-/// binds to others' keys what he may not write, nor lists what he may not read; for him it is not
-/// there.
+/// Permissions on leases: a lease belongs to the users who may access its keys. A user can neither end
+/// nor keep alive a lease whose keys that user may not write, nor bind keys to it, nor list keys that
+/// the user may not read; for such a user, the lease does not exist.
 ///
-/// A lease may have very many keys. So what came of looking at them is remembered: to look again and
-/// again at the same costs nothing. They are judged in slices, see [`judge_some`](Self::judge_some).
+/// A lease may have very many keys, so the verdicts are remembered: examining the same keys again costs
+/// nothing. Keys are judged in slices, see [`judge_some`](Self::judge_some).
 #[derive(Default)]
 pub(super) struct LeaseGuard {
     verdicts: HashMap<Judged, Verdict, RandomState>,
-    /// Those of the request that is being done that were found to be writable.
+    /// The leases of the current request that were found to be writable.
     passed: Vec<LeaseId>,
 }
 
-/// What is judged: a lease, for an access (by its address) and for reads or writes.
+/// The subject of a verdict: a lease, for an access (by its address) and for reads or writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Judged {
     lease: LeaseId,
@@ -33,24 +33,24 @@ struct Judged {
     writes: bool,
 }
 
-/// What was found of a lease with many keys.
+/// The verdict on a lease with many keys.
 struct Verdict {
-    /// Whose; held, so that its address is not another's.
+    /// The access; held, so that no other gets its address.
     _access: Arc<Access>,
     found: Found,
 }
 
 enum Found {
-    /// All keys were permitted when this binding was the last.
+    /// All keys were permitted when this binding was the last one.
     Permitted(u64),
-    /// The keys up to this one were permitted when that binding was the last.
+    /// The keys up to this one were permitted when that binding was the last one.
     PermittedUpTo(Blob, u64),
     /// This key is not permitted.
     Denied(Blob),
 }
 
 impl LeaseGuard {
-    /// Returns those of the leases that a piece of work names which are not there for it.
+    /// Returns the leases named by a piece of work that must not exist for it.
     pub(super) fn hidden(
         &mut self,
         access: Option<&Arc<Access>>,
@@ -63,8 +63,8 @@ impl LeaseGuard {
         leases
     }
 
-    /// Judges up to [`JUDGED_AT_ONCE`] keys of the leases that a piece of work names; returns whether the
-    /// verdict on all of them is known.
+    /// Judges up to [`JUDGED_AT_ONCE`] keys of the leases that a piece of work names; returns whether
+    /// all verdicts are known.
     pub(super) fn judge_some(
         &mut self,
         access: Option<&Arc<Access>>,
@@ -77,7 +77,8 @@ impl LeaseGuard {
         leases.into_iter().all(|id| self.judge(access, state, id, writes, &mut slice).is_some())
     }
 
-    /// The request was done. What it bound it was permitted to write, and nobody else did meanwhile.
+    /// Updates the verdicts after a request: the user may write all keys that it bound, and no other
+    /// request was executed meanwhile.
     pub(super) fn done(&mut self, access: Option<&Arc<Access>>, state: &State) {
         let Some(access) = access else { return };
         for id in self.passed.drain(..) {
@@ -89,7 +90,7 @@ impl LeaseGuard {
         }
     }
 
-    /// Whether all keys of a lease are permitted; those of a lease that does not exist are.
+    /// Returns whether all keys of a lease are permitted, which holds for a lease that does not exist.
     fn is_permitted(
         &mut self,
         access: &Arc<Access>,
@@ -105,8 +106,8 @@ impl LeaseGuard {
         permitted
     }
 
-    /// Judges up to `slice` keys of a lease, and subtracts them from `slice`; returns whether all keys of
-    /// the lease are permitted, if that is known then.
+    /// Judges up to `slice` keys of a lease, and subtracts them from `slice`; returns whether all keys
+    /// of the lease are permitted, if that is known then.
     fn judge(
         &mut self,
         access: &Arc<Access>,
@@ -126,7 +127,8 @@ impl LeaseGuard {
         }
         let of = Judged::new(id, access, writes);
         let after = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
-            // Others may bind keys faster than slices are judged: it is judged anew once, and whole.
+            // Other requests may bind keys faster than slices are judged, so it is judged again once,
+            // as a whole.
             Some(Found::PermittedUpTo(_, then)) if *then != last_bound => {
                 *slice = usize::MAX;
                 Blob::default()
@@ -170,7 +172,7 @@ impl Judged {
     }
 }
 
-/// Returns the leases whose keys decide about a piece of work, and whether it writes them.
+/// Returns the leases whose keys decide about a piece of work, and whether the work writes them.
 fn named(task: &Task) -> (bool, Vec<LeaseId>) {
     let Task::Store { request, .. } = task else { return (false, Vec::new()) };
     match request.facts().names {

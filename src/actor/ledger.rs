@@ -1,4 +1,5 @@
-//! [`Ledger`]: what an actor handed to the journal, and what waits for it to be durable.
+//! [`Ledger`]: the records that an actor handed to the journal, and the answers that wait for them to
+//! be durable.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,29 +10,29 @@ use crate::config::Durability;
 use crate::error::Error;
 use crate::journal::{Batch, JournalError, Progress, Seq};
 
-/// `M` says where the actor's state stands, `A` is an answer that waits.
+/// Records and waiting answers of an actor; `M` is a position in the actor's state, `A` an answer.
 pub(crate) struct Ledger<M, A> {
     pub(super) log: SharedLog,
-    /// Where the state stood at the end of each hand-over that is not synced yet.
+    /// The position of the state after each hand-over that is not synced yet.
     marks: VecDeque<(Seq, M)>,
-    /// The last record that may be shown, and the last that the disk is known to have.
+    /// The last record that may be visible, and the last one known to be on the disk.
     shown: Seq,
     synced: Seq,
-    /// Answers that wait until what they show may be shown.
+    /// Answers that wait until everything they show may be visible.
     withheld: Withheld<A>,
-    /// Answers that wait for more than that: until the disk has it.
+    /// Answers that wait for more: until the disk has everything they show.
     unsynced: Withheld<A>,
-    /// Where the state stood that is synced.
+    /// The position of the synced state.
     durable: M,
 }
 
 /// An answer that waits.
 pub(crate) trait Answered {
-    /// It shows what will never be durable, as far as is known.
+    /// Turns the answer into an error: what it shows will probably never be durable.
     fn fail(&mut self, error: &Error);
-    /// Until when it is wanted, or the first of several.
+    /// Returns the deadline, or the earliest of several.
     fn deadline(&self) -> Option<Instant>;
-    /// Splits it into what is wanted later than `now` and what is not.
+    /// Splits the answer into the part with deadlines after `now` and the rest.
     fn split_expired(self, now: Instant) -> (Option<Self>, Option<Self>)
     where
         Self: Sized;
@@ -42,7 +43,7 @@ pub(crate) trait Answered {
 }
 
 impl<M: Copy, A: Answered> Ledger<M, A> {
-    /// For a log whose records, all of them durable, led to `durable`.
+    /// Makes the ledger for a log whose records, all of them durable, led to `durable`.
     pub(crate) fn new(log: SharedLog, durable: M) -> Self {
         let last = log.get().appended();
         Self {
@@ -57,12 +58,12 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         }
     }
 
-    /// Whether what is not durable yet never will be, as far as is known.
+    /// Returns the failure of the journal, after which pending records will probably never be durable.
     pub(super) fn failed(&self) -> Option<Error> {
         self.log.get().failed().cloned()
     }
 
-    /// Hands records over; `mark` is where the state stands after them.
+    /// Hands records over; `mark` is the position of the state after them.
     pub(super) fn hand_over(&mut self, records: &mut Batch, mark: M) {
         let mut log = self.log.get_mut();
         if log.append(records) {
@@ -70,22 +71,22 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         }
     }
 
-    /// Whether something was handed over that may not be shown yet.
+    /// Returns whether something was handed over that may not be visible yet.
     pub(super) fn is_pending(&self) -> bool {
         self.marks.back().is_some_and(|(seq, _)| *seq > self.shown)
     }
 
-    /// How durable the answer will be of a request that asks for `asked`.
+    /// Returns the durability of the answer to a request that asks for `asked`.
     pub(super) fn level(&self, asked: Option<Durability>) -> Durability {
         let default = self.log.get().durability();
         asked.map_or(default, |asked| asked.max(default))
     }
 
-    /// What the answer to a request that was promised `level` waits for, which may
-    /// `show_pending`: what may not be shown yet.
+    /// Returns what the answer to a request of durability `level` must wait for; with `show_pending`,
+    /// it may show what is not durable yet.
     ///
-    /// Which keys have changed since the last sync is not known: who asks for more than the
-    /// default waits for all of them.
+    /// It is not known which keys have changed since the last sync, so a request that asks for more
+    /// than the default waits for all of them.
     pub(super) fn until(&self, level: Durability, show_pending: bool) -> Option<Until> {
         if level == self.log.get().durability() {
             return show_pending.then_some(Until::Shown);
@@ -93,43 +94,44 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         (show_pending || self.synced < self.shown).then_some(Until::Synced)
     }
 
-    /// Keeps answers until everything handed over so far is as durable as they need it.
+    /// Keeps answers until everything handed over so far is as durable as they require.
     pub(super) fn withhold(&mut self, until: Until, answered: A) {
         let appended = self.log.get().appended();
         match until {
             Until::Shown => self.withheld.push(appended, answered),
             Until::Synced => {
                 self.unsynced.push(appended, answered);
-                // The sync that is under way may have begun before the records were written. All
-                // who ask until it ends share the next one.
+                // The sync in progress may have begun before the records were written. All requests
+                // until its end share the next one.
                 self.log.get_mut().sync();
             }
         }
     }
 
-    /// Until when an answer is to be given at the latest, whatever the disk does.
+    /// Returns the earliest deadline of an answer, to be met whatever the disk does.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         sooner(self.withheld.next_deadline(), self.unsynced.next_deadline())
     }
 
-    /// Takes out the answers whose deadline is over.
+    /// Takes the answers whose deadline is over.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
         let mut expired = self.withheld.take_expired(now);
         expired.append(&mut self.unsynced.take_expired(now));
         expired
     }
 
-    /// Answers that were not given yet.
+    /// Returns the answers that were not sent yet.
     pub(super) fn withheld(&self) -> impl Iterator<Item = &A> {
         self.withheld.iter().chain(self.unsynced.iter())
     }
 
-    /// The journal has come further; tells where the state that may be shown stands then, and up
-    /// to which record answers may be given.
+    /// Notes the journal's progress; returns the record up to which answers may be sent, and the
+    /// position up to which the state may be visible.
     pub(super) fn note(&mut self, progress: &Progress) -> Option<(Seq, Option<M>)> {
         let default = self.log.get().durability();
         let shown = match (progress, default) {
-            // With `interval`, the first commit of a segment is synced before it is reported as written.
+            // With `interval`, the first commit of a segment is synced before it is reported as
+            // written.
             (Progress::Synced(seq), _) | (Progress::Written(seq), Durability::Interval) => {
                 self.show(*seq)
             }
@@ -149,7 +151,7 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         shown
     }
 
-    /// What may be shown now that records up to `durable` are as durable as the default wants.
+    /// Returns what may be visible now that records up to `durable` have the default durability.
     fn show(&mut self, durable: Seq) -> Option<(Seq, Option<M>)> {
         let before = std::mem::replace(&mut self.shown, durable);
         let after = self.marks.partition_point(|(seq, _)| *seq <= durable);
@@ -158,7 +160,8 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         (mark.is_some() || self.withheld.is_due(durable)).then_some((durable, mark))
     }
 
-    /// The disk has every record up to `seq`. All of them are shown, so their events are on their way.
+    /// Notes that the disk has every record up to `seq`. All of them are visible, so their events are
+    /// on their way.
     fn note_synced(&mut self, seq: Seq) {
         self.synced = seq;
         while let Some((at, mark)) = self.marks.front().copied()
@@ -170,12 +173,12 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         self.unsynced.release(seq);
     }
 
-    /// Gives the answers that waited for records up to `durable`.
+    /// Sends the answers that waited for records up to `durable`.
     pub(super) fn release(&mut self, durable: Seq) {
         self.withheld.release(durable);
     }
 
-    /// Gives the answers that waited for records which are as durable already.
+    /// Sends the answers that waited for records which are already durable enough.
     pub(super) fn release_due(&mut self) {
         self.withheld.release(self.shown);
         self.unsynced.release(self.synced);
@@ -187,12 +190,12 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         self.unsynced.fail(&error);
     }
 
-    /// Where the state stood that is synced.
+    /// Returns the position of the synced state.
     pub(super) fn durable(&self) -> M {
         self.durable
     }
 
-    /// Everything was written and synced, or was not: gives the answers that waited for it.
+    /// Handles the result of closing the journal: sends the answers that waited for it.
     pub(super) fn closed(&mut self, closed: &Result<(), JournalError>) {
         if let Err(error) = closed {
             self.log.get_mut().fail(error);
@@ -200,7 +203,7 @@ impl<M: Copy, A: Answered> Ledger<M, A> {
         self.end();
     }
 
-    /// The journal is closed: gives the answers that waited.
+    /// Handles the end of the journal: sends the answers that waited.
     pub(super) fn end(&mut self) {
         if let Some(error) = self.failed() {
             self.withheld.fail(&error);

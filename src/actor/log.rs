@@ -43,13 +43,13 @@ pub(crate) struct Log {
     ample_until: u64,
     /// Something was refused for lack of that room, and nothing was admitted since.
     lacks_room: bool,
-    /// Bytes admitted in this turn, and not handed over yet.
+    /// Bytes admitted in this turn and not handed over yet.
     admitted: u64,
     /// Bytes admitted for a large write whose record is not handed over yet.
     admitted_large: u64,
-    /// Bytes of records behind the newest snapshot.
+    /// Bytes of records after the newest snapshot.
     log_bytes: u64,
-    /// Of them, those before the snapshot under way.
+    /// The part of them before the snapshot in progress.
     log_bytes_covered: u64,
     snapshot: Option<SnapshotInfo>,
 }
@@ -85,8 +85,8 @@ impl SharedLog {
         self.0.borrow_mut()
     }
 
-    /// One of the actors is gone by a panic: what was handed over is written, and nothing more is,
-    /// not even a snapshot of the state that it left.
+    /// Stops after an actor's panic: what was handed over is written, and nothing more, not even a
+    /// snapshot of the state that the actor left.
     pub(super) fn abandon(&self, error: &Error) {
         let journal = match self.0.try_borrow_mut() {
             Ok(mut log) => {
@@ -102,8 +102,8 @@ impl SharedLog {
 }
 
 impl Log {
-    /// Checks that something more can be written; `grows` is about how many bytes of log it takes if it
-    /// may make what is kept larger.
+    /// Checks that more can be written; `grows` is the approximate number of bytes of log that the
+    /// request takes if it may grow the store.
     pub(super) fn check(&mut self, grows: Option<u64>) -> Result<(), Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -125,8 +125,8 @@ impl Log {
         Ok(())
     }
 
-    /// Checks that there is room for `bytes` more, and beside them for the snapshot which gives
-    /// room back when things are deleted, and for a segment in which that is written.
+    /// Checks that there is space for `bytes` more, and beside them for the snapshot which frees
+    /// space after deletions, and for the segment that it needs.
     fn check_room_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
         if !self.has_ample_room(bytes) {
             return Err(self.lack(bytes));
@@ -135,8 +135,8 @@ impl Log {
         Ok(())
     }
 
-    /// Checks that what makes things smaller fits in the segments that are there, or that another can be
-    /// made without the room of the snapshot.
+    /// Checks that a record which shrinks the store fits in the existing segments, or that another
+    /// segment can be created without the space for the snapshot.
     fn check_room_to_shrink(&mut self) -> Result<(), Error> {
         if self.no_room.is_none() && (self.log_bytes < self.ample_until || self.has_ample_room(0)) {
             return Ok(());
@@ -167,7 +167,7 @@ impl Log {
         let Some(left) = disk.saturating_add_signed(segments.min(segment)).checked_sub(kept) else {
             return false;
         };
-        // Each byte of log is one of a segment and up to two of the snapshot.
+        // Each byte of log takes one byte of a segment and up to two of the snapshot.
         self.ample_until = log_bytes.saturating_add((left / 4).min(COMPARE_EVERY));
         true
     }
@@ -180,14 +180,14 @@ impl Log {
         refusal(&format!("on the disk, beside {snapshot} bytes for a snapshot,"), "make room")
     }
 
-    /// Returns how many bytes the next snapshot takes at most when the log has `more`.
+    /// Returns the most bytes that the next snapshot takes if the log has `more`.
     fn snapshot_bytes_max(&self, more: u64) -> u64 {
         let before = self.snapshot.map_or(0, |it| it.bytes);
         let log_bytes = self.log_bytes.saturating_add(more);
         snapshot_bytes_max(before, log_bytes, self.config.segment_bytes)
     }
 
-    /// Why nothing is written any more.
+    /// Returns the reason why nothing is written any more.
     pub(super) fn failed(&self) -> Option<&Error> {
         self.failed.as_ref()
     }
@@ -200,7 +200,7 @@ impl Log {
         self.config.durability
     }
 
-    /// The last record handed over.
+    /// Returns the number of the last record handed over.
     pub(super) fn appended(&self) -> Seq {
         self.appended
     }
@@ -217,18 +217,18 @@ impl Log {
         true
     }
 
-    /// Keeps what was admitted until [`large_ends`](Self::large_ends): a large write has its record only at
-    /// its end, and others are handed over before.
+    /// Keeps the admitted bytes until [`large_ends`](Self::large_ends): a large write has its record
+    /// only at its end, and other records are handed over before.
     pub(super) fn large_begins(&mut self) {
         self.admitted_large = self.admitted;
     }
 
-    /// The record of the large write was handed over.
+    /// Notes that the record of the large write was handed over.
     pub(super) fn large_ends(&mut self) {
         self.admitted = self.admitted.saturating_sub(std::mem::take(&mut self.admitted_large));
     }
 
-    /// Has room kept for the next snapshot.
+    /// Reserves space for the next snapshot.
     fn reserve(&mut self) {
         let bytes = self.snapshot_bytes_max(0);
         if let Some(journal) = &mut self.journal {
@@ -236,7 +236,7 @@ impl Log {
         }
     }
 
-    /// Has the room on the disk read again: others fill it and empty it too.
+    /// Has the free space of the disk read again, because other programs use it too.
     pub(super) fn look_for_room(&mut self) {
         self.ample_until = 0;
         if let Some(journal) = &mut self.journal {
@@ -244,7 +244,7 @@ impl Log {
         }
     }
 
-    /// Asks for a sync, now.
+    /// Requests a sync.
     pub(super) fn sync(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.sync();
@@ -255,7 +255,7 @@ impl Log {
         self.no_room = why;
     }
 
-    /// Whether there is room for what grows.
+    /// Returns whether there is space for requests that grow the store.
     pub(super) fn has_room(&self) -> bool {
         self.no_room.is_none() && !self.lacks_room
     }
@@ -276,23 +276,23 @@ impl Log {
         error
     }
 
-    /// Bytes of records behind the newest snapshot.
+    /// Returns the bytes of records after the newest snapshot.
     pub(super) fn log_bytes(&self) -> u64 {
         self.log_bytes
     }
 
-    /// Whether the log has grown so long that a snapshot should replace it.
+    /// Returns whether the log has grown so long that a snapshot should replace it.
     pub(super) fn is_long(&self) -> bool {
         let JournalConfig { snapshot_log_bytes, .. } = self.config;
         self.log_bytes >= snapshot_log_bytes.max(self.snapshot.map_or(0, |it| it.bytes))
     }
 
-    /// The newest snapshot, if nothing has changed since.
+    /// Returns the newest snapshot, if nothing has changed since.
     pub(super) fn newest_snapshot(&self) -> Option<SnapshotInfo> {
         self.snapshot.filter(|it| it.seq == self.appended)
     }
 
-    /// Begins a snapshot of everything handed over so far; false once the journal is closed.
+    /// Begins a snapshot of everything handed over so far; returns false if the journal is closed.
     pub(super) fn begin_snapshot(&mut self) -> bool {
         let Some(journal) = &mut self.journal else { return false };
         journal.begin_snapshot();
@@ -307,14 +307,14 @@ impl Log {
         }
     }
 
-    /// The snapshot has all its records.
+    /// Completes the snapshot.
     pub(super) fn finish_snapshot(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.finish_snapshot();
         }
     }
 
-    /// Gives the snapshot up.
+    /// Abandons the snapshot.
     pub(super) fn abandon_snapshot(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.abandon_snapshot();
@@ -332,7 +332,7 @@ impl Log {
         self.log_bytes_covered = 0;
     }
 
-    /// Has a part of a snapshot's file read.
+    /// Requests a part of a snapshot's file.
     pub(super) fn read_snapshot(&mut self, id: u64, offset: u64, limit: usize, later: Later) {
         let bytes = if limit == 0 { PART_BYTES_MAX } else { limit.min(PART_BYTES_MAX) };
         let done: PartDone = Box::new(move |read| {
@@ -348,18 +348,18 @@ impl Log {
         }
     }
 
-    /// How the journal is going; `None` once it is closed.
+    /// Returns the statistics of the journal; `None` once it is closed.
     pub(super) fn stats(&self) -> Option<JournalStats> {
         self.journal.as_ref().map(|journal| journal.stats())
     }
 
-    /// Takes the journal, to be closed.
+    /// Takes the journal in order to close it.
     pub(super) fn take_journal(&mut self) -> Option<Box<dyn Journal>> {
         self.journal.take()
     }
 }
 
-/// Returns the refusal of what grows while no segment can be made for it.
+/// Returns the refusal of growth while no segment can be created for it.
 fn no_room(why: &JournalError) -> Error {
     match why {
         JournalError::Quota { max } => {

@@ -1,8 +1,8 @@
 //! Messages of the actors.
 //!
-//! [`Execute`] and [`Status`](crate::HubRequest::Status) are for whoever holds the address of the
-//! [`StoreActor`](super::StoreActor); everything that takes time has a method on
-//! [`Wakeful`], which also cleans up when its future is dropped.
+//! [`Execute`] and [`Status`](crate::HubRequest::Status) can be sent by anyone with the address of the
+//! [`StoreActor`](super::StoreActor); for everything that takes time, [`Wakeful`] has a method, which
+//! also cleans up when its future is dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,46 +29,47 @@ use crate::service::Wakeful;
 use crate::session::Identity;
 use crate::watch::{Batch, Handle, Owner};
 
-/// Asks the store to do one request.
+/// Executes one request to the store.
 ///
-/// Cancel: dropping the reply future before the store comes to it means it is not done.
+/// Cancel: if the reply future is dropped before the store handles the message, the request is not
+/// executed.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<CallReply, Error>")]
 pub struct Execute {
-    /// What to do.
+    /// The request.
     pub request: StoreRequest,
-    /// The caller's name for a write, so that sending it twice does it once.
+    /// The idempotency key of a write, so that sending it twice executes it once.
     pub idempotency: Option<IdempotencyKey>,
-    /// How durable what the answer shows is to be, where the service would be content with less.
+    /// The minimum durability of what the answer shows, if the service's default is not enough.
     pub durability: Option<Durability>,
-    /// Not to be done after this.
+    /// The request is not executed after this.
     pub deadline: Option<Instant>,
 }
 
-/// What an actor that watches is sent; see [`Wakeful::watch_into`].
+/// An item for a watching actor; see [`Wakeful::watch_into`].
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Watched {
-    /// The name the watching actor gave to the watch.
+    /// The id that the watching actor gave to the watch.
     pub watch_id: u64,
-    /// What is new; after an error nothing more comes.
+    /// The item; after an error, nothing more follows.
     pub item: Result<WatchItem, Error>,
 }
 
-/// What one read of a connection brought: one message, however many requests.
+/// The requests from one read of a connection, in one message.
 #[derive(Message)]
 #[rtype(result = "Answers")]
 pub(crate) struct Requests {
     pub(crate) owner: Arc<Owner>,
     pub(crate) works: Vec<Work>,
-    /// Takes the answers that are [withheld](Answer::Withheld).
+    /// Receives the answers that are [withheld](Answer::Withheld).
     pub(crate) sink: Arc<dyn AnswerSink>,
-    /// What the owner may do, to judge what only the store knows; `None` for everything.
+    /// The owner's grants, for decisions that only the store can make; `None` for no restriction.
     pub(crate) restriction: Option<Arc<Access>>,
 }
 
 pub(crate) struct Work {
-    /// The request's, for its answer if that is withheld.
+    /// The id of the request, for its answer if that is withheld.
     pub(crate) id: u64,
     pub(crate) deadline: Option<Instant>,
     pub(crate) task: Task,
@@ -97,7 +98,7 @@ pub(crate) enum Task {
         stream: StreamRef,
         watch_id: u64,
     },
-    /// Something that needs no store, kept in its place.
+    /// A refusal that needs no store, kept in its place among the requests.
     Refused(Error),
 }
 
@@ -108,21 +109,22 @@ pub(crate) enum StreamRef {
     OpenedBy(usize),
 }
 
-/// One answer for each piece of work that was done, in order.
+/// One answer for each executed piece of work, in order.
 pub(crate) struct Answers {
     pub(crate) done: Vec<Answer>,
-    /// Work that was left, as the answers before it are as much as may be kept.
+    /// Work that was left because the answers have reached the limit of what may be buffered.
     pub(crate) rest: Vec<Work>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Answer {
     Now(Result<Done, Error>),
-    /// It shows what is not durable enough yet: it comes by the message's sink when that is.
+    /// The answer shows something that is not durable enough yet, and will be sent to the message's
+    /// sink.
     Withheld,
 }
 
-/// Gives an answer that others than the store make.
+/// Receives an answer that is made outside of the store.
 pub(crate) type Later = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
 #[derive(Debug)]
@@ -130,7 +132,7 @@ pub(crate) enum Done {
     Reply(CallReply),
     /// The wait was answered at once.
     Waited(WaitOutcome),
-    /// The wait's outlet will have its answer. Everything after the revision counts; `None` while the
+    /// The wait's outlet will get the answer. Everything after the revision counts; `None` while the
     /// wait examines the state.
     Parked(Handle, Option<Revision>),
     StreamOpened(Handle),
@@ -139,7 +141,7 @@ pub(crate) enum Done {
     LoggedIn(Identity),
 }
 
-/// Parks one wait of this process; dropping the reply frees it.
+/// Parks a wait of this process; dropping the reply ends it.
 #[derive(Message)]
 #[rtype(result = "Result<LocalWait, Error>")]
 pub(crate) struct WaitFor {
@@ -154,7 +156,7 @@ pub(crate) enum LocalWait {
     Parked(ParkedWait),
 }
 
-/// A parked wait of this process; freed when dropped.
+/// A parked wait of this process; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct ParkedWait {
     pub(crate) service: Wakeful,
@@ -191,12 +193,12 @@ impl Drop for LocalStream {
     }
 }
 
-/// Frees waits without an answer.
+/// Ends waits without an answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct CancelWaits(pub(crate) Vec<Handle>);
 
-/// Ends a stream and its watches without a word.
+/// Ends a stream and its watches silently.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct CloseStream(pub(crate) Handle);
@@ -206,7 +208,7 @@ pub(crate) struct CloseStream(pub(crate) Handle);
 #[rtype(result = "()")]
 pub(crate) struct Ready(pub(crate) Handle, pub(crate) usize);
 
-/// There is room again for what is read for a connection.
+/// There is space again in the buffers of a connection.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Room(pub(crate) OwnerId);
@@ -216,16 +218,16 @@ pub(crate) struct Room(pub(crate) OwnerId);
 #[rtype(result = "()")]
 pub(crate) struct Stop;
 
-/// The journal has come further.
+/// The journal has made progress.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Progressed(pub(crate) Progress);
 
-/// Ends the actor, and with it every session.
+/// Ends the actor and all sessions.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Halt {
-    /// How long the disk has at most for what is not written yet.
+    /// The longest time that the disk has for what is not written yet.
     pub(crate) within: Duration,
 }
 
@@ -234,13 +236,13 @@ pub(crate) struct Halt {
 #[rtype(result = "()")]
 pub(crate) struct Answered(pub(crate) Result<WaitOutcome, Error>);
 
-/// What a session's stream is shown.
+/// A batch for a session's stream.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Show(pub(crate) Handle, pub(crate) Buffered<Batch>);
 
-/// Who asks the queue, and holds jobs: a connection by its number, a worker of this process by one
-/// of the same numbers; 0 for any other caller in this process.
+/// Identifies the sender of requests to the queue, which holds jobs: the number of a connection, or of
+/// a worker in this process, from the same sequence; 0 for any other caller in this process.
 pub(crate) type OwnerId = u64;
 
 /// What one read of a connection asks of the queue. Each answer comes by the sink, some later.
@@ -252,37 +254,37 @@ pub(crate) struct JobWorks {
     pub(crate) owner: OwnerId,
     pub(crate) works: Vec<JobWork>,
     pub(crate) sink: Arc<dyn AnswerSink>,
-    /// What the owner may do, to judge what only the queue knows; `None` for everything.
+    /// The owner's grants, for decisions that only the queue can make; `None` for no restriction.
     pub(crate) restriction: Option<Arc<Access>>,
-    /// The fingerprint of the owner's user; 0 where there are no users.
+    /// The fingerprint of the owner's user; 0 if there are no users.
     pub(crate) user: u64,
-    /// Who has a share of what is bounded.
+    /// The client whose shares of bounded resources are used.
     pub(crate) client: ClientId,
 }
 
 /// A request to the queue.
 pub(crate) struct JobWork {
-    /// The request's, for its answer.
+    /// The id of the request, for its answer.
     pub(crate) id: u64,
     pub(crate) deadline: Option<Instant>,
     pub(crate) durability: Option<Durability>,
     pub(crate) request: JobRequest,
 }
 
-/// A request to the queue from this process. A dropped receiver takes a parked one back.
+/// A request to the queue from this process. Dropping the receiver withdraws a parked request.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ExecuteJob {
     pub(crate) owner: OwnerId,
-    /// The owner's name for the request.
+    /// The owner's id for the request.
     pub(crate) id: u64,
     pub(crate) durability: Option<Durability>,
     pub(crate) request: JobRequest,
     pub(crate) answer: oneshot::Sender<Result<CallReply, Error>>,
 }
 
-/// The owner gives up requests that are parked, by their ids. Each still gets its one answer:
-/// `Cancelled`, if it was parked.
+/// Withdraws parked requests of an owner, by their ids. Each still gets its one answer: `Cancelled`, if
+/// it was parked.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct CancelJobs {
@@ -290,8 +292,8 @@ pub(crate) struct CancelJobs {
     pub(crate) ids: Vec<u64>,
 }
 
-/// What the owner may see has changed. Those of its requests that wait for jobs of other topics, named
-/// by their ids, are given up, as by [`CancelJobs`].
+/// The owner's grants have changed. Its requests that wait for jobs of topics that are no longer
+/// permitted, named by their ids, are withdrawn as by [`CancelJobs`].
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ReviseAwaits {
@@ -301,29 +303,30 @@ pub(crate) struct ReviseAwaits {
     pub(crate) access: Arc<Access>,
 }
 
-/// The owner is gone: its jobs are lost to it, its parked requests are dropped.
+/// The owner is gone: its reservations are lost, and its parked requests are dropped.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct OwnerGone {
     pub(crate) owner: OwnerId,
-    /// It may come back over another connection: what it may resume is held for it.
+    /// Whether the owner may return over another connection, so that its resumable reservations are
+    /// held for it.
     pub(crate) may_return: bool,
 }
 
-/// What became of jobs, for the storage.
+/// Ends of jobs, for the storage.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Record {
     pub(crate) finished: Vec<Finished>,
-    /// How many results the queue has confirmed since the last message.
+    /// The number of results that the queue has confirmed since the last message.
     pub(crate) confirmed: usize,
-    /// What is to be answered once they are.
+    /// The answers to send once the ends are recorded.
     pub(crate) answers: Vec<(Caller, JobReply)>,
 }
 
 /// A job that finished.
 pub(crate) enum Finished {
-    /// To be recorded; that it is, is to be confirmed.
+    /// To be recorded and confirmed.
     Done(Reservation, Box<JobInfo>),
     /// To be recorded.
     Noted(Box<JobInfo>),
@@ -331,17 +334,17 @@ pub(crate) enum Finished {
     Cleared(Box<JobInfo>),
 }
 
-/// What the outcomes have recorded.
+/// The ends that the outcomes have recorded.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Recorded {
-    /// Results, or why they are not recorded.
+    /// The results, or why they are not recorded.
     pub(crate) results: Vec<(Reservation, Result<(), String>)>,
-    /// How many jobs that died or were cancelled, in the order in which they did.
+    /// The number of dead or cancelled jobs recorded, in the order of their ends.
     pub(crate) noted: usize,
 }
 
-/// Seeks what became of jobs.
+/// A query for outcomes of jobs.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Seek {
@@ -360,32 +363,32 @@ pub(crate) struct StillUnfinished {
     pub(crate) caller: Caller,
 }
 
-/// Jobs that were handed out to somebody who is not there any more.
+/// Jobs that were handed out to a caller that is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Undelivered(pub(crate) Vec<ReservedJob>);
 
-/// Hands out no more jobs; answered when none is handed out any more.
+/// Stops the hand-out of jobs; answered when no job is handed out any more.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct DrainQueue;
 
-/// Ends every wait for what becomes of jobs.
+/// Ends every wait for outcomes of jobs.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopStorage;
 
-/// Ends an actor of jobs, when the journal is closed.
+/// Ends an actor of jobs when the journal is closed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct EndJobs;
 
-/// Takes back what is handed out: nothing changes any more.
+/// Takes back the jobs that are handed out: nothing changes any more.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct HaltQueue;
 
-/// Asks the queue whether every job is in exactly one place.
+/// Checks that every job is in exactly one place.
 #[cfg(any(test, feature = "cli"))]
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), String>")]

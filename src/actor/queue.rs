@@ -51,15 +51,15 @@ pub(crate) struct QueueActor {
     finished: Vec<Finished>,
     /// Number of results confirmed since the storage was last notified.
     confirmed: usize,
-    /// Answers that the storage gives when it has recorded those outcomes.
+    /// Answers that the storage sends when it has recorded those outcomes.
     finishing: Vec<(Caller, JobReply)>,
-    /// What the storage is asked in this turn.
+    /// Queries for the storage from this turn.
     seeks: Vec<Seek>,
     turns: Turns,
-    /// Those who wait until nothing is handed out any more.
+    /// Callers that wait until no job is handed out any more.
     drained: Vec<oneshot::Sender<()>>,
     vital: Vital,
-    /// How long a turn may last, see `rpc.turn_max`.
+    /// The longest duration of a turn, see `rpc.turn_max`.
     turn_max: Duration,
 }
 
@@ -179,8 +179,8 @@ impl QueueActor {
         self.answers.push((caller, resumed.map_err(Error::from)));
     }
 
-    /// That what a request changes can be written. Whoever gives jobs back is never refused for
-    /// want of room.
+    /// Checks that the changes of a request can be written. A request that gives jobs back is never
+    /// refused for lack of space.
     fn check(&self, request: &JobRequest) -> Result<(), Error> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
         let mut log = ledger.log.get_mut();
@@ -223,8 +223,8 @@ impl QueueActor {
 impl Actor for QueueActor {
     type Context = Context<Self>;
 
-    /// What was found at the start may be due, and what was lost is handed to the journal before a
-    /// snapshot can find it.
+    /// Handles what is due since the start, and hands what was lost to the journal before a snapshot
+    /// can contain it.
     fn started(&mut self, ctx: &mut Self::Context) {
         let now = self.now();
         self.finish(now, ctx);
@@ -369,7 +369,7 @@ impl Handler<Progressed> for QueueActor {
             ledger.release(durable);
         }
         if matches!(progress, Progress::Failed(_)) {
-            // Nothing more can be recorded of them.
+            // Nothing more can be recorded about these jobs.
             let now = self.now();
             self.queue.borrow_mut().drain();
             self.finish(now, ctx);

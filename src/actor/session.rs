@@ -9,13 +9,13 @@ use crate::error::Error;
 use crate::model::WaitOutcome;
 use crate::watch::{Batch, Handle};
 
-/// Stands for one waiting party: a wait, or a stream of watches.
+/// Represents one waiting party: a wait, or a stream of watches.
 ///
-/// The store holds its only address: when a wait is answered or freed, or a stream closed, the
-/// address is dropped and the session ends with it. So nothing of a party outlives it.
+/// The store holds its only address: when a wait is answered or ended, or a stream closed, the address
+/// is dropped and the session ends. Nothing of a party outlives that.
 pub(crate) struct WatchSession {
     outlet: Option<Outlet>,
-    /// Tells the end of the session.
+    /// Signals the end of the session when dropped.
     _alive: mpsc::Sender<()>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct WatchSession {
 pub(crate) enum Outlet {
     /// Takes the one answer.
     Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),
-    /// Takes each batch, and says [`Ready`](super::message::Ready) when it is used up.
+    /// Takes each batch, and sends [`Ready`](super::message::Ready) when it is used up.
     Stream(Box<dyn FnMut(Handle, Buffered<Batch>) + Send>),
 }
 

@@ -1,4 +1,4 @@
-//! [`Settling`]: requests to settle whose results are being recorded.
+//! [`Settling`]: settle requests whose results are being recorded.
 
 use std::collections::HashMap;
 
@@ -10,26 +10,27 @@ use crate::error::Error;
 use crate::model::{JobReply, Reservation};
 use crate::queue::Settled;
 
-/// Requests to settle, until all that they settle is recorded.
+/// Settle requests, until all their settlements are recorded.
 #[derive(Default)]
 pub(super) struct Settling {
     requests: Slab<Request>,
-    /// Of which request a settlement is, and its place there.
+    /// The request of each settlement, and the settlement's index in it.
     places: HashMap<Reservation, (usize, usize), RandomState>,
 }
 
 struct Request {
     caller: Caller,
     answers: Vec<Option<Error>>,
-    /// How many are not recorded yet.
+    /// The number of settlements that are not recorded yet.
     left: usize,
 }
 
-/// Who asked, and the answer.
+/// The caller and the answer.
 type Answered = (Caller, Result<JobReply, Error>);
 
 impl Settling {
-    /// Takes a request, as far as it is settled; gives its answer if nothing is left to wait for.
+    /// Adds a request with the settlements that are complete; returns its answer if nothing is left to
+    /// wait for.
     pub(super) fn begin(
         &mut self,
         caller: Caller,
@@ -51,7 +52,8 @@ impl Settling {
         None
     }
 
-    /// One is recorded, or why not; gives the answer of its request if it was the last.
+    /// Notes the result of recording one settlement; returns the answer of its request if it was the
+    /// last one.
     pub(super) fn end(
         &mut self,
         reservation: Reservation,

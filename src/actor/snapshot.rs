@@ -1,5 +1,4 @@
-//! [`Snapshots`]: when a snapshot is written, and how: a slice of it in each turn, while the store
-//! goes on.
+//! [`Snapshots`]: when and how a snapshot is written: one slice per turn, while the store continues.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::journal::{Batch, JournalError, Progress, Seq, SnapshotInfo};
 use crate::model::{Reply, Revision, SnapshotReply};
 use crate::store::{Micros, Snapshot, State};
 
-/// Keys, events, leases or replies in a slice: tens of microseconds.
+/// The number of keys, events, leases or replies in a slice: tens of microseconds of work.
 const SLICE: usize = 128;
 
 /// The factor up to which a slice grows when history that only the snapshot keeps grows.
@@ -21,24 +20,24 @@ const HURRY_MAX: u64 = 16;
 /// Bytes of records handed over at once.
 const PART_BYTES: usize = 256 * 1024;
 
-/// Parts under way at once.
+/// The most parts in progress at once.
 const PARTS_MAX: usize = 2;
 
-/// How long a part takes at least while others write: 32 MiB a second, a fraction of what disks
-/// write, so that commits need not wait long for theirs.
+/// The shortest duration of a part while others write: 32 MiB per second, a fraction of a disk's speed,
+/// so that commits need not wait long.
 const PACE: Duration = Duration::from_millis(8);
 
-/// Without room for the log, snapshots begin so far apart at least: microseconds.
+/// The shortest time between two snapshots while there is no space for the log, in microseconds.
 const REST: Micros = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Snapshots {
     step: Step,
-    /// The snapshot must not begin before the log has grown to this many bytes, after one failed.
+    /// After a failure, the next snapshot does not begin before the log has grown to this many bytes.
     not_before: u64,
-    /// Without room for the log, the next is tried from then on.
+    /// While there is no space for the log, the next snapshot does not begin before this time.
     rested: Micros,
-    /// Who waits for a snapshot that has not begun, and for the one under way.
+    /// The callers that wait for a snapshot that has not begun, and for the one in progress.
     asked: Vec<Later>,
     waiting: Vec<Later>,
 }
@@ -63,16 +62,16 @@ enum Step {
     Idle,
     Telling {
         snapshot: Box<Snapshot>,
-        /// Whose turn it is.
+        /// The state machine whose turn it is.
         room: Room,
         revision: Revision,
         batch: Batch,
-        /// Parts under way.
+        /// The number of parts in progress.
         parts: usize,
-        /// The last record handed over when it began.
+        /// The last record handed over when the snapshot began.
         appended: Seq,
     },
-    /// The journal makes it safe.
+    /// The journal is making the snapshot safe.
     Finishing { revision: Revision },
 }
 
@@ -82,7 +81,7 @@ impl Snapshots {
         self.asked.push(answer);
     }
 
-    /// Gives the one under way up if it keeps too much of the past.
+    /// Abandons the snapshot in progress if it keeps too much of the history.
     fn give_up(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
         let Step::Telling { .. } = self.step else { return };
         if state.pinned_bytes() <= history_bytes_max(state) {
@@ -90,19 +89,20 @@ impl Snapshots {
         }
         log.abandon_snapshot();
         tracing::warn!(
-            "a snapshot was given up: more was written meanwhile than store.history_bytes_max"
+            "a snapshot was abandoned: more was written meanwhile than store.history_bytes_max"
         );
         self.failed(state, rooms, log, "more was written meanwhile than history may hold");
     }
 
-    /// Returns when one begins that makes room, if there is something that it would replace.
+    /// Returns the time of the next snapshot that makes space, if there is something that it would
+    /// replace.
     pub(super) fn next_due(&self, state: &State, log: &Log) -> Option<Micros> {
         let wanted = !log.has_room() && log.failed().is_none() && matches!(self.step, Step::Idle);
         let replaces = || log.log_bytes() > 0 || state.keeps_last_revision();
         (wanted && replaces()).then_some(self.rested)
     }
 
-    /// Begins one if it is time. The journal has been handed everything.
+    /// Begins a snapshot if it is time. Everything must have been handed to the journal.
     pub(super) fn begin(
         &mut self,
         now: Micros,
@@ -111,19 +111,20 @@ impl Snapshots {
         log: &mut Log,
     ) {
         self.give_up(state, rooms, log);
-        // While a large write is applied, the state contains a part of it.
+        // During a large write, the state contains only a part of it.
         if !matches!(self.step, Step::Idle) || log.failed().is_some() || state.is_open() {
             return;
         }
         let asked = !self.asked.is_empty();
         if let Some(info) = log.newest_snapshot().filter(|_| asked) {
-            // Another one would say the same, and take the file away from those who read it.
+            // A new snapshot would have the same content, and replace the file that others may be
+            // reading.
             answer(self.asked.drain(..), state.revision(), info);
             return;
         }
         let due = match log.has_room() {
             true => log.log_bytes() >= self.not_before && log.is_long(),
-            // What was deleted since the last one may be just what is missing.
+            // The space freed by deletions since the last one may be just what is needed.
             false => log.log_bytes() > 0 && now >= self.rested,
         };
         if !asked && !due {
@@ -154,7 +155,7 @@ impl Snapshots {
         matches!(self.step, Step::Telling { parts, .. } if parts < PARTS_MAX)
     }
 
-    /// Tells one slice.
+    /// Writes one slice.
     pub(super) fn tell(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
         let Step::Telling { snapshot, room, revision, batch, parts, appended } = &mut self.step
         else {
@@ -194,7 +195,7 @@ impl Snapshots {
         }
     }
 
-    /// Takes note of what concerns a snapshot.
+    /// Handles the journal's reports about the snapshot.
     pub(super) fn note(
         &mut self,
         progress: &Progress,
@@ -230,7 +231,7 @@ impl Snapshots {
         self.refuse(&Error::new(ErrorCode::Unavailable, message));
     }
 
-    /// Nothing more is written.
+    /// Stops snapshots: nothing more is written.
     fn stop(&mut self, state: &mut State, rooms: &mut OtherRooms, error: &JournalError) {
         end(state, rooms);
         self.step = Step::Idle;
@@ -238,7 +239,7 @@ impl Snapshots {
         self.refuse(&Error::new(ErrorCode::JournalFailed, error.to_string()));
     }
 
-    /// Refuses everyone who waits.
+    /// Refuses all waiting callers.
     fn refuse(&mut self, error: &Error) {
         for answer in self.waiting.drain(..) {
             answer(Err(error.clone()));
@@ -246,7 +247,7 @@ impl Snapshots {
     }
 }
 
-/// Lets go of the past.
+/// Releases what was kept for the snapshot.
 fn end(state: &mut State, rooms: &mut OtherRooms) {
     state.end_snapshot();
     rooms.queue.borrow_mut().end_snapshot();
@@ -257,7 +258,7 @@ fn history_bytes_max(state: &State) -> u64 {
     state.config().history_bytes_max.max(1)
 }
 
-/// Tells everyone who asked for a snapshot of it.
+/// Sends the snapshot to all callers that asked for it.
 fn answer(asked: impl Iterator<Item = Later>, revision: Revision, info: SnapshotInfo) {
     let SnapshotInfo { seq: id, bytes } = info;
     for later in asked {

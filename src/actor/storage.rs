@@ -1,4 +1,4 @@
-//! [`StorageActor`]: the owner of what became of jobs.
+//! [`StorageActor`]: the owner of the outcomes of jobs.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
 /// The outcomes, which snapshots contain too.
 pub(crate) type SharedOutcomes = Rc<RefCell<Outcomes>>;
 
-/// What the actors of jobs handed to the journal.
+/// The records that the actors of jobs handed to the journal.
 pub(crate) type JobLedger = Ledger<(), JobAnswered>;
 
 /// Records the outcomes of jobs, and answers the requests that ask or wait for them.
@@ -73,7 +73,7 @@ impl StorageActor {
         now
     }
 
-    /// Ends a turn: what happened is handed to the journal, then answers go out as far as they may.
+    /// Ends a turn: hands the changes to the journal, then sends the answers that are durable enough.
     fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
         give_late(take_expired(&mut self.ledger));
         let told = self.outcomes.borrow_mut().finish_turn(now);
@@ -107,8 +107,8 @@ impl StorageActor {
     }
 }
 
-/// Hands what happened in a turn to the journal, as many records as it takes, of which all are read
-/// back or none.
+/// Hands the changes of a turn to the journal, in one group of records, which are read back all or not
+/// at all.
 pub(super) fn hand_over(
     ledger: &mut Option<JobLedger>,
     records: &mut Batch,
@@ -119,14 +119,14 @@ pub(super) fn hand_over(
     ledger.hand_over(records, ());
 }
 
-/// When something is due, or an answer that is withheld is to be given whatever the disk does.
+/// Returns the sooner of `due` and the next deadline of a withheld answer.
 pub(super) fn sooner_due(due: Option<Duration>, ledger: &Option<JobLedger>) -> Option<Duration> {
     let deadline = ledger.as_ref().and_then(JobLedger::next_deadline);
     let left = deadline.map(|at| at.saturating_duration_since(environment::now()));
     due.into_iter().chain(left).min()
 }
 
-/// Takes out the answers whose deadline is over.
+/// Takes the answers whose deadline is over.
 pub(super) fn take_expired(ledger: &mut Option<JobLedger>) -> Vec<JobAnswered> {
     match ledger {
         Some(ledger) if ledger.next_deadline().is_some() => ledger.take_expired(environment::now()),
@@ -134,7 +134,7 @@ pub(super) fn take_expired(ledger: &mut Option<JobLedger>) -> Vec<JobAnswered> {
     }
 }
 
-/// Answers those whose deadline is over that the disk has not taken it in time.
+/// Answers requests whose deadline is over: the disk did not finish in time.
 pub(super) fn give_late(expired: Vec<JobAnswered>) {
     JobAnswered::give_all(expired.into_iter().map(|mut answered| {
         answered.fail(&late());
@@ -142,7 +142,7 @@ pub(super) fn give_late(expired: Vec<JobAnswered>) {
     }));
 }
 
-/// Gives answers, or keeps them until they are as durable as they need to be.
+/// Sends answers, or keeps them until they are durable enough.
 pub(super) fn give(
     ledger: &mut Option<JobLedger>,
     answers: &mut Vec<(Caller, Result<JobReply, Error>)>,
@@ -162,7 +162,7 @@ pub(super) fn give(
                 ledger.withhold(until, answered);
                 continue;
             }
-            // What it shows will never be durable, as far as is known.
+            // What the answer shows will probably never be durable.
             Some(_) => failed.iter().for_each(|error| answered.fail(error)),
             None => {}
         }
@@ -174,7 +174,7 @@ pub(super) fn give(
 impl Actor for StorageActor {
     type Context = Context<Self>;
 
-    /// What the start brought up is handed to the journal before a snapshot can find it.
+    /// Hands the changes of the start to the journal before a snapshot can contain them.
     fn started(&mut self, ctx: &mut Self::Context) {
         let now = self.now();
         self.finish(now, ctx);
@@ -186,7 +186,7 @@ impl Handler<Record> for StorageActor {
 
     fn handle(&mut self, Record { finished, confirmed, answers }: Record, ctx: &mut Self::Context) {
         failpoint::reached("storage");
-        // Only measured: there is one message for each turn of the queue.
+        // For measurement only: there is one message per turn of the queue.
         let _turn = Turn::begin(Duration::MAX);
         let now = self.now();
         let (mut results, mut noted) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! [`StoreActor`]: the owner of the store and the watchers, and what it does with each message.
+//! [`StoreActor`]: the owner of the store and its watchers, and its handling of messages.
 
 mod turn;
 
@@ -38,13 +38,13 @@ use crate::pace;
 use crate::store::{Mark, Micros, StoreError};
 use crate::watch::{Handle, Hub, Owner, WaitStart};
 
-/// Requests that the store looks ahead to at once.
+/// The number of requests for which the store warms the cache at once.
 pub(super) const WARM_GROUP: usize = 64;
 
-/// What the store handed to the journal.
+/// The records that the store handed to the journal.
 pub(crate) type StoreLedger = Ledger<Mark, StoreAnswered>;
 
-/// Owns the keys and the watcher registry, and does everything that concerns them.
+/// Owns the keys and the watchers, and executes every request about them.
 ///
 /// Crash-only: its state is consistent after every message, and a panic in it ends the service.
 pub struct StoreActor {
@@ -52,50 +52,50 @@ pub struct StoreActor {
     pub(super) store_id: u64,
     pub(super) started: Instant,
     pub(super) clock: Clock,
-    /// Where the clock of the store stood at the last record.
+    /// The store's clock at the last record.
     pub(super) epoch: Micros,
-    /// `None` when nothing is durable.
+    /// `None` if nothing is durable.
     pub(super) ledger: Option<StoreLedger>,
     pub(super) snapshots: Snapshots,
-    /// Who waits for the thread of the snapshots.
+    /// Requests that wait for the snapshot thread.
     pub(super) awaited: Awaited,
     /// What a snapshot contains besides the store.
     pub(super) rooms: OtherRooms,
-    /// Who asks when it is this process.
+    /// The owner for requests of this process.
     pub(super) here: Arc<Owner>,
     pub(super) connections: Arc<AtomicU64>,
     pub(super) requests: u64,
-    /// The one timer, and when it fires.
+    /// The only timer, and the time at which it fires.
     pub(super) timer: Option<(SpawnHandle, Micros)>,
-    /// A turn is coming, to go on with what [`Hub::advance`] left.
+    /// Whether a turn is coming that continues what [`Hub::advance`] left.
     pub(super) turn_comes: bool,
     /// Streams whose watches are still being freed.
     pub(super) closing: VecDeque<Handle>,
-    /// Sessions that have their answer. They end when their address is dropped, which takes
-    /// longer than to answer: it is done when all the answers of a turn are on their way.
+    /// Sessions that have their answer. They end when their address is dropped, which takes longer than
+    /// answering and so happens after all answers of a turn are sent.
     pub(super) answered: Vec<Addr<WatchSession>>,
     pub(super) stopping: bool,
     pub(super) vital: Vital,
     leases: LeaseGuard,
     backlog: Backlog,
-    /// What is durable and not shown yet, as a turn was too short for all of it.
+    /// Durable changes that are not visible yet because a turn was too short.
     showing: Option<Showing>,
     /// The durability of the answer to the large write that the current request has begun.
     pub(super) begun: Option<Option<Durability>>,
-    /// The caller of the large write that is being applied; `None` if it is the expiry of a lease.
+    /// The caller of the large write in progress; `None` if it is the expiry of a lease.
     begun_for: Option<BegunFor>,
     turn_max: Duration,
 }
 
-/// What the store must know of the service it belongs to.
+/// What the store must know about its service.
 pub(crate) struct ServiceFacts {
     pub(crate) store_id: u64,
-    /// The party that asks from within this process.
+    /// The owner for requests from within this process.
     pub(crate) here: Arc<Owner>,
     /// The number of open connections.
     pub(crate) connections: Arc<AtomicU64>,
     pub(crate) clock: Clock,
-    /// How long a turn may last, see `rpc.turn_max`.
+    /// The longest duration of a turn, see `rpc.turn_max`.
     pub(crate) turn_max: Duration,
 }
 
@@ -156,8 +156,8 @@ pub(super) fn start_session(outlet: Outlet, alive: mpsc::Sender<()>) -> Addr<Wat
 impl Actor for StoreActor {
     type Context = Context<Self>;
 
-    /// Reads the clock so often that a gap between two readings shows that the process was stopped, and
-    /// looks for room on the disk, and for streams that wait for what others keep.
+    /// Starts periodic work: reading the clock often enough that a gap shows a stopped process, and
+    /// checking for free space on the disk and in the buffers that paused streams wait for.
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(CLOCK_READ_EVERY, |actor, ctx| {
             actor.clock.now();
@@ -357,7 +357,7 @@ impl Handler<Progressed> for StoreActor {
             self.showing = Some(Showing { mark: mark.or(before), durable });
         }
         let shown = self.show(&turn);
-        // Events before the replies of those who caused them.
+        // Events go out before the replies to the requests that caused them.
         self.finish(&turn, ctx);
         self.release(shown);
     }

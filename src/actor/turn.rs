@@ -1,4 +1,4 @@
-//! [`Turns`]: the one timer of an actor that has to look again when something is due.
+//! [`Turns`]: the only timer of an actor that must run again when something is due.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,14 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
 use crate::environment;
 
-/// When the actor's next turn is, if no message comes before.
+/// The time of the actor's next turn, if no message comes before.
 #[derive(Default)]
 pub(super) struct Turns {
     timer: Option<(SpawnHandle, Instant)>,
 }
 
 impl Turns {
-    /// Sees to it that `turn` is taken after `wait` (`None`: never), or before.
+    /// Ensures that `turn` runs after `wait` (`None`: never), or before.
     pub(super) fn arm<A: Actor<Context = Context<A>>>(
         &mut self,
         ctx: &mut Context<A>,
@@ -31,11 +31,11 @@ impl Turns {
         self.timer = Some((ctx.run_later(wait.min(LOOK_AGAIN), turn), at));
     }
 
-    /// The timer has fired.
+    /// Notes that the timer has fired.
     pub(super) fn fired(&mut self) {
         self.timer = None;
     }
 }
 
-/// The time of day may be set ahead: longer waits are cut into these.
+/// The time of day may be set ahead, so longer waits are cut into these.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

@@ -5,17 +5,17 @@ use tokio::sync::{mpsc, watch};
 use super::log::SharedLog;
 use crate::error::{Error, ErrorCode};
 
-/// Held by an actor without which the service cannot go on.
+/// Held by an actor without which the service cannot continue.
 ///
-/// Dropped before the actor was told to end, it was a panic that ended it, and the state it left is
-/// whatever it was in the middle of; or its system has ended under it. So nothing more is handed to
-/// the journal, no snapshot of that state is written, and the service learns that it has failed. What
-/// was handed over is whole.
+/// If it is dropped before the actor was told to end, the actor has panicked, possibly in the middle of
+/// a change of its state, or its system has ended. Then nothing more is handed to the journal, no
+/// snapshot of that state is written, and the service learns that it has failed. What was handed over
+/// is complete.
 pub(crate) struct Vital {
     what: &'static str,
     failure: watch::Sender<Option<Error>>,
     log: Option<SharedLog>,
-    /// Held until the actor has ended, so that [`Wakeful::stop`](crate::Wakeful::stop) sees it go.
+    /// Held until the actor has ended, so that [`Wakeful::stop`](crate::Wakeful::stop) can wait for it.
     alive: mpsc::Sender<()>,
     ended: bool,
 }
@@ -31,12 +31,12 @@ impl Vital {
         Self { what, failure, log: log.cloned(), alive, ended: false }
     }
 
-    /// For what belongs to the actor and may outlive it.
+    /// Returns a guard for what belongs to the actor and may outlive it.
     pub(super) fn alive(&self) -> mpsc::Sender<()> {
         self.alive.clone()
     }
 
-    /// The actor ends as it should.
+    /// Notes that the actor ends as intended.
     pub(super) fn end(&mut self) {
         self.ended = true;
     }
@@ -48,7 +48,7 @@ impl Drop for Vital {
             return;
         }
         let what = self.what;
-        // Tokio drops what it runs while the panic is on its way.
+        // Tokio drops its tasks while the panic unwinds.
         let panicked = std::thread::panicking();
         let message = if panicked {
             format!(
@@ -72,7 +72,7 @@ impl Drop for Vital {
         });
         match (panicked, first) {
             (true, _) => tracing::error!("{message}"),
-            // All of them go with their system.
+            // All of them end with their system.
             (false, true) => tracing::warn!("{message}"),
             (false, false) => {}
         }

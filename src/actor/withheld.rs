@@ -16,9 +16,9 @@ use crate::model::CallReply;
 /// What an answer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// What it shows is as durable as the service has it, and so may be shown to anyone.
+    /// What it shows has the service's durability, and so may be visible to anyone.
     Shown,
-    /// The disk has what it shows, which its request asked for.
+    /// The disk has what it shows, as its request demands.
     Synced,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Ins
     one.into_iter().chain(other).min()
 }
 
-/// Returns what is answered in place of what the disk has not taken before the deadline.
+/// Returns the error for an answer whose deadline is over before the disk has what it shows.
 pub(super) fn late() -> Error {
     let message =
         "the disk did not take in time what the answer shows; the outcome of a write is unknown";
@@ -37,12 +37,12 @@ pub(super) fn late() -> Error {
 /// Answers, each with the id of its request.
 pub(crate) type Answers = Vec<(u64, Result<Done, Error>)>;
 
-/// Takes answers that were withheld, each with the id of its request. Those that wait for the same
-/// come in order.
+/// Receives answers that were withheld, each with the id of its request. Those that wait for the same
+/// record come in order.
 pub(crate) trait AnswerSink: Send + Sync {
     fn take(&self, answers: Answers);
 
-    /// Counts what is kept for who asked; `None` where that has no limit.
+    /// Returns the account of the bytes kept for the caller; `None` if they are not limited.
     fn buffered(&self) -> Option<&Arc<BufferedBytes>> {
         None
     }
@@ -53,7 +53,7 @@ pub(crate) trait AnswerSink: Send + Sync {
 /// Bounded by `rpc.requests_in_flight_max` of each connection.
 pub(super) struct Withheld<A> {
     queue: VecDeque<(Seq, A)>,
-    /// No answer has to be given before.
+    /// No deadline is earlier than this.
     earliest: Option<Instant>,
 }
 
@@ -63,15 +63,15 @@ impl<A> Default for Withheld<A> {
     }
 }
 
-/// Answers of the store, and who is to have them.
+/// Answers of the store, and their receivers.
 pub(crate) enum StoreAnswered {
-    /// Of one message of a connection, and until when which of its requests want theirs.
+    /// Answers to one message of a connection, with the deadlines of those requests that have one.
     Connection(Arc<dyn AnswerSink>, Answers, Vec<(Instant, u64)>),
-    /// Of a caller in this process, who may want it until then.
+    /// The answer to a caller in this process, with its deadline.
     Local(oneshot::Sender<Result<CallReply, Error>>, Result<CallReply, Error>, Option<Instant>),
 }
 
-/// Answers of one message of a connection that are to be withheld.
+/// Answers to one message of a connection that must be withheld.
 #[derive(Default)]
 pub(super) struct Held {
     shown: HeldAnswers,
@@ -100,7 +100,7 @@ impl Held {
         group.deadlines.extend(deadline.map(|deadline| (deadline, id)));
     }
 
-    /// What there is, for `sink`.
+    /// Returns the answers collected for `sink`.
     pub(super) fn into_answered(
         self,
         sink: &Arc<dyn AnswerSink>,
@@ -122,12 +122,12 @@ impl<A: Answered> Withheld<A> {
         self.queue.push_back((until, answered));
     }
 
-    /// Until when an answer is to be given at the latest.
+    /// Returns the earliest deadline.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.earliest.filter(|_| !self.queue.is_empty())
     }
 
-    /// Takes out the answers whose deadline is over.
+    /// Takes the answers whose deadline is over.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return Vec::new();
@@ -148,18 +148,18 @@ impl<A: Answered> Withheld<A> {
         self.queue.iter().map(|(_, answered)| answered)
     }
 
-    /// Whether an answer waits for no record after `durable`.
+    /// Returns whether an answer waits for no record after `durable`.
     pub(super) fn is_due(&self, durable: Seq) -> bool {
         self.queue.front().is_some_and(|(until, _)| *until <= durable)
     }
 
-    /// Gives every answer that waits for no record after `durable`.
+    /// Sends every answer that waits for no record after `durable`.
     pub(super) fn release(&mut self, durable: Seq) {
         let due = self.queue.partition_point(|(until, _)| *until <= durable);
         A::give_all(self.queue.drain(..due).map(|(_, answered)| answered));
     }
 
-    /// Gives every answer as `error`: what they show will never be durable, as far as is known.
+    /// Fails every answer with `error`: what they show will probably never be durable.
     pub(super) fn fail(&mut self, error: &Error) {
         A::give_all(self.queue.drain(..).map(|(_, mut answered)| {
             answered.fail(error);

@@ -1,4 +1,4 @@
-//! What [`StoreActor`] does of one piece of work, and what its answer waits for.
+//! Execution of one piece of work by [`StoreActor`], and what its answer waits for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,12 +21,12 @@ use crate::model::{
 use crate::store::{Micros, Once, State, StoreError};
 use crate::watch::{Handle, Owner, WaitStart};
 
-/// Bytes of log that a change takes beside its key and value, roughly.
+/// Approximate bytes of log that a change takes in addition to its key and value.
 const CHANGE_BYTES: u64 = 64;
 
 impl StoreActor {
-    /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
-    /// is put with those to be withheld. Returns as well what the answer keeps, in bytes.
+    /// Executes one piece of work of a connection; an answer that shows something that is not durable
+    /// enough yet is added to those to be withheld. Also returns the bytes that the answer keeps.
     pub(super) fn answer(
         &mut self,
         now: Micros,
@@ -95,20 +95,20 @@ impl StoreActor {
         (Answer::Withheld, bytes)
     }
 
-    /// Counts a request, and refuses it if the service stops or the time of the request is over.
+    /// Counts a request, and refuses it if the service stops or the request's deadline is over.
     pub(super) fn take_up(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
         self.requests += 1;
         if self.stopping {
             return Err(StoreError::Stopping { resume: None }.into());
         }
-        // By the clock of this moment: what came before in the same message may have taken long.
+        // Read now, because earlier requests of the same message may have taken long.
         if deadline.is_some_and(|deadline| deadline <= environment::now()) {
             return Err(StoreError::DeadlineExceeded.into());
         }
         Ok(())
     }
 
-    /// Has what concerns the files done; `later` gives the answer.
+    /// Passes a request about files on to the journal; `later` receives the answer.
     pub(super) fn do_on_disk(
         &mut self,
         request: &FilesRequest,
@@ -133,7 +133,7 @@ impl StoreActor {
         Ok(())
     }
 
-    /// Begins a wait. It is shown nothing that is not durable.
+    /// Begins a wait, which is shown nothing that is not durable.
     fn wait(
         &mut self,
         now: Micros,
@@ -163,8 +163,8 @@ impl StoreActor {
         Ok(Done::StreamOpened(self.hub.open_stream(owner, credit, session)?))
     }
 
-    /// Does a request to the keys. Returns the reply and what it waits for; `None` if the request is a large
-    /// write that is only begun.
+    /// Executes a request about keys. Returns the reply and what it waits for; `None` if the request is
+    /// a large write that has only begun.
     pub(super) fn apply(
         &mut self,
         now: Micros,
@@ -224,7 +224,8 @@ impl StoreActor {
         Some(reply.map_err(Error::from))
     }
 
-    /// Answers what is asked about the store and its watchers. It shows nothing that is not durable.
+    /// Answers a request about the store and its watchers. The answer shows nothing that is not
+    /// durable.
     pub(super) fn ask_hub(
         &mut self,
         now: Micros,
@@ -249,7 +250,7 @@ impl StoreActor {
         (reply.map_err(Error::from), until)
     }
 
-    /// Fills in what the store knows nothing of.
+    /// Fills in the values that the store does not have.
     fn complete(&self, status: &mut StatusReply) {
         status.store_id = self.store_id;
         status.server_version = env!("CARGO_PKG_VERSION").to_owned();
@@ -261,14 +262,15 @@ impl StoreActor {
         }
     }
 
-    /// As long as a lease has no keys it is whoever's who knows its id: so that is not to be guessed,
-    /// not from others that are known either; nor is one from before a restart by chance that of
-    /// somebody else's lease. 53 bits, so that a client of JSON may handle the id as a number.
+    /// Draws the ids of leases at random. Anyone who knows the id of a lease without keys may use it,
+    /// so ids must be unguessable, even from others that are known, and an id from before a restart
+    /// must not match another user's lease by chance. 53 bits, so that a JSON client can represent the
+    /// id as a number.
     pub(super) fn draw_lease_ids(&mut self) {
         self.hub.state_mut().number_leases_from(environment::random::<u64>() >> 11);
     }
 
-    /// Begins a wait that lasts as long as it says.
+    /// Begins a wait for the time that its request states.
     pub(super) fn begin_wait(
         &mut self,
         now: Micros,
@@ -280,7 +282,7 @@ impl StoreActor {
         self.hub.wait(now, owner, request, || start_session(outlet, alive))
     }
 
-    /// Has the store look ahead to the next requests.
+    /// Warms the cache for the next requests.
     pub(super) fn warm(&self, works: &[Work]) {
         if works.len() < 2 {
             return;
@@ -300,7 +302,7 @@ impl StoreActor {
     }
 }
 
-/// Fills in what the journal knows.
+/// Fills in the values that the journal has.
 fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
     let log = ledger.log.get();
     let Some(stats) = log.stats() else { return };
@@ -313,8 +315,8 @@ fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
     status.journal_sync = Duration::from_micros(stats.sync_micros_last);
 }
 
-/// Checks that what a request changes can be written. Keys are looked up only where it is refused as one
-/// that grows.
+/// Checks that the changes of a request can be written. Keys are looked up only if the request would be
+/// refused as one that grows the store.
 fn check_room(log: &mut Log, state: &State, request: &KvRequest) -> Result<(), Error> {
     let checked = log.check(bytes_set(request));
     match checked {
@@ -323,7 +325,7 @@ fn check_room(log: &mut Log, state: &State, request: &KvRequest) -> Result<(), E
     }
 }
 
-/// Returns about how many bytes of log a request takes that may make the store larger.
+/// Returns the approximate bytes of log that a request takes if it may grow the store.
 fn bytes_set(request: &KvRequest) -> Option<u64> {
     let bytes = |set: &SetRequest| CHANGE_BYTES + (set.key.len() + set.value.len()) as u64;
     match request {
@@ -339,7 +341,7 @@ fn bytes_set(request: &KvRequest) -> Option<u64> {
     }
 }
 
-/// Returns whether a request may make the store larger. A set of a key that is there and larger does not.
+/// Returns whether a request may grow the store. A set that does not enlarge an existing key does not.
 fn grows(state: &State, request: &KvRequest) -> bool {
     let grows = |set: &SetRequest| {
         let before = state.key_bytes(&set.key);
@@ -354,7 +356,7 @@ fn grows(state: &State, request: &KvRequest) -> bool {
     }
 }
 
-/// Returns whether the answer to a request that changes something may hold values.
+/// Returns whether the answer to a request that changes something may contain values.
 fn holds_values(request: &KvRequest) -> bool {
     match request {
         KvRequest::Set(set) => set.return_previous,
@@ -366,7 +368,7 @@ fn holds_values(request: &KvRequest) -> bool {
         }),
         KvRequest::LeaseGrant(_) | KvRequest::LeaseKeepAlive(_) => false,
         KvRequest::LeaseRevoke(_) | KvRequest::Compact(_) => false,
-        // Whatever is not said here is refused where no more answers may be kept.
+        // All other requests are refused when no more answers may be buffered.
         _ => true,
     }
 }
@@ -377,14 +379,14 @@ impl Task {
         match self {
             Self::Store { request, .. } => request.facts().weight.is_heavy(),
             Self::Wait { request, .. } => request.facts().weight.is_heavy(),
-            // What a watch shows is read batch by batch, when its stream is ready.
+            // The items of a watch are read batch by batch, when its stream is ready.
             Self::OpenStream { .. } | Self::Watch { .. } | Self::CancelWatch { .. } => false,
             Self::Refused(_) => false,
         }
     }
 }
 
-/// The reply to a request about the files, which are on the disk.
+/// Returns the reply to a request about files, which are on the disk.
 pub(super) fn on_disk(reply: Reply) -> CallReply {
     CallReply { reply, durability: Some(Durability::Fsync) }
 }

@@ -8,44 +8,45 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 thread_local! {
-    /// Whether this thread has an environment of its own: what a look at the other would cost every time.
+    /// Whether this thread has a simulated environment: checking the other variable would cost time on
+    /// every call.
     static ENTERED: Cell<bool> = const { Cell::new(false) };
     static SIMULATED: RefCell<Option<Simulated>> = const { RefCell::new(None) };
 }
 
-/// What the thread has in place of its environment.
+/// The simulated environment of a thread.
 struct Simulated {
     chance: StdRng,
     next_owner: u64,
-    /// The time of day at the start of the life, and how far it was set since.
+    /// The time of day at the start of the life, and the adjustments since.
     time_of_day: Duration,
     set_by_ms: i64,
-    /// The latest time of day that was shown.
+    /// The latest time of day that was returned.
     latest: Duration,
-    /// When the life began on the clock of its runtime, and what that clock last showed.
+    /// The start of the life on the clock of its runtime, and the last reading of that clock.
     begun: Instant,
     shown: Instant,
-    /// Whether there is a runtime whose clock counts: between lives time stands still.
+    /// Whether there is a runtime whose clock counts: between lives, time stands still.
     lives: bool,
-    /// What one reading of the clock takes at most, nanoseconds: work takes time, so that turns end.
+    /// The most nanoseconds that one reading of the clock takes: work takes time, so turns end.
     reading_ns_max: u64,
-    /// Turns of the store since they were last taken, and what it had counted at the end of the last.
+    /// The turns of the store since they were last taken, and the counters at the end of the last one.
     turns: Vec<Turn>,
     counted: Turn,
 }
 
-/// What a turn of the store took.
+/// The work of one turn of the store.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Turn {
-    /// Keys and events that it looked at.
+    /// The keys and events examined.
     pub(crate) steps: u64,
-    /// Requests that it did.
+    /// The requests executed.
     pub(crate) requests: u64,
 }
 
 /// Gives this thread an environment that follows from `seed`, until the value is dropped.
 ///
-/// One look at the clock takes up to `reading_ns_max` of the time that it shows.
+/// Each reading of the clock advances it by up to `reading_ns_max`.
 pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> Entered {
     let begun = Instant::now();
     SIMULATED.set(Some(Simulated {
@@ -65,7 +66,7 @@ pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> En
     Entered(())
 }
 
-/// An environment; the thread has that of its process again when the value is dropped.
+/// A simulated environment; when the value is dropped, the thread has that of its process again.
 pub(crate) struct Entered(());
 
 impl Drop for Entered {
@@ -82,7 +83,7 @@ fn with<T>(ask: impl FnOnce(&mut Simulated) -> T) -> Option<T> {
     SIMULATED.with_borrow_mut(|it| it.as_mut().map(ask))
 }
 
-/// Begins another life, on the paused runtime that is entered now: the time of day goes on.
+/// Begins another life on the paused runtime that was just entered: the time of day continues.
 pub(crate) fn begin_life() {
     let now = tokio::time::Instant::now().into_std();
     with(|it| {
@@ -97,7 +98,7 @@ pub(crate) fn end_life() {
     with(|it| it.lives = false);
 }
 
-/// Notes that a turn of the store ends, which has taken so many steps and requests so far in its life.
+/// Notes the end of a turn of the store, with the totals of steps and requests in its life so far.
 pub(crate) fn note_turn(steps: u64, requests: u64) {
     with(|it| {
         let before = std::mem::replace(&mut it.counted, Turn { steps, requests });
@@ -108,17 +109,17 @@ pub(crate) fn note_turn(steps: u64, requests: u64) {
     });
 }
 
-/// Returns the turns of the store since this was last asked for.
+/// Returns the turns of the store since the last call.
 pub(crate) fn take_turns() -> Vec<Turn> {
     with(|it| std::mem::take(&mut it.turns)).unwrap_or_default()
 }
 
-/// Sets the machine's time of day, by milliseconds ahead or back.
+/// Moves the machine's time of day ahead or back by milliseconds.
 pub(crate) fn set_clock_by(millis: i64) {
     with(|it| it.set_by_ms = it.set_by_ms.saturating_add(millis));
 }
 
-/// Sets the machine's time of day to the latest that it has shown, if it is behind that.
+/// Sets the machine's time of day to the latest that was returned, if it is behind that.
 pub(crate) fn catch_up_clock() {
     if let Some(now) = time_of_day() {
         with(|it| {

@@ -22,14 +22,14 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// A journal in `dir`.
+    /// Opens a journal in `dir`.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let (report, progress) = channel();
         let report = Arc::new(move |progress| {
-            // Nobody listens any more once it is closed.
+            // The receiver is gone once the journal is closed.
             let _ = report.send(progress);
         });
         let config = Config::new().journal;
@@ -60,17 +60,17 @@ impl Log {
         }
     }
 
-    /// Segments there are, those prepared included.
+    /// Returns the number of segments, prepared ones included.
     pub fn segments(&self) -> u64 {
         self.stats().segments
     }
 
-    /// Bytes written, headers and padding included.
+    /// Returns the bytes written, headers and padding included.
     pub fn bytes(&self) -> u64 {
         self.stats().bytes
     }
 
-    /// Ends it.
+    /// Closes the journal.
     ///
     /// # Errors
     /// Those of the disk.

@@ -1,6 +1,6 @@
-//! What fuzz targets, benchmarks and the load generator use of private modules.
+//! Access to private modules for fuzz targets, benchmarks and the load generator.
 //!
-//! No part of the API: it is compiled with the feature `internals` alone, and changes without notice.
+//! Not part of the API: compiled only with the feature `internals`, and may change without notice.
 
 pub mod fuzzing;
 mod journal;
@@ -15,7 +15,7 @@ pub use watch::{Core, Watchers};
 #[cfg(feature = "cli")]
 pub use crate::cli::program;
 
-/// Reads the files that `tls` names; returns also the name that the server at `addr` has to have.
+/// Reads the files that `tls` names; also returns the name that the server at `addr` must have.
 ///
 /// # Errors
 /// What is wrong with the files, or with the name.

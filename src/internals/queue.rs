@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::queue::{Answer, Effect, Now, State};
 
-/// A queue whose records are written and thrown away.
+/// A queue whose records are encoded and discarded.
 #[derive(Debug)]
 pub struct Queue {
     state: State,
@@ -26,7 +26,7 @@ impl Default for Queue {
 }
 
 impl Queue {
-    /// Pushes jobs with `payload` bytes, one for each of `options`; tells how many were taken.
+    /// Pushes jobs with `payload` bytes, one for each of `options`; returns how many were accepted.
     pub fn push(
         &mut self,
         topic: &str,
@@ -48,8 +48,8 @@ impl Queue {
         }
     }
 
-    /// Takes up to `credits` jobs and settles each as done, in a turn each, a millisecond later;
-    /// tells how many.
+    /// Takes up to `credits` jobs and settles each as done, in one turn each, a millisecond later;
+    /// returns how many.
     pub fn work(&mut self, topic: &str, credits: u32) -> usize {
         let (wait, visibility) = (Some(Duration::ZERO), None);
         let reserve = ReserveRequest { topic: topic.into(), credits, wait, visibility };

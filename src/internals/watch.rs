@@ -8,7 +8,7 @@ use crate::model::{KeyRange, KvRequest, Reply, WaitRequest, WatchRequest};
 use crate::store::State;
 use crate::watch::{Handle, Hub, NextBatch, Owner, Registry};
 
-/// The store and its watchers, without actor and wire. Its time stands still.
+/// The store and its watchers, without actors and the wire. Its time stands still.
 #[derive(Debug)]
 pub struct Core {
     hub: Hub<()>,
@@ -18,7 +18,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// An empty store with one stream of watches.
+    /// Makes an empty store with one stream of watches.
     ///
     /// # Errors
     /// None, unless `config` allows no stream.
@@ -29,7 +29,7 @@ impl Core {
         Ok(Self { hub, owner, stream, watches: 0 })
     }
 
-    /// Does one request, as the actor does.
+    /// Executes one request, as the actor does.
     ///
     /// # Errors
     /// Those of the request.
@@ -56,7 +56,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes everything the stream has to show; tells how many deliveries that was.
+    /// Takes all batches of the stream; returns the number of deliveries.
     pub fn show(&mut self) -> usize {
         let mut deliveries = 0;
         loop {
@@ -72,12 +72,12 @@ impl Core {
     }
 }
 
-/// Who waits for which keys.
+/// The registry of watchers.
 #[derive(Debug, Default)]
 pub struct Watchers(Registry);
 
 impl Watchers {
-    /// Registers `watcher` for `range`; `false` if it was.
+    /// Registers `watcher` for `range`; returns `false` if it already was.
     pub fn insert(&mut self, range: &KeyRange, watcher: u32) -> bool {
         self.0.insert(range, watcher)
     }

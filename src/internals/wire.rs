@@ -18,22 +18,22 @@ impl<R: Into<Request>> From<R> for RequestBody {
 }
 
 impl RequestBody {
-    /// Logs in.
+    /// Returns a login.
     pub fn login(credentials: Credentials) -> Self {
         Self(proto::Call::Login(credentials))
     }
 
-    /// Waits for a key.
+    /// Returns a wait for a key.
     pub fn wait(wait: WaitRequest) -> Self {
         Self(proto::Call::Wait(wait))
     }
 
-    /// Opens a stream that has up to `window_bytes` of pushes on their way.
+    /// Returns a request to open a stream with up to `window_bytes` of unread pushes.
     pub fn open_stream(window_bytes: u32) -> Self {
         Self(proto::Call::StreamOpen { window_bytes })
     }
 
-    /// Adds a watch to a stream.
+    /// Returns a request to add a watch to a stream.
     pub fn add_watch(stream: u64, watch_id: u64, watch: WatchRequest) -> Self {
         Self(proto::Call::WatchAdd { stream, watch_id, watch })
     }
@@ -49,16 +49,16 @@ impl RequestBody {
         Ok(())
     }
 
-    /// Reads the body of a request, as a server does.
+    /// Decodes the body of a request, as a server does.
     ///
     /// # Errors
-    /// If `body` is no request.
+    /// If `body` is not a request.
     pub fn decode(body: &[u8]) -> Result<Self, Error> {
         Ok(Self(codec::decode::<WireCall<'_>>(body).map_err(malformed)?.into()))
     }
 }
 
-/// Appends what a client begins with: the preface and a hello.
+/// Appends what a client sends first: the preface and a hello.
 ///
 /// # Errors
 /// If the name is larger than the protocol allows.
@@ -90,26 +90,26 @@ pub fn encode_reply(out: &mut Vec<u8>, id: u64, reply: &Reply) -> Result<(), Err
     Ok(())
 }
 
-/// Reads the body of a reply to a [`Request`].
+/// Decodes the body of a reply to a [`Request`].
 ///
 /// # Errors
-/// If `body` is no such reply.
+/// If `body` is not such a reply.
 pub fn decode_reply(body: &[u8]) -> Result<Reply, Error> {
     let reply = codec::decode::<WireReply<'_>>(body).map_err(malformed)?;
     let other = || Error::new(ErrorCode::Protocol, "a reply that does not fit its request");
     reply.into_store_reply().ok_or_else(other)
 }
 
-/// Reads the body of an error.
+/// Decodes the body of an error.
 pub fn decode_error(body: &[u8]) -> Error {
     codec::decode::<WireError<'_>>(body).map_or_else(malformed, Error::from)
 }
 
-/// Reads the body of a push of a stream, and returns the number of its events, counted once for each
+/// Decodes the body of a push of a stream, and returns the number of its events, counted once for each
 /// watch that they go to.
 ///
 /// # Errors
-/// If `body` is no push, or if it ends a watch.
+/// If `body` is not a push, or if it ends a watch.
 pub fn decode_events(body: &[u8]) -> Result<u64, Error> {
     match codec::decode::<WirePush<'_>>(body).map_err(malformed)? {
         WirePush::Events { deliveries, .. } => {

@@ -1,8 +1,8 @@
-//! [`Backoff`]: how long to wait before the next attempt to connect.
+//! [`Backoff`]: the delay before the next attempt to connect.
 
 use std::time::Duration;
 
-/// Exponential, with full jitter: clients that lost the same server come back spread out.
+/// Exponential, with full jitter: clients that lost the same server reconnect spread out.
 #[derive(Debug)]
 pub(super) struct Backoff {
     min: Duration,
@@ -15,15 +15,15 @@ impl Backoff {
         Self { min, max, failures: 0 }
     }
 
-    /// A connection was lost that had lasted so long. One that lasted shows that the server is
-    /// well; one that did not may be refused again.
+    /// Notes the loss of a connection after this time. A long-lived connection shows that the server is
+    /// healthy; after a short one, the next may be refused again.
     pub(super) fn lost_after(&mut self, lasted: Duration) {
         if lasted >= self.max {
             self.failures = 0;
         }
     }
 
-    /// The pause before the next attempt; `random` is of `0.0 .. 1.0`.
+    /// Returns the delay before the next attempt; `random` is in `0.0 .. 1.0`.
     pub(super) fn next(&mut self, random: f64) -> Duration {
         let bound = self.min.saturating_mul(1 << self.failures.min(20)).min(self.max);
         self.failures = self.failures.saturating_add(1);

@@ -1,8 +1,8 @@
-//! Bodies: the one place that knows bincode, and how untrusted bytes are decoded with it.
+//! Bodies: encodes and decodes them with bincode, including untrusted bytes.
 //!
-//! bincode's `legacy` layout: little-endian, integers of fixed width, `u64` lengths, `u32`
-//! variant numbers. Decoding borrows from the frame, has a limit, and refuses trailing bytes, so
-//! a body costs no more memory than a small multiple of the bytes received.
+//! bincode's `legacy` layout: little-endian, integers of fixed width, `u64` lengths, `u32` variant
+//! numbers. Decoding borrows from the frame, has a limit, and refuses trailing bytes, so a body costs
+//! no more memory than a small multiple of the bytes received.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::enc::write::Writer;
@@ -20,7 +20,7 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<BODY_BYTES_LIMIT>> =
 ///
 /// # Errors
 /// [`CodecError::Malformed`] or [`CodecError::Trailing`]; framing is intact, so the connection
-/// can go on.
+/// can continue.
 pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
     let (value, used) = bincode::serde::borrow_decode_from_slice(body, CONFIG)
         .map_err(|error: DecodeError| CodecError::Malformed(error.to_string()))?;
@@ -30,10 +30,10 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
     }
 }
 
-/// Appends a whole frame with `body` to `out`; tells the bytes of the body.
+/// Appends a whole frame with `body` to `out`; returns the number of bytes of the body.
 ///
 /// # Errors
-/// As [`encode_headed`].
+/// Those of [`encode_headed`].
 pub fn encode_frame<T: Serialize>(
     out: &mut Vec<u8>,
     kind: Kind,
@@ -46,10 +46,10 @@ pub fn encode_frame<T: Serialize>(
     encode_headed(out, header, body, body_bytes_max)
 }
 
-/// Appends a whole frame with `body` to `out`, its length filled in; tells that length.
+/// Appends a whole frame with `body` to `out`, with its length filled in; returns that length.
 ///
 /// # Errors
-/// [`CodecError::TooLarge`] if the body is above `body_bytes_max`; `out` is as before.
+/// [`CodecError::TooLarge`] if the body exceeds `body_bytes_max`; `out` is unchanged.
 pub fn encode_headed<T: Serialize>(
     out: &mut Vec<u8>,
     header: Header,
@@ -74,11 +74,12 @@ pub fn encode_headed<T: Serialize>(
     Ok(bytes)
 }
 
-/// Hands `out` the pieces of a whole frame with `body`, the byte strings of the body as the slices that
-/// they are; returns the bytes of the body.
+/// Passes the pieces of a whole frame with `body` to `out`, the byte strings of the body as slices
+/// without
+/// a copy; returns the number of bytes of the body.
 ///
 /// # Errors
-/// As [`encode_headed`]; `out` was handed nothing.
+/// Those of [`encode_headed`]; nothing was passed to `out`.
 pub(crate) fn encode_pieces<T: Serialize>(
     header: Header,
     body: &T,

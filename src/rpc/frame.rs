@@ -1,10 +1,10 @@
-//! Frames: the hand-written header in front of every body, and the split of bytes into frames.
+//! Frames: the hand-written header before every body, and the splitting of bytes into frames.
 //!
 //! Pure: bytes in, frames out. `docs/protocol.md` draws the header byte by byte.
 
 use super::codec_error::CodecError;
 
-/// What a client sends first: the name of the protocol and its version.
+/// The first bytes from a client: the name of the protocol and its version.
 pub const PREFACE: [u8; 8] = *b"WAKEFUL\x01";
 
 /// The first bytes of either end of a link: a magic number and the version.
@@ -16,31 +16,31 @@ pub const HEADER_BYTES: usize = 20;
 /// Bodies are bincode, little-endian, integers of fixed width.
 const CODEC_BINCODE: u8 = 1;
 
-/// What a frame is for.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Client: who it is. First frame after the preface.
+    /// Client: its name and options. The first frame after the preface.
     Hello = 1,
-    /// Server: who it is. Answers `Hello`.
+    /// Server: its properties. Answers `Hello`.
     Welcome = 2,
-    /// Client: asks for something under a new id.
+    /// Client: a request under a new id.
     Request = 3,
     /// Server: answers the request with this id.
     Reply = 4,
     /// Server: refuses the request with this id; id 0: refuses the connection.
     Error = 5,
-    /// Server: something new on the stream that the request with this id opened.
+    /// Server: new items on the stream that the request with this id opened.
     Push = 6,
-    /// Client: no longer interested in the request, or the stream, with this id.
+    /// Client: cancels the request, or closes the stream, with this id.
     Cancel = 7,
-    /// Client: has consumed so many bytes of pushes of the stream with this id.
+    /// Client: has consumed this many bytes of pushes of the stream with this id.
     Credit = 8,
-    /// Either: are you there? Answered by `Pong` with the same id.
+    /// Either: asks for a sign of life, a `Pong` with the same id.
     Ping = 9,
-    /// Either: yes.
+    /// Either: answers a `Ping`.
     Pong = 10,
-    /// Either: no new requests from now on; those in flight still end.
+    /// Either: no new requests from now on; those in flight are completed.
     Goodbye = 11,
 }
 
@@ -49,12 +49,12 @@ pub enum Kind {
 pub struct Header {
     /// Bytes of the body that follows.
     pub body_bytes: u32,
-    /// What the frame is for.
+    /// The kind of the frame.
     pub kind: Kind,
-    /// Requests: how durable the answer is to be; replies: how durable it is. As on the wire, since
-    /// a number that is not known concerns one request, not the framing. Else 0.
+    /// Requests: the requested durability; replies: the durability reached. Kept as the byte on the
+    /// wire, because an unknown number concerns one request, not the framing. Otherwise 0.
     pub durability: u8,
-    /// Requests: how long the caller will wait from when the server has read it; 0 for ever.
+    /// Requests: how long the caller waits after the server has read the request; 0 for ever.
     pub deadline_ms: u32,
     /// The request or stream it belongs to; 0 for the connection itself.
     pub id: u64,
@@ -80,12 +80,12 @@ impl Kind {
 }
 
 impl Header {
-    /// The header of a frame without a body.
+    /// Returns the header of a frame without a body.
     pub fn bare(kind: Kind, id: u64) -> Self {
         Self { body_bytes: 0, kind, durability: 0, deadline_ms: 0, id }
     }
 
-    /// The bytes on the wire.
+    /// Returns the bytes on the wire.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let [l0, l1, l2, l3] = self.body_bytes.to_le_bytes();
         let [d0, d1, d2, d3] = self.deadline_ms.to_le_bytes();
@@ -114,11 +114,11 @@ impl Header {
         ]
     }
 
-    /// The header that these bytes are.
+    /// Decodes a header.
     ///
     /// # Errors
     /// An unknown kind or codec, or a reserved byte that is not 0: the stream has lost its
-    /// framing, or the peer is newer; the connection cannot go on.
+    /// framing, or the peer is newer; the connection cannot continue.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, CodecError> {
         let [
             l0,
@@ -158,11 +158,11 @@ impl Header {
 }
 
 /// Splits the first whole frame off `bytes`: header, body, and what follows. `None` while it is
-/// not whole yet.
+/// incomplete.
 ///
 /// # Errors
-/// A bad header, or a body longer than `body_bytes_max` (said as soon as the header is there, so
-/// that no more is read than was allowed): the connection cannot go on.
+/// A bad header, or a body longer than `body_bytes_max` (reported as soon as the header is
+/// complete, so that no more is read than is allowed): the connection cannot continue.
 #[expect(clippy::type_complexity, reason = "a frame and its rest")]
 pub fn split(
     bytes: &[u8],

@@ -1,4 +1,4 @@
-//! [`Held`]: the jobs that came over a connection, as either end of it knows.
+//! [`Held`]: the jobs handed out on a connection, as known to either end.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use crate::environment::RandomState;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Blob, JobId, JobReply, JobRequest, Reservation};
 
-/// As many jobs are held before those whose time is over are looked for.
+/// The number of held jobs at which expired ones are searched for.
 const MANY: usize = 1024;
 
-/// How long after its time a job may still be held, as the queue takes it back a turn later.
+/// How long after its time a job may still be held, because the queue takes it back a turn later.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Jobs that came over a connection and are not known to have left it.
+/// Jobs that were handed out on a connection and are not known to have left it.
 ///
-/// One that is settled by others is let go when something is asked of it, or when many are held and its
-/// time is long over: so a worker that settles nothing costs no more than the jobs that it holds.
+/// A job that was settled by others is removed when a request names it, or when many jobs are held and
+/// its time is long over: a worker that settles nothing costs no more than the jobs that it holds.
 #[derive(Debug)]
 pub(super) struct Held {
     jobs: HashMap<JobId, Hold, RandomState>,
-    /// How long a job is held where its worker does not say.
+    /// How long a job is held if its worker does not state it.
     visibility: Duration,
-    /// At as many, those whose time is over are looked for.
+    /// The number of jobs at which expired ones are searched for.
     many: usize,
 }
 
@@ -32,7 +32,7 @@ struct Hold {
     epoch: u32,
     topic: Blob,
     visibility: Duration,
-    /// When its time is over; `None` for never.
+    /// The end of its time; `None` for never.
     until: Option<Instant>,
 }
 
@@ -41,20 +41,20 @@ impl Hold {
         Self { epoch, topic, visibility, until: now.checked_add(visibility) }
     }
 
-    /// Its time begins anew.
+    /// Restarts its time.
     fn touch(&mut self, visibility: Option<Duration>, now: Instant) {
         self.visibility = visibility.unwrap_or(self.visibility);
         self.until = now.checked_add(self.visibility);
     }
 }
 
-/// Which jobs a request asks something of.
+/// The jobs that a request concerns.
 #[derive(Debug, Default)]
 pub(super) struct Concern {
     pub(super) reservations: Vec<Reservation>,
-    /// Whether those are held no more when it is done.
+    /// Whether they are no longer held when the request is done.
     settles: bool,
-    /// How long those that it gives, or touches, are held, if it says so.
+    /// How long the jobs that it hands out or touches are held, if it states that.
     visibility: Option<Duration>,
 }
 
@@ -78,12 +78,12 @@ impl Concern {
             JobRequest::Reserve(reserve) => {
                 Self { visibility: reserve.visibility, ..Self::default() }
             }
-            // A test asks this of every request that concludes.
+            // A test checks this for every request that concludes.
             _ => Self::default(),
         }
     }
 
-    /// Whether the answer to one of its jobs says that it is held no more.
+    /// Returns whether the answer for one of the jobs shows that it is no longer held.
     fn ends(&self, answer: &Option<Error>) -> bool {
         match answer {
             None => self.settles,
@@ -93,12 +93,12 @@ impl Concern {
 }
 
 impl Held {
-    /// `visibility` is how long a job is held where its worker does not say.
+    /// Makes an empty set; `visibility` is how long a job is held if its worker does not state it.
     pub(super) fn new(visibility: Duration) -> Self {
         Self { jobs: HashMap::default(), visibility, many: MANY }
     }
 
-    /// Notes what the answer to a request says.
+    /// Processes the answer to a request.
     pub(super) fn note(
         &mut self,
         concern: &Concern,
@@ -142,7 +142,7 @@ impl Held {
         }
     }
 
-    /// Lets go the jobs whose time is long over, if many are held.
+    /// Removes the jobs whose time is long over, if many are held.
     fn forget_late(&mut self, now: Instant) {
         if self.jobs.len() < self.many {
             return;
@@ -152,7 +152,8 @@ impl Held {
         self.many = MANY.max(2 * self.jobs.len());
     }
 
-    /// By another epoch than the last it was another hand-out, which ends nothing.
+    /// Removes a job. With another epoch than the last one, it was another hand-out, whose end removes
+    /// nothing.
     pub(super) fn let_go(&mut self, reservation: &Reservation) {
         if self.contains(reservation) {
             self.jobs.remove(&reservation.id);
@@ -171,7 +172,7 @@ impl Held {
         self.jobs.iter().map(|(id, hold)| Reservation { id: *id, epoch: hold.epoch })
     }
 
-    /// Takes out those of some topics.
+    /// Removes and returns the jobs of some topics.
     pub(super) fn take_of(&mut self, mut of: impl FnMut(&Blob) -> bool) -> Vec<Reservation> {
         let taken = self.jobs.extract_if(|_, hold| of(&hold.topic));
         taken.map(|(id, hold)| Reservation { id, epoch: hold.epoch }).collect()
@@ -220,7 +221,7 @@ mod tests {
             for n in 0..20 {
                 held.note(&Concern::default(), &given(3 + second * 20 + n), || now);
             }
-            // Those of 90 s at 20 a second are not known to be over.
+            // Those of the last 90 s at 20 per second may still be held.
             assert!(held.jobs.len() <= 2 * (91 * 20 + 2) + 20, "{} jobs", held.jobs.len());
             let last = Reservation { id: 22 + second * 20, epoch: 1 };
             assert!(

@@ -1,6 +1,7 @@
-//! The answer to HTTP, which no port speaks: in HTTP, so that its clients show it.
+//! The answer to an HTTP request on a port that does not speak HTTP: an HTTP response, so that HTTP
+//! clients show it.
 
-/// What requests begin with; the last is the preface of HTTP/2.
+/// The beginnings of requests; the last one is the preface of HTTP/2.
 const METHODS: [&[u8]; 10] = [
     b"GET ",
     b"POST ",
@@ -14,18 +15,18 @@ const METHODS: [&[u8]; 10] = [
     b"PRI * HTTP/2.0",
 ];
 
-/// Whether a connection that begins with `start`, all of it or its first bytes, begins with a request.
+/// Returns whether a connection that begins with `start` begins with an HTTP request.
 pub(super) fn is_request(start: &[u8]) -> bool {
     !start.is_empty()
         && METHODS.iter().any(|method| method.starts_with(start) || start.starts_with(method))
 }
 
-/// Whether more bytes must come before [`is_request`] is certain of what `start` begins.
+/// Returns whether [`is_request`] needs more bytes than `start` to decide.
 pub(super) fn is_undecided(start: &[u8]) -> bool {
     METHODS.iter().any(|method| start.len() < method.len() && method.starts_with(start))
 }
 
-/// A response with a sentence; the end of the connection is its end.
+/// Makes a response with a sentence; the end of the connection ends it.
 macro_rules! refusal {
     ($sentence:literal) => {
         concat!(

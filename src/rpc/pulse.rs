@@ -1,11 +1,11 @@
-//! [`Pulse`]: whether the server is still there.
+//! [`Pulse`]: detects a server that is gone.
 
 use std::time::{Duration, Instant};
 
 const SELDOM: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Whether the server is still there. Anything it sends is a sign of life; after silence it is
-/// asked.
+/// Detects a server that is gone. Everything that it sends is a sign of life; after silence, it is
+/// pinged.
 #[derive(Debug)]
 pub(super) struct Pulse {
     interval: Duration,
@@ -14,7 +14,7 @@ pub(super) struct Pulse {
     asked: Option<Instant>,
 }
 
-/// What silence calls for.
+/// The reaction to silence.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Silence {
     Short,
@@ -24,7 +24,7 @@ pub(super) enum Silence {
 
 impl Pulse {
     pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
-        // "Never" is once in a while, so that times can be added up.
+        // Capped, so that times can be added without overflow.
         let (interval, timeout) = (interval.min(SELDOM), timeout.min(SELDOM));
         Self { interval, timeout, heard: now, asked: None }
     }
@@ -34,9 +34,9 @@ impl Pulse {
         self.asked = None;
     }
 
-    /// When to look again.
+    /// Returns when to check again.
     pub(super) fn due(&self) -> Instant {
-        // From when it was asked: a client that was itself asleep gives it no less time.
+        // Counted from the ping: a client that was itself suspended gives the server no less time.
         self.asked.map_or(self.heard + self.interval, |asked| asked + self.timeout)
     }
 

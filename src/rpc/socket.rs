@@ -1,4 +1,4 @@
-//! [`Socket`]: what carries a connection.
+//! [`Socket`]: the transport of a connection.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,23 +14,24 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// What carries a connection: a TCP socket as it is, or another stream on top of one. The first
-/// costs no indirection.
+/// The transport of a connection: a plain TCP socket, without indirection, or another stream on top of
+/// one.
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Other(Box<dyn Stream>),
 }
 
-/// How far [`Socket::exchange`] came: one of them at least is there.
+/// The result of [`Socket::exchange`]: at least one of them is set.
 pub(crate) struct Moved {
-    /// Bytes that were received; 0 at the end of the stream.
+    /// The number of bytes received; 0 at the end of the stream.
     pub(crate) read: Option<io::Result<usize>>,
-    /// Bytes that were taken of what is to be sent.
+    /// The number of bytes sent.
     pub(crate) written: Option<io::Result<usize>>,
 }
 
 impl Socket {
-    /// Waits until something was received, appended to `received`, or some of `output` is sent.
+    /// Waits until something was received, which is appended to `received`, or some of `output` is
+    /// sent.
     ///
     /// Cancel: harmless, nothing was moved.
     pub(crate) async fn exchange(&mut self, received: &mut BytesMut, output: &[u8]) -> Moved {

@@ -45,19 +45,19 @@ pub trait JobHandler: Send + Sync + 'static {
 /// The reason why a job is not done. `?` turns any error into [`Retry`](Self::Retry).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobError {
-    /// It failed: another run if retries are left, else a dead letter.
+    /// The job failed: it runs again if retries are left, otherwise it becomes a dead letter.
     Retry {
         /// The delay before the next run; `None` for that of its backoff.
         after: Option<Duration>,
         /// The error message.
         error: String,
     },
-    /// It failed permanently: a dead letter.
+    /// The job failed permanently and becomes a dead letter.
     Fail {
         /// The error message.
         error: String,
     },
-    /// It is too early: another run later, at no cost.
+    /// It is too early for the job: it runs again later, at no cost.
     Snooze {
         /// The delay before the next run.
         after: Duration,

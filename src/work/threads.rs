@@ -13,7 +13,7 @@ pub(crate) async fn join(threads: Vec<Arbiter>, patience: Duration) -> usize {
     let mut late = 0;
     for thread in threads {
         let (ended, ending) = oneshot::channel::<()>();
-        // A thread of the runtime's pool would outlast this by far.
+        // A thread of the runtime's pool would live much longer than this wait.
         let joining =
             std::thread::Builder::new().name("wakeful-join".to_owned()).spawn(move || {
                 // An error means that a value a handler left behind panicked when dropped.

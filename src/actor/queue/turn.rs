@@ -1,4 +1,4 @@
-//! A turn of [`QueueActor`]: what it does of a message until `rpc.turn_max` is over, and how it ends.
+//! A turn of [`QueueActor`]: executes a part of a message within `rpc.turn_max`, and ends.
 
 use actix::{ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 
@@ -12,9 +12,9 @@ use crate::pace::{self, Turn};
 use crate::queue::{Effect, Now};
 
 impl QueueActor {
-    /// Does what a message asks for until the turn is over, one request at least. The rest is done in
-    /// the next turns, before any other message: a connection's requests are done in order, and none
-    /// after it is gone.
+    /// Executes the requests of a message until the turn is over, at least one. The rest is executed in
+    /// the next turns, before any other message: a connection's requests are executed in order, and
+    /// none after the connection is gone.
     pub(super) fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
         let turn = Turn::begin(self.turn_max);
         let now = self.now();
@@ -39,8 +39,8 @@ impl QueueActor {
         }
     }
 
-    /// Ends a turn: jobs are handed out, what happened is handed to the journal, then answers go
-    /// out as far as they may.
+    /// Ends a turn: hands out jobs, hands the changes to the journal, then sends the answers that are
+    /// durable enough.
     pub(super) fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
         self.expire(now);
         self.look_for_room(now);
@@ -51,8 +51,8 @@ impl QueueActor {
         hand_over(&mut self.ledger, &mut self.records, |out| {
             self.queue.borrow_mut().take_record(out)
         });
-        // Whoever waits for a job that was not finished when it asked may be told of it now; the
-        // others find what finished in this turn.
+        // Requests that wait for a job which was unfinished when they came may be answered now; the
+        // others find the jobs that finished in this turn.
         let (waiting, seeking): (Vec<_>, Vec<_>) =
             self.seeks.drain(..).partition(|seek| seek.sought.is_of_unfinished());
         for seek in waiting {
@@ -87,8 +87,8 @@ impl QueueActor {
         });
     }
 
-    /// Answers those whose deadline is over before the disk has what they are shown. Jobs that were
-    /// handed out to them go back.
+    /// Answers requests whose deadline is over before the disk has what the answers show. Jobs that
+    /// were handed out to them go back.
     fn expire(&mut self, now: Now) {
         let expired = take_expired(&mut self.ledger);
         let jobs = expired.iter().filter_map(|answered| match &answered.result {
@@ -107,7 +107,8 @@ impl QueueActor {
         give_late(expired);
     }
 
-    /// Looks whether the disk has room for what a schedule is about to push, as nobody is refused for it.
+    /// Checks whether the disk has space for a due push of a schedule, because there is no caller to
+    /// refuse.
     fn look_for_room(&mut self, now: Now) {
         let Some(ledger) = &self.ledger else { return };
         let mut queue = self.queue.borrow_mut();
@@ -142,8 +143,8 @@ impl QueueActor {
     }
 }
 
-/// Returns the jobs that a request moves, for [`Turn::is_over_after`]; requests that may look at any
-/// number of jobs count as a whole turn of steps.
+/// Returns the number of jobs that a request moves, for [`Turn::is_over_after`]; requests that may
+/// examine any number of jobs count as a whole turn.
 fn steps_of(request: &JobRequest) -> usize {
     match request {
         JobRequest::Push { jobs, .. } => jobs.len(),

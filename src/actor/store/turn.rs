@@ -1,4 +1,4 @@
-//! A turn of [`StoreActor`]: what it does until `rpc.turn_max` is over, and what it leaves to the next.
+//! A turn of [`StoreActor`]: its work until `rpc.turn_max` is over, and what is left to the next turn.
 
 use std::time::{Duration, Instant};
 
@@ -19,28 +19,28 @@ use crate::pace::{self, Turn};
 use crate::store::{Mark, Micros};
 use crate::watch::NextBatch;
 
-/// Events of a large write applied between two readings of the clock: some tens of microseconds.
+/// The number of events of a large write between two readings of the clock: some tens of microseconds.
 const WRITTEN_GROUP: usize = 128;
 
-/// Watchers notified of an event between two readings of the clock.
+/// The number of watchers notified of an event between two readings of the clock.
 const NOTIFIED_GROUP: usize = 512;
 
-/// Revisions that are shown between two looks at the clock.
+/// The number of revisions that become visible between two readings of the clock.
 const SHOWN_GROUP: usize = 64;
 
-/// What the journal has made durable and a turn was too short to show.
+/// Durable changes that a turn was too short to make visible.
 pub(super) struct Showing {
-    /// Up to where events are to be shown.
+    /// The position up to which events become visible.
     pub(super) mark: Option<Mark>,
-    /// Up to which record answers may be given once they are.
+    /// The record up to which answers may be sent afterwards.
     pub(super) durable: RecordSeq,
 }
 
-/// The caller of a large write that is being applied.
+/// The caller of a large write in progress.
 pub(super) enum BegunFor {
-    /// A message of a connection, whose last request so far it is.
+    /// A message of a connection, whose last request so far is the write.
     Connection(Box<Batch>),
-    /// A caller in this process, the durability of its answer, and until when it wants that.
+    /// A caller in this process, the durability of its answer, and its deadline.
     Local(oneshot::Sender<Result<CallReply, Error>>, Option<Durability>, Option<Instant>),
 }
 
@@ -58,13 +58,14 @@ impl StoreActor {
         Turn::begin(self.turn_max)
     }
 
-    /// Ends a turn: events and answers go out before the replies of the turn do. Of the batches of
-    /// streams, as many as the turn is long enough for.
+    /// Ends a turn: events and answers go out before the replies of the turn, and as many batches of
+    /// streams as the turn has time for.
     pub(super) fn finish(&mut self, turn: &Turn, ctx: &mut Context<Self>) {
         self.finish_with(turn, 0, ctx);
     }
 
-    /// [`finish`](Self::finish), with `batches_min` batches however little time there is.
+    /// Does the same as [`finish`](Self::finish), but sends at least `batches_min` batches, however
+    /// little time there is.
     fn finish_with(&mut self, turn: &Turn, batches_min: usize, ctx: &mut Context<Self>) {
         #[cfg(any(test, feature = "cli"))]
         environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
@@ -99,8 +100,8 @@ impl StoreActor {
         }
     }
 
-    /// Sends the batches that turns were too short for: a consumer that is ready gets the events of every
-    /// write that was done, before the stop ends its stream. Each stream is looked at once.
+    /// Sends the batches that turns were too short for: a ready consumer gets the events of every
+    /// executed write before the stop ends its stream. Each stream is examined once.
     pub(super) fn send_last_batches(&mut self) {
         self.hub.finish_notifying();
         for _ in 0..self.hub.open_streams() {
@@ -111,7 +112,7 @@ impl StoreActor {
         }
     }
 
-    /// Hands what was changed to the journal.
+    /// Hands the changes to the journal.
     fn hand_over(&mut self) {
         if self.ledger.is_none() {
             return;
@@ -120,7 +121,8 @@ impl StoreActor {
         if let Some(ledger) = &mut self.ledger {
             let due = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
             if due.is_some_and(|due| due <= now) && !self.hub.is_busy() {
-                // A snapshot would begin with what it deleted. Watchers that are still to be notified need it.
+                // A snapshot would begin with the events of what it deleted. Watchers that are still to
+                // be notified need them.
                 self.hub.give_up_last_revision(now);
             }
             let mark = self.hub.state().mark();
@@ -130,14 +132,14 @@ impl StoreActor {
         }
     }
 
-    /// Has a turn look whether there is room for what streams wait for.
+    /// Schedules a turn that checks whether paused streams can resume.
     pub(super) fn look_for_room(&mut self, ctx: &mut Context<Self>) {
         self.hub.look_for_room();
         self.arm(ctx);
     }
 
-    /// Schedules the next turn, if something is due or left over. Called after every message, as timers
-    /// starve while messages come.
+    /// Schedules the next turn, if something is due or left over. Called after every message, because
+    /// timers starve while messages arrive.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let more = !self.closing.is_empty()
             || !self.answered.is_empty()
@@ -151,12 +153,12 @@ impl StoreActor {
             let room = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
             deadline = deadline.into_iter().chain(answers).chain(room).min();
         }
-        // The clock is looked at only where something goes by it.
+        // The clock is read only if something depends on it.
         let now = if deadline.is_some() { self.now() } else { 0 };
         if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
-                // A message to itself would keep the mailbox busy and starve every connection;
-                // a task that yields lets them all have a turn first, and the sockets be looked at.
+                // A message to itself would keep the mailbox busy and starve every connection; a task
+                // that yields lets all of them run first, and the sockets be polled.
                 let turn = pace::next().into_actor(self);
                 ctx.spawn(turn.map(|(), actor, ctx| {
                     actor.turn_comes = false;
@@ -180,7 +182,7 @@ impl StoreActor {
         self.timer = Some((timer, deadline));
     }
 
-    /// A turn for what is due, and for what earlier turns were too short for: a slice of it.
+    /// Runs a turn for due work, and for work that earlier turns were too short for: a slice of it.
     fn take_turn(&mut self, ctx: &mut Context<Self>) {
         let turn = self.begin();
         if self.settle(&turn) {
@@ -195,7 +197,7 @@ impl StoreActor {
         self.answered.truncate(self.answered.len().saturating_sub(slice));
         let now = self.now();
         self.hub.advance(now);
-        // It may have completed a large write, whose caller is answered before another begins.
+        // This may have completed a large write, whose caller is answered before another one begins.
         self.deliver();
         self.expire();
         let shown = self.show(&turn);
@@ -203,7 +205,7 @@ impl StoreActor {
             let rooms = &mut self.rooms;
             self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
         }
-        // What is due has a part of the turn, requests and streams have one each.
+        // Due work gets one part of the turn; requests and streams get one each.
         let turn = turn.anew();
         let done = self.work_off(&turn);
         let turn = turn.anew();
@@ -216,13 +218,13 @@ impl StoreActor {
             drop(sender.map(|sender| sender.send(answers)));
         }
         if let (None, Some(ledger)) = (&self.showing, &mut self.ledger) {
-            // What a message wrote in an earlier turn may be durable already.
+            // What a message wrote in an earlier turn may already be durable.
             ledger.release_due();
         }
     }
 
-    /// Answers those whose deadline is over before the disk has what they are shown, or has done what they
-    /// asked for.
+    /// Answers requests whose deadline is over before the disk has what the answers show, or has
+    /// finished what they asked for.
     fn expire(&mut self) {
         if self.awaited.next_deadline().is_some() {
             self.awaited.expire(environment::now());
@@ -238,8 +240,8 @@ impl StoreActor {
         }));
     }
 
-    /// Goes on with messages that wait: those with nothing heavy first, and of each kind one request
-    /// at least. Returns the messages that are done.
+    /// Continues messages that wait: light ones first, and at least one request of each kind. Returns
+    /// the messages that are complete.
     fn work_off(&mut self, turn: &Turn) -> Vec<Batch> {
         let mut done = Vec::new();
         for kind in [Kind::Light, Kind::Heavy] {
@@ -257,10 +259,11 @@ impl StoreActor {
         done
     }
 
-    /// Does what a message asks for until the turn is over, one request at least; returns whether
-    /// that was all, or as much as may be answered at once.
+    /// Executes requests of a message until the turn is over, at least one; returns whether the message
+    /// is complete, or its answers have reached their limit.
     pub(super) fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
-        // A turn is short: a second reading would cost a lone request more than it says.
+        // A turn is short: another reading of the clock would cost a single request more than it is
+        // worth.
         let now = self.time_of(turn.began());
         while batch.works.len() > 0 {
             self.warm(batch.works.as_slice());
@@ -294,7 +297,7 @@ impl StoreActor {
         true
     }
 
-    /// Keeps a message for its next turn, or for the end of the large write that it began.
+    /// Keeps a message for its next turn, or until the end of the large write that it began.
     pub(super) fn put_off(&mut self, mut batch: Batch) -> Later {
         if batch.begun.is_some() {
             let later = batch.later();
@@ -305,8 +308,8 @@ impl StoreActor {
         if self.must_hold(&batch) { self.backlog.hold(batch) } else { self.backlog.push(batch) }
     }
 
-    /// Whether the next request of a message must wait for the end of a large write, or until all watchers
-    /// are notified of it. Look-ups need not.
+    /// Returns whether the next request of a message must wait for the end of a large write, or until
+    /// all watchers are notified of it. Look-ups need not wait.
     fn must_hold(&self, batch: &Batch) -> bool {
         (self.hub.is_busy() || self.backlog.is_holding())
             && batch.works.as_slice().first().is_some_and(|work| match &work.task {
@@ -316,8 +319,8 @@ impl StoreActor {
             })
     }
 
-    /// Applies a large write, and notifies watchers, until the turn is over; returns whether nothing of
-    /// either is left.
+    /// Applies a large write, and notifies watchers, until the turn is over; returns whether both are
+    /// complete.
     fn settle(&mut self, turn: &Turn) -> bool {
         while self.hub.is_busy() {
             if self.hub.go_on(self.now(), WRITTEN_GROUP) {
@@ -376,7 +379,7 @@ impl StoreActor {
         }
     }
 
-    /// Inlined, as a request is large to hand on.
+    /// Executes one request. Inlined, because a request is large to pass on.
     #[inline(always)]
     fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
         let access = batch.restriction.as_ref();
@@ -394,7 +397,8 @@ impl StoreActor {
         batch.note(answer);
     }
 
-    /// The answers to a message that is done; those that show what is not durable yet are withheld.
+    /// Returns the answers to a complete message; those that show something that is not durable yet are
+    /// withheld.
     pub(super) fn conclude(&mut self, mut batch: Batch) -> Answers {
         let rest = batch.take_rest();
         let Batch { sink, answers, withheld, .. } = batch;
@@ -413,8 +417,8 @@ impl StoreActor {
         Answers { done: answers, rest }
     }
 
-    /// Shows what has become durable until the turn is over; returns up to which record answers may be
-    /// given, if that was all.
+    /// Makes durable changes visible until the turn is over; returns the record up to which answers may
+    /// be sent, if everything is visible.
     pub(super) fn show(&mut self, turn: &Turn) -> Option<RecordSeq> {
         let showing = self.showing.as_ref()?;
         let durable = showing.durable;
@@ -429,7 +433,7 @@ impl StoreActor {
         Some(durable)
     }
 
-    /// Gives the answers that waited for records up to `shown`.
+    /// Sends the answers that waited for records up to `shown`.
     pub(super) fn release(&mut self, shown: Option<RecordSeq>) {
         if let (Some(durable), Some(ledger)) = (shown, &mut self.ledger) {
             ledger.release(durable);

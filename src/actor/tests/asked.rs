@@ -1,4 +1,5 @@
-//! D9: a request asks for more than the service's default, and its reply says what it got.
+//! D9: a request asks for more than the service's default durability, and its reply reports what it
+//! got.
 
 use futures_util::StreamExt;
 
@@ -24,14 +25,14 @@ async fn d9_a_request_may_ask_for_fsync() {
     until("a sync begins", || disk.syncs_held() == 1).await;
     assert!(is_withheld(&wakeful, &asked).await);
 
-    // Everyone else goes by the default meanwhile.
+    // Other requests use the default meanwhile.
     let seen = done(start(&wakeful, get("asked"), None)).await;
     assert!(matches!(&seen.reply, Reply::Get(reply) if reply.kv.is_some()), "{seen:?}");
     assert_eq!(seen.durability, INTERVAL);
     let item = within(watch.next()).await.unwrap().unwrap();
     assert!(matches!(&item, WatchItem::Events { events, .. } if events.len() == 1), "{item:?}");
 
-    // A read that asks for it waits for what it shows.
+    // A read that asks for more waits for what it shows.
     let read = start(&wakeful, get("plain"), FSYNC);
     assert!(is_withheld(&wakeful, &read).await);
     assert!(!asked.is_finished());
@@ -40,7 +41,7 @@ async fn d9_a_request_may_ask_for_fsync() {
     assert!(matches!(&asked.reply, Reply::Set(reply) if reply.revision == 3), "{asked:?}");
     assert_eq!((asked.durability, done(read).await.durability), (FSYNC, FSYNC));
 
-    // It has what it was told, and what shows nothing else is answered at once.
+    // What was reported is there, and other reads are answered at once.
     let left = disk.cut_power(7);
     disk.hold_syncs(true);
     assert_eq!(done(start(&wakeful, get("asked"), FSYNC)).await.durability, FSYNC);
@@ -66,7 +67,7 @@ async fn d9_one_sync_serves_all_who_ask_meanwhile() {
         .collect();
     assert!(is_withheld(&wakeful, &first).await);
     assert!(others.iter().all(|call| !call.is_finished()));
-    // The one that is under way, and one more.
+    // The one in progress, and one more.
     disk.fail_syncs_after(Some(2));
     disk.hold_syncs(false);
     for call in [first].into_iter().chain(others) {
@@ -88,7 +89,7 @@ async fn d9_no_request_gets_less_than_the_default() {
     assert_eq!(done(asked).await.durability, FSYNC);
     assert_eq!(done(start(&wakeful, get("a"), None)).await.durability, FSYNC);
     within(wakeful.stop()).await;
-    // In memory nobody can have more either, and is told so.
+    // In memory, no request gets more either, and the reply says so.
     let memory = Wakeful::start(Config::new()).unwrap();
     assert_eq!(done(start(&memory, set("a"), FSYNC)).await.durability, None);
     assert_eq!((memory.durability(), wakeful.durability()), (None, FSYNC));
@@ -105,7 +106,7 @@ async fn d9_whoever_asked_is_told_when_the_sync_fails() {
     let error = within(asked).await.unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::JournalFailed);
     within(wakeful.failed()).await;
-    // What was written may be read, but nobody is told that the disk has it.
+    // What was written can be read, but is never reported as on the disk.
     assert!(within(wakeful.get("a")).await.unwrap().kv.is_some());
     let error = within(start(&wakeful, get("a"), FSYNC)).await.unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::JournalFailed);
@@ -122,7 +123,7 @@ async fn d9_a_stop_syncs_what_was_asked_for() {
     let later = start(&wakeful, set("b"), FSYNC);
     assert!(is_withheld(&wakeful, &later).await);
     let (theirs, waiting) = (disk.clone(), wakeful.clone());
-    // On a thread of its own: the stop blocks this one until the syncs are done.
+    // On a thread of its own, because the stop blocks this one until the syncs are done.
     let released = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let until_stopped = waiting.wait(WaitRequest::new(KeyRange::key("never")));

@@ -1,4 +1,4 @@
-//! J3, D3: what was seen and lost is not given again under the same name.
+//! J3, D3: visible and lost ids and epochs are not assigned again.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     ReserveRequest, SetRequest, Settlement, Verdict, Wakeful, WatchItem, WatchRequest,
 };
 
-/// A service that gives jobs back at once when it stops, and whose own syncs do not come.
+/// A service that returns jobs at once when it stops, and that does not sync by itself.
 fn hasty(durability: Durability) -> Config {
     let mut config = config(durability);
     config.rpc.shutdown_grace = Duration::ZERO;
@@ -51,7 +51,7 @@ async fn j3_no_id_and_no_epoch_that_was_seen_and_lost_is_given_again() {
         let disk = FaultyDisk::new();
         let first = open_with(&disk, hasty(Durability::Interval));
         let mut ids = push(&first, 3).await;
-        // What is durable is there; whoever holds it may have lost it to another meanwhile.
+        // What is durable is there; its holder may have lost it to another worker meanwhile.
         let held = take(&first, 1).await;
         within(crate::Operations::snapshot(&first)).await.unwrap();
         let verdict = Verdict::Release;
@@ -66,7 +66,7 @@ async fn j3_no_id_and_no_epoch_that_was_seen_and_lost_is_given_again() {
         };
         drop(first);
         let mut known = before;
-        // However it goes on; a stop, or another start, does not make it what it was.
+        // However it continues; a stop, or another start, does not restore the former state.
         for durability in [Durability::Fsync, Durability::Interval, Durability::Fsync] {
             let again = open_with(&left, hasty(durability));
             assert_ne!(again.store_id(), before, "{seed}");

@@ -10,7 +10,7 @@ use crate::journal::FaultyDisk;
 use crate::patience::until;
 use crate::{Durability, ErrorCode, FilesRequest, Operations, SetRequest, Wakeful};
 
-/// They were never answered while the thread of the snapshots waited for the disk.
+/// Regression: these requests were never answered while the snapshot thread waited for the disk.
 #[actix_rt::test]
 async fn d8_requests_about_snapshots_are_answered_by_their_deadlines() {
     let disk = FaultyDisk::new();
@@ -33,7 +33,7 @@ async fn d8_requests_about_snapshots_are_answered_by_their_deadlines() {
     within(wakeful.stop()).await;
 }
 
-/// A stop waited for the disk, for ever.
+/// Regression: a stop waited for the disk for ever.
 #[actix_rt::test]
 async fn d8_a_stop_waits_no_longer_than_it_may_for_a_sync_that_hangs() {
     let disk = FaultyDisk::new();
@@ -47,7 +47,7 @@ async fn d8_a_stop_waits_no_longer_than_it_may_for_a_sync_that_hangs() {
     within(wakeful.stop()).await;
     assert_eq!(within(call).await.unwrap().unwrap_err().code, ErrorCode::JournalFailed);
     assert_eq!(within(wakeful.failed()).await.code, ErrorCode::JournalFailed);
-    // Nobody else writes as long as what hangs may.
+    // No other process can write as long as the hanging thread may.
     let error = Wakeful::open_on(Arc::new(disk.clone()), config.clone(), Path::new("/data"));
     assert_eq!(error.unwrap_err().code, ErrorCode::DataDirLocked);
     let again = open_with(&disk.kill(), config);

@@ -9,7 +9,7 @@ use crate::{
     ReserveRequest, ReservedJob, Settlement, Unique, Verdict, Wakeful,
 };
 
-/// Jobs that are still held are given back at once when the service stops.
+/// Jobs that are still held are returned at once when the service stops.
 fn hasty(mut config: Config) -> Config {
     config.rpc.shutdown_grace = Duration::ZERO;
     config
@@ -96,7 +96,7 @@ async fn j2_what_was_acknowledged_is_there_after_a_restart() {
     };
     let jobs = take(&wakeful, 2, LONG).await;
     within(wakeful.settle(vec![done(&jobs[0], "out")])).await.unwrap();
-    // One is done, one handed out, two wait: and the power is cut.
+    // One is done, one is handed out, two wait; then the power fails.
     let left = disk.cut_power(7);
     drop(wakeful);
     let again = open_with(&left, hasty(config(Durability::Fsync)));
@@ -107,7 +107,7 @@ async fn j2_what_was_acknowledged_is_there_after_a_restart() {
         jobs.iter().map(|job| (job.reservation.id, job.reservation.epoch, job.losses)).collect();
     assert_eq!(found, [(ids[1], 2, 1), (ids[2], 1, 0), (ids[3], 1, 0)]);
     within(again.stop()).await;
-    // A stop costs nothing.
+    // A stop uses up no budget.
     let third = open_with(&left, hasty(config(Durability::Fsync)));
     let jobs = take(&third, 5, LONG).await;
     let losses: Vec<u32> = jobs.iter().map(|job| job.losses).collect();
@@ -160,7 +160,7 @@ async fn j2_nothing_is_answered_or_handed_out_before_it_is_durable() {
     within(wakeful.stop()).await;
 }
 
-/// Whoever asked after a job was told of it before the disk had it.
+/// Regression: a job was reported before the disk had it.
 #[actix_rt::test]
 async fn j2_a_job_is_not_told_of_before_it_is_durable() {
     let disk = FaultyDisk::new();
@@ -173,7 +173,7 @@ async fn j2_a_job_is_not_told_of_before_it_is_durable() {
     let asking = wakeful.clone();
     let job = JobRef::Id(first + 1);
     let told = actix_rt::spawn(async move { asking.await_job(job, Some(Duration::ZERO)).await });
-    // It is asked behind the other.
+    // This request comes after the other.
     let asking = wakeful.clone();
     let list = actix_rt::spawn(async move { asking.topics().await });
     for _ in 0..100 {
@@ -186,8 +186,8 @@ async fn j2_a_job_is_not_told_of_before_it_is_durable() {
     within(wakeful.stop()).await;
 }
 
-/// Four workers that came and went before the disk had what they were given made a dead letter of a
-/// job that nobody had seen.
+/// Regression: four workers that came and went before the disk had the hand-outs made a dead letter of
+/// a job that no worker had seen.
 #[actix_rt::test]
 async fn j17_a_job_whose_worker_was_not_told_of_it_costs_nothing() {
     let disk = FaultyDisk::new();
@@ -228,7 +228,7 @@ async fn j9_a_push_waits_for_room() {
     within(wakeful.stop()).await;
 }
 
-/// The answer is there, and nobody has looked at it.
+/// The answer is there, but was never read.
 #[actix_rt::test]
 async fn j5_a_job_that_came_for_a_dropped_reserve_comes_again_at_no_cost() {
     let wakeful = Wakeful::start(hasty(Config::new())).unwrap();

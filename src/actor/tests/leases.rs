@@ -1,4 +1,4 @@
-//! What may be done with leases of many keys, against looking at each of them every time.
+//! Permissions on leases of many keys, compared with examining every key each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::model::{
 };
 use crate::store::State;
 
-/// So many keys that what is found of a lease is remembered.
+/// So many keys that the verdict on a lease is remembered.
 const MANY: usize = JUDGED_KEYS_MAX + 4;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Somebody binds a key to a lease, as far as he may.
+    /// A user binds a key to a lease, if permitted.
     Bind {
         who: usize,
         key: String,
         lease: LeaseId,
     },
-    /// Somebody binds two keys at once.
+    /// A user binds two keys at once.
     BindTwo {
         who: usize,
         keys: [String; 2],
@@ -40,11 +40,11 @@ enum Step {
         who: usize,
         lease: LeaseId,
     },
-    /// Whoever may do everything does it.
+    /// The unrestricted user deletes keys.
     Delete {
         key: String,
     },
-    /// The lease ends, and another has its id and as many keys, bound by whoever may do everything.
+    /// The lease ends, and another gets its id and as many keys, bound by the unrestricted user.
     Again {
         lease: LeaseId,
         others: usize,
@@ -71,7 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Who may read and write `a/*`, who may so all that is used here, and who may do everything.
+/// Returns a user who may read and write `a/*`, one who may do so for everything used here, and the
+/// unrestricted one.
 fn people() -> [Option<Arc<Access>>; 3] {
     let of = |patterns: &[&str]| {
         let mut role = Role::default();
@@ -102,7 +103,7 @@ impl Model {
     }
 
     fn apply(&mut self, request: KvRequest) {
-        // Whether it does anything is not the question.
+        // The result does not matter.
         let _ = self.state.apply(0, None, request);
     }
 
@@ -121,7 +122,7 @@ impl Model {
         }
     }
 
-    /// Does what no lease is hidden from, and checks that none should have been.
+    /// Executes a request from which no lease is hidden, and checks that none should have been.
     fn ask(
         &mut self,
         who: usize,
@@ -143,7 +144,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether somebody may write keys: that is judged before.
+    /// Returns whether a user may write keys, which is judged before.
     fn writes(&self, who: usize, keys: &[String]) -> bool {
         let access = self.people[who].as_ref();
         access.is_none_or(|it| keys.iter().all(|key| it.has(Action::Write, key.as_bytes())))
@@ -190,7 +191,7 @@ proptest! {
     }
 }
 
-/// Before: each list of a lease looked at all its keys, for who may not read all there is.
+/// Regression: each list of a lease examined all its keys, for a user who may not read everything.
 #[test]
 fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
     const KEYS: usize = 10_000;

@@ -1,4 +1,4 @@
-//! The actors on a journal whose disk does as it is told.
+//! The actors on a journal with a simulated disk.
 
 mod asked;
 mod fenced;
@@ -24,7 +24,7 @@ use crate::{
     SetRequest, StoreRequest, Wakeful,
 };
 
-/// A configuration with small limits, whose journal syncs only when it is asked to.
+/// Returns a configuration with small limits, whose journal syncs only on request.
 pub(crate) fn config(durability: Durability) -> Config {
     let mut config = Config::new();
     for (name, value) in [
@@ -51,12 +51,12 @@ pub(crate) fn open_with(disk: &FaultyDisk, config: Config) -> Wakeful {
     Wakeful::open_on(Arc::new(disk.clone()), config, Path::new("/data")).unwrap()
 }
 
-/// A service with this default.
+/// Opens a service with this default durability.
 fn open(disk: &FaultyDisk, durability: Durability) -> Wakeful {
     open_with(disk, config(durability))
 }
 
-/// As [`open`]; from now on the only syncs are those of what is written.
+/// Does the same as [`open`]; from now on, the only syncs are those of written records.
 async fn open_quiet(disk: &FaultyDisk, durability: Durability) -> Wakeful {
     let wakeful = open(disk, durability);
     let made = |path: &Path| path.extension().is_some_and(|it| it == "log");
@@ -77,7 +77,7 @@ fn get(key: &str) -> StoreRequest {
     KvRequest::Get(GetRequest { key: key.into(), revision: 0 }).into()
 }
 
-/// Starts a request; those started one after the other come to the store in that order.
+/// Starts a request; requests started one after another reach the store in that order.
 fn start(
     wakeful: &Wakeful,
     request: impl Into<Request>,
@@ -92,7 +92,8 @@ async fn done(call: JoinHandle<Result<CallReply, Error>>) -> CallReply {
     within(call).await.unwrap().unwrap()
 }
 
-/// Waits until the store has done everything that was started; tells whether `call` has no answer.
+/// Waits until the store has executed everything that was started; returns whether `call` has no
+/// answer.
 async fn is_withheld(wakeful: &Wakeful, call: &JoinHandle<Result<CallReply, Error>>) -> bool {
     within(wakeful.status()).await.unwrap();
     within(wakeful.status()).await.unwrap();

@@ -1,4 +1,4 @@
-//! D1 and D8: what is shown while a sync is under way, and after one has failed.
+//! D1 and D8: what is visible while a sync is in progress, and after one has failed.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn d8_after_a_failed_write_or_sync_nothing_pending_is_shown_and_nothing_mo
         }
         disk.hold_syncs(false);
         let first = within(first).await.unwrap();
-        // When it is a write that fails, it is that of the second: the first was synced.
+        // If a write fails, it is that of the second: the first was synced.
         assert_eq!(first.err().map(|it| it.code), on_sync.then_some(ErrorCode::JournalFailed));
         let read = within(read).await.unwrap();
         assert_eq!(read.unwrap_err().code, ErrorCode::JournalFailed);
@@ -68,7 +68,7 @@ async fn d8_after_a_failed_write_or_sync_nothing_pending_is_shown_and_nothing_mo
         assert_eq!(second.code, ErrorCode::JournalFailed);
         assert_eq!(within(wakeful.failed()).await.code, ErrorCode::JournalFailed);
 
-        // The disk is well again: that changes nothing.
+        // The disk recovers: that changes nothing.
         disk.fail_syncs_after(None);
         disk.fail_writes_after(None);
         let txn = TxnRequest {
@@ -89,7 +89,7 @@ async fn d8_after_a_failed_write_or_sync_nothing_pending_is_shown_and_nothing_mo
         }
         let granted = within(wakeful.lease_grant(Duration::from_secs(60))).await;
         assert_eq!(granted.unwrap_err().code, ErrorCode::JournalFailed);
-        // What is durable can be read, what is not cannot.
+        // What is durable can be read, everything else cannot.
         assert!(within(wakeful.get("a")).await.unwrap().kv.is_some());
         let pending = within(wakeful.get("c")).await;
         assert_eq!(pending.unwrap_err().code, ErrorCode::JournalFailed);
@@ -112,7 +112,7 @@ async fn d8_a_last_sync_that_fails_is_known_after_the_stop() {
     done(start(&wakeful, set("a"), None)).await;
     disk.fail_syncs_after(Some(0));
     within(wakeful.stop()).await;
-    // At once, as `serve` asks for its exit code.
+    // At once, because `serve` needs it for its exit code.
     let failed = wakeful.failed().now_or_never();
     assert_eq!(failed.map(|error| error.code), Some(ErrorCode::JournalFailed));
 }

@@ -1,4 +1,4 @@
-//! Snapshots that are asked for, and the parts of their files.
+//! Requested snapshots, and reads of their files.
 
 use super::{config, done, open, open_quiet, open_with, set, start, until, within};
 use crate::journal::FaultyDisk;
@@ -22,7 +22,7 @@ async fn whole(wakeful: &Wakeful, id: u64, bytes: u64) -> Vec<u8> {
 async fn d11_a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is() {
     let disk = FaultyDisk::new();
     let wakeful = open(&disk, Durability::Fsync);
-    // Before the first write too.
+    // Also before the first write.
     let empty = within(wakeful.snapshot()).await.unwrap();
     assert_eq!(within(wakeful.snapshot()).await.unwrap(), empty);
     let grant = LeaseGrantRequest { id: 7, ttl: std::time::Duration::from_secs(60) };
@@ -33,7 +33,7 @@ async fn d11_a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is()
     let second = within(wakeful.snapshot()).await.unwrap();
     assert_eq!(second, first);
     assert_eq!(whole(&wakeful, first.id, first.bytes).await, before);
-    // Not so when there is something new: what the first is read of is gone.
+    // Not after a new write: the file of the first is gone.
     within(wakeful.set(SetRequest::new("b", "1"))).await.unwrap();
     let third = within(wakeful.snapshot()).await.unwrap();
     assert!(third.id > first.id && third.revision == first.revision + 1);
@@ -94,7 +94,7 @@ async fn d10_the_log_is_replaced_as_it_grows_and_nothing_is_lost() {
         let value = vec![nth as u8; 1000];
         within(wakeful.set(SetRequest::new(format!("{}", nth % 20), value))).await.unwrap();
     }
-    // All that was written would be in more segments than the first.
+    // All writes together would fill more segments than the first.
     until("what was replaced is removed", || {
         !disk.contents().iter().any(|(path, _)| path.ends_with("0000000000000001.log"))
     })

@@ -1,4 +1,4 @@
-//! D8: a full disk, and a journal that has all the room it may have.
+//! D8: a full disk, and a journal that has reached its quota.
 
 use super::{config, open_with, within};
 use crate::journal::FaultyDisk;
@@ -10,10 +10,10 @@ use crate::{
 
 const QUOTA: u64 = 640 * 1024;
 
-/// What is left beside as many segments on a full disk: enough for a snapshot of what they hold.
+/// The space left beside as many segments on a full disk: enough for a snapshot of their content.
 const LEFT: u64 = QUOTA;
 
-/// A journal that may have [`QUOTA`], or a disk that has room for a snapshot besides.
+/// Returns a journal with the quota [`QUOTA`], or a disk with space for a snapshot in addition.
 fn limited(by_quota: bool) -> (FaultyDisk, Config) {
     let (disk, mut config) = (FaultyDisk::new(), config(Durability::Fsync));
     if by_quota {
@@ -28,7 +28,7 @@ fn large(nth: usize) -> SetRequest {
     SetRequest::new(format!("key{nth:04}"), vec![nth as u8; 4000])
 }
 
-/// Sets one large key after the other until there is no room; tells how many were acknowledged.
+/// Sets one large key after another until there is no space; returns how many were acknowledged.
 async fn fill(wakeful: &Wakeful) -> usize {
     for nth in 0.. {
         match within(wakeful.set(large(nth))).await {
@@ -58,7 +58,7 @@ async fn set_when(wakeful: &Wakeful, nth: usize, code: ErrorCode) {
     within(written).await;
 }
 
-/// Sends a request until it is refused: a snapshot may make some room first.
+/// Sends a request until it is refused: a snapshot may free some space first.
 async fn refusal(wakeful: &Wakeful, request: impl Into<Request>) -> Error {
     let request = request.into();
     let refused = async {
@@ -97,7 +97,7 @@ async fn d8_without_room_what_grows_is_refused_and_all_else_goes_on() {
         for nth in 0..have {
             assert!(within(wakeful.get(large(nth).key)).await.unwrap().kv.is_some());
         }
-        // Deletes go into the segment that is kept for them.
+        // Deletes go into the segment that is reserved for them.
         for nth in 0..10 {
             let deleted = within(wakeful.delete(KeyRange::key(large(nth).key)));
             assert_eq!(deleted.await.unwrap().deleted, 1);
@@ -128,7 +128,7 @@ async fn d8_writes_resume_when_deletes_and_compaction_have_made_room() {
         for nth in 1000..1050 {
             set_when_there_is_room(&wakeful, nth).await;
         }
-        // And again, to the brim.
+        // And again, until it is full.
         refusal(&wakeful, KvRequest::Set(large(2000))).await;
         let before = keys(&wakeful).await.unwrap();
         within(wakeful.stop()).await;
@@ -153,7 +153,7 @@ async fn d8_writes_resume_when_the_disk_has_room_again() {
 async fn d8_more_writes_at_once_than_there_is_room_for_are_answered_in_the_end() {
     let (disk, config) = limited(true);
     let wakeful = open_with(&disk, config.clone());
-    // All of them are handed over before anyone knows that there is no room.
+    // All of them are handed over before it is known that there is no space.
     let calls: Vec<_> =
         (0..300).map(|nth| super::start(&wakeful, KvRequest::Set(large(nth)), None)).collect();
     let mut acknowledged = 0;
@@ -185,7 +185,8 @@ async fn d8_a_full_disk_can_be_opened_and_read() {
     within(wakeful.stop()).await;
 }
 
-/// A snapshot began with all that the last revision had deleted, and so took as much as before.
+/// Regression: a snapshot began with everything that the last revision had deleted, and so took as much
+/// space as before.
 #[actix_rt::test]
 async fn d8_all_that_one_revision_deletes_gives_its_room_back() {
     for by_quota in [true, false] {
@@ -199,7 +200,7 @@ async fn d8_all_that_one_revision_deletes_gives_its_room_back() {
         // The revision itself can still be read.
         let now = GetRequest { key: large(0).key, revision: deleted.revision };
         within(wakeful.call(KvRequest::Get(now))).await.unwrap();
-        // All but what two segments hold.
+        // All but the content of two segments.
         for nth in 0..have - 64 {
             set_when_there_is_room(&wakeful, nth).await;
         }
@@ -211,8 +212,8 @@ async fn d8_all_that_one_revision_deletes_gives_its_room_back() {
     }
 }
 
-/// 88 % had to be deleted before writes came back. Whatever is deleted, in whatever order, and whenever
-/// the process ends in between: that much can be written again.
+/// Regression: 88 % had to be deleted before writes were accepted again. Whatever is deleted, in
+/// whatever order, and whenever the process ends in between: the same amount can be written again.
 #[actix_rt::test]
 async fn d8_what_was_deleted_and_compacted_can_be_written_again() {
     for seed in 0..6_u64 {
@@ -245,7 +246,7 @@ async fn d8_what_was_deleted_and_compacted_can_be_written_again() {
         }
         let revision = within(wakeful.status()).await.unwrap().revision;
         within(wakeful.compact(revision)).await.unwrap();
-        // All but what a segment holds: room is had by whole ones.
+        // All but the content of a segment: whole segments are freed.
         let gone = (0..have).filter(|nth| !left.contains(nth)).take(deleted - 32);
         for nth in gone.collect::<Vec<_>>() {
             set_when_there_is_room(&wakeful, nth).await;
@@ -254,7 +255,7 @@ async fn d8_what_was_deleted_and_compacted_can_be_written_again() {
     }
 }
 
-/// A set was refused that makes its key smaller.
+/// Regression: a set that makes its key smaller was refused.
 #[actix_rt::test]
 async fn d8_a_set_that_makes_a_key_smaller_is_not_refused_where_a_delete_is_not() {
     let (disk, config) = limited(true);
@@ -273,7 +274,7 @@ async fn d8_a_set_that_makes_a_key_smaller_is_not_refused_where_a_delete_is_not(
     within(wakeful.stop()).await;
 }
 
-/// EIO was called a want of room.
+/// Regression: EIO was reported as lack of space.
 #[actix_rt::test]
 async fn d8_a_segment_that_cannot_be_made_for_another_reason_is_no_want_of_room() {
     let disk = FaultyDisk::new();
@@ -323,7 +324,7 @@ async fn d8_small_keys_that_were_deleted_give_their_room_back() {
     }
     let revision = within(wakeful.status()).await.unwrap().revision;
     within(wakeful.compact(revision)).await.unwrap();
-    // All but what a segment holds.
+    // All but the content of a segment.
     for nth in 0..half / 2 {
         let written = async {
             while let Err(error) = wakeful.txn(txn(nth)).await {
@@ -351,7 +352,7 @@ async fn d8_jobs_that_were_cleared_give_their_room_back() {
         };
         assert_eq!(error.code, ErrorCode::NoSpace, "{error}");
         within(wakeful.clear_topic("topic")).await.unwrap();
-        // All but what two segments hold.
+        // All but the content of two segments.
         for _ in 0..have - 64 {
             let pushed = async {
                 while let Err(error) = push().await {
@@ -365,7 +366,8 @@ async fn d8_jobs_that_were_cleared_give_their_room_back() {
     }
 }
 
-/// Nothing more could be written, and so no revision be made up to which the last could be compacted.
+/// Regression: nothing more could be written, so there was no later revision up to which the last one
+/// could be compacted.
 #[actix_rt::test]
 async fn d8_what_the_newest_snapshot_has_of_the_last_revision_is_given_up_too() {
     let (disk, config) = limited(false);
@@ -378,7 +380,7 @@ async fn d8_what_the_newest_snapshot_has_of_the_last_revision_is_given_up_too() 
     let reply = within(wakeful.call(FilesRequest::Snapshot)).await.unwrap();
     let Reply::Snapshot(snapshot) = reply else { panic!("{reply:?}") };
     assert!(snapshot.bytes > 40 * 4000, "it has what was deleted: {snapshot:?}");
-    // Somebody else fills the disk.
+    // Another program fills the disk.
     let used: usize = disk.contents().iter().map(|(_, bytes)| bytes.len()).sum();
     disk.limit_space(Some(used as u64 + 64 * 1024));
     let compare = Compare {
@@ -397,7 +399,7 @@ async fn d8_what_the_newest_snapshot_has_of_the_last_revision_is_given_up_too() 
     within(wakeful.stop()).await;
 }
 
-/// Draws that follow from a seed.
+/// Random numbers from a seed.
 struct Chance(u64);
 
 impl Chance {

@@ -1,4 +1,4 @@
-//! Turns: what one message asks for does not keep others waiting.
+//! Turns: one message does not keep others waiting.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn is_answered(Answers { done: answers, .. }: &Answers, requests: usize) -> bool
     answers.len() == requests && answers.iter().all(done)
 }
 
-/// Each turn does one request here: so many are counted, not a time.
+/// Each turn executes one request here: the test counts turns, not time.
 #[actix_rt::test]
 async fn s10_others_have_their_turn_between_the_requests_of_one_message() {
     const HEAVY: usize = 500;
@@ -54,7 +54,7 @@ async fn s10_others_have_their_turn_between_the_requests_of_one_message() {
     wakeful.stop().await;
 }
 
-/// What a message that takes several turns wrote in the first may be durable before its last.
+/// What a message that takes several turns wrote in the first may be durable before its last turn.
 #[actix_rt::test]
 async fn s10_a_message_that_takes_several_turns_is_answered_when_all_of_it_is_durable() {
     let disk = FaultyDisk::default();
@@ -152,7 +152,8 @@ async fn s10_what_a_connection_asked_for_before_it_went_is_done_before_it_is_gon
     wakeful.stop().await;
 }
 
-/// Each turn tells a slice of them here: look-ups of others come in between, what is to come after waits.
+/// Each turn notifies a slice of the watchers here: look-ups of others come in between, requests that
+/// must come after wait.
 #[actix_rt::test]
 async fn s10_look_ups_are_answered_while_very_many_watchers_are_told_of_an_event() {
     const WATCHES: u64 = 60_000;
@@ -186,8 +187,8 @@ async fn s10_look_ups_are_answered_while_very_many_watchers_are_told_of_an_event
     wakeful.stop().await;
 }
 
-/// Each turn does a slice of it here: look-ups of others come in between and show what was before; what
-/// its own connection asks for next comes after.
+/// Each turn executes a slice here: look-ups of others come in between and show the state before; the
+/// next requests of the same connection come after.
 async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
     const KEYS: usize = 40_000;
     for first in (0..KEYS).step_by(500) {
@@ -214,7 +215,7 @@ async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
                 }
                 seen += usize::from(!deleting.is_finished());
             }
-            // It shows what is not durable yet.
+            // It shows something that is not durable yet.
             Answer::Withheld => break,
             other => panic!("{other:?}"),
         }
@@ -238,7 +239,7 @@ async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
     assert_eq!(replies.collect::<Vec<_>>(), [KEYS, 0, 1 + KEYS / 500 + 1 + 1]);
     let left = wakeful.range(RangeRequest::new(KeyRange::prefix("k"))).await.unwrap();
     assert_eq!(left.kvs.len(), 1);
-    // A caller in this process waits for its own.
+    // A caller in this process waits for its own write.
     for first in (0..2_000).step_by(500) {
         let sets = (first..first + 500)
             .map(|number| crate::TxnOp::Set(SetRequest::new(format!("k{number:05}"), "v")));
@@ -320,7 +321,7 @@ async fn t1_a_wait_behind_very_many_others_is_answered_without_another_message()
     while wakeful.status().await.unwrap().waits < 2_001 {
         tokio::task::yield_now().await;
     }
-    // Of a connection, which the store tells of nothing else.
+    // Of a connection that gets nothing else from the store.
     let answers = within(wakeful.store().send(message(2, vec![set("a")]))).await.unwrap();
     assert!(is_answered(&answers, 1));
     assert!(matches!(within(met).await.unwrap(), Ok(crate::WaitOutcome::Met { .. })));

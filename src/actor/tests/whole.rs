@@ -1,4 +1,4 @@
-//! D2, S2: a request is there whole or not at all, wherever its records are cut.
+//! D2, S2: a request is present completely or not at all, wherever its records are cut.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{
     TxnOp, TxnRequest, Verdict, Wakeful,
 };
 
-/// A service that needs a record for each thing that happens to a job.
+/// A service that writes a record for each event of a job.
 fn fine() -> Config {
     let mut config = config(Durability::Fsync);
     config.queue.payload_bytes_max = 64;
@@ -24,7 +24,7 @@ fn fine() -> Config {
 
 const TOPICS: [&str; 2] = ["t", "u"];
 
-/// What can be seen of a store.
+/// The visible state of a store.
 #[derive(Debug, PartialEq)]
 struct Seen {
     keys: Vec<(String, String, u64)>,
@@ -47,7 +47,7 @@ async fn see(store: &Wakeful) -> Seen {
     let (mut jobs, mut outcomes) = (Vec::new(), Vec::new());
     for topic in TOPICS {
         for state in [JobState::Ready, JobState::Delayed, JobState::Reserved, JobState::Dead] {
-            // The topic may not be there yet.
+            // The topic may not exist yet.
             let page = store.list_jobs(topic, state, 0, 0).await.unwrap_or_default();
             let job = |it: &crate::JobInfo| (it.id, it.state, it.failures, it.losses);
             jobs.extend(page.jobs.iter().map(job));
@@ -77,12 +77,12 @@ async fn settle(store: &Wakeful, jobs: &[ReservedJob], verdict: Verdict) {
     assert!(answers.iter().all(Option::is_none));
 }
 
-/// How many records there are.
+/// Returns the number of records.
 async fn records(store: &Wakeful) -> usize {
     store.status().await.unwrap().journal_records as usize
 }
 
-/// Does a request of each kind that changes something; tells how many records there were after each.
+/// Executes a request of each kind that changes something; returns the number of records after each.
 async fn script(store: &Wakeful) -> Vec<usize> {
     let mut marks = vec![0];
     let set = |key: &str, lease| TxnOp::Set(SetRequest { lease, ..SetRequest::new(key, "v") });

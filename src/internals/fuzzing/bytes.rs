@@ -1,4 +1,4 @@
-//! Fields of bytes that may be too short for them.
+//! Reads fields from bytes that may be too short for them.
 
 pub(super) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(slot) = bytes.get_mut(at..at + field.len()) {

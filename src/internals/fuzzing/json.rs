@@ -1,4 +1,4 @@
-//! [`json_requests`]: what a connection that speaks JSON is sent.
+//! [`json_requests`]: the input of a connection that speaks JSON.
 
 use std::time::Instant;
 
@@ -8,9 +8,9 @@ use crate::rpc::frame::{HEADER_BYTES, Kind};
 use crate::rpc::json::{Ask, Bounds, Limits, Split, Splitter, What, refuse, understand};
 use crate::rpc::proto::{Call, WireCall};
 
-/// Reads `data` as the JSON of a connection: the first byte says in what pieces the rest comes. What
-/// is understood is the same in one piece, was JSON, has an answer with its own id, and says the same
-/// on the native wire.
+/// Reads `data` as the JSON of a connection; the first byte determines the pieces in which the rest
+/// arrives. Everything that is understood must be the same if it arrives in one piece, must have been
+/// JSON, must get an answer with its own id, and must mean the same on the native wire.
 pub fn json_requests(data: &[u8]) {
     let Some((size, data)) = data.split_first() else { return };
     let values = split(data, usize::from(*size).max(1));
@@ -57,7 +57,7 @@ fn check(value: &[u8], ask: &Ask) {
     let id = serde_json::from_slice::<serde_json::Value>(&ask.id);
     match (read, id) {
         (Ok(reply), Ok(id)) => assert_eq!(reply.get("id"), Some(&id), "another id"),
-        // Numbers and escapes that are JSON, but nothing that a value can be.
+        // Numbers and escapes that are valid JSON, but cannot be a value.
         (_, id) => assert!(id.is_err(), "the reply is no JSON"),
     }
     if let What::Call { call: Ok(call), .. } = &ask.what {
@@ -65,7 +65,7 @@ fn check(value: &[u8], ask: &Ask) {
     }
 }
 
-/// What is understood can be said on the native wire, and is understood there.
+/// Checks that a call can be encoded for the native wire and decoded to the same call.
 fn check_call(call: &Call) {
     let mut frame = Vec::new();
     let wire = WireCall::from(call);
@@ -83,7 +83,7 @@ pub(super) mod tests {
     use super::*;
     use crate::store::tests::cases;
 
-    /// Requests of every kind, as the document has them.
+    /// Returns requests of every kind, as in the document.
     pub(in crate::internals) fn requests() -> Vec<Vec<u8>> {
         let document = include_str!("../../../docs/protocol.md");
         let lines = document.lines().filter_map(|line| line.strip_prefix("> "));

@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` run, and the tests below with them.
+//! The functions that the fuzz targets in `fuzz/` run, and the tests below.
 //!
 //! Each function takes any bytes and panics if a promise about them is broken.
 

@@ -1,4 +1,4 @@
-//! Records of the queue, and of what became of jobs.
+//! Records of the queue and of outcomes.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::model::{
 };
 use crate::queue::{self, Answer, Effect, Now, Outcomes};
 
-/// Reads `data` as records of the queue and of outcomes, framed as those of [`store_records`]. Up to
-/// the first that is refused they make a queue, which then does whatever it is asked; what it tells
-/// of itself, then and as a snapshot, can be read.
+/// Reads `data` as records of the queue and of outcomes, framed as for [`store_records`]. The records
+/// before the first refused one make a queue, which must then answer all requests; its descriptions and
+/// its snapshot must be readable.
 pub fn queue_records(data: &[u8]) {
     let mut rooms = Jobs::new();
     let mut rest = data;
@@ -50,7 +50,7 @@ impl Jobs {
         }
     }
 
-    /// Whatever records made it, a queue answers.
+    /// Checks that a queue answers, whatever records made it.
     fn use_them(&mut self) {
         self.queue.set_journaled(true);
         self.outcomes.set_journaled(true);
@@ -114,7 +114,7 @@ impl Jobs {
         self.turn();
     }
 
-    /// Every other job that is handed out is done, the others fail.
+    /// Settles every second handed-out job as done, and fails the others.
     fn turn(&mut self) {
         for effect in self.queue.finish_turn(self.now) {
             match effect {
@@ -150,7 +150,7 @@ impl Jobs {
         }
     }
 
-    /// What is told as a snapshot can be read, and leads to what tells the same.
+    /// Checks that a snapshot can be read and leads to a state with the same snapshot.
     fn tell(&mut self) {
         let told = self.snapshot();
         let mut read = Self::new();

@@ -14,16 +14,16 @@ const SEGMENT_BYTES: usize = 8 * SECTOR;
 const SEGMENTS_MAX: u64 = 4;
 /// The flag of a commit whose records are masked.
 const MASKED: u8 = 4;
-/// The bits of a record's length that are its length.
+/// The bits of a record's length field that hold the length.
 const LENGTH: usize = (1 << 30) - 1;
-/// Whatever the input says; the same in the headers of all segments.
+/// Replaces the salt of the input; the same in the headers of all segments.
 const SALT: u64 = 0x5a17;
 const STORE_ID: u64 = 7;
 
-/// Reads `data` as a journal: the first byte says which checksums are made right before (1: of the
-/// segments' heads, 2: of commits, 4: of their records) and whether they are of the older version (8),
-/// then come the segments. What is refused
-/// was not changed; what is opened says the same when it is opened again.
+/// Reads `data` as a journal: the first byte determines which checksums are corrected before (1: of the
+/// segments' headers, 2: of commits, 4: of their records) and whether they are of the older version
+/// (8); the segments follow. A refused journal must be unchanged; one that is opened must have the same
+/// content when it is opened again.
 pub fn journal_segments(data: &[u8]) {
     if let Some((choice, data)) = data.split_first() {
         check_journal(&lay_out(*choice, data));
@@ -58,7 +58,7 @@ pub(super) fn write(disk: &FaultyDisk, path: &Path, bytes: &[u8]) -> std::io::Re
     disk.sync_dir(Path::new(DIR))
 }
 
-/// Every segment as it is now.
+/// Returns every segment with its current content.
 pub(super) fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
     let mut names = disk.list(Path::new(DIR)).unwrap_or_default();
     names.retain(|name| name.ends_with(".log"));
@@ -95,7 +95,7 @@ pub(super) fn small_segments() -> JournalConfig {
     }
 }
 
-/// The records, and how many bytes of a torn tail were cut.
+/// Returns the records, and the number of bytes of a torn tail that were cut off.
 pub(super) fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
     let config = small_segments();
     let mut records = Vec::new();
@@ -112,7 +112,7 @@ pub(super) fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), Jou
     Ok((records, opened.cut_bytes))
 }
 
-/// The head of a segment, as `docs/journal.md` has it.
+/// Corrects the header of a segment, as specified in `docs/journal.md`.
 fn repair_head(segment: &mut [u8], number: u64, version: u64) {
     let size = segment.len() as u64;
     put(segment, 0, b"WAKEFUL\0LOG\0\0\0\0\0");
@@ -127,8 +127,7 @@ fn repair_head(segment: &mut [u8], number: u64, version: u64) {
     put(segment, 60, &checksum.to_le_bytes());
 }
 
-/// Makes the checksums of commits, and of their records if asked, right as far as they follow each
-/// other.
+/// Corrects the checksums of consecutive commits and, if requested, of their records.
 fn repair_commits(segment: &mut [u8], records: bool) {
     let mut at = SECTOR;
     while let Some(head) = segment.get(at..at + COMMIT_HEAD)
@@ -141,11 +140,11 @@ fn repair_commits(segment: &mut [u8], records: bool) {
         }
         put(segment, at, b"WKCM");
         put(segment, at + 40, &[0; 24]);
-        // Records that are repaired are not masked.
+        // Corrected records are not masked.
         let flags = u32_at(segment, at + 36) as u8 & !MASKED;
         put(segment, at + 36, &[flags]);
         let head = segment.get(at + 8..at + COMMIT_HEAD).unwrap_or_default();
-        // The salt is what the head says, repaired or not.
+        // The salt is that of the header, corrected or not.
         let salt = segment.get(48..56).unwrap_or_default();
         let seed = [salt, &(at as u64).to_le_bytes()].concat();
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&seed), head);

@@ -7,9 +7,9 @@ use super::segments::{COMMIT_HEAD, DIR, read_journal, small_segments, write};
 use super::store::store_records;
 use crate::journal::{self, FaultyDisk};
 
-/// Reads `data` as the file of a snapshot: the first byte says what is made right before (1: its two
-/// ends, 2: the checksums of its records). What is whole can be restored, and is the same then; what
-/// is not cannot.
+/// Reads `data` as the file of a snapshot: the first byte determines what is corrected before (1:
+/// header and trailer, 2: the checksums of the records). A complete snapshot must be restored to the
+/// same content; an incomplete one must be refused.
 pub fn journal_snapshot(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else { return };
     let mut file = data.to_vec();
@@ -37,7 +37,8 @@ pub fn journal_snapshot(data: &[u8]) {
     }
 }
 
-/// The two ends of a snapshot, as `docs/journal.md` has them, and what they say of its records.
+/// Corrects the header and trailer of a snapshot, as specified in `docs/journal.md`, and what they
+/// state about its records.
 fn repair_snapshot(file: &mut [u8], frames: bool) {
     let Some(end) = file.len().checked_sub(COMMIT_HEAD).filter(|end| *end >= COMMIT_HEAD) else {
         return;

@@ -7,8 +7,8 @@ use crate::model::{
 };
 use crate::store::{Once, State};
 
-/// Reads `data` as records of the store: of each its length, 2 bytes little-endian, and its payload.
-/// Up to the first that is refused they make a store, which then does whatever it is asked.
+/// Reads `data` as records of the store, each with its length in 2 bytes, little-endian. The records
+/// before the first refused one make a store, which must then answer all requests.
 pub fn store_records(data: &[u8]) {
     let mut state = State::new(Config::new().store);
     state.begin_replay();
@@ -17,7 +17,7 @@ pub fn store_records(data: &[u8]) {
         let length = usize::from(u16::from_le_bytes(*length)).min(more.len());
         let (record, after) = more.split_at(length);
         if state.replay(record).is_err() {
-            // The store would not open. What there is of it must not be worse than none.
+            // The store would not open. Its partial state must not cause any harm.
             break;
         }
         rest = after;
@@ -26,7 +26,8 @@ pub fn store_records(data: &[u8]) {
     use_store(&mut state);
 }
 
-/// Whatever records made it, a store answers, and what it then changes can be told and done again.
+/// Checks that a store answers, whatever records made it, and that its changes can be recorded and
+/// replayed.
 fn use_store(state: &mut State) {
     state.set_journaled(true);
     let now = state.time();
@@ -67,12 +68,12 @@ fn use_store(state: &mut State) {
     }
 }
 
-/// What is told can be read.
+/// Checks that the record can be read.
 fn take_record(state: &mut State, now: u64) {
     let mut record = Vec::new();
     if state.take_record(now, &mut record) {
         let refusal = State::new(Config::new().store).replay(&record).err();
-        // It follows on other records, so its revision is as good as never the next.
+        // The record follows others, so its revision is practically never the next one.
         let is_read = refusal.is_none_or(|refusal| refusal.starts_with("a record of revision"));
         assert!(is_read, "a record that was written cannot be read");
         state.settle(state.mark());

@@ -1,4 +1,4 @@
-//! The same over valid inputs, and inputs that were valid once.
+//! The fuzz functions on valid inputs, and on mutations of valid inputs.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use crate::queue::tests as jobs;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
 use crate::store::{Once, State};
 
-/// What is done to bytes.
+/// A mutation of bytes.
 #[derive(Debug, Clone)]
 pub(super) enum Mutation {
     Set(usize, u8),
@@ -63,7 +63,7 @@ pub(super) fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
-/// The records of a store that was asked all this.
+/// Returns the records of a store that executed these requests.
 fn records_of(requests: Vec<(Option<u128>, KvRequest)>) -> Vec<Vec<u8>> {
     let mut state = State::new(Config::new().store);
     state.set_journaled(true);
@@ -90,7 +90,7 @@ fn framed(records: &[Vec<u8>]) -> Vec<u8> {
     records.iter().flat_map(frame).collect()
 }
 
-/// A journal of these records, as many to a commit, as the input of [`journal_segments`].
+/// Returns a journal of these records, this many per commit, as the input of [`journal_segments`].
 fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     let disk = FaultyDisk::new();
     let config = small_segments();
@@ -112,7 +112,7 @@ fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     segments(&disk).into_iter().flat_map(|(_, bytes)| bytes).collect()
 }
 
-/// The file of a snapshot of these records, as the input of [`journal_snapshot`].
+/// Returns the file of a snapshot of these records, as the input of [`journal_snapshot`].
 fn snapshot_of(records: &[Vec<u8>]) -> Vec<u8> {
     let disk = FaultyDisk::new();
     let report = Arc::new(|_| {});
@@ -141,7 +141,7 @@ fn some_records() -> Vec<Vec<u8>> {
     let set = |n: u64| SetRequest {
         ttl: n.is_multiple_of(3).then_some(std::time::Duration::from_secs(n)),
         return_previous: true,
-        // However they are grouped into commits, the segments are no more than are looked at.
+        // However the records are grouped into commits, the function reads all of the segments.
         ..SetRequest::new(format!("key {}", n % 7), "x".repeat(n as usize * 3))
     };
     let requests = (1..=60).map(|n| match n % 10 {
@@ -151,7 +151,7 @@ fn some_records() -> Vec<Vec<u8>> {
     records_of((1..).zip(requests).map(|(n, it)| ((n % 4 == 0).then_some(n), it)).collect())
 }
 
-/// Otherwise the others would try nothing but the first check there is.
+/// Otherwise the other tests would only reach the first check.
 #[test]
 fn what_was_written_is_what_is_tried() {
     let records = some_records();
@@ -185,12 +185,12 @@ fn frame_of(kind: u8, id: u64, body: &[u8]) -> Vec<u8> {
     [&head.concat(), body].concat()
 }
 
-/// Bodies of requests, one of each kind that `docs/protocol.md` has in bytes.
+/// Returns bodies of requests, one of each kind with bytes in `docs/protocol.md`.
 fn wire_seeds() -> Vec<Vec<u8>> {
     crate::rpc::proto::request_bodies()
 }
 
-/// Writes them where `FUZZ_SEEDS` says.
+/// Writes them to the directory in `FUZZ_SEEDS`.
 #[test]
 fn seeds_are_inputs_of_the_fuzz_targets() {
     let temporary = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What comes over the wire.
+//! Input from the wire.
 
 use crate::config::Config;
 use crate::rpc::codec::{decode, encode_frame};
@@ -8,10 +8,10 @@ use crate::rpc::proto::{
 };
 use crate::rpc::server::understood;
 
-/// Reads `data` as what a peer sends: the first byte says whether a preface and a hello are put
-/// before (1), and whether little may be done in a turn (2); the second, in how many places the rest
-/// is cut, for each of which two bytes follow. However it is cut, the same is understood of it, in
-/// turns that keep to their limits.
+/// Reads `data` as the input from a peer: the first byte determines whether a preface and a hello are
+/// prepended (1), and whether turns are short (2); the second, in how many places the rest is cut, each
+/// given by two more bytes. However the input is cut, it must be understood in the same way, in turns
+/// that keep to their limits.
 pub fn frames(data: &[u8]) {
     let Some(([choice, cuts], rest)) = data.split_first_chunk::<2>() else { return };
     let places = usize::from(cuts % 16) * 2;
@@ -44,9 +44,8 @@ pub fn frames(data: &[u8]) {
     assert_eq!(in_pieces, understood(bytes.chunks(1), &config), "byte by byte");
 }
 
-/// Reads `data` as the body of a frame, whose kind the first byte says. What it is decoded to is
-/// encoded to the same bytes; and what a request asks for is the same after it went over the wire
-/// again.
+/// Reads `data` as the body of a frame whose kind is the first byte. The decoded value must be encoded
+/// to the same bytes, and a request must be the same after it went over the wire again.
 pub fn bodies(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
     match kind % 7 {

@@ -1,4 +1,4 @@
-//! [`Call`]: the answer to come.
+//! [`Call`]: a request in progress and its future answer.
 
 use std::fmt;
 use std::future::Future;
@@ -15,12 +15,12 @@ use super::reason::closed;
 use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
 
-/// The answer to come of a request that is under way. Await it, ask for it with
-/// [`try_take`](Self::try_take), or drop it to give it up.
+/// A request in progress. Await it for the answer, poll it with [`try_take`](Self::try_take), or drop
+/// it to cancel the request.
 ///
-/// Errors: as of the method that made it. Cancel: dropping it tells the server, which drops the
-/// request if it has not begun; one that was not sent is not sent. Jobs that were reserved for it are
-/// given back.
+/// Errors: those of the method that made it. Cancel: dropping it notifies the server, which drops the
+/// request if it has not begun; a request that was not sent yet is not sent. Jobs that were reserved
+/// for it are given back.
 #[must_use = "dropping a call cancels it"]
 pub struct Call<T> {
     id: u64,
@@ -40,12 +40,12 @@ impl<T> Call<T> {
         Self { id, receiver, handle: Some(handle), fit }
     }
 
-    /// Whether there is an answer to take, or it was taken.
+    /// Returns whether the answer is available or was taken.
     pub fn is_done(&self) -> bool {
         self.handle.is_none() || !self.receiver.is_empty()
     }
 
-    /// The answer, if it is there and was not taken.
+    /// Returns the answer if it is available and was not taken.
     pub fn try_take(&mut self) -> Option<Result<T, Error>> {
         self.handle.as_ref()?;
         match self.receiver.try_recv() {
@@ -71,7 +71,7 @@ impl<T> Future for Call<T> {
             return Poll::Ready(Err(error));
         }
         Pin::new(&mut call.receiver).poll(context).map(|outcome| {
-            // Without an answer the sender is dropped only with everything else.
+            // Without an answer, the sender is dropped only together with everything else.
             call.taken(outcome.unwrap_or_else(|_| Err(closed())))
         })
     }
@@ -80,7 +80,7 @@ impl<T> Future for Call<T> {
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
         let Some(handle) = &self.handle else { return };
-        // From here on an answer either is there or finds nobody.
+        // From here on, an answer either is there or finds the receiver closed.
         self.receiver.close();
         match self.receiver.try_recv() {
             Ok(outcome) => {

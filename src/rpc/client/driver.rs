@@ -1,4 +1,4 @@
-//! The driver: the one task that owns the socket, and finds a new one when it is lost.
+//! The driver: the one task that owns the socket, and reconnects when the connection is lost.
 
 use std::future::Future;
 use std::io;
@@ -22,13 +22,13 @@ use crate::rpc::frame::{self, Kind};
 use crate::rpc::pulse::{Pulse, Silence};
 use crate::rpc::socket::Socket;
 
-/// Room made for each read: many small replies, or a good part of a large one.
+/// The space reserved for each read: for many small replies, or a good part of a large one.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A buffer that one large frame has grown beyond this is given back.
+/// The size above which a buffer that grew for a large frame is shrunk.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// Ends the session with the driver, however that ends: also when its runtime is dropped.
+/// Ends the session with the driver, however the driver ends, including with its runtime.
 struct End(Arc<Shared>);
 
 impl Drop for End {
@@ -38,12 +38,12 @@ impl Drop for End {
     }
 }
 
-/// Runs the session on `connection` and its successors until nobody wants it any more.
+/// Runs the session on `connection` and its successors until it is no longer wanted.
 pub(super) fn run(
     shared: Arc<Shared>,
     connection: Connection,
 ) -> impl Future<Output = ()> + Send + 'static {
-    // Made here: a task that is never polled must end the session too.
+    // Made here, because a task that is never polled must end the session too.
     let end = End(shared);
     async move { drive(&end.0, connection).await }
 }
@@ -63,7 +63,7 @@ async fn drive(shared: &Shared, connection: Connection) {
     }
 }
 
-/// Waits until a connection is wanted, and has one; `None` when it is over.
+/// Waits until a connection is wanted, and opens one; `None` when the session is over.
 async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection> {
     loop {
         attend(shared, sleep(backoff.next(environment::random()))).await?;
@@ -92,14 +92,14 @@ async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection>
     }
 }
 
-/// Whether another attempt with the same credentials is in vain.
+/// Returns whether another attempt with the same credentials is useless.
 fn is_for_good(error: &Error) -> bool {
     matches!(error.code, ErrorCode::LoginFailed | ErrorCode::NotLoggedIn)
 }
 
 async fn wanted(shared: &Shared) {
-    // Both this and `attend` wait for the same notice, which only one of them gets: `attend`
-    // has it first, and polls this again.
+    // Both this future and `attend` wait for the same notification, which only one of them receives:
+    // `attend` receives it first, and polls this one again.
     std::future::poll_fn(|_| {
         if shared.drive(|session, _| session.is_wanted()) {
             std::task::Poll::Ready(())
@@ -110,8 +110,7 @@ async fn wanted(shared: &Shared) {
     .await;
 }
 
-/// Runs `work` while there is no connection, and meanwhile keeps deadlines; `None` when it is
-/// over.
+/// Runs `work` without a connection, and enforces deadlines meanwhile; `None` when the session is over.
 async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     loop {
@@ -137,7 +136,7 @@ async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> 
     }
 }
 
-/// Serves one connection until it is lost, for the reason returned, or all is over: `None`.
+/// Serves one connection until it is lost, and returns the reason; `None` when the session is over.
 async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
     let Connection { mut socket, mut received, .. } = connection;
     let config = &shared.config;
@@ -181,9 +180,9 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
     }
 }
 
-/// What the driver does next.
+/// The next action of the driver.
 enum Turn {
-    /// Waits for the socket, for work, or for this time.
+    /// Wait for the socket, for work, or for this time.
     Until(Instant),
     Lost(Error),
     Over,
@@ -211,7 +210,7 @@ fn turn(shared: &Shared, output: &mut Output, pulse: &mut Pulse) -> Turn {
     })
 }
 
-/// Takes in every whole frame that was received.
+/// Processes every complete frame that was received.
 fn take_in(
     shared: &Shared,
     received: &mut BytesMut,
@@ -219,7 +218,7 @@ fn take_in(
 ) -> Result<(), Error> {
     let mut rest = &received[..];
     let mut broken = None;
-    // What came before a broken frame is still worth having.
+    // Frames before a broken one are still processed.
     loop {
         match next_frame(rest, shared.config.frame_bytes_max) {
             Ok(Some((inbound, after))) => {
@@ -253,7 +252,8 @@ fn next_frame(bytes: &[u8], body_bytes_max: usize) -> Result<Option<(Inbound, &[
     }
 }
 
-/// A server that ends a connection says why and closes; a write can fail before that is read.
+/// Handles a failed write. A server that ends a connection sends the reason and closes; a write can
+/// fail before the reason is read.
 fn write_failed(
     shared: &Shared,
     received: &mut BytesMut,
@@ -268,7 +268,7 @@ fn write_failed(
     }
 }
 
-/// Sends what is left, for a moment, and closes.
+/// Sends the remaining output, for a limited time, and closes the socket.
 async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
     let mut rest = Vec::new();
     shared.drive(|session, now| session.take_output(&mut rest, now));
@@ -277,7 +277,7 @@ async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
         socket.write_all(&rest).await?;
         socket.shutdown().await
     };
-    // Whether it arrives or not, this is the end.
+    // Whether the output arrives or not, the connection ends.
     let _ = timeout(shared.config.close_timeout, last).await;
 }
 
@@ -286,8 +286,8 @@ fn lost(shared: &Shared, reason: &str) -> Error {
     Error::new(ErrorCode::Unavailable, format!("connection to {addr} lost: {reason}"))
 }
 
-/// Moves the timer only to an earlier time, or when it has run out: to move it is not free, and
-/// deadlines mostly move away.
+/// Moves the timer only to an earlier time, or when it has expired: moving it is not free, and
+/// deadlines mostly become later.
 fn arm(mut timer: std::pin::Pin<&mut Sleep>, at: Instant) {
     let at = Tick::from_std(at);
     if timer.is_elapsed() || at < timer.deadline() {

@@ -1,4 +1,4 @@
-//! [`Connection`]: from an address to a server that has said welcome.
+//! [`Connection`]: connects to an address, up to the server's welcome.
 
 use std::io;
 
@@ -19,34 +19,34 @@ use crate::rpc::frame::{self, Kind, PREFACE};
 use crate::rpc::proto::{WireHello, WireWelcome};
 use crate::rpc::socket::Socket;
 
-/// Longest welcome or refusal, bytes: before the welcome the server is a stranger.
+/// Longest welcome or refusal, in bytes: until then, the server is untrusted.
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest name of a client, bytes, as the protocol has it.
+/// Longest name of a client, in bytes, as specified in the protocol.
 const NAME_BYTES_MAX: usize = 256;
 
-/// What a stranger said is shown up to so many bytes.
+/// Maximum number of bytes shown of an unknown peer's message.
 const SHOWN_BYTES_MAX: usize = 80;
 
-/// How a TLS server begins that takes no plain connection: with an alert.
+/// The first byte of a TLS server's response to a plain connection: an alert.
 const TLS_ALERT: u8 = 0x15;
 
-/// A server that has said welcome.
+/// A connection after the server's welcome.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
     pub(super) welcome: Welcome,
-    /// What it has sent behind the welcome.
+    /// The bytes received after the welcome.
     pub(super) received: BytesMut,
 }
 
 impl Connection {
-    /// Connects, exchanges hello and welcome, and logs in where there are credentials; all that in
+    /// Connects, exchanges hello and welcome, and logs in if there are credentials; all of that within
     /// `connect_timeout`.
     ///
     /// # Errors
-    /// `Unreachable` where nothing answers, `UnsupportedVersion` where something else does,
-    /// and what the server refuses with.
+    /// `Unreachable` if nothing answers, `UnsupportedVersion` if something else does, and the
+    /// refusals of the server.
     pub(super) async fn open(config: &ClientConfig, way: &Way) -> Result<Self, Error> {
         match timeout(config.connect_timeout, open(config, way)).await {
             Ok(opened) => opened,
@@ -68,14 +68,14 @@ async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
     let mut socket = match way {
         Way::Addr => {
             let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
-            // Output is gathered here already; waiting for more only adds delay. Where the system
-            // refuses, it is slower, not wrong.
+            // Output is already collected here, so waiting for more only adds delay. If the system
+            // refuses, the connection is slower but correct.
             let _ = socket.set_nodelay(true);
             secure(socket, config).await?
         }
         Way::Opener(opener) => opener.open().await?,
     };
-    // A server that refuses may close before it has read this: its reason counts, not the error.
+    // A server that refuses may close before it has read the hello: its reason matters, not the error.
     let sent = socket.write_all(&hello).await;
     let mut received = BytesMut::new();
     expect_preface(&mut socket, &mut received, addr).await?;
@@ -90,7 +90,7 @@ async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
 #[cfg(feature = "tls")]
 async fn secure(socket: TcpStream, config: &ClientConfig) -> Result<Socket, Error> {
     match &config.tls {
-        // Not a part of what every client is while it connects: it is large.
+        // Boxed, because this large future is not needed by clients without TLS.
         Some(tls) => Box::pin(crate::rpc::tls::connect(socket, tls, &config.addr)).await,
         None => Ok(socket.into()),
     }
@@ -144,7 +144,7 @@ async fn expect_preface(
     Err(Error::new(ErrorCode::UnsupportedVersion, message))
 }
 
-/// The first line of what a stranger said, fit to be shown.
+/// Returns the first line of an unknown peer's message, in printable form.
 fn said(received: &[u8]) -> String {
     let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.get(..SHOWN_BYTES_MAX).unwrap_or(line);

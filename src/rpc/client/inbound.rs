@@ -1,4 +1,4 @@
-//! [`Inbound`]: what the server says, decoded and owned, so that no lock is held for it.
+//! [`Inbound`]: frames of the server, decoded and owned, so that decoding needs no lock.
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{CallReply, Event, KeyValue, Revision, WaitOutcome};
@@ -17,10 +17,10 @@ pub(super) enum Answer {
     WatchCancel,
 }
 
-/// What a request comes to.
+/// The result of a request.
 pub(super) type Outcome = Result<Answer, Error>;
 
-/// Something new on a stream.
+/// A push on a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Push {
     Events {
@@ -44,13 +44,13 @@ pub(super) enum Push {
         watch: u64,
         error: Error,
     },
-    /// Of a wait: it is parked, and looks at everything after this revision.
+    /// Of a wait: the wait is parked, and considers everything after this revision.
     Parked {
         revision: Revision,
     },
 }
 
-/// One frame of the server, after the welcome.
+/// A frame of the server after the welcome.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Inbound {
     /// A reply or an error to the request (or the stream) with this id.
@@ -58,7 +58,7 @@ pub(super) enum Inbound {
         id: u64,
         outcome: Outcome,
     },
-    /// A push of so many bytes, to a stream or a wait; what cannot be read ends the stream.
+    /// A push of this many bytes to a stream or a wait; an unreadable one ends the stream.
     Push {
         id: u64,
         push: Result<Push, Error>,
@@ -70,10 +70,10 @@ pub(super) enum Inbound {
 }
 
 impl Inbound {
-    /// Decodes a frame. A body that cannot be read fails only what it belongs to.
+    /// Decodes a frame. An unreadable body fails only the request or stream that it belongs to.
     ///
     /// # Errors
-    /// The connection cannot go on: the server ended it with this reason, or sent what only
+    /// The connection cannot continue: the server ended it with this reason, or sent what only
     /// clients send.
     pub(super) fn decode(header: &Header, body: &[u8]) -> Result<Self, Error> {
         let id = header.id;
@@ -93,7 +93,7 @@ impl Inbound {
     }
 }
 
-/// The error that the body of an `Error` frame holds.
+/// Returns the error in the body of an `Error` frame.
 pub(super) fn refusal(body: &[u8]) -> Error {
     match codec::decode::<WireError<'_>>(body) {
         Ok(wire) => wire.into(),
@@ -101,12 +101,12 @@ pub(super) fn refusal(body: &[u8]) -> Error {
     }
 }
 
-/// The server broke the protocol.
+/// Returns the error for a server that violated the protocol.
 pub(super) fn protocol(message: impl Into<String>) -> Error {
     Error::new(ErrorCode::Protocol, message)
 }
 
-/// A frame or a body from the server that is not what it should be.
+/// Returns the error for an invalid frame or body from the server.
 pub(super) fn unreadable(error: &CodecError) -> Error {
     let code = match error {
         CodecError::TooLarge { .. } => ErrorCode::FrameTooLarge,

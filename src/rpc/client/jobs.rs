@@ -1,5 +1,5 @@
-//! Requests to the queue: how long they take, what a lost connection means for them, and the jobs
-//! that came to this client.
+//! Requests to the queue: their durations, the effect of a lost connection on them, and the jobs handed
+//! out to this client.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use crate::model::{
 use crate::rpc::held::Concern;
 use crate::rpc::proto::Call;
 
-/// Jobs that are given back, or resumed, with one request: fewer than any `queue.push_jobs_max` of
-/// use.
+/// The number of jobs that are given back, or resumed, with one request: less than any sensible
+/// `queue.push_jobs_max`.
 const RESERVATIONS_AT_ONCE: usize = 64;
 
-/// Most lost reservations that are kept for the next request for revoked ones; a worker learns of older
-/// ones when it touches or settles them.
+/// The most lost reservations that are kept for the next request for revoked ones; a worker learns of
+/// older ones when it touches or settles them.
 const LOST_MAX: usize = 16_384;
 
 /// Returns the request to the queue in a call.
@@ -31,9 +31,9 @@ pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
     }
 }
 
-/// Returns whether a push may be sent again, for as long as it `lasts` (`None`: for ever), after the
-/// connection that may have carried it was lost: a push that was done finds its jobs, if their indexes
-/// stay taken for at least as long.
+/// Returns whether a push may be resent, for the time it `lasts` (`None`: for ever), after the loss of
+/// a connection that may have carried it: a push that was executed finds its jobs, if their indexes
+/// stay taken for at least that long.
 pub(super) fn stays_indexed(call: &Call, lasts: Option<Duration>) -> bool {
     match job_of(call) {
         Some(JobRequest::Push { jobs, .. }) => jobs.iter().all(|push| stays_named(push, lasts)),
@@ -41,8 +41,8 @@ pub(super) fn stays_indexed(call: &Call, lasts: Option<Duration>) -> bool {
     }
 }
 
-/// Returns whether the index of a job stays taken for as long as this after the job is done. If a quick
-/// worker could free it before, the second push would not be known from the first.
+/// Returns whether the index of a job stays taken for this long after the job is done. If a quick
+/// worker could free it earlier, the second push could not be recognized.
 fn stays_named(PushRequest { options, .. }: &PushRequest, lasts: Option<Duration>) -> bool {
     let after = match options.unique {
         Unique::Finished(after) => Some(after),
@@ -85,8 +85,9 @@ fn revoked(outcome: &Outcome) -> &[Reservation] {
 pub(super) struct Resuming {
     /// Whether the server knows, on this connection, that the client resumes.
     announced: bool,
-    /// Requests to resume reservations that have no answer yet. Until they have, nothing else is
-    /// asked: a request to settle a job, or for revoked ones, must find this connection as its holder.
+    /// Requests to resume reservations that have no answer yet. Until they are answered, nothing else
+    /// is sent: a request to settle a job, or for revoked ones, must find this connection as its
+    /// holder.
     under_way: usize,
     /// Reservations to give back over the next connection.
     unwanted: Vec<Reservation>,
@@ -113,16 +114,16 @@ impl Resuming {
 }
 
 impl Session {
-    /// Announces to the server, before the first job comes over this connection, that this client
-    /// resumes what it holds.
+    /// Announces to the server, before the first job is handed out on this connection, that this client
+    /// resumes its reservations.
     pub(super) fn announce(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.resuming.announced, true) {
             self.ask_to_resume(Vec::new(), now);
         }
     }
 
-    /// Resumes over a new connection what was held over the last one, and gives back what nobody
-    /// took meanwhile.
+    /// Resumes, on a new connection, the reservations of the last one, and gives back those that no
+    /// caller took meanwhile.
     pub(super) fn resume(&mut self, now: Instant) {
         let held: Vec<Reservation> = self.held.iter().collect();
         for some in held.chunks(RESERVATIONS_AT_ONCE) {
@@ -146,7 +147,7 @@ impl Session {
         self.pending.contains_key(&id)
     }
 
-    /// Takes in the answer to a request to resume.
+    /// Processes the answer to a request to resume.
     pub(super) fn resumed(&mut self, call: &Call, outcome: &Outcome) {
         let Some(JobRequest::Resume(asked)) = job_of(call) else { return };
         if !asked.is_empty() {
@@ -160,12 +161,12 @@ impl Session {
             }
             // The next connection asks again.
             Err(error) if error.retryable() => {}
-            // It is refused, or the server is older than the request.
+            // The request is refused, or the server is older than the request.
             _ => self.lose(asked.clone()),
         }
     }
 
-    /// Drops reservations that are not this client's any more, and reports them as revoked.
+    /// Drops reservations that this client no longer holds, and reports them as revoked.
     pub(super) fn lose(&mut self, lost: Vec<Reservation>) {
         lost.iter().for_each(|lost| self.held.let_go(lost));
         self.tell_lost(lost);
@@ -193,7 +194,8 @@ impl Session {
         }
     }
 
-    /// Returns the answer to a request for revoked reservations, if some were lost while none asked.
+    /// Returns the answer to a request for revoked reservations, if some were lost while there was no
+    /// such request.
     pub(super) fn known_answer(&mut self, call: &Call) -> Option<Answer> {
         if !matches!(job_of(call), Some(JobRequest::Revoked { .. })) {
             return None;
@@ -203,15 +205,15 @@ impl Session {
         (!lost.is_empty()).then(|| revoked_answer(lost))
     }
 
-    /// Notes by the answer to `call` which jobs this client holds from now on. A server that is leaving
-    /// is not left before they are settled.
+    /// Notes, from the answer to `call`, which jobs this client now holds. The connection to a server
+    /// that is leaving is kept until they are settled.
     pub(super) fn note_jobs(&mut self, call: &Call, outcome: &Outcome) {
         if let (Some(request), Some(reply)) = (job_of(call), job_reply(outcome)) {
             self.held.note(&Concern::of(request), reply, Instant::now);
         }
     }
 
-    /// Takes in an answer whose caller is gone: gives back the jobs that it hands out, and keeps the
+    /// Processes an answer whose caller is gone: gives back the jobs that it hands out, and keeps the
     /// revoked reservations for the next request for them.
     pub(super) fn take_unwanted(&mut self, outcome: &Outcome, now: Instant) {
         self.tell_lost(revoked(outcome).to_vec());
@@ -219,9 +221,9 @@ impl Session {
         self.give_back(unwanted, now);
     }
 
-    /// Gives back jobs that no caller takes; that counts as no failure of theirs.
+    /// Gives back jobs that no caller takes, at no cost to their budgets.
     pub(super) fn give_back(&mut self, reservations: Vec<Reservation>, now: Instant) {
-        // Those that are lost are not held any more.
+        // Lost reservations are no longer held.
         let mut held = reservations;
         held.retain(|reservation| self.held.contains(reservation));
         match self.link {

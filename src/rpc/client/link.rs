@@ -1,5 +1,5 @@
-//! The [`Link`] of a [`Session`]: what becomes of requests and watches when a connection comes,
-//! goes, or is ended.
+//! The [`Link`] of a [`Session`]: what happens to requests and watches when a connection is opened,
+//! lost or closed.
 
 use std::mem;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::Revision;
 use crate::rpc::frame::Kind;
 
-/// What the server says of itself at the start of a connection.
+/// The server's properties, from its welcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Welcome {
     pub(super) store_id: u64,
@@ -27,17 +27,17 @@ pub(super) enum Link {
     /// Lost, for this reason.
     Down(Error),
     Up,
-    /// The server has said goodbye: what is in flight ends, the rest waits for the next one.
+    /// The server has sent a goodbye: requests in flight end, the rest waits for the next connection.
     Leaving,
-    /// The client has: what is in flight ends, then everything, at this time at the latest.
+    /// The client closes: requests in flight end, then everything, at this time at the latest.
     Closing(Instant),
-    /// Over for good.
+    /// Closed for good.
     Closed,
 }
 
 impl Session {
-    /// The connection is lost: what changes nothing waits for the next one, a write that may
-    /// have been sent fails.
+    /// Handles the loss of the connection: requests that change nothing wait for the next one; a write
+    /// that may have been sent fails.
     pub(super) fn cut(&mut self, error: Error) {
         let taken = self.taken;
         let addr = &self.config.addr;
@@ -72,7 +72,7 @@ impl Session {
         }
     }
 
-    /// A new connection is there: everything that waits for one goes on.
+    /// Handles a new connection: everything that waits for one continues.
     pub(super) fn welcome(&mut self, welcome: &Welcome, now: Instant) {
         if welcome.store_id != self.store_id {
             self.change_store(welcome);
@@ -113,9 +113,8 @@ impl Session {
         self.lose(held);
     }
 
-    /// Says goodbye: waits, watches and what was not sent yet end now, requests in flight may
-    /// take `close_timeout`. Jobs that are held go back, those of a reservation that is under way
-    /// too.
+    /// Begins to close: waits, watches and unsent requests end now, requests in flight may take
+    /// `close_timeout`. Held jobs go back, including those of a reserve in flight.
     pub(super) fn close(&mut self, now: Instant) {
         self.wake = true;
         let until = now.checked_add(self.config.close_timeout).unwrap_or(now);
@@ -150,8 +149,8 @@ impl Session {
         }
     }
 
-    /// The last handle is gone, and with it whoever could settle what is held: that goes to others at
-    /// once.
+    /// Handles the drop of the last handle: nothing can settle the held jobs any more, so they are
+    /// handed out to others at once.
     pub(super) fn abandon_all(&mut self) {
         (self.abandoned, self.wake) = (true, true);
         if matches!(self.link, Link::Up | Link::Leaving) {
@@ -159,13 +158,13 @@ impl Session {
         }
     }
 
-    /// The driver is gone, or no connection will ever come: everything ends, with this error.
+    /// Ends everything with this error: the driver is gone, or there will never be another connection.
     pub(super) fn end(&mut self, error: &Error) {
         self.link = Link::Closed;
         self.refuse_all(error);
     }
 
-    /// Ends all requests, streams and reservations; what is asked from now on is tried again.
+    /// Ends all requests, streams and reservations; later requests are tried again.
     pub(super) fn refuse_all(&mut self, error: &Error) {
         self.lose(self.held.iter().collect());
         self.queue.clear();
@@ -175,7 +174,7 @@ impl Session {
         self.end_streams(error);
     }
 
-    /// Whether nothing is left for the driver to do, ever.
+    /// Returns whether the driver has nothing left to do, ever.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.abandoned
             || match self.link {
@@ -185,7 +184,7 @@ impl Session {
             }
     }
 
-    /// Whether a connection that the server is leaving has nothing left to bring.
+    /// Returns whether nothing more will arrive on a connection that the server is leaving.
     pub(super) fn is_left(&self) -> bool {
         self.link == Link::Leaving
             && self.requests_sent + self.waits_sent == 0
@@ -193,7 +192,7 @@ impl Session {
             && !self.streams.values().any(|stream| stream.opened)
     }
 
-    /// Why there is no connection; `None` if there is one.
+    /// Returns the reason why there is no connection; `None` if there is one.
     pub(super) fn why_down(&self) -> Option<Error> {
         match &self.link {
             Link::Down(reason) => Some(reason.clone()),
@@ -201,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Whether anything waits for a connection.
+    /// Returns whether anything waits for a connection.
     pub(super) fn is_wanted(&self) -> bool {
         !self.pending.is_empty()
             || !self.held.is_empty()

@@ -1,4 +1,4 @@
-//! A login at the start of a connection, before anything else is asked.
+//! The login at the start of a connection, before any other request.
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -13,13 +13,13 @@ use crate::rpc::proto::{Call, WireCall, WireReply};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 
-/// The id of the login. It is answered before the next request, which may have the same.
+/// The id of the login, which is answered before the next request, so that one may have the same id.
 const LOGIN_ID: u64 = 1;
 
 /// Logs in.
 ///
 /// # Errors
-/// What the server refuses with; `Unreachable` if it goes instead of answering.
+/// The refusals of the server; `Unreachable` if the server disconnects instead of answering.
 pub(super) async fn log_in(
     socket: &mut Socket,
     received: &mut BytesMut,
@@ -55,7 +55,7 @@ pub(super) async fn log_in(
             None => {
                 let mut pong = Vec::new();
                 codec::encode_bare(&mut pong, Kind::Pong, ping);
-                // The server closes if it does not come, which is noticed.
+                // The server closes if it does not arrive, which is noticed.
                 let _ = socket.write_all(&pong).await;
             }
         }

@@ -1,14 +1,13 @@
 //! [`Client`]: [`Operations`] over one TCP connection, shared by any number of tasks.
 //!
-//! Owns: what of a request, a wait or a watch outlives a connection. Never does: keep data, or
-//! guess what a server would have said.
+//! Owns the parts of a request, a wait or a watch that outlive a connection. It stores no data, and
+//! never guesses an answer of the server.
 //!
 //! # Layout
 //! `session` (requests) and `streams` with `stream` (watches) decide everything, without I/O.
 //! Callers write their requests into the session's output under its lock; `driver`, one task,
-//! moves bytes between that and the socket, and connects anew through `handshake`. What becomes
-//! of everything when a connection comes and goes is in `link`; what is particular to jobs, in
-//! `jobs`.
+//! moves bytes between that and the socket, and reconnects through `handshake`. `link` handles
+//! connections that are opened and lost; `jobs` has what is specific to jobs.
 
 mod call;
 mod distrust;
@@ -60,33 +59,32 @@ use crate::rpc::proto;
 use crate::runtime::{require_arbiter, require_tokio};
 use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
 
-/// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, on which
-/// any number of requests, waits and watches go on at once.
+/// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, which carries
+/// any number of concurrent requests, waits and watches.
 ///
-/// A lost connection is found anew for as long as anything waits for it. What happens to a
-/// request that it was lost with:
+/// A lost connection is re-established as long as anything waits for it. What happens to a
+/// request whose connection was lost:
 /// - one that was not sent yet, a read, a wait, and a write with an
-///   [idempotency key](CallOptions::idempotency) are sent again by themselves, until their
-///   deadline;
-/// - so are a reserve, and a push in which every job has an index that stays its own for at least
-///   as long after it is done as the call may take ([`Unique::Finished`](crate::Unique::Finished));
+///   [idempotency key](CallOptions::idempotency) are resent automatically, until their deadline;
+/// - so are a reserve, and a push in which every job has an index that stays taken, after the job is
+///   done, for at least as long as the call may take ([`Unique::Finished`](crate::Unique::Finished));
 /// - any other write fails with `Unavailable`, its outcome unknown: it is never sent twice;
-/// - a watch goes on exactly where it was;
-/// - jobs that were reserved stay reserved for `queue.resume_grace` of the server, and are resumed
-///   before anything else is asked of the next connection; of those that are lost by then, at the cost
-///   of a loss each, whoever waits in [`Jobs::revoked`](crate::Jobs::revoked) is told at once, and their
-///   settlement is refused as `StaleReservation`;
-/// - where the server does not let it in any more, as the user or its password or token is gone,
-///   everything that waits fails with `LoginFailed`;
-/// - where the server has another store than before, watches, and what names a revision or a
+/// - a watch continues exactly where it was;
+/// - reserved jobs stay reserved for `queue.resume_grace` of the server, and are resumed before any
+///   other request on the next connection. Those that are lost by then use up one loss each: callers
+///   of [`Jobs::revoked`](crate::Jobs::revoked) are notified at once, and their settlement is refused
+///   as `StaleReservation`;
+/// - if the server refuses the login, because the user or its password or token is gone, everything
+///   that waits fails with `LoginFailed`;
+/// - if the server has another store than before, watches, and requests that name a revision or a
 ///   job of the old one, fail with `StoreChanged`.
 ///
-/// Errors of every call, besides those of [`Operations`]: `Unavailable` where there was no
-/// connection until the deadline, or the client is closed; `DeadlineExceeded` where there was
-/// no answer; `LimitExceeded` for a request too many (`client.requests_queued_max`);
-/// `FrameTooLarge`; `Protocol`.
+/// Errors of every call, besides those of [`Operations`]: `Unavailable` if there was no
+/// connection until the deadline, or the client is closed; `DeadlineExceeded` if there was no
+/// answer; `LimitExceeded` for too many requests (`client.requests_queued_max`); `FrameTooLarge`;
+/// `Protocol`.
 ///
-/// With the last clone, [`Call`], [`WatchStream`] and [`WatchMux`] the connection closes.
+/// The connection closes with the last clone, [`Call`], [`WatchStream`] and [`WatchMux`].
 ///
 /// ```no_run
 /// use wakeful::{Client, KeyRange, Operations, SetRequest, WaitRequest};
@@ -108,25 +106,25 @@ pub struct Client {
 impl Client {
     /// Connects to the server at `addr`, `host:port`, with the defaults of [`ClientConfig`].
     ///
-    /// Errors: as [`connect_with`](Self::connect_with).
+    /// Errors: those of [`connect_with`](Self::connect_with).
     pub async fn connect(addr: impl Into<String>) -> Result<Self, Error> {
         Self::connect_with(ClientConfig::new(addr)).await
     }
 
-    /// Connects as `config` says; one attempt. The connection is run by a task on the tokio
-    /// runtime that this is called on, and ends with it.
+    /// Connects as configured in `config`; makes one attempt. The connection is run by a task on the
+    /// current tokio runtime, and ends with it.
     ///
-    /// Errors: `Unreachable` where nothing answers in `connect_timeout`; `UnsupportedVersion`
-    /// where something answers that is no Wakeful server of this version; `LimitExceeded` where
-    /// the server has connections enough, or slows logins from this address; `LoginFailed` where
-    /// the credentials are refused; `InvalidArgument` for an address that is not `host:port`, a ping
-    /// interval of nothing, credentials where there are no users, and outside a tokio runtime.
-    /// Cancel: dropping the future leaves nothing behind.
+    /// Errors: `Unreachable` if nothing answers within `connect_timeout`; `UnsupportedVersion` if the
+    /// peer is not a Wakeful server of this version; `LimitExceeded` if the server has too many
+    /// connections, or slows down logins from this address; `LoginFailed` if the credentials are
+    /// refused; `InvalidArgument` for an address that is not `host:port`, a ping interval of zero,
+    /// credentials if there are no users, and outside a tokio runtime. Cancel: dropping the future
+    /// leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
         Self::open(config, Way::Addr).await
     }
 
-    /// Connects by way of `opener` instead of to an address.
+    /// Connects through `opener` instead of to an address.
     pub(crate) async fn over(opener: Arc<dyn Opener>, config: ClientConfig) -> Result<Self, Error> {
         Self::open(config, Way::Opener(opener)).await
     }
@@ -151,19 +149,19 @@ impl Client {
         Ok(Self { handle: Arc::new(Handle(shared)), deadline })
     }
 
-    /// The same connection, with another deadline for calls, and for `watch` to begin.
+    /// Returns the same connection with another deadline for calls and for the start of a `watch`.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { handle: Arc::clone(&self.handle), deadline: Some(deadline) }
     }
 
-    /// What this client was made with.
+    /// Returns the configuration of this client.
     pub fn config(&self) -> &ClientConfig {
         &self.handle.config
     }
 
-    /// Starts a request and returns at once; requests started one after the other are sent
-    /// together, in that order. Past `client.requests_in_flight_max` they wait for their turn.
+    /// Starts a request and returns at once; requests started one after another are sent together, in
+    /// that order. Beyond `client.requests_in_flight_max`, they wait for their turn.
     ///
     /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
     pub fn go(&self, request: impl Into<Request>) -> Call<Reply> {
@@ -172,7 +170,7 @@ impl Client {
         })
     }
 
-    /// As [`go`](Self::go), for [`Operations::call_with`].
+    /// Does the same as [`go`](Self::go), for [`Operations::call_with`].
     pub fn go_with(&self, request: impl Into<Request>, options: CallOptions) -> Call<CallReply> {
         let request = request.into();
         match options.check(&request.facts()) {
@@ -181,16 +179,16 @@ impl Client {
         }
     }
 
-    /// A call that was not even sent.
+    /// Returns a call that was not even sent.
     fn refused<T>(&self, error: Error) -> Call<T> {
         let (answer, receiver) = oneshot::channel();
         let _ = answer.send(Err(error));
         Call::new(0, receiver, Arc::clone(&self.handle), |_| Err(closed()))
     }
 
-    /// Starts a call of a method, as in `HelloService.Hello`, and returns at once. Dropping the
-    /// [`Call`] cancels it: the method is dropped. A call whose connection was lost is never sent
-    /// again by itself.
+    /// Starts a call of a method, such as `HelloService.Hello`, and returns at once. Dropping the
+    /// [`Call`] cancels it: the method is dropped. A call whose connection was lost is never resent
+    /// automatically.
     ///
     /// Errors: those of [`Methods::invoke`](crate::Methods::invoke) and of [`Client`], from the
     /// [`Call`].
@@ -214,13 +212,13 @@ impl Client {
 
     /// Starts a wait and returns at once.
     ///
-    /// A lost connection costs it nothing: it goes on for the rest of its time, and a change of
-    /// meanwhile is its answer. Only where it was lost before the server had parked it: a wait
-    /// for any change, without `after`, may then be answered with one of shortly before the
-    /// call. Without `timeout`, the server's default begins anew.
+    /// A lost connection does not affect the wait: it continues for the rest of its time, and a change
+    /// in between is its answer. The exception is a connection lost before the server had parked the
+    /// wait: a wait for any change, without `after`, may then be answered with a change from shortly
+    /// before the call. Without `timeout`, the server's default restarts.
     ///
-    /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call
-    /// deadline does not apply, but `client.wait_grace` does.
+    /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call deadline
+    /// does not apply, but `client.wait_grace` does.
     pub fn go_wait(&self, request: WaitRequest) -> Call<WaitOutcome> {
         self.start(proto::Call::Wait(request), |answer| match answer {
             Answer::Wait(outcome) => Ok(outcome),
@@ -228,19 +226,19 @@ impl Client {
         })
     }
 
-    /// A stream for many watches; see [`WatchMux`].
+    /// Returns a stream for many watches; see [`WatchMux`].
     pub fn watch_mux(&self) -> WatchMux {
         WatchMux::new(Arc::clone(&self.handle), self.deadline)
     }
 
     /// Handles the jobs of a topic of the server in this process, as
-    /// [`Wakeful::handle`](crate::Wakeful::handle) does where the topic is. Handlers run on while the
-    /// connection is lost or the server restarts; those whose jobs could not be resumed in time
-    /// are [revoked](crate::work::Cancelled::Revoked) when the client is back. The worker ends by itself
-    /// when the client is closed; stop it before that.
+    /// [`Wakeful::handle`](crate::Wakeful::handle) does in the server's process. Handlers continue
+    /// while the connection is lost or the server restarts; those whose jobs could not be resumed in
+    /// time are [revoked](crate::work::Cancelled::Revoked) after the reconnect. The worker ends by
+    /// itself when the client is closed; stop it before that.
     ///
     /// # Errors
-    /// As [`work::start`](crate::work::start).
+    /// Those of [`work::start`](crate::work::start).
     pub fn work<H, S>(
         &self,
         topic: impl Into<Topic<H::Job, H::Output, S>>,
@@ -258,7 +256,7 @@ impl Client {
         crate::work::start(queue, topic, handler, options)
     }
 
-    /// Waits until there is no connection, and returns why. The client connects again by itself.
+    /// Waits until there is no connection, and returns the reason. The client reconnects by itself.
     ///
     /// Cancel: harmless.
     pub async fn disconnected(&self) -> Error {
@@ -273,19 +271,19 @@ impl Client {
     ///
     /// Cancel: harmless.
     pub async fn connected(&self) {
-        // The sender is in the handle.
+        // The handle holds the sender.
         let _ = self.handle.lost.subscribe().wait_for(Option::is_none).await;
     }
 
-    /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests
-    /// in flight may take `client.close_timeout`; jobs that were reserved and are not settled are
-    /// given back at no cost. Returns when it has ended. (Where the last handle is dropped instead,
-    /// they go to others at once, too, but cost a loss.)
+    /// Ends the connection, for all clones: waits and watches end with `Unavailable`, requests in
+    /// flight may take `client.close_timeout`; reserved jobs that are not settled are given back at no
+    /// cost. Returns when it has ended. (If the last handle is dropped instead, the jobs also go to
+    /// others at once, but each uses up a loss.)
     ///
     /// Cancel: dropping the future does not stop it.
     pub async fn close(&self) {
         self.handle.with(|session, now| session.close(now));
-        // The driver closes it: an error is what is waited for.
+        // The driver closes the semaphore: an error is the expected result.
         let _ = self.handle.ended.acquire().await;
     }
 

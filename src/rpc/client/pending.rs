@@ -1,4 +1,4 @@
-//! [`Pending`]: a request that has no answer yet, and what a lost connection means for it.
+//! [`Pending`]: a request without an answer, and what a lost connection means for it.
 
 use std::time::{Duration, Instant};
 
@@ -10,63 +10,63 @@ use crate::model::facts::Repeat;
 use crate::model::{JobRequest, Request, Revision, WaitCondition};
 use crate::rpc::proto::{Call, durability_byte, millis};
 
-/// A request that has no answer yet.
+/// A request without an answer.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// What is asked, kept to be sent again.
+    /// The call, kept to be resent.
     pub(super) call: Call,
-    /// Who gets the answer.
+    /// The receiver of the answer.
     pub(super) to: Target,
     /// When the caller gives up.
     pub(super) deadline: Option<Instant>,
-    /// How long that was from when it was asked; `None` if the caller does not.
+    /// The time from the request until then; `None` for no limit.
     pub(super) lasts: Option<Duration>,
-    /// Where in the output of this connection it begins; `None` while it waits for its turn.
+    /// Its position in the output of this connection; `None` while it waits for its turn.
     pub(super) at: Option<u64>,
     /// Whether it may have been sent on a connection that was lost.
     pub(super) tried: bool,
-    /// What a wait needs to go on after a lost connection.
+    /// What a wait needs to continue after a lost connection.
     pub(super) resume: Resume,
 }
 
-/// Who gets the answer.
+/// The receiver of the answer.
 #[derive(Debug)]
 pub(super) enum Target {
     /// A [`Call`](super::Call), or the `add` of a watch.
     Caller(oneshot::Sender<Outcome>),
-    /// Nobody any more; the server still has it.
+    /// No receiver; the server still has the request.
     Nobody,
-    /// The stream of this id is to be open.
+    /// The stream with this id is being opened.
     Open,
-    /// A watch is to be on its stream.
+    /// A watch is being added to its stream.
     Add { stream: u64, watch: u64 },
-    /// A watch reads on in its snapshot.
+    /// A watch requests the next page of its snapshot.
     Page { stream: u64, watch: u64 },
-    /// Reservations are to be this connection's.
+    /// Reservations are being resumed.
     Resume,
 }
 
-/// What a wait needs to go on after a lost connection.
+/// What a wait needs to continue after a lost connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Resume {
     /// When its time is over; `None` if only the server knows.
     pub(super) ends: Option<Instant>,
-    /// The newest revision this client had seen when the wait was made.
+    /// The newest revision that this client had seen when the wait was made.
     pub(super) floor: Revision,
-    /// The server parked it, having looked at everything up to this revision.
+    /// The server has parked the wait after considering everything up to this revision.
     pub(super) parked: Option<Revision>,
-    /// Whether the caller has said after which revision.
+    /// Whether the caller has specified the revision to wait after.
     pub(super) after_given: bool,
 }
 
-/// What may be done with a request whose connection was lost after it may have been sent.
+/// Whether a request may be resent if its connection was lost after it may have been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resend {
-    /// It changes nothing, or only once: it is sent again.
+    /// The request changes nothing, or only once: it is resent.
     Always,
-    /// It may have been done: the caller is told so.
+    /// The request may have been executed, which its caller learns.
     Never,
-    /// It belongs to a stream, or to this connection, which asks anew.
+    /// The request belongs to a stream or to this connection, which will send a new one.
     Stream,
 }
 
@@ -83,23 +83,22 @@ impl Pending {
         }
     }
 
-    /// Whether it is a wait, of whatever kind, which takes none of the places for requests in
-    /// flight.
+    /// Returns whether the request is a wait of any kind, which does not count as a request in flight.
     pub(super) fn is_wait(&self) -> bool {
         matches!(self.call, Call::Wait(_)) || job_of(&self.call).is_some_and(JobRequest::parks)
     }
 
-    /// Whether its answer may hand out jobs.
+    /// Returns whether the answer may hand out jobs.
     pub(super) fn reserves(&self) -> bool {
         matches!(job_of(&self.call), Some(JobRequest::Reserve(_)))
     }
 
-    /// Whether it settles or holds on to jobs, which a server that leaves still takes.
+    /// Returns whether the request settles or keeps jobs; a leaving server still accepts such requests.
     pub(super) fn concludes(&self) -> bool {
         job_of(&self.call).is_some_and(JobRequest::concludes)
     }
 
-    /// How long a wait takes by itself; `None` if only the server knows.
+    /// Returns how long a wait takes by itself; `None` if only the server knows.
     pub(super) fn own_wait(&self) -> Option<Duration> {
         match &self.call {
             Call::Wait(wait) => wait.timeout,
@@ -121,12 +120,12 @@ impl Pending {
         }
     }
 
-    /// Makes a request that was on a lost connection ready to be sent again.
+    /// Prepares a request that was on a lost connection for being resent.
     ///
-    /// A wait goes on from where it was parked: what happened since comes from history, so
-    /// nothing is lost. A wait for a change of which the server had not said so goes on from the
-    /// newest revision this client knew when it was made: that can show a change of shortly
-    /// before the call, but never lose one. Other conditions are looked at anew.
+    /// A wait continues from where it was parked: everything since then is in the history, so nothing
+    /// is lost. A wait for any change that the server had not reported as parked continues from the
+    /// newest revision that this client knew when it was made: it can return a change from shortly
+    /// before the call, but never miss one. Other conditions are evaluated again.
     pub(super) fn retry(&mut self) {
         self.at = None;
         self.tried = true;
@@ -138,8 +137,8 @@ impl Pending {
         }
     }
 
-    /// Makes it ready for another store than it was made for, at `revision` now; whether it
-    /// means the same there.
+    /// Adapts the request to another store than the one it was made for, at `revision` now; returns
+    /// whether it has the same meaning there.
     pub(super) fn change_store(&mut self, revision: Revision) -> bool {
         self.resume.floor = revision;
         match &mut self.call {
@@ -155,7 +154,7 @@ impl Pending {
                 if of_revisions || self.resume.after_given {
                     return false;
                 }
-                // The state is looked at anew.
+                // The state is evaluated again.
                 wait.after = None;
                 true
             }
@@ -166,14 +165,14 @@ impl Pending {
                 let done_maybe = once && self.tried;
                 !done_maybe && !facts.names.is_of_store()
             }
-            // Of streams, which end with the store.
+            // Requests of streams, which end with the store.
             Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
-            // Done before anything else.
+            // Sent before anything else.
             Call::Login(_) => true,
         }
     }
 
-    /// How durable the answer is to be, for the header.
+    /// Returns the requested durability, for the header.
     pub(super) fn durability(&self) -> u8 {
         match &self.call {
             Call::Store { options, .. } => durability_byte(options.durability),
@@ -181,12 +180,12 @@ impl Pending {
         }
     }
 
-    /// The deadline for the header; a wait's own timeout shrinks to what is left of it.
+    /// Returns the deadline for the header; a wait's own timeout is reduced to what is left of it.
     pub(super) fn set_out(&mut self, now: Instant) -> u32 {
         if self.is_wait() {
             if let Some(ends) = self.resume.ends {
                 let left = ends.saturating_duration_since(now);
-                // At least a moment: the server then looks once and answers.
+                // At least a moment: the server then checks once and answers.
                 let left = left.max(Duration::from_millis(1));
                 match &mut self.call {
                     Call::Wait(wait) => wait.timeout = Some(left),

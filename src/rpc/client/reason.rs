@@ -1,4 +1,4 @@
-//! What the client itself refuses or gives up with, in words.
+//! Messages of the refusals and failures that the client itself causes.
 
 use super::inbound::protocol;
 use super::link::Link;

@@ -1,6 +1,6 @@
-//! [`Session`]: what is asked, what is answered, and what of it outlives a connection.
+//! [`Session`]: requests and answers, and the part of them that outlives a connection.
 //!
-//! Pure: no socket and no clock; bytes to send collect in its output, and what must be done
+//! Pure: no socket and no clock. Bytes to send are collected in its output, and what must be done
 //! without its lock in [`Effects`].
 
 use std::collections::BTreeSet;
@@ -26,11 +26,11 @@ use crate::rpc::frame::{Header, Kind};
 use crate::rpc::held::Held;
 use crate::rpc::proto::{Call, WireCall};
 
-/// Each look at the deadlines looks at everything that is pending; so often at most, and a
-/// deadline is kept so late at most.
+/// The shortest time between two checks of the deadlines, each of which looks at everything that is
+/// pending; a deadline is at most this late.
 const DEADLINES_APART: Duration = Duration::from_millis(10);
 
-/// What is asked, what is answered, and what of it outlives a connection.
+/// Requests and answers, and the part of them that outlives a connection.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) config: ClientConfig,
@@ -38,31 +38,31 @@ pub(super) struct Session {
     pub(super) streams: HashMap<u64, Stream, RandomState>,
     pub(super) out: Vec<u8>,
     pub(super) effects: Effects,
-    /// Whether the driver has something to do that it does not know of.
+    /// Whether the driver must be woken for new work.
     pub(super) wake: bool,
-    /// The last handle is gone.
+    /// Whether the last handle is gone.
     pub(super) abandoned: bool,
     pub(super) pending: HashMap<u64, Pending, RandomState>,
     /// Requests that wait for their turn, oldest first.
     pub(super) queue: BTreeSet<u64>,
     pub(super) next_id: u64,
-    /// Requests and waits that are sent and not answered.
+    /// Requests and waits that were sent and not answered.
     pub(super) requests_sent: usize,
     pub(super) waits_sent: usize,
-    /// Bytes of output of this connection that were taken to be sent.
+    /// Bytes of this connection's output that were taken to be sent.
     pub(super) taken: u64,
-    /// When to look for deadlines that have passed.
+    /// When to check for deadlines that have passed.
     pub(super) deadline: Option<Instant>,
     pub(super) frame_bytes_max: usize,
     pub(super) requests_in_flight_max: usize,
     pub(super) store_id: u64,
     pub(super) revision: Revision,
-    /// Jobs that were handed out to this client and not settled yet.
+    /// Jobs that were handed out to this client and are not settled yet.
     pub(super) held: Held,
     pub(super) resuming: Resuming,
 }
 
-/// What is to be done without the lock.
+/// What must be done without the lock.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
@@ -70,7 +70,7 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    /// Tells everyone; gives the jobs that came too late for whoever had asked for them.
+    /// Sends all outcomes; returns the jobs that came too late for their callers.
     pub(super) fn deliver(self) -> Vec<Reservation> {
         let mut unwanted = Vec::new();
         for (to, outcome) in self.answers {
@@ -87,7 +87,7 @@ impl Effects {
 }
 
 impl Session {
-    /// A session on a connection that begins with `welcome`.
+    /// Makes a session on a connection that begins with `welcome`.
     pub(super) fn new(config: ClientConfig, welcome: &Welcome) -> Self {
         let mut session = Self {
             link: Link::Up,
@@ -107,7 +107,7 @@ impl Session {
             requests_in_flight_max: 0,
             store_id: welcome.store_id,
             revision: 0,
-            // How long the server lets jobs be held is not known here.
+            // The server's limit on how long jobs may be held is not known here.
             held: Held::new(Duration::MAX),
             resuming: Resuming::default(),
             config,
@@ -116,7 +116,7 @@ impl Session {
         session
     }
 
-    /// Takes a request in and sends it if it may; its id.
+    /// Accepts a request and sends it if possible; returns its id.
     pub(super) fn submit(
         &mut self,
         call: Call,
@@ -155,7 +155,7 @@ impl Session {
         id
     }
 
-    /// Asks for something that a stream needs.
+    /// Makes a request that a stream needs.
     pub(super) fn ask(&mut self, id: u64, call: Call, to: Target, now: Instant) {
         self.enter(id, Pending::new(call, to), now);
     }
@@ -182,7 +182,7 @@ impl Session {
             self.send(id, now);
         } else {
             self.queue.insert(id);
-            // Without a connection, a request is what makes the driver look for one.
+            // Without a connection, a request makes the driver open one.
             self.wake |= matches!(self.link, Link::Down(_));
         }
     }
@@ -194,13 +194,13 @@ impl Session {
             && (wait || self.requests_sent < self.requests_in_flight_max)
     }
 
-    /// Whether nothing new begins on this connection; what settles jobs of it still goes out.
+    /// Returns whether nothing new begins on this connection; settlements of its jobs are still sent.
     fn is_parting(&self) -> bool {
         matches!(self.link, Link::Leaving | Link::Closing(_))
     }
 
-    /// The server takes nothing new any more: what settles jobs of this connection goes out now, as
-    /// on the next it would be too late.
+    /// Handles a server that accepts nothing new any more: settlements of this connection's jobs are
+    /// sent now, because on the next connection they would be too late.
     fn part(&mut self, now: Instant) {
         self.link = Link::Leaving;
         let concludes = |id: &&u64| self.pending.get(*id).is_some_and(Pending::concludes);
@@ -211,7 +211,7 @@ impl Session {
         }
     }
 
-    /// Sends what waits for its turn, oldest first, as far as it may.
+    /// Sends the requests that wait for their turn, oldest first, as far as possible.
     pub(super) fn pump(&mut self, now: Instant) {
         while let Some(id) = self.queue.first().copied() {
             let Some(pending) = self.pending.get(&id) else {
@@ -258,13 +258,13 @@ impl Session {
         }
     }
 
-    /// Appends a frame that says something about the connection or a stream.
+    /// Appends a frame about the connection or a stream.
     pub(super) fn say(&mut self, kind: Kind, id: u64) {
         self.wake |= self.out.is_empty();
         codec::encode_bare(&mut self.out, kind, id);
     }
 
-    /// Gives up the answer to `id`.
+    /// Cancels the request `id`.
     pub(super) fn abandon(&mut self, id: u64) {
         if self.forget(id) {
             return;
@@ -277,7 +277,7 @@ impl Session {
         }
     }
 
-    /// Takes back a request that was not sent yet; whether that was so.
+    /// Withdraws a request that was not sent yet; returns whether it was withdrawn.
     pub(super) fn forget(&mut self, id: u64) -> bool {
         let unsent = self.pending.get(&id).is_some_and(|pending| pending.at.is_none());
         if unsent {
@@ -287,7 +287,7 @@ impl Session {
         unsent
     }
 
-    /// Moves the output to `into`, which is empty. From then on it may have been sent.
+    /// Moves the output to `into`, which must be empty. From then on, it may have been sent.
     pub(super) fn take_output(&mut self, into: &mut Vec<u8>, now: Instant) {
         mem::swap(&mut self.out, into);
         self.taken += into.len() as u64;
@@ -296,10 +296,10 @@ impl Session {
         }
     }
 
-    /// Takes in what the server says.
+    /// Processes a frame of the server.
     ///
     /// # Errors
-    /// The connection cannot go on.
+    /// The connection cannot continue.
     pub(super) fn apply(&mut self, inbound: Inbound, now: Instant) -> Result<(), Error> {
         match inbound {
             Inbound::Answer { id, outcome } => self.answered(id, outcome, now),
@@ -307,7 +307,8 @@ impl Session {
                 self.parked(id, revision)
             }
             Inbound::Push { id, push, bytes } => return self.pushed(id, push, bytes),
-            // A server that takes no output needs no pong: what it gets will do.
+            // A server that takes no output needs no pong: the output that it gets shows that this end
+            // is alive.
             Inbound::Ping(id) if self.out.len() < self.config.output_bytes_max => {
                 self.say(Kind::Pong, id);
             }
@@ -330,7 +331,7 @@ impl Session {
 
     fn answered(&mut self, id: u64, outcome: Outcome, now: Instant) {
         if self.pending.get(&id).is_none_or(|pending| pending.at.is_none()) {
-            // Already given up; or it ends a whole stream.
+            // Already cancelled; or the answer ends a whole stream.
             if let Err(error) = outcome {
                 self.stream_ended(id, error);
             }
@@ -365,12 +366,12 @@ impl Session {
         }
     }
 
-    /// Whether a refusal only means that this server is leaving.
+    /// Returns whether a refusal only means that this server is leaving.
     pub(super) fn next_server_may(&self, error: &Error) -> bool {
         error.code == ErrorCode::Unavailable && self.link == Link::Leaving
     }
 
-    /// A leaving server refused a request: the next connection may do it.
+    /// Handles a request that a leaving server refused: the next connection may execute it.
     fn leave(&mut self, id: u64, mut pending: Pending, error: Error) {
         if pending.resend() == Resend::Always {
             pending.retry();
@@ -381,7 +382,7 @@ impl Session {
         }
     }
 
-    /// When the driver must call [`expire`](Self::expire).
+    /// Returns when the driver must call [`expire`](Self::expire).
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.link {
             Link::Closing(at) => Some(self.deadline.map_or(at, |deadline| deadline.min(at))),
@@ -389,7 +390,7 @@ impl Session {
         }
     }
 
-    /// Ends what has taken too long.
+    /// Ends requests whose deadlines have passed.
     pub(super) fn expire(&mut self, now: Instant) {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;

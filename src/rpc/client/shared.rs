@@ -1,4 +1,4 @@
-//! [`Shared`]: the session behind its lock, and who keeps it alive.
+//! [`Shared`]: the session behind its lock, and the handles that keep it alive.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,20 +14,20 @@ use crate::config::ClientConfig;
 use crate::environment;
 use crate::error::Error;
 
-/// The session behind its lock. The driver has it too, so it says nothing about who still
-/// wants the connection; [`Handle`] does.
+/// The session behind its lock. The driver holds it too, so its reference count does not show whether
+/// the connection is still wanted; that of [`Handle`] does.
 pub(super) struct Shared {
     pub(super) config: ClientConfig,
-    /// How it gets to the server.
+    /// How the client reaches the server.
     pub(super) way: Way,
-    /// Where the driver runs: it has the timers.
+    /// The runtime of the driver, which has the timers.
     pub(super) runtime: Runtime,
     session: Mutex<Session>,
-    /// The driver has something to do.
+    /// Wakes the driver.
     pub(super) wake: Notify,
     /// Closed when the driver has ended.
     pub(super) ended: Semaphore,
-    /// Why there is no connection; `None` while there is one.
+    /// The reason why there is no connection; `None` while there is one.
     pub(super) lost: watch::Sender<Option<Error>>,
 }
 
@@ -44,7 +44,7 @@ impl Shared {
         })
     }
 
-    /// Does one step, then, without the lock, what follows from it.
+    /// Runs one step, then, without the lock, its effects.
     pub(super) fn with<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
         let (value, wake) = self.step(step);
         if wake {
@@ -53,7 +53,7 @@ impl Shared {
         value
     }
 
-    /// As [`with`](Self::with), for the driver, which looks for what is to do after each step.
+    /// Does the same as [`with`](Self::with) for the driver, which checks for work after each step.
     pub(super) fn drive<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
         self.step(step).0
     }
@@ -75,7 +75,7 @@ impl Shared {
     }
 }
 
-/// Held by everyone who wants the connection: with the last one, the driver ends.
+/// Held by everything that wants the connection: the driver ends when the last one is dropped.
 pub(super) struct Handle(pub(super) Arc<Shared>);
 
 impl Drop for Handle {

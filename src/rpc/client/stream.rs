@@ -21,36 +21,37 @@ use crate::rpc::proto::WireDelivery;
 
 pub(super) use self::watch::Need;
 
-/// What a consumer takes: the id of a watch, and its next item.
+/// An item of a stream: the id of a watch, and its next item.
 pub(super) type Taken = (u64, Result<WatchItem, Error>);
 
 /// The watches of one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Bytes the server may send ahead of the consumer.
+    /// Bytes that the server may send ahead of the consumer.
     window: u32,
-    /// Bytes not credited at which the server has gone wrong: it may overshoot by one frame.
+    /// The number of uncredited bytes that proves a fault of the server: it may exceed the window by
+    /// one frame.
     overrun: u64,
-    /// How often to ask for marks that are not handed out; zero for never.
+    /// The interval of progress marks that are not handed out; zero for none.
     bookmarks: Duration,
     watches: BTreeMap<u64, Watch>,
-    /// Watches that have something to ask the server for.
+    /// Watches that need a request to the server.
     needy: Vec<u64>,
-    /// Watches that the server was asked something for, on this connection.
+    /// The number of watches with a request to the server on this connection.
     asked: usize,
     next_watch: u64,
     queue: VecDeque<Queued>,
-    /// Bytes of what is in the queue.
+    /// Bytes of the items in the queue.
     queued_bytes: u64,
     /// Bytes received on this connection and not credited.
     outstanding: u64,
     /// Bytes consumed and not credited.
     consumed: u64,
-    /// Counts connections: what came on an earlier one is not credited on this one.
+    /// Counts connections: bytes from an earlier one are not credited on this one.
     epoch: u32,
-    /// Whether the server has been asked to open it, on this connection.
+    /// Whether the server has been asked to open the stream on this connection.
     pub(super) opened: bool,
-    /// No more watches: the client is closed, or the server ended the stream.
+    /// The reason why there are no more watches: the client is closed, or the server ended the stream.
     over: Option<Error>,
     waker: Option<Waker>,
 }
@@ -59,7 +60,7 @@ pub(super) struct Stream {
 struct Queued {
     watch: u64,
     item: Result<WatchItem, Error>,
-    /// Bytes of the push that ends with this item; 0 for those before it in the same push.
+    /// Bytes of the push that ends with this item; 0 for earlier items of the same push.
     bytes: u64,
     epoch: u32,
 }
@@ -101,7 +102,7 @@ impl Stream {
         Ok(id)
     }
 
-    /// Removes a watch and its items in the queue; returns whether the server knows the watch.
+    /// Removes a watch and its queued items; returns whether the server knows the watch.
     pub(super) fn remove(&mut self, id: u64) -> bool {
         let mut freed = 0;
         let epoch = self.epoch;
@@ -124,13 +125,13 @@ impl Stream {
         !self.watches.is_empty()
     }
 
-    /// Whether the consumer has taken enough for the server to send more than it did already.
+    /// Returns whether the consumer has taken enough for the server to send more.
     pub(super) fn has_room(&self) -> bool {
         self.queued_bytes <= u64::from(self.window / 2)
     }
 
-    /// What the watches need of the server now. Pages of snapshots only while there is room for
-    /// them: the flow control of pushes does not bound them.
+    /// Returns what the watches need from the server now. Pages of snapshots are requested only if
+    /// there is space for them, because the flow control of pushes does not bound them.
     pub(super) fn needs(&mut self) -> Vec<(u64, Need)> {
         let room = self.has_room();
         let mut needs = Vec::new();
@@ -152,18 +153,18 @@ impl Stream {
         needs
     }
 
-    /// Whether the server was asked anything for any watch, on this connection.
+    /// Returns whether there was a request to the server for any watch on this connection.
     pub(super) fn is_asked(&self) -> bool {
         self.asked > 0
     }
 
-    /// Whether a need is left over.
+    /// Returns whether a watch still needs a request.
     pub(super) fn is_needy(&self) -> bool {
         !self.needy.is_empty()
     }
 
-    /// Leaves the connection, which is lost or about to be closed by the server: all watches go on on
-    /// the next one. What was half received is forgotten, and comes again.
+    /// Detaches from a connection that is lost or about to be closed by the server: all watches
+    /// continue on the next one. Partially received revisions are dropped and will come again.
     pub(super) fn detach(&mut self) {
         self.opened = false;
         self.epoch = self.epoch.wrapping_add(1);
@@ -176,7 +177,7 @@ impl Stream {
         }
     }
 
-    /// As [`detach`](Self::detach), for one watch.
+    /// Does the same as [`detach`](Self::detach) for one watch.
     pub(super) fn detach_watch(&mut self, id: u64) {
         if let Some(watch) = self.watches.get_mut(&id) {
             self.asked -= usize::from(watch.asked != Asked::Nothing);
@@ -202,13 +203,14 @@ impl Stream {
         watch.added.take()
     }
 
-    /// Asks for fewer progress marks, if the server refused a watch because this client asked for
+    /// Reduces the rate of progress marks, if the server refused a watch because this client requested
     /// them too often; returns whether it did.
     pub(super) fn bookmark_less(&mut self, id: u64, error: &Error) -> bool {
         let Some(watch) = self.watches.get(&id) else { return false };
         let Details::Limit { name, value } = &error.details else { return false };
         let allowed = Duration::from_millis(*value);
-        // Grows with each refusal, so that a server that contradicts itself ends this.
+        // The interval grows with each refusal, so a server that contradicts itself cannot cause a
+        // loop.
         let less = name == "watch.progress_interval_min"
             && watch.bookmarks > Duration::ZERO
             && allowed > watch.bookmarks;
@@ -219,8 +221,8 @@ impl Stream {
         less
     }
 
-    /// Asks for a scan in place of a page, if the server refused the page because it looks at too
-    /// many keys; returns whether it did.
+    /// Replaces a page with a scan, if the server refused the page because it looks at too many keys;
+    /// returns whether it did.
     pub(super) fn scan_instead(&mut self, id: u64, error: &Error) -> bool {
         let Some(watch) = self.watches.get_mut(&id) else { return false };
         if watch.scans || watch.asked != Asked::Page || !error.is_limit("store.steps_max") {
@@ -249,7 +251,7 @@ impl Stream {
         }
     }
 
-    /// Ends every watch, and takes no more.
+    /// Ends every watch and accepts no more.
     pub(super) fn end(&mut self, error: &Error) -> Vec<oneshot::Sender<Outcome>> {
         self.over.get_or_insert_with(|| error.clone());
         let ids: Vec<u64> = self.watches.keys().copied().collect();
@@ -259,10 +261,10 @@ impl Stream {
             .collect()
     }
 
-    /// Takes in a push of `bytes` bytes.
+    /// Processes a push of `bytes` bytes.
     ///
     /// # Errors
-    /// The server does not keep to the window, or to its own counts.
+    /// The server violates the window or its own counts.
     pub(super) fn push(&mut self, push: Push, bytes: u32) -> Result<(), Error> {
         self.outstanding += u64::from(bytes);
         if self.outstanding > self.overrun {
@@ -295,7 +297,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes in the next page of a snapshot that was cut off.
+    /// Processes the next page of a snapshot that was interrupted.
     pub(super) fn page(&mut self, id: u64, reply: RangeReply) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         let (At::Snapshot { revision, .. }, Asked::Page) = (&watch.at, watch.asked) else { return };
@@ -306,7 +308,7 @@ impl Stream {
         let bytes = reply.kvs.iter().map(|kv| kv.bytes() as u64).sum::<u64>();
         self.snapshot(id, revision, reply.kvs);
         if let Some(last) = self.queue.get_mut(before) {
-            // Counts for `has_room` only: it was no push, so it is not to be credited.
+            // Counts for `has_room` only: a page is not a push, so it must not be credited.
             last.epoch = self.epoch.wrapping_sub(1);
             last.bytes = bytes;
             self.queued_bytes += bytes;
@@ -318,7 +320,7 @@ impl Stream {
         self.needy.push(id);
     }
 
-    /// Takes the next item; with none, `waker` is woken for the next.
+    /// Takes the next item; if there is none, `waker` is woken for the next one.
     pub(super) fn take(&mut self, waker: &Waker) -> Poll<Option<Taken>> {
         let Some(queued) = self.queue.pop_front() else {
             if self.over.is_some() {
@@ -347,7 +349,7 @@ impl Stream {
         Some(bytes)
     }
 
-    /// Takes the waker of the consumer, if there is something for it to take.
+    /// Takes the waker of the consumer, if there is an item for it.
     pub(super) fn take_waker(&mut self) -> Option<Waker> {
         if self.queue.is_empty() && self.over.is_none() { None } else { self.waker.take() }
     }
@@ -364,7 +366,7 @@ impl Stream {
             let Some(part) = all.get(first..first.saturating_add(count)) else {
                 return Err(protocol("a delivery of events that are not there"));
             };
-            // The usual push has one delivery, of everything: no copy.
+            // A push usually has one delivery with all of its events: no copy.
             let alone = nth + 1 == deliveries.len() && part.len() == all.len();
             let Some(watch) = self.watches.get_mut(&delivery.watch_id) else { continue };
             let part = if alone { events.take().unwrap_or_default() } else { part.to_vec() };
@@ -382,8 +384,9 @@ impl Stream {
         self.enqueue(id, Ok(WatchItem::Snapshot { revision, kvs }));
     }
 
-    /// Notes that everything up to `revision` is shown. A consumer that asked for progress gets an
-    /// item; for others it is only where to resume, which is compacted later than their last event.
+    /// Notes that everything up to `revision` is shown. A consumer that requested progress gets an
+    /// item; for others, it is only the revision to resume from, which is compacted later than their
+    /// last event.
     fn progress(&mut self, id: u64, revision: Revision) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         if watch.request.progress.is_some() {
@@ -395,7 +398,7 @@ impl Stream {
         }
     }
 
-    /// Notes that everything up to `revision` is shown, and queues `item`, which says so.
+    /// Notes that everything up to `revision` is shown, and queues `item`, which reports that.
     fn mark(&mut self, id: u64, revision: Revision, item: WatchItem) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         watch.at = At::Next(revision.saturating_add(1));

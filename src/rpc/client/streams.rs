@@ -1,4 +1,4 @@
-//! The streams of a [`Session`]: which of its requests and answers belong to watches.
+//! The streams of a [`Session`]: its requests and answers that belong to watches.
 
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::rpc::frame::Kind;
 use crate::rpc::proto::{Call, WireCredit};
 
 impl Session {
-    /// Makes a stream; its id. The server hears of it with the first watch.
+    /// Makes a stream; returns its id. The server learns of it with the first watch.
     pub(super) fn make_stream(&mut self) -> u64 {
         let id = self.new_id();
         let config = &self.config;
@@ -34,7 +34,7 @@ impl Session {
         id
     }
 
-    /// Adds a watch to a stream; its id, to cancel it by.
+    /// Adds a watch to a stream; returns its id, for cancelling.
     pub(super) fn add_watch(
         &mut self,
         stream: u64,
@@ -56,7 +56,7 @@ impl Session {
         }
     }
 
-    /// Ends a watch without a word to its consumer.
+    /// Ends a watch silently.
     pub(super) fn cancel_watch(&mut self, stream: u64, watch: u64, now: Instant) {
         let Some(watches) = self.streams.get_mut(&stream) else { return };
         let known = watches.remove(watch) && watches.opened;
@@ -68,11 +68,11 @@ impl Session {
         }
     }
 
-    /// Ends a stream with all its watches; what is left of it is to be dropped without the lock,
-    /// because with it may go the task that read it.
+    /// Ends a stream with all its watches. The returned remainder must be dropped without the lock,
+    /// because the task that read the stream may be dropped with it.
     pub(super) fn drop_stream(&mut self, id: u64) -> Option<Stream> {
         let stream = self.streams.remove(&id)?;
-        // A request to open it that was not sent yet is forgotten; one that was, is cancelled.
+        // A request to open it that was not sent yet is withdrawn; one that was sent is cancelled.
         let asked = stream.opened && !self.forget(id);
         if asked && matches!(self.link, Link::Up | Link::Leaving) {
             self.say(Kind::Cancel, id);
@@ -96,14 +96,14 @@ impl Session {
         taken
     }
 
-    /// Asks the server for what a stream needs, as far as its consumer keeps up.
+    /// Requests what a stream needs from the server, as far as its consumer keeps up.
     pub(super) fn serve_stream(&mut self, id: u64, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if self.link != Link::Up || !stream.is_needy() {
             return;
         }
         if !stream.opened {
-            // What is left from the connection before counts too: reconnects add no memory.
+            // Items left from the previous connection count too, so reconnects add no memory.
             if !stream.has_room() {
                 return;
             }
@@ -131,7 +131,7 @@ impl Session {
         push: Result<Push, Error>,
         bytes: u32,
     ) -> Result<(), Error> {
-        // Cancelled streams still get what was on its way.
+        // Cancelled streams still receive what was in flight.
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         match push {
             Ok(Push::Ended { watch, error }) if self.link == Link::Leaving => {
@@ -152,7 +152,7 @@ impl Session {
         Ok(())
     }
 
-    /// A leaving server ended a watch, which goes on on the next connection.
+    /// Handles a watch that a leaving server ended: it continues on the next connection.
     fn leave_watch(&mut self, id: u64, watch: u64) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.detach_watch(watch);
@@ -207,7 +207,7 @@ impl Session {
         self.wake_consumer(id);
     }
 
-    /// The server ended a whole stream.
+    /// Handles the end of a whole stream by the server.
     pub(super) fn stream_ended(&mut self, id: u64, error: Error) {
         let leaving = self.next_server_may(&error);
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -245,7 +245,7 @@ impl Session {
         }
         let Some(bytes) = stream.credit() else { return };
         self.wake |= self.out.is_empty();
-        // Four bytes: no limit refuses them.
+        // Four bytes: within every limit.
         let max = self.config.frame_bytes_max;
         let _ = codec::encode_frame(&mut self.out, Kind::Credit, id, 0, &WireCredit { bytes }, max);
     }

@@ -1,4 +1,4 @@
-//! [`WatchStream`] and [`WatchMux`]: what watches yield.
+//! [`WatchStream`] and [`WatchMux`]: the streams of watches.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,18 +17,18 @@ use super::shared::Handle;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Revision, WatchFrom, WatchItem, WatchRequest};
 
-/// Name of a watch on a [`WatchMux`]; never used again on it.
+/// Id of a watch on a [`WatchMux`]; never reused on it.
 pub type WatchId = u64;
 
-/// What one watch yields: whole revisions, in order, none lost and none twice, over any number
-/// of reconnects.
+/// The items of one watch: whole revisions, in order, none lost and none twice, over any number of
+/// reconnects.
 ///
-/// A consumer that does not keep up holds about `client.watch_window_bytes`, and one revision
-/// where that is larger; nothing else on the connection waits for it.
+/// A consumer that does not keep up holds about `client.watch_window_bytes`, or one revision if that is
+/// larger; nothing else on the connection waits for it.
 ///
-/// Errors: the first ends it: `Compacted` where it fell too far behind, `StoreChanged` after a
-/// reconnect to another store, `EndedByOperator`, `Unavailable` when the client is closed.
-/// Cancel: dropping it frees everything, on the server too.
+/// Errors: the first one ends it: `Compacted` if it fell too far behind, `StoreChanged` after a
+/// reconnect to another store, `EndedByOperator`, `Unavailable` when the client is closed. Cancel:
+/// dropping it frees everything, including on the server.
 pub struct WatchStream {
     mux: WatchMux,
     revision: Revision,
@@ -47,8 +47,8 @@ impl WatchStream {
         Ok(Self { mux, revision, done: false })
     }
 
-    /// Everything up to this revision was yielded: a new watch resumes from the next. 0 before
-    /// the end of a snapshot: only a new snapshot will do.
+    /// Returns the revision up to which everything was yielded: a new watch resumes from the next one.
+    /// 0 before the end of a snapshot: then, only a new snapshot can continue.
     pub fn revision(&self) -> Revision {
         self.revision
     }
@@ -79,12 +79,12 @@ impl Stream for WatchStream {
     }
 }
 
-/// Any number of watches that share one stream of the server: an event that several of them
-/// want is sent once. Each is as [`WatchStream`] promises; the order between them is not kept.
+/// Any number of watches that share one stream of the server: an event that several of them want is
+/// sent once. Each behaves like a [`WatchStream`]; there is no order between them.
 ///
-/// Yields the id of the watch with each item; after an error that watch is over, and the others
-/// go on. Ends when the client is closed, or the server ends the stream, after an error for
-/// each watch. Cancel: dropping it ends all its watches.
+/// Yields the id of the watch with each item; after an error, that watch has ended, and the others
+/// continue. Ends when the client is closed, or the server ends the stream, after an error for each
+/// watch. Cancel: dropping it ends all its watches.
 pub struct WatchMux {
     handle: Arc<Handle>,
     stream: u64,
@@ -97,11 +97,11 @@ impl WatchMux {
         Self { handle, stream, deadline }
     }
 
-    /// Adds a watch; what it yields comes under the id returned.
+    /// Adds a watch; its items are yielded with the returned id.
     ///
-    /// Errors: those of a watch; `Unavailable` where the call deadline passes without a
-    /// connection, `DeadlineExceeded` where it passes without an answer: no watch is left.
-    /// Cancel: dropping the future takes the watch back.
+    /// Errors: those of a watch; `Unavailable` if the call deadline passes without a connection,
+    /// `DeadlineExceeded` if it passes without an answer: no watch is left. Cancel: dropping the future
+    /// withdraws the watch.
     pub async fn add(&self, request: WatchRequest) -> Result<WatchId, Error> {
         Ok(self.add_at(request).await?.0)
     }
@@ -111,7 +111,7 @@ impl WatchMux {
         self.handle.with(|session, now| session.cancel_watch(self.stream, id, now));
     }
 
-    /// Adds a watch; its id, and the revision the server added it at.
+    /// Adds a watch; returns its id, and the revision at which the server added it.
     async fn add_at(&self, request: WatchRequest) -> Result<(WatchId, Revision), Error> {
         let (answer, added) = oneshot::channel();
         let watch =
@@ -162,7 +162,7 @@ impl Drop for WatchMux {
     }
 }
 
-/// Takes a watch back unless it was added.
+/// Withdraws a watch unless it was added.
 struct Adding<'a> {
     mux: &'a WatchMux,
     watch: Option<WatchId>,

@@ -1,4 +1,4 @@
-//! [`Way`]: how a client gets to its server.
+//! [`Way`]: how a client reaches its server.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use futures_util::future::BoxFuture;
 use crate::error::Error;
 use crate::rpc::socket::Socket;
 
-/// What opens a connection other than to an address.
+/// Opens connections other than to an address.
 pub(crate) trait Opener: Send + Sync + 'static {
-    /// Opens one.
+    /// Opens a connection.
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>>;
 
-    /// Whether it never will again.
+    /// Returns whether no connection will ever be opened again.
     fn is_over(&self) -> bool;
 }
 
-/// How a client gets to its server, now and whenever a connection is lost.
+/// How a client reaches its server, first and after each lost connection.
 pub(super) enum Way {
     /// To the address of its configuration.
     Addr,

@@ -35,7 +35,7 @@ fn get(Text(key): Text<'_>) -> What {
 }
 
 fn set(First([Text(key), Text(value)]): First<Text<'_>, 2>) -> What {
-    // Setting the present value wakes nobody.
+    // Setting the current value makes no event.
     let set = SetRequest { only_if_changed: true, ..SetRequest::new(&*key, &*value) };
     plain(KvRequest::Set(set), Shape::Empty)
 }

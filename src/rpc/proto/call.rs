@@ -1,11 +1,11 @@
-//! [`Call`]: what a `Request` frame asks for.
+//! [`Call`]: the content of a `Request` frame.
 
 use super::request::{WireCall, WireRequest};
 use crate::auth::Credentials;
 use crate::model::facts::{Class, DiskUse, Facts, Reference, Repeat, Weight};
 use crate::model::{CallOptions, Request, WaitRequest, WatchRequest};
 
-/// What a `Request` frame asks for, in the types of the model.
+/// The content of a `Request` frame, in the types of the model.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Call {
     /// One request, answered once.
@@ -30,7 +30,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Returns what holds of the request.
+    /// Returns the row of the request in the table of facts.
     #[inline(always)]
     pub(crate) fn facts(&self) -> Facts<'_> {
         let of_connection = |name, class| {

@@ -1,9 +1,9 @@
-//! How durable an answer is to be, or is: one byte of the headers of requests and replies.
+//! Requested and reached durability: one byte in the headers of requests and replies.
 
 use crate::config::Durability;
 use crate::rpc::codec::CodecError;
 
-/// The byte: in a request what is asked for, in a reply what it got.
+/// Returns the byte: in a request the requested durability, in a reply the one reached.
 pub(crate) fn durability_byte(durability: Option<Durability>) -> u8 {
     match durability {
         None => 0,
@@ -12,7 +12,7 @@ pub(crate) fn durability_byte(durability: Option<Durability>) -> u8 {
     }
 }
 
-/// What the byte says.
+/// Decodes the byte.
 ///
 /// # Errors
 /// [`CodecError::UnknownDurability`]; it concerns this request or reply alone.

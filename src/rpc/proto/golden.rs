@@ -1,4 +1,5 @@
-//! The bodies that `docs/protocol.md` shows in bytes are what is encoded, and decode to the same.
+//! The encoding produces the bodies that `docs/protocol.md` shows in bytes, and they decode to the same
+//! values.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,14 +20,14 @@ use crate::session::{Identity, Via};
 
 pub(super) const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
-/// The bodies of requests that the document has.
+/// Returns the bodies of requests in the document.
 pub(crate) fn request_bodies() -> Vec<Vec<u8>> {
     let Golden(bodies) = Golden::read("bodies");
     let requests = bodies.into_iter().filter(|(name, _)| name.starts_with("Request "));
     requests.map(|(_, body)| body).collect()
 }
 
-/// The bodies of the document by name; each is taken out as it is checked.
+/// The bodies of the document by name; each is removed when it is checked.
 pub(super) struct Golden(BTreeMap<&'static str, Vec<u8>>);
 
 impl Golden {
@@ -45,7 +46,7 @@ impl Golden {
         Self(golden)
     }
 
-    /// Encodes `body` and compares; gives the document's bytes.
+    /// Encodes `body` and compares; returns the document's bytes.
     fn encode(&mut self, name: &str, body: &impl Serialize) -> Vec<u8> {
         let golden = self.0.remove(name).unwrap_or_else(|| panic!("{name} is not documented"));
         let mut frame = Vec::new();
@@ -394,7 +395,7 @@ fn pushes(golden: &mut Golden) {
     golden.push("Parked", &WirePush::Parked { revision: 9 });
 }
 
-/// The table of errors is complete, and says the same as the code.
+/// The table of errors is complete and agrees with the code.
 #[test]
 fn r1_error_codes_are_as_documented() {
     let (_, table) = DOCUMENT.split_once("| Code | Name | Again |").unwrap();

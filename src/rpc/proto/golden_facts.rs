@@ -1,4 +1,4 @@
-//! The table of `docs/protocol.md` that says what holds of each request is what the server goes by.
+//! The table of requests in `docs/protocol.md` agrees with the facts that the server uses.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::rpc::codec::decode;
 use crate::rpc::held::Concern;
 use crate::rpc::json::variants;
 
-/// Returns the calls of the document, and those that differ by what they are about.
+/// Returns the calls of the document, and those whose facts depend on their content.
 fn calls() -> Vec<Call> {
     let bodies = request_bodies();
     let call = |body: &Vec<u8>| Call::from(decode::<WireCall<'_>>(body).unwrap());
@@ -109,7 +109,7 @@ fn r1_what_holds_of_each_request_is_as_documented() {
     assert_eq!(documented.trim_end(), table.trim_end());
 }
 
-/// No administrative request is left out of the audit log but those that only look.
+/// The audit log contains every administrative request except those that only read.
 #[test]
 fn a8_every_administrative_request_that_changes_something_is_audited() {
     for call in calls() {
@@ -123,7 +123,7 @@ fn a8_every_administrative_request_that_changes_something_is_audited() {
     }
 }
 
-/// Whoever has every grant may do everything that is not for administrators, and nothing else.
+/// A user with every grant may do everything that is not reserved for administrators, and nothing else.
 #[test]
 fn a2_only_administrative_requests_need_an_administrator() {
     let mut role = Role::default();
@@ -153,7 +153,7 @@ fn r1_a_request_that_waits_can_be_made_to_wait_for_less() {
     assert!(parked >= 5);
 }
 
-/// Whoever settles, holds on to or resumes jobs is known to hold them.
+/// A request that settles, keeps or resumes jobs names their reservations.
 #[test]
 fn r5_a_request_that_concludes_names_its_reservations() {
     let mut concluding = 0;

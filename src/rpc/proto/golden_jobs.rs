@@ -1,4 +1,4 @@
-//! Bodies about jobs: those of the document, and that any goes there and back.
+//! Bodies about jobs: those of the document, and round trips of arbitrary ones.
 
 use std::time::Duration;
 

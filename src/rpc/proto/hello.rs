@@ -7,10 +7,10 @@ use crate::error::{Details, Error, ErrorCode};
 /// Body of `Hello`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireHello<'a> {
-    /// What the client calls itself, for operators; at most 256 bytes.
+    /// The name that the client gives itself, for operators; at most 256 bytes.
     #[serde(borrow)]
     pub(crate) client_name: &'a str,
-    /// The name of the server that is meant; empty: whoever answers. At most 256 bytes.
+    /// The name of the required server; empty for any. At most 256 bytes.
     #[serde(borrow)]
     pub(crate) server: &'a str,
 }

@@ -1,9 +1,9 @@
-//! Ids that can pass 2^53, beyond which readers whose numbers are doubles lose digits: in JSON they are
-//! text. Numbers that count, as revisions and ids of jobs, stay numbers.
+//! Ids that can exceed 2^53, beyond which readers that represent numbers as doubles lose digits: in
+//! JSON, they are text. Numbers that count, such as revisions and ids of jobs, stay numbers.
 
 use serde::{Serialize, Serializer};
 
-/// Serializes the id of a store, which is drawn from all numbers of 64 bits.
+/// Serializes the id of a store, which may be any number of 64 bits.
 pub(super) fn hexadecimal<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     if serializer.is_human_readable() {
         serializer.collect_str(&format_args!("{id:016x}"))
@@ -21,7 +21,7 @@ pub(super) fn decimal<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S
     }
 }
 
-/// Serializes a list of ids as [`decimal`] does each.
+/// Serializes each id of a list as [`decimal`] does.
 pub(super) fn decimals<S: Serializer>(ids: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     #[serde(transparent)]

@@ -1,4 +1,4 @@
-//! Jobs in bodies: which one is meant, its state, the right to settle it, how it is to be done.
+//! Jobs in bodies: references, states, reservations, and options.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::model::{
     Backoff, Blob, JobRef, JobState, PushOptions, PushRequest, Reservation, Unique,
 };
 
-/// A byte string that may be missing.
+/// An optional byte string.
 pub(super) type WireBytes<'a> = Option<&'a serde_bytes::Bytes>;
 
 pub(super) fn some_bytes(blob: &Option<Blob>) -> WireBytes<'_> {

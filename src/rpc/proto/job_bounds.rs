@@ -1,4 +1,4 @@
-//! The largest bodies about jobs are no larger than the configuration takes them to be.
+//! The largest bodies about jobs are within the sizes that the check of the configuration assumes.
 
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ fn blob(length: usize) -> Blob {
     text(length).into()
 }
 
-/// One of `count` jobs of `bytes` bytes of names and payloads, with everything a job can have.
+/// Returns one of `count` jobs with `bytes` bytes of names and payloads in all, with every option that
+/// a job can have.
 fn push(queue: &QueueConfig, count: usize, bytes: usize) -> PushRequest {
     let name = queue.name_bytes_max;
     PushRequest {

@@ -1,4 +1,4 @@
-//! What the queue answers, in a `Reply` frame.
+//! Replies of the queue in a `Reply` frame.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +20,14 @@ pub(crate) enum WireJobReply<'a> {
         jobs: Vec<WireReserved<'a>>,
     },
     Settled {
-        /// None: done.
+        /// `None`: done.
         #[serde(borrow)]
         errors: Vec<Option<WireError<'a>>>,
     },
     Revoked {
         reservations: Vec<WireReservation>,
     },
-    /// In a box, as every reply has the size of the largest.
+    /// Boxed, because every reply has the size of the largest.
     Job(#[serde(borrow)] Box<WireJobInfo<'a>>),
     Jobs {
         #[serde(borrow)]
@@ -50,7 +50,7 @@ pub(crate) enum WireJobReply<'a> {
         schedules: Vec<WireScheduleInfo<'a>>,
     },
     Resumed {
-        /// The topic of each; none: it is lost.
+        /// The topic of each; `None`: it is lost.
         #[serde(borrow)]
         topics: Vec<WireBytes<'a>>,
     },

@@ -1,4 +1,4 @@
-//! What a `Request` frame can ask of the queue.
+//! Requests to the queue in a `Request` frame.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(crate) enum WireJobRequest<'a> {
     SetTopic {
         #[serde(borrow, with = "serde_bytes")]
         topic: &'a [u8],
-        /// In a box, as every request has the size of the largest.
+        /// Boxed, because every request has the size of the largest.
         settings: Box<WireSettings>,
     },
     PauseTopic {

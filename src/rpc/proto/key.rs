@@ -1,4 +1,4 @@
-//! Keys, ranges of keys and events, as on the wire.
+//! Keys, ranges of keys and events on the wire.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub(crate) struct WireEvent<'a> {
 }
 
 impl<'a> WireEvent<'a> {
-    /// `event` without what was not asked for.
+    /// Returns `event` without the parts that were not requested.
     pub(crate) fn of(event: &'a Event, previous: bool, keys_only: bool) -> Self {
         let strip = |kv: &'a Arc<KeyValue>| {
             let wire = WireKeyValue::from(&**kv);

@@ -39,7 +39,7 @@ pub(crate) struct WireScanReply<'a> {
     #[serde(borrow)]
     kvs: Vec<WireKeyValue<'a>>,
     count: u64,
-    /// The key to go on after; `None` at the end of the range.
+    /// The key to continue after; `None` at the end of the range.
     #[serde(borrow)]
     next: Option<&'a serde_bytes::Bytes>,
 }

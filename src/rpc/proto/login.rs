@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Credentials;
 use crate::session::{Identity, Via};
 
-/// What somebody shows at a login.
+/// The credentials of a login.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum WireCredentials<'a> {
     Password {
@@ -17,7 +17,7 @@ pub(crate) enum WireCredentials<'a> {
     Token(#[serde(borrow)] &'a str),
 }
 
-/// Who it has proved to be.
+/// The proved identity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WireIdentity<'a> {
     #[serde(borrow)]
@@ -32,7 +32,7 @@ pub(crate) enum WireVia {
     Certificate,
 }
 
-/// Without what is secret.
+/// Does not print secrets.
 impl std::fmt::Debug for WireCredentials<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("WireCredentials(..)")

@@ -1,7 +1,7 @@
-//! What bodies hold: the wire's own mirror of the vocabulary, and the conversions between both.
+//! The bodies of frames: the wire's own mirror types of the model, and the conversions between both.
 //!
-//! Wire types borrow from the frame, are never recursive, and grow only at the end of their
-//! enums; their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
+//! Wire types borrow from the frame, are never recursive, and grow only at the end of their enums;
+//! their order is the protocol (`docs/protocol.md`). They appear nowhere outside `rpc`.
 
 mod call;
 mod durability;
@@ -49,7 +49,7 @@ pub(crate) use shown::Shown;
 
 use std::time::Duration;
 
-/// Whole milliseconds, rounded up so that a wait never ends early; 0 only for 0.
+/// Returns whole milliseconds, rounded up so that a wait never ends early; 0 only for 0.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

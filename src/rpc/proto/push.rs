@@ -1,4 +1,4 @@
-//! Bodies of `Push` frames: what is new on a stream.
+//! Bodies of `Push` frames: new items of a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::{WireError, WireEvent, WireKeyValue};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum WirePush<'a> {
-    /// Events, each once, and which of them go to which watch.
+    /// Events, each once, and the watches they are delivered to.
     Events {
         #[serde(borrow)]
         events: Vec<WireEvent<'a>>,
@@ -31,13 +31,13 @@ pub(crate) enum WirePush<'a> {
         #[serde(borrow)]
         error: WireError<'a>,
     },
-    /// Of a wait, not of a stream: it is parked; everything after this revision counts.
+    /// Of a wait, not of a stream: the wait is parked; everything after this revision counts.
     Parked {
         revision: u64,
     },
 }
 
-/// `events[first .. first + count]` go to `watch_id`.
+/// `events[first .. first + count]` are for `watch_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WireDelivery {
     pub(crate) watch_id: u64,
@@ -47,6 +47,6 @@ pub(crate) struct WireDelivery {
     pub(crate) count: u32,
     /// Events left out for newer ones (`latest`).
     pub(crate) skipped: u64,
-    /// The last revision goes on in the next delivery to this watch.
+    /// The last revision continues in the next delivery to this watch.
     pub(crate) fragment: bool,
 }

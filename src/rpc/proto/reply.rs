@@ -68,7 +68,7 @@ pub(crate) enum WireReply<'a> {
     },
     StreamOpen,
     WatchAdd {
-        /// Events of later revisions follow (`from` now), or from the one asked for.
+        /// Events of later revisions follow (`from` now), or from the requested one on.
         revision: u64,
     },
     WatchCancel,

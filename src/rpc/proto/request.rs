@@ -173,7 +173,7 @@ pub(crate) struct WireWatch<'a> {
     keys_only: bool,
     /// 0: no progress marks.
     progress_ms: u64,
-    /// false: all events; true: only the newest of each key for a consumer that is behind.
+    /// false: all events; true: only the newest of each key for a slow consumer.
     latest: bool,
 }
 

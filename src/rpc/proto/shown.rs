@@ -1,5 +1,5 @@
-//! [`Shown`]: values of the vocabulary under the names that `docs/protocol.md` gives their fields, for
-//! who prints them without a request.
+//! [`Shown`]: values of the model under the names that `docs/protocol.md` gives their fields, for
+//! printing without a request.
 
 use serde::Serialize;
 

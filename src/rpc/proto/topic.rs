@@ -1,4 +1,4 @@
-//! Topics and schedules, as on the wire.
+//! Topics and schedules on the wire.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct WireSettings {
     loss_max: Option<u32>,
     backoff: Option<WireBackoff>,
     order_limit: Option<u32>,
-    /// false: the others of an order key wait for a retry; true: they go on.
+    /// false: the other jobs of an order key wait for a retry; true: they run before it.
     order_skips: bool,
 }
 

@@ -1,4 +1,4 @@
-//! D8: every request of the protocol is answered by its deadline, whatever becomes of the disk.
+//! D8: every request of the protocol is answered by its deadline, whatever happens to the disk.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ async fn serve(disk: &FaultyDisk) -> (Wakeful, SocketAddr) {
     (service, addr)
 }
 
-/// Sends every probe with a deadline; returns how many answers were refusals with which code.
+/// Sends every probe with a deadline; returns the number of answers that were refusals, by code.
 async fn ask_all(addr: SocketAddr) -> BTreeMap<u16, usize> {
     let mut peer = Peer::connect(addr, None).await;
     let calls: Vec<Call> =
@@ -56,7 +56,7 @@ async fn ask_all(addr: SocketAddr) -> BTreeMap<u16, usize> {
     codes
 }
 
-/// Reads the code at the begin of the escaped body of an error.
+/// Reads the code at the beginning of the escaped body of an error.
 fn code_of(body: &str) -> u16 {
     ErrorCode::ALL
         .into_iter()
@@ -90,10 +90,10 @@ async fn d8_on_a_disk_whose_last_segment_is_full_every_request_is_answered_by_it
     let fill = async {
         let set = || SetRequest::new("taken/k", vec![b'v'; 4000]);
         while service.set(set()).await.is_ok() {}
-        // Nor is there room for a snapshot any more.
+        // There is no space for a snapshot either.
         let used: usize = disk.contents().iter().map(|(_, bytes)| bytes.len()).sum();
         disk.limit_space(Some(used as u64));
-        // What does not grow is written as long as it fits.
+        // A write that does not grow the store is accepted as long as it fits.
         let shrink = |nth: usize| SetRequest::new("taken/k", vec![b'v'; 3999 - nth]);
         for nth in 0.. {
             if let Err(error) = service.set(shrink(nth)).await {

@@ -1,6 +1,6 @@
-//! What is not granted looks as what is not there: every request of the protocol, by every role, is sent
-//! to two servers. On one the things are there that it names, on the other there are as many others; all
-//! numbers are alike, so that the bytes of the answers are compared as they are.
+//! What is not granted is indistinguishable from what does not exist: every request of the protocol, by
+//! every role, is sent to two servers. On one, the things that it names exist; on the other, as many
+//! others do. All numbers are equal, so that the bytes of the answers can be compared.
 
 mod disk;
 mod peer;
@@ -62,7 +62,7 @@ async fn a2_what_is_not_granted_is_answered_as_what_is_not_there() {
     }
 }
 
-/// The comparison can fail: whoever may do everything is told of what is there.
+/// The comparison can fail: an unrestricted user sees what exists.
 #[actix_rt::test]
 async fn a2_to_an_admin_what_is_there_is_not_as_what_is_not() {
     let roles = Roles::new();
@@ -77,7 +77,7 @@ async fn a2_to_an_admin_what_is_there_is_not_as_what_is_not() {
             differ |= one != other;
         }
         assert!(differ, "{name} tells an admin nothing");
-        // What they hold would keep the server.
+        // The connections would keep the server from stopping.
         drop(peers);
         for world in worlds {
             world.stop().await;

@@ -1,4 +1,4 @@
-//! [`Peer`]: a connection whose frames are seen as they are.
+//! [`Peer`]: a connection that shows frames as received.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Connects, and logs in with a token if there is one.
+    /// Connects, and logs in if there is a token.
     pub(super) async fn connect(addr: SocketAddr, token: Option<&str>) -> Self {
         let socket = TcpStream::connect(addr).await.unwrap();
         let mut peer = Self { socket, received: BytesMut::new(), next_id: 1 };
@@ -42,8 +42,8 @@ impl Peer {
         peer
     }
 
-    /// Sends requests with one write; returns the frames up to the last answer, in their order, each
-    /// with the place of its request.
+    /// Sends requests with one write; returns the frames up to the last answer, in order, each with the
+    /// index of its request.
     pub(super) async fn ask(&mut self, calls: &[Call]) -> Vec<String> {
         self.ask_within(0, calls).await
     }
@@ -60,7 +60,7 @@ impl Peer {
         first
     }
 
-    /// [`ask`](Self::ask), with a deadline unless it is 0.
+    /// Does the same as [`ask`](Self::ask), with a deadline unless it is 0.
     pub(super) async fn ask_within(&mut self, deadline_ms: u32, calls: &[Call]) -> Vec<String> {
         let first = self.send(deadline_ms, calls).await;
         let (mut frames, mut answered) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! [`Probe`]: a request about a thing, and who may be told of it.
+//! [`Probe`]: a request about a thing, and the roles that may learn whether it exists.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::rpc::proto::Call;
 use JobRequest as J;
 use Request::Job;
 
-/// Requests that name nothing which may be there or not, or whose answers to an admin differ anyway.
+/// Requests that name nothing that may exist or not, or whose answers to an admin differ anyway.
 pub(super) const NAMES_NOTHING: &[&str] = &[
     "Compact",
     "Status",
@@ -25,26 +25,26 @@ pub(super) const NAMES_NOTHING: &[&str] = &[
     "WatchCancel",
     "Login",
     "JobRevoked",
-    // To whom nothing is there to resume: the jobs are held by another user.
+    // There is nothing to resume for any role: another user holds the jobs.
     "JobResume",
-    // Sets the same, whatever was there.
+    // Sets the same schedule, whatever existed before.
     "JobSetSchedule",
 ];
 
-/// A request about what is there or not.
+/// A request about a thing that may exist or not.
 pub(super) struct Probe {
     pub(super) call: Call,
     told: Told,
 }
 
-/// Whom the answer tells whether the thing is there.
+/// The roles whose answer may reveal whether the thing exists.
 #[derive(Clone, Copy)]
 enum Told {
     /// Admins.
     Admins,
-    /// Whoever is granted one of these on the thing.
+    /// Roles with one of these grants on the thing.
     Granted(&'static [Action]),
-    /// Whoever is granted this on anything: the id that somebody chooses for a lease must be free.
+    /// Roles with this grant on anything: the id that a client chooses for a lease must be free.
     Anybody(Action),
 }
 
@@ -57,7 +57,8 @@ const WORK: Told = Told::Granted(&[Action::Work]);
 const SEE: Told = Told::Granted(&[Action::Push, Action::Work]);
 
 impl Probe {
-    /// Whether these grants, each on what is asked about or on one's own, tell what is there.
+    /// Returns whether these grants, each on the thing or on the role's own names, reveal whether the
+    /// thing exists.
     pub(super) fn is_told(&self, grants: &[(Action, bool)]) -> bool {
         grants.iter().any(|(action, asked_about)| match self.told {
             Told::Admins => false,
@@ -66,13 +67,13 @@ impl Probe {
         })
     }
 
-    /// Whether its answer may be a long time coming where the thing is there.
+    /// Returns whether the answer may take long if the thing exists.
     pub(super) fn parks(&self) -> bool {
         matches!(&self.call, Call::Store { request: Job(job), .. } if job.parks())
     }
 }
 
-/// What is sent beside each probe: its answer comes before or after that of the probe.
+/// Returns the request sent beside each probe: its answer comes before or after that of the probe.
 pub(super) fn beside() -> Call {
     job(J::List { topic: "mine".into(), state: JobState::Delayed, after: 0, limit: 0 })
 }
@@ -81,7 +82,7 @@ fn job(request: JobRequest) -> Call {
     Call::from(Job(request))
 }
 
-/// All probes, about the jobs with these ids and leases with those.
+/// Returns all probes, about the jobs and leases with these ids.
 pub(super) fn probes(jobs: [JobId; 6], leases: [LeaseId; 2]) -> Vec<Probe> {
     let mut probes = Vec::new();
     let mut add = |told: Told, call: Call| probes.push(Probe { call, told });
@@ -129,14 +130,14 @@ fn keys(add: &mut impl FnMut(Told, Call)) {
         let delete = TxnOp::Delete(DeleteRequest::new(range));
         store(WRITE, KvRequest::Txn(TxnRequest { failure: vec![delete], ..TxnRequest::default() }));
     }
-    // Of one's own, which others' are beside.
+    // Of the role's own keys, which are beside those of others.
     store(Told::Admins, KvRequest::Range(RangeRequest::new(KeyRange::prefix("mine/"))));
 }
 
 fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
     let set = || SetRequest { lease: id, ..SetRequest::new("mine/k", "w") };
     let mut store = |told, request: KvRequest| add(told, request.into());
-    // What else is wrong with a request is said of either.
+    // Other errors of a request are reported in both cases.
     let too_long = vec![b'v'; config().store.value_bytes_max + 1];
     let ttl = Some(Duration::from_secs(60));
     for set in [
@@ -192,7 +193,7 @@ fn services(add: &mut impl FnMut(Told, Call)) {
     }
     add(CALL, NodeRequest::Services.into());
     add(Told::Admins, NodeRequest::Limits.into());
-    // Of others a login says nothing.
+    // A login reveals nothing about other users.
     let wrong = Credentials::password("taken", "another password");
     add(Told::Admins, Call::Login(wrong));
 }
@@ -267,7 +268,7 @@ fn topics(add: &mut impl FnMut(Told, Call)) {
     for state in states {
         add(SEE, job(J::List { topic: topic(), state, after: 0, limit: 0 }));
         if state != JobState::Ready {
-            // Of one's own, which has none: others' are beside it.
+            // Of the role's own topic, which has none: topics of others are beside it.
             let topic = "mine".into();
             add(Told::Admins, job(J::List { topic, state, after: 0, limit: 0 }));
         }

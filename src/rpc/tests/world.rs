@@ -1,4 +1,4 @@
-//! [`World`]: a server with users, whose things are those that are asked about, or others.
+//! [`World`]: a server with users, on which the probed things exist, or others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::model::{
 use crate::operations::Operations;
 use crate::service::Wakeful;
 
-/// What the jobs of a topic are, in the order of their ids, which is the name of each as its index.
+/// The states of a topic's jobs, in order of their ids; each state is also the index of its job.
 pub(super) const STATES: [&str; 6] = ["runs", "dead", "done", "cancelled", "delayed", "waits"];
 
-/// The lease that a grant has chosen the id of.
+/// The lease whose id was chosen by the caller.
 pub(super) const LEASE: LeaseId = 1_001;
 
-/// The limits of the servers: what is beyond them fits in the frame of a stranger.
+/// The limits of the servers: anything beyond them still fits in the frame of an unauthenticated peer.
 pub(super) fn config() -> Config {
     let mut config = Config::new();
     (config.store.value_bytes_max, config.store.key_bytes_max) = (64, 32);
@@ -34,28 +34,28 @@ pub(super) fn config() -> Config {
     config
 }
 
-/// Who asks.
+/// The sender of requests.
 pub(super) struct Role {
     pub(super) name: String,
-    /// Each action, and whether on the names that are asked about, or on the role's own.
+    /// Each action, and whether it is granted on the probed names or on the role's own.
     pub(super) grants: Vec<(Action, bool)>,
     admin: bool,
     token: Option<NewToken>,
 }
 
 pub(super) struct Roles {
-    /// None of which grants everything.
+    /// All roles; none of them grants everything.
     pub(super) all: Vec<Role>,
     pub(super) root: Role,
 }
 
-/// A server. The things that are asked about have names with `taken` in it.
+/// A server. The probed things have names that contain `taken`.
 pub(super) struct World {
     service: Wakeful,
     addr: SocketAddr,
-    /// Those of the topic that is asked about, or the ids that those would have.
+    /// The jobs of the probed topic, or the ids that they would have.
     pub(super) jobs: [JobId; 6],
-    /// One that was granted, and a private one.
+    /// A granted lease and a private one.
     pub(super) leases: [LeaseId; 2],
     _dir: tempfile::TempDir,
 }
@@ -82,8 +82,8 @@ impl Role {
 }
 
 impl Roles {
-    /// A stranger; nothing; each action alone, and all of them, on one's own; that, and each action on
-    /// what is asked about.
+    /// Makes the roles: none; no grants; each action alone, and all of them, on its own names; the same
+    /// with each action on the probed names.
     pub(super) fn new() -> Self {
         let own = Action::ALL.map(|action| (action, false));
         let stranger = Role { token: None, ..Role::new("stranger", Vec::new()) };
@@ -99,7 +99,7 @@ impl Roles {
 }
 
 impl World {
-    /// Starts a server on which the things that are asked about are there, or others in their stead.
+    /// Starts a server on which the probed things exist, or others in their place.
     pub(super) async fn start(roles: &Roles, there: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = AuthFile::new(dir.path().join("users.toml"));
@@ -128,7 +128,7 @@ impl World {
 
     async fn fill(&mut self, there: bool) {
         self.push("mine", PushOptions::default()).await;
-        // As many jobs that nothing is known of any more come behind them, or before.
+        // As many jobs that are no longer known come after them, or before.
         let name = if there { "taken" } else { "other" };
         if there {
             self.jobs = self.push_all(name).await;
@@ -170,7 +170,7 @@ impl World {
         ids
     }
 
-    /// Pushes a job for each of [`STATES`], and brings it there.
+    /// Pushes a job for each of [`STATES`], and brings it into that state.
     async fn push_all(&self, topic: &str) -> [JobId; 6] {
         let mut ids = [0; 6];
         for (id, state) in ids.iter_mut().zip(STATES) {
@@ -206,7 +206,7 @@ impl World {
         Peer::connect(self.addr, role.token.as_ref().map(NewToken::secret)).await
     }
 
-    /// Returns what the things that are asked about are.
+    /// Returns the state of the probed things.
     pub(super) async fn look(&self) -> String {
         let mut seen = String::new();
         for id in self.jobs {

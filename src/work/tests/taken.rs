@@ -31,7 +31,7 @@ async fn a_thousand_jobs_are_each_done_once_wherever_handlers_run() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         queue.add(&texts).await;
         let options = HandlerOptions { thread, concurrency: 8, ..options() };
-        // Some end at once, some after a turn: both ways through a handler's actor.
+        // Some end at once, some after a turn: both paths through a handler's actor.
         let handler = does(async |job, _| {
             if job.len() < 3 {
                 tokio::task::yield_now().await;

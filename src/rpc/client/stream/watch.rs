@@ -1,4 +1,4 @@
-//! [`Watch`]: one watch of a stream, and from where it goes on after a lost connection.
+//! [`Watch`]: one watch of a stream, and the position from which it continues after a lost connection.
 
 use std::mem;
 use std::time::Duration;
@@ -12,24 +12,25 @@ use crate::model::{
 use crate::rpc::client::inbound::Outcome;
 use crate::rpc::proto::WireDelivery;
 
-/// A watch, and how far its consumer has been served.
+/// A watch and its progress.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) request: WatchRequest,
     pub(super) at: At,
-    /// Events of a revision that is not whole yet.
+    /// Events of a revision that is not complete yet.
     pub(super) held: Vec<Event>,
     skipped: u64,
     /// Receives the outcome of adding the watch.
     pub(super) added: Option<oneshot::Sender<Outcome>>,
     pub(super) asked: Asked,
-    /// The interval of progress marks that this client asked for itself; zero for none.
+    /// The interval of progress marks that this client itself requested; zero for none.
     pub(super) bookmarks: Duration,
-    /// Whether its snapshot is scanned: the server refused a page that looks at too many deleted keys.
+    /// Whether its snapshot is scanned, because the server refused a page that looks at too many
+    /// deleted keys.
     pub(super) scans: bool,
 }
 
-/// What the server was asked for a watch, on this connection.
+/// The request to the server for a watch on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
@@ -37,7 +38,7 @@ pub(super) enum Asked {
     Page,
 }
 
-/// From where a watch goes on.
+/// The position from which a watch continues.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum At {
     /// As it was requested.
@@ -48,10 +49,10 @@ pub(super) enum At {
     Next(Revision),
 }
 
-/// What a watch needs of the server to go on.
+/// What a watch needs from the server to continue.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rpc::client) enum Need {
-    /// To be on the stream.
+    /// It must be added to the stream.
     Add(WatchRequest),
     /// The next page of its snapshot.
     Page(KvRequest),
@@ -71,14 +72,14 @@ impl Watch {
         }
     }
 
-    /// Forgets what was asked and half received on a connection that is lost: it comes again.
+    /// Forgets requests and partially received revisions of a lost connection: they come again.
     pub(super) fn forget(&mut self) {
         self.asked = Asked::Nothing;
         self.held = Vec::new();
         self.skipped = 0;
     }
 
-    /// Returns what to ask the server for, with progress marks at this interval.
+    /// Returns the request for the server, with progress marks at this interval.
     pub(super) fn need(&mut self, bookmarks: Duration) -> Need {
         let from = match &self.at {
             At::Start => self.request.from,
@@ -106,7 +107,7 @@ impl Watch {
         Need::Add(request)
     }
 
-    /// Takes in a delivery, and returns the whole revisions that can be handed out.
+    /// Processes a delivery, and returns the complete revisions that can be handed out.
     pub(super) fn deliver(
         &mut self,
         part: Vec<Event>,
@@ -136,8 +137,8 @@ impl Watch {
         Some(WatchItem::Events { revision, events, skipped })
     }
 
-    /// Adds the revision to resume from, unless the error has details already or revisions mean
-    /// nothing any more. If that revision is compacted, the oldest that is left takes its place.
+    /// Adds the revision to resume from, unless the error has details already or revisions have become
+    /// meaningless. If that revision is compacted, the oldest remaining one takes its place.
     pub(super) fn with_resume(&self, error: Error) -> Error {
         let At::Next(next) = self.at else { return error };
         let revision = match (error.code, &error.details) {

@@ -1,4 +1,4 @@
-//! Whom the client takes for a server.
+//! Which peers the client accepts as servers.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Requests to the queue, and the jobs that come to a client.
+//! Requests to the queue, and the jobs handed out to a client.
 
 use super::*;
 use crate::jobs::Jobs;
@@ -42,7 +42,7 @@ fn settled() -> Reply {
     Reply::Job(JobReply::Settled(vec![None]))
 }
 
-/// The next frame, a request to the queue: its id and what it asks.
+/// Returns the next frame, a request to the queue, with its id.
 async fn asked_first(peer: &mut Peer) -> (u64, JobRequest) {
     match peer.request().await {
         (id, Call::Store { request: Request::Job(job), .. }) => (id, job),
@@ -50,7 +50,7 @@ async fn asked_first(peer: &mut Peer) -> (u64, JobRequest) {
     }
 }
 
-/// The next request to the queue but an announcement, which is answered.
+/// Returns the next request to the queue other than an announcement, which is answered.
 async fn asked(peer: &mut Peer) -> (u64, JobRequest) {
     loop {
         match asked_first(peer).await {
@@ -62,14 +62,14 @@ async fn asked(peer: &mut Peer) -> (u64, JobRequest) {
     }
 }
 
-/// The next frame asks for this: its id.
+/// Expects this request in the next frame; returns its id.
 async fn expect(peer: &mut Peer, request: &Request) -> u64 {
     let (id, asked) = asked(peer).await;
     assert_eq!(Request::Job(asked), *request);
     id
 }
 
-/// The next frame is a request to resume these: its id.
+/// Expects a request to resume these in the next frame; returns its id.
 async fn expect_resume(peer: &mut Peer, reservations: &[Reservation]) -> u64 {
     let (id, asked) = asked_first(peer).await;
     assert_eq!(asked, JobRequest::Resume(reservations.to_vec()));
@@ -89,7 +89,7 @@ fn told(reservations: &[Reservation]) -> Reply {
     Reply::Job(JobReply::Revoked(reservations.to_vec()))
 }
 
-/// Has the client ask for jobs, and gives it these over this connection.
+/// Makes the client request jobs, and hands these out to it on this connection.
 async fn give(client: &Client, peer: &mut Peer, reservations: &[Reservation]) -> ClientCall<Reply> {
     let call = client.go(reserve());
     let (id, _) = asked(peer).await;
@@ -97,12 +97,13 @@ async fn give(client: &Client, peer: &mut Peer, reservations: &[Reservation]) ->
     call
 }
 
-/// Has the client take these jobs over this connection.
+/// Makes the client take these jobs on this connection.
 async fn take(client: &Client, peer: &mut Peer, reservations: &[Reservation]) {
     within(give(client, peer, reservations).await).await.unwrap();
 }
 
-/// Gives the client these jobs over this connection, and waits until it has them; nobody takes them.
+/// Hands these jobs out to the client on this connection, and waits until it has them; no caller takes
+/// them.
 async fn leave_untaken(
     client: &Client,
     peer: &mut Peer,
@@ -127,7 +128,7 @@ async fn jobs_for_a_caller_who_gave_up_are_given_back() {
     let (id, _) = asked(&mut peer).await;
     drop(call);
     assert_eq!(peer.expect(Kind::Cancel).await, id);
-    // It was on its way already.
+    // It was already in flight.
     peer.reply(id, &given(&[FIRST])).await;
     let id = expect(&mut peer, &release(FIRST)).await;
     peer.reply(id, &settled()).await;
@@ -307,7 +308,7 @@ async fn a_client_that_closes_gives_its_jobs_back() {
         let id = expect(&mut peer, &release(FIRST)).await;
         peer.expect(Kind::Goodbye).await;
         peer.reply(id, &settled()).await;
-        // One that was on its way already.
+        // One that was already in flight.
         peer.reply(parked_id, &given(&[SECOND])).await;
         let id = expect(&mut peer, &release(SECOND)).await;
         peer.reply(id, &settled()).await;
@@ -345,7 +346,7 @@ async fn j21_a_client_resumes_what_it_holds_before_it_asks_for_anything_else() {
     peer.reply(id, &settled()).await;
     within(first).await.unwrap();
     drop(peer);
-    // Nothing else has to be asked for the client to come back.
+    // The client reconnects without any other request.
     let mut peer = server.accept(7, 10).await;
     let id = expect_resume(&mut peer, &[SECOND]).await;
     let second = client.go(done(SECOND));
@@ -362,7 +363,7 @@ async fn j21_whoever_asks_for_what_is_revoked_is_told_of_what_is_lost() {
     let server = Server::start().await;
     let (client, mut peer) = server.connect().await;
     take(&client, &mut peer, &[FIRST, SECOND]).await;
-    // Of two workers on one connection only one holds the job.
+    // Of two workers on one connection, only one holds the job.
     let waiting = [client.go(revoked()), client.go(revoked())];
     for _ in &waiting {
         assert_eq!(Request::Job(asked(&mut peer).await.1), revoked());

@@ -31,13 +31,13 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), work).await.expect("hangs")
 }
 
-/// A server that does what the test says.
+/// A server that follows the test's script.
 struct Server {
     listener: TcpListener,
     config: ClientConfig,
 }
 
-/// One connection of it.
+/// One connection of the server.
 struct Peer {
     socket: TcpStream,
     received: BytesMut,
@@ -53,7 +53,7 @@ impl Server {
         Self { listener, config }
     }
 
-    /// A client, and the server's end of its connection.
+    /// Returns a client, and the server's end of its connection.
     async fn connect(&self) -> (Client, Peer) {
         self.connect_with(self.config.clone()).await
     }
@@ -72,7 +72,7 @@ impl Server {
         while within(socket.read_buf(&mut BytesMut::with_capacity(64))).await.unwrap_or(0) > 0 {}
     }
 
-    /// The next connection, welcomed to `store_id` at `revision`.
+    /// Accepts the next connection, and welcomes it to `store_id` at `revision`.
     async fn accept(&self, store_id: u64, revision: Revision) -> Peer {
         let (socket, _) = within(self.listener.accept()).await.unwrap();
         let mut peer = Peer { socket, received: BytesMut::new(), hello: String::new() };
@@ -98,7 +98,7 @@ impl Server {
     }
 }
 
-/// What a server sends that refuses a connection in place of a welcome.
+/// Returns what a server sends that refuses a connection instead of welcoming it.
 fn refusal(error: &Error) -> Vec<u8> {
     let (mut out, body) = (PREFACE.to_vec(), WireError::from(error));
     codec::encode_frame(&mut out, Kind::Error, 0, 0, &body, FRAME_BYTES_MAX).unwrap();
@@ -114,7 +114,7 @@ impl Peer {
         self.try_frame().await.expect("closed")
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// Returns the next frame; `None` at the end of the connection.
     async fn try_frame(&mut self) -> Option<(Header, Vec<u8>)> {
         loop {
             if let Some((header, body, rest)) =
@@ -130,7 +130,7 @@ impl Peer {
         }
     }
 
-    /// The next frame, a request: its id and what it asks.
+    /// Returns the next frame, a request, with its id.
     async fn request(&mut self) -> (u64, Call) {
         let (header, body) = self.frame().await;
         assert_eq!(header.kind, Kind::Request, "{header:?}");
@@ -141,7 +141,7 @@ impl Peer {
         (header.id, call)
     }
 
-    /// The next frame, of this kind without much of a body: its id.
+    /// Expects the next frame to be of this kind, with hardly any body; returns its id.
     async fn expect(&mut self, kind: Kind) -> u64 {
         let (header, _) = self.frame().await;
         assert_eq!(header.kind, kind, "{header:?}");
@@ -191,7 +191,8 @@ impl Peer {
         self.send(Kind::Error, id, &WireError::from(&error)).await;
     }
 
-    /// Answers an open stream and its first watch; the id of the stream, and the watch.
+    /// Answers the opening of a stream and its first watch; returns the id of the stream, and the
+    /// watch.
     async fn grant_watch(&mut self, revision: Revision) -> (u64, crate::model::WatchRequest) {
         let (stream, call) = self.request().await;
         assert!(matches!(call, Call::StreamOpen { .. }), "{call:?}");
@@ -203,7 +204,8 @@ impl Peer {
         (stream, watch)
     }
 
-    /// Pushes events of these revisions to watch 1, the last up to `revision`; the bytes.
+    /// Pushes events of these revisions to watch 1, the last up to `revision`; returns the number of
+    /// bytes.
     async fn push(
         &mut self,
         stream: u64,

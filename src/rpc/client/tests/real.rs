@@ -19,7 +19,8 @@ async fn serve() -> (Wakeful, String) {
     (service, addr.to_string())
 }
 
-/// Forwards connections to `addr`, each until so many bytes came back, more for each.
+/// Forwards connections to `addr`, each until a number of bytes came back that grows with each
+/// connection.
 async fn cutting_proxy(addr: String, step: u64) -> ClientConfig {
     let Server { listener, config } = Server::start().await;
     tokio::spawn(async move {
@@ -131,7 +132,7 @@ async fn a_server_that_stops_ends_what_is_under_way() {
     within(client.set(SetRequest::new("a", "1"))).await.unwrap();
     assert!(matches!(within(watch.next()).await, Some(Ok(WatchItem::Events { revision: 2, .. }))));
     within(service.stop()).await;
-    // They wait for the next server, until nobody wants them any more.
+    // They wait for the next server until they are no longer wanted.
     within(client.close()).await;
     assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
     assert_eq!(within(watch.next()).await.unwrap().unwrap_err().code, ErrorCode::Unavailable);
@@ -156,7 +157,7 @@ async fn threads_share_a_client_and_dropped_calls_leave_nothing_behind() {
         tokio::task::yield_now().await;
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    // What was cancelled is freed once the server has come to it.
+    // Cancelled requests are freed once the server has processed the cancels.
     let mut status = within(client.status()).await.unwrap();
     while status.waits + status.watches + status.streams > 0 {
         status = within(client.status()).await.unwrap();
@@ -165,7 +166,7 @@ async fn threads_share_a_client_and_dropped_calls_leave_nothing_behind() {
     within(service.stop()).await;
 }
 
-/// Starts many requests, waits and watches, and sees half of them through.
+/// Starts many requests, waits and watches, and awaits half of them.
 async fn churn(client: Client, thread: u64) {
     for nth in 0..200_u64 {
         let key = format!("{thread}/{nth}");

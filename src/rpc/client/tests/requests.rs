@@ -133,13 +133,13 @@ async fn d9_what_is_asked_is_sent_again_with_the_request_and_what_it_got_is_told
     peer.durable_reply(id, 2, &set(3)).await;
     let done = within(write).await.unwrap();
     assert_eq!(done, CallReply { reply: set(3), durability: Some(Durability::Fsync) });
-    // Without asking, nothing is asked; what it got is told all the same.
+    // Without a requested durability, the reply still reports what it got.
     let plain = client.go_with(put("b"), CallOptions::default());
     let (id, sent) = peer.request().await;
     assert_eq!(sent, Call::from(put("b")));
     peer.durable_reply(id, 1, &set(4)).await;
     assert_eq!(within(plain).await.unwrap().durability, Some(Durability::Interval));
-    // A level that is not known fails only the call it belongs to.
+    // An unknown durability fails only the call it belongs to.
     let (first, second) = (client.go(get("a")), client.go(get("a")));
     let (id, _) = peer.request().await;
     peer.durable_reply(id, 3, &got(4)).await;
@@ -228,7 +228,7 @@ async fn a_wait_for_a_change_goes_on_from_where_it_began() {
     let (id, call) = peer.request().await;
     assert_eq!(call, Call::Wait(request.clone()));
     peer.send(Kind::Push, id, &WirePush::Parked { revision: 15 }).await;
-    // The connection is lost only when the client has taken that in.
+    // The connection is lost only after the client has processed that.
     peer.bare(Kind::Ping, 3).await;
     assert_eq!(peer.expect(Kind::Pong).await, 3);
     drop(peer);
@@ -315,7 +315,7 @@ async fn requests_past_the_bound_wait_for_their_turn_and_past_the_next_are_refus
     let error = within(client.go(get("c"))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::LimitExceeded);
     let (id, _) = peer.request().await;
-    // A second request before this reply would be read as an answer to the ping.
+    // A second request before this reply would count as an answer to the ping.
     peer.bare(Kind::Ping, 9).await;
     assert_eq!(peer.expect(Kind::Pong).await, 9);
     peer.reply(id, &set(11)).await;
@@ -425,7 +425,7 @@ async fn the_connection_closes_with_the_last_that_wants_it() {
     peer.reply(id, &got(11)).await;
     assert_eq!(within(call).await.unwrap(), got(11));
     peer.expect_end().await;
-    // The task holds it to its end.
+    // The task holds it until its end.
     while ended.strong_count() > 0 {
         tokio::task::yield_now().await;
     }
@@ -442,8 +442,8 @@ async fn a_silent_server_is_asked_and_then_given_up() {
     peer.expect(Kind::Ping).await;
     peer.expect_end().await;
     let read = client.go(get("a"));
-    // The client has as little patience with the next connection: on a loaded machine it pings
-    // there, or gives that up too, before it has the reply.
+    // The client has as little patience with the next connection: on a loaded machine, it pings there,
+    // or gives that connection up too, before it has the reply.
     let serve = async {
         loop {
             let mut peer = server.accept(7, 10).await;
@@ -456,7 +456,7 @@ async fn a_silent_server_is_asked_and_then_given_up() {
                     codec::encode_frame(&mut out, kind, header.id, 0, &body, FRAME_BYTES_MAX)
                         .unwrap();
                 }
-                // Fails where the client has given up: it comes again.
+                // Fails if the client has given up: it will come again.
                 let _ = peer.socket.write_all(&out).await;
             }
         }

@@ -73,13 +73,13 @@ async fn marks_that_nobody_asked_for_only_move_where_a_watch_resumes() {
     let (mut watch, stream) = watch(&client, &mut peer, WatchFrom::Now).await;
     peer.push(stream, &[11], 11, false).await;
     progress(&mut peer, stream, 15).await;
-    // One that lags takes nothing back.
+    // A mark that lags behind takes nothing back.
     progress(&mut peer, stream, 14).await;
     peer.push(stream, &[17], 17, false).await;
     assert_eq!(next(&mut watch).await, events(11, &[11]));
     assert_eq!(next(&mut watch).await, events(17, &[17]));
     progress(&mut peer, stream, 30).await;
-    // The connection is lost only when the client has taken that in.
+    // The connection is lost only after the client has processed that.
     peer.bare(Kind::Ping, 3).await;
     assert_eq!(peer.expect(Kind::Pong).await, 3);
     assert_eq!(watch.revision(), 17);
@@ -124,7 +124,7 @@ async fn a_server_that_allows_fewer_marks_is_asked_for_fewer() {
         let (id, call) = peer.request().await;
         let Call::WatchAdd { watch, .. } = call else { panic!("{call:?}") };
         assert_eq!(watch.progress, Some(Duration::from_secs(60)));
-        // A refusal of what it said it allows is final.
+        // A refusal of the interval that the server stated as allowed is final.
         peer.send(Kind::Error, id, &WireError::from(&limit(60_000))).await;
     };
     let request = WatchRequest::new(KeyRange::all());
@@ -143,7 +143,7 @@ async fn what_is_consumed_is_credited_and_what_is_not_is_not() {
     for revision in 11..14 {
         bytes += peer.push(stream, &[revision], revision, false).await;
     }
-    // Other calls go on, and no credit comes before their requests.
+    // Other calls continue, and no credit comes before their requests.
     let read = client.go(HubRequest::Status);
     let (id, _) = peer.request().await;
     peer.refuse(id, ErrorCode::Internal).await;
