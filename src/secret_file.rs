@@ -48,7 +48,7 @@ fn refusal(path: &Path, mode: u32, owner: u32) -> Option<String> {
     (mode & !allowed != 0).then(|| {
         let path = path.display();
         format!(
-            "it holds secrets, and others than its owner can read or change it (mode {mode:04o}): run \
+            "it contains secrets, and others than its owner can read or change it (mode {mode:04o}): run \
              `chmod 600 {path}`{of_root}"
         )
     })

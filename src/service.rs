@@ -232,8 +232,8 @@ impl Wakeful {
             tracing::warn!(bytes, "cut a torn tail of the journal, left by a crash");
         }
         if opened.is_reborn {
-            let what = "the last end was unclean, and something that clients saw may be lost: the store goes on \
-                        under another id, and its watches and reservations have ended";
+            let what = "the last run ended uncleanly, and changes that clients saw may be lost: the store \
+                        continues under another id, and its watches and reservations have ended";
             tracing::warn!(store_id = format!("{:016x}", opened.store_id), what);
         }
         tracing::info!(

@@ -189,9 +189,13 @@ fn report(kind: LineKind, left_out: u64) {
     }
     let of = kind.name();
     if kind.is_audited() {
-        tracing::warn!(target: AUDIT, act = of, left_out, "unauthenticated peers caused more of these lines than are written");
+        tracing::warn!(target: AUDIT, act = of, left_out, "unauthenticated peers caused further lines of this kind, which were left out");
     } else {
-        tracing::warn!(of, left_out, "unauthenticated peers caused more lines than are written");
+        tracing::warn!(
+            of,
+            left_out,
+            "unauthenticated peers caused further lines, which were left out"
+        );
     }
 }
 

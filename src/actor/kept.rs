@@ -47,8 +47,8 @@ fn sum_blobs(done: &Done) -> usize {
 pub(crate) fn admit(buffered: &BufferedBytes, answer: &mut Result<Done, Error>) -> usize {
     let bytes = answer_bytes(answer);
     if bytes > SMALL_BYTES && buffered.allowance().refuses(bytes) {
-        let what = "the server keeps as many answers as it may for clients that do not take them, and \
-                    this one is large; try again later";
+        let what = "the server has reached its limit of answers that clients have not read, and this \
+                    one is large; try again later";
         *answer = Err(refusal(buffered, what));
         return 0;
     }

@@ -19,7 +19,8 @@ use crate::store::StoreError;
 /// Bytes of log after which the room on the disk is compared again.
 const COMPARE_EVERY: u64 = 4 * 1024 * 1024;
 
-/// Maximum size of the part of a snapshot's file in one answer, which stays in memory until its peer has read it.
+/// Maximum size of the part of a snapshot's file in one answer, which stays in memory until its peer has
+/// read it.
 const PART_BYTES_MAX: usize = 64 * 1024;
 
 /// The log, shared by its actors. They run on one thread, and each hands over its records before its turn
@@ -110,7 +111,7 @@ impl Log {
         }
         let max = self.config.pending_bytes_max;
         if self.journal.as_ref().is_none_or(|journal| journal.pending_bytes() >= max) {
-            let what = "the disk does not keep up with what is written; try again later";
+            let what = "the disk does not keep up with the writes; try again later";
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
         let Some(bytes) = grows else { return self.check_room_to_shrink() };
@@ -267,8 +268,8 @@ impl Log {
         }
         tracing::error!(%error, "the journal failed: nothing is written any more");
         let message = format!(
-            "the journal failed, so nothing more is written: {error}; whether the writes under \
-             way were done shows when the store is opened again"
+            "the journal failed, so nothing more is written: {error}; the outcome of writes \
+             in progress is known when the store is opened again"
         );
         let error = Error::new(ErrorCode::JournalFailed, message);
         self.failure.send_replace(Some(error.clone()));
@@ -338,7 +339,7 @@ impl Log {
         let done: PartDone = Box::new(move |read| {
             later(read.map(|part| Reply::ReadSnapshot(part.into())).map_err(|error| {
                 let message = format!(
-                    "{error}; if another snapshot has replaced this one, ask for a new one"
+                    "{error}; if another snapshot has replaced this one, request a new one"
                 );
                 Error::new(ErrorCode::Unavailable, message)
             }));
@@ -370,7 +371,7 @@ fn no_room(why: &JournalError) -> Error {
         JournalError::NoSpace { .. } => refusal("on the disk", "make room"),
         other => {
             let message = format!(
-                "the next segment of the journal cannot be made: {other}; it is tried again every \
+                "the next segment of the journal cannot be created: {other}; this is retried every \
                  second; nothing was changed"
             );
             Error::new(ErrorCode::Unavailable, message)

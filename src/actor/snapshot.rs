@@ -91,7 +91,7 @@ impl Snapshots {
         tracing::warn!(
             "a snapshot was abandoned: more was written meanwhile than store.history_bytes_max"
         );
-        self.failed(state, rooms, log, "more was written meanwhile than history may hold");
+        self.failed(state, rooms, log, "more was written meanwhile than the history may hold");
     }
 
     /// Returns the time of the next snapshot that makes space, if there is something that it would

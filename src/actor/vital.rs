@@ -52,13 +52,13 @@ impl Drop for Vital {
         let panicked = std::thread::panicking();
         let message = if panicked {
             format!(
-                "{what} has ended by a panic: a defect in Wakeful. Nothing more is written; whether \
-                 the writes under way were done shows when the store is opened again"
+                "{what} has ended by a panic: a defect in Wakeful. Nothing more is written; the \
+                 outcome of writes in progress is known when the store is opened again"
             )
         } else {
             format!(
                 "{what} has ended before it was told to: its actix system was, without \
-                 Wakeful::stop. What was acknowledged is kept; requests under way have no answer"
+                 Wakeful::stop. Acknowledged writes are safe; requests in progress get no answer"
             )
         };
         let error = Error::new(ErrorCode::Internal, message.clone());

@@ -30,7 +30,7 @@ pub(super) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Ins
 /// Returns the error for an answer whose deadline is over before the disk has what it shows.
 pub(super) fn late() -> Error {
     let message =
-        "the disk did not take in time what the answer shows; the outcome of a write is unknown";
+        "the disk did not store in time what the answer shows; the outcome of a write is unknown";
     Error::new(ErrorCode::DeadlineExceeded, message)
 }
 

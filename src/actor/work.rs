@@ -44,8 +44,8 @@ impl StoreActor {
             Task::Store { options, request: StoreRequest::Kv(request) } => {
                 let writes = request.facts().disk != DiskUse::Nothing;
                 if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
-                    let what = "the server keeps as many answers as it may for clients that do not \
-                                take them; write without asking for what was before, or try again later";
+                    let what = "the server has reached its limit of answers that clients have not \
+                                read; write without requesting previous values, or try again later";
                     return (Answer::Now(Err(refusal(&owner.buffered, what))), 0);
                 }
                 // The answer to a large write follows at its end, see `deliver`.

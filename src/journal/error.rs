@@ -81,13 +81,13 @@ pub(crate) enum JournalError {
     },
     /// A write or a sync does not end.
     #[error(
-        "the disk has not ended a write or a sync in time; what was acknowledged is kept, whether the \
-         writes under way were done shows when the store is opened again"
+        "the disk has not finished a write or a sync in time; acknowledged writes are safe, and the outcome \
+         of those in progress is known when the store is opened again"
     )]
     Hangs,
     /// A repair would drop records that the snapshot needs.
     #[error(
-        "{0} stands for {seq} records, and the log would end before them; nothing was changed; \
+        "{0} includes {seq} records, and the log would end before them; nothing was changed; \
          `wakeful restore {0} --data-dir NEW` makes a store of that snapshot alone", snapshot.display()
     )]
     Needed {
@@ -98,7 +98,7 @@ pub(crate) enum JournalError {
     },
     /// The directory for a new journal already contains one.
     #[cfg(any(test, feature = "cli"))]
-    #[error("{} is there already; name another directory", file.display())]
+    #[error("{} already exists; choose another directory", file.display())]
     NotEmpty {
         /// A file of the existing journal.
         file: PathBuf,
@@ -111,8 +111,8 @@ pub(crate) enum JournalError {
     },
     /// The segment in use was removed.
     #[error(
-        "{} was removed while it was written; what was written last is lost with it: stop the server, \
-         and restore a backup", file.display()
+        "{} was removed while in use, and the last writes are lost with it: stop the server, and restore a \
+         backup", file.display()
     )]
     Removed {
         /// The segment.

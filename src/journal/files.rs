@@ -39,7 +39,7 @@ pub(super) fn read_snapshot(
         match snapshot::seq_in(name) {
             None => {}
             Some(None) => {
-                let what = "the name is none that a snapshot has; move the file away";
+                let what = "this is not a valid name of a snapshot; move the file away";
                 return Err(JournalError::format(&dir.join(name), what));
             }
             Some(seq) => newest = newest.max(seq),
@@ -50,7 +50,7 @@ pub(super) fn read_snapshot(
     let reading = Reading::open(disk, &path)?;
     let checked = reading.says();
     if checked.seq != seq {
-        let what = format!("this is the snapshot of record {} under another's name", checked.seq);
+        let what = format!("this is the snapshot of record {} under a wrong name", checked.seq);
         return Err(JournalError::damaged(&path, 32, what));
     }
     reading.replay(replay)?;
@@ -75,7 +75,7 @@ pub(super) fn segments(
             // Segments that a snapshot replaced may still be there.
             Some(Some(number)) => numbers.extend((number >= begin).then_some(number)),
             Some(None) => {
-                let what = "the name is none that a segment has; move the file away";
+                let what = "this is not a valid name of a segment; move the file away";
                 return Err(JournalError::format(&dir.join(name), what));
             }
         }
@@ -98,7 +98,7 @@ pub(super) fn segments(
         let any_length = stop.is_some_and(|stop| stop.number == number);
         let segment = open_segment(disk, path, number, access, any_length)?;
         if *store_id.get_or_insert(segment.head.store_id) != segment.head.store_id {
-            let what = "this segment is of another store";
+            let what = "this segment belongs to another store";
             return Err(segment.damaged(24, what));
         }
         segments.push(segment);
@@ -135,7 +135,7 @@ fn open_segment(
         return Err(JournalError::damaged(&path, len.min(head.size), what));
     }
     if head.number != number {
-        let what = format!("this is segment {} under another's name", head.number);
+        let what = format!("this is segment {} under a wrong name", head.number);
         return Err(JournalError::damaged(&path, 32, what));
     }
     Ok(Segment { head, path, file })

@@ -100,12 +100,12 @@ impl SegmentHead {
             return Err(BadHead::Damaged(60, "the checksum of the segment's header is wrong"));
         }
         if let Some(at) = bytes.iter().skip(64).position(|byte| *byte != 0) {
-            let what = "something stands behind the segment's header";
+            let what = "there is data after the segment's header";
             return Err(BadHead::Damaged(64 + at as u64, what));
         }
         let size = u64_at(bytes, 40);
         if !size.is_multiple_of(SECTOR) {
-            return Err(BadHead::Damaged(40, "the size is no multiple of 512"));
+            return Err(BadHead::Damaged(40, "the size is not a multiple of 512"));
         }
         Ok(Self {
             version,

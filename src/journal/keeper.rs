@@ -135,7 +135,7 @@ impl Keeper {
         // The log is unaffected: only time is lost.
         self.writing = None;
         self.look();
-        tracing::warn!(%error, "a snapshot could not be written; another is tried later");
+        tracing::warn!(%error, "a snapshot could not be written; it will be retried later");
         (self.report)(Progress::SnapshotFailed(error));
     }
 

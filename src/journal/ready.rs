@@ -43,7 +43,7 @@ pub(super) fn prepare(
 ) -> Result<Ready, JournalError> {
     let unfinished = found.groups.unfinished_at_end();
     if unfinished > 0 {
-        let what = "the log ends in records of a request that was never whole; they are left out";
+        let what = "the log ends in records of an incomplete request, which are ignored";
         tracing::warn!(records = unfinished, last = found.last, what);
     }
     cut(&found)?;
@@ -142,7 +142,7 @@ fn mark(maker: &Maker) -> Result<(), JournalError> {
     match exclusive::mark(&*maker.disk, &maker.dir, maker.store_id) {
         // Reading must be possible with a full disk; the next start tries again.
         Err(error @ JournalError::NoSpace { .. }) => {
-            tracing::warn!(%error, "the directory is not marked as that of a store");
+            tracing::warn!(%error, "cannot mark the directory as that of a store");
             Ok(())
         }
         marked => marked,
@@ -168,7 +168,7 @@ fn cut(found: &Found) -> Result<(), JournalError> {
         clear(segment, from)?;
     }
     let last = found.last;
-    tracing::warn!(bytes, last, "the log ended in a write that was never whole; cut it off");
+    tracing::warn!(bytes, last, "the log ended in an incomplete write, which was cut off");
     Ok(())
 }
 

@@ -191,7 +191,7 @@ impl Found {
                 let commit = match CommitHead::decode(&head, segment.head.salt, at) {
                     Slot::Zero => break,
                     Slot::Bad => {
-                        let what = "what stands here is not the header of a commit";
+                        let what = "this is not the header of a commit";
                         return Err(segment.damaged(at, what));
                     }
                     Slot::Commit(commit) => commit,
@@ -263,7 +263,7 @@ impl Found {
             && self.last < snapshot.seq
         {
             let what = format!(
-                "the log ends with record {}, and the snapshot stands for {} records",
+                "the log ends with record {}, but the snapshot includes {} records",
                 self.last, snapshot.seq
             );
             return Err(segment.damaged(at, what));
@@ -315,7 +315,7 @@ impl Found {
         let mut sector = vec![0; ((at + 1).next_multiple_of(SECTOR) - at) as usize];
         segment.read(at, &mut sector)?;
         if !is_zero(&sector) {
-            let what = "a commit's header is missing before what stands in the same sector";
+            let what = "a commit's header is missing before data in the same sector";
             return Err(segment.damaged(at, what));
         }
         if witnessed(segment, at, later, self.last + 1)? {

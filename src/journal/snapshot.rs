@@ -171,14 +171,14 @@ impl Reading {
         }
         file.read_at(0, &mut head).map_err(failed(Action::Read))?;
         let head = Snapshot::decode(&head).map_err(|bad| match bad {
-            BadHead::Foreign => JournalError::format(path, "it is not a snapshot of a Wakeful"),
+            BadHead::Foreign => JournalError::format(path, "it is not a Wakeful snapshot"),
             BadHead::Version(version) => JournalError::version(path, version),
             BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
         })?;
         let end = len - trailer.len() as u64;
         file.read_at(end, &mut trailer).map_err(failed(Action::Read))?;
         let trailer = Trailer::decode(&trailer).ok_or_else(|| {
-            JournalError::damaged(path, end, "the file does not end as a whole snapshot does")
+            JournalError::damaged(path, end, "the file does not end like a complete snapshot")
         })?;
         if trailer.bytes != end - Snapshot::BYTES as u64 {
             let what = format!("it should have {} bytes of records", trailer.bytes);
@@ -187,7 +187,11 @@ impl Reading {
         let Trailer { segment, first, .. } = trailer;
         let numbers = head.seq < NUMBER_MAX && (1..NUMBER_MAX).contains(&segment);
         if !numbers || first == 0 || first > head.seq + 1 {
-            return Err(JournalError::damaged(path, end, "the log cannot go on where it says"));
+            return Err(JournalError::damaged(
+                path,
+                end,
+                "the log cannot continue where the snapshot states",
+            ));
         }
         Ok(Self { path: path.to_owned(), file, head, trailer, len })
     }
@@ -227,7 +231,7 @@ impl Reading {
             if records == 0 {
                 let needed = frame_len(&buffer);
                 if needed <= buffer.len() as u64 || needed > end - at {
-                    return Err(self.damaged(at, "what stands here is no record"));
+                    return Err(self.damaged(at, "this is not a record"));
                 }
                 want = needed;
                 continue;

@@ -273,7 +273,7 @@ impl FileJournal {
         ended &= self.end_others(by.max(environment::now() + LAST_WORD));
         if !ended {
             tracing::error!(
-                "the disk has not ended a write or a sync in time; it is not waited for"
+                "the disk has not finished a write or a sync in time; not waiting any longer"
             );
             std::mem::forget(self.exclusive.take());
         }
@@ -485,7 +485,7 @@ pub(super) fn make_next(
         }
         Err(error) => {
             if state.no_room.is_none() {
-                tracing::warn!(%error, "the next segment cannot be made; trying again");
+                tracing::warn!(%error, "the next segment cannot be created; trying again");
             }
             state.no_room = Some(error);
             if state.owed && state.blocked {

@@ -50,9 +50,9 @@ pub(super) fn next_time(
     let cron = Cron::from_str(cron).map_err(|error| {
         format!("`{cron}` is not a cron expression ({error}); write it as in `0 3 * * 1-5`")
     })?;
-    let zone = ZONES
-        .get(timezone)
-        .map_err(|_| format!("`{timezone}` is not a time zone; use a name such as Europe/Berlin or UTC"))?;
+    let zone = ZONES.get(timezone).map_err(|_| {
+        format!("`{timezone}` is not a time zone; use a name such as Europe/Berlin or UTC")
+    })?;
     let after = i64::try_from(after).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
     let after = after.ok_or("the time of day is out of range")?;
     // Croner goes from day to day without checking the limit: there must be a date that it can find.

@@ -251,7 +251,11 @@ impl State {
                 let slot = self.keys.insert(&kv.key);
                 self.keys.put(slot, kv);
             }
-            _ => return Err("a change that only snapshots contain, in a place where none can be".to_owned()),
+            _ => {
+                return Err(
+                    "a change that only snapshots contain, in a place where none can be".to_owned()
+                );
+            }
         }
         Ok(())
     }

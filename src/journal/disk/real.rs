@@ -84,7 +84,7 @@ impl Disk for RealDisk {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) if cannot_lock_directories(&error) => {
-                let what = "this file system locks no directories: only the file `lock` keeps a \
+                let what = "this file system cannot lock directories: only the file `lock` keeps a \
                             second server away; do not remove it";
                 tracing::warn!(dir = %path.display(), %error, what);
             }
@@ -106,7 +106,7 @@ pub(crate) fn warn_if_wide(dir: &Path) {
             tracing::warn!(
                 dir = %dir.display(),
                 mode = %format_args!("{mode:04o}"),
-                "others than its owner can reach the data directory; chmod 700 keeps them out"
+                "others than its owner can access the data directory; run chmod 700 to prevent that"
             );
         }
     }

@@ -133,13 +133,13 @@ async fn expect_preface(
     let said = said(received);
     let name = PREFACE.len() - 1;
     let message = if received.get(..name) == PREFACE.get(..name) {
-        format!("{addr} speaks another version of the protocol of Wakeful: {said}")
+        format!("{addr} speaks another version of the Wakeful protocol: {said}")
     } else if received.first() == Some(&TLS_ALERT) {
-        format!("{addr} speaks TLS only: connect with it (--tls)")
+        format!("{addr} speaks TLS only: connect with TLS (--tls)")
     } else if received.starts_with(b"ERR wakeful:") {
-        format!("{addr} does not take this for a client of Wakeful: {said}")
+        format!("{addr} does not accept this as a Wakeful client: {said}")
     } else {
-        format!("{addr} is not a Wakeful server: it says {said}")
+        format!("{addr} is not a Wakeful server: it answered {said}")
     };
     Err(Error::new(ErrorCode::UnsupportedVersion, message))
 }

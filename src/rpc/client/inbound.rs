@@ -130,7 +130,7 @@ fn answer(header: &Header, body: &[u8]) -> Outcome {
         WireReply::WatchCancel => Answer::WatchCancel,
         other => match other.into_store_reply() {
             Some(reply) => Answer::Reply(CallReply { reply, durability }),
-            None => return Err(protocol("a reply of no kind")),
+            None => return Err(protocol("a reply of an unknown kind")),
         },
     })
 }

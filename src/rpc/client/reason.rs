@@ -13,7 +13,7 @@ pub(super) fn closed() -> Error {
 pub(super) fn store_changed(addr: &str) -> Error {
     let message = format!(
         "{addr} holds another store than before the reconnect, or one that may have lost what it last showed: \
-         its id is another, and neither revisions nor reservations go on; read the present state anew"
+         its id differs, and earlier revisions and reservations are invalid; read the current state again"
     );
     Error::new(ErrorCode::StoreChanged, message)
 }
@@ -22,8 +22,8 @@ pub(super) fn unknown(addr: &str, reason: &Error) -> Error {
     let message = format!(
         "outcome unknown: the connection to {addr} was lost after the request may have been \
          sent ({reason}); give a write an idempotency key, or each job of a push an index that \
-         stays its own for as long after it is done as the call may take, and it is sent again by \
-         itself"
+         stays taken, after the job is done, for as long as the call may take, and it is resent \
+         automatically"
     );
     Error::new(ErrorCode::Unavailable, message)
 }
@@ -41,7 +41,7 @@ pub(super) fn overdue(pending: &Pending, link: &Link, addr: &str) -> Error {
         ),
         (true, Link::Down(reason)) => Error::new(
             ErrorCode::Unavailable,
-            format!("no connection to {addr} to send it again before the deadline ({reason})"),
+            format!("no connection to {addr} to resend it before the deadline ({reason})"),
         ),
         (true, _) => Error::new(
             ErrorCode::DeadlineExceeded,

@@ -364,7 +364,7 @@ impl Stream {
             let (first, count) = (delivery.first as usize, delivery.count as usize);
             let all = events.as_deref().unwrap_or_default();
             let Some(part) = all.get(first..first.saturating_add(count)) else {
-                return Err(protocol("a delivery of events that are not there"));
+                return Err(protocol("a delivery of events that do not exist"));
             };
             // A push usually has one delivery with all of its events: no copy.
             let alone = nth + 1 == deliveries.len() && part.len() == all.len();

@@ -176,7 +176,7 @@ fn d11_a_directory_with_a_store_is_not_restored_into() {
     let file = backup(&home);
     let before = files(&home);
     let told = restore(&file, &home).fails(2);
-    assert!(told.contains("is there already"), "{told}");
+    assert!(told.contains("already exists"), "{told}");
     assert!(files(&home) == before, "the directory was changed");
     let server = home.server();
     restore(&file, &home).fails(7);

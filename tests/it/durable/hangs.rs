@@ -42,14 +42,14 @@ fn d8_while_a_write_hangs_requests_are_answered_in_time_and_a_stop_ends() {
         let answer = raw.next();
         let refusal = answer.refusal();
         assert_eq!(refusal.code, DEADLINE_EXCEEDED, "{refusal:?}");
-        assert!(refusal.message.contains("the disk did not take in time"), "{refusal:?}");
+        assert!(refusal.message.contains("the disk did not store in time"), "{refusal:?}");
     }
     // What is durable is read as ever.
     raw.call(body::get(b"b")).reply(1);
     server.signal("TERM");
     let ran = server.finish();
     assert_eq!(ran.code, Some(8), "{}", ran.stderr);
-    assert!(ran.stderr.contains("has not ended a write or a sync in time"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has not finished a write or a sync in time"), "{}", ran.stderr);
     std::fs::remove_file(&now).unwrap();
     let again = home.server();
     assert_eq!(again.ok(&["get", "a"]).trim().len(), 1, "one of the two");
@@ -75,6 +75,6 @@ fn d8_while_a_snapshot_hangs_its_request_is_answered_in_time_and_a_stop_ends() {
     server.signal("TERM");
     let ran = server.finish();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stderr.contains("has not ended a write or a sync in time"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has not finished a write or a sync in time"), "{}", ran.stderr);
     assert_eq!(home.server().ok(&["get", "a"]).trim(), "2");
 }
