@@ -1,7 +1,7 @@
-//! [`FairShares`]: how much of something bounded each client holds.
+//! [`FairShares`]: how much of a bounded resource each client holds.
 //!
-//! A client may take more only while it then holds no more than is left for all others. A client alone gets
-//! half of the limit; two that grow together get a third each; of clients that come one after the other, each
+//! A client may take more only if it then holds no more than is left for all others. A single client gets
+//! half of the limit; two that grow together get a third each; of clients that come one after another, each
 //! gets half of what the earlier ones left, so about log2(N) clients use up a limit of N. There is nothing
 //! to configure, and no client is refused for what others hold while it holds less than is left.
 //!
@@ -13,7 +13,7 @@ use std::hash::Hash;
 
 use crate::environment::RandomState;
 
-/// Names who shares limits with others.
+/// Identifies a client that shares limits with others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ClientId {
     /// This process, whose own requests the limits bound without a share.
@@ -25,19 +25,19 @@ pub(crate) enum ClientId {
     User(u64),
 }
 
-/// Returns whose share a client's is; `None` for this process.
+/// Returns the client whose share is used; `None` for this process, which has no share.
 pub(crate) fn sharer(client: ClientId) -> Option<ClientId> {
     (client != ClientId::Process).then_some(client)
 }
 
-/// How much of something bounded each client holds, and all together.
+/// The amount of a bounded resource that each client holds, and all together.
 #[derive(Debug)]
 pub(crate) struct FairShares<Who> {
     held: HashMap<Who, u64, RandomState>,
     total: u64,
 }
 
-/// Why a client may not hold more.
+/// The reason why a client may not hold more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
     /// All of it is held.
@@ -47,7 +47,7 @@ pub(crate) enum Excess {
 }
 
 impl Excess {
-    /// Returns the reason that a refusal gives: `full` if the limit itself is reached.
+    /// Returns the reason for a refusal: `full` if the limit itself is reached.
     pub(crate) fn what(self, full: &'static str) -> &'static str {
         match self {
             Self::Full => full,
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(shares.check(Some(1), 1, MAX), Err(Excess::Share));
         assert_eq!(fill(&mut shares, 2), 50);
         assert_eq!(fill(&mut shares, 3), 25);
-        // Whoever has more than is left now gets nothing for what it gives back.
+        // A client that now holds more than is left cannot take again what it gives back.
         shares.give_back(Some(1), 10);
         assert_eq!(shares.check(Some(1), 1, MAX), Err(Excess::Share));
         assert_eq!(shares.check(Some(4), 1, MAX), Ok(()));

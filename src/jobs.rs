@@ -31,7 +31,7 @@ pub trait Jobs: Operations {
 
     /// Pushes a job.
     ///
-    /// Errors: `Full` if its topic, or the queue, has no room; `LimitExceeded` if it is too large;
+    /// Errors: `Full` if its topic, or the queue, has no capacity; `LimitExceeded` if it is too large;
     /// `InvalidArgument` if it is invalid. Nothing was pushed.
     fn push(
         &self,
@@ -46,7 +46,7 @@ pub trait Jobs: Operations {
         }
     }
 
-    /// Pushes jobs, all or none of them, waiting up to `wait` for room.
+    /// Pushes jobs, all or none of them, waiting up to `wait` for capacity.
     ///
     /// Errors: those of [`push`](Self::push).
     fn push_all(
@@ -83,8 +83,7 @@ pub trait Jobs: Operations {
         async { settled(self.job(JobRequest::Settle(settlements)).await?) }
     }
 
-    /// Extends reservations: the visibility timeout of each starts anew; returns one answer per
-    /// job.
+    /// Extends reservations: the visibility timeout of each restarts; returns one answer per job.
     fn touch(
         &self,
         reservations: Vec<Reservation>,

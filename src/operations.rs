@@ -67,7 +67,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Reads the present value of a key.
+    /// Reads the current value of a key.
     fn get(
         &self,
         key: impl Into<Blob> + Send,
@@ -239,7 +239,7 @@ pub trait Operations: Sync {
         }
     }
 
-    /// Writes a snapshot of the present state, or a later one, and waits until it is durable.
+    /// Writes a snapshot of the current state, or a later one, and waits until it is durable.
     ///
     /// # Errors
     ///

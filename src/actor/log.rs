@@ -16,7 +16,7 @@ use crate::journal::{
 use crate::model::Reply;
 use crate::store::StoreError;
 
-/// Bytes of log after which the room on the disk is compared again.
+/// Bytes of log after which the space on the disk is compared again.
 const COMPARE_EVERY: u64 = 4 * 1024 * 1024;
 
 /// Maximum size of the part of a snapshot's file in one answer, which stays in memory until its peer has
@@ -38,11 +38,11 @@ pub(crate) struct Log {
     failed: Option<Error>,
     /// Reports the failure to the service.
     failure: watch::Sender<Option<Error>>,
-    /// Why requests that grow the store have no room.
+    /// The reason why requests that grow the store have no space.
     no_room: Option<JournalError>,
-    /// Size of the log up to which there is known to be room beside the next snapshot.
+    /// Size of the log up to which there is known to be space beside the next snapshot.
     ample_until: u64,
-    /// Something was refused for lack of that room, and nothing was admitted since.
+    /// Whether something was refused for lack of that space, and nothing was admitted since.
     lacks_room: bool,
     /// Bytes admitted in this turn and not handed over yet.
     admitted: u64,
@@ -153,7 +153,7 @@ impl Log {
         Err(why.unwrap_or_else(|| self.lack(0)))
     }
 
-    /// Compares the room with the size of the next snapshot if the log grows by `bytes`.
+    /// Compares the space with the size of the next snapshot if the log grows by `bytes`.
     fn has_ample_room(&mut self, bytes: u64) -> bool {
         let snapshot = self.snapshot_bytes_max(bytes);
         let Some(journal) = &self.journal else { return true };
@@ -173,7 +173,7 @@ impl Log {
         true
     }
 
-    /// Requests a snapshot, because the disk has room for nothing else; returns the refusal of `bytes`.
+    /// Requests a snapshot, because the disk has space for nothing else; returns the refusal of `bytes`.
     fn lack(&mut self, bytes: u64) -> Error {
         let snapshot = self.snapshot_bytes_max(bytes);
         self.lacks_room = true;

@@ -245,7 +245,8 @@ pub(crate) struct Show(pub(crate) Handle, pub(crate) Buffered<Batch>);
 /// a worker in this process, from the same sequence; 0 for any other caller in this process.
 pub(crate) type OwnerId = u64;
 
-/// What one read of a connection asks of the queue. Each answer comes by the sink, some later.
+/// The requests to the queue from one read of a connection. The answers are sent to the sink, some of
+/// them later.
 ///
 /// bound: `rpc.requests_in_flight_max` of each connection.
 #[derive(Message)]

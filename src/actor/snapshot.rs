@@ -42,8 +42,8 @@ pub(super) struct Snapshots {
     waiting: Vec<Later>,
 }
 
-/// What a snapshot contains besides the store. Its moment is one for all of them: they run on one
-/// thread, and each has handed over what it changed.
+/// The other state in a snapshot besides the store. The snapshot is consistent, because all actors run
+/// on one thread, and each has handed over its changes.
 pub(crate) struct OtherRooms {
     pub(crate) queue: SharedQueue,
     pub(crate) outcomes: SharedOutcomes,
@@ -150,7 +150,7 @@ impl Snapshots {
         };
     }
 
-    /// Whether a slice is to be written now.
+    /// Returns whether a slice must be written now.
     pub(super) fn must_tell(&self) -> bool {
         matches!(self.step, Step::Telling { parts, .. } if parts < PARTS_MAX)
     }

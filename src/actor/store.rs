@@ -59,7 +59,7 @@ pub struct StoreActor {
     pub(super) snapshots: Snapshots,
     /// Requests that wait for the snapshot thread.
     pub(super) awaited: Awaited,
-    /// What a snapshot contains besides the store.
+    /// The other state in a snapshot besides the store.
     pub(super) rooms: OtherRooms,
     /// The owner for requests of this process.
     pub(super) here: Arc<Owner>,

@@ -13,7 +13,7 @@ use crate::model::{
 
 type Permit = Result<(), Need>;
 
-/// Returns true if a watch begins with the present keys.
+/// Returns true if a watch begins with the existing keys.
 pub(crate) fn reads(watch: &WatchRequest) -> bool {
     watch.from == WatchFrom::Snapshot
 }
@@ -74,7 +74,7 @@ impl Access {
         self.permits_interest(&watch.range, reads(watch))
     }
 
-    /// Checks whether keys may be awaited; `reads` adds the need to read present keys.
+    /// Checks whether keys may be awaited; `reads` adds the permission to read existing keys.
     pub(crate) fn permits_interest(&self, range: &KeyRange, reads: bool) -> Permit {
         self.needs(Action::Watch, self.covers(Action::Watch, range))?;
         self.needs(Action::Read, !reads || self.covers(Action::Read, range))

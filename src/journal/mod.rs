@@ -25,10 +25,9 @@
 //! - **Incarnations** (`ready`): if something visible may have been lost, the store continues
 //!   under another id, and the queue skips ids and epochs, so that no new object has the name of
 //!   one that was visible.
-//! - **Room**: a request that makes the store larger is admitted only if the disk also has room
-//!   for the next snapshot and a segment, because the snapshot is what gives room back. The
-//!   journal reports the room of its disk (`Journal::room`) and keeps the reserved room
-//!   (`reserve`).
+//! - **Space**: a request that grows the store is admitted only if the disk also has space for
+//!   the next snapshot and a segment, because only a snapshot frees space. The journal reports
+//!   the free space of its disk (`Journal::room`) and keeps the reserved space (`reserve`).
 //! - **Snapshots** (`keeper`): the store writes itself in slices, one per turn, as records in the
 //!   log's own encoding, which the same state machine replays. Nothing is copied: the history
 //!   already has earlier versions of keys, so only its oldest events must be kept meanwhile; a

@@ -15,17 +15,17 @@
 //! - **Rank** is the time at which the job became ready, less `queue.priority_step` for each step
 //!   of priority. So one ordered set gives order, priority and freedom from starvation. A job
 //!   that returns to the head keeps its rank.
-//! - **Lanes** (`lane`): a job with an order key needs one of the places of its key to be ready;
-//!   the others wait in the order of their pushes. A free place goes to the next job of the key
+//! - **Lanes** (`lane`): a job with an order key needs one of the slots of its key to be ready;
+//!   the others wait in the order of their pushes. A free slot goes to the next job of the key
 //!   *behind* all ready jobs, so keys take turns.
 //! - **Every loop ends within a turn:** jobs handed out, taken back from a lost worker, freed,
 //!   cleared or evicted are limited to `queue.slice_max` each, and the next turn follows at once
-//!   (`State::is_behind`). `producers` records where pushes wait for room, and where there may be
-//!   room, so that a finished job costs the same however many topics and pushes there are.
+//!   (`State::is_behind`). `producers` records where pushes wait for capacity, and where some may
+//!   have become free, so that a finished job costs the same however many topics and pushes there are.
 //! - A request that names a topic creates it. Beyond `queue.topics_max`, a new topic takes the
 //!   number of an empty one (`names`). Jobs and snapshots refer to topics by number, so the
 //!   number of a deleted topic stays vacant, without a name, until a new topic takes it.
-//! - Limits count unfinished jobs, including running ones. So a retry already has its place, and
+//! - Limits count unfinished jobs, including running ones. So a retry is already counted, and
 //!   a full queue cannot block a worker.
 //! - **Retention is shared** (`shares`): outcomes, dead letters and the indexes of finished jobs
 //!   share one budget each, and the topic that uses the most of it loses the excess. Evictions

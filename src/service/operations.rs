@@ -25,7 +25,7 @@ impl Wakeful {
         }
     }
 
-    /// Returns the limits by which requests are refused, with their present values.
+    /// Returns the limits by which requests are refused, with their current values.
     fn limits(&self) -> Vec<LimitInfo> {
         let rpc = RpcConfig::clone(&self.rpc());
         Config { rpc, ..self.config().clone() }.limits()

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::store::State;
 
-/// So many keys that the verdict on a lease is remembered.
+/// Enough keys for the verdict on a lease to be remembered.
 const MANY: usize = JUDGED_KEYS_MAX + 4;
 
 #[derive(Debug, Clone)]

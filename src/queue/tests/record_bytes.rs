@@ -210,7 +210,7 @@ fn the_bytes_of_every_change_stay_as_they_are() {
             let record = record_of(&change);
             writeln!(out, "{name}").unwrap();
             out.push_str(&hex(&record));
-            // After room, version, time and count.
+            // After state machine, version, time and count.
             let (read, rest) = decode::<Change>(&record[6..]).unwrap();
             assert_eq!((read, rest), (change, &[][..]));
             queue.replay(&record).unwrap();

@@ -109,7 +109,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it accepts no more at present,
+    /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it currently accepts no more,
     /// `Unavailable` if the link is ending or has ended.
     pub(super) async fn open(&self) -> Result<Socket, Error> {
         let About { name, peer_serves, streams_max, .. } = &self.shared.about;
@@ -239,7 +239,7 @@ impl Idle {
 
 fn yamux_config(link: &Link, config: &LinkConfig) -> yamux::Config {
     // A stream that ended at the other end may still exist here; a further stream should then be
-    // refused alone, while yamux would end the link. So it gets room for twice as many.
+    // refused alone, while yamux would end the link. So yamux may hold twice as many.
     let inbound = config.streams_max.saturating_mul(2);
     let streams = inbound.saturating_add(link.shared.about.streams_max + 1);
     let window = streams.saturating_mul(WINDOW_BYTES).saturating_add(config.window_bytes_max);

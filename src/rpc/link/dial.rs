@@ -85,12 +85,12 @@ struct Shared {
 }
 
 impl DialHandle {
-    /// Returns the present state.
+    /// Returns the current state.
     pub fn state(&self) -> DialState {
         self.shared.state.borrow().clone()
     }
 
-    /// Returns the number of links so far, including the present one.
+    /// Returns the number of links so far, including the current one.
     pub fn links(&self) -> u64 {
         self.shared.links.load(Ordering::Relaxed)
     }
@@ -154,7 +154,7 @@ impl fmt::Debug for DialHandle {
     }
 }
 
-/// Opens connections over the present link.
+/// Opens connections over the current link.
 struct Kept(Arc<Shared>);
 
 impl Opener for Kept {

@@ -200,7 +200,7 @@ impl ReverseListener {
         Client::over(Arc::new(opener), ClientConfig { addr, ..self.template.clone() }).await
     }
 
-    /// Accepts no more links and ends the present ones with their requests. Returns when they have
+    /// Accepts no more links and ends the existing ones with their requests. Returns when they have
     /// ended.
     pub async fn stop(mut self) {
         self.acceptor.finish().await;

@@ -29,7 +29,7 @@ struct State {
     seen: u64,
 }
 
-/// The present content of the files of a [`TlsConfig`].
+/// The current content of the files of a [`TlsConfig`].
 #[derive(Hash, PartialEq, Eq)]
 struct Files {
     cert: Result<Vec<u8>, String>,

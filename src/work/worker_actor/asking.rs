@@ -80,7 +80,7 @@ impl<Q: Queue> WorkerActor<Q> {
         }
         self.desk.leave_jobs(jobs, self.lanes.are_apart());
         if let Err(error) = self.lanes.grow() {
-            // The present threads take waiting jobs, and the next check tries again.
+            // The existing threads take waiting jobs, and the next check tries again.
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
         }
     }
