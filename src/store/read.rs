@@ -25,9 +25,9 @@ pub(crate) struct Look<'a> {
 pub(crate) struct PageRoom {
     keys: usize,
     bytes: usize,
-    /// Nothing was taken yet: the first key fits, however large it is,
+    /// Whether nothing was taken yet: then the first key fits, up to the size `largest`.
     whole: bool,
-    /// but only up to this size.
+    /// The largest size of a first key that exceeds `bytes`.
     largest: usize,
 }
 

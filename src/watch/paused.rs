@@ -56,7 +56,7 @@ impl<P> Hub<P> {
     /// Stops reading for a stream until its owner may buffer more.
     pub(super) fn pause(&mut self, owner: &Arc<Owner>, handle: Handle) {
         owner.buffered.note_paused();
-        // The allowance was too small: an owner with more than `GROUP` streams would be tried for ever.
+        // The allowance was too small: an owner with `GROUP` or more streams would be tried for ever.
         self.paused.roomy.remove(&owner.id);
         self.paused.streams.insert((owner.id, handle));
     }
