@@ -70,8 +70,8 @@ fn parse_place(text: &str) -> Result<Place, String> {
 /// Read the whole journal, and check every byte of it
 ///
 /// Changes nothing. Exits with 6 at the first damage, and reports its file and offset; with 7 if a
-/// server uses the directory. A torn tail, as a crash leaves it, is not damage: the next start cuts
-/// it.
+/// server uses the directory. A torn tail, which a crash leaves, is not damage: the next start
+/// truncates it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

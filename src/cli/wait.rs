@@ -14,7 +14,7 @@ use crate::{Blob, KeyRange, Operations, Revision, WaitCondition, WaitOutcome, Wa
 /// on timeout; a loop that passes it on misses no revision.
 ///
 /// Without --after, a condition that already holds is answered at once; with it, only later changes
-/// count. Without a condition, any change counts. Without KEY, any key does.
+/// count. Without a condition, any change counts; without KEY, changes of any key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

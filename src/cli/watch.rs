@@ -18,8 +18,8 @@ use crate::{
 ///
 /// Values are shown with control characters escaped; with --json bytes are exact. With --previous,
 /// `, previous VALUE` follows the revision, or `, new` if the key was absent. Without KEY it
-/// watches every key. Ends with Ctrl-C, with --count, or with an error, which says where to
-/// continue.
+/// watches every key. Ends with Ctrl-C, with --count, or with an error, which names the revision to
+/// continue from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Output:

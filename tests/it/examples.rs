@@ -108,6 +108,47 @@ fn jobs_hands_out_and_awaits_a_result() {
     assert_eq!(told, "job 1: photo-17.jpg at 64 pixels\n");
 }
 
+/// Runs every page of an example that has one file per feature. A page prints the block `text` of its first
+/// comment, and is listed in the table of `main.rs`.
+fn pages_print_what_they_show(example_name: &str, count: usize) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example_name);
+    let listed = text(&format!("{example_name}/main.rs"));
+    let mut pages = 0;
+    for file in std::fs::read_dir(dir).unwrap() {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        let page = file.strip_suffix(".rs").unwrap();
+        if page == "main" {
+            continue;
+        }
+        assert!(listed.contains(&format!("//! | `{page}` | ")), "main.rs does not list {page}");
+        let path = format!("{example_name}/{file}");
+        assert_says(&path, &format!("cargo run --example {example_name} -- {page}"));
+        let comment: Vec<String> = text(&path)
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
+            .collect();
+        let shown = comment.iter().skip_while(|line| *line != "```text").skip(1);
+        let shown: String =
+            shown.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        assert_eq!(example(example_name, &[page]).finish().ok(), shown, "{path}");
+        pages += 1;
+    }
+    assert_eq!(pages, count);
+    let refusal = example(example_name, &["no_such_page"]).finish().fails(1);
+    assert!(refusal.contains("name a page: "), "{refusal}");
+}
+
+#[test]
+fn each_page_about_a_feature_of_jobs_prints_what_it_shows() {
+    pages_print_what_they_show("job_features", 7);
+}
+
+#[test]
+fn each_page_about_a_feature_of_watches_prints_what_it_shows() {
+    pages_print_what_they_show("watch_features", 10);
+}
+
 /// The scenario that the queue began as: a third of the messages fails whenever it is tried.
 #[test]
 fn watch_service_ends_with_each_message_stored_or_dead() {

@@ -20,7 +20,7 @@ use crate::{
 /// Prints one line per job, `ID EPOCH PAYLOAD`, with control characters escaped; with --json bytes
 /// are exact. The connection that reserved a job holds it, or the next one if the command
 /// reconnects within `queue.resume_grace` of the server. So the command keeps running and holds its
-/// jobs until each is settled by `job ack` or `job nack`, or held by somebody else; then it exits
+/// jobs until each is settled by `job ack` or `job nack`, or held by another worker; then it exits
 /// with 0. Ctrl-C releases the remaining jobs at no cost. Exits with 4 if no job was ready in time.
 /// Prefer `job work` if one command can do the work.
 #[derive(Debug, clap::Args)]

@@ -22,9 +22,9 @@ use crate::config::QueueConfig;
 /// Run a command for each job of a topic
 ///
 /// The command reads the payload from its standard input; its output is the result, and its exit
-/// code decides about the job. A failed job runs again while it has retries left; otherwise it
-/// becomes a dead letter. The end of the command's standard error is the reason. Output longer than
-/// `queue.output_bytes_max` is a failure too.
+/// code determines the outcome of the job. A failed job runs again while it has retries left;
+/// otherwise it becomes a dead letter. The end of the command's standard error is recorded as the
+/// reason. Output longer than `queue.output_bytes_max` is a failure too.
 ///
 /// The environment of the command holds WAKEFUL_JOB_ID and _EPOCH (of two runs with the same id,
 /// only the higher epoch is valid), _TOPIC, _INDEX, _ORDER_KEY, _ATTEMPT (from 1, failures

@@ -54,7 +54,7 @@ Examples:
   wakeful serve --listen 0.0.0.0:7117
   wakeful serve --data-dir /var/lib/wakeful
   wakeful serve --auth users.toml          requires a login; see `wakeful user`
-  wakeful serve --durability memory        nothing on disk, lost at the end
+  wakeful serve --durability memory        no disk: ends with the process
   wakeful serve --listen 127.0.0.1:0       a free port
   wakeful serve --dial relay.example:7118 --dial-name home
                                            behind `wakeful relay`

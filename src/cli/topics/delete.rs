@@ -12,7 +12,7 @@ use crate::{Blob, JobRequest, Jobs, Operations};
 /// Prints `deleted TOPIC`. Exits with 1, and changes nothing, while the topic has unfinished jobs
 /// or dead letters, a schedule pushes to it, or a request waits for its jobs or for room in it.
 /// With --force it first cancels the waiting jobs and deletes the dead letters, in parts: it prints
-/// how many there are, and asks for confirmation. It is refused even so while jobs are reserved, a
+/// how many there are, and asks for confirmation. Even then it is refused while jobs are reserved, a
 /// schedule pushes or a request waits, because those would create the topic again. Indexes of its
 /// finished jobs become free; `job get` still shows how its jobs ended while their outcomes are
 /// kept. With --json the object counts the deleted jobs.

@@ -27,7 +27,7 @@ use crate::auth::{NewToken, hash_password};
 /// --limit, environment variables, and the file of --config, which may also name the user file.
 ///
 /// Passwords are typed, twice, or read from standard input; they are kept as Argon2id hashes. A
-/// token is for a program: it is shown once, when it is made, and also kept as a hash.
+/// token is for a program: it is shown once, when it is created, and also kept as a hash.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,7 @@ Examples:
   wakeful user add alice --role ops                  prompts for her password
   wakeful user add shop --no-password --role shop
   wakeful user token shop --label web-1 --out web-1.token
-  wakeful user grant alice shop                      gives her one more role
+  wakeful user grant alice shop                      grants one more role
   wakeful user ls")]
 pub(crate) struct UserArgs {
     #[command(subcommand)]
