@@ -102,8 +102,9 @@ mod tests {
     use std::path::Path;
 
     /// The modules that a simulation runs.
-    const ROOMS: [&str; 9] = [
+    const ROOMS: [&str; 10] = [
         "actor",
+        "handle",
         "journal",
         "model",
         "queue",

@@ -16,7 +16,7 @@
 //!
 //! `model` has the requests and replies (all re-exported here), [`config`] every limit by name, and
 //! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin
-//! wiring around them, `service` the handle, `methods` the services of an application, and [`work`]
+//! wiring around them, `handle` the handle of a node, `service` its start and stop, `methods` the services of an application, and [`work`]
 //! the handlers of jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli` is the command
 //! line. `ARCHITECTURE.md` is the map.
 
@@ -24,6 +24,7 @@
 
 pub mod actor;
 mod address;
+mod addresses;
 pub mod auth;
 mod buffered;
 #[cfg(feature = "cli")]
@@ -35,6 +36,7 @@ pub mod error;
 mod failpoint;
 mod fair;
 mod fair_places;
+mod handle;
 #[cfg(any(test, feature = "internals"))]
 pub mod internals;
 mod jobs;
@@ -65,6 +67,7 @@ pub mod work;
 pub use cli::run as run_command_line;
 pub use config::{ClientConfig, Config};
 pub use error::{Details, Error, ErrorCode};
+pub use handle::Wakeful;
 pub use jobs::Jobs;
 pub use local_watch::{LocalWatch, WatchInto};
 #[doc(hidden)]
@@ -76,7 +79,7 @@ pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 pub use rpc::link;
 #[cfg(feature = "tls")]
 pub use rpc::tls::{ClientCertificate, ClientCertificates, ClientTls, TlsConfig, TlsDoor};
-pub use service::{LimitChange, Reconfigured, Wakeful};
+pub use service::{LimitChange, Reconfigured};
 pub use session::{Identity, Peer, Session, Via};
 pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};
 

@@ -1,5 +1,6 @@
 //! [`LocalWatch`]: a watch consumed in this process, as a stream or by an actor.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,11 +31,18 @@ pub struct LocalWatch {
     items: VecDeque<Result<WatchItem, Error>>,
     /// True if the store must be told that the last batch is consumed.
     owes_ready: bool,
+    /// Keeps the node while the watch lasts, even without another handle of it.
+    _node: Arc<dyn Any + Send + Sync>,
 }
 
 impl LocalWatch {
-    pub(crate) fn new(stream: LocalStream, batches: UnboundedReceiver<Buffered<Batch>>) -> Self {
-        Self { stream: Some(stream), batches, items: VecDeque::new(), owes_ready: false }
+    pub(crate) fn new(
+        stream: LocalStream,
+        batches: UnboundedReceiver<Buffered<Batch>>,
+        node: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        let (stream, items) = (Some(stream), VecDeque::new());
+        Self { stream, batches, items, owes_ready: false, _node: node }
     }
 }
 
@@ -52,7 +60,7 @@ impl Stream for LocalWatch {
             let Some(stream) = &self.stream else { return Poll::Ready(None) };
             if self.owes_ready {
                 // bound: one for each batch
-                stream.service.store().do_send(Ready(stream.handle, usize::MAX));
+                stream.store.do_send(Ready(stream.handle, usize::MAX));
                 self.owes_ready = false;
             }
             match self.batches.poll_recv(cx) {

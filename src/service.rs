@@ -1,9 +1,8 @@
-//! [`Wakeful`]: starts the actors, and is the handle that every listener calls.
+//! Starting a node, opening its doors, and stopping it: methods of [`Wakeful`].
 
 mod contexts;
 mod doors;
 mod failure;
-mod operations;
 mod reconfigure;
 mod services;
 mod users;
@@ -11,14 +10,13 @@ mod users;
 pub use self::reconfigure::{LimitChange, Reconfigured};
 
 use std::cell::RefCell;
-use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix::{Addr, AsyncContext, MailboxError, Recipient};
+use actix::{AsyncContext, Recipient};
 use futures_util::FutureExt;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
@@ -26,104 +24,25 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::context::TokioContext;
 
 use self::contexts::Contexts;
-use crate::actor::message::{
-    DrainQueue, EndJobs, Halt, HaltQueue, OwnerGone, OwnerId, Stop, StopStorage, Watched,
-};
+use crate::actor::message::{DrainQueue, EndJobs, Halt, HaltQueue, Stop, StopStorage, Watched};
 use crate::actor::{
     Clock, Ledger, OtherRooms, QueueActor, ServiceFacts, SharedLog, StorageActor, StoreActor, Vital,
 };
-use crate::auth::Auth;
-use crate::buffered::TotalBuffered;
-use crate::config::{Config, Durability, RpcConfig};
+use crate::config::Config;
 use crate::environment;
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
+use crate::handle::{House, Inner, Wakeful, gone};
 use crate::journal::{self, Disk, Labour, RealDisk, warn_if_wide};
-use crate::local_job::LocalJob;
 use crate::local_watch::WatchInto;
 use crate::methods::Registry;
-use crate::model::{CallReply, JobRequest, WatchRequest};
+use crate::model::WatchRequest;
 use crate::operations::Operations;
 use crate::rooms::Rooms;
-use crate::rpc::server::Server;
-use crate::rpc::server::addresses::Addresses;
 use crate::runtime;
 use crate::session::{Peer, Session};
 use crate::stranger_lines::StrangerLines;
 use crate::watch::{Hub, Owner};
 use crate::work::{self, HandlerOptions, JobHandler, Roster, Schema, Topic, TopicQueue, Worker};
-
-/// A running Wakeful; cheap to clone. Its [`Operations`] run in this process.
-///
-/// The actors run on the arbiter that [`start`](Self::start) was called on; the handle works from
-/// any thread. Everything ends with [`stop`](Self::stop), not with the last handle.
-#[derive(Clone)]
-pub struct Wakeful {
-    inner: Arc<Inner>,
-    /// The owner of the jobs that this handle reserves; `None` for no particular one.
-    owner: Option<Arc<Owned>>,
-}
-
-/// A worker of this process, as the queue knows it.
-struct Owned {
-    id: OwnerId,
-    queue: Addr<QueueActor>,
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // bound: one for each worker
-        self.queue.do_send(OwnerGone { owner: self.id, may_return: false });
-    }
-}
-
-struct Inner {
-    store: Addr<StoreActor>,
-    queue: Addr<QueueActor>,
-    storage: Addr<StorageActor>,
-    /// The counter of request ids for the queue of this process.
-    calls: AtomicU64,
-    config: Config,
-    /// The part of the configuration that can change at run time.
-    rpc: RwLock<Arc<RpcConfig>>,
-    store_id: u64,
-    /// The name of the server.
-    name: OnceLock<String>,
-    /// `None` in memory.
-    durability: Option<Durability>,
-    connections: Arc<AtomicU64>,
-    /// The open connections by address.
-    addresses: Arc<Addresses>,
-    /// Bytes held for connections until their peers read them.
-    buffered: Arc<TotalBuffered>,
-    /// Bounds the log lines that unauthenticated peers cause.
-    strangers: StrangerLines,
-    /// Counts dropped log lines, if a counter was set.
-    lines_dropped: OnceLock<fn() -> u64>,
-    house: Mutex<House>,
-    /// Services of the application, and their running calls.
-    methods: Registry,
-    /// The runtime it was started on.
-    runtime: Handle,
-    /// The session of callers in this process.
-    here: Arc<Session>,
-    /// Authentication for all listeners; `None` allows everyone.
-    auth: OnceLock<Auth>,
-    /// The workers in this process.
-    workers: Roster,
-    /// The reason why writes fail, once they do.
-    failure: watch::Sender<Option<Error>>,
-    /// Set after the grace period: remaining connections close.
-    stopped: watch::Sender<bool>,
-}
-
-/// The parts that [`Wakeful::stop`] ends.
-struct House {
-    doors: Vec<Server>,
-    /// Closed when the last actor has ended.
-    ended: mpsc::Receiver<()>,
-    /// Held until the stop, so that `ended` stays open; `None` once stopped.
-    alive: Option<mpsc::Sender<()>>,
-}
 
 /// Maximum time of the last sync after the grace period of a stop; everything ends within a second.
 const LAST_SYNC: Duration = Duration::from_millis(700);
@@ -395,37 +314,6 @@ impl Wakeful {
         self.inner.workers.enter(start).unwrap_or_else(|| Err(gone()))
     }
 
-    /// Returns the same service for a worker, which owns its jobs: they are lost with the last
-    /// clone.
-    pub(crate) fn for_worker(&self) -> Self {
-        let queue = self.inner.queue.clone();
-        let owner = Owned { id: environment::next_owner(), queue };
-        Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }
-    }
-
-    /// Returns the address of the actor that owns the store, for code that sends
-    /// [messages](crate::actor::message) rather than calling methods.
-    pub fn store(&self) -> &Addr<StoreActor> {
-        &self.inner.store
-    }
-
-    /// Returns the actor that owns the jobs.
-    pub(crate) fn queue(&self) -> &Addr<QueueActor> {
-        &self.inner.queue
-    }
-
-    /// Returns the configuration at the start; [`reconfigure`](Self::reconfigure) does not change
-    /// it.
-    pub fn config(&self) -> &Config {
-        &self.inner.config
-    }
-
-    /// Returns the default durability of answers, unless a request
-    /// [asks](crate::CallOptions::durability) for more; `None` in memory.
-    pub fn durability(&self) -> Option<Durability> {
-        self.inner.durability
-    }
-
     /// Stops everything: no new connections or requests, goodbye to clients, an answer to every
     /// wait and a final item to every watch; then, after at most `rpc.shutdown_grace` (and a second
     /// for last messages), the end of every connection, task and actor, and of the workers of
@@ -457,7 +345,7 @@ impl Wakeful {
         let _ = self.inner.storage.send(StopStorage).await;
         for door in &mut house.doors {
             let left = over.saturating_duration_since(tokio::time::Instant::now());
-            door.finish(left, drained.clone()).await;
+            door.finish(left, drained.clone().boxed()).await;
         }
         house.doors.clear();
         self.inner.strangers.report_all();
@@ -479,59 +367,5 @@ impl Wakeful {
             // Returns `None` once all actors have gone, because nothing is ever sent.
             let _ = house.ended.recv().await;
         }
-    }
-
-    /// Sends a request to the queue for `owner`. Dropping the future cancels a waiting request, and
-    /// gives back jobs.
-    pub(crate) async fn ask_queue(
-        &self,
-        owner: OwnerId,
-        request: JobRequest,
-        durability: Option<Durability>,
-    ) -> Result<CallReply, Error> {
-        let id = self.inner.calls.fetch_add(1, Ordering::Relaxed);
-        let asked = LocalJob::ask(&self.inner.queue, owner, id, request, durability);
-        asked.answer().await.unwrap_or_else(|| Err(gone()))
-    }
-
-    pub(crate) fn store_id(&self) -> u64 {
-        self.inner.store_id
-    }
-
-    pub(crate) fn connections(&self) -> &Arc<AtomicU64> {
-        &self.inner.connections
-    }
-
-    pub(crate) fn strangers(&self) -> &StrangerLines {
-        &self.inner.strangers
-    }
-
-    pub(crate) fn buffered(&self) -> &Arc<TotalBuffered> {
-        &self.inner.buffered
-    }
-
-    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
-        &self.inner.addresses
-    }
-}
-
-/// Returns the meaning of a lost message to the store.
-pub(crate) fn closed(error: MailboxError) -> Error {
-    match error {
-        MailboxError::Closed => gone(),
-        MailboxError::Timeout => Error::new(
-            ErrorCode::DeadlineExceeded,
-            "the store did not answer in time; whether the request took effect is unknown",
-        ),
-    }
-}
-
-fn gone() -> Error {
-    Error::new(ErrorCode::Unavailable, "the service has stopped")
-}
-
-impl fmt::Debug for Wakeful {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wakeful").field("store_id", &self.inner.store_id).finish_non_exhaustive()
     }
 }

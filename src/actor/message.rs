@@ -1,18 +1,18 @@
 //! Messages of the actors.
 //!
 //! [`Execute`] and [`Status`](crate::HubRequest::Status) can be sent by anyone with the address of the
-//! [`StoreActor`](super::StoreActor); for everything that takes time, [`Wakeful`] has a method, which
-//! also cleans up when its future is dropped.
+//! [`StoreActor`](super::StoreActor); for everything that takes time, [`Wakeful`](crate::Wakeful) has
+//! a method, which also cleans up when its future is dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::Message;
+use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::job_guard::JobSight;
-use super::{AnswerSink, Outlet};
+use super::{AnswerSink, Outlet, StoreActor};
 use crate::auth::Access;
 use crate::buffered::Buffered;
 use crate::config::Durability;
@@ -25,7 +25,6 @@ use crate::model::{
     WatchRequest,
 };
 use crate::queue::Sought;
-use crate::service::Wakeful;
 use crate::session::Identity;
 use crate::watch::{Batch, Handle, Owner};
 
@@ -145,7 +144,6 @@ pub(crate) enum Done {
 #[derive(Message)]
 #[rtype(result = "Result<LocalWait, Error>")]
 pub(crate) struct WaitFor {
-    pub(crate) service: Wakeful,
     pub(crate) request: WaitRequest,
     pub(crate) outlet: Outlet,
 }
@@ -159,14 +157,14 @@ pub(crate) enum LocalWait {
 /// A parked wait of this process; ended when dropped.
 #[derive(Debug)]
 pub(crate) struct ParkedWait {
-    pub(crate) service: Wakeful,
+    pub(crate) store: Addr<StoreActor>,
     pub(crate) handle: Handle,
 }
 
 impl Drop for ParkedWait {
     fn drop(&mut self) {
         // bound: one for each wait that was parked
-        self.service.store().do_send(CancelWaits(vec![self.handle]));
+        self.store.do_send(CancelWaits(vec![self.handle]));
     }
 }
 
@@ -174,7 +172,6 @@ impl Drop for ParkedWait {
 #[derive(Message)]
 #[rtype(result = "Result<LocalStream, Error>")]
 pub(crate) struct WatchFor {
-    pub(crate) service: Wakeful,
     pub(crate) request: WatchRequest,
     pub(crate) outlet: Outlet,
 }
@@ -182,14 +179,14 @@ pub(crate) struct WatchFor {
 /// A stream of this process; closed when dropped.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
-    pub(crate) service: Wakeful,
+    pub(crate) store: Addr<StoreActor>,
     pub(crate) handle: Handle,
 }
 
 impl Drop for LocalStream {
     fn drop(&mut self) {
         // bound: one for each stream that was opened
-        self.service.store().do_send(CloseStream(self.handle));
+        self.store.do_send(CloseStream(self.handle));
     }
 }
 

@@ -247,13 +247,15 @@ impl Handler<WaitFor> for StoreActor {
         let turn = self.begin();
         let now = self.now();
         let here = Arc::clone(&self.here);
-        let WaitFor { service, request, outlet } = message;
+        let WaitFor { request, outlet } = message;
         let taken = self.take_up(None);
         let started = taken.and_then(|()| Ok(self.begin_wait(now, &here, request, outlet)?));
         self.finish(&turn, ctx);
         Ok(match started? {
             WaitStart::Answered(outcome) => LocalWait::Answered(outcome),
-            WaitStart::Parked(handle, _) => LocalWait::Parked(ParkedWait { service, handle }),
+            WaitStart::Parked(handle, _) => {
+                LocalWait::Parked(ParkedWait { store: ctx.address(), handle })
+            }
         })
     }
 }
@@ -268,7 +270,7 @@ impl Handler<WatchFor> for StoreActor {
             return Err(StoreError::Stopping { resume: None }.into());
         }
         let here = Arc::clone(&self.here);
-        let WatchFor { service, request, outlet } = message;
+        let WatchFor { request, outlet } = message;
         let alive = self.vital.alive();
         let handle = self.hub.open_stream(&here, usize::MAX, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
@@ -277,7 +279,7 @@ impl Handler<WatchFor> for StoreActor {
         }
         self.finish(&turn, ctx);
         watching?;
-        Ok(LocalStream { service, handle })
+        Ok(LocalStream { store: ctx.address(), handle })
     }
 }
 

@@ -1,12 +1,12 @@
 //! [`MethodContext`]: information for a method about its call.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::service::Wakeful;
 use crate::session::{Identity, Peer, Session};
 
 /// Information for a method, or an [`Interceptor`](super::Interceptor), about its call. Cheap to
@@ -19,7 +19,7 @@ pub struct MethodContext {
 pub(super) struct Call {
     pub(super) method: String,
     pub(super) session: Arc<Session>,
-    pub(super) wakeful: Wakeful,
+    pub(super) node: Arc<dyn Any + Send + Sync>,
     pub(super) deadline: Option<Instant>,
     pub(super) cancelled: CancellationToken,
     pub(super) span: tracing::Span,
@@ -74,9 +74,9 @@ impl MethodContext {
         self.call.cancelled.clone().cancelled_owned()
     }
 
-    /// Returns the node on which the method runs.
-    pub fn wakeful(&self) -> &Wakeful {
-        &self.call.wakeful
+    /// Returns the node on which the method runs, in the type that the caller gave.
+    pub(crate) fn node(&self) -> &(dyn Any + Send + Sync) {
+        &*self.call.node
     }
 
     /// Returns the span of the call, in which the method runs.

@@ -1,5 +1,6 @@
 //! [`Registry`]: the services of an application, and their running calls.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use crate::fair::{ClientId, sharer};
 use crate::fair_places::FairPlaces;
 use crate::model::{Invocation, Payload, ServiceInfo};
 use crate::runtime::require_system;
-use crate::service::Wakeful;
 use crate::session::Session;
 use crate::work::threads::join;
 
@@ -133,14 +133,14 @@ impl Registry {
             )
         })?;
         let cancelled = CancellationToken::new();
-        let Caller { session, wakeful, deadline, request, .. } = caller;
+        let Caller { session, node, deadline, request, .. } = caller;
         let connection = session.id();
         let span = tracing::info_span!("call", method, connection, request);
         let last = Instant::now().checked_add(self.config.call_time_max);
         let until = deadline.into_iter().chain(last).min();
         let (token, name) = (cancelled.clone(), method.clone());
         let instrumented = span.clone();
-        let call = Call { method, session, wakeful, deadline: until, cancelled: token, span };
+        let call = Call { method, session, node, deadline: until, cancelled: token, span };
         let next = Next::new(around, found);
         let (cx, output_bytes_max) = (MethodContext::new(call), self.config.output_bytes_max);
         let (ended, answer) = (cancelled.clone(), Answer(Some(answer)));
@@ -213,7 +213,8 @@ pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     /// Who has a share of the calls.
     pub(crate) client: ClientId,
-    pub(crate) wakeful: Wakeful,
+    /// The handle of the node, of which this module knows nothing.
+    pub(crate) node: Arc<dyn Any + Send + Sync>,
     pub(crate) deadline: Option<Instant>,
     /// The number of the call on its connection; `None` from this process.
     pub(crate) request: Option<u64>,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 
-use super::{Wakeful, gone};
 use crate::address::cannot_listen;
 use crate::error::Error;
+use crate::handle::Wakeful;
 use crate::rpc::link::{self, DialHandle, DialOptions};
 use crate::rpc::server::{Entrance, LinkDoor, Server, check_descriptors};
 #[cfg(feature = "tls")]
@@ -104,14 +104,8 @@ impl Wakeful {
         entrance: Entrance,
     ) -> Result<SocketAddr, Error> {
         check_descriptors(self.rpc().descriptors_reserved)?;
-        let mut house = self.inner.house.lock().await;
-        if house.alive.is_none() {
-            return Err(gone());
-        }
-        let (server, addr) =
-            Server::serve(self, listener, entrance).map_err(|error| cannot_listen(&error))?;
-        house.doors.push(server);
-        Ok(addr)
+        let open = || Server::serve(self, listener, entrance).map_err(|it| cannot_listen(&it));
+        self.add_door(open).await
     }
 
     /// Sets the name of this server: a client that asks for another one
@@ -125,11 +119,6 @@ impl Wakeful {
         let name = name.into();
         link::check_name(&name)?;
         Ok(self.inner.name.set(name).is_ok())
-    }
-
-    /// Returns the name of this server, if set.
-    pub fn name(&self) -> Option<&str> {
-        self.inner.name.get().map(String::as_str)
     }
 
     /// Keeps a link to the listener at `addr`, a [`ReverseListener`](crate::link::ReverseListener)
@@ -152,20 +141,8 @@ impl Wakeful {
         let addr = addr.into();
         crate::address::check(&addr)?;
         link::check_name(&options.name)?;
-        let door = self.link_door().await?;
+        let door = LinkDoor::open(self).await?;
         Ok(link::dial(addr, options, self.config(), door))
-    }
-
-    /// Returns the service for connections over links. Must be called on an arbiter.
-    pub(crate) async fn link_door(&self) -> Result<LinkDoor, Error> {
-        let mut house = self.inner.house.lock().await;
-        if house.alive.is_none() {
-            return Err(gone());
-        }
-        house.doors.retain(|door| !door.is_over());
-        let (server, door) = Server::over_links(self);
-        house.doors.push(server);
-        Ok(door)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Inner, Wakeful, gone};
 use crate::error::Error;
+use crate::handle::{Inner, Wakeful, gone};
 
 impl Wakeful {
     /// Waits until the service has failed, and returns the reason. Either a write or sync of the

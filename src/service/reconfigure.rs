@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Wakeful;
 use crate::config::{Config, RpcConfig};
 use crate::error::Error;
+use crate::handle::Wakeful;
 
 /// The limits that can change: those that each connection reads at its start or at the stop. All
 /// others are fixed when the service starts.
@@ -81,11 +81,6 @@ impl Wakeful {
         let (next, came) = next(&running, config)?;
         *current = Arc::new(next.rpc);
         Ok(came)
-    }
-
-    /// Returns the limits for a connection accepted now.
-    pub(crate) fn rpc(&self) -> Arc<RpcConfig> {
-        Arc::clone(&self.inner.rpc.read())
     }
 }
 

@@ -1,14 +1,8 @@
-//! Services of the application: registered here, and called from this process.
+//! Services of the application.
 
-use std::sync::Arc;
-
-use tokio::sync::oneshot;
-
-use super::{Wakeful, gone};
 use crate::error::Error;
-use crate::fair::ClientId;
-use crate::methods::{Caller, Interceptor, Registry, Service};
-use crate::model::{Invocation, Payload};
+use crate::handle::Wakeful;
+use crate::methods::{Interceptor, Service};
 
 impl Wakeful {
     /// Offers the methods of `service` to clients, and to [`Methods`](crate::Methods) of this
@@ -27,23 +21,5 @@ impl Wakeful {
     /// Wraps every call of a method from now on in `interceptor`, inside earlier ones.
     pub fn intercept(&self, interceptor: impl Interceptor) {
         self.inner.methods.intercept(interceptor);
-    }
-
-    pub(crate) fn methods(&self) -> &Registry {
-        &self.inner.methods
-    }
-
-    /// Calls a method from this process. Dropping the future drops the method.
-    pub(super) async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
-        let session = Arc::clone(&self.inner.here);
-        let wakeful = self.clone();
-        let caller =
-            Caller { session, client: ClientId::Process, wakeful, deadline: None, request: None };
-        let (answer, answered) = oneshot::channel();
-        let _running = self.inner.methods.start(invocation, caller, move |result| {
-            // The caller may be gone.
-            let _ = answer.send(result);
-        })?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }

@@ -1,8 +1,8 @@
 //! The users of a service's listeners.
 
-use super::Wakeful;
 use crate::auth::Auth;
 use crate::error::{Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::runtime::require_arbiter;
 
 impl Wakeful {
@@ -35,10 +35,5 @@ impl Wakeful {
             }
         });
         Ok(())
-    }
-
-    /// Returns the authentication of listeners; `None` allows everyone.
-    pub(crate) fn auth(&self) -> Option<&Auth> {
-        self.inner.auth.get()
     }
 }

@@ -18,13 +18,13 @@ use super::authenticate::{Anyone, Authenticate};
 use super::carrier::Link;
 use crate::config::{ClientConfig, Config, LinkConfig};
 use crate::error::Error;
+use crate::handle::Wakeful;
 use crate::rpc::client::{Client, Opener};
-use crate::rpc::server::Entrance;
+use crate::rpc::server::{Entrance, LinkDoor};
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{DoorLimits, TlsConfig};
 use crate::runtime::{require_arbiter, require_tokio};
-use crate::service::Wakeful;
 use crate::session::Identity;
 use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
@@ -154,7 +154,7 @@ impl ReverseListener {
         let door = match serve {
             Some(wakeful) => {
                 require_arbiter("ReverseListener::bind, with `serve`,")?;
-                Some(wakeful.link_door().await?.key())
+                Some(LinkDoor::open(&wakeful).await?.key())
             }
             None => None,
         };

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::addresses::Place;
+use crate::addresses::Place;
 use crate::environment;
 use crate::error::{Details, Error, ErrorCode};
-use crate::service::Wakeful;
+use crate::handle::Wakeful;
 
 /// How long the accept loop rests after an error (too many open files): it never ends.
 const PAUSE: Duration = Duration::from_millis(50);

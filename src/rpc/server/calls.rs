@@ -10,9 +10,9 @@ use super::outbox::{Outbox, Outgoing};
 use crate::auth::{Access, Need};
 use crate::error::Error;
 use crate::fair::ClientId;
+use crate::handle::Wakeful;
 use crate::methods::{Caller, Running};
 use crate::model::Invocation;
-use crate::service::Wakeful;
 use crate::session::Session;
 
 /// The calls of methods that a connection has under way, by request id. The answer to each comes by
@@ -59,8 +59,8 @@ impl Calls {
         for (id, deadline, invocation) in std::mem::take(&mut self.asked) {
             self.serial += 1;
             let (serial, outbox) = (self.serial, Arc::clone(outbox));
-            let (session, wakeful) = (Arc::clone(session), service.clone());
-            let caller = Caller { session, client, wakeful, deadline, request: Some(id) };
+            let (session, node) = (Arc::clone(session), service.as_node());
+            let caller = Caller { session, client, node, deadline, request: Some(id) };
             let method = self.guarded.then(|| invocation.method.clone());
             let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
             match service.methods().start(invocation, caller, answer) {

@@ -31,6 +31,7 @@ use crate::buffered::Charge;
 use crate::config::RpcConfig;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::operations::Operations;
 use crate::pace::{self, Pause, Turn};
 use crate::rpc::codec::{encode_bare, encode_frame};
@@ -38,7 +39,6 @@ use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::json::{self, Ask, What};
 use crate::rpc::proto::{Call, WireError, WireWelcome};
 use crate::rpc::socket::Socket;
-use crate::service::Wakeful;
 use crate::session::Session;
 use crate::stranger_lines::{LineKind, log_stranger};
 

@@ -7,12 +7,12 @@ use super::request_log::RequestLog;
 use crate::actor::message::Done;
 use crate::config::Durability;
 use crate::error::{Details, Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::model::{Blob, CallReply};
 use crate::rpc::codec::{CodecError, encode_frame};
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::json::Replies;
 use crate::rpc::proto::{WireError, WirePush, WireReply, durability_byte};
-use crate::service::Wakeful;
 
 /// What all answers of a connection are encoded with.
 pub(super) struct Encoder {

@@ -28,8 +28,8 @@ use crate::actor::message::{Answer, Answers, CancelWaits, CloseStream, Done, Req
 use crate::environment;
 use crate::error::Error;
 use crate::fair::ClientId;
+use crate::handle::Wakeful;
 use crate::rpc::proto::Call;
-use crate::service::Wakeful;
 use crate::session::Session;
 use crate::store::StoreError;
 use crate::watch::Owner;

@@ -8,10 +8,10 @@ use super::outbox::Outbox;
 use crate::actor::message::Done;
 use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::model::ServiceInfo;
 use crate::queue::user_fingerprint;
 use crate::rpc::proto::Call;
-use crate::service::Wakeful;
 use crate::session::{Identity, Session, Via};
 
 /// Who a connection has proved to be, and what it may do. Where there are no users, everything.

@@ -11,11 +11,11 @@ use crate::actor::AnswerSink;
 use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, ReviseAwaits};
 use crate::auth::{Access, Action, Need};
 use crate::error::{Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::model::{
     Blob, CallReply, JobId, JobRef, JobReply, JobRequest, Reply, Reservation, Settlement, Verdict,
 };
 use crate::queue::QueueError;
-use crate::service::Wakeful;
 
 /// What requests that wait are about, where there are users.
 #[derive(Default)]

@@ -12,10 +12,10 @@ use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, Owne
 use crate::auth::Access;
 use crate::error::Error;
 use crate::fair::ClientId;
+use crate::handle::Wakeful;
 use crate::model::facts::Weight;
 use crate::model::{CallReply, JobRequest, Reply};
 use crate::rpc::held::{Concern, Held};
-use crate::service::Wakeful;
 
 /// The id of requests that the connection itself makes, which no peer may use.
 pub(super) const OWN_ID: u64 = 0;

@@ -9,8 +9,8 @@ use super::connection::Connection;
 use super::outbox::Outgoing;
 use super::{Gauge, Open, REFUSALS_MAX, Server, refuse_one_more};
 use crate::error::{Error, ErrorCode};
+use crate::handle::Wakeful;
 use crate::rpc::socket::Socket;
-use crate::service::Wakeful;
 use crate::session::{Peer, Session};
 
 /// A connection that came over a link.
@@ -46,6 +46,14 @@ impl DoorKey {
 }
 
 impl LinkDoor {
+    /// Opens a door for connections over links. Must be called on an arbiter.
+    ///
+    /// # Errors
+    /// `Unavailable` if the service has stopped.
+    pub(crate) async fn open(service: &Wakeful) -> Result<Self, Error> {
+        service.add_door(|| Ok(Server::over_links(service))).await
+    }
+
     /// What opens it again, for whoever is not to be waited for.
     pub(crate) fn key(&self) -> DoorKey {
         DoorKey { arrivals: self.arrivals.clone(), alive: self.alive.downgrade() }
@@ -83,7 +91,7 @@ pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error>
 
 impl Server {
     /// A door for links, on this arbiter. It closes by itself with the last who can hand something in.
-    pub(crate) fn over_links(service: &Wakeful) -> (Self, LinkDoor) {
+    fn over_links(service: &Wakeful) -> (Self, LinkDoor) {
         let open: Open = Arc::default();
         let (alive, ended) = mpsc::channel(1);
         let (arrivals, arriving) = mpsc::unbounded_channel();

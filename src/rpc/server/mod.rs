@@ -1,6 +1,5 @@
 //! The TCP door: accepts connections and runs each as a task.
 
-pub(crate) mod addresses;
 mod admission;
 mod allowance;
 mod asked;
@@ -33,13 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use self::addresses::Place;
 use self::admission::admit;
 pub(crate) use self::admission::check_descriptors;
 #[cfg(feature = "cli")]
@@ -58,11 +58,12 @@ use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use super::socket::Socket;
+use crate::addresses::Place;
 use crate::buffered::BufferedBytes;
 use crate::config::RpcConfig;
 use crate::environment;
 use crate::error::Error;
-use crate::service::Wakeful;
+use crate::handle::{Door, Wakeful};
 use crate::session::{Peer, Session};
 use crate::stranger_lines::{LineKind, log_stranger};
 
@@ -96,36 +97,39 @@ impl Server {
         tracing::info!(%addr, tls, "listening");
         Ok((Self { accept, open, ended }, addr))
     }
+}
 
-    /// Whether nothing comes any more, and nothing is left.
-    pub(crate) fn is_over(&self) -> bool {
+impl Door for Server {
+    fn is_over(&self) -> bool {
         self.accept.is_finished() && self.ended.is_closed()
     }
 
-    /// Accepts no more, and tells every client so.
-    pub(crate) fn say_goodbye(&self) {
+    fn say_goodbye(&self) {
         self.accept.abort();
         for outbox in self.open.lock().values() {
             outbox.push(Outgoing::Goodbye);
         }
     }
 
-    /// Waits until every connection has ended, and ends those that are left after `grace`. When
-    /// nothing is handed out any more, as `drained` says, none is waited for because of its jobs.
-    pub(crate) async fn finish(&mut self, grace: Duration, drained: impl Future<Output = ()>) {
+    fn finish<'a>(&'a mut self, grace: Duration, drained: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
         let open = Arc::clone(&self.open);
-        let tell = async {
+        let tell = async move {
             drained.await;
             open.lock().values().for_each(|outbox| outbox.push(Outgoing::Drained));
             std::future::pending().await
         };
-        tokio::select! {
-            biased;
-            () = self.wait(grace) => {}
-            never = tell => never,
-        }
+        let finish = async move {
+            tokio::select! {
+                biased;
+                () = self.wait(grace) => {}
+                never = tell => never,
+            }
+        };
+        finish.boxed()
     }
+}
 
+impl Server {
     async fn wait(&mut self, grace: Duration) {
         let mut patience = grace;
         while tokio::time::timeout(patience, self.ended.recv()).await.is_err() {

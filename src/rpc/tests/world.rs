@@ -7,6 +7,7 @@ use super::peer::Peer;
 use crate::auth::{Action, Auth, AuthFile, Book, NewToken, Pattern, hash_password};
 use crate::config::{AuthConfig, Config};
 use crate::error::Error;
+use crate::handle::Wakeful;
 use crate::jobs::Jobs;
 use crate::methods::{MethodContext, Service};
 use crate::model::{
@@ -14,7 +15,6 @@ use crate::model::{
     Schedule, SetRequest, Settlement, Verdict,
 };
 use crate::operations::Operations;
-use crate::service::Wakeful;
 
 /// The states of a topic's jobs, in order of their ids; each state is also the index of its job.
 pub(super) const STATES: [&str; 6] = ["runs", "dead", "done", "cancelled", "delayed", "waits"];

@@ -8,7 +8,7 @@ use super::{files, map, name_of, relative};
 
 /// Crates whose types are kept to the modules beside them.
 const KEPT: [(&str, &[&str]); 9] = [
-    ("actix", &["actor", "local_job", "local_watch", "service", "work"]),
+    ("actix", &["actor", "handle", "local_job", "local_watch", "service", "work"]),
     ("argon2", &["auth"]),
     ("bincode", &["record", "rpc::codec", "work"]),
     ("clap", &["cli"]),

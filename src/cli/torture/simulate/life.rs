@@ -26,6 +26,7 @@ use super::trace::{Event, Trace};
 use super::wire::Network;
 use crate::environment::simulated;
 use crate::journal::FaultyDisk;
+use crate::rpc::server::LinkDoor;
 use crate::{Config, Durability, Operations, Wakeful};
 
 /// Maximum life, milliseconds.
@@ -263,7 +264,7 @@ impl Life<'_> {
         verdict: &Verdict,
     ) -> Result<(), String> {
         let revision = wakeful.status().await.map_err(|error| error.to_string())?.revision;
-        let door = wakeful.link_door().await.map_err(|error| error.to_string())?;
+        let door = LinkDoor::open(wakeful).await.map_err(|error| error.to_string())?;
         let seed = self.chance.random();
         let network = Network::new(door.key(), self.disk.clone(), self.trace.clone(), seed);
         drop(door);

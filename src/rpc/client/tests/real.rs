@@ -5,13 +5,13 @@ use tokio::io::copy;
 
 use super::*;
 use crate::config::Config;
+use crate::handle::Wakeful;
 use crate::jobs::Jobs;
 use crate::model::{
     KeyRange, KvRequest, PushOptions, ReserveRequest, SetRequest, Settlement, TxnOp, TxnRequest,
     Verdict, WaitCondition, WaitOutcome, WaitRequest, WatchFrom, WatchItem, WatchRequest,
 };
 use crate::operations::Operations;
-use crate::service::Wakeful;
 
 async fn serve() -> (Wakeful, String) {
     let service = Wakeful::start(Config::new()).unwrap();

@@ -22,9 +22,9 @@ use self::splice::splice;
 use super::accept::{Acceptor, House, Terms};
 use super::authenticate::Authenticate;
 use crate::address::cannot_listen;
+use crate::addresses::{Addresses, Place};
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::addresses::{Addresses, Place};
 use crate::rpc::server::{
     Entrance, Hindrance, LINGER, check_reserve, hear_out, refuse, set_options, too_many,
     too_many_from,

@@ -1,4 +1,6 @@
-//! The operations on a service in its own process.
+//! The operations on a node in its own process.
+
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -75,7 +77,7 @@ impl Operations for Wakeful {
             // The receiver may be gone.
             let _ = answer.send(outcome);
         }));
-        let message = WaitFor { service: self.clone(), request, outlet };
+        let message = WaitFor { request, outlet };
         match self.inner.store.send(message).await.map_err(closed)?? {
             LocalWait::Answered(outcome) => Ok(outcome),
             // Held until the answer: dropping it cancels the wait.
@@ -89,8 +91,8 @@ impl Operations for Wakeful {
         let outlet = Outlet::Stream(Box::new(move |_, batch| {
             let _ = batches.send(batch);
         }));
-        let message = WatchFor { service: self.clone(), request, outlet };
+        let message = WatchFor { request, outlet };
         let stream = self.inner.store.send(message).await.map_err(closed)??;
-        Ok(LocalWatch::new(stream, received))
+        Ok(LocalWatch::new(stream, received, Arc::clone(&self.inner) as _))
     }
 }
