@@ -33,7 +33,7 @@ pub(super) enum Watched {
     One,
     /// Each a key of its own, which nobody sets.
     Idle,
-    /// The keys of a load, of which there are so many.
+    /// The keys of a load, with their number.
     Loaded(u64),
 }
 
@@ -168,8 +168,8 @@ impl Audience {
         })
     }
 
-    /// Waits at most `timeout` for something to come and reads it; tells how many events it was,
-    /// each counted once for each watcher.
+    /// Waits up to `timeout` for input and reads it; returns the number of events, each counted once for
+    /// each watcher.
     pub(super) fn turn(&mut self, timeout: Duration) -> Result<u64, Error> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -193,7 +193,7 @@ impl Audience {
         Ok(events)
     }
 
-    /// Lives on a thread of its own until told to stop; that gives the events it had.
+    /// Runs on a thread of its own until it is stopped; the stop returns the number of its events.
     pub(super) fn spawn(mut self) -> (Arc<AtomicBool>, JoinHandle<Result<u64, Error>>) {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

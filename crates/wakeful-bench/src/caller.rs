@@ -101,7 +101,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Sends `call`; tells the id to await its answer by.
+    /// Sends `call`; returns the id of its answer.
     pub(super) fn send(&mut self, call: &RequestBody) -> Result<u64, Error> {
         let id = self.next_id;
         self.next_id += 1;

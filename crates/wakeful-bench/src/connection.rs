@@ -60,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Reads what there is; `consume` is given it and tells how much of it it took.
+    /// Reads the available bytes; `consume` gets them, and returns how many it consumed.
     pub(super) fn receive(
         &mut self,
         scratch: &mut [u8],
@@ -91,7 +91,7 @@ impl Connection {
     }
 }
 
-/// Gives each whole frame of `bytes` to `on_frame`; tells how many bytes they were.
+/// Passes each complete frame of `bytes` to `on_frame`; returns their total size.
 pub(super) fn frames(
     bytes: &[u8],
     mut on_frame: impl FnMut(Header, &[u8]) -> Result<(), Error>,

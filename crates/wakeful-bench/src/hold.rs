@@ -55,7 +55,7 @@ impl Until {
     }
 }
 
-/// Holds `audience`, answering pings, and tells how many events it had.
+/// Holds `audience`, answering pings; returns the number of its events.
 pub(super) fn park(mut audience: Audience, until: &Until) -> Result<u64, Error> {
     let mut events = 0;
     while !until.is_now() {

@@ -265,7 +265,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Counts the answers in `bytes`; tells how many bytes its whole frames were, and how many answers.
+/// Counts the answers in `bytes`; returns the size of the complete frames, and the number of answers.
 fn answers(bytes: &[u8], output: &mut Vec<u8>, tally: &mut Tally) -> Result<(usize, u64), Error> {
     let mut answers = 0;
     let taken = frames(bytes, |header, body| {

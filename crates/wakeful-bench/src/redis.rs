@@ -44,7 +44,7 @@ impl Subscriber {
         Ok(Self { connection, message })
     }
 
-    /// Reads what there is; tells how many messages came.
+    /// Reads the available bytes; returns the number of messages.
     pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<u64, Error> {
         let (mut messages, message) = (0, &self.message);
         self.connection.receive(scratch, |bytes, _| {
@@ -86,8 +86,8 @@ impl Publisher {
     }
 }
 
-/// Counts the whole replies in `bytes`, and gives each that is an error to `on_error`; tells how
-/// many there are and how many bytes they were.
+/// Counts the complete replies in `bytes`, and passes each error to `on_error`; returns the number of
+/// replies and their size in bytes.
 pub(super) fn replies(
     bytes: &[u8],
     mut on_error: impl FnMut(&[u8]),

@@ -17,7 +17,7 @@ const CHUNK: usize = 1_000;
 /// Id of the stream of watches.
 const STREAM: u64 = 1;
 
-/// Id of the request that tells that the waits before it are parked; waits are not answered.
+/// Id of the request whose answer shows that the waits before it are parked; waits are not answered.
 const FENCE: u64 = 2;
 
 /// Id of the first wait, or request for a watch.
@@ -114,7 +114,7 @@ impl Seat {
         self.connection.flush()
     }
 
-    /// Reads what there is; tells how many events came.
+    /// Reads the available bytes; returns the number of events.
     pub(super) fn receive(&mut self, scratch: &mut [u8]) -> Result<u64, Error> {
         let Self { connection, kind, watched, again, watchers, awaiting, consumed, .. } = self;
         let mut events = 0;

@@ -14,7 +14,7 @@ use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
 use crate::Place;
 
-/// Between rounds, so that the system is idle and the worker waits.
+/// Pause between rounds, so that the system is idle and the worker waits.
 const BREATH: Duration = Duration::from_millis(1);
 
 /// One connection.
@@ -25,7 +25,7 @@ struct Line {
     scratch: Vec<u8>,
 }
 
-/// Measures so many rounds.
+/// Measures the given number of rounds.
 pub(super) fn run(
     peer: Peer,
     place: &Place,
@@ -65,7 +65,7 @@ impl Line {
         Ok(Self { poll, connection, speech, scratch: vec![0; SCRATCH_BYTES] })
     }
 
-    /// Reads until what was heard is enough.
+    /// Reads until enough was heard.
     fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> Result<Heard, Error> {
         let mut heard = Heard::default();
         let mut events = Events::with_capacity(4);

@@ -140,7 +140,7 @@ impl Load<'_> {
         lane.connection.flush()
     }
 
-    /// Reads what a lane has; tells whether that was something.
+    /// Reads what a lane has received; returns whether there was anything.
     fn receive(&mut self, place: usize, scratch: &mut [u8]) -> Result<bool, Error> {
         let Some(lane) = self.lanes.get_mut(place) else { return Ok(false) };
         let mut heard = Heard::default();

@@ -21,10 +21,10 @@ use peer::Peer;
 
 /// Loads a running server with jobs that are pushed, handed out and settled.
 ///
-/// Each connection has --depth jobs under way: it pushes so many, asks for so many, and settles
-/// those it got, all of a round in one write: what settles a round goes with the pushes of the next.
-/// A job's latency is the time from when its push was written to when the answer to its settlement
-/// was read.
+/// Each connection keeps --depth jobs in progress: it pushes this number of jobs, requests this
+/// number, and settles those it gets. A round is one write: the settlements of a round are sent with
+/// the pushes of the next one. A job's latency is the time from when its push was written to when the
+/// answer to its settlement was read.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 It uses the topic `bench`, and leaves what became of the jobs there: not for a server whose outcomes
@@ -36,19 +36,19 @@ Examples:
   wakeful-bench jobs --idle --rounds 1000                  from push to start, nothing else going on
   wakeful-bench jobs --peer beanstalkd --addr 127.0.0.1:11300")]
 pub(crate) struct JobsArgs {
-    /// Connections, each of which pushes and works.
+    /// Number of connections, each of which pushes jobs and works on them.
     #[arg(long, short, default_value_t = 50, value_parser = positive)]
     connections: u64,
 
-    /// Jobs of a connection that are under way.
+    /// Number of jobs in progress on each connection.
     #[arg(long, short = 'P', default_value_t = 16, value_parser = positive)]
     depth: u64,
 
-    /// Jobs in one request.
+    /// Number of jobs in one request.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     batch: u64,
 
-    /// Bytes of a payload.
+    /// Size of a payload, in bytes.
     #[arg(long, default_value_t = 64)]
     payload_bytes: usize,
 
@@ -56,25 +56,25 @@ pub(crate) struct JobsArgs {
     #[arg(long)]
     seconds: Option<f64>,
 
-    /// How many jobs to push.
+    /// Number of jobs to push.
     #[arg(long, short = 'n', value_parser = positive)]
     jobs: Option<u64>,
 
-    /// Measure the time from a push to the hand-out of the job to a worker that waits, one at a
+    /// Measure the time from a push to the hand-out of the job to a waiting worker, one job at a
     /// time.
     #[arg(long)]
     idle: bool,
 
-    /// Rounds of --idle.
+    /// Number of rounds of --idle.
     #[arg(long, default_value_t = 1_000, value_parser = positive)]
     rounds: u64,
 
-    /// What is at the address.
+    /// The kind of server at the address.
     #[arg(long, value_enum, default_value_t = Peer::Wakeful)]
     peer: Peer,
 }
 
-/// Runs what `args` say against the server at `place`; gives what it measured, and the first
+/// Runs the load of `args` against the server at `place`; returns the measurements, and the first
 /// refusal.
 pub(super) fn run(args: &JobsArgs, place: &Place) -> Result<(Report, Option<Error>), Error> {
     if args.idle {

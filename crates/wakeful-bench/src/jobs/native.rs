@@ -157,7 +157,7 @@ fn answer(kind: u64, count: u64, body: &[u8], heard: &mut Heard) -> Result<(), E
     Ok(())
 }
 
-/// A load whose pushes or settlements are refused goes on, and tells; without jobs it cannot.
+/// A load whose pushes or settlements are refused continues, and reports that; without jobs it cannot.
 fn refused(kind: u64, count: u64, error: &Error, heard: &mut Heard) -> Result<(), Error> {
     match kind {
         SETTLE => heard.settled += count,

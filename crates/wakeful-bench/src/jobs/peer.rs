@@ -38,13 +38,13 @@ pub(super) trait Speech {
     /// Appends requests that push `count` jobs, at most `batch` in each.
     fn push(&mut self, out: &mut Vec<u8>, count: u64, batch: u64) -> Result<(), Error>;
 
-    /// Appends requests for `count` jobs, at most `batch` in each; tells how many requests.
+    /// Appends requests for `count` jobs, at most `batch` in each; returns the number of requests.
     fn reserve(&mut self, out: &mut Vec<u8>, count: u64, batch: u64) -> Result<u64, Error>;
 
     /// Appends requests that settle `jobs`, at most `batch` in each.
     fn settle(&mut self, out: &mut Vec<u8>, jobs: &[Reservation], batch: u64) -> Result<(), Error>;
 
-    /// Takes the whole answers in `bytes`; tells how many bytes they were.
+    /// Reads the complete answers in `bytes`; returns their size in bytes.
     fn hear(&mut self, bytes: &[u8], out: &mut Vec<u8>, heard: &mut Heard) -> Result<usize, Error>;
 }
 
