@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 
+import build
 import durable
 import fanout
 import jobs
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "login": login,
     "turns": turns,
     "unread": unread,
+    "build": build,
 }
 OPEN_FILES = 65_536
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::SpanRelativeTo;
-use jiff::fmt::friendly::SpanParser;
-
 /// Parses one or more numbers with units; a day has 24 hours.
 ///
 /// A number without a unit is refused, unless it is zero, because it could mean seconds or
 /// milliseconds. So are months and years, whose length varies, and fractions of a millisecond, which
 /// the protocol cannot represent.
+#[cfg(feature = "server")]
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    use jiff::SpanRelativeTo;
+    use jiff::fmt::friendly::SpanParser;
+
     const PARSER: SpanParser = SpanParser::new();
     if text == "0" {
         return Ok(Duration::ZERO);

@@ -1,7 +1,18 @@
 //! [`Jobs`]: the operations on the queue of a Wakeful, in this process or over the wire.
+//!
+//! [`Topic`] gives the bytes of a topic's jobs and results types, by a [`Schema`].
+//! [`work`](crate::work) handles jobs.
+
+mod outcomes;
+pub(crate) mod schema;
+mod topic;
 
 use std::future::Future;
 use std::time::Duration;
+
+pub use outcomes::Outcome;
+pub use schema::{Bincode, Json, Raw, Schema, SchemaError};
+pub use topic::{JobResult, Topic};
 
 use crate::error::{Error, ErrorCode};
 use crate::model::{
@@ -12,8 +23,8 @@ use crate::model::{
 use crate::operations::{Operations, unexpected};
 
 /// The operations on the queue: the same on [`Wakeful`](crate::Wakeful) and on
-/// [`Client`](crate::Client). Payloads and results are bytes here; a [`Topic`](crate::work::Topic)
-/// gives them types.
+/// [`Client`](crate::Client). Payloads and results are bytes here; a [`Topic`] gives them
+/// types.
 ///
 /// Errors of every method: those of [`Operations`], and those named by its [`JobRequest`].
 /// Cancel: dropping a future gives up the answer. Jobs that were reserved for it go back to the

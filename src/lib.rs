@@ -15,73 +15,137 @@
 //! # Layout
 //!
 //! `model` has the requests and replies (all re-exported here), [`config`] every limit by name, and
-//! [`error`] the one error. `store`, `watch` and `queue` are the pure cores; [`actor`] is the thin
-//! wiring around them, `handle` the handle of a node, `service` its start and stop, `methods` the services of an application, and [`work`]
+//! [`error`] the one error. `operations`, [`jobs`] and `calls` have the traits. `store`, `watch` and
+//! `queue` are the pure cores; [`actor`] is the thin wiring around them, `handle` the handle of a node,
+//! `service` its start and stop, `methods` the services of an application, and [`work`]
 //! the handlers of jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli` is the command
 //! line. `ARCHITECTURE.md` is the map.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | none | requests, replies, errors and configurations, as data |
+//! | `client` | [`Client`], [`Operations`], [`Jobs`], [`Methods`], [`Topic`] |
+//! | `worker` | `client`, and [`Client::work`]: handlers of jobs, on actix |
+//! | `server` | `worker`, and [`Wakeful`]: the service in this process, and its ports |
+//! | `tls` | TLS, of clients, and with `server` of its ports |
+//! | `cli` | `server`, and the command line |
+//!
+//! The default is `cli` and `tls`. A program that only talks to a server turns it off:
+//! `wakeful = { version = "0.1", default-features = false, features = ["client"] }`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Modules that all parts share have items that only the server uses.
+#![cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
 
+#[cfg(feature = "server")]
 pub mod actor;
+#[cfg(feature = "client")]
 mod address;
+#[cfg(feature = "server")]
 mod addresses;
+#[cfg(feature = "server")]
 pub mod auth;
+#[cfg(feature = "server")]
 mod buffered;
+#[cfg(feature = "client")]
+mod calls;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod config;
 mod duration;
+#[cfg(feature = "client")]
 mod environment;
 pub mod error;
+#[cfg(feature = "server")]
 mod failpoint;
+#[cfg(feature = "server")]
 mod fair;
+#[cfg(feature = "server")]
 mod fair_places;
+#[cfg(feature = "server")]
 mod handle;
 #[cfg(any(test, feature = "internals"))]
 pub mod internals;
-mod jobs;
+#[cfg(feature = "client")]
+pub mod jobs;
+#[cfg(feature = "server")]
 mod journal;
+#[cfg(feature = "server")]
 mod local_job;
+#[cfg(feature = "server")]
 mod local_watch;
+#[cfg(feature = "server")]
 mod methods;
 mod model;
+#[cfg(feature = "server")]
 mod nearest;
+#[cfg(feature = "client")]
 mod operations;
+#[cfg(feature = "server")]
 mod pace;
 #[cfg(test)]
 mod patience;
+#[cfg(feature = "server")]
 mod queue;
+#[cfg(feature = "server")]
 mod record;
+#[cfg(feature = "server")]
 mod rooms;
+#[cfg(feature = "client")]
 pub mod rpc;
+#[cfg(feature = "client")]
 mod runtime;
+#[cfg(feature = "client")]
 mod secret_file;
+#[cfg(feature = "server")]
 mod service;
+#[cfg(feature = "client")]
 mod session;
+#[cfg(feature = "server")]
 mod store;
+#[cfg(feature = "server")]
 mod stranger_lines;
+#[cfg(feature = "server")]
 mod watch;
+#[cfg(feature = "worker")]
 pub mod work;
 
+#[cfg(feature = "client")]
+pub use calls::Methods;
 #[cfg(feature = "cli")]
 pub use cli::run as run_command_line;
+#[cfg(feature = "tls")]
+pub use config::{ClientCertificate, ClientTls};
 pub use config::{ClientConfig, Config};
 pub use error::{Details, Error, ErrorCode};
+#[cfg(feature = "server")]
 pub use handle::Wakeful;
-pub use jobs::Jobs;
+#[cfg(feature = "client")]
+pub use jobs::{Jobs, Topic};
+#[cfg(feature = "server")]
 pub use local_watch::{LocalWatch, WatchInto};
+#[cfg(feature = "server")]
 #[doc(hidden)]
 pub use methods::method_name;
-pub use methods::{Interceptor, MethodContext, Methods, Next, Returned, Service};
+#[cfg(feature = "server")]
+pub use methods::{Interceptor, MethodContext, Next, Returned, Service};
 pub use model::*;
+#[cfg(feature = "client")]
 pub use operations::Operations;
+#[cfg(feature = "client")]
 pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
+#[cfg(feature = "server")]
 pub use rpc::link;
-#[cfg(feature = "tls")]
-pub use rpc::tls::{ClientCertificate, ClientCertificates, ClientTls, TlsConfig, TlsDoor};
+#[cfg(all(feature = "server", feature = "tls"))]
+pub use rpc::tls::{ClientCertificates, TlsConfig, TlsDoor};
+#[cfg(feature = "server")]
 pub use service::{LimitChange, Reconfigured};
+#[cfg(feature = "client")]
 pub use session::{Identity, Peer, Session, Via};
-pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker};
+#[cfg(feature = "worker")]
+pub use work::{HandlerOptions, JobContext, JobError, JobHandler, Worker};
 
 /// Compiles the Rust examples of the documents.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! The limits of a [`Config`] as a server reports them to its clients.
 
-use super::{Config, Setting};
+use super::Config;
+use super::setting::Setting;
 use crate::model::LimitInfo;
 
 /// The parts of a configuration that refuse requests.

@@ -83,7 +83,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::methods::Methods;
+    use crate::calls::Methods;
     use crate::{Config, Wakeful};
 
     struct Halve;

@@ -14,18 +14,15 @@
 //! them. The answer arrives through its outbox, with a serial number, so that the late answer of a
 //! cancelled call is not taken for that of another call with the same id.
 
-mod call;
 mod context;
 mod handler;
 mod interceptor;
-mod payload;
 mod registry;
 mod service;
 mod stub;
 #[cfg(test)]
 mod tests;
 
-pub use call::Methods;
 pub use context::MethodContext;
 pub use interceptor::{Interceptor, Next};
 pub(crate) use registry::{Caller, Registry, Running};

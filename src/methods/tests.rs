@@ -7,7 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{MethodContext, Methods, Next, Service, method_name};
+use super::{MethodContext, Next, Service, method_name};
+use crate::calls::Methods;
 use crate::model::{Blob, Invocation, Payload};
 use crate::patience::{until, within};
 use crate::{Config, Error, ErrorCode, Wakeful};

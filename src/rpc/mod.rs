@@ -6,11 +6,15 @@ pub mod codec;
 mod codec_error;
 pub mod frame;
 mod held;
+#[cfg(feature = "server")]
 mod http;
+#[cfg(feature = "server")]
 pub(crate) mod json;
+#[cfg(feature = "server")]
 pub mod link;
 pub(crate) mod proto;
 mod pulse;
+#[cfg(feature = "server")]
 pub(crate) mod server;
 pub(crate) mod socket;
 #[cfg(test)]

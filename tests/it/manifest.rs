@@ -114,20 +114,74 @@ fn the_table_of_dependencies_is_true_and_whole() {
     let text = file("docs/dependencies.md");
     let mut explained = BTreeSet::new();
     for row in text.lines().filter(|line| line.starts_with("| ")).skip(2) {
-        let (names, why) = row[2..].split_once(" | ").expect(row);
+        let [names, feature, _] = row[2..].split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("three columns: {row}")
+        };
         for name in names.trim_start_matches("*dev:* ").split(", ") {
             let name = name.split([' ', '(']).next().unwrap();
             let features =
                 dependencies.get(name).unwrap_or_else(|| panic!("{name} is no dependency"));
-            for feature in ["cli", "tls"] {
-                let said = why.contains(&format!("(feature `{feature}`"));
-                assert_eq!(said, features.contains(feature), "{name}: feature `{feature}`");
-            }
+            let listed = match feature {
+                "always" | "tests" => BTreeSet::new(),
+                feature => feature.split(", ").collect(),
+            };
+            assert_eq!(*features, listed, "{name}");
             assert!(explained.insert(name), "{name} is there twice");
         }
     }
     let missing: Vec<_> = dependencies.keys().filter(|name| !explained.contains(*name)).collect();
     assert!(missing.is_empty(), "docs/dependencies.md does not explain {missing:?}");
+}
+
+/// Maximum number of crates that a program with only a client compiles, the program included.
+const CLIENT_CRATES_MAX: usize = 60;
+
+/// Returns the crates that `cargo build` with `arguments` compiles for this machine.
+fn compiled(arguments: &[&str]) -> BTreeSet<String> {
+    let run = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let lines = String::from_utf8(run.stdout).unwrap();
+    let crates = lines.lines().filter_map(|line| line.split(" (").next());
+    crates.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_program_with_only_a_client_compiles_few_crates() {
+    let crates = compiled(&["--package", "wakeful-client-only"]);
+    assert!(crates.iter().any(|name| name.starts_with("wakeful v")), "{crates:?}");
+    assert!(crates.len() <= CLIENT_CRATES_MAX, "{}: {crates:#?}", crates.len());
+    for name in ["actix", "jiff", "toml", "yamux", "argon2"] {
+        let of_server = format!("{name} v");
+        assert!(!crates.iter().any(|known| known.starts_with(&of_server)), "{name}");
+    }
+}
+
+/// ARCHITECTURE.md has the number of crates of each set of features.
+#[test]
+fn the_numbers_of_crates_are_as_documented() {
+    let document = file("ARCHITECTURE.md");
+    let rows = document.lines().skip_while(|line| !line.starts_with("| features |")).skip(2);
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() >= 5, "ARCHITECTURE.md: {rows:?}");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let features = cells[0].replace(['`', ' '], "");
+        let features = match features.as_str() {
+            "default" => vec![],
+            "none" => vec!["--no-default-features"],
+            features => vec!["--no-default-features", "--features", features],
+        };
+        assert_eq!(compiled(&features).len().to_string(), cells[1], "{row}");
+        if cells[0] == "`client`" {
+            let claim = format!("With `client` alone, {} crates", cells[1]);
+            assert!(file("README.md").contains(&claim), "README.md: {claim}");
+        }
+    }
 }
 
 /// Git ignores the files that commands of README.md and of `docs` write.

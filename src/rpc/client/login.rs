@@ -5,8 +5,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::handshake::{HANDSHAKE_BYTES_MAX, read_more};
 use super::inbound::{protocol, refusal, unreadable};
-use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
+use crate::model::Credentials;
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind};
 use crate::rpc::proto::{Call, WireCall, WireReply};

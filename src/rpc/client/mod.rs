@@ -27,6 +27,8 @@ mod streams;
 mod tests;
 mod watch;
 mod way;
+#[cfg(feature = "worker")]
+mod work;
 
 pub use call::Call;
 pub(crate) use distrust::distrust;
@@ -56,8 +58,7 @@ use crate::model::{
 };
 use crate::operations::Operations;
 use crate::rpc::proto;
-use crate::runtime::{require_arbiter, require_tokio};
-use crate::work::{HandlerOptions, JobHandler, Schema, Topic, TopicQueue, Worker};
+use crate::runtime::require_tokio;
 
 /// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, which carries
 /// any number of concurrent requests, waits and watches.
@@ -229,31 +230,6 @@ impl Client {
     /// Returns a stream for many watches; see [`WatchMux`].
     pub fn watch_mux(&self) -> WatchMux {
         WatchMux::new(Arc::clone(&self.handle), self.deadline)
-    }
-
-    /// Handles the jobs of a topic of the server in this process, as
-    /// [`Wakeful::handle`](crate::Wakeful::handle) does in the server's process. Handlers continue
-    /// while the connection is lost or the server restarts; those whose jobs could not be resumed in
-    /// time are [revoked](crate::work::Cancelled::Revoked) after the reconnect. The worker ends by
-    /// itself when the client is closed; stop it before that.
-    ///
-    /// # Errors
-    /// Those of [`work::start`](crate::work::start).
-    pub fn work<H, S>(
-        &self,
-        topic: impl Into<Topic<H::Job, H::Output, S>>,
-        handler: H,
-        options: HandlerOptions,
-    ) -> Result<Worker, Error>
-    where
-        H: JobHandler,
-        S: Schema<H::Job> + Schema<H::Output>,
-    {
-        require_arbiter("Client::work")?;
-        let topic = topic.into();
-        let queue = TopicQueue::new(self.clone(), topic.name())
-            .until(|client| client.handle.ended.is_closed());
-        crate::work::start(queue, topic, handler, options)
     }
 
     /// Waits until there is no connection, and returns the reason. The client reconnects by itself.

@@ -23,7 +23,7 @@ use crate::rpc::client::{Client, Opener};
 use crate::rpc::server::LinkDoor;
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{self, ClientTls};
+use crate::{config::ClientTls, rpc::tls};
 
 /// The options of [`Wakeful::dial`](crate::Wakeful::dial).
 #[derive(Debug, Clone)]

@@ -1,9 +1,8 @@
 //! [`Call`]: the content of a `Request` frame.
 
 use super::request::{WireCall, WireRequest};
-use crate::auth::Credentials;
 use crate::model::facts::{Class, DiskUse, Facts, Reference, Repeat, Weight};
-use crate::model::{CallOptions, Request, WaitRequest, WatchRequest};
+use crate::model::{CallOptions, Credentials, Request, WaitRequest, WatchRequest};
 
 /// The content of a `Request` frame, in the types of the model.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Credentials;
+use crate::model::Credentials;
 use crate::session::{Identity, Via};
 
 /// The credentials of a login.

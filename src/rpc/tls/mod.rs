@@ -30,11 +30,16 @@
 //! - A client trusts the roots of the system, not a compiled-in list, which would age with the
 //!   binary. If a CA file is named, only its CAs are trusted.
 
+#[cfg(feature = "server")]
 mod certificates;
 mod client;
+#[cfg(feature = "server")]
 mod config;
+#[cfg(feature = "server")]
 mod door;
+#[cfg(feature = "server")]
 mod handshakes;
+#[cfg(feature = "server")]
 mod name;
 mod pem;
 mod reason;
@@ -42,10 +47,12 @@ mod stream;
 
 use std::sync::Arc;
 
-pub use crate::config::{ClientCertificate, ClientTls};
 pub(crate) use client::{connect, lost};
+#[cfg(feature = "server")]
 pub use config::{ClientCertificates, TlsConfig};
+#[cfg(feature = "server")]
 pub use door::TlsDoor;
+#[cfg(feature = "server")]
 pub(crate) use door::{Door, DoorLimits, Entered};
 
 #[cfg(any(test, feature = "internals"))]

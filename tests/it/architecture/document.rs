@@ -10,7 +10,7 @@ use super::{files, map, name_of, relative};
 const KEPT: [(&str, &[&str]); 9] = [
     ("actix", &["actor", "handle", "local_job", "local_watch", "service", "work"]),
     ("argon2", &["auth"]),
-    ("bincode", &["record", "rpc::codec", "work"]),
+    ("bincode", &["jobs", "record", "rpc::codec"]),
     ("clap", &["cli"]),
     ("croner", &["queue"]),
     ("jiff", &["cli", "duration", "queue"]),

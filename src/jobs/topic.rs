@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcomes;
-use super::{Bincode, Outcome, Schema, SchemaError};
+use super::{Bincode, Jobs, Outcome, Schema, SchemaError};
 use crate::error::{Error, ErrorCode};
-use crate::jobs::Jobs;
 use crate::model::{Blob, JobId, JobInfo, JobRef, JobState, OutcomeSeq, PushOptions};
 
 /// A topic with jobs of type `J` and results of type `O`, encoded by schema `S`. Cheap to clone. A
@@ -79,7 +78,7 @@ impl<J, O, S: Schema<J>> Topic<J, O, S> {
         })
     }
 
-    pub(super) fn decode_job(&self, payload: &[u8]) -> Result<J, SchemaError> {
+    pub(crate) fn decode_job(&self, payload: &[u8]) -> Result<J, SchemaError> {
         self.schema.decode(payload)
     }
 }
@@ -142,7 +141,7 @@ impl<J, O, S: Schema<O>> Topic<J, O, S> {
         })
     }
 
-    pub(super) fn encode_output(&self, output: &O) -> Result<Blob, SchemaError> {
+    pub(crate) fn encode_output(&self, output: &O) -> Result<Blob, SchemaError> {
         self.schema.encode(output)
     }
 }

@@ -1,5 +1,7 @@
 //! [`Methods`]: calls of methods, in this process or over the wire.
 
+mod payload;
+
 use std::future::Future;
 
 use serde::Serialize;

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use futures_core::Stream;
 use futures_util::stream;
 
-use super::{Schema, Topic};
+use super::{Jobs, Schema, Topic};
 use crate::error::Error;
-use crate::jobs::Jobs;
 use crate::model::{JobInfo, OutcomeSeq};
 
 /// The outcome of a job.

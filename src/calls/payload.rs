@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorCode};
+use crate::jobs::{SchemaError, schema};
 use crate::model::Payload;
-use crate::work::{SchemaError, schema};
 
 impl Payload {
     /// Encodes `value` in bincode.
