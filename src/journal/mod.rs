@@ -198,8 +198,8 @@ pub(crate) fn snapshot_bytes_max(before: u64, log_bytes: u64, segment_bytes: u64
 pub(crate) struct FreeSpace {
     /// Bytes for records in the existing segments; negative if more was already handed over.
     pub(crate) segments: i64,
-    /// Whether one more segment may be created even beyond the space of the journal, for what was
-    /// already handed over, because a snapshot allows enough files to be removed.
+    /// Whether one more segment can be created for records that fit nowhere else, even if the journal
+    /// has used all of its space: that much can be deleted before a snapshot frees space.
     pub(crate) has_resort: bool,
     /// Bytes that new files may take; `None` if the disk does not report them.
     pub(crate) disk: Option<u64>,

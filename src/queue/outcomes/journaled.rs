@@ -80,8 +80,8 @@ impl Changes {
 
 impl Outcomes {
     /// Appends a record of the changes since the last one to `out`, up to the size that fits well into
-    /// one; returns false if there are none. Outcomes beyond the limits are dropped only after they
-    /// were written.
+    /// one; returns false if there are none. Outcomes beyond the limits are dropped only when everything
+    /// is written.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
         if self.unwritten.is_empty() {
             self.evict();
