@@ -1,4 +1,4 @@
-//! [`Addresses`]: how many connections there are from where.
+//! [`Addresses`]: the number of connections from each address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,22 +8,23 @@ use crate::address::network;
 use crate::environment::RandomState;
 use parking_lot::Mutex;
 
-/// How many connections there are from each address, over all doors of a service.
+/// The number of connections from each address, over all listeners of a service.
 ///
-/// Of IPv6 the network counts, its first 64 bits: whoever has one address of it has all of them.
+/// For IPv6, the network counts, its first 64 bits, because the owner of one of its addresses has all
+/// of them.
 #[derive(Default)]
 pub(crate) struct Addresses {
     open: Mutex<HashMap<IpAddr, usize, RandomState>>,
 }
 
-/// The place of one connection; free again when it is dropped.
+/// A counted connection; dropping it ends the count.
 pub(crate) struct Place {
     addresses: Arc<Addresses>,
     from: IpAddr,
 }
 
 impl Addresses {
-    /// A place for a connection from `peer`, unless there are `max` from there.
+    /// Counts a connection from `peer`, unless there are already `max` from its address.
     pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<Place> {
         let from = network(peer);
         let mut open = self.open.lock();
@@ -45,7 +46,7 @@ impl Drop for Place {
                 open.remove(&self.from);
             }
         }
-        // Nothing is kept of a crowd that has left.
+        // Nothing is kept after a crowd has left.
         if open.is_empty() && open.capacity() > 1024 {
             open.shrink_to_fit();
         }

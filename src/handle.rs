@@ -107,13 +107,13 @@ pub(crate) struct House {
     pub(crate) alive: Option<mpsc::Sender<()>>,
 }
 
-/// A way for others to reach a node: a listening socket, or the connections of a link. It is called
-/// at the start and at the stop of the node, never for a request.
+/// A way to reach a node: a listening socket, or the connections of a link. Its methods are called at
+/// the start and at the stop of the node, never for a request.
 pub(crate) trait Door: Send {
     /// Returns true if nothing comes in any more, and no connection is left.
     fn is_over(&self) -> bool;
 
-    /// Accepts no more, and says so to every client.
+    /// Accepts no more connections, and sends a goodbye to every client.
     fn say_goodbye(&self);
 
     /// Waits until every connection has ended, and ends those that are left after `grace`. Once
@@ -237,7 +237,7 @@ impl Wakeful {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Returns this handle for a method, to be had by [`MethodContext::wakeful`].
+    /// Returns this handle for a method, which gets it from [`MethodContext::wakeful`].
     pub(crate) fn as_node(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::new(self.clone())
     }

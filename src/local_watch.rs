@@ -29,7 +29,7 @@ pub struct LocalWatch {
     stream: Option<LocalStream>,
     batches: UnboundedReceiver<Buffered<Batch>>,
     items: VecDeque<Result<WatchItem, Error>>,
-    /// True if the store must be told that the last batch is consumed.
+    /// True if the store must be notified that the last batch is consumed.
     owes_ready: bool,
     /// Keeps the node while the watch lasts, even without another handle of it.
     _node: Arc<dyn Any + Send + Sync>,
