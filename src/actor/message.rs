@@ -1,7 +1,7 @@
 //! Messages of the actors.
 //!
 //! [`Execute`] and [`Status`](crate::HubRequest::Status) can be sent by anyone with the address of the
-//! [`StoreActor`](super::StoreActor); for everything that takes time, [`Wakeful`](crate::Wakeful) has
+//! [`StoreActor`]; for everything that takes time, [`Wakeful`](crate::Wakeful) has
 //! a method, which also cleans up when its future is dropped.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Execute {
     pub deadline: Option<Instant>,
 }
 
-/// An item for a watching actor; see [`Wakeful::watch_into`].
+/// An item for a watching actor; see [`Wakeful::watch_into`](crate::Wakeful::watch_into).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Watched {
