@@ -6,7 +6,7 @@ use crate::{CallOptions, CallReply, Durability, Error, Operations, Request};
 /// Options of every command that writes.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Asks {
-    /// Wait for this durability before answering
+    /// Wait until the write has this durability
     ///
     /// It is never less than that of the server
     #[arg(long, value_name = "LEVEL")]

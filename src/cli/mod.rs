@@ -80,7 +80,7 @@ Examples:
   wakeful watch greeting                   in another
   wakeful set greeting hello               in a third";
 
-/// A key-value store whose changes can be awaited
+/// A key-value store whose changes can be awaited, and a job queue
 #[derive(Debug, Parser)]
 #[command(name = "wakeful", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = format!("{EXAMPLES}\n\n`wakeful COMMAND -h` has examples of each command."))]
@@ -108,8 +108,8 @@ struct Common {
         default_value = DEFAULT_ADDR
     )]
     addr: String,
-    /// The name of the server to reach: behind a relay, the one to select; elsewhere, a server
-    /// under another name refuses
+    /// The name of the server to reach: a relay selects the server by it, and a server with another
+    /// name refuses
     #[arg(
         long,
         global = true,

@@ -34,7 +34,7 @@ const TOKEN: &str = "WAKEFUL_RELAY_TOKEN";
 /// workers are between client and server.
 ///
 /// The first two lines on standard output are `listening on ADDR` and `accepting on ADDR`; logs go
-/// to standard error. Ctrl-C or SIGTERM stops the relay when the requests under way have ended,
+/// to standard error. Ctrl-C or SIGTERM stops the relay when the requests in flight have ended,
 /// after rpc.shutdown_grace at the latest; a second signal stops it at once.
 ///
 /// A server must show the token of --accept-token-file, or of the environment variable
@@ -76,8 +76,8 @@ pub(crate) struct RelayArgs {
     accept_token_file: Option<PathBuf>,
     /// The user file of the servers that may dial in
     ///
-    /// It is made by `wakeful user`: a server must show the token of a user with the grant `dial`
-    /// on its name. Changes take effect within auth.reload_interval
+    /// Created by `wakeful user`: a server must show the token of a user with the grant `dial` on
+    /// its name. Changes take effect within auth.reload_interval
     #[arg(
         long,
         value_name = "FILE",

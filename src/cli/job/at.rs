@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 /// The time at which a job is due.
 #[derive(Debug, clap::Args)]
 pub(super) struct AtArgs {
-    /// Not before this time, as in 2030-12-01T18:00:00Z
+    /// Delay the job until this time, as in 2030-12-01T18:00:00Z
     ///
     /// RFC 3339, or a date and a time in the zone of --tz, as in '2030-12-01 18:00'. A time in the
     /// past is refused

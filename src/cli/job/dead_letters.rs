@@ -11,7 +11,7 @@ use crate::{Blob, JobId, JobRequest, Jobs, Operations};
 pub(super) struct DeadLetters {
     #[command(flatten)]
     topic: Topic,
-    /// The jobs
+    /// The dead letters
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<JobId>,
     /// All present dead letters of the topic, oldest first

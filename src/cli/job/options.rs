@@ -19,7 +19,7 @@ pub(super) struct Topic {
 /// A job: by id, or by topic and index.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Its id; with --index, its topic
+    /// The job's id; with --index, its topic
     #[arg(value_name = "ID|TOPIC", value_parser = bytes())]
     id: Blob,
     /// Select the newest job with this index
@@ -46,7 +46,7 @@ pub(super) struct Held {
     /// The job; in a worker's command, WAKEFUL_JOB_ID
     #[arg(value_name = "ID")]
     id: u64,
-    /// Its epoch; in a worker's command, WAKEFUL_JOB_EPOCH
+    /// The epoch; in a worker's command, WAKEFUL_JOB_EPOCH
     #[arg(value_name = "EPOCH")]
     epoch: u32,
 }
@@ -72,7 +72,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "UNTIL", value_parser = parse_unique,
         requires = "index")]
     unique: Option<Unique>,
-    /// Not before this time from now, as in 30s, 5m, 1h30m
+    /// Delay the job by this time, as in 30s, 5m, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     delay: Option<Duration>,
     /// Maximum number of reruns after failures, 0 for none

@@ -10,7 +10,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{Blob, Jobs, Operations, Reservation, Settlement, Verdict};
 
-/// Settle a reserved job: it is done
+/// Settle a reserved job as done
 ///
 /// Exits with 1, and changes nothing, if the job is no longer held under this epoch.
 #[derive(Debug, clap::Args)]
@@ -21,12 +21,12 @@ Examples:
 pub(crate) struct AckArgs {
     #[command(flatten)]
     held: Held,
-    /// Its result; - reads it from standard input
+    /// The result; - reads it from standard input
     #[arg(value_name = "OUTPUT", value_parser = bytes(), allow_negative_numbers = true)]
     output: Option<Blob>,
 }
 
-/// Settle a reserved job: it failed, or runs later
+/// Settle a reserved job as failed, or have it run later
 ///
 /// Without an option the job failed: it runs again after its backoff if it has retries left;
 /// otherwise it becomes a dead letter.

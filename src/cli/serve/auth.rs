@@ -8,7 +8,7 @@ use crate::{Config, Error};
 /// The users who may log in.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct AuthArgs {
-    /// The user file, made by `wakeful user`
+    /// The user file, created by `wakeful user`
     ///
     /// Without it, anyone may do anything. Changes take effect within auth.reload_interval
     #[arg(long, value_name = "FILE", env = "WAKEFUL_AUTH")]

@@ -15,7 +15,8 @@ use crate::cli::stderr::{self, LogWriter};
 pub(crate) struct LogArgs {
     /// Log filter: error, warn, info, debug, trace
     ///
-    /// Or as in RUST_LOG, which is the fallback. `info,wakeful::request=debug` logs each request
+    /// The syntax is that of RUST_LOG, which applies if this is not set. `info,wakeful::request=debug`
+    /// logs each request
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
     log: String,
     /// Log format
