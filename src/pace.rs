@@ -6,9 +6,13 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
 
 use crate::environment;
 
@@ -80,8 +84,45 @@ pub(crate) fn is_over(max: Duration) -> bool {
 
 /// Waits until the thread has polled its sockets and timers.
 pub(crate) async fn next() {
-    tokio::task::yield_now().await;
+    Polled::default().await;
     WORKED.set(Duration::ZERO);
+}
+
+/// Resolves once the runtime has polled its sockets and timers.
+///
+/// `yield_now` alone also resolves when its task is polled again for another reason, and an actor polls
+/// its futures on every message: under load, sockets would wait for as long as messages arrive.
+#[derive(Default)]
+struct Polled(Option<Arc<Deferred>>);
+
+/// The waker that the runtime keeps until it has polled its sockets and timers.
+#[derive(Default)]
+struct Deferred {
+    is_woken: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Deferred {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+impl Future for Polled {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deferred) = &self.0 else {
+            let deferred = Arc::<Deferred>::default();
+            deferred.task.register(cx.waker());
+            let waker = Waker::from(Arc::clone(&deferred));
+            self.0 = Some(deferred);
+            return pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&waker));
+        };
+        deferred.task.register(cx.waker());
+        if deferred.is_woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
 }
 
 /// The state of [`next`] for use within a poll.
@@ -105,6 +146,8 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[tokio::test]
@@ -124,5 +167,40 @@ mod tests {
         .await;
         assert!(polls > 1, "the runtime had its turn");
         assert!(!is_over(max));
+    }
+
+    #[tokio::test]
+    async fn s10_a_task_that_is_woken_meanwhile_waits_for_the_sockets_all_the_same() {
+        let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let there = tokio::net::UnixStream::from_std(there).unwrap();
+        let is_seen = Arc::new(AtomicBool::new(false));
+        let sees = Arc::clone(&is_seen);
+        let reader = tokio::spawn(async move {
+            there.readable().await.unwrap();
+            sees.store(true, Ordering::Release);
+        });
+        let waiter = tokio::spawn(async move {
+            // The reader waits already.
+            next().await;
+            here.write_all(b"x").unwrap();
+            let mut next = pin!(next());
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                next.as_mut().poll(cx)
+            })
+            .await;
+            // Behind the reader, if that was woken; the runtime does not look at sockets in between.
+            let mut polls = 0;
+            std::future::poll_fn(|cx| {
+                polls += 1;
+                cx.waker().wake_by_ref();
+                if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            assert!(is_seen.load(Ordering::Acquire), "the socket was polled first");
+        });
+        reader.await.unwrap();
+        waiter.await.unwrap();
     }
 }

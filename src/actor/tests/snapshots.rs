@@ -39,7 +39,7 @@ async fn d11_a_second_backup_of_the_same_leaves_the_file_of_the_first_as_it_is()
     assert!(third.id > first.id && third.revision == first.revision + 1);
     let gone = within(wakeful.read_snapshot(first.id, 0, 0)).await.unwrap_err();
     assert_eq!(gone.code, ErrorCode::Unavailable);
-    assert!(gone.message.contains("ask for a new one"), "{gone}");
+    assert!(gone.message.contains("request a new one"), "{gone}");
     within(wakeful.stop()).await;
 }
 
