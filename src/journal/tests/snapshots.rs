@@ -113,7 +113,7 @@ fn d6_swapped_segments_and_misnamed_snapshots_are_found() {
         let copy = disk.kill();
         copy.remove(&snapshot_of(SNAPSHOT)).unwrap();
         copy.put(&snapshot_of(other), bytes.clone());
-        assert!(refused(&copy, &config).contains("another's name"), "{other}");
+        assert!(refused(&copy, &config).contains("a wrong name"), "{other}");
     }
     for name in ["c.snap", "000000000000000C.snap", ".snap"] {
         let copy = disk.kill();
@@ -138,7 +138,7 @@ fn d6_a_snapshot_of_another_store_or_version_is_found() {
     assert!(with(24, 78).contains("another store"));
     assert!(with(16, 3).contains("newer"));
     assert!(with(16, 0).contains("older"));
-    assert!(with(0, b'?').contains("not a snapshot"));
+    assert!(with(0, b'?').contains("not a Wakeful snapshot"));
     // The bytes of a segment do not pass for a snapshot either.
     let copy = disk.kill();
     assert_eq!(names(&disk)[0].extension().unwrap(), "log");
@@ -158,7 +158,7 @@ fn d6_a_log_that_ends_before_its_snapshot_is_found() {
             copy.remove(&path).unwrap();
         }
     }
-    assert!(refused(&copy, &config).contains("stands for 12 records"));
+    assert!(refused(&copy, &config).contains("includes 12 records"));
 }
 
 /// Returns a closed journal, and the files that its second and last snapshot replaced: a snapshot and

@@ -97,7 +97,7 @@ async fn abuse_29_a_clock_that_jumps_ends_no_lease_and_no_reservation_before_its
     })
     .await;
     shifted.server.said("the time of day of this machine jumped");
-    shifted.server.said("the jump of the time of day is followed");
+    shifted.server.said("the clock follows the jump of the time of day");
     client.close().await;
     beside.finish();
 }
