@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::chunked_queue::ChunkedQueue;
 use crate::config::StoreConfig;
 use crate::model::{Event, Revision};
 
@@ -46,7 +47,7 @@ pub(crate) struct Trail {
 
 #[derive(Debug)]
 pub(crate) struct History {
-    entries: VecDeque<Entry>,
+    entries: ChunkedQueue<Entry>,
     /// Sequence number of the first entry.
     base: Seq,
     /// The first event that is not compacted.
@@ -94,7 +95,7 @@ impl Trail {
 impl History {
     pub(crate) fn new(oldest: Revision) -> Self {
         Self {
-            entries: VecDeque::new(),
+            entries: ChunkedQueue::default(),
             base: 1,
             readable: 1,
             pinned: None,
@@ -129,7 +130,7 @@ impl History {
     /// Returns the events that are not visible yet.
     pub(super) fn pending(&self) -> impl ExactSizeIterator<Item = &Event> {
         let first = usize::try_from(self.visible_end - self.base).unwrap_or(usize::MAX);
-        self.entries.range(first.min(self.entries.len())..).map(|entry| &entry.event)
+        self.entries.range_from(first).map(|entry| &entry.event)
     }
 
     /// Returns whether the newest event of a key is not visible yet.
@@ -281,7 +282,7 @@ impl History {
 
     /// Returns the events that will be compacted first.
     pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+        self.entries.range_from(0)
     }
 
     /// Returns the event with this number, visible or not, if it is in memory.

@@ -15,7 +15,7 @@
 //! - A request takes what it examines off its `Steps` (`steps`), one budget for all its
 //!   operations. State and hub add up the steps of all requests, so that tests judge cost without
 //!   a clock.
-//! - `History` is one queue of events; a cursor is a sequence number. Each event links to the
+//! - `History` is one queue of events, which grows and shrinks by chunks (`chunked_queue`); a cursor is a sequence number. Each event links to the
 //!   next event of its key, so a watch of one key never scans. A key's `Trail` has a mark every
 //!   32 events, so its state at any revision is found in logarithmic time. An event holds the
 //!   version before it, so compaction never has to keep a version.
@@ -32,6 +32,7 @@
 //!   each set spent on placing them.
 
 mod change;
+mod chunked_queue;
 mod error;
 mod fingerprint;
 mod history;
